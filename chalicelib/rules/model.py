@@ -1,0 +1,233 @@
+"""The things the system keeps, as immutable values.
+
+Times are whole seconds since 1970 (UTC) unless a name says otherwise. Field names are
+snake_case here and camelCase where they are stored; nothing here knows where that is.
+"""
+
+from enum import Enum
+
+import msgspec
+
+from chalicelib.rules.roles import KeyType, Role
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """An immutable value; fields at their default are not stored."""
+
+
+class Predecessor(Value, frozen=True):
+    """The key a rotation replaced, still honoured until ``until``."""
+
+    digest: bytes
+    last5: str
+    until: int
+    last_used_at: int | None = None
+
+
+class Notice(Value, frozen=True):
+    """What the holders of a key have been told of its coming end.
+
+    ``ends_at`` is the end they were told; ``first_at`` and ``last_at`` are when the notices
+    of 10 days and 1 day were put on record.
+    """
+
+    ends_at: int
+    first_at: int
+    last_at: int | None = None
+
+
+class ApiKey(Value, frozen=True):
+    """A credential of one type, without its secret: SHA-256 digest and last five characters.
+
+    ``networks`` empty means every address. ``created_at`` is when the Principal was given a
+    key of the type, ``rotated_at`` when the present secret replaced an earlier one.
+    """
+
+    digest: bytes
+    last5: str
+    created_at: int
+    created_by: str
+    rotated_at: int | None = None
+    expires_at: int | None = None
+    last_used_at: int | None = None
+    refused_at: int | None = None
+    networks: tuple[str, ...] = ()
+    predecessor: Predecessor | None = None
+    notice: Notice | None = None
+
+
+class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
+    """Somebody or something that signs in: a User or a Service User.
+
+    ``version`` is a random string, new at every change but use; it is what a mutation is
+    conditional on, and a Service User's ETag.
+    """
+
+    username: str
+    account: str
+    email: str
+    role: Role
+    version: str
+    created_at: int
+    display_name: str = ""
+    keys: dict[KeyType, ApiKey] = {}
+
+
+class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
+    """A machine identity. ``administrators`` maps folded usernames to membership ids.
+
+    ``id`` tells it from an earlier or later Service User of the same username.
+    """
+
+    id: str
+    administrators: dict[str, str] = {}
+
+
+class Invitation(Value, frozen=True):
+    """An open invitation. ``digests`` maps each mailed token's digest (hex) to its end.
+
+    A token is made when its email is, so that it is nowhere but in that email; an email sent
+    again carries a new token and leaves the former one good.
+    """
+
+    id: str
+    digests: dict[str, int] = {}
+
+
+class User(Principal, frozen=True, kw_only=True, tag="USER"):
+    """A person. ``membership`` is new at every invitation of a person who is not in the account,
+    and when the role falls to READ_ONLY: links to the former one mean nothing from then on.
+
+    A person with an open ``invitation`` has not activated and holds no key.
+    """
+
+    membership: str
+    invitation: Invitation | None = None
+
+
+class Policy(Value, frozen=True):
+    """An account's rules on the life of keys, in days; None is no rule."""
+
+    max_key_age_days: int | None = None
+    revoke_inactive_after_days: int | None = None
+    pci_compliance: bool = False
+
+
+class Account(Value, frozen=True, kw_only=True):
+    """A tenancy. ``owners`` maps each OWNER User who has activated to their membership id."""
+
+    id: str
+    name: str
+    version: str
+    created_at: int
+    owners: dict[str, str] = {}
+    policy: Policy = Policy()
+
+
+class Kind(str, Enum):
+    """Who did something, or to whom it was done."""
+
+    USER = "USER"
+    SERVICE_USER = "SERVICE_USER"
+    POLICY = "POLICY"
+    OPERATOR = "OPERATOR"
+    ACCOUNT = "ACCOUNT"
+
+
+class Action(str, Enum):
+    """What happened, one per act."""
+
+    SERVICE_USER_CREATED = "SERVICE_USER_CREATED"
+    SERVICE_USER_UPDATED = "SERVICE_USER_UPDATED"
+    SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
+    API_KEY_GENERATED = "API_KEY_GENERATED"
+    API_KEY_ROTATED = "API_KEY_ROTATED"
+    API_KEY_REVOKED = "API_KEY_REVOKED"
+    API_KEY_UPDATED = "API_KEY_UPDATED"
+    API_KEY_REFUSED = "API_KEY_REFUSED"
+    API_KEY_ENDING = "API_KEY_ENDING"
+    USER_INVITED = "USER_INVITED"
+    USER_ACTIVATED = "USER_ACTIVATED"
+    USER_UPDATED = "USER_UPDATED"
+    USER_REVOKED = "USER_REVOKED"
+    ACCOUNT_CREATED = "ACCOUNT_CREATED"
+    ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
+
+
+class Change(str, Enum):
+    """What an act did to one key."""
+
+    GENERATED = "GENERATED"
+    ROTATED = "ROTATED"
+    REVOKED = "REVOKED"
+    UPDATED = "UPDATED"
+    REFUSED = "REFUSED"
+    ENDING = "ENDING"
+
+
+class Actor(Value, frozen=True):
+    """Who did it. ``username`` is empty for a POLICY and an OPERATOR."""
+
+    kind: Kind
+    username: str = ""
+
+
+class Subject(Value, frozen=True):
+    """To whom or what it was done. ``email`` is a person's own address, empty otherwise."""
+
+    kind: Kind
+    username: str = ""
+    display_name: str = ""
+    email: str = ""
+
+
+class KeyChange(Value, frozen=True):
+    """One key in an act. ``last5`` is of the key as it is after the act (before it, if revoked).
+
+    ``previous_last5`` and ``previous_until`` tell of the key a rotation replaced (``until``
+    only where it overlaps); ``ends_at`` of the end an ENDING key is told of.
+    """
+
+    change: Change
+    key_type: KeyType
+    last5: str
+    previous_last5: str = ""
+    previous_until: int | None = None
+    ends_at: int | None = None
+
+
+class Audience(str, Enum):
+    """Who is to be mailed about an event."""
+
+    NOBODY = "NOBODY"
+    ADMINISTRATORS = "ADMINISTRATORS"
+    PERSON = "PERSON"
+
+
+class Event(Value, frozen=True, kw_only=True):
+    """One act on record, and the work of mailing it until everyone entitled has been told.
+
+    ``id`` sorts by time. ``changes`` names the fields an update changed, old and new, as text.
+    ``administrators`` are those of the Service User when it happened. ``told`` maps a folded
+    username to when they were mailed; ``refused`` to why SES never will.  ``due_at`` is there
+    while somebody waits: when to try (again).
+    """
+
+    id: str
+    account: str
+    at: int
+    action: Action
+    actor: Actor
+    subject: Subject
+    keys: tuple[KeyChange, ...] = ()
+    changes: dict[str, tuple[str, str]] = {}
+    reason: str = ""
+    source_ip: str = ""
+    request_id: str = ""
+    audience: Audience = Audience.NOBODY
+    administrators: dict[str, str] = {}
+    invitation: str = ""
+    attempts: int = 0
+    due_at: int | None = None
+    told: dict[str, int] = {}
+    refused: dict[str, str] = {}

@@ -1,0 +1,43 @@
+"""Roles, key types, and which role may hold which type (product page; user-roles facts)."""
+
+from enum import Enum
+
+
+class Role(str, Enum):
+    """What a Principal may do, lowest first. Compare with :meth:`covers`."""
+
+    READ_ONLY = "READ_ONLY"
+    CLUSTER_ADMIN = "CLUSTER_ADMIN"
+    OWNER = "OWNER"
+
+    def covers(self, other: "Role") -> bool:
+        """Answer whether this role is at least as high as ``other``."""
+        return _RANK[self] >= _RANK[other]
+
+    def key_types(self) -> tuple["KeyType", ...]:
+        """Answer the key types a Principal of this role may hold, in the published order."""
+        return _READ_ONLY_TYPES if self is Role.READ_ONLY else tuple(KeyType)
+
+
+class KeyType(str, Enum):
+    """What an API key opens."""
+
+    MONITORING = "MONITORING"
+    PROVISIONING_READONLY = "PROVISIONING_READONLY"
+    PROVISIONING = "PROVISIONING"
+    USER_MANAGEMENT = "USER_MANAGEMENT"
+
+    @property
+    def display_name(self) -> str:
+        """The name people read (published API reference)."""
+        return _DISPLAY_NAMES[self]
+
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
+_READ_ONLY_TYPES = (KeyType.MONITORING, KeyType.PROVISIONING_READONLY)
+_DISPLAY_NAMES = {
+    KeyType.MONITORING: "Monitoring",
+    KeyType.PROVISIONING_READONLY: "Read Only Provisioning",
+    KeyType.PROVISIONING: "Provisioning",
+    KeyType.USER_MANAGEMENT: "User Management",
+}
