@@ -1,0 +1,1 @@
+"""The system on one machine: its tables, its gateway, its schedules, the real database engine."""
