@@ -87,7 +87,7 @@ def unpack(archive: Path, into: Path, sha256: str) -> Path:
         )
     with tarfile.open(archive) as tar:
         members = [m for m in tar.getmembers() if m.name.startswith("package/emulator/")]
-        tar.extractall(into, members, filter="data")
+        tar.extractall(into, members)
     return into / "package" / "emulator"
 
 
