@@ -1,0 +1,159 @@
+"""Accounts: making one with its first OWNER, and its name and policy."""
+
+import uuid
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from chalicelib.rules import access, api_keys
+from chalicelib.rules.acts import Act, Origin, actor, event, new_version
+from chalicelib.rules.api_keys import Shown, Terms
+from chalicelib.rules.faults import Conflict, FieldFault, Invalid
+from chalicelib.rules.key_acts import CHANGED
+from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import Add, AddAccount, Directory, UpdateAccount
+from chalicelib.rules.roles import KeyType, Role
+
+T = TypeVar("T")
+
+PCI_DAYS = 90
+"""The longest a PCI-enabled account lets a key grow old, or lie unused."""
+
+PCI_OWNERS = 2
+"""OWNERs an account needs before it can turn ``pciCompliance`` on."""
+
+
+class NewAccount(NamedTuple):
+    """What ``create_account`` is asked for: the account's name and its first OWNER."""
+
+    name: str
+    username: str
+    email: str
+    display_name: str
+
+
+def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[User, Shown]:
+    """Make an account with its first OWNER. Answers that User and their USER_MANAGEMENT key, once.
+
+    Raises Conflict where the username or the email is taken.
+    """
+    now = origin.second
+    membership = new_version()
+    account = Account(
+        id=str(uuid.uuid4()),
+        name=asked.name,
+        version=new_version(),
+        created_at=now,
+        owners={fold_username(asked.username): membership},
+    )
+    owner = User(
+        username=asked.username,
+        account=account.id,
+        email=asked.email,
+        role=Role.OWNER,
+        version=new_version(),
+        created_at=now,
+        display_name=asked.display_name or asked.username,
+        membership=membership,
+    )
+    owner, shown, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, Terms(), owner.username, now)
+    record = event(origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), mailed=True)
+    directory.commit(
+        record,
+        Add(
+            owner,
+            Conflict(f"The username '{owner.username}' is taken. Choose another."),
+            Conflict(f"The email '{owner.email}' is taken. Choose another."),
+        ),
+        AddAccount(account, CHANGED),
+    )
+    return owner, shown
+
+
+def read(directory: Directory, act: Act) -> Account:
+    """Answer the caller's account to OWNER and CLUSTER_ADMIN Users."""
+    access.see_account(act)
+    return _find(directory, act)
+
+
+class WantedPolicy(NamedTuple):
+    """What an account is to be from now on; Unset stays as it is."""
+
+    name: str | api_keys.Unset = api_keys.UNSET
+    max_key_age_days: int | None | api_keys.Unset = api_keys.UNSET
+    revoke_inactive_after_days: int | None | api_keys.Unset = api_keys.UNSET
+    pci_compliance: bool | api_keys.Unset = api_keys.UNSET
+
+
+def update(directory: Directory, act: Act, wanted: WantedPolicy) -> Account:
+    """Change the account's name and policy.
+
+    ``pciCompliance`` brings both ages to 90 days (or leaves them lower) and keeps them there, and needs
+    two OWNERs who have activated. Raises Conflict where there are fewer.
+    """
+    access.run_account(act)
+    old = _find(directory, act)
+    policy = _policy(old.policy, wanted)
+    name = old.name if isinstance(wanted.name, api_keys.Unset) else wanted.name
+    changes = _changes(old, name, policy)
+    if not changes:
+        return old
+    turned_on = policy.pci_compliance and not old.policy.pci_compliance
+    owners = PCI_OWNERS if turned_on else 0
+    if len(old.owners) < owners:
+        raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
+    new = replace(old, name=name, policy=policy, version=new_version())
+    record = event(act.origin, actor(act.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
+    directory.commit(
+        record,
+        UpdateAccount(old, new.name, new.policy, new.version, owners, CHANGED),
+        act.still_entitled(),
+    )
+    return new
+
+
+def _find(directory: Directory, act: Act) -> Account:
+    account = directory.account(act.caller.account)
+    if account is None:
+        raise LookupError(f"account {act.caller.account} of {act.caller.username} is gone")
+    return account
+
+
+def _policy(old: Policy, wanted: WantedPolicy) -> Policy:
+    age = _given(wanted.max_key_age_days, old.max_key_age_days)
+    idle = _given(wanted.revoke_inactive_after_days, old.revoke_inactive_after_days)
+    pci = _given(wanted.pci_compliance, old.pci_compliance)
+    if not pci:
+        return Policy(age, idle, False)
+    faults = [
+        FieldFault(pointer, f"With pciCompliance this is at most {PCI_DAYS} days.")
+        for pointer, days in (
+            ("/maxKeyAgeDays", wanted.max_key_age_days),
+            ("/revokeInactiveAfterDays", wanted.revoke_inactive_after_days),
+        )
+        if days is None or (isinstance(days, int) and days > PCI_DAYS)
+    ]
+    if faults:
+        raise Invalid("The request breaks a rule; 'errors' says which.", tuple(faults))
+    return Policy(min(age or PCI_DAYS, PCI_DAYS), min(idle or PCI_DAYS, PCI_DAYS), True)
+
+
+def _given(value: T | api_keys.Unset, old: T) -> T:
+    return old if isinstance(value, api_keys.Unset) else value
+
+
+def _changes(old: Account, name: str, policy: Policy) -> dict[str, tuple[str, str]]:
+    pairs = {
+        "name": (old.name, name),
+        "maxKeyAgeDays": (old.policy.max_key_age_days, policy.max_key_age_days),
+        "revokeInactiveAfterDays": (old.policy.revoke_inactive_after_days, policy.revoke_inactive_after_days),
+        "pciCompliance": (old.policy.pci_compliance, policy.pci_compliance),
+    }
+    return {field: (_text(was), _text(now)) for field, (was, now) in pairs.items() if was != now}
+
+
+def _text(value: str | int | bool | None) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -1,0 +1,55 @@
+"""Why something is refused, in words for the caller. ``http`` turns these into problems."""
+
+from typing import NamedTuple
+
+
+class Fault(Exception):  # noqa: N818 - a Fault is the caller's, an Error would be ours
+    """A call that is refused. ``detail`` says why and what to do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Unauthenticated(Fault):
+    """Nobody we know, or no longer: the key is missing, wrong, revoked or over."""
+
+
+class Forbidden(Fault):
+    """The caller is known and may see the thing, but not do this to it."""
+
+
+class NotFound(Fault):
+    """There is no such thing in the caller's account."""
+
+
+class Conflict(Fault):
+    """What is asked contradicts what is there, or somebody else changed it at the same moment."""
+
+
+class PreconditionFailed(Fault):
+    """The thing is no longer what the caller's ``If-Match`` says (RFC 9110, 13.1.1)."""
+
+
+class Busy(Fault):
+    """The store did not answer in time; whether the change was made is not known."""
+
+
+class FieldFault(NamedTuple):
+    """One fault of the input: a JSON pointer (RFC 6901) into the body, and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class Invalid(Fault):
+    """The input breaks a rule. ``faults`` names every place in the body that does."""
+
+    def __init__(self, detail: str, faults: tuple[FieldFault, ...] = ()) -> None:
+        super().__init__(detail)
+        self.faults = faults
+
+
+def invalid(pointer: str, detail: str) -> Invalid:
+    """Answer the refusal of one field of the body."""
+    return Invalid("The request breaks a rule; 'errors' says which.", (FieldFault(pointer, detail),))

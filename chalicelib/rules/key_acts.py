@@ -1,0 +1,94 @@
+"""Changing keys: one code for a Service User's, a person's own, and the key one signs in with."""
+
+from typing import TypeVar
+
+from chalicelib.rules import access, api_keys, lifetimes
+from chalicelib.rules.acts import Act, actor, event
+from chalicelib.rules.api_keys import UNSET, Shown, Terms, Unset
+from chalicelib.rules.faults import Conflict
+from chalicelib.rules.model import Action, KeyChange, Principal
+from chalicelib.rules.ports import Directory, Replace, Write
+from chalicelib.rules.roles import KeyType
+
+Holder = TypeVar("Holder", bound=Principal)
+
+CHANGED = Conflict(
+    "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
+)
+
+
+def generate(
+    directory: Directory, act: Act, holder: Holder, key_type: KeyType, terms: Terms
+) -> tuple[Holder, Shown]:
+    """Give a holder a key of a type it has none of. Answers the holder and the key in the clear."""
+    now = act.origin.second
+    lifetimes.check_end(directory, act, terms.expires_at, now)
+    new, shown, change = api_keys.generate(holder, key_type, terms, act.caller.username, now)
+    _commit(directory, act, holder, new, Action.API_KEY_GENERATED, change)
+    return new, shown
+
+
+def revoke(directory: Directory, act: Act, holder: Principal, key_type: KeyType) -> None:
+    """Take a key away, and the one before it: both are dead when this answers."""
+    new, change = api_keys.revoke(holder, key_type)
+    _commit(directory, act, holder, new, Action.API_KEY_REVOKED, change)
+
+
+def rotate(
+    directory: Directory, act: Act, holder: Holder, key_type: KeyType, overlap: int
+) -> tuple[Holder, Shown]:
+    """Replace a key. Answers the holder and the new key in the clear; without ``overlap`` (seconds)
+    the old one is dead when this answers.
+    """
+    presented = act.digest if holder is act.caller else None
+    new, shown, change = api_keys.rotate(holder, key_type, overlap, act.origin.second, presented)
+    _commit(directory, act, holder, new, Action.API_KEY_ROTATED, change)
+    return new, shown
+
+
+def rotate_own(directory: Directory, act: Act, overlap: int) -> tuple[Principal, Shown]:
+    """Replace the key the caller signed in with (product page: self-rotate)."""
+    return rotate(directory, act, act.caller, act.key_type, overlap)
+
+
+def restrict(
+    directory: Directory,
+    act: Act,
+    holder: Holder,
+    key_type: KeyType,
+    networks: tuple[str, ...] | Unset = UNSET,
+    expires_at: int | None | Unset = UNSET,
+) -> Holder:
+    """Change where and until when a key may be used; what is Unset stays. Answers the holder."""
+    key = api_keys.living(holder, key_type, act.origin.second)
+    if isinstance(expires_at, int):
+        lifetimes.check_end(directory, act, expires_at, api_keys.since(key))
+    new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)
+    if not changes:
+        return holder
+    _commit(directory, act, holder, new, Action.API_KEY_UPDATED, change, changes)
+    return new
+
+
+def _commit(
+    directory: Directory,
+    act: Act,
+    old: Principal,
+    new: Principal,
+    action: Action,
+    change: KeyChange,
+    changes: dict[str, tuple[str, str]] | None = None,
+) -> None:
+    record = event(
+        act.origin,
+        actor(act.caller),
+        action,
+        old,
+        (change,),
+        mailed=action is not Action.API_KEY_UPDATED,
+        changes=changes or {},
+    )
+    writes: list[Write] = [Replace(old, new, CHANGED)]
+    if not access.same_person(act.caller, old):
+        writes.append(act.still_entitled())
+    directory.commit(record, *writes)

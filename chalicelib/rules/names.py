@@ -1,0 +1,26 @@
+"""Usernames and email addresses: what they may be, and which two are the same."""
+
+USERNAME = r"^[A-Za-z0-9._-]{3,64}\Z"
+"""3 to 64 of letters, digits, ``.``, ``_``, ``-`` (ASCII)."""
+
+EMAIL = r"^(?=.{3,254}\Z)(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z"
+"""A dot-atom at a domain name (RFC 5321 and 5322 without quoted strings, comments and literals)."""
+
+_GMAIL = frozenset({"gmail.com", "googlemail.com"})
+
+
+def fold_username(username: str) -> str:
+    """Answer what two usernames must differ in: they are unique without regard to case."""
+    return username.lower()
+
+
+def fold_email(email: str) -> str:
+    """Answer what two addresses must differ in: case, ``+tag``s and Gmail's dots do not count.
+
+    An address whose whole local part is a tag (``+x@``) keeps it, so that it is not folded to none.
+    """
+    local, _, domain = email.lower().rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in _GMAIL:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"

@@ -1,0 +1,63 @@
+"""Networks a key may be used from (API-keys facts: an allow-list of CIDR entries)."""
+
+import ipaddress
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MOST = 50
+"""Networks a key may name."""
+
+
+def parse(text: str) -> str:
+    """Answer a CIDR in its one canonical spelling.
+
+    An IPv4-mapped IPv6 network is the IPv4 network it maps. Raises ValueError, with what was
+    probably meant where that can be told, for anything that is not a CIDR with clear host bits.
+    """
+    if "/" not in text:
+        raise ValueError(_bare(text))
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(_mend(text)) from None
+    if "%" in text or "." in text.partition("/")[2]:
+        raise ValueError(f"'{text}' is not a network in CIDR form, such as 203.0.113.0/24.")
+    return str(_unmapped(network))
+
+
+def admits(networks: tuple[str, ...], source_ip: str) -> bool:
+    """Answer whether a call from ``source_ip`` may use a key of these networks (none: any may)."""
+    if not networks:
+        return True
+    try:
+        address: Address = ipaddress.ip_address(source_ip)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in ipaddress.ip_network(network) for network in networks)
+
+
+def _unmapped(network: Network) -> Network:
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def _bare(text: str) -> str:
+    try:
+        meant = ipaddress.ip_network(text)
+    except ValueError:
+        return f"'{text}' is not a network in CIDR form, such as 203.0.113.0/24 or 2001:db8::/32."
+    return f"'{text}' names one address; write it as the network '{meant}'."
+
+
+def _mend(text: str) -> str:
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return f"'{text}' is not a network in CIDR form, such as 203.0.113.0/24 or 2001:db8::/32."
+    return f"'{text}' has host bits set; the network is probably '{meant}'."

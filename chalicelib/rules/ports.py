@@ -1,0 +1,137 @@
+"""What the rules ask of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
+
+from typing import NamedTuple, Protocol
+
+from chalicelib.rules.faults import Fault
+from chalicelib.rules.model import Account, Event, Policy, Principal, User
+from chalicelib.rules.roles import KeyType
+
+
+class Add(NamedTuple):
+    """A new Principal. Refused with the first fault where the username, the second where the email is taken."""
+
+    principal: Principal
+    username_taken: Fault
+    email_taken: Fault
+
+
+class Replace(NamedTuple):
+    """A Principal as it is from now on; refused where it is no longer the version that was read."""
+
+    old: Principal
+    new: Principal
+    changed: Fault
+
+
+class Remove(NamedTuple):
+    """A Principal that goes, and its address with it; refused where it has changed since it was read."""
+
+    old: Principal
+    changed: Fault
+
+
+class StillEntitled(NamedTuple):
+    """The caller is at the commit what they were at sign-in: same account, role, membership and live key.
+
+    So a call that was under way when its caller was revoked changes nothing afterwards.
+    """
+
+    caller: Principal
+    key_type: KeyType
+    digest: bytes
+    ended: Fault
+
+
+class AddAccount(NamedTuple):
+    """A new account."""
+
+    account: Account
+    taken: Fault
+
+
+class UpdateAccount(NamedTuple):
+    """An account's name and policy from now on; refused where it is no longer the version that was read,
+    or has fewer than ``owners`` OWNERs who have activated.
+    """
+
+    old: Account
+    name: str
+    policy: Policy
+    version: str
+    owners: int
+    refused: Fault
+
+
+class GainOwner(NamedTuple):
+    """A User counts among the account's OWNERs."""
+
+    user: User
+    gone: Fault
+
+
+class LoseOwner(NamedTuple):
+    """A User no longer does; refused where they are the last."""
+
+    user: User
+    last: Fault
+
+
+Write = Add | Replace | Remove | StillEntitled | AddAccount | UpdateAccount | GainOwner | LoseOwner
+
+
+class Page(NamedTuple):
+    """Part of a list. ``after`` is where the next part starts, None at the end."""
+
+    members: tuple[Principal, ...]
+    after: str | None
+
+
+class EventPage(NamedTuple):
+    """Part of the trail, newest first. ``after`` is where the next part starts, None at the end."""
+
+    events: tuple[Event, ...]
+    after: str | None
+
+
+class Directory(Protocol):
+    """Principals and accounts."""
+
+    def principal(self, username: str) -> Principal | None:
+        """Answer the Principal of a username in any case, strongly consistent, in one read; None if none."""
+        ...
+
+    def users(self, usernames: "frozenset[str]") -> dict[str, User]:
+        """Answer the Users among folded usernames, strongly consistent, in one read (100 at most)."""
+        ...
+
+    def account(self, account: str) -> Account | None:
+        """Answer an account, strongly consistent, in one read; None if there is none."""
+        ...
+
+    def page(self, account: str, kind: type[Principal], limit: int, after: str | None) -> Page:
+        """Answer up to ``limit`` of an account's Users or ServiceUsers by folded username, after one, in one read."""
+        ...
+
+    def commit(self, event: Event, *writes: Write) -> None:
+        """Make all writes and put the event on record, or none of it.
+
+        Raises the fault of the first write that is refused; Conflict where another transaction is
+        always in the way; Busy where DynamoDB did not answer in time.
+        """
+        ...
+
+    def used(self, principal: Principal, key_type: KeyType, digest: bytes, now: int, *, before: bool) -> None:
+        """Note that a key, or the one ``before`` it, was used. Never raises: a note is not worth a sign-in."""
+        ...
+
+    def refused(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:
+        """Put a refusal on record, unless one of this key is there since ``since``. Never raises."""
+        ...
+
+
+class Trail(Protocol):
+    """The events."""
+
+    def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
+        """Answer an account's events (about one username, if given), newest first, in one read."""
+        ...

@@ -1,0 +1,268 @@
+"""Service Users: create, list, read, update, delete, and their keys (product page)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from chalicelib.rules import access, api_keys, lifetimes
+from chalicelib.rules.acts import Act, actor, event, new_version
+from chalicelib.rules.api_keys import Shown, Terms
+from chalicelib.rules.faults import Conflict, FieldFault, Invalid, NotFound, PreconditionFailed, invalid
+from chalicelib.rules.key_acts import CHANGED
+from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import Add, Directory, Remove, Replace
+from chalicelib.rules.roles import KeyType, Role
+
+MOST_ADMINISTRATORS = 20
+"""Administrators of one Service User: so many can be told of every key change and read in one call."""
+
+
+IfMatch = Callable[[str], bool]
+"""Answers whether a version is one the caller's ``If-Match`` names."""
+
+
+class View(NamedTuple):
+    """A Service User with the usernames of the Administrators who are still entitled."""
+
+    service_user: ServiceUser
+    administrators: tuple[str, ...]
+
+
+class NewServiceUser(NamedTuple):
+    """What a Service User is asked to be. ``key_types`` None means every type the role allows."""
+
+    username: str
+    email: str
+    role: Role
+    display_name: str
+    key_types: tuple[KeyType, ...] | None
+    terms: Terms
+
+
+def create(directory: Directory, act: Act, asked: NewServiceUser) -> tuple[View, tuple[Shown, ...]]:
+    """Make a Service User with its keys; the caller becomes its Administrator. Answers the keys in the clear.
+
+    Raises Forbidden, Invalid, or Conflict where the username or the email is taken.
+    """
+    creator = access.see_service_users(act)
+    access.grant(act, asked.role)
+    now = act.origin.second
+    lifetimes.check_end(directory, act, asked.terms.expires_at, now)
+    made = ServiceUser(
+        id=new_version(),
+        username=asked.username,
+        account=creator.account,
+        email=asked.email,
+        role=asked.role,
+        version=new_version(),
+        created_at=now,
+        display_name=asked.display_name or asked.username,
+        administrators={fold_username(creator.username): creator.membership},
+    )
+    key_types = asked.role.key_types() if asked.key_types is None else asked.key_types
+    shown: list[Shown] = []
+    changes: list[KeyChange] = []
+    for key_type in key_types:
+        made, key, change = api_keys.generate(made, key_type, asked.terms, creator.username, now)
+        shown.append(key)
+        changes.append(change)
+    record = event(
+        act.origin, actor(creator), Action.SERVICE_USER_CREATED, made, tuple(changes), mailed=bool(changes)
+    )
+    directory.commit(record, add(act, made), act.still_entitled())
+    return View(made, (creator.username,)), tuple(shown)
+
+
+def listing(
+    directory: Directory, act: Act, limit: int, after: str | None
+) -> tuple[tuple[View, ...], str | None]:
+    """Answer a page of the account's Service Users by username, and where the next one starts.
+
+    A page ends early where its Administrators would not fit one read.
+    """
+    caller = access.see_service_users(act)
+    page = directory.page(caller.account, ServiceUser, limit, after)
+    members: list[ServiceUser] = []
+    names: set[str] = set()
+    for member in page.members:
+        if not isinstance(member, ServiceUser):  # pragma: no cover - the page is of this kind
+            continue
+        if len(names | member.administrators.keys()) > 100:
+            return _views(directory, members, names), fold_username(members[-1].username)
+        names |= member.administrators.keys()
+        members.append(member)
+    return _views(directory, members, names), page.after
+
+
+def read(directory: Directory, act: Act, username: str) -> View:
+    """Answer a Service User to OWNER and CLUSTER_ADMIN Users, or to itself with any key."""
+    caller = act.caller
+    if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
+        return _view(directory, caller)
+    access.see_service_users(act)
+    return _view(directory, _find(directory, act, username))
+
+
+class Wanted(NamedTuple):
+    """What a Service User is to be from now on; None stays as it is."""
+
+    display_name: str | None = None
+    role: Role | None = None
+    administrators: tuple[str, ...] | None = None
+
+
+def update(
+    directory: Directory, act: Act, username: str, wanted: Wanted, if_match: IfMatch | None = None
+) -> View:
+    """Change a Service User's display name, role or Administrators.
+
+    Keys that a lower role may not hold are revoked in the same write. Raises Invalid for an
+    Administrator who is not an OWNER or CLUSTER_ADMIN User of the account who has activated.
+    """
+    old = _changeable(directory, act, username, if_match)
+    if wanted.role is not None:
+        access.grant(act, wanted.role)
+    new = old
+    lost: tuple[KeyChange, ...] = ()
+    changes: dict[str, tuple[str, str]] = {}
+    named = frozenset(
+        old.administrators if wanted.administrators is None else map(fold_username, wanted.administrators)
+    )
+    people = directory.users(named)
+    if wanted.administrators is not None:
+        links = _links(act, wanted.administrators, people)
+        if links != old.administrators:
+            new = replace(new, administrators=links)
+            changes["administrators"] = (", ".join(sorted(old.administrators)), ", ".join(sorted(links)))
+    if wanted.display_name is not None and wanted.display_name != old.display_name:
+        changes["displayName"] = (old.display_name, wanted.display_name)
+        new = replace(new, display_name=wanted.display_name)
+    if wanted.role is not None and wanted.role is not old.role:
+        changes["role"] = (old.role.value, wanted.role.value)
+        new, lost = api_keys.lower(new, wanted.role)
+    if changes:
+        new = replace(new, version=new_version())
+        record = event(
+            act.origin,
+            actor(act.caller),
+            Action.SERVICE_USER_UPDATED,
+            old,
+            lost,
+            mailed=bool(lost),
+            changes=changes,
+            reason=f"The role is now {new.role.value}" if lost else "",
+        )
+        directory.commit(record, Replace(old, new, CHANGED), act.still_entitled())
+    return View(new, _entitled(new, people))
+
+
+def delete(directory: Directory, act: Act, username: str, if_match: IfMatch | None = None) -> None:
+    """Take a Service User away, with every key it has."""
+    old = _changeable(directory, act, username, if_match)
+    lost = api_keys.revoke_all(old)
+    record = event(
+        act.origin,
+        actor(act.caller),
+        Action.SERVICE_USER_DELETED,
+        old,
+        lost,
+        mailed=bool(lost),
+        reason="The Service User was deleted",
+    )
+    directory.commit(record, Remove(old, CHANGED), act.still_entitled())
+
+
+def holder(directory: Directory, act: Act, username: str, *, handing_out: bool) -> ServiceUser:
+    """Answer the Service User whose keys the caller may change, or be handed (``handing_out``)."""
+    target = _changeable(directory, act, username)
+    if handing_out:
+        access.hand_out_keys(act, target)
+    return target
+
+
+def add(act: Act, made: Principal) -> Add:
+    """Answer the write of a new Principal, and what to say where its names are taken.
+
+    Raises Conflict for the caller's own username: one transaction cannot look at an item twice.
+    """
+    taken = Conflict(f"The username '{made.username}' is taken (case does not count). Choose another.")
+    if access.same_person(act.caller, made):
+        raise taken
+    return Add(
+        made,
+        taken,
+        Conflict(
+            f"The email '{made.email}' is taken (case, '+tag's and Gmail's dots do not count). Choose another."
+        ),
+    )
+
+
+def _changeable(
+    directory: Directory, act: Act, username: str, if_match: IfMatch | None = None
+) -> ServiceUser:
+    access.see_service_users(act)
+    target = _find(directory, act, username)
+    access.change(act, target)
+    if if_match is not None and not if_match(target.version):
+        raise PreconditionFailed(
+            f"'{target.username}' has changed since you read it. Read it again and decide on what is there now."
+        )
+    return target
+
+
+def _find(directory: Directory, act: Act, username: str) -> ServiceUser:
+    found = directory.principal(username)
+    if not isinstance(found, ServiceUser) or found.account != act.caller.account:
+        raise NotFound(f"There is no Service User '{username}' in the account.")
+    return found
+
+
+def _view(directory: Directory, service_user: ServiceUser) -> View:
+    return _views(directory, [service_user], set(service_user.administrators))[0]
+
+
+def _views(directory: Directory, members: list[ServiceUser], names: set[str]) -> tuple[View, ...]:
+    people = directory.users(frozenset(names))
+    return tuple(View(member, _entitled(member, people)) for member in members)
+
+
+def _entitled(service_user: ServiceUser, people: dict[str, User]) -> tuple[str, ...]:
+    return tuple(
+        people[name].username
+        for name in sorted(service_user.administrators)
+        if name in people and access.administers(people[name], service_user)
+    )
+
+
+def _links(act: Act, asked: tuple[str, ...], people: dict[str, User]) -> dict[str, str]:
+    """Answer folded usernames and membership ids of those asked for; raises Invalid with every fault."""
+    if not asked:
+        raise invalid("/administrators", "A Service User keeps at least one Administrator; name one.")
+    if len(asked) > MOST_ADMINISTRATORS:
+        raise invalid("/administrators", f"A Service User has at most {MOST_ADMINISTRATORS} Administrators.")
+    faults: list[FieldFault] = []
+    links: dict[str, str] = {}
+    for place, username in enumerate(asked):
+        name = fold_username(username)
+        user = people.get(name)
+        if name in links:
+            faults.append(FieldFault(f"/administrators/{place}", f"'{username}' is named twice."))
+        elif (
+            user is None
+            or user.account != act.caller.account
+            or not user.role.covers(Role.CLUSTER_ADMIN)
+            or user.invitation is not None
+        ):
+            faults.append(
+                FieldFault(
+                    f"/administrators/{place}",
+                    f"'{username}' is not an OWNER or CLUSTER_ADMIN User of the account who has activated.",
+                )
+            )
+        else:
+            links[name] = user.membership
+    if faults:
+        raise Invalid("The request breaks a rule; 'errors' says which.", tuple(faults))
+    return links

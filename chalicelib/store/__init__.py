@@ -1,0 +1,1 @@
+"""The DynamoDB tables: keeps what the rules decided, conditional on what they read."""

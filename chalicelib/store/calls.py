@@ -1,0 +1,61 @@
+"""How a call to DynamoDB ends: with an answer, or with a fault the caller can act on."""
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.rules.faults import Busy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chalicelib.store.items import Item
+
+BUSY = Busy(
+    "The store did not answer in time. The change may or may not have been made: read before you ask again."
+)
+
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "ThrottlingException",
+        "ThrottlingError",
+        "RequestLimitExceeded",
+        "TransactionInProgressException",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+
+
+def answered(call: "Callable[..., Any]", **parameters: Any) -> Any:
+    """Make a DynamoDB call; raises Busy where it was throttled or not answered, after botocore's own tries."""
+    try:
+        return call(**parameters)
+    except ClientError as error:
+        if _code(error) in _THROTTLED or _THROTTLED.intersection(cancellations(error)):
+            raise BUSY from error
+        raise
+    except BotoCoreError as error:
+        raise BUSY from error
+
+
+def cut(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
+    """Answer at most ``limit`` items of a Query for one more, and the key the next part starts after."""
+    items: list[Item] = answer["Items"]
+    last = answer.get("LastEvaluatedKey")
+    if len(items) > limit:
+        items = items[:limit]
+        last = items[-1]
+    return items, last[key]["S"] if last else None
+
+
+def cancellations(error: ClientError) -> list[str]:
+    """Answer why each operation of a cancelled transaction was, 'None' for one that was not at fault."""
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    return [str(reason.get("Code", "")) for reason in reasons]
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,299 @@
+"""Table Directory: Principals, the addresses they hold, and accounts.
+
+One item per thing, read by key and strongly consistent; the index by account lists. A change is one
+transaction with its event in it, each write conditional on what was read.
+"""
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.rules.faults import Conflict, Fault
+from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
+from chalicelib.rules.names import fold_email, fold_username
+from chalicelib.rules.ports import (
+    Add,
+    AddAccount,
+    GainOwner,
+    LoseOwner,
+    Page,
+    Remove,
+    Replace,
+    StillEntitled,
+    UpdateAccount,
+    Write,
+)
+from chalicelib.store.calls import BUSY, answered, cancellations, cut
+from chalicelib.store.items import Item, from_item, to_attribute, to_item
+from chalicelib.store.trail import event_item
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from chalicelib.rules.roles import KeyType
+
+_LOG = logging.getLogger(__name__)
+_CONFLICT_TRIES = 5
+_BATCH = 100
+_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
+
+
+class Directory:
+    """Keeps the promises of ``rules.ports.Directory`` on DynamoDB."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, events_table: str, retention_days: int) -> None:
+        self._client = client
+        self._table = table
+        self._events_table = events_table
+        self._retention_days = retention_days
+
+    def principal(self, username: str) -> Principal | None:
+        """Answer the Principal of a username in any case: one strongly consistent GetItem."""
+        item = self._get(f"USER#{fold_username(username)}")
+        return None if item is None else from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+
+    def users(self, usernames: frozenset[str]) -> dict[str, User]:
+        """Answer the Users among folded usernames: one strongly consistent BatchGetItem."""
+        found = self._batch_get([f"USER#{name}" for name in sorted(usernames)])
+        people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
+        return {fold_username(user.username): user for user in people if isinstance(user, User)}
+
+    def account(self, account: str) -> Account | None:
+        """Answer an account: one strongly consistent GetItem."""
+        item = self._get(f"ACCOUNT#{account}")
+        return None if item is None else from_item(item, Account)
+
+    def page(self, account: str, kind: type[Principal], limit: int, after: str | None) -> Page:
+        """Answer part of the index by account: one Query, as stale as a global index may be."""
+        start: dict[str, Any] = {}
+        prefix = _PREFIX[kind]
+        if after is not None:
+            start["ExclusiveStartKey"] = {
+                "pk": {"S": f"USER#{after}"},
+                "account": {"S": account},
+                "listKey": {"S": f"{prefix}{after}"},
+            }
+        answer = answered(
+            self._client.query,
+            TableName=self._table,
+            IndexName="byAccount",
+            KeyConditionExpression="account = :account AND begins_with(listKey, :prefix)",
+            ExpressionAttributeValues={":account": {"S": account}, ":prefix": {"S": prefix}},
+            Limit=limit + 1,
+            **start,
+        )
+        items, last = cut(answer, limit, "listKey")
+        return Page(tuple(from_item(item, kind) for item in items), last and last.removeprefix(prefix))
+
+    def commit(self, event: Event, *writes: Write) -> None:
+        """Make all writes and put the event on record in one transaction, or nothing."""
+        items: list[dict[str, Any]] = []
+        faults: list[Fault] = []
+        for write in writes:
+            for item, fault in _operations(self._table, write):
+                items.append(item)
+                faults.append(fault)
+        items.append(
+            {
+                "Put": {
+                    "TableName": self._events_table,
+                    "Item": event_item(event, self._retention_days),
+                    "ConditionExpression": "attribute_not_exists(id)",
+                }
+            }
+        )
+        self._transact(items, faults)
+
+    def used(
+        self, principal: Principal, key_type: "KeyType", digest: bytes, now: int, *, before: bool
+    ) -> None:
+        """Note a use with one conditional UpdateItem; a failure is logged, never raised."""
+        path = "#keys.#type.predecessor" if before else "#keys.#type"
+        self._note(
+            principal,
+            UpdateExpression=f"SET {path}.lastUsedAt = :now",
+            ConditionExpression=f"{path}.digest = :digest",
+            ExpressionAttributeNames={"#keys": "keys", "#type": key_type.value},
+            ExpressionAttributeValues={":now": {"N": str(now)}, ":digest": {"B": digest}},
+        )
+
+    def refused(self, principal: Principal, key_type: "KeyType", since: int, event: Event) -> None:
+        """Put a refusal on record, once since ``since``; a failure is logged, never raised."""
+        update = {
+            "TableName": self._table,
+            "Key": _key(principal),
+            "UpdateExpression": "SET #keys.#type.refusedAt = :now",
+            "ConditionExpression": (
+                "attribute_exists(#keys.#type.digest) AND "
+                "(attribute_not_exists(#keys.#type.refusedAt) OR #keys.#type.refusedAt <= :since)"
+            ),
+            "ExpressionAttributeNames": {"#keys": "keys", "#type": key_type.value},
+            "ExpressionAttributeValues": {":now": {"N": str(event.at)}, ":since": {"N": str(since)}},
+        }
+        put = {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}
+        try:
+            self._client.transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
+        except (ClientError, BotoCoreError) as error:
+            _LOG.info("a refusal was not put on record", extra={"error": type(error).__name__})
+
+    def _note(self, principal: Principal, **update: Any) -> None:
+        try:
+            self._client.update_item(TableName=self._table, Key=_key(principal), **update)
+        except (ClientError, BotoCoreError) as error:
+            _LOG.info("a use was not noted", extra={"error": type(error).__name__})
+
+    def _get(self, key: str) -> Item | None:
+        answer = answered(
+            self._client.get_item, TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True
+        )
+        item: Item | None = answer.get("Item")
+        return item
+
+    def _batch_get(self, keys: "Collection[str]") -> "Iterable[Item]":
+        request: dict[str, Any] = {
+            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}
+        }
+        found: list[Item] = []
+        for _ in range(_CONFLICT_TRIES):
+            if not keys or not request:
+                return found
+            answer = answered(self._client.batch_get_item, RequestItems=request)
+            found += answer["Responses"].get(self._table, [])
+            request = answer.get("UnprocessedKeys", {})
+        raise BUSY
+
+    def _transact(self, items: list[dict[str, Any]], faults: list[Fault]) -> None:
+        """Write all or nothing. Another transaction in the way is waited for, briefly, then a Conflict."""
+        for attempt in range(_CONFLICT_TRIES):
+            try:
+                answered(self._client.transact_write_items, TransactItems=items)
+            except ClientError as error:
+                _raise_first(error, faults)
+            else:
+                return
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - a pause, no secret
+        raise Conflict("Other calls keep changing this at the same moment; nothing was done. Retry.")
+
+
+def _raise_first(error: ClientError, faults: list[Fault]) -> None:
+    """Raise the fault of the first condition that failed; answer where a conflict asks for another try."""
+    codes = cancellations(error)
+    for code, fault in zip(codes, faults, strict=False):
+        if code == "ConditionalCheckFailed":
+            raise fault from error
+    if "TransactionConflict" not in codes:
+        raise error
+
+
+def _key(principal: Principal) -> Item:
+    return {"pk": {"S": f"USER#{fold_username(principal.username)}"}}
+
+
+def _email_key(principal: Principal) -> Item:
+    return {"pk": {"S": f"EMAIL#{fold_email(principal.email)}"}}
+
+
+def _account_key(account: str) -> Item:
+    return {"pk": {"S": f"ACCOUNT#{account}"}}
+
+
+def _principal_item(principal: Principal) -> Item:
+    name = fold_username(principal.username)
+    return to_item(principal, pk=f"USER#{name}", listKey=f"{_PREFIX[type(principal)]}{name}")
+
+
+def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Fault]]":
+    """Answer a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
+    match write:
+        case Add(principal, username_taken, email_taken):
+            holder = {"username": {"S": fold_username(principal.username)}}
+            absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
+            yield {"Put": {**absent, "Item": _principal_item(principal)}}, username_taken
+            yield {"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken
+        case Replace(old, new, changed):
+            yield {"Put": {"TableName": table, "Item": _principal_item(new), **_unchanged(old)}}, changed
+        case Remove(old, changed):
+            yield {"Delete": {"TableName": table, "Key": _key(old), **_unchanged(old)}}, changed
+            yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
+        case StillEntitled():
+            yield {"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended
+        case AddAccount(account, taken):
+            item = {**_account_key(account.id), **to_item(account)}
+            absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
+            yield {"Put": {**absent, "Item": item}}, taken
+        case UpdateAccount():
+            yield {"Update": {"TableName": table, **_account_update(write)}}, write.refused
+        case GainOwner(user, gone):
+            yield {"Update": {"TableName": table, **_owner(user, gain=True)}}, gone
+        case LoseOwner(user, last):
+            yield {"Update": {"TableName": table, **_owner(user, gain=False)}}, last
+
+
+def _unchanged(old: Principal) -> dict[str, Any]:
+    return {
+        "ConditionExpression": "version = :version",
+        "ExpressionAttributeValues": {":version": {"S": old.version}},
+    }
+
+
+def _entitled(write: StillEntitled) -> dict[str, Any]:
+    caller = write.caller
+    condition = (
+        "kind = :kind AND account = :account AND #role = :role AND "
+        "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest)"
+    )
+    values = {
+        ":kind": {"S": "USER" if isinstance(caller, User) else "SERVICE_USER"},
+        ":account": {"S": caller.account},
+        ":role": {"S": caller.role.value},
+        ":digest": {"B": write.digest},
+    }
+    if isinstance(caller, User):
+        condition += " AND membership = :membership"
+        values[":membership"] = {"S": caller.membership}
+    return {
+        "Key": _key(caller),
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {"#role": "role", "#keys": "keys", "#type": write.key_type.value},
+        "ExpressionAttributeValues": values,
+    }
+
+
+def _account_update(write: UpdateAccount) -> dict[str, Any]:
+    return {
+        "Key": _account_key(write.old.id),
+        "UpdateExpression": "SET #name = :name, #policy = :policy, version = :new",
+        "ConditionExpression": "version = :old AND size(owners) >= :owners",
+        "ExpressionAttributeNames": {"#name": "name", "#policy": "policy"},
+        "ExpressionAttributeValues": {
+            ":name": {"S": write.name},
+            ":policy": to_attribute(msgspec.to_builtins(write.policy)),
+            ":new": {"S": write.version},
+            ":old": {"S": write.old.version},
+            ":owners": {"N": str(write.owners)},
+        },
+    }
+
+
+def _owner(user: User, *, gain: bool) -> dict[str, Any]:
+    name = {"#name": fold_username(user.username)}
+    update = {"Key": _account_key(user.account), "ExpressionAttributeNames": name}
+    if gain:
+        return {
+            **update,
+            "UpdateExpression": "SET owners.#name = :membership",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": {":membership": {"S": user.membership}},
+        }
+    return {
+        **update,
+        "UpdateExpression": "REMOVE owners.#name",
+        "ConditionExpression": "attribute_exists(owners.#name) AND size(owners) > :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }

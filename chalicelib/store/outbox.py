@@ -1,0 +1,221 @@
+"""The outbox on DynamoDB: claims, marks and reads, each one conditional call. Decides nothing.
+
+An event waits while it has ``waiting`` (its shard) and ``dueAt`` (when to try next), which are the
+keys of a sparse index. ``dueAt`` is the lease too: a claim moves it ahead, and who finds another
+value there than their own has lost the claim.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from chalicelib.rules.mailing import Directory, Key, Person, Tenancy
+from chalicelib.rules.model import Event
+from chalicelib.store.items import from_item
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from chalicelib.store.items import Item
+
+BATCH = 100
+"""Keys of one BatchGetItem, at most."""
+
+TRIES = 6
+"""BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
+
+_READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners"
+_READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
+
+
+class UnreadError(Exception):
+    """DynamoDB went on leaving keys of a batch unread: it is throttled. Try again later."""
+
+
+class DynamoOutbox:
+    """``chalicelib.rules.mailing.Outbox`` on two tables.
+
+    Every method raises botocore's ClientError or BotoCoreError where DynamoDB fails for good.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        directory: str,
+        events: str,
+        sleep: "Callable[[float], None]" = time.sleep,
+    ) -> None:
+        self._client = client
+        self._directory = directory
+        self._events = events
+        self._sleep = sleep
+
+    def claim(self, key: Key, now: int, lease: int) -> Event | None:
+        """Take an event; None if it is done, claimed, or not due.
+
+        Raises msgspec.ValidationError, the claim being made, for an event this version cannot read.
+        """
+        item = self._update(
+            key,
+            # Events start without these maps, and a mark needs one to be made in.
+            "SET dueAt = :lease, told = if_not_exists(told, :none), refused = if_not_exists(refused, :none) "
+            "ADD attempts :one",
+            "attribute_exists(waiting) AND dueAt <= :now",
+            {":lease": _n(lease), ":now": _n(now), ":one": _n(1), ":none": {"M": {}}},
+            ReturnValues="ALL_NEW",
+        )
+        return None if item is None else from_item(item, Event)
+
+    def told(self, key: Key, name: str, now: int, lease: int, renewed: int | None) -> bool:
+        """Mark somebody as told; see :class:`chalicelib.rules.mailing.Outbox`."""
+        return self._mark(key, "told", name, _n(now), lease, renewed)
+
+    def refused(self, key: Key, name: str, why: str, lease: int, renewed: int | None) -> bool:
+        """Mark somebody as beyond reach; see :class:`chalicelib.rules.mailing.Outbox`."""
+        return self._mark(key, "refused", name, {"S": why}, lease, renewed)
+
+    def postpone(self, key: Key, lease: int, due_at: int) -> bool:
+        """Give a claimed event back until ``due_at``."""
+        return self._end(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
+
+    def finish(self, key: Key, lease: int) -> bool:
+        """End the waiting of a claimed event."""
+        return self._end(key, "REMOVE waiting, dueAt", lease, {})
+
+    def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[Key], Any]:
+        """Answer a page of what is due, the longest due first, and where the next page starts."""
+        start = {"ExclusiveStartKey": after} if after else {}
+        page = self._client.query(
+            TableName=self._events,
+            IndexName="waiting",
+            KeyConditionExpression="waiting = :shard AND dueAt <= :now",
+            ExpressionAttributeValues={":shard": {"S": shard}, ":now": _n(now)},
+            Limit=limit,
+            **start,
+        )
+        keys = [Key(item["account"]["S"], item["id"]["S"]) for item in page["Items"]]
+        return keys, page.get("LastEvaluatedKey")
+
+    def read(self, names: frozenset[str], accounts: frozenset[str]) -> Directory:
+        """Answer Users and accounts, strongly consistent, without their keys' digests.
+
+        One BatchGetItem for each 100 of them. Raises UnreadError where DynamoDB goes on leaving some unread.
+        """
+        found = Directory({}, {})
+        wanted = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
+        for start in range(0, len(wanted), BATCH):
+            for item in self._batch(wanted[start : start + BATCH]):
+                kind, _, rest = item["pk"]["S"].partition("#")
+                if kind == "ACCOUNT":
+                    found.accounts[rest] = from_item(item, Tenancy)
+                elif item["kind"]["S"] == "USER":
+                    found.people[rest] = from_item(item, Person)
+        return found
+
+    def invite(self, name: str, invitation: str, digest: str, until: int) -> Person | None:
+        """Add a token's digest to an open invitation; None if the invitation is void.
+
+        Two forms of one update: an invitation starts without the map that the second form needs.
+        """
+        first: tuple[str, str, Item] = (
+            "SET invitation.digests = :tokens",
+            "attribute_not_exists(invitation.digests)",
+            {":tokens": {"M": {digest: _n(until)}}},
+        )
+        more: tuple[str, str, Item] = (
+            "SET invitation.digests.#digest = :until",
+            "attribute_exists(invitation.digests)",
+            {":until": _n(until)},
+        )
+        for update, condition, values in (first, more):
+            try:
+                answer: Any = self._client.update_item(
+                    TableName=self._directory,
+                    Key={"pk": {"S": f"USER#{name}"}},
+                    UpdateExpression=update,
+                    ConditionExpression=f"invitation.#id = :id AND {condition}",
+                    ExpressionAttributeNames={"#id": "id"}
+                    | ({"#digest": digest} if "#digest" in update else {}),
+                    ExpressionAttributeValues={":id": {"S": invitation}} | values,
+                    ReturnValues="ALL_NEW",
+                )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                continue
+            return from_item(answer["Attributes"], Person)
+        return None
+
+    def _mark(
+        self, key: Key, field: str, name: str, value: dict[str, Any], lease: int, renewed: int | None
+    ) -> bool:
+        mark = f"SET {field}.#name = :value"
+        names = {"#name": name}
+        if renewed is None:
+            held = self._end(key, f"{mark} REMOVE waiting, dueAt", lease, {":value": value}, names)
+        else:
+            held = self._end(
+                key, f"{mark}, dueAt = :renewed", lease, {":value": value, ":renewed": _n(renewed)}, names
+            )
+        if not held:
+            self._update(key, mark, f"attribute_exists({field})", {":value": value}, names)
+        return held
+
+    def _end(
+        self,
+        key: Key,
+        update: str,
+        lease: int,
+        values: dict[str, Any],
+        names: dict[str, str] | None = None,
+    ) -> bool:
+        condition = "attribute_exists(waiting) AND dueAt = :lease"
+        return self._update(key, update, condition, {":lease": _n(lease)} | values, names) is not None
+
+    def _update(
+        self,
+        key: Key,
+        update: str,
+        condition: str,
+        values: dict[str, Any],
+        names: dict[str, str] | None = None,
+        **more: Any,
+    ) -> "Item | None":
+        """Update an event, and answer what was asked for of it; None where the condition does not hold."""
+        if names:
+            more["ExpressionAttributeNames"] = names
+        try:
+            answer: Any = self._client.update_item(
+                TableName=self._events,
+                Key={"account": {"S": key.account}, "id": {"S": key.id}},
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                **more,
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        return cast("Item", answer.get("Attributes", {}))
+
+    def _batch(self, wanted: list[str]) -> "list[Item]":
+        items: list[Item] = []
+        request: Any = {
+            self._directory: {
+                "Keys": [{"pk": {"S": pk}} for pk in wanted],
+                "ConsistentRead": True,
+                "ProjectionExpression": _READ,
+                "ExpressionAttributeNames": _READ_NAMES,
+            }
+        }
+        for tried in range(TRIES):
+            if tried:
+                self._sleep(0.05 * 2**tried)
+            answer: Any = self._client.batch_get_item(RequestItems=request)
+            items += answer["Responses"].get(self._directory, [])
+            request = answer.get("UnprocessedKeys")
+            if not request:
+                return items
+        raise UnreadError(f"DynamoDB left keys of {self._directory} unread {TRIES} times: it is throttled.")
+
+
+def _n(number: int) -> dict[str, str]:
+    return {"N": str(number)}

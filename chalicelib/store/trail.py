@@ -1,0 +1,70 @@
+"""Table Events: the audit trail, and the outbox that is read off it."""
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.rules.model import Event
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import EventPage
+from chalicelib.store.calls import answered, cut
+from chalicelib.store.items import Item, from_item, to_item
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+SHARDS = 8
+"""Parts of the index of waiting events, so that no one partition takes every write."""
+
+_DAY = 86_400
+
+
+def event_item(event: Event, retention_days: int) -> Item:
+    """Answer an event as its item, with what the indexes and the table's TTL go by."""
+    more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
+    if event.subject.username:
+        more["subjectKey"] = _subject_key(event.account, event.subject.username)
+    if event.due_at is not None:
+        more["waiting"] = str(zlib.crc32(event.id.encode()) % SHARDS)
+    return to_item(event, **more)
+
+
+class Trail:
+    """Keeps the promises of ``rules.ports.Trail`` on DynamoDB."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
+        """Answer part of an account's trail, newest first: one Query, strongly consistent without ``username``."""
+        names, values, query = self._selection(account, username, after)
+        answer = answered(
+            self._client.query,
+            TableName=self._table,
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
+            ScanIndexForward=False,
+            Limit=limit + 1,
+            **query,
+        )
+        items, last = cut(answer, limit, "id")
+        return EventPage(tuple(from_item(item, Event) for item in items), last)
+
+    def _selection(
+        self, account: str, username: str | None, after: str | None
+    ) -> tuple[dict[str, str], Item, dict[str, Any]]:
+        start: Item = {"account": {"S": account}, "id": {"S": after or ""}}
+        if username is None:
+            query: dict[str, Any] = {"KeyConditionExpression": "#part = :part", "ConsistentRead": True}
+            part, value = "account", account
+        else:
+            part, value = "subjectKey", _subject_key(account, username)
+            query = {"KeyConditionExpression": "#part = :part", "IndexName": "bySubject"}
+            start["subjectKey"] = {"S": value}
+        if after is not None:
+            query["ExclusiveStartKey"] = start
+        return {"#part": part}, {":part": {"S": value}}, query
+
+
+def _subject_key(account: str, username: str) -> str:
+    return f"{account}#{fold_username(username)}"
