@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import re
 import socket
 import sys
@@ -23,8 +22,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import parse_qs, unquote
 
+import msgspec
 from chalice.config import Config
 from chalice.local import LambdaContext, LocalChalice, LocalGateway, LocalGatewayException
+
+from chalicelib.http import problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,15 +78,9 @@ class Refusal(Exception):  # noqa: N818 - the client's fault, not ours
 
 def problem(refusal: Refusal, request_id: str) -> HttpResponse:
     """Answer ``refusal`` as problem details (RFC 9457)."""
-    document = {
-        "type": "about:blank",
-        "title": HTTPStatus(refusal.status).phrase,
-        "status": refusal.status,
-        "detail": refusal.detail,
-        "requestId": request_id,
-    }
-    headers = [("Content-Type", "application/problem+json"), *refusal.headers.items()]
-    return HttpResponse(refusal.status, headers, json.dumps(document).encode(), request_id)
+    document = problems.problem(refusal.status, refusal.detail, request_id)
+    headers = [("Content-Type", problems.MEDIA_TYPE), *refusal.headers.items()]
+    return HttpResponse(refusal.status, headers, msgspec.json.encode(document), request_id)
 
 
 class Gateway(LocalGateway):

@@ -305,7 +305,7 @@ class TestRefusals:
                 raise RuntimeError("out of order")
 
         app = Broken(app_name="broken")
-        app.route("/things", methods=["GET"])(lambda: {})
+        app.route("/things", methods=["GET"])(dict)
         with GatewayServer(app).serving() as broken:
             sent = b"GET /things HTTP/1.1\r\nConnection: close\r\n\r\n"
             assert_problem(exchange(broken, sent), 502)
