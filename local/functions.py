@@ -124,6 +124,7 @@ class Feed(threading.Thread):
         lock: contextlib.AbstractContextManager[Any] | None = None,
         tries: int = 3,
         pause: float = 1.0,
+        say: Callable[[str], None] = print,
     ) -> None:
         super().__init__(name="stream", daemon=True)
         self._client = client
@@ -134,6 +135,7 @@ class Feed(threading.Thread):
         self._lock = lock or contextlib.nullcontext()
         self._tries = tries
         self._pause = pause
+        self._say = say
         self._iterators: dict[str, str | None] = {}
         self._news = threading.Event()
         self._stopped = threading.Event()
@@ -200,7 +202,9 @@ class Feed(threading.Thread):
             if records and self._stopped.wait(self._pause):
                 return
         if records:
-            print(f"The stream's function failed {self._tries} times; {len(records)} records left undone.")
+            self._say(
+                f"The stream's function failed {self._tries} times; {len(records)} records left undone."
+            )
 
 
 def unfinished(records: list[dict[str, Any]], answer: Any) -> list[dict[str, Any]]:
