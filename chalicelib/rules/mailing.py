@@ -20,6 +20,9 @@ FIRST_PAUSE = 60
 LONGEST_PAUSE = 21_600
 """Seconds between two tries: one minute, doubled at each try, and never more than six hours."""
 
+INVITED_FOR = 259_200
+"""Seconds (72 hours) for which the token of an invitation is good, from when it is mailed."""
+
 
 class Key(NamedTuple):
     """Which event."""
@@ -68,12 +71,16 @@ PERSON = Why(person=True)
 
 
 class Recipient(NamedTuple):
-    """Somebody to be told. ``name`` is their folded username, by which the event remembers them."""
+    """Somebody to be told. ``name`` is their folded username, by which the event remembers them.
+
+    ``role`` is what an Administrator or OWNER can do about it; None for the person it is about.
+    """
 
     name: str
     username: str
     email: str
     why: Why
+    role: Role | None = None
 
 
 class Outbox(Protocol):
@@ -156,7 +163,7 @@ def _entitled(
     event: Event, links: dict[str, str], directory: Directory, least: Role, why: Why
 ) -> list[Recipient]:
     return [
-        Recipient(name, found.username, found.email, why)
+        Recipient(name, found.username, found.email, why, found.role)
         for name, membership in sorted(links.items())
         if (found := directory.people.get(name)) is not None
         and found.account == event.account

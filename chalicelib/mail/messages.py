@@ -1,0 +1,490 @@
+"""The emails: which one an event asks for, its words, and the MIME message that carries them.
+
+Each email is a folder of ``templates``: ``subject.txt``, ``body.txt`` and ``body.html``. A value
+reaches the page only by way of :func:`plain`, and into HTML only escaped besides, so that a name
+changes nothing but the words shown. A key is in no value here, and so in no email.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+import textwrap
+import unicodedata
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from chalicelib.rules.mailing import INVITED_FOR, Recipient
+from chalicelib.rules.model import Action, Event, KeyChange, Kind
+from chalicelib.rules.names import EMAIL, fold_username
+from chalicelib.rules.roles import KeyType, Role
+
+TEMPLATES = Path(__file__).parent / "templates"
+FROM_NAME = "Service Users"
+
+_EMAILS = {
+    Action.SERVICE_USER_CREATED: "api-key-generated",
+    Action.API_KEY_GENERATED: "api-key-generated",
+    Action.USER_ACTIVATED: "api-key-generated",
+    Action.API_KEY_ROTATED: "api-key-rotated",
+    Action.API_KEY_REVOKED: "api-key-revoked",
+    Action.SERVICE_USER_UPDATED: "api-key-revoked",
+    Action.SERVICE_USER_DELETED: "api-key-revoked",
+    Action.USER_UPDATED: "api-key-revoked",
+    Action.USER_REVOKED: "access-revoked",
+    Action.API_KEY_ENDING: "api-key-ending",
+    Action.USER_INVITED: "invitation",
+}
+_WITHOUT_KEYS = ("access-revoked", "invitation")
+
+_ROLE_MEANS = {
+    Role.READ_ONLY: "you can see clusters and their monitoring",
+    Role.CLUSTER_ADMIN: "you can manage clusters and run Service Users",
+    Role.OWNER: "you can do everything, running its people included",
+}
+_ADDRESS = re.compile(EMAIL)
+_DAY = 86_400
+_SHOWN = 80  # characters of a name that anybody chose: enough to know it by
+_WIDTH = 78  # of a line of text (RFC 5322, 2.1.1)
+
+
+class Setting(NamedTuple):
+    """Where and when a message is made. ``account`` is the account's name.
+
+    ``token`` and ``role`` are an invitation's.
+    """
+
+    sender: str
+    public_url: str
+    account: str
+    now: float
+    token: str = ""
+    role: Role | None = None
+
+
+class Step(NamedTuple):
+    """Something to do, and the command that does it, line by line; none where it is not a command."""
+
+    text: str
+    command: tuple[str, ...] = ()
+
+
+class Words(NamedTuple):
+    """An email's words."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def email_of(event: Event) -> str | None:
+    """Answer the name of the email an event asks for; None where there is nothing to say."""
+    name = _EMAILS.get(event.action)
+    return name if event.keys or name in _WITHOUT_KEYS else None
+
+
+def is_address(text: str) -> bool:
+    """Answer whether mail can be sent to ``text`` at all: whether it is an address, and nothing else."""
+    return _ADDRESS.match(text) is not None
+
+
+def message(event: Event, recipient: Recipient, setting: Setting) -> EmailMessage:
+    """Answer the message that tells one recipient of an event.
+
+    Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
+    so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
+    ValueError where the sender or the recipient has no address.
+    """
+    for address in (setting.sender, recipient.email):
+        if not is_address(address):
+            raise ValueError("Cannot mail from or to what is no address.")
+    written = words(event, recipient, setting)
+    made = EmailMessage(policy=SMTP)
+    made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
+    made["To"] = Address(addr_spec=recipient.email)
+    made["Subject"] = written.subject
+    made["Date"] = format_datetime(_utc(setting.now))
+    who = hashlib.sha256(recipient.name.encode()).hexdigest()[:16]
+    event_id = quote(event.id, safe="")
+    made["Message-ID"] = f"<{event_id}.{who}@{setting.sender.rpartition('@')[2]}>"
+    made["Service-Users-Event"] = event_id
+    made["Auto-Submitted"] = "auto-generated"
+    made.set_content(written.text, cte="quoted-printable")
+    made.add_alternative(written.html, subtype="html", cte="quoted-printable")
+    return made
+
+
+def words(event: Event, recipient: Recipient, setting: Setting) -> Words:
+    """Answer the words of the email that tells one recipient of an event.
+
+    Raises LookupError where the event asks for no email.
+    """
+    name = email_of(event)
+    if name is None:
+        raise LookupError(f"There is no email for {event.action.value} with {len(event.keys)} keys.")
+    view = _View(event, recipient, setting).context(name)
+    environment = _environment()
+    subject, text, html = (
+        environment.get_template(f"{name}/{part}").render(view)
+        for part in ("subject.txt", "body.txt", "body.html")
+    )
+    return Words(plain(subject), _wrapped(text), html)
+
+
+def plain(text: str) -> str:
+    """Answer text as one line of harmless characters.
+
+    Line ends and other controls become spaces; what only turns, joins or hides other characters is
+    left out, but for the two joiners that some scripts and emoji need; half characters become U+FFFD.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
+    return " ".join("".join(_harmless(character) for character in text).split())
+
+
+def _harmless(character: str) -> str:
+    match unicodedata.category(character):
+        case "Cc" | "Zl" | "Zp":
+            return " "
+        case "Cf":
+            return character if character in "\u200c\u200d" else ""
+        case "Cs":
+            return "\ufffd"
+    return character
+
+
+class _View:
+    """What the templates are given, as text."""
+
+    def __init__(self, event: Event, recipient: Recipient, setting: Setting) -> None:
+        self.event = event
+        self.recipient = recipient
+        self.setting = setting
+        self.account = _short(setting.account)
+        self.subject = event.subject.username
+        self.person = recipient.why.person
+        self.one = len(event.keys) == 1
+
+    def context(self, name: str) -> dict[str, Any]:
+        """Answer every name the templates know."""
+        event = self.event
+        steps = self._steps(name)
+        role = self.setting.role
+        return {
+            "account": self.account,
+            "subject": self.subject,
+            "Who": self._who(),
+            "person": self.person,
+            "created": event.action is Action.SERVICE_USER_CREATED,
+            "activated": event.action is Action.USER_ACTIVATED,
+            "deleted": event.action is Action.SERVICE_USER_DELETED,
+            "lowered": event.changes.get("role"),
+            "keys": [self._key(key) for key in event.keys],
+            "noun": "API key" if self.one else "API keys",
+            "keys_line": self._keys_line(),
+            "a_key": self._a_key(),
+            "the_key": self._the_key(),
+            "stopped": "It stopped working at once." if self.one else "They stopped working at once.",
+            "ends": self._ends(),
+            "facts": self._facts(name),
+            "steps": steps,
+            "asks": any(line.startswith("-u ") for step in steps for line in step.command),
+            "activate": self._curl("POST", "/v1/users/activate", self._activation()),
+            "hours": INVITED_FOR // 3600,
+            "until": _when(int(self.setting.now) + INVITED_FOR),
+            "role": role.value if role else "",
+            "role_means": _ROLE_MEANS[role] if role else "",
+            "why": self._why(),
+            "event_id": event.id,
+        }
+
+    # Who, and which keys
+
+    def _who(self) -> str:
+        """Answer who did it, as a sentence starts with them."""
+        actor = self.event.actor
+        if self._by_recipient():
+            return "You"
+        if actor.kind is Kind.POLICY:
+            return "The account's key policy"
+        return actor.username or "The operator of this service"
+
+    def _by_recipient(self) -> bool:
+        actor = self.event.actor
+        return actor.kind is Kind.USER and fold_username(actor.username) == self.recipient.name
+
+    def _a_key(self) -> str:
+        keys = self.event.keys
+        return f"a {keys[0].key_type.display_name} API key" if self.one else f"{len(keys)} API keys"
+
+    def _the_key(self) -> str:
+        keys = self.event.keys
+        which = f"{keys[0].key_type.display_name} API key" if self.one else f"{len(keys)} API keys"
+        if self.person:
+            return f"your {which}"
+        actor = self.event.actor
+        if actor.kind is Kind.SERVICE_USER and fold_username(actor.username) == fold_username(self.subject):
+            return f"its own {which}"
+        return f"the {which} of the Service User {self.subject}"
+
+    def _keys_line(self) -> str:
+        keys = self.event.keys
+        shown = keys if len(keys) <= 2 else keys[:1]
+        line = ", ".join(f"{key.key_type.value} …{key.last5}" for key in shown)
+        return line if len(keys) <= 2 else f"{line} and {len(keys) - 1} more"
+
+    def _key(self, key: KeyChange) -> dict[str, str]:
+        note = ""
+        if key.previous_last5:
+            note = f"replaces …{key.previous_last5}"
+        if key.ends_at is not None:
+            note = f"ends {_when(key.ends_at)}"
+        return {
+            "name": key.key_type.display_name,
+            "type": key.key_type.value,
+            "last5": key.last5,
+            "previous_last5": key.previous_last5,
+            "previous_until": "" if key.previous_until is None else _when(key.previous_until),
+            "note": note,
+        }
+
+    def _ends(self) -> str:
+        """Answer when the keys end, seen from now: the notice may have had to wait for SES."""
+        times = [key.ends_at for key in self.event.keys if key.ends_at is not None]
+        if not times:
+            return ""
+        days = ceil((min(times) - self.setting.now) / _DAY)
+        if days < 1:
+            return "has ended" if self.one else "have ended"
+        return f"{'ends' if self.one else 'end'} in {days} {'day' if days == 1 else 'days'}"
+
+    # What stands below
+
+    def _facts(self, name: str) -> list[tuple[str, str]]:
+        event = self.event
+        subject = event.subject
+        shown = _short(subject.display_name)
+        named = f"{self.subject} (“{shown}”)" if shown not in ("", self.subject) else self.subject
+        facts = [("Account", self.account), ("Your username" if self.person else "Service User", named)]
+        if name != "api-key-ending":
+            facts += [
+                ("Invited by" if name == "invitation" else "Done by", self._actor()),
+                ("When", _when(event.at)),
+                ("From address", event.source_ip),
+            ]
+        reason = event.reason if event.actor.kind is Kind.POLICY else ""
+        facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
+        return [(label, value) for label, value in facts if value]
+
+    def _actor(self) -> str:
+        actor = self.event.actor
+        if self._by_recipient():
+            return f"you ({actor.username})"
+        match actor.kind:
+            case Kind.USER:
+                return f"{actor.username} (User)"
+            case Kind.SERVICE_USER:
+                return f"{actor.username} (Service User)"
+            case Kind.POLICY:
+                return "the account's key policy"
+        return "the operator of this service"
+
+    def _why(self) -> str:
+        if self.recipient.why.owner:
+            return (
+                f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
+                "there. Name one, and they hear of it instead."
+            )
+        if self.person:
+            return f"You get this because it is about your own access to {self.account}."
+        return f"You get this as an Administrator of the Service User {self.subject} in {self.account}."
+
+    # What to do
+
+    def _steps(self, name: str) -> list[Step]:
+        match name:
+            case "api-key-ending":
+                return [self._rotate(key) for key in self.event.keys]
+            case "invitation":
+                return [Step(f"Leave it. Nothing happens unless somebody pastes the line. {self._ask()}")]
+            case "access-revoked":
+                return [Step(self._ask())]
+            case "api-key-revoked":
+                return [*self._restore(), *self._mend()]
+        return [*self._undo(), *self._mend()]
+
+    def _undo(self) -> list[Step]:
+        if self._locked_out():
+            return []
+        if self.event.action is Action.SERVICE_USER_CREATED:
+            return [
+                Step(
+                    "Delete the Service User. Its keys stop working at once:",
+                    self._curl("DELETE", self._path()),
+                )
+            ]
+        stops = "It stops" if self.event.keys[0].previous_until is None else "Both keys stop"
+        return [
+            Step(
+                f"Revoke the key. {stops} working at once:",
+                self._curl("DELETE", self._path("api-keys"), self._key_type()),
+            )
+        ]
+
+    def _locked_out(self) -> bool:
+        """Answer whether it is the key by which the person would undo it."""
+        return self.person and any(key.key_type is KeyType.USER_MANAGEMENT for key in self.event.keys)
+
+    def _restore(self) -> list[Step]:
+        role = self.event.changes.get("role")
+        if self.event.action is Action.SERVICE_USER_DELETED:
+            return [Step("A deleted Service User does not come back. If it is needed, create it anew.")]
+        if self._locked_out():
+            return [Step(f"To get a new key, ask an OWNER of {self.account} for a fresh invitation.")]
+        if role is None:
+            return [
+                Step(
+                    "If the key is still needed, generate a new one:",
+                    self._curl("POST", self._path("api-keys"), self._key_type()),
+                )
+            ]
+        if self.person:
+            return []
+        return [
+            Step(
+                "If it should have its former role, set it back, and generate the keys anew:",
+                self._curl("PUT", self._path(), {"role": role[0]}),
+            )
+        ]
+
+    def _rotate(self, key: KeyChange) -> Step:
+        return Step(
+            f"Rotate the {key.key_type.display_name} key, with a day in which both work:",
+            self._curl(
+                "POST",
+                self._path("api-keys/rotate"),
+                {"keyType": key.key_type.value, "overlapSeconds": _DAY},
+            ),
+        )
+
+    def _mend(self) -> list[Step]:
+        """Answer what to do about whoever did it."""
+        actor = self.event.actor
+        if self.person and not self._by_recipient():
+            return [Step(self._ask())]
+        if self._by_recipient():
+            mine = Step(
+                "If it was not you, somebody has your own key. Replace it; the former stops working at once:",
+                self._curl("POST", "/v1/api-keys/rotate"),
+            )
+            locked = Step(
+                f"If your key is refused, ask an OWNER of {self.account} for a fresh invitation: that "
+                "revokes every key you have."
+            )
+            return [mine, locked]
+        match actor.kind:
+            case Kind.SERVICE_USER:
+                return [
+                    Step(
+                        "If the machine did not do it, somebody else has had its key. Find out where it was "
+                        "kept before you hand out another."
+                    )
+                ]
+            case Kind.POLICY:
+                return [Step("OWNERs set the policy. This shows it:", self._curl("GET", "/v1/account"))]
+            case Kind.OPERATOR:
+                return [Step("Ask the operator of this service.")]
+        if self.recipient.role is Role.OWNER:
+            return [
+                Step(
+                    f"Ask {actor.username}. If it was not them, somebody has their key: revoke "
+                    f"{actor.username} at once, and send a new invitation later:",
+                    self._curl("DELETE", f"/v1/users/{quote(actor.username, safe='')}"),
+                )
+            ]
+        return [
+            Step(
+                f"Ask {actor.username}. If it was not them, somebody has their key: have an OWNER of "
+                f"{self.account} revoke {actor.username} at once."
+            )
+        ]
+
+    def _ask(self) -> str:
+        actor = self.event.actor
+        if actor.kind is Kind.USER and not self._by_recipient():
+            return f"Ask {actor.username}, or another OWNER of {self.account}."
+        return f"Ask an OWNER of {self.account}."
+
+    # Commands
+
+    def _path(self, more: str = "") -> str:
+        kind = "users" if self.person else "service-users"
+        return f"/v1/{kind}/{quote(self.subject, safe='')}" + (f"/{more}" if more else "")
+
+    def _key_type(self) -> dict[str, object]:
+        return {"keyType": self.event.keys[0].key_type.value}
+
+    def _activation(self) -> dict[str, object]:
+        return {"username": self.subject, "token": self.setting.token}
+
+    def _curl(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[str, ...]:
+        """Answer a command, line by line. curl asks for the password, so that no key is left in a history."""
+        lines = [f"curl -X {method} {shlex.quote(self.setting.public_url + path)}"]
+        if path != "/v1/users/activate":
+            lines.append(f"-u {shlex.quote(self.recipient.username)}")
+        if body is not None:
+            json_type = "-H 'Content-Type: application/json'"
+            lines[1:] = [" ".join((*lines[1:], json_type))]
+            lines.append(f"-d {shlex.quote(json.dumps(body, separators=(',', ':')))}")
+        return tuple(lines)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(("html",), default=False),
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _finalize(value: Any) -> Any:
+    """Let nothing into a page but by :func:`plain`; what the templates themselves made is theirs."""
+    return value if hasattr(value, "__html__") else plain(str(value))
+
+
+def _short(text: str, most: int = _SHOWN) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1].rstrip()}…"
+
+
+def _wrapped(text: str) -> str:
+    """Answer text with its paragraphs wrapped; indented lines are commands and tables, and stay."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        keep = line.startswith((" ", "-- ")) or len(line) <= _WIDTH
+        lines += (
+            [line] if keep else textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        )
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _when(second: int) -> str:
+    return f"{_utc(second):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
