@@ -55,7 +55,8 @@ def change(act: Act, target: ServiceUser) -> None:
     user = see_service_users(act)
     if user.role is not Role.OWNER and not administers(user, target):
         raise Forbidden(
-            f"You are not an Administrator of '{target.username}'. Ask one of its Administrators, or an OWNER, to add you."
+            f"You are not an Administrator of '{target.username}'. "
+            "Ask one of its Administrators, or an OWNER, to add you."
         )
 
 

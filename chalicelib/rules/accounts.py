@@ -81,8 +81,8 @@ class WantedPolicy(NamedTuple):
     """What an account is to be from now on; Unset stays as it is."""
 
     name: str | api_keys.Unset = api_keys.UNSET
-    max_key_age_days: int | None | api_keys.Unset = api_keys.UNSET
-    revoke_inactive_after_days: int | None | api_keys.Unset = api_keys.UNSET
+    max_key_age_days: int | api_keys.Unset | None = api_keys.UNSET
+    revoke_inactive_after_days: int | api_keys.Unset | None = api_keys.UNSET
     pci_compliance: bool | api_keys.Unset = api_keys.UNSET
 
 

@@ -135,7 +135,7 @@ def restrict(
     holder: Holder,
     key_type: KeyType,
     networks: tuple[str, ...] | Unset,
-    expires_at: int | None | Unset,
+    expires_at: int | Unset | None,
 ) -> tuple[Holder, KeyChange, dict[str, tuple[str, str]]]:
     """Change where and until when a key may be used; what is Unset stays.
 

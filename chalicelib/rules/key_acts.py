@@ -37,8 +37,9 @@ def revoke(directory: Directory, act: Act, holder: Principal, key_type: KeyType)
 def rotate(
     directory: Directory, act: Act, holder: Holder, key_type: KeyType, overlap: int
 ) -> tuple[Holder, Shown]:
-    """Replace a key. Answers the holder and the new key in the clear; without ``overlap`` (seconds)
-    the old one is dead when this answers.
+    """Replace a key. Answers the holder and the new key in the clear.
+
+    Without ``overlap`` (seconds) the old one is dead when this answers.
     """
     presented = act.digest if holder is act.caller else None
     new, shown, change = api_keys.rotate(holder, key_type, overlap, act.origin.second, presented)
@@ -57,7 +58,7 @@ def restrict(
     holder: Holder,
     key_type: KeyType,
     networks: tuple[str, ...] | Unset = UNSET,
-    expires_at: int | None | Unset = UNSET,
+    expires_at: int | Unset | None = UNSET,
 ) -> Holder:
     """Change where and until when a key may be used; what is Unset stays. Answers the holder."""
     key = api_keys.living(holder, key_type, act.origin.second)

@@ -6,6 +6,11 @@ from chalicelib.rules.ports import Directory
 
 DAY = 86_400
 
+LEAST_POLICY_DAYS = 14
+"""The shortest life a policy may set: the notices of 10 days and 1 day need their time."""
+
+MOST_POLICY_DAYS = 3650
+
 
 def check_end(directory: Directory, act: Act, expires_at: int | None, since: int) -> None:
     """Refuse an end that is past, or later than the account's policy lets a key live that was made ``since``.

@@ -3,7 +3,9 @@
 USERNAME = r"^[A-Za-z0-9._-]{3,64}\Z"
 """3 to 64 of letters, digits, ``.``, ``_``, ``-`` (ASCII)."""
 
-EMAIL = r"^(?=.{3,254}\Z)(?=.{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z"
+_WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL = rf"^(?=.{{3,254}}\Z)(?=.{{1,64}}@){_WORD}(\.{_WORD})*@({_LABEL}\.)+(?=[A-Za-z]){_LABEL}\Z"
 """A dot-atom at a domain name (RFC 5321 and 5322 without quoted strings, comments and literals)."""
 
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})

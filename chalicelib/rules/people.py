@@ -18,7 +18,7 @@ from chalicelib.rules.service_users import add
 INVITATION_SECONDS = 72 * 3600
 """How long a mailed token is good for."""
 
-_BAD_TOKEN = (
+_NOT_GOOD = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
     "Ask an OWNER of the account for a fresh invitation."
 )
@@ -70,7 +70,7 @@ def activate(
     """
     user = directory.principal(username) if secrets.well_formed(token, secrets.TOKEN_PREFIX) else None
     if not isinstance(user, User) or user.invitation is None or not _good(user.invitation, token, origin):
-        raise Invalid(_BAD_TOKEN)
+        raise Invalid(_NOT_GOOD)
     key_types = user.role.key_types()
     if KeyType.USER_MANAGEMENT in key_types:
         key_types = (KeyType.USER_MANAGEMENT,)
@@ -189,7 +189,7 @@ def _missing(username: str) -> NotFound:
 
 
 def _invited(act: Act, user: User, lost: tuple[KeyChange, ...] = ()) -> Event:
-    assert user.invitation is not None
+    invitation = user.invitation.id if user.invitation else ""
     return event(
         act.origin,
         actor(act.caller),
@@ -198,7 +198,7 @@ def _invited(act: Act, user: User, lost: tuple[KeyChange, ...] = ()) -> Event:
         lost,
         mailed=True,
         changes={"role": ("", user.role.value)},
-        invitation=user.invitation.id,
+        invitation=invitation,
     )
 
 

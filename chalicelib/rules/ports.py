@@ -8,7 +8,7 @@ from chalicelib.rules.roles import KeyType
 
 
 class Add(NamedTuple):
-    """A new Principal. Refused with the first fault where the username, the second where the email is taken."""
+    """A new Principal; refused where the username or the email is taken."""
 
     principal: Principal
     username_taken: Fault
@@ -50,8 +50,10 @@ class AddAccount(NamedTuple):
 
 
 class UpdateAccount(NamedTuple):
-    """An account's name and policy from now on; refused where it is no longer the version that was read,
-    or has fewer than ``owners`` OWNERs who have activated.
+    """An account's name and policy from now on.
+
+    Refused where it is no longer the version that was read, or has fewer than ``owners`` OWNERs who have
+    activated.
     """
 
     old: Account
@@ -109,7 +111,7 @@ class Directory(Protocol):
         ...
 
     def page(self, account: str, kind: type[Principal], limit: int, after: str | None) -> Page:
-        """Answer up to ``limit`` of an account's Users or ServiceUsers by folded username, after one, in one read."""
+        """Answer up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
         ...
 
     def commit(self, event: Event, *writes: Write) -> None:
@@ -121,7 +123,7 @@ class Directory(Protocol):
         ...
 
     def used(self, principal: Principal, key_type: KeyType, digest: bytes, now: int, *, before: bool) -> None:
-        """Note that a key, or the one ``before`` it, was used. Never raises: a note is not worth a sign-in."""
+        """Note that a key (or the one ``before`` it) was used. Never raises: no note is worth a sign-in."""
         ...
 
     def refused(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:

@@ -194,7 +194,8 @@ def add(act: Act, made: Principal) -> Add:
         made,
         taken,
         Conflict(
-            f"The email '{made.email}' is taken (case, '+tag's and Gmail's dots do not count). Choose another."
+            f"The email '{made.email}' is taken (case, '+tag's and Gmail's dots do not count). "
+            "Choose another."
         ),
     )
 
@@ -207,7 +208,8 @@ def _changeable(
     access.change(act, target)
     if if_match is not None and not if_match(target.version):
         raise PreconditionFailed(
-            f"'{target.username}' has changed since you read it. Read it again and decide on what is there now."
+            f"'{target.username}' has changed since you read it. "
+            "Read it again and decide on what is there now."
         )
     return target
 

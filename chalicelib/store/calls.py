@@ -30,7 +30,7 @@ _THROTTLED = frozenset(
 
 
 def answered(call: "Callable[..., Any]", **parameters: Any) -> Any:
-    """Make a DynamoDB call; raises Busy where it was throttled or not answered, after botocore's own tries."""
+    """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
     try:
         return call(**parameters)
     except ClientError as error:

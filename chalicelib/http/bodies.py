@@ -1,0 +1,413 @@
+"""Request bodies: what each call takes, and every fault of one at once.
+
+The types are the contract: they validate here, and the OpenAPI document is written from them.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chalicelib.http.problems import HttpFault
+from chalicelib.rules import networks
+from chalicelib.rules.api_keys import LONGEST_OVERLAP
+from chalicelib.rules.faults import FieldFault, Invalid
+from chalicelib.rules.lifetimes import LEAST_POLICY_DAYS, MOST_POLICY_DAYS
+from chalicelib.rules.names import EMAIL, USERNAME
+from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.service_users import MOST_ADMINISTRATORS
+
+LARGEST = 65_536
+"""Bytes a body may have."""
+
+_LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z, the last RFC 3339 can write
+
+
+class Cidr(str):
+    """A network in CIDR form, in its canonical spelling."""
+
+    __slots__ = ()
+
+
+class Moment(int):
+    """A time, as whole seconds since 1970; RFC 3339 in JSON."""
+
+
+Username = Annotated[
+    str,
+    Meta(
+        pattern=USERNAME,
+        min_length=3,
+        max_length=64,
+        description="3 to 64 of the letters a to z in either case, digits, '.', '_' and '-'; unique without regard to case.",
+        examples=["metrics-bot"],
+    ),
+]
+Email = Annotated[
+    str,
+    Meta(
+        pattern=EMAIL,
+        max_length=254,
+        description="an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots.",
+        examples=["metrics-bot@example.com"],
+    ),
+]
+DisplayName = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, description="What people read; the username where not given."),
+]
+AllowedNetworks = Annotated[
+    tuple[Cidr, ...],
+    Meta(
+        max_length=networks.MOST,
+        description="IPv4 and IPv6 networks the key may be used from; none means every address.",
+    ),
+]
+OverlapSeconds = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=LONGEST_OVERLAP,
+        description="Seconds for which the old key goes on working beside the new one; 0 ends it at once.",
+    ),
+]
+PolicyDays = Annotated[int, Meta(ge=LEAST_POLICY_DAYS, le=MOST_POLICY_DAYS)]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What a call takes."""
+
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """Answer what is wrong between fields that are each right.
+
+        ``given`` has those by their JSON names, ``names`` are all that were sent.
+        """
+        ends = given.get("expiresAt")
+        if isinstance(ends, int) and ends <= now:
+            yield FieldFault(
+                "/expiresAt",
+                "The key would be over already. Give a time to come, such as 2030-01-31T00:00:00Z.",
+            )
+        allowed = given.get("allowedNetworks", ())
+        for place, network in enumerate(allowed):
+            if network in allowed[:place]:
+                yield FieldFault(f"/allowedNetworks/{place}", f"'{network}' is named twice.")
+
+
+class CreateServiceUser(Body, frozen=True, kw_only=True):
+    """A Service User to make. ``role`` and ``profile`` are one field under two names; give either."""
+
+    username: Username
+    email: Email
+    role: Role | UnsetType = UNSET
+    profile: Role | UnsetType = UNSET
+    display_name: DisplayName | UnsetType = UNSET
+    key_types: Annotated[tuple[KeyType, ...], Meta(max_length=len(KeyType))] | UnsetType = UNSET
+    allowed_networks: AllowedNetworks | UnsetType = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+    @property
+    def the_role(self) -> Role:
+        """The role asked for, under whichever name."""
+        return next(role for role in (self.role, self.profile) if isinstance(role, Role))
+
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """Also: one role, and key types it may hold, each once."""
+        yield from super().cross(given, names, now)
+        role, profile = given.get("role"), given.get("profile")
+        if "role" not in names and "profile" not in names:
+            yield FieldFault("/role", "This field is required (or 'profile', its other name).")
+        if role is not None and profile is not None and role is not profile:
+            yield FieldFault(
+                "/profile", "This is another name of 'role' and says otherwise. Give one of them."
+            )
+        key_types: tuple[KeyType, ...] = given.get("keyTypes", ())
+        holder = role or profile
+        for place, key_type in enumerate(key_types):
+            if key_type in key_types[:place]:
+                yield FieldFault(f"/keyTypes/{place}", f"{key_type.value} is named twice.")
+            elif holder is not None and key_type not in holder.key_types():
+                yield FieldFault(
+                    f"/keyTypes/{place}", f"A {holder.value} may hold {_names(holder.key_types())}."
+                )
+
+
+class UpdateServiceUser(Body, frozen=True, kw_only=True):
+    """What a Service User is to be; fields not given stay."""
+
+    display_name: DisplayName | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    administrators: (
+        Annotated[
+            tuple[Username, ...],
+            Meta(
+                min_length=1,
+                max_length=MOST_ADMINISTRATORS,
+                description="Usernames of OWNER or CLUSTER_ADMIN Users of the account.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class GenerateKey(Body, frozen=True, kw_only=True):
+    """A key to make, of a type the holder has none of."""
+
+    key_type: KeyType
+    allowed_networks: AllowedNetworks | UnsetType = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
+class RestrictKey(Body, frozen=True, kw_only=True):
+    """Where and until when a key may be used; fields not given stay, ``expiresAt`` null ends never."""
+
+    key_type: KeyType
+    allowed_networks: AllowedNetworks | UnsetType = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+
+class RevokeKey(Body, frozen=True, kw_only=True):
+    """A key to take away."""
+
+    key_type: KeyType
+
+
+class RotateKey(Body, frozen=True, kw_only=True):
+    """A key to replace."""
+
+    key_type: KeyType
+    overlap_seconds: OverlapSeconds = 0
+
+
+class RotateOwnKey(Body, frozen=True, kw_only=True):
+    """How to replace the key one signs in with."""
+
+    overlap_seconds: OverlapSeconds = 0
+
+
+class InviteUser(Body, frozen=True, kw_only=True):
+    """A person to invite."""
+
+    username: Username
+    email: Email
+    role: Role
+    display_name: DisplayName | UnsetType = UNSET
+
+
+class UpdateUser(Body, frozen=True, kw_only=True):
+    """What a person is to be; fields not given stay."""
+
+    role: Role | UnsetType = UNSET
+    display_name: DisplayName | UnsetType = UNSET
+
+
+class ActivateUser(Body, frozen=True, kw_only=True):
+    """An invitation to take up."""
+
+    username: str
+    token: str
+
+
+class UpdateAccount(Body, frozen=True, kw_only=True):
+    """What an account is to be; fields not given stay, null is no rule."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=128)] | UnsetType = UNSET
+    max_key_age_days: PolicyDays | UnsetType | None = UNSET
+    revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET
+    pci_compliance: bool | UnsetType = UNSET
+
+
+class CreateAccount(Body, frozen=True, kw_only=True):
+    """An account to make, with its first OWNER."""
+
+    account_name: Annotated[str, Meta(min_length=1, max_length=128)]
+    username: Username
+    email: Email
+    display_name: DisplayName | UnsetType = UNSET
+
+
+B = TypeVar("B", bound=Body)
+
+
+def read(kind: type[B], raw: bytes, content_type: str | None, now: float) -> B:
+    """Answer a request's body as ``kind``.
+
+    Raises HttpFault where it is too large or of another media type, and Invalid with every fault of it.
+    """
+    if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
+        raise HttpFault(415, "The body is read as JSON. Send it with 'Content-Type: application/json'.")
+    if len(raw) > LARGEST:
+        raise HttpFault(413, f"The body has {len(raw)} bytes; at most {LARGEST} are read.")
+    return check(kind, parse(raw), now)
+
+
+def parse(raw: bytes) -> Any:
+    """Answer what JSON text says; raises Invalid for bad UTF-8, bad JSON, and what RFC 8259 leaves open."""
+    if not raw.strip():
+        raise Invalid("The body is empty. Send a JSON object.")
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+    except UnicodeEncodeError:
+        raise Invalid("The body has half of a surrogate pair, which is no character.") from None
+    except json.JSONDecodeError as error:
+        raise Invalid(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except RecursionError:
+        raise Invalid("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise Invalid(f"The body is not JSON we can read: {error}.") from None
+    return value
+
+
+def check(kind: type[B], value: Any, now: float) -> B:
+    """Answer a parsed body as ``kind``; raises Invalid with every fault of it."""
+    if not isinstance(value, dict):
+        raise Invalid(
+            "The request breaks a rule; 'errors' says which.",
+            (FieldFault("", "This must be a JSON object."),),
+        )
+    fields = {field.encode_name: field for field in _fields(kind)}
+    found = [FieldFault(_pointer(name), _unknown(name, fields)) for name in value if name not in fields]
+    given: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in value:
+            found += _take(given, name, field.type, value[name])
+        elif field.required:
+            found.append(FieldFault(_pointer(name), "This field is required."))
+    found += kind.cross(given, value.keys(), now)
+    if found:
+        raise Invalid("The request breaks a rule; 'errors' says which.", tuple(found))
+    return kind(**{fields[name].name: it for name, it in given.items()})
+
+
+@cache
+def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
+
+
+def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldFault]:
+    """Put a field where it is right, and answer what is wrong with it, entry by entry of an array."""
+    try:
+        given[name] = msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        whole = [FieldFault(_pointer(name), _say(str(error), kind))]
+        entry = _entry_type(kind)
+        if entry is None or not isinstance(value, list):
+            return whole
+        return [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)] or whole
+    return []
+
+
+def _entry(name: str, place: int, kind: Any, value: Any) -> Iterator[FieldFault]:
+    try:
+        msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        yield FieldFault(f"{_pointer(name)}/{place}", _say(str(error), kind))
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """Read the types JSON has no form of; raises ValueError in the caller's words."""
+    if not isinstance(value, str):
+        raise ValueError("This must be a string.")  # noqa: TRY004 - msgspec turns ValueError into a refusal
+    if kind is Cidr:
+        return Cidr(networks.parse(value))
+    try:
+        moment = msgspec.convert(value, Annotated[datetime, Meta(tz=True)])
+    except msgspec.ValidationError:
+        raise ValueError("This must be a time as in RFC 3339, such as 2030-01-31T00:00:00Z.") from None
+    seconds = int(moment.timestamp())
+    if not 0 <= seconds <= _LAST_MOMENT:
+        raise ValueError("This must be a time from 1970 to 9999 (UTC).")
+    return Moment(seconds)
+
+
+_KINDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+    "array": "an array",
+    "object": "an object",
+}
+_RULES: tuple[tuple[str, str], ...] = (
+    (r"Expected `str` of length >= (\d+)", r"This must have at least \1 character(s)."),
+    (r"Expected `str` of length <= (\d+)", r"This may have at most \1 characters."),
+    (r"Expected `array` of length >= (\d+)", r"This must have at least \1 entry."),
+    (r"Expected `array` of length <= (\d+)", r"This may have at most \1 entries."),
+    (r"Expected `int` >= (-?\d+)", r"This must be at least \1."),
+    (r"Expected `int` <= (-?\d+)", r"This may be at most \1."),
+)
+
+
+def _say(error: str, kind: Any) -> str:
+    """Answer msgspec's refusal in the caller's words."""
+    message = error.partition(" - at `")[0]
+    if "matching regex" in message:
+        return f"This must be: {_described(kind)}"
+    if message.startswith("Invalid enum value"):
+        return f"This must be one of {_names(_enum(kind))}."
+    for pattern, words in _RULES:
+        if match := re.fullmatch(pattern, message):
+            return match.expand(words)
+    if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
+        wanted = " or ".join(_KINDS.get(name, name) for name in match[1].split(" | "))
+        return f"This must be {wanted}, not {_KINDS.get(match[2], match[2])}."
+    return message
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """Answer a type and what it is made of: the arms of a union, and what is annotated."""
+    yield kind
+    if get_origin(kind) in (Union, UnionType, Annotated):
+        for part in get_args(kind):
+            yield from _parts(part)
+
+
+def _entry_type(kind: Any) -> Any:
+    return next((get_args(part)[0] for part in _parts(kind) if get_origin(part) is tuple), None)
+
+
+def _described(kind: Any) -> str:
+    return next(part.description for part in _parts(kind) if isinstance(part, Meta) and part.description)
+
+
+def _enum(kind: Any) -> tuple[Role | KeyType, ...]:
+    return next(tuple(part) for part in _parts(kind) if part in (Role, KeyType))
+
+
+def _names(members: Iterable[Role | KeyType]) -> str:
+    return ", ".join(member.value for member in members)
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _unknown(name: str, fields: Iterable[str]) -> str:
+    return f"There is no field {name!r} here; there are {', '.join(fields)}."
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} stands twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

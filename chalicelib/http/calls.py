@@ -1,0 +1,224 @@
+"""A call: Chalice's request on one side, the rules on the other, a response at the end."""
+
+import base64
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlencode
+
+import msgspec
+from chalice.app import Response
+
+from chalicelib.http import basic, bodies
+from chalicelib.http.problems import MEDIA_TYPE, HttpFault, headers_of, problem, problem_of
+from chalicelib.rules.acts import Act, Origin
+from chalicelib.rules.faults import Fault, Invalid
+from chalicelib.rules.ports import Directory, Trail
+from chalicelib.rules.signin import sign_in
+
+if TYPE_CHECKING:
+    from chalice.app import Request
+
+    from chalicelib.http.bodies import Body
+
+_LOG = logging.getLogger(__name__)
+_NO_STORE = {"Cache-Control": "no-store"}
+_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+
+MOST = 100
+"""Members a page has at most, and where ``limit`` is not given."""
+
+B = TypeVar("B", bound="Body")
+
+
+class Service(NamedTuple):
+    """What calls run on: the tables, the clock, and the address customers know the API by."""
+
+    directory: Directory
+    trail: Trail
+    now: Callable[[], float]
+    public_url: str
+
+
+class Paging(NamedTuple):
+    """Which part of a list is asked for."""
+
+    limit: int
+    after: str | None
+
+
+class Call:
+    """One HTTP request."""
+
+    def __init__(self, request: "Request", service: Service) -> None:
+        self._request = request
+        self.service = service
+        self.directory = service.directory
+        self.trail = service.trail
+        context = request.context
+        identity = context.get("identity") or {}
+        self.origin = Origin(
+            str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
+        )
+
+    def act(self, *guards: Callable[[Act], Any]) -> Act:
+        """Answer the act of whoever signs in, after the guards let it pass.
+
+        Raises Unauthenticated, and what the guards raise.
+        """
+        username, key = basic.credentials(self._request.headers.get("authorization"))
+        act = sign_in(self.directory, username, key, self.origin)
+        for guard in guards:
+            guard(act)
+        return act
+
+    def body(self, kind: type[B]) -> B:
+        """Answer the body; raises HttpFault or Invalid."""
+        return bodies.read(kind, self._raw(), self._request.headers.get("content-type"), self.origin.now)
+
+    def body_or_query(self, kind: type[B]) -> B:
+        """Answer the body or, where there is none, the query as one, for clients that cannot send the former.
+
+        Raises Invalid where there are both.
+        """
+        query = self._query()
+        if not self._raw():
+            return bodies.check(kind, query, self.origin.now)
+        if query:
+            raise Invalid("Give the body or the query, not both.")
+        return self.body(kind)
+
+    def body_or_none(self, kind: type[B]) -> B:
+        """Answer the body, or what ``kind`` is with nothing given."""
+        return self.body(kind) if self._raw() else kind()
+
+    def query(self, *names: str) -> dict[str, str]:
+        """Answer the query's parameters; raises Invalid for one that is not in ``names``, or stands twice."""
+        query = self._query()
+        for name in query:
+            if name not in names:
+                known = f"there are {', '.join(names)}" if names else "this call takes none"
+                raise Invalid(f"There is no query parameter {name!r} here; {known}.")
+        return query
+
+    def paging(self, query: Mapping[str, str], cursor_form: str) -> Paging:
+        """Answer the part of a list that ``limit`` and ``cursor`` ask for; raises Invalid."""
+        limit = query.get("limit", str(MOST))
+        if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MOST):
+            raise Invalid(f"'limit' is a whole number from 1 to {MOST}.")
+        cursor = query.get("cursor")
+        return Paging(int(limit), None if cursor is None else _opened(cursor, cursor_form))
+
+    def if_match(self) -> Callable[[str], bool] | None:
+        """Answer the test of a version that ``If-Match`` is (RFC 9110, 13.1.1); None where there is none."""
+        header = self._request.headers.get("if-match")
+        if header is None:
+            return None
+        if header.strip() == "*":
+            return lambda _version: True
+        tags = _TAG.findall(header)
+        return lambda version: etag(version) in tags
+
+    def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:
+        """Answer the ``Link`` to the next part of a list (RFC 8288), if there is one."""
+        if after is None:
+            return {}
+        more = {**query, "cursor": _sealed(after)}
+        return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
+
+    def address(self, path: str) -> str:
+        """Answer a path as the URL customers reach it by."""
+        return self.service.public_url + path
+
+    def _raw(self) -> bytes:
+        raw = self._request.raw_body
+        return raw if isinstance(raw, bytes) else raw.encode()
+
+    def _query(self) -> dict[str, str]:
+        given = self._request.query_params
+        query: dict[str, str] = {}
+        for name in given or ():
+            values = given.getlist(name) if given else []
+            if len(values) > 1:
+                raise Invalid(f"The query parameter {name!r} stands twice.")
+            query[name] = values[0]
+        return query
+
+
+def etag(version: str) -> str:
+    """Answer a version as a strong entity tag."""
+    return f'"{version}"'
+
+
+def reply(
+    status: int,
+    answer: "msgspec.Struct | tuple[msgspec.Struct, ...]",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer a JSON response."""
+    return _response(status, msgspec.json.encode(answer).decode(), "application/json", headers)
+
+
+def nothing() -> Response:
+    """Answer that it is done, and that there is nothing to say."""
+    return Response(body="", status_code=204, headers=dict(_NO_STORE))
+
+
+def serve(
+    request: "Request", service: Callable[[], Service], view: Callable[..., Response], *parameters: str
+) -> Response:
+    """Answer what a view makes of a call and its path's parameters, or the problem it raises.
+
+    API Gateway may hand parameters over percent-escaped or not; what they name has no '%' in it. What is
+    no Fault is ours: logged, and a 500.
+    """
+    request_id = str(request.context.get("requestId") or "")
+    try:
+        return view(Call(request, service()), *map(unquote, parameters))
+    except Fault as fault:
+        return refusal(fault, request_id)
+    except Exception:
+        _LOG.exception("a call failed", extra={"requestId": request_id})
+        return _problem(
+            problem(
+                500, "Something is wrong on our side, and on record. Quote the requestId to us.", request_id
+            )
+        )
+
+
+def refusal(fault: Fault, request_id: str) -> Response:
+    """Answer a fault as its problem."""
+    return _problem(problem_of(fault, request_id), headers_of(fault))
+
+
+def not_allowed(request: "Request", methods: list[str]) -> Response:
+    """Answer that a path is there, but not for this method (RFC 9110, 15.5.6)."""
+    allow = ", ".join(sorted(methods))
+    fault = HttpFault(405, f"{request.method} is not for this path; it takes {allow}.", {"Allow": allow})
+    return refusal(fault, str(request.context.get("requestId") or ""))
+
+
+def _problem(it: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
+    status: int = it.status  # type: ignore[attr-defined]
+    return _response(status, msgspec.json.encode(it).decode(), MEDIA_TYPE, headers)
+
+
+def _response(status: int, body: str, media_type: str, headers: Mapping[str, str] | None) -> Response:
+    return Response(
+        body=body, status_code=status, headers={"Content-Type": media_type, **_NO_STORE, **(headers or {})}
+    )
+
+
+def _sealed(after: str) -> str:
+    return base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
+
+
+def _opened(cursor: str, form: str) -> str:
+    try:
+        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except ValueError:
+        after = ""
+    if not re.fullmatch(form, after) or _sealed(after) != cursor:
+        raise Invalid("'cursor' is not one of ours. Follow the Link header of the page before.")
+    return after

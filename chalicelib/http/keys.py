@@ -1,0 +1,87 @@
+"""API keys over HTTP: one code for Service Users', people's own, and the key one signs in with."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from chalice.app import Response
+from msgspec import UNSET, UnsetType
+
+from chalicelib.http import answers, bodies
+from chalicelib.http.calls import Call, nothing, reply
+from chalicelib.rules import api_keys, key_acts
+from chalicelib.rules.acts import Act
+from chalicelib.rules.api_keys import Terms
+from chalicelib.rules.model import Principal
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class Door(NamedTuple):
+    """How a call comes to the holder of the keys: whom it lets in at all, and to which holder."""
+
+    guard: Callable[[Act], Any]
+    holder: Callable[[Call, Act], Principal]
+
+
+def generate(call: Call, door: Door) -> Response:
+    """201, the key in the clear, once."""
+    act = call.act(door.guard)
+    call.query()
+    body = call.body(bodies.GenerateKey)
+    holder, shown = key_acts.generate(call.directory, act, door.holder(call, act), body.key_type, terms(body))
+    return reply(201, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+
+
+def revoke(call: Call, door: Door) -> Response:
+    """204; the key is dead when the answer arrives."""
+    act = call.act(door.guard)
+    body = call.body_or_query(bodies.RevokeKey)
+    key_acts.revoke(call.directory, act, door.holder(call, act), body.key_type)
+    return nothing()
+
+
+def restrict(call: Call, door: Door) -> Response:
+    """200, the key as it is now, masked."""
+    act = call.act(door.guard)
+    call.query()
+    body = call.body(bodies.RestrictKey)
+    holder = key_acts.restrict(
+        call.directory,
+        act,
+        door.holder(call, act),
+        body.key_type,
+        given(body.allowed_networks, api_keys.UNSET),
+        given(body.expires_at, api_keys.UNSET),
+    )
+    return reply(200, answers.api_key(holder, body.key_type, call.origin.now))
+
+
+def rotate(call: Call, door: Door) -> Response:
+    """200, the new key in the clear, once."""
+    act = call.act(door.guard)
+    call.query()
+    body = call.body(bodies.RotateKey)
+    holder, shown = key_acts.rotate(
+        call.directory, act, door.holder(call, act), body.key_type, body.overlap_seconds
+    )
+    return reply(200, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+
+
+def rotate_own(call: Call) -> Response:
+    """200, the successor of the key the caller signed in with, in the clear, once."""
+    act = call.act()
+    call.query()
+    body = call.body_or_none(bodies.RotateOwnKey)
+    holder, shown = key_acts.rotate_own(call.directory, act, body.overlap_seconds)
+    return reply(200, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+
+
+def terms(body: bodies.GenerateKey | bodies.CreateServiceUser) -> Terms:
+    """Answer what a body asks a new key to keep to."""
+    return Terms(given(body.allowed_networks, ()), given(body.expires_at, None))
+
+
+def given(value: T | UnsetType, default: D) -> T | D:
+    """Answer a field of a body, or what stands for one that was not given."""
+    return default if value is UNSET else value

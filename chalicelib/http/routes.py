@@ -1,0 +1,42 @@
+"""Chalice's routes on one side, our views on the other."""
+
+from collections.abc import Callable
+
+from chalice.app import Chalice, Request, Response
+
+from chalicelib.http.calls import Service, not_allowed, serve
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Routes:
+    """Serves the views of a Chalice application. ``service`` answers what they run on."""
+
+    def __init__(self, app: Chalice, service: Callable[[], Service]) -> None:
+        self._app = app
+        self.service = service
+
+    def serve(self, view: Callable[..., Response], *parameters: str) -> Response:
+        """Answer what a view makes of the request Chalice is at, and of its path's parameters."""
+        return serve(_request(self._app), self.service, view, *parameters)
+
+    def refuse_other_methods(self) -> None:
+        """Give every path so far an answer to the methods it does not take: API Gateway has only a 403."""
+        for path, taken in self._app.routes.items():
+            others = [method for method in METHODS if method not in taken]
+            self._app.route(path, methods=others, content_types=[], name="other_methods")(
+                _refuser(self._app, list(taken))
+            )
+
+
+def _request(app: Chalice) -> Request:
+    if app.current_request is None:
+        raise LookupError("no request is being served")
+    return app.current_request
+
+
+def _refuser(app: Chalice, taken: list[str]) -> Callable[..., Response]:
+    def other_methods(**_parameters: str) -> Response:
+        return not_allowed(_request(app), taken)
+
+    return other_methods
