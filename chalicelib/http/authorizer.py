@@ -12,7 +12,7 @@ exactly ``Unauthorized``; a good key without the right is 403, for which it is a
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -41,6 +41,7 @@ def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
     try:
         request = _read(event)
     except (msgspec.ValidationError, _Malformed) as malformed:
+        # Both messages speak of places and types, never of what is there.
         _log.warning("refused (403): the event is not a request to authorize: %s", malformed)
         simple = isinstance(event, dict) and event.get("version") == "2.0"
         return {"isAuthorized": False} if simple else _policy("unknown", deny=("*",))
@@ -94,10 +95,10 @@ class _Context1(msgspec.Struct):
 
 
 class _Event1(msgspec.Struct, rename="camel"):
-    type: Literal["REQUEST"]
+    type: str
     method_arn: str
     request_context: _Context1
-    version: Literal["1.0"] = "1.0"  # a REST API leaves it out
+    version: str = "1.0"  # a REST API leaves it out
     headers: dict[str, str] | None = None
     multi_value_headers: dict[str, list[str]] | None = None
 
@@ -112,6 +113,8 @@ _METHOD_ARN = re.compile(
 
 def _request_1(event: _Event1) -> _Request:
     named = _METHOD_ARN.fullmatch(event.method_arn)
+    if (event.type, event.version) != ("REQUEST", "1.0"):
+        raise _Malformed("it is of another type or version")
     if named is None:
         raise _Malformed("methodArn does not name a method of an API's stage")
     stage, method, path = named.groups()
@@ -179,7 +182,7 @@ class _Context2(msgspec.Struct, rename="camel"):
 
 
 class _Event2(msgspec.Struct, rename="camel"):
-    type: Literal["REQUEST"]
+    type: str
     raw_path: str
     request_context: _Context2
     headers: dict[str, str] | None = None
@@ -187,6 +190,8 @@ class _Event2(msgspec.Struct, rename="camel"):
 
 def _request_2(event: _Event2) -> _Request:
     method = event.request_context.http.method
+    if event.type != "REQUEST":
+        raise _Malformed("it is of another type")
 
     def answer(act: Act, rules: Rules) -> dict[str, Any]:
         may = opens(rules, act.key_type, act.caller.role, method, _path(event))

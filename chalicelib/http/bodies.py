@@ -45,7 +45,10 @@ Username = Annotated[
         pattern=USERNAME,
         min_length=3,
         max_length=64,
-        description="3 to 64 of the letters a to z in either case, digits, '.', '_' and '-'; unique without regard to case.",
+        description=(
+            "3 to 64 of the letters a to z in either case, digits, '.', '_' and '-'; "
+            "unique without regard to case."
+        ),
         examples=["metrics-bot"],
     ),
 ]
@@ -54,7 +57,9 @@ Email = Annotated[
     Meta(
         pattern=EMAIL,
         max_length=254,
-        description="an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots.",
+        description=(
+            "an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots."
+        ),
         examples=["metrics-bot@example.com"],
     ),
 ]
@@ -84,10 +89,10 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     """What a call takes."""
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], _names: Collection[str], now: float) -> Iterator[FieldFault]:
         """Answer what is wrong between fields that are each right.
 
-        ``given`` has those by their JSON names, ``names`` are all that were sent.
+        ``given`` has those by their JSON names, ``_names`` are all that were sent.
         """
         ends = given.get("expiresAt")
         if isinstance(ends, int) and ends <= now:

@@ -20,9 +20,6 @@ FIRST_PAUSE = 60
 LONGEST_PAUSE = 21_600
 """Seconds between two tries: one minute, doubled at each try, and never more than six hours."""
 
-INVITED_FOR = 259_200
-"""Seconds (72 hours) for which the token of an invitation is good, from when it is mailed."""
-
 
 class Key(NamedTuple):
     """Which event."""

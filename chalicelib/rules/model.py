@@ -97,8 +97,9 @@ class Invitation(Value, frozen=True):
 class User(Principal, frozen=True, kw_only=True, tag="USER"):
     """A person in the account, by a ``membership``.
 
-    That is new when a person who is not in the account is invited, and when the role falls to READ_ONLY:
-    Administrator links to the former one mean nothing from then on. A person with an open ``invitation`` has not activated and holds no key.
+    That is new when a person who is not in the account is invited, and when the role falls to
+    READ_ONLY: Administrator links to the former one mean nothing from then on. A person with an open
+    ``invitation`` has not activated and holds no key.
     """
 
     membership: str

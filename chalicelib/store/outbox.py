@@ -5,6 +5,7 @@ keys of a sparse index. ``dueAt`` is the lease too: a claim moves it ahead, and 
 value there than their own has lost the claim.
 """
 
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -116,7 +117,8 @@ class DynamoOutbox:
     def invite(self, name: str, invitation: str, digest: str, until: int) -> Person | None:
         """Add a token's digest to an open invitation; None if the invitation is void.
 
-        Two forms of one update: an invitation starts without the map that the second form needs.
+        Two forms of one update: an invitation starts without the map that the second form needs. Either
+        makes a new version, so that a change under way, which has not read the digest, does not undo it.
         """
         first: tuple[str, str, Item] = (
             "SET invitation.digests = :tokens",
@@ -133,11 +135,15 @@ class DynamoOutbox:
                 answer: Any = self._client.update_item(
                     TableName=self._directory,
                     Key={"pk": {"S": f"USER#{name}"}},
-                    UpdateExpression=update,
+                    UpdateExpression=f"{update}, version = :version",
                     ConditionExpression=f"invitation.#id = :id AND {condition}",
                     ExpressionAttributeNames={"#id": "id"}
                     | ({"#digest": digest} if "#digest" in update else {}),
-                    ExpressionAttributeValues={":id": {"S": invitation}} | values,
+                    ExpressionAttributeValues={
+                        ":id": {"S": invitation},
+                        ":version": {"S": secrets.token_hex(8)},
+                        **values,
+                    },
                     ReturnValues="ALL_NEW",
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
