@@ -36,7 +36,7 @@ class Schedule(NamedTuple):
 
     name: str
     handler: Handler
-    seconds: int
+    seconds: float
 
 
 def schedules(app: Chalice) -> list[Schedule]:
@@ -189,14 +189,15 @@ class Feed(threading.Thread):
                     )["ShardIterator"]
 
     def _pass_on(self, records: list[dict[str, Any]]) -> None:
-        for _ in range(self._tries):
+        for attempt in range(self._tries):
             if not records:
                 return
             try:
                 with self._lock:
                     answer = self._handler({"Records": records}, context("notify"))
             except Exception:  # as for Lambda: the whole batch is to be tried again
-                traceback.print_exc()
+                if not attempt:
+                    traceback.print_exc()
             else:
                 records = unfinished(records, answer)
             if records and self._stopped.wait(self._pause):

@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import sys
 import threading
 import time
@@ -116,6 +117,7 @@ def _system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[
     from local.gateway import GatewayServer
 
     elsewhere = Endpoints.named_in(os.environ)
+    port = port or _free_port()  # the app wants to know it before there is a server
     # moto's DynamoDB is not made for threads; a real engine is.
     lock = contextlib.nullcontext() if elsewhere.dynamodb else threading.Lock()
     outbox = Outbox(home / "outbox", terminal.mailed)
@@ -148,8 +150,6 @@ def _system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.chmod(0o700)
         outbox.clear()
-        if not port:
-            os.environ["PUBLIC_URL"] = server.url
 
         if not elsewhere.ses:
             boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
@@ -300,6 +300,13 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 65536):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 0 to 65535")
     return int(text)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def _short(path: Path) -> str:
