@@ -24,9 +24,10 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from chalicelib.rules.mailing import INVITED_FOR, Recipient
+from chalicelib.rules.mailing import Recipient
 from chalicelib.rules.model import Action, Event, KeyChange, Kind
 from chalicelib.rules.names import EMAIL, fold_username
+from chalicelib.rules.people import INVITATION_SECONDS
 from chalicelib.rules.roles import KeyType, Role
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,6 +37,7 @@ _EMAILS = {
     Action.SERVICE_USER_CREATED: "api-key-generated",
     Action.API_KEY_GENERATED: "api-key-generated",
     Action.USER_ACTIVATED: "api-key-generated",
+    Action.ACCOUNT_CREATED: "api-key-generated",
     Action.API_KEY_ROTATED: "api-key-rotated",
     Action.API_KEY_REVOKED: "api-key-revoked",
     Action.SERVICE_USER_UPDATED: "api-key-revoked",
@@ -187,6 +189,7 @@ class _View:
             "person": self.person,
             "created": event.action is Action.SERVICE_USER_CREATED,
             "activated": event.action is Action.USER_ACTIVATED,
+            "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "lowered": event.changes.get("role"),
             "keys": [self._key(key) for key in event.keys],
@@ -200,8 +203,8 @@ class _View:
             "steps": steps,
             "asks": any(line.startswith("-u ") for step in steps for line in step.command),
             "activate": self._curl("POST", "/v1/users/activate", self._activation()),
-            "hours": INVITED_FOR // 3600,
-            "until": _when(int(self.setting.now) + INVITED_FOR),
+            "hours": INVITATION_SECONDS // 3600,
+            "until": _when(int(self.setting.now) + INVITATION_SECONDS),
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "why": self._why(),
@@ -324,7 +327,7 @@ class _View:
         return [*self._undo(), *self._mend()]
 
     def _undo(self) -> list[Step]:
-        if self._locked_out():
+        if self._locked_out() or self.event.action is Action.USER_ACTIVATED:
             return []
         if self.event.action is Action.SERVICE_USER_CREATED:
             return [
@@ -383,15 +386,7 @@ class _View:
         if self.person and not self._by_recipient():
             return [Step(self._ask())]
         if self._by_recipient():
-            mine = Step(
-                "If it was not you, somebody has your own key. Replace it; the former stops working at once:",
-                self._curl("POST", "/v1/api-keys/rotate"),
-            )
-            locked = Step(
-                f"If your key is refused, ask an OWNER of {self.account} for a fresh invitation: that "
-                "revokes every key you have."
-            )
-            return [mine, locked]
+            return self._replace_own()
         match actor.kind:
             case Kind.SERVICE_USER:
                 return [
@@ -403,7 +398,7 @@ class _View:
             case Kind.POLICY:
                 return [Step("OWNERs set the policy. This shows it:", self._curl("GET", "/v1/account"))]
             case Kind.OPERATOR:
-                return [Step("Ask the operator of this service.")]
+                return [Step(self._ask())]
         if self.recipient.role is Role.OWNER:
             return [
                 Step(
@@ -419,8 +414,22 @@ class _View:
             )
         ]
 
+    def _replace_own(self) -> list[Step]:
+        fresh = f"an OWNER of {self.account} for a fresh invitation: that revokes every key you have."
+        if self.event.action is Action.USER_ACTIVATED:
+            return [Step(f"If it was not you, somebody else has your key. Ask {fresh}")]
+        return [
+            Step(
+                "If it was not you, somebody has your own key. Replace it; the former stops working at once:",
+                self._curl("POST", "/v1/api-keys/rotate"),
+            ),
+            Step(f"If you have no User Management key, or it is refused, ask {fresh}"),
+        ]
+
     def _ask(self) -> str:
         actor = self.event.actor
+        if actor.kind is Kind.OPERATOR:
+            return "Ask the operator of this service."
         if actor.kind is Kind.USER and not self._by_recipient():
             return f"Ask {actor.username}, or another OWNER of {self.account}."
         return f"Ask an OWNER of {self.account}."

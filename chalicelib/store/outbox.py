@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.rules.mailing import Directory, Key, Person, Tenancy
 from chalicelib.rules.model import Event
+from chalicelib.store.calls import BUSY
 from chalicelib.store.items import from_item
 
 if TYPE_CHECKING:
@@ -30,14 +31,11 @@ _READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, ow
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
 
 
-class UnreadError(Exception):
-    """DynamoDB went on leaving keys of a batch unread: it is throttled. Try again later."""
-
-
 class DynamoOutbox:
     """``chalicelib.rules.mailing.Outbox`` on two tables.
 
-    Every method raises botocore's ClientError or BotoCoreError where DynamoDB fails for good.
+    Every method raises botocore's ClientError or BotoCoreError where DynamoDB fails for good, and
+    ``read`` raises Busy where it goes on leaving some unread.
     """
 
     def __init__(
@@ -101,7 +99,7 @@ class DynamoOutbox:
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> Directory:
         """Answer Users and accounts, strongly consistent, without their keys' digests.
 
-        One BatchGetItem for each 100 of them. Raises UnreadError where DynamoDB goes on leaving some unread.
+        One BatchGetItem for each 100 of them.
         """
         found = Directory({}, {})
         wanted = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
@@ -220,7 +218,7 @@ class DynamoOutbox:
             request = answer.get("UnprocessedKeys")
             if not request:
                 return items
-        raise UnreadError(f"DynamoDB left keys of {self._directory} unread {TRIES} times: it is throttled.")
+        raise BUSY
 
 
 def _n(number: int) -> dict[str, str]:

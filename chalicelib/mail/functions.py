@@ -1,0 +1,55 @@
+"""``notify`` and ``resend`` as Lambda runs them: told by the environment, made once in each of them."""
+
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import botocore.session
+
+from chalicelib.mail.messages import is_address
+from chalicelib.mail.notify import Mailer, notify, resend
+from chalicelib.mail.ses import CONFIG
+from chalicelib.store.client import dynamodb
+from chalicelib.store.outbox import DynamoOutbox
+
+if TYPE_CHECKING:
+    from types_boto3_sesv2 import SESV2Client
+
+
+def notify_function(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Tell the people concerned of the events in a batch of the stream; answers its partial failures."""
+    return notify(event["Records"], _mailer(context))
+
+
+def resend_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
+    """Tell the people concerned of the events that are due; answers what came of it, in numbers."""
+    return resend(_mailer(context))
+
+
+def _mailer(context: Any) -> Mailer:
+    sender = os.environ["SENDER"]
+    if not is_address(sender):
+        raise ValueError(
+            "SENDER must be an address that SES may send from, such as service-users@example.com. "
+            "Nothing was mailed; what waits is mailed when it is set right."
+        )
+    return Mailer(
+        outbox=_outbox(),
+        ses=_ses(),
+        sender=sender,
+        public_url=os.environ["PUBLIC_URL"].rstrip("/"),
+        now=time.time,
+        remaining_ms=context.get_remaining_time_in_millis,
+    )
+
+
+@cache
+def _outbox() -> DynamoOutbox:
+    return DynamoOutbox(dynamodb(), os.environ["DIRECTORY_TABLE"], os.environ["EVENTS_TABLE"])
+
+
+@cache
+def _ses() -> "SESV2Client":
+    made: Any = botocore.session.get_session().create_client("sesv2", config=CONFIG)
+    return cast("SESV2Client", made)

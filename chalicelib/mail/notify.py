@@ -1,0 +1,355 @@
+"""Telling people of events: at once, as the stream brings them, and again until it is done.
+
+An event is taken by a claim that ends by itself, its recipients are judged on a read made after that
+event was written, and each is marked as soon as SES has taken their message. So whatever dies, and
+wherever, somebody is told twice at the most, and nobody is forgotten: what is not marked is still in
+the index of waiting events, however old, and the schedule finds it there.
+"""
+
+import logging
+import random
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.mail import messages
+from chalicelib.mail.ses import SECONDS, Verdict, send
+from chalicelib.rules import mailing, secrets
+from chalicelib.rules.faults import Busy
+from chalicelib.rules.mailing import LEASE, SHARDS, Directory, Key, Outbox, Person, Recipient, Tenancy
+from chalicelib.rules.model import Action, Audience, Event
+from chalicelib.rules.people import INVITATION_SECONDS
+from chalicelib.rules.roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from types_boto3_sesv2 import SESV2Client
+
+_LOG = logging.getLogger(__name__)
+
+MARGIN_MS = 20_000
+"""Nothing is begun when less time is left: a message and its mark may take so long at the worst."""
+
+PAGE = 50
+"""Waiting events read at once, so that a backlog of any size takes no more memory than a small one."""
+
+FRESH = 2
+"""Seconds for which what was read of people and accounts is gone by. It is never older than the events
+it is used for: each batch starts with nothing read."""
+
+IN_A_ROW = 3
+"""So many failures in a row, of SES or of DynamoDB, and the rest is left for the next run."""
+
+_STORE_ERRORS = (ClientError, BotoCoreError, Busy)
+
+READ_AHEAD = 100
+"""People and accounts that one read may bring: those of the events next in the batch come along."""
+
+
+class Mailer(NamedTuple):
+    """What mailing is done with. ``chance`` answers a number in [0, 1)."""
+
+    outbox: Outbox
+    ses: "SESV2Client"
+    sender: str
+    public_url: str
+    now: "Callable[[], float]"
+    remaining_ms: "Callable[[], int]"
+    chance: "Callable[[], float]" = random.random
+
+
+def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
+    """Tell the people concerned of the events that a batch of the stream brings.
+
+    Answers the records to be passed again, as Lambda wants them: those for which DynamoDB failed. What
+    only SES fails is not among them: it waits in the outbox, and so does what time was too short for.
+    """
+    fresh = [(record, key) for record in records if (key := _new(record)) is not None]
+    ahead = deque(_concerned(record) for record, _ in fresh)
+    run = _Run(mailer, ahead)
+    failures = []
+    for record, key in fresh:
+        ahead.popleft()
+        if not run.deliver(key):
+            failures.append({"itemIdentifier": str(record["dynamodb"]["SequenceNumber"])})
+    run.close("notify")
+    return {"batchItemFailures": failures}
+
+
+def resend(mailer: Mailer) -> dict[str, int]:
+    """Tell the people concerned of the events that wait and are due, until none is left or time is short.
+
+    Answers what came of it, in numbers. Raises botocore's errors where the index cannot be read.
+    """
+    run = _Run(mailer)
+    now = int(mailer.now())
+    first = now // 60 % len(SHARDS)  # another shard each minute, so that none is always the last
+    pages: deque[tuple[str, object]] = deque((shard, None) for shard in SHARDS[first:] + SHARDS[:first])
+    while pages and run.goes_on():
+        shard, after = pages.popleft()
+        keys, after = mailer.outbox.due(shard, now, PAGE, after)
+        run.turn_page()
+        for key in keys:
+            run.deliver(key)
+        if after is not None:
+            pages.append((shard, after))
+    run.close("resend")
+    return dict(run.counts)
+
+
+class _Run:
+    """One run of a function: what it has read and counted, and whether it should go on."""
+
+    def __init__(self, mailer: Mailer, ahead: "Iterable[tuple[frozenset[str], str]]" = ()) -> None:
+        self.mailer = mailer
+        self.counts: Counter[str] = Counter()
+        self._ahead = ahead
+        self._readings = _Readings(mailer)
+        self._ses_failures = 0
+        self._store_failures = 0
+
+    def goes_on(self) -> bool:
+        """Answer whether to take another event."""
+        return (
+            max(self._ses_failures, self._store_failures) < IN_A_ROW
+            and self.mailer.remaining_ms() >= MARGIN_MS
+        )
+
+    def turn_page(self) -> None:
+        """Forget what was read: the events that follow may be younger."""
+        self._readings = _Readings(self.mailer)
+
+    def close(self, name: str) -> None:
+        """Say what came of it."""
+        if self.counts:
+            _LOG.info("%s is done", name, extra={"counts": dict(self.counts)})
+
+    def deliver(self, key: Key) -> bool:
+        """Tell of one event whoever is to be told and has not been; answer False where DynamoDB failed.
+
+        Leaves the event to the next run where this one should not go on.
+        """
+        if self._store_failures >= IN_A_ROW:
+            return False
+        if not self.goes_on():
+            self.counts["left"] += 1
+            return True
+        delivery = _Delivery(self, key)
+        try:
+            try:
+                delivery.run()
+            except _STORE_ERRORS:
+                raise
+            except Exception:
+                # One event that we cannot read or put into words must not hold up those behind it.
+                _LOG.exception("An event cannot be mailed", extra={"event": key.id})
+                self.counts["broken"] += 1
+                delivery.postpone(mailing.LONGEST_PAUSE)
+        except _STORE_ERRORS as error:
+            _LOG.warning(
+                "DynamoDB failed; the event waits", extra={"event": key.id, "error": type(error).__name__}
+            )
+            self.counts["store_failed"] += 1
+            self._store_failures += 1
+            return False
+        self._store_failures = 0
+        return True
+
+    def read(self, names: "Iterable[str]", account: str) -> Directory:
+        """Answer people and an account as they are now, or were a moment ago."""
+        return self._readings.of(frozenset(names), account, self._ahead)
+
+    def send(self, event: Event, recipient: Recipient, setting: messages.Setting) -> tuple[Verdict, str]:
+        """Send one message, and answer what came of it and why."""
+        if not messages.is_address(recipient.email):
+            self.counts["refused"] += 1
+            return Verdict.REFUSED, "NotAnAddress"
+        message = messages.message(event, recipient, setting)
+        answer = send(self.mailer.ses, message, recipient.email)
+        if answer.verdict is Verdict.FAILED:
+            self._ses_failures += 1
+        elif answer.verdict is not Verdict.UNVERIFIED:
+            self._ses_failures = 0
+        self.counts[answer.verdict.value.lower()] += 1
+        return answer.verdict, answer.code
+
+
+class _Delivery:
+    """One event in hand, by a claim that holds until the end of its lease."""
+
+    def __init__(self, run: _Run, key: Key) -> None:
+        self._run = run
+        self._mailer = run.mailer
+        self._key = key
+        self._lease = int(run.mailer.now()) + LEASE
+
+    def run(self) -> None:
+        """Claim the event, and tell whoever is to be told and has not been."""
+        event = self._mailer.outbox.claim(self._key, int(self._mailer.now()), self._lease)
+        if event is None:
+            self._run.counts["skipped"] += 1
+            return
+        self._run.counts["taken"] += 1
+        if messages.email_of(event) is None or event.audience is Audience.NOBODY:
+            _LOG.error(
+                "There is no email for this event", extra={"event": event.id, "action": event.action.value}
+            )
+            self._mailer.outbox.finish(self._key, self._lease)
+        elif event.action is Action.USER_INVITED:
+            self._invite(event)
+        else:
+            self._tell_audience(event)
+
+    def _invite(self, event: Event) -> None:
+        """Mail an invitation with a token made for this very email; none where the invitation is void."""
+        token = secrets.new_token()
+        [recipient] = mailing.person(event)
+        until = int(self._mailer.now()) + INVITATION_SECONDS
+        invited = self._mailer.outbox.invite(
+            recipient.name, event.invitation, secrets.digest(token).hex(), until
+        )
+        if invited is None:
+            self._run.counts["void"] += 1
+            self._mailer.outbox.finish(self._key, self._lease)
+            return
+        directory = self._run.read((), event.account)
+        setting = self._setting(event, directory, token, invited.role)
+        self._tell(event, lambda: ([recipient], setting))
+
+    def _tell_audience(self, event: Event) -> None:
+        """Tell those who are entitled, each judged just before their message goes out."""
+        audience, _ = self._audience(event)
+        if audience:
+            self._tell(event, lambda: self._audience(event))
+            return
+        # An account always has an OWNER; one was changing places when we looked, or an operator must help.
+        _LOG.error("An event has nobody to be told", extra={"event": event.id})
+        self._pause(event)
+
+    def _audience(self, event: Event) -> "tuple[list[Recipient], messages.Setting]":
+        directory = self._run.read(event.administrators, event.account)
+        if event.audience is Audience.PERSON:
+            audience = mailing.person(event)
+        else:
+            audience = mailing.administrators(event, directory)
+        if not audience:
+            tenancy = directory.accounts.get(event.account)
+            directory = self._run.read(tenancy.owners if tenancy else (), event.account)
+            audience = mailing.owners(event, directory)
+        return audience, self._setting(event, directory)
+
+    def _tell(self, event: Event, audience: "Callable[[], tuple[list[Recipient], messages.Setting]]") -> None:
+        tried = {*event.told, *event.refused}
+        failed = False
+        while True:
+            recipients, setting = audience()
+            waiting = [one for one in recipients if one.name not in tried]
+            if not waiting:
+                break
+            if not self._goes_on():
+                self._pause(event) if failed else self.postpone(0)
+                return
+            recipient = waiting[0]
+            tried.add(recipient.name)
+            verdict, code = self._run.send(event, recipient, setting)
+            if verdict in (Verdict.FAILED, Verdict.UNVERIFIED):
+                failed = True
+                continue
+            done = len(waiting) == 1 and not failed
+            held = self._mark(recipient, verdict, code, done=done)
+            self._run.counts["lost"] += not held
+            if done or not held:
+                return
+        if failed:
+            self._pause(event)
+        else:
+            self._mailer.outbox.finish(self._key, self._lease)
+
+    def _goes_on(self) -> bool:
+        """Answer whether to begin another message: the run should go on, and the claim still holds."""
+        return self._run.goes_on() and self._mailer.now() + SECONDS < self._lease
+
+    def _mark(self, recipient: Recipient, verdict: Verdict, code: str, *, done: bool) -> bool:
+        now = int(self._mailer.now())
+        renewed = None if done else now + LEASE
+        outbox = self._mailer.outbox
+        if verdict is Verdict.SENT:
+            held = outbox.told(self._key, recipient.name, now, self._lease, renewed)
+        else:
+            held = outbox.refused(self._key, recipient.name, code, self._lease, renewed)
+        if renewed is not None:
+            self._lease = renewed
+        return held
+
+    def _pause(self, event: Event) -> None:
+        self.postpone(mailing.pause(event.attempts, self._mailer.chance()))
+
+    def postpone(self, seconds: int) -> None:
+        """Give the event back, to be tried again in so many seconds."""
+        self._run.counts["postponed"] += 1
+        self._mailer.outbox.postpone(self._key, self._lease, int(self._mailer.now()) + seconds)
+
+    def _setting(
+        self, event: Event, directory: Directory, token: str = "", role: Role | None = None
+    ) -> messages.Setting:
+        tenancy = directory.accounts.get(event.account)
+        return messages.Setting(
+            sender=self._mailer.sender,
+            public_url=self._mailer.public_url,
+            account=tenancy.name if tenancy else event.account,
+            now=self._mailer.now(),
+            token=token,
+            role=role,
+        )
+
+
+class _Readings:
+    """What was read of people and accounts in the last moments."""
+
+    def __init__(self, mailer: Mailer) -> None:
+        self._mailer = mailer
+        self._people: dict[str, Person | None] = {}
+        self._accounts: dict[str, Tenancy | None] = {}
+        self._at = 0.0
+
+    def of(
+        self, names: frozenset[str], account: str, ahead: "Iterable[tuple[frozenset[str], str]]"
+    ) -> Directory:
+        """Answer people and an account, from one read at most, which brings those ``ahead`` along."""
+        now = self._mailer.now()
+        if now - self._at > FRESH:
+            self._people, self._accounts, self._at = {}, {}, now
+        missing, accounts = names - self._people.keys(), {account} - self._accounts.keys()
+        if missing or accounts:
+            for more_names, more_account in ahead:
+                more = missing | (more_names - self._people.keys())
+                more_accounts = accounts | ({more_account} - self._accounts.keys())
+                if len(more) + len(more_accounts) > READ_AHEAD:
+                    break
+                missing, accounts = more, more_accounts
+            found = self._mailer.outbox.read(missing, frozenset(accounts))
+            self._people |= {name: found.people.get(name) for name in missing}
+            self._accounts |= {id_: found.accounts.get(id_) for id_ in accounts}
+        return Directory(
+            {name: one for name, one in self._people.items() if one is not None},
+            {id_: one for id_, one in self._accounts.items() if one is not None},
+        )
+
+
+def _new(record: dict[str, Any]) -> Key | None:
+    """Answer the key of an event that is new and waits; None for any other record of the stream."""
+    if record.get("eventName") != "INSERT":
+        return None
+    change = record["dynamodb"]
+    if "waiting" not in change.get("NewImage", {"waiting": {}}):
+        return None
+    return Key(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
+
+
+def _concerned(record: dict[str, Any]) -> tuple[frozenset[str], str]:
+    """Answer whom and which account an event's recipients are judged by, as far as its record tells."""
+    change = record["dynamodb"]
+    image = change.get("NewImage", {})
+    return frozenset(image.get("administrators", {}).get("M", {})), change["Keys"]["account"]["S"]
