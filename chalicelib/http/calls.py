@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _NO_STORE = {"Cache-Control": "no-store"}
-_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 
 MOST = 100
 """Members a page has at most, and where ``limit`` is not given."""
@@ -117,7 +117,7 @@ class Call:
             return None
         if header.strip() == "*":
             return lambda _version: True
-        tags = _TAG.findall(header)
+        tags = [tag for weak, tag in _TAG.findall(header) if not weak]
         return lambda version: etag(version) in tags
 
     def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:

@@ -92,7 +92,7 @@ def listing(
     """Answer a page of the account's Users by username, and where the next one starts."""
     access.see_people(act)
     page = directory.page(act.caller.account, User, limit, after)
-    return tuple(member for member in page.members if isinstance(member, User)), page.after
+    return page.members, page.after
 
 
 def read(directory: Directory, act: Act, username: str) -> User:

@@ -1,10 +1,13 @@
 """What the rules ask of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
 
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.faults import Fault
 from chalicelib.rules.model import Account, Event, Policy, Principal, User
 from chalicelib.rules.roles import KeyType
+
+
+P = TypeVar("P", bound=Principal)
 
 
 class Add(NamedTuple):
@@ -81,10 +84,10 @@ class LoseOwner(NamedTuple):
 Write = Add | Replace | Remove | StillEntitled | AddAccount | UpdateAccount | GainOwner | LoseOwner
 
 
-class Page(NamedTuple):
+class Page(NamedTuple, Generic[P]):
     """Part of a list. ``after`` is where the next part starts, None at the end."""
 
-    members: tuple[Principal, ...]
+    members: tuple[P, ...]
     after: str | None
 
 
@@ -110,7 +113,7 @@ class Directory(Protocol):
         """Answer an account, strongly consistent, in one read; None if there is none."""
         ...
 
-    def page(self, account: str, kind: type[Principal], limit: int, after: str | None) -> Page:
+    def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
         """Answer up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
         ...
 

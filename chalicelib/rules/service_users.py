@@ -87,8 +87,6 @@ def listing(
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if not isinstance(member, ServiceUser):  # pragma: no cover - the page is of this kind
-            continue
         if len(names | member.administrators.keys()) > 100:
             return _views(directory, members, names), fold_username(members[-1].username)
         names |= member.administrators.keys()

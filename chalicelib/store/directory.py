@@ -20,6 +20,7 @@ from chalicelib.rules.ports import (
     AddAccount,
     GainOwner,
     LoseOwner,
+    P,
     Page,
     Remove,
     Replace,
@@ -69,7 +70,7 @@ class Directory:
         item = self._get(f"ACCOUNT#{account}")
         return None if item is None else from_item(item, Account)
 
-    def page(self, account: str, kind: type[Principal], limit: int, after: str | None) -> Page:
+    def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
         """Answer part of the index by account: one Query, as stale as a global index may be."""
         start: dict[str, Any] = {}
         prefix = _PREFIX[kind]
