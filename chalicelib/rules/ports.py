@@ -6,7 +6,6 @@ from chalicelib.rules.faults import Fault
 from chalicelib.rules.model import Account, Event, Policy, Principal, User
 from chalicelib.rules.roles import KeyType
 
-
 P = TypeVar("P", bound=Principal)
 
 
