@@ -1,0 +1,124 @@
+"""Takes out of an unpacked package what its functions never read, and compiles the rest.
+
+botocore brings the models of every AWS service and looks through them at every cold start. What is
+left is what our calls need, as plain JSON; the library's code stays as it is. Compiled modules spare
+each new environment compiling everything anew: Lambda's code directory cannot be written to. They are
+of the kind that is not checked against its source (PEP 552), since unpacking a zip changes its times.
+"""
+
+import compileall
+import gzip
+import json
+import py_compile
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+OPERATIONS: dict[str, frozenset[str]] = {
+    "dynamodb": frozenset(
+        {"BatchGetItem", "GetItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
+    ),
+    "sesv2": frozenset({"SendEmail"}),
+}
+"""The services and operations that the functions call; a call of any other fails in the package."""
+
+_ENDPOINT_NAMES = frozenset({"dynamodb", "email"})
+
+
+def slim(package: Path) -> None:
+    """Slim an unpacked package in place. Raises FileNotFoundError where botocore is not as expected."""
+    data = package / "botocore" / "data"
+    for service in data.iterdir():
+        if service.is_dir() and service.name not in OPERATIONS:
+            shutil.rmtree(service)
+    for service_name, operations in OPERATIONS.items():
+        versions = sorted((data / service_name).iterdir())
+        for old in versions[:-1]:
+            shutil.rmtree(old)
+        _slim_service(versions[-1], operations)
+    endpoints = json.loads((data / "endpoints.json").read_text(encoding="utf-8"))
+    for partition in endpoints["partitions"]:
+        partition["services"] = {
+            name: service for name, service in partition["services"].items() if name in _ENDPOINT_NAMES
+        }
+    _write(data / "endpoints.json", endpoints)
+    for stub in package.rglob("*.pyi"):
+        stub.unlink()
+
+
+def compile_modules(package: Path, root: str = "/var/task") -> None:
+    """Compile every module, as found under ``root`` at run time. Raises SyntaxError where one does not compile."""
+    done = compileall.compile_dir(
+        package,
+        quiet=2,
+        stripdir=str(package),
+        prependdir=root,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not done:
+        raise SyntaxError(f"Not every module in {package} compiles: try python -m compileall {package}")
+
+
+def _slim_service(directory: Path, operations: frozenset[str]) -> None:
+    for file in sorted(directory.iterdir()):
+        name = file.name.removesuffix(".gz")
+        if name == "service-2.json":
+            _replace(file, _slim_model(_read(file), operations))
+        elif name.startswith("endpoint-"):
+            _replace(file, _read(file))
+        else:
+            file.unlink()  # examples, paginators, waiters
+
+
+def _slim_model(model: dict[str, Any], operations: frozenset[str]) -> dict[str, Any]:
+    kept = {name: operation for name, operation in model["operations"].items() if name in operations}
+    if missing := operations - kept.keys():
+        raise FileNotFoundError(f"botocore's model has no operation {', '.join(sorted(missing))}")
+    shapes: dict[str, Any] = {}
+    found = list(_shape_names(kept))
+    while found:
+        name = found.pop()
+        if name not in shapes:
+            shapes[name] = model["shapes"][name]
+            found += _shape_names(shapes[name])
+    slimmed: dict[str, Any] = _without_documentation({**model, "operations": kept, "shapes": shapes})
+    return slimmed
+
+
+def _shape_names(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("shape"), str):
+            yield node["shape"]
+        for child in node.values():
+            yield from _shape_names(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _shape_names(child)
+
+
+def _without_documentation(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _without_documentation(child)
+            for key, child in node.items()
+            if not (key == "documentation" and isinstance(child, str))
+        }
+    if isinstance(node, list):
+        return [_without_documentation(child) for child in node]
+    return node
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = file.read_bytes()
+    document: dict[str, Any] = json.loads(gzip.decompress(content) if file.suffix == ".gz" else content)
+    return document
+
+
+def _replace(file: Path, document: dict[str, Any]) -> None:
+    file.unlink()
+    _write(file.with_name(file.name.removesuffix(".gz")), document)
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    file.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")

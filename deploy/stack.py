@@ -1,0 +1,126 @@
+"""Deploys the stack, and makes accounts in it, with the AWS CLI of whoever runs this."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deploy.package import PROJECT, TEMPLATE, package
+
+_STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
+
+
+class Refused(Exception):
+    """Something is not as it has to be; the text says what to do."""
+
+
+def stack_name(stage: str) -> str:
+    """Answer the stack of a stage. Raises Refused where CloudFormation would not take the name."""
+    if not _STAGE.fullmatch(stage):
+        raise Refused(f"STAGE={stage}: start with a letter, go on with letters, digits and hyphens.")
+    return f"service-users-{stage}"
+
+
+def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
+    """Package a stage and make its stack, or bring it up to date; print the stack's outputs.
+
+    Parameters that are not given stay as they were deployed. Without a ``bucket``, the code goes to
+    one of ours, made where it is not there. Raises Refused where the AWS CLI fails.
+    """
+    stack = stack_name(stage)
+    existing = _run("cloudformation", "describe-stacks", "--stack-name", stack, check=False)
+    if existing is None and "SenderAddress" not in parameters:
+        raise Refused("A first deploy needs SENDER=address: the verified SES identity that emails come from.")
+    made = package(stage, PROJECT / "build" / stage)
+    bucket = bucket or _own_bucket()
+    packaged = made / "packaged.json"
+    _run(
+        *("cloudformation", "package", "--use-json", "--template-file", str(made / TEMPLATE)),
+        *("--s3-bucket", bucket, "--s3-prefix", stack, "--output-template-file", str(packaged)),
+        shown=True,
+    )
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    _run(
+        *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack),
+        *("--s3-bucket", bucket, "--s3-prefix", stack, "--no-fail-on-empty-changeset"),
+        *("--capabilities", "CAPABILITY_IAM", "--tags", f"service-users-stage={stage}"),
+        *(("--parameter-overrides", *overrides) if overrides else ()),
+        shown=True,
+    )
+    for name, value in outputs(stack).items():
+        print(f"{name}: {value}")
+
+
+def outputs(stack: str) -> dict[str, str]:
+    """Answer a stack's outputs. Raises Refused where there is no such stack."""
+    described = json.loads(_run("cloudformation", "describe-stacks", "--stack-name", stack) or "{}")
+    return {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", ())}
+
+
+def make_account(stage: str, name: str, username: str, email: str) -> None:
+    """Make an account with its first OWNER in a deployed stack, and print what came back: the key is in it.
+
+    The answer is nowhere else afterwards. Raises Refused where the function refuses or fails.
+    """
+    function = outputs(stack_name(stage))["CreateAccountName"]
+    payload = {"name": name, "username": username, "email": email}
+    with tempfile.TemporaryDirectory() as directory:
+        answer = Path(directory) / "answer.json"
+        told = json.loads(
+            _run(
+                *("lambda", "invoke", "--function-name", function, "--cli-binary-format", "raw-in-base64-out"),
+                *("--payload", json.dumps(payload), str(answer)),
+            )
+            or "{}"
+        )
+        answered: Any = json.loads(answer.read_text(encoding="utf-8"))
+    if "FunctionError" in told:
+        raise Refused(f"No account was made: {answered.get('errorMessage', answered)}")
+    print(json.dumps(answered, indent=2, ensure_ascii=False))
+    print("The key is shown this once and kept nowhere. Put it where it belongs now.", file=sys.stderr)
+
+
+def _own_bucket() -> str:
+    """Answer the bucket for this project's code in this AWS account and region, made where it is not there."""
+    account = json.loads(_run("sts", "get-caller-identity") or "{}")["Account"]
+    region = _region()
+    bucket = f"service-users-code-{account}-{region}"
+    if _run("s3api", "head-bucket", "--bucket", bucket, check=False) is None:
+        elsewhere = () if region == "us-east-1" else ("--create-bucket-configuration", f"LocationConstraint={region}")
+        _run("s3api", "create-bucket", "--bucket", bucket, *elsewhere)
+        blocked = "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
+        _run(
+            *("s3api", "put-public-access-block", "--bucket", bucket),
+            *("--public-access-block-configuration", blocked),
+        )
+    return bucket
+
+
+def _region() -> str:
+    """Answer the region the AWS CLI works in."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if region := os.environ.get(name):
+            return region
+    if region := (_run("configure", "get", "region", check=False) or "").strip():
+        return region
+    raise Refused("Set AWS_REGION to the region the stack is to be in.")
+
+
+def _run(*arguments: str, check: bool = True, shown: bool = False) -> str | None:
+    """Run the AWS CLI and answer what it printed; None where it failed and ``check`` is off."""
+    command = ["aws", *arguments, *(() if shown else ("--output", "json"))]
+    try:
+        done = subprocess.run(command, check=False, text=True, capture_output=not shown)
+    except FileNotFoundError:
+        raise Refused("The AWS CLI is needed: install it, and sign in (aws configure).") from None
+    if done.returncode == 0:
+        return done.stdout or ""
+    if not check:
+        return None
+    said = (done.stderr or "").strip()
+    raise Refused(f"aws {' '.join(arguments[:2])} failed. {said}".strip())
