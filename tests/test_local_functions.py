@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -40,19 +41,15 @@ def failing(index):
 
 class Table:
     def __init__(self):
-        settings = {
-            "region_name": "eu-central-1",
-            "aws_access_key_id": "x",
-            "aws_secret_access_key": "x",
-        }
-        self.client = boto3.client("dynamodb", **settings)
-        self.arn = create_tables(self.client, {"Events": "events"})["Events"]["LatestStreamArn"]
-        self.streams = boto3.client("dynamodbstreams", **settings)
+        self.name = uuid4().hex  # other tests' tables are in the same engine
+        self.client = boto3.client("dynamodb")
+        self.arn = create_tables(self.client, {"Events": self.name})["Events"]["LatestStreamArn"]
+        self.streams = boto3.client("dynamodbstreams")
 
     def put(self, *ids, **more):
         for each in ids:
             self.client.put_item(
-                TableName="events",
+                TableName=self.name,
                 Item={"account": {"S": "a"}, "id": {"S": each}, "subjectKey": {"S": "a#b"}, **more},
             )
 
@@ -61,8 +58,7 @@ class Table:
 
 
 @pytest.fixture
-def table(monkeypatch):
-    monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
+def table():
     with mock_aws():
         yield Table()
 
@@ -79,7 +75,7 @@ class TestFeed:
         assert record["eventName"] == "INSERT"
         assert record["eventSource"] == "aws:dynamodb"
         assert record["eventSourceARN"] == table.arn
-        assert record["awsRegion"] == "eu-central-1"
+        assert record["awsRegion"] == table.arn.split(":")[3]
         assert record["eventID"]
         change = record["dynamodb"]
         assert isinstance(change["ApproximateCreationDateTime"], int)
@@ -101,7 +97,7 @@ class TestFeed:
         feed = table.feed(app.handler_map["notify"])
         table.put("1", "2")
         feed.pump()
-        assert seen == [("events", "1"), ("events", "2")]
+        assert seen == [(table.name, "1"), (table.name, "2")]
 
     def test_it_starts_now_and_every_record_comes_once(self, table):
         function = Function()

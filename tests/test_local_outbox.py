@@ -28,7 +28,7 @@ def outbox(tmp_path, told):
 @pytest.fixture
 def ses(outbox):
     with outbox.watching(), mock_aws():
-        client = botocore.session.get_session().create_client("sesv2", region_name="eu-central-1")
+        client = botocore.session.get_session().create_client("sesv2")
         client.create_email_identity(EmailIdentity=SENDER)
         yield client
 
@@ -91,7 +91,7 @@ def test_when_it_no_longer_watches_nothing_is_kept(outbox, tmp_path):
     with outbox.watching():
         pass
     with mock_aws():
-        client = botocore.session.get_session().create_client("sesv2", region_name="eu-central-1")
+        client = botocore.session.get_session().create_client("sesv2")
         client.create_email_identity(EmailIdentity=SENDER)
         send(client, message(), "owner@demo.example")
     assert list((tmp_path / "outbox").iterdir()) == []

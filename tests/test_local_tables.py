@@ -1,6 +1,7 @@
 """The tables a local engine gets are the ones that are declared for CloudFormation."""
 
 import json
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -12,18 +13,22 @@ from local.tables import create_tables, declared_tables
 @pytest.fixture
 def client():
     with mock_aws():
-        yield boto3.client(
-            "dynamodb", region_name="eu-central-1", aws_access_key_id="x", aws_secret_access_key="x"
-        )
+        yield boto3.client("dynamodb")
 
 
-def test_both_tables_are_made_as_declared(client):
-    described = create_tables(client, {"Directory": "d-1", "Events": "e-1"})
+@pytest.fixture
+def name():
+    """A name nobody else has: other tests' tables are in the same engine."""
+    return uuid4().hex
+
+
+def test_both_tables_are_made_as_declared(client, name):
+    described = create_tables(client, {"Directory": f"d-{name}", "Events": f"e-{name}"})
 
     declared = declared_tables()
-    for logical, name in (("Directory", "d-1"), ("Events", "e-1")):
+    for logical, made in (("Directory", f"d-{name}"), ("Events", f"e-{name}")):
         table = described[logical]
-        assert table["TableName"] == name
+        assert table["TableName"] == made
         assert table["TableStatus"] == "ACTIVE"
         assert table["KeySchema"] == declared[logical]["KeySchema"]
         indexes = {i["IndexName"]: i for i in table["GlobalSecondaryIndexes"]}
@@ -32,19 +37,19 @@ def test_both_tables_are_made_as_declared(client):
             assert indexes[index["IndexName"]]["Projection"] == index["Projection"]
 
 
-def test_the_events_table_has_its_stream_and_its_time_to_live(client):
-    described = create_tables(client, {"Events": "e-1"})
+def test_the_events_table_has_its_stream_and_its_time_to_live(client, name):
+    described = create_tables(client, {"Events": name})
 
     assert described["Events"]["StreamSpecification"] == {
         "StreamEnabled": True,
         "StreamViewType": "NEW_IMAGE",
     }
-    assert ":table/e-1/stream/" in described["Events"]["LatestStreamArn"]
-    ttl = client.describe_time_to_live(TableName="e-1")["TimeToLiveDescription"]
+    assert f":table/{name}/stream/" in described["Events"]["LatestStreamArn"]
+    ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
 
 
-def test_what_guards_a_deployed_table_is_left_out(client, tmp_path):
+def test_what_guards_a_deployed_table_is_left_out(client, tmp_path, name):
     resources = tmp_path / "resources.json"
     keys = [{"AttributeName": "k", "KeyType": "HASH"}]
     attributes = [{"AttributeName": "k", "AttributeType": "S"}]
@@ -77,13 +82,13 @@ def test_what_guards_a_deployed_table_is_left_out(client, tmp_path):
         )
     )
 
-    described = create_tables(client, {"Things": "things-1"}, resources)
+    described = create_tables(client, {"Things": name}, resources)
 
     assert list(declared_tables(resources)) == ["Things"]
     assert described["Things"].get("DeletionProtectionEnabled", False) is False
-    client.delete_table(TableName="things-1")
+    client.delete_table(TableName=name)
 
 
 def test_a_table_nobody_declared_is_an_error(client):
     with pytest.raises(KeyError):
-        create_tables(client, {"Nope": "n"})
+        create_tables(client, {"Nope": "nope"})
