@@ -89,11 +89,29 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     """What a call takes."""
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], _names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(
+        cls,
+        given: Mapping[str, Any],  # noqa: ARG003 - for the types that look
+        names: Collection[str],  # noqa: ARG003
+        now: float,  # noqa: ARG003
+    ) -> Iterator[FieldFault]:
         """Answer what is wrong between fields that are each right.
 
-        ``given`` has those by their JSON names, ``_names`` are all that were sent.
+        ``given`` has those by their JSON names, ``names`` are all that were sent.
         """
+        yield from ()
+
+
+class KeyTerms(Body, frozen=True, kw_only=True):
+    """Where and until when a key may be used."""
+
+    allowed_networks: AllowedNetworks | UnsetType = UNSET
+    expires_at: Moment | UnsetType | None = UNSET
+
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """An end to come, and each network once."""
+        yield from super().cross(given, names, now)
         ends = given.get("expiresAt")
         if isinstance(ends, int) and ends <= now:
             yield FieldFault(
@@ -106,7 +124,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
                 yield FieldFault(f"/allowedNetworks/{place}", f"'{network}' is named twice.")
 
 
-class CreateServiceUser(Body, frozen=True, kw_only=True):
+class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
     """A Service User to make. ``role`` and ``profile`` are one field under two names; give either."""
 
     username: Username
@@ -115,8 +133,6 @@ class CreateServiceUser(Body, frozen=True, kw_only=True):
     profile: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
     key_types: Annotated[tuple[KeyType, ...], Meta(max_length=len(KeyType))] | UnsetType = UNSET
-    allowed_networks: AllowedNetworks | UnsetType = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
 
     @property
     def the_role(self) -> Role:
@@ -163,20 +179,16 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class GenerateKey(Body, frozen=True, kw_only=True):
+class GenerateKey(KeyTerms, frozen=True, kw_only=True):
     """A key to make, of a type the holder has none of."""
 
     key_type: KeyType
-    allowed_networks: AllowedNetworks | UnsetType = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
 
 
-class RestrictKey(Body, frozen=True, kw_only=True):
+class RestrictKey(KeyTerms, frozen=True, kw_only=True):
     """Where and until when a key may be used; fields not given stay, ``expiresAt`` null ends never."""
 
     key_type: KeyType
-    allowed_networks: AllowedNetworks | UnsetType = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):

@@ -51,8 +51,8 @@ def restrict(call: Call, door: Door) -> Response:
         act,
         door.holder(call, act),
         body.key_type,
-        given(body.allowed_networks, api_keys.UNSET),
-        given(body.expires_at, api_keys.UNSET),
+        api_keys.UNSET if body.allowed_networks is UNSET else _networks(body),
+        api_keys.UNSET if body.expires_at is UNSET else _end(body),
     )
     return reply(200, answers.api_key(holder, body.key_type, call.origin.now))
 
@@ -77,11 +77,22 @@ def rotate_own(call: Call) -> Response:
     return reply(200, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
-def terms(body: bodies.GenerateKey | bodies.CreateServiceUser) -> Terms:
+def terms(body: bodies.KeyTerms) -> Terms:
     """Answer what a body asks a new key to keep to."""
-    return Terms(given(body.allowed_networks, ()), given(body.expires_at, None))
+    return Terms(_networks(body), _end(body))
 
 
 def given(value: T | UnsetType, default: D) -> T | D:
     """Answer a field of a body, or what stands for one that was not given."""
     return default if value is UNSET else value
+
+
+def _networks(body: bodies.KeyTerms) -> tuple[str, ...]:
+    """Answer the networks a body names, as the plain strings they are kept as."""
+    return tuple(str(network) for network in given(body.allowed_networks, ()))
+
+
+def _end(body: bodies.KeyTerms) -> int | None:
+    """Answer the end a body names, as the plain number it is kept as."""
+    end = given(body.expires_at, None)
+    return None if end is None else int(end)
