@@ -6,6 +6,7 @@ transaction with its event in it, each write conditional on what was read.
 
 import logging
 import random
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.rules.faults import Conflict, Fault
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
-from chalicelib.rules.names import fold_email, fold_username
+from chalicelib.rules.names import USERNAME, fold_email, fold_username
 from chalicelib.rules.ports import (
     Add,
     AddAccount,
@@ -28,7 +29,7 @@ from chalicelib.rules.ports import (
     UpdateAccount,
     Write,
 )
-from chalicelib.store.calls import BUSY, answered, cancellations, cut
+from chalicelib.store.calls import answered, busy, cancellations, cut
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.trail import event_item
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
 _BATCH = 100
+_USERNAME = re.compile(USERNAME)
 _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 
 
@@ -55,7 +57,12 @@ class Directory:
         self._retention_days = retention_days
 
     def principal(self, username: str) -> Principal | None:
-        """Answer the Principal of a username in any case: one strongly consistent GetItem."""
+        """Answer the Principal of a username in any case: one strongly consistent GetItem.
+
+        None for what is no username, unread: DynamoDB refuses a key of over 2,048 bytes.
+        """
+        if not _USERNAME.match(username):
+            return None
         item = self._get(f"USER#{fold_username(username)}")
         return None if item is None else from_item(item, ServiceUser | User)  # type: ignore[arg-type]
 
@@ -167,7 +174,7 @@ class Directory:
             answer = answered(self._client.batch_get_item, RequestItems=request)
             found += answer["Responses"].get(self._table, [])
             request = answer.get("UnprocessedKeys", {})
-        raise BUSY
+        raise busy()
 
     def _transact(self, items: list[dict[str, Any]], faults: list[Fault]) -> None:
         """Write all or nothing. Another transaction in the way is waited for, briefly, then a Conflict."""
