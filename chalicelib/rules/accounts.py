@@ -9,9 +9,10 @@ from chalicelib.rules import access, api_keys
 from chalicelib.rules.acts import Act, Origin, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
 from chalicelib.rules.faults import Conflict, FieldFault, Invalid
-from chalicelib.rules.key_acts import CHANGED
+from chalicelib.rules.key_acts import changed
 from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.people import check_username
 from chalicelib.rules.ports import Add, AddAccount, Directory, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
 
@@ -36,8 +37,9 @@ class NewAccount(NamedTuple):
 def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[User, Shown]:
     """Make an account with its first OWNER. Answers that User and their USER_MANAGEMENT key, once.
 
-    Raises Conflict where the username or the email is taken.
+    Raises Invalid for a reserved username, and Conflict where the username or the email is taken.
     """
+    check_username(asked.username)
     now = origin.second
     membership = new_version()
     account = Account(
@@ -66,7 +68,7 @@ def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[Use
             Conflict(f"The username '{owner.username}' is taken. Choose another."),
             Conflict(f"The email '{owner.email}' is taken. Choose another."),
         ),
-        AddAccount(account, CHANGED),
+        AddAccount(account, changed()),
     )
     return owner, shown
 
@@ -107,7 +109,7 @@ def update(directory: Directory, act: Act, wanted: WantedPolicy) -> Account:
     record = event(act.origin, actor(act.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
         record,
-        UpdateAccount(old, new.name, new.policy, new.version, owners, CHANGED),
+        UpdateAccount(old, new.name, new.policy, new.version, owners, changed()),
         act.still_entitled(),
     )
     return new

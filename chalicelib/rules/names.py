@@ -3,6 +3,9 @@
 USERNAME = r"^[A-Za-z0-9._-]{3,64}\Z"
 """3 to 64 of letters, digits, ``.``, ``_``, ``-`` (ASCII)."""
 
+RESERVED = frozenset({"activate"})
+"""Folded usernames no User may have: ``/v1/users/activate`` is a call, and hides them from the others."""
+
 _WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 EMAIL = rf"^(?=.{{3,254}}\Z)(?=.{{1,64}}@){_WORD}(\.{_WORD})*@({_LABEL}\.)+(?=[A-Za-z]){_LABEL}\Z"

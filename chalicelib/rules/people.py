@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from chalicelib.rules import access, api_keys, secrets
 from chalicelib.rules.acts import Act, Origin, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
-from chalicelib.rules.faults import Conflict, Forbidden, Invalid, NotFound
-from chalicelib.rules.key_acts import CHANGED
+from chalicelib.rules.faults import Conflict, Forbidden, Invalid, NotFound, invalid
+from chalicelib.rules.key_acts import changed
 from chalicelib.rules.model import Action, Event, Invitation, KeyChange, User
-from chalicelib.rules.names import fold_username
+from chalicelib.rules.names import RESERVED, fold_username
 from chalicelib.rules.ports import Directory, GainOwner, LoseOwner, Remove, Replace, Write
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import add
@@ -22,18 +22,17 @@ _NOT_GOOD = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
     "Ask an OWNER of the account for a fresh invitation."
 )
-_LAST_OWNER = Conflict(
-    "An account keeps at least one OWNER who has activated; make another User OWNER first."
-)
+_LAST_OWNER = "An account keeps at least one OWNER who has activated; make another User OWNER first."
 
 
 def invite(directory: Directory, act: Act, username: str, email: str, role: Role, display_name: str) -> User:
     """Invite a person; they are mailed a token with which they activate. Answers the invited User.
 
-    Raises Forbidden, or Conflict where the username or the email is taken.
+    Raises Forbidden, Invalid for a reserved username, or Conflict where the username or the email is taken.
     """
     access.run_people(act)
     access.grant(act, role)
+    check_username(username)
     made = User(
         username=username,
         account=act.caller.account,
@@ -55,7 +54,7 @@ def invite_again(directory: Directory, act: Act, username: str) -> User:
     old = _find(directory, act, username)
     lost = api_keys.revoke_all(old)
     new = replace(old, keys={}, version=new_version(), invitation=Invitation(new_version()))
-    writes = [Replace(old, new, CHANGED), *_owners(old, new)]
+    writes = [Replace(old, new, changed()), *_owners(old, new)]
     _commit(directory, act, old, _invited(act, new, lost), writes)
     return new
 
@@ -82,7 +81,7 @@ def activate(
         shown.append(key)
         changes.append(change)
     record = event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes), mailed=True)
-    directory.commit(record, Replace(user, new, Conflict(CHANGED.detail)), *_owners(user, new))
+    directory.commit(record, Replace(user, new, changed()), *_owners(user, new))
     return new, tuple(shown)
 
 
@@ -137,7 +136,7 @@ def update(
         changes=changes,
         reason=f"The role is now {new.role.value}" if lost else "",
     )
-    _commit(directory, act, old, record, [Replace(old, new, CHANGED), *_owners(old, new)])
+    _commit(directory, act, old, record, [Replace(old, new, changed()), *_owners(old, new)])
     return new
 
 
@@ -158,7 +157,13 @@ def revoke(directory: Directory, act: Act, username: str) -> None:
         mailed=bool(lost),
         reason="The person was revoked from the account",
     )
-    _commit(directory, act, old, record, [Remove(old, CHANGED), *_owners(old, None)])
+    _commit(directory, act, old, record, [Remove(old, changed()), *_owners(old, None)])
+
+
+def check_username(username: str) -> None:
+    """Refuse a person's username that is a word of the API's own paths: nobody could revoke them."""
+    if fold_username(username) in RESERVED:
+        raise invalid("/username", f"'{username}' is a word of this API's own paths. Choose another.")
 
 
 def own(act: Act, username: str) -> User:
@@ -215,9 +220,9 @@ def _owners(old: User, new: User | None) -> list[Write]:
     was = old.role is Role.OWNER and old.invitation is None
     is_now = new is not None and new.role is Role.OWNER and new.invitation is None
     if was and not is_now:
-        return [LoseOwner(old, _LAST_OWNER)]
+        return [LoseOwner(old, Conflict(_LAST_OWNER))]
     if new is not None and is_now and not was:
-        return [GainOwner(new, CHANGED)]
+        return [GainOwner(new, changed())]
     return []
 
 
