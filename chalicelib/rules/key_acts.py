@@ -12,9 +12,15 @@ from chalicelib.rules.roles import KeyType
 
 Holder = TypeVar("Holder", bound=Principal)
 
-CHANGED = Conflict(
-    "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
-)
+
+def changed() -> Conflict:
+    """Answer the refusal of a change to what is no longer as it was read.
+
+    Made anew each time: a fault that is raised keeps the frames it came through, and the keys in them.
+    """
+    return Conflict(
+        "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
+    )
 
 
 def generate(
@@ -89,7 +95,7 @@ def _commit(
         mailed=action is not Action.API_KEY_UPDATED,
         changes=changes or {},
     )
-    writes: list[Write] = [Replace(old, new, CHANGED)]
+    writes: list[Write] = [Replace(old, new, changed())]
     if not access.same_person(act.caller, old):
         writes.append(act.still_entitled())
     directory.commit(record, *writes)

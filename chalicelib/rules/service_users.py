@@ -9,7 +9,7 @@ from chalicelib.rules import access, api_keys, lifetimes
 from chalicelib.rules.acts import Act, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
 from chalicelib.rules.faults import Conflict, FieldFault, Invalid, NotFound, PreconditionFailed, invalid
-from chalicelib.rules.key_acts import CHANGED
+from chalicelib.rules.key_acts import changed
 from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Add, Directory, Remove, Replace
@@ -152,7 +152,7 @@ def update(
             changes=changes,
             reason=f"The role is now {new.role.value}" if lost else "",
         )
-        directory.commit(record, Replace(old, new, CHANGED), act.still_entitled())
+        directory.commit(record, Replace(old, new, changed()), act.still_entitled())
     return View(new, _entitled(new, people))
 
 
@@ -169,7 +169,7 @@ def delete(directory: Directory, act: Act, username: str, if_match: IfMatch | No
         mailed=bool(lost),
         reason="The Service User was deleted",
     )
-    directory.commit(record, Remove(old, CHANGED), act.still_entitled())
+    directory.commit(record, Remove(old, changed()), act.still_entitled())
 
 
 def holder(directory: Directory, act: Act, username: str, *, handing_out: bool) -> ServiceUser:

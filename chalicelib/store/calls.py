@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from chalicelib.store.items import Item
 
-BUSY = Busy(
+_NOT_ANSWERED = (
     "The store did not answer in time. The change may or may not have been made: read before you ask again."
 )
 
@@ -29,16 +29,21 @@ _THROTTLED = frozenset(
 )
 
 
+def busy() -> Busy:
+    """Answer that the store did not; made anew each time, as a raised fault keeps its frames."""
+    return Busy(_NOT_ANSWERED)
+
+
 def answered(call: "Callable[..., Any]", **parameters: Any) -> Any:
     """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
     try:
         return call(**parameters)
     except ClientError as error:
         if _code(error) in _THROTTLED or _THROTTLED.intersection(cancellations(error)):
-            raise BUSY from error
+            raise busy() from error
         raise
     except BotoCoreError as error:
-        raise BUSY from error
+        raise busy() from error
 
 
 def cut(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.rules.mailing import Directory, Key, Person, Tenancy
 from chalicelib.rules.model import Event
-from chalicelib.store.calls import BUSY
+from chalicelib.store.calls import busy
 from chalicelib.store.items import from_item
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class DynamoOutbox:
             request = answer.get("UnprocessedKeys")
             if not request:
                 return items
-        raise BUSY
+        raise busy()
 
 
 def _n(number: int) -> dict[str, str]:
