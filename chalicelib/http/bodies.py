@@ -319,11 +319,11 @@ def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[Field
     try:
         given[name] = msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        whole = [FieldFault(_pointer(name), _say(str(error), kind))]
         entry = _entry_type(kind)
-        if entry is None or not isinstance(value, list):
-            return whole
-        return [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)] or whole
+        found: list[FieldFault] = []
+        if entry is not None and isinstance(value, list):
+            found = [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)]
+        return found or [FieldFault(_pointer(name), _say(str(error), kind))]
     return []
 
 
