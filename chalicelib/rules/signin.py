@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from chalicelib.rules import api_keys, networks, secrets
 from chalicelib.rules.acts import Act, Origin, actor, event
 from chalicelib.rules.faults import Forbidden, Unauthenticated
@@ -40,7 +42,18 @@ def sign_in(directory: Directory, username: str, secret: str, origin: Origin) ->
     used = match.before.last_used_at if match.before else key.last_used_at
     if used is None or origin.second - used >= HOUR:
         directory.used(principal, match.key_type, digest, origin.second, before=match.before is not None)
+        principal = _noted(principal, match, origin.second)
     return Act(principal, match.key_type, digest, origin)
+
+
+def _noted(principal: Principal, match: "_Match", now: int) -> Principal:
+    """Answer a Principal with the use noted, as it is kept: what this act writes back must not undo that."""
+    key = match.key
+    if match.before is None:
+        key = replace(key, last_used_at=now)
+    else:
+        key = replace(key, predecessor=replace(match.before, last_used_at=now))
+    return replace(principal, keys={**principal.keys, match.key_type: key})
 
 
 class _Match(NamedTuple):
