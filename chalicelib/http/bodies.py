@@ -3,6 +3,7 @@
 The types are the contract: they validate here, and the OpenAPI document is written from them.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -67,12 +68,18 @@ DisplayName = Annotated[
     str,
     Meta(min_length=1, max_length=128, description="What people read; the username where not given."),
 ]
+_ONCE_EACH = {"uniqueItems": True}
+
 AllowedNetworks = Annotated[
     tuple[Cidr, ...],
     Meta(
         max_length=networks.MOST,
         description="IPv4 and IPv6 networks the key may be used from; none means every address.",
+        extra_json_schema=_ONCE_EACH,
     ),
+]
+ExpiresAt = Annotated[
+    Moment, Meta(description="When the key ends, a time to come (RFC 3339); null is never.")
 ]
 OverlapSeconds = Annotated[
     int,
@@ -82,7 +89,15 @@ OverlapSeconds = Annotated[
         description="Seconds for which the old key goes on working beside the new one; 0 ends it at once.",
     ),
 ]
-PolicyDays = Annotated[int, Meta(ge=LEAST_POLICY_DAYS, le=MOST_POLICY_DAYS)]
+PolicyDays = Annotated[
+    int,
+    Meta(
+        ge=LEAST_POLICY_DAYS,
+        le=MOST_POLICY_DAYS,
+        description="Days; null is no rule. At most 90 with `pciCompliance`.",
+    ),
+]
+AccountName = Annotated[str, Meta(min_length=1, max_length=128, description="What people read.")]
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -101,12 +116,17 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         """
         yield from ()
 
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        """Answer what of ``cross`` a JSON Schema can say, as schemas that all hold."""
+        return []
+
 
 class KeyTerms(Body, frozen=True, kw_only=True):
     """Where and until when a key may be used."""
 
     allowed_networks: AllowedNetworks | UnsetType = UNSET
-    expires_at: Moment | UnsetType | None = UNSET
+    expires_at: ExpiresAt | UnsetType | None = UNSET
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
@@ -236,7 +256,7 @@ class ActivateUser(Body, frozen=True, kw_only=True):
 class UpdateAccount(Body, frozen=True, kw_only=True):
     """What an account is to be; fields not given stay, null is no rule."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=128)] | UnsetType = UNSET
+    name: AccountName | UnsetType = UNSET
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET
     pci_compliance: bool | UnsetType = UNSET
@@ -245,7 +265,7 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
 class CreateAccount(Body, frozen=True, kw_only=True):
     """An account to make, with its first OWNER."""
 
-    account_name: Annotated[str, Meta(min_length=1, max_length=128)]
+    account_name: AccountName
     username: Username
     email: Email
     display_name: DisplayName | UnsetType = UNSET
@@ -270,17 +290,20 @@ def parse(raw: bytes) -> Any:
     """Answer what JSON text says; raises Invalid for bad UTF-8, bad JSON, and what RFC 8259 leaves open."""
     if not raw.strip():
         raise Invalid("The body is empty. Send a JSON object.")
+    if raw.startswith(codecs.BOM_UTF8):
+        raise Invalid("The body begins with a byte order mark. Send UTF-8 without one.")
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant)
+        value = json.loads(
+            raw.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant, parse_int=_whole
+        )
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise Invalid(f"The body is not UTF-8: byte {error.start} is wrong.") from None
     except UnicodeEncodeError:
         raise Invalid("The body has half of a surrogate pair, which is no character.") from None
     except json.JSONDecodeError as error:
-        raise Invalid(
-            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from None
+        what = error.msg.removesuffix(" at").rstrip(": ")
+        raise Invalid(f"The body is not JSON: {what} at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
         raise Invalid("The body is nested too deeply.") from None
     except ValueError as error:
@@ -424,6 +447,13 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the name {twice!r} stands twice in one object")
     return value
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise ValueError(f"a number has {len(digits)} digits") from None
 
 
 def _no_constant(name: str) -> NoReturn:
