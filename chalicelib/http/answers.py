@@ -1,17 +1,35 @@
-"""What the calls answer: the model in the words and shapes of the published reference."""
+"""What the calls answer: the model in the words and shapes of the published reference.
+
+The types are the contract: what they say of their fields, the OpenAPI document says.
+"""
 
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import structs
+from msgspec import Meta, structs
 
 from chalicelib.rules.acts import Act
 from chalicelib.rules.api_keys import Shown, overlapping
-from chalicelib.rules.model import Account, ApiKey, Event, Principal, User
+from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
 
 MASK = "•••…"
+
+Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
+AccountId = Annotated[str, Meta(description="The account's id.", extra_json_schema={"format": "uuid"})]
+Masked = Annotated[str, Meta(description="A key, masked to its last five characters.")]
+DisplayName = Annotated[str, Meta(description="What people read.")]
+Address = Annotated[str, Meta(description="The email address.", extra_json_schema={"format": "email"})]
+Days = Annotated[int, Meta(description="Days; null is no rule.")]
+Whose = Annotated[
+    str,
+    Meta(
+        description="Who or what it is: one of the examples. More may come.",
+        examples=[kind.value for kind in Kind],
+    ),
+]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -22,30 +40,37 @@ class AllowedKeyType(Answer, frozen=True, kw_only=True):
     """A key type the holder's role allows."""
 
     name: KeyType
-    display_name: str
+    display_name: DisplayName
 
 
 class PredecessorAnswer(Answer, frozen=True, kw_only=True):
     """The key a rotation replaced, while it works beside the new one."""
 
-    key: str
-    valid_until: str
-    last_used_at: str | None
+    key: Masked
+    valid_until: Annotated[Time, Meta(description="When it ends.")]
+    last_used_at: Annotated[Time, Meta(description="To the hour.")] | None
 
 
 class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
     """An API key: in the clear in the one answer that made it, masked to its last five characters after."""
 
-    account: str
+    account: AccountId
     key_type: KeyType
-    username: str
-    key: str
-    created_at: str
-    created_by: str
-    rotated_at: str | None
-    expires_at: str | None
-    last_used_at: str | None
-    allowed_networks: tuple[str, ...]
+    username: Annotated[str, Meta(description="Whose key it is.")]
+    key: Annotated[
+        str,
+        Meta(
+            description="In the clear in the one answer that made it, masked to its last five characters after."
+        ),
+    ]
+    created_at: Annotated[Time, Meta(description="When its holder was given a key of the type.")]
+    created_by: Annotated[str, Meta(description="The username of who did that.")]
+    rotated_at: Annotated[Time, Meta(description="When the present key replaced an earlier one.")] | None
+    expires_at: Annotated[Time, Meta(description="When it ends; null is never.")] | None
+    last_used_at: Annotated[Time, Meta(description="To the hour; null until it is used.")] | None
+    allowed_networks: Annotated[
+        tuple[str, ...], Meta(description="CIDRs the key may be used from; none means every address.")
+    ]
     predecessor: PredecessorAnswer | None
 
 
@@ -59,26 +84,26 @@ class ApiKeysAnswer(Answer, frozen=True, kw_only=True):
 class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
     """A Service User. ``administrators`` are those still entitled; none means the OWNERs run it."""
 
-    account: str
+    account: AccountId
     username: str
-    display_name: str
-    email: str
+    display_name: DisplayName
+    email: Address
     role: Role
-    administrators: tuple[str, ...]
-    created_at: str
+    administrators: Annotated[tuple[str, ...], Meta(description="The usernames of its Administrators.")]
+    created_at: Time
     api_keys: ApiKeysAnswer
 
 
 class UserAnswer(Answer, frozen=True, kw_only=True):
     """A person of the account: INVITED until they activate, then ACTIVE."""
 
-    account: str
+    account: AccountId
     username: str
-    display_name: str
-    email: str
+    display_name: DisplayName
+    email: Address
     role: Role
-    status: str
-    created_at: str
+    status: Literal["INVITED", "ACTIVE"]
+    created_at: Time
 
 
 class ActivatedAnswer(UserAnswer, frozen=True, kw_only=True):
@@ -90,12 +115,12 @@ class ActivatedAnswer(UserAnswer, frozen=True, kw_only=True):
 class WhoamiAnswer(Answer, frozen=True, kw_only=True):
     """Who signed in, and with what."""
 
-    account: str
+    account: AccountId
     username: str
-    kind: str
+    kind: Literal["USER", "SERVICE_USER"]
     role: Role
-    display_name: str
-    email: str
+    display_name: DisplayName
+    email: Address
     key_type: KeyType
     key: ApiKeyAnswer
 
@@ -103,63 +128,79 @@ class WhoamiAnswer(Answer, frozen=True, kw_only=True):
 class AccountAnswer(Answer, frozen=True, kw_only=True):
     """An account's name, its OWNERs who have activated, and its policy on keys (days; null is no rule)."""
 
-    account: str
+    account: AccountId
     name: str
-    owners: tuple[str, ...]
-    created_at: str
-    max_key_age_days: int | None
-    revoke_inactive_after_days: int | None
+    owners: Annotated[tuple[str, ...], Meta(description="The usernames of its OWNERs, in lower case.")]
+    created_at: Time
+    max_key_age_days: Days | None
+    revoke_inactive_after_days: Days | None
     pci_compliance: bool
 
 
 class Who(Answer, frozen=True, kw_only=True):
     """Who did something, or to whom it was done."""
 
-    kind: str
-    username: str | None
-    display_name: str | None
+    kind: Whose
+    username: Annotated[str, Meta(description="Null for what has none, such as an account.")] | None
+    display_name: DisplayName | None
 
 
 class KeyChangeAnswer(Answer, frozen=True, kw_only=True):
     """What an act did to one key, told by its last five characters."""
 
-    change: str
+    change: Annotated[
+        str,
+        Meta(
+            description="What was done to it: one of the examples. More may come.",
+            examples=[change.value for change in Change],
+        ),
+    ]
     key_type: KeyType
-    key: str
-    previous_key: str | None
-    previous_valid_until: str | None
-    ends_at: str | None
+    key: Masked
+    previous_key: Annotated[Masked, Meta(description="The key a rotation replaced, masked.")] | None
+    previous_valid_until: (
+        Annotated[Time, Meta(description="Until when that one works too; null is not at all.")] | None
+    )
+    ends_at: Annotated[Time, Meta(description="When a key ends that is told to be ending.")] | None
 
 
 class FieldChange(Answer, frozen=True, kw_only=True):
     """A field an update changed."""
 
     field: str
-    old: str
-    new: str
+    old: Annotated[str, Meta(description="As text; empty for none.")]
+    new: Annotated[str, Meta(description="As text; empty for none.")]
 
 
 class MailAnswer(Answer, frozen=True, kw_only=True):
     """Who has been mailed about an event. ``waiting`` while somebody has still to be."""
 
     waiting: bool
-    told: tuple[str, ...]
-    undeliverable: tuple[str, ...]
+    told: Annotated[tuple[str, ...], Meta(description="Usernames of those mailed.")]
+    undeliverable: Annotated[
+        tuple[str, ...], Meta(description="Usernames of those whose address takes no mail.")
+    ]
 
 
 class EventAnswer(Answer, frozen=True, kw_only=True):
     """One act on record."""
 
-    id: str
-    at: str
-    action: str
+    id: Annotated[str, Meta(description="Sorts by time.")]
+    at: Time
+    action: Annotated[
+        str,
+        Meta(
+            description="What happened: one of the examples. More may come.",
+            examples=[action.value for action in Action],
+        ),
+    ]
     actor: Who
     subject: Who
     keys: tuple[KeyChangeAnswer, ...]
     changes: tuple[FieldChange, ...]
-    reason: str | None
-    source_ip: str | None
-    request_id: str | None
+    reason: Annotated[str, Meta(description="Why, where it is not told by the action.")] | None
+    source_ip: Annotated[str, Meta(description="The address the call came from.")] | None
+    request_id: Annotated[str, Meta(description="The `requestId` of the call.")] | None
     mail: MailAnswer
 
 

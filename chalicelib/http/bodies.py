@@ -152,7 +152,17 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
     role: Role | UnsetType = UNSET
     profile: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
-    key_types: Annotated[tuple[KeyType, ...], Meta(max_length=len(KeyType))] | UnsetType = UNSET
+    key_types: (
+        Annotated[
+            tuple[KeyType, ...],
+            Meta(
+                max_length=len(KeyType),
+                description="The types to make keys of; every type its role allows where not given.",
+                extra_json_schema=_ONCE_EACH,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
     @property
     def the_role(self) -> Role:
@@ -180,6 +190,21 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
                     f"/keyTypes/{place}", f"A {holder.value} may hold {_names(holder.key_types())}."
                 )
 
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        """One role, under either name or both, and key types it may hold."""
+        one_role = [
+            {
+                "properties": {
+                    "role": {"const": role.value},
+                    "profile": {"const": role.value},
+                    "keyTypes": {"items": {"enum": [key_type.value for key_type in role.key_types()]}},
+                }
+            }
+            for role in Role
+        ]
+        return [{"anyOf": [{"required": ["role"]}, {"required": ["profile"]}]}, {"anyOf": one_role}]
+
 
 class UpdateServiceUser(Body, frozen=True, kw_only=True):
     """What a Service User is to be; fields not given stay."""
@@ -193,6 +218,7 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
                 min_length=1,
                 max_length=MOST_ADMINISTRATORS,
                 description="Usernames of OWNER or CLUSTER_ADMIN Users of the account.",
+                extra_json_schema=_ONCE_EACH,
             ),
         ]
         | UnsetType
