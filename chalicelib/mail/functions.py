@@ -5,12 +5,10 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-import botocore.session
-
 from chalicelib.mail.messages import is_address
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.mail.ses import CONFIG
-from chalicelib.store.client import dynamodb
+from chalicelib.store.client import dynamodb, session
 from chalicelib.store.outbox import DynamoOutbox
 
 if TYPE_CHECKING:
@@ -51,5 +49,4 @@ def _outbox() -> DynamoOutbox:
 
 @cache
 def _ses() -> "SESV2Client":
-    made: Any = botocore.session.get_session().create_client("sesv2", config=CONFIG)
-    return cast("SESV2Client", made)
+    return cast("SESV2Client", session().create_client("sesv2", config=CONFIG))

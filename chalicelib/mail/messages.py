@@ -11,10 +11,11 @@ import re
 import shlex
 import textwrap
 import unicodedata
+from base64 import b64encode
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 from functools import cache
 from math import ceil
@@ -58,6 +59,7 @@ _ADDRESS = re.compile(EMAIL)
 _DAY = 86_400
 _SHOWN = 80  # characters of a name that anybody chose: enough to know it by
 _WIDTH = 78  # of a line of text (RFC 5322, 2.1.1)
+_WORD = 39  # bytes of text in an encoded word: with its frame and "Subject: " before it, 73 characters
 
 
 class Setting(NamedTuple):
@@ -111,7 +113,7 @@ def message(event: Event, recipient: Recipient, setting: Setting) -> EmailMessag
         if not is_address(address):
             raise ValueError("Cannot mail from or to what is no address.")
     written = words(event, recipient, setting)
-    made = EmailMessage(policy=SMTP)
+    made = EmailMessage(policy=_POLICY)
     made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
     made["To"] = Address(addr_spec=recipient.email)
     made["Subject"] = written.subject
@@ -163,6 +165,40 @@ def _harmless(character: str) -> str:
         case "Cs":
             return "\ufffd"
     return character
+
+
+class _Policy(EmailPolicy):
+    """The policy for SMTP, but for the subject, which is encoded here.
+
+    The standard library's folding drops spaces between encoded words and adds some before long ones,
+    and takes a name for an encoded word that looks like one.
+    """
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        return (name, value) if name == "Subject" else super().header_store_parse(name, value)
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        return value if name == "Subject" else super().header_fetch_parse(name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name != "Subject":
+            return super().fold_binary(name, value)
+        return f"Subject: {_encoded(value)}{self.linesep}".encode("ascii")
+
+
+_POLICY = _Policy(linesep="\r\n")
+
+
+def _encoded(text: str) -> str:
+    """Answer a line of a header: as it is, or where it is long or not ASCII in encoded words (RFC 2047)."""
+    if text.isascii() and "=?" not in text and len(text) <= _WIDTH - len("Subject: "):
+        return text
+    chunks = [""]
+    for character in text:
+        if len((chunks[-1] + character).encode()) > _WORD:
+            chunks.append("")
+        chunks[-1] += character
+    return "\r\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in chunks)
 
 
 class _View:
@@ -467,6 +503,7 @@ def _environment() -> Environment:
         finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
 
 
