@@ -198,6 +198,24 @@ def health() -> Response:
     return api.serve(system.health)
 
 
+@app.route("/openapi.json", methods=["GET"], content_types=[])
+def openapi() -> Response:
+    """Read the OpenAPI document."""
+    return api.serve(system.openapi)
+
+
+@app.route("/docs", methods=["GET"], content_types=[])
+def docs() -> Response:
+    """Show the reference."""
+    return api.serve(system.docs)
+
+
+@app.route("/docs/{name}", methods=["GET"], content_types=[])
+def docs_asset(name: str) -> Response:
+    """Serve a file of the reference's page."""
+    return api.serve(system.docs_asset, name)
+
+
 api.refuse_other_methods()
 
 
@@ -218,6 +236,14 @@ def resend(event: Any) -> dict[str, Any]:
     from chalicelib.mail.functions import resend_function
 
     return resend_function(event.to_dict(), event.context)
+
+
+@app.schedule("rate(1 hour)")
+def enforce_policies(event: Any) -> dict[str, int]:
+    """Tell of keys that are to end and revoke those that are over, once a day."""
+    from chalicelib.sweeping import enforce_policies_function
+
+    return enforce_policies_function(event.to_dict(), event.context)
 
 
 @app.lambda_function(name="create_account")

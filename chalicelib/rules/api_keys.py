@@ -149,7 +149,7 @@ def restrict(
         new = replace(new, networks=networks)
     if not isinstance(expires_at, Unset) and expires_at != key.expires_at:
         changes["expiresAt"] = (str(key.expires_at or ""), str(expires_at or ""))
-        new = replace(new, expires_at=expires_at, notice=None)
+        new = replace(new, expires_at=expires_at)
     return _with(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 

@@ -28,12 +28,14 @@ class Notice(Value, frozen=True):
     """What the holders of a key have been told of its coming end.
 
     ``ends_at`` is the end they were told; ``first_at`` and ``last_at`` are when the notices
-    of 10 days and 1 day were put on record.
+    of 10 days and 1 day were put on record, ``first_event`` and ``last_event`` the ids of those events.
     """
 
     ends_at: int
     first_at: int
     last_at: int | None = None
+    first_event: str = ""
+    last_event: str = ""
 
 
 class ApiKey(Value, frozen=True):
