@@ -5,7 +5,7 @@ from functools import cache
 from time import time
 
 from chalicelib.http.calls import Service
-from chalicelib.store.client import dynamodb
+from chalicelib.store.client import dynamodb, notes
 from chalicelib.store.directory import Directory
 from chalicelib.store.trail import Trail
 
@@ -20,7 +20,7 @@ def service() -> Service:
     events_table = os.environ["EVENTS_TABLE"]
     retention_days = int(os.environ.get("EVENT_RETENTION_DAYS", RETENTION_DAYS))
     return Service(
-        directory=Directory(client, os.environ["DIRECTORY_TABLE"], events_table, retention_days),
+        directory=Directory(client, os.environ["DIRECTORY_TABLE"], events_table, retention_days, notes),
         trail=Trail(client, events_table),
         now=time,
         public_url=os.environ.get("PUBLIC_URL", ""),

@@ -29,12 +29,13 @@ from chalicelib.rules.ports import (
     UpdateAccount,
     Write,
 )
+from chalicelib.rules.signin import HOUR
 from chalicelib.store.calls import answered, busy, cancellations, cut
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from types_boto3_dynamodb import DynamoDBClient
 
@@ -50,8 +51,17 @@ _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER
 class Directory:
     """Keeps the promises of ``rules.ports.Directory`` on DynamoDB."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, events_table: str, retention_days: int) -> None:
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        events_table: str,
+        retention_days: int,
+        notes: "Callable[[], DynamoDBClient] | None" = None,
+    ) -> None:
+        """Keep to two tables by ``client``; ``notes`` answers the one for what no sign-in may wait for."""
         self._client = client
+        self._notes = notes or (lambda: client)
         self._table = table
         self._events_table = events_table
         self._retention_days = retention_days
@@ -121,14 +131,21 @@ class Directory:
     def used(
         self, principal: Principal, key_type: "KeyType", digest: bytes, now: int, *, before: bool
     ) -> None:
-        """Note a use with one conditional UpdateItem; a failure is logged, never raised."""
+        """Note a use with one UpdateItem, once an hour; a failure is logged, never raised."""
         path = "#keys.#type.predecessor" if before else "#keys.#type"
         self._note(
             principal,
             UpdateExpression=f"SET {path}.lastUsedAt = :now",
-            ConditionExpression=f"{path}.digest = :digest",
+            ConditionExpression=(
+                f"{path}.digest = :digest AND "
+                f"(attribute_not_exists({path}.lastUsedAt) OR {path}.lastUsedAt <= :since)"
+            ),
             ExpressionAttributeNames={"#keys": "keys", "#type": key_type.value},
-            ExpressionAttributeValues={":now": {"N": str(now)}, ":digest": {"B": digest}},
+            ExpressionAttributeValues={
+                ":now": {"N": str(now)},
+                ":since": {"N": str(now - HOUR)},
+                ":digest": {"B": digest},
+            },
         )
 
     def refused(self, principal: Principal, key_type: "KeyType", since: int, event: Event) -> None:
@@ -146,13 +163,13 @@ class Directory:
         }
         put = {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}
         try:
-            self._client.transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
+            self._notes().transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
             _LOG.info("a refusal was not put on record", extra={"error": type(error).__name__})
 
     def _note(self, principal: Principal, **update: Any) -> None:
         try:
-            self._client.update_item(TableName=self._table, Key=_key(principal), **update)
+            self._notes().update_item(TableName=self._table, Key=_key(principal), **update)
         except (ClientError, BotoCoreError) as error:
             _LOG.info("a use was not noted", extra={"error": type(error).__name__})
 
