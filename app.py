@@ -198,6 +198,24 @@ def health() -> Response:
     return api.serve(system.health)
 
 
+@app.route("/openapi.json", methods=["GET"], content_types=[])
+def openapi() -> Response:
+    """Read the OpenAPI document."""
+    return api.serve(system.openapi)
+
+
+@app.route("/docs", methods=["GET"], content_types=[])
+def docs() -> Response:
+    """Show the reference."""
+    return api.serve(system.docs)
+
+
+@app.route("/docs/{name}", methods=["GET"], content_types=[])
+def docs_asset(name: str) -> Response:
+    """Serve a file of the reference's page."""
+    return api.serve(system.docs_asset, name)
+
+
 api.refuse_other_methods()
 
 

@@ -57,12 +57,7 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
     account: AccountId
     key_type: KeyType
     username: Annotated[str, Meta(description="Whose key it is.")]
-    key: Annotated[
-        str,
-        Meta(
-            description="In the clear in the one answer that made it, masked to its last five characters after."
-        ),
-    ]
+    key: Annotated[str, Meta(description="The key in the clear, or masked to its last five characters.")]
     created_at: Annotated[Time, Meta(description="When its holder was given a key of the type.")]
     created_by: Annotated[str, Meta(description="The username of who did that.")]
     rotated_at: Annotated[Time, Meta(description="When the present key replaced an earlier one.")] | None

@@ -57,6 +57,7 @@ class Call:
         self.directory = service.directory
         self.trail = service.trail
         context = request.context
+        self.path = str(context.get("path") or "")
         identity = context.get("identity") or {}
         self.origin = Origin(
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
