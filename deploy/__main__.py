@@ -21,17 +21,19 @@ def main(arguments: list[str]) -> int:
     """Do what the command line says; answer the exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, told in (
+    for name, does in (
         ("package", "make the package in build/STAGE"),
         ("deploy", "make the package and deploy it as the stack service-users-STAGE"),
         ("account", "make an account in a deployed stack, and print its first key, once"),
     ):
-        command = commands.add_parser(name, help=told)
+        command = commands.add_parser(name, help=does)
         command.add_argument("--stage", required=True, help="any name: letters, digits, hyphens")
         if name == "package":
             command.add_argument("--out", type=Path, help="where to, instead of build/STAGE")
         if name == "deploy":
-            command.add_argument("--bucket", default="", help="where the code goes; made where it is not there")
+            command.add_argument(
+                "--bucket", default="", help="where the code goes; made where it is not there"
+            )
             for option in _PARAMETER_OPTIONS:
                 command.add_argument(f"--{option.replace('_', '-')}", default="")
             command.add_argument("--parameters", default="", help="further ones: NAME=VALUE NAME=VALUE")

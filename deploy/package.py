@@ -26,7 +26,7 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def package(stage: str, out: Path) -> Path:
-    """Make ``out`` with the template, the code and the code unpacked, for the Python that runs this; answer it.
+    """Make ``out`` with the template, the code, and the code unpacked, for the running Python; answer it.
 
     The same sources and requirements make the same bytes, so that a deploy of nothing new changes
     nothing. Raises CalledProcessError where Chalice cannot make its package; it says why itself.

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 OPERATIONS: dict[str, frozenset[str]] = {
-    "dynamodb": frozenset(
-        {"BatchGetItem", "GetItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
-    ),
+    "dynamodb": frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}),
     "sesv2": frozenset({"SendEmail"}),
 }
 """The services and operations that the functions call; a call of any other fails in the package."""
@@ -48,7 +46,7 @@ def slim(package: Path) -> None:
 
 
 def compile_modules(package: Path, root: str = "/var/task") -> None:
-    """Compile every module, as found under ``root`` at run time. Raises SyntaxError where one does not compile."""
+    """Compile every module, as found under ``root`` at run time. Raises SyntaxError where one is wrong."""
     done = compileall.compile_dir(
         package,
         quiet=2,

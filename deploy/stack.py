@@ -15,7 +15,7 @@ from deploy.package import PROJECT, TEMPLATE, package
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - reads as what happened
     """Something is not as it has to be; the text says what to do."""
 
 
@@ -59,7 +59,9 @@ def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
 def outputs(stack: str) -> dict[str, str]:
     """Answer a stack's outputs. Raises Refused where there is no such stack."""
     described = json.loads(_run("cloudformation", "describe-stacks", "--stack-name", stack) or "{}")
-    return {output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", ())}
+    return {
+        output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", ())
+    }
 
 
 def make_account(stage: str, name: str, username: str, email: str) -> None:
@@ -68,12 +70,19 @@ def make_account(stage: str, name: str, username: str, email: str) -> None:
     The answer is nowhere else afterwards. Raises Refused where the function refuses or fails.
     """
     function = outputs(stack_name(stage))["CreateAccountName"]
-    payload = {"name": name, "username": username, "email": email}
+    payload = {"accountName": name, "username": username, "email": email}
     with tempfile.TemporaryDirectory() as directory:
         answer = Path(directory) / "answer.json"
         told = json.loads(
             _run(
-                *("lambda", "invoke", "--function-name", function, "--cli-binary-format", "raw-in-base64-out"),
+                *(
+                    "lambda",
+                    "invoke",
+                    "--function-name",
+                    function,
+                    "--cli-binary-format",
+                    "raw-in-base64-out",
+                ),
                 *("--payload", json.dumps(payload), str(answer)),
             )
             or "{}"
@@ -86,14 +95,18 @@ def make_account(stage: str, name: str, username: str, email: str) -> None:
 
 
 def _own_bucket() -> str:
-    """Answer the bucket for this project's code in this AWS account and region, made where it is not there."""
+    """Answer the bucket for code in this AWS account and region, made where it is not there."""
     account = json.loads(_run("sts", "get-caller-identity") or "{}")["Account"]
     region = _region()
     bucket = f"service-users-code-{account}-{region}"
     if _run("s3api", "head-bucket", "--bucket", bucket, check=False) is None:
-        elsewhere = () if region == "us-east-1" else ("--create-bucket-configuration", f"LocationConstraint={region}")
+        elsewhere = (
+            () if region == "us-east-1" else ("--create-bucket-configuration", f"LocationConstraint={region}")
+        )
         _run("s3api", "create-bucket", "--bucket", bucket, *elsewhere)
-        blocked = "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
+        blocked = (
+            "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
+        )
         _run(
             *("s3api", "put-public-access-block", "--bucket", bucket),
             *("--public-access-block-configuration", blocked),

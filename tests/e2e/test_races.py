@@ -1,0 +1,125 @@
+"""What holds when calls meet: several environments of the API, on the engine's own concurrency."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.e2e.cloud import Answer, Cloud, Key
+from tests.e2e.test_walk import invite, keys_of
+
+AT_ONCE = 6
+
+
+@pytest.fixture
+def owner(cloud: Cloud) -> Key:
+    made = cloud.account()
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # so that as many environments are there before the race
+        assert {a.status for a in pool.map(lambda _: cloud.call("GET", "/health"), range(AT_ONCE))} == {200}
+    return made
+
+
+def at_once(cloud: Cloud, calls: "list[tuple[Any, ...]]") -> list[Answer]:
+    """Make calls side by side; answer their answers."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(lambda call: cloud.call(*call), calls))
+
+
+def statuses(answers: list[Answer]) -> list[int]:
+    return sorted(answer.status for answer in answers)
+
+
+def test_one_of_many_gets_the_username(cloud: Cloud, owner: Key) -> None:
+    name = f"Bot-{owner.username}"
+    bodies = [
+        {
+            "username": name if n % 2 else name.lower(),
+            "email": f"{n}.{name}@machines.example",
+            "role": "OWNER",
+        }
+        for n in range(AT_ONCE)
+    ]
+    answers = at_once(cloud, [("POST", "/v1/service-users", owner, body) for body in bodies])
+    assert statuses(answers) == [201] + [409] * (AT_ONCE - 1)
+    trail = cloud.call("GET", f"/v1/events?username={name}", owner).json
+    assert [event["action"] for event in trail] == ["SERVICE_USER_CREATED"]
+
+
+def test_one_of_many_gets_the_address(cloud: Cloud, owner: Key) -> None:
+    bodies = [
+        {"username": f"{n}-{owner.username}", "email": f"{owner.username}+{n}@gmail.com", "role": "READ_ONLY"}
+        for n in range(AT_ONCE)
+    ]
+    answers = at_once(cloud, [("POST", "/v1/service-users", owner, body) for body in bodies])
+    assert statuses(answers) == [201] + [409] * (AT_ONCE - 1)
+    listed = cloud.call("GET", "/v1/service-users", owner).json
+    assert len(listed) == 1
+
+
+def test_of_many_rotations_each_key_dies_or_is_the_one(cloud: Cloud, owner: Key) -> None:
+    name = f"bot-{owner.username}"
+    body = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
+    first = keys_of(cloud.call("POST", "/v1/service-users", owner, body))["MONITORING"]
+    path, asked = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
+    answers = at_once(cloud, [("POST", path, owner, asked)] * AT_ONCE)
+    given = [Key(name, answer.json["key"]) for answer in answers if answer.status == 200]
+    assert given
+    assert set(statuses(answers)) <= {200, 409}
+    alive = [key for key in [first, *given] if cloud.call("GET", "/v1/whoami", key).status == 200]
+    assert len(alive) == 1
+    assert alive[0] in given
+    trail = cloud.call("GET", f"/v1/events?username={name}", owner).json
+    assert [event["action"] for event in trail].count("API_KEY_ROTATED") == len(given)
+
+
+def test_one_key_of_a_type(cloud: Cloud, owner: Key) -> None:
+    name = f"bot-{owner.username}"
+    body = {
+        "username": name,
+        "email": f"{name}@machines.example",
+        "role": "READ_ONLY",
+        "keyTypes": ["MONITORING"],
+    }
+    cloud.call("POST", "/v1/service-users", owner, body)
+    path, asked = f"/v1/service-users/{name}/api-keys", {"keyType": "PROVISIONING_READONLY"}
+    answers = at_once(cloud, [("POST", path, owner, asked)] * AT_ONCE)
+    assert statuses(answers) == [201] + [409] * (AT_ONCE - 1)
+
+
+def test_an_account_keeps_an_owner(cloud: Cloud, owner: Key) -> None:
+    other = invite(cloud, owner, f"other-{owner.username}", "OWNER")
+    answers = at_once(
+        cloud,
+        [
+            ("PUT", f"/v1/users/{other.username}", owner, {"role": "READ_ONLY"}),
+            ("PUT", f"/v1/users/{owner.username}", other, {"role": "READ_ONLY"}),
+        ],
+    )
+    assert sum(answer.status == 200 for answer in answers) == 1, [a.body for a in answers]
+    roles = [cloud.call("GET", "/v1/whoami", key) for key in (owner, other)]
+    assert [answer.json["role"] for answer in roles if answer.status == 200].count("OWNER") == 1
+
+
+def test_a_revoked_caller_changes_nothing_more(cloud: Cloud, owner: Key) -> None:
+    """Whoever's call is under way when they are revoked is refused at the commit, or was before it."""
+    person = invite(cloud, owner, f"person-{owner.username}", "CLUSTER_ADMIN")
+    bodies = [
+        {
+            "username": f"{n}-{owner.username}",
+            "email": f"{n}-{owner.username}@machines.example",
+            "role": "READ_ONLY",
+        }
+        for n in range(AT_ONCE - 1)
+    ]
+    calls: list[tuple[Any, ...]] = [("POST", "/v1/service-users", person, body) for body in bodies]
+    calls.insert(2, ("DELETE", f"/v1/users/{person.username}", owner))
+    answers = at_once(cloud, calls)
+    assert answers[2].status == 204
+    made = [a for n, a in enumerate(answers) if n != 2 and a.status == 201]
+    refused = [a for n, a in enumerate(answers) if n != 2 and a.status != 201]
+    assert all(answer.status in (401, 403) for answer in refused), [a.body for a in refused]
+    trail = cloud.call("GET", "/v1/events?limit=100", owner).json
+    after = [event["action"] for event in trail]
+    after = after[: after.index("USER_REVOKED")]
+    assert "SERVICE_USER_CREATED" not in after
+    assert len(cloud.call("GET", "/v1/service-users", owner).json) == len(made)
