@@ -295,10 +295,9 @@ class Handler(BaseHTTPRequestHandler):
                 break
             if len(body) + size > MAX_BODY:
                 raise _too_large()
-            chunk = self.rfile.read(size)
-            if len(chunk) < size or self._read_line():
+            body += self.rfile.read(size)
+            if self._read_line():  # also refuses a chunk cut short: there is no line's end either
                 raise Refusal(400, "The chunked body has a chunk of another size than it says.", close=True)
-            body += chunk
         while self._read_line():
             pass
         return bytes(body)

@@ -276,6 +276,11 @@ class TestRefusals:
         assert int(response.getheader("Content-Length")) > 0
         assert call(connection, "GET", "/things")[0].status == 200
 
+    def test_not_a_byte_follows_the_headers_of_an_answer_to_head(self, server):
+        answer = exchange(server, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 405 ")
+        assert answer.endswith(b"\r\n\r\n")
+
     def test_options_of_a_shared_path_is_answered(self, connection):
         response, _ = call(connection, "OPTIONS", "/shared")
         assert response.status == 200

@@ -61,6 +61,8 @@ def resend(event):
 
 @app.lambda_function()
 def create_account(event, context):
+    # Old credentials must not be taken for this run's.
+    assert not os.path.exists(os.environ["RUN_HOME"] + "/owner.json")
     assert event == {"accountName": "Demo", "username": "owner", "email": "owner@demo.example"}
     return {"account": "acc", "username": event["username"], "apiKey": "suk_stub"}
 """
@@ -84,7 +86,7 @@ class Running:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "local.run", "--home", str(home), *arguments],
             cwd=ROOT,
-            env=kept | {"PYTHONPATH": search} | environment,
+            env=kept | {"PYTHONPATH": search, "RUN_HOME": str(home)} | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
