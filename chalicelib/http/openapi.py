@@ -28,8 +28,6 @@ VERSION = "1.0.0"
 """Of the contract: docs/versioning.md says when it changes and how."""
 
 _ABOUT = """\
-API-only identities for machines, with typed, rotatable, network-restricted API keys that people administer.
-
 **Signing in** is HTTP Basic with a username and one of its API keys. Calls that manage anything need a
 `USER_MANAGEMENT` key; self-rotate and whoami take a key of any type. A key is shown once, in the answer that
 makes it, and masked to its last five characters after.
@@ -113,7 +111,10 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
         "info": {
             "title": "Service Users",
             "version": VERSION,
-            "summary": "API-only identities for machines, and their keys.",
+            "summary": (
+                "API-only identities for machines, with typed, rotatable, network-restricted API keys that "
+                "people administer."
+            ),
             "description": _ABOUT,
         },
         "servers": [{"url": SERVER, "description": "The address of your stack"}],
@@ -283,7 +284,7 @@ def _refusal(status: int) -> Json:
                         },
                     ]
                 },
-                "examples": {"refused": {"value": msgspec.to_builtins(shown.problem)}},
+                "example": msgspec.to_builtins(shown.problem),
             }
         },
     }
