@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     terminal = Terminal()
     try:
-        with _system(options.port, options.home.absolute(), options.app, terminal):
+        with system(options.port, options.home.absolute(), options.app, terminal) as running:
+            terminal.say(welcome(running))
             while True:
                 signal.pause()
     except KeyboardInterrupt:
@@ -107,8 +108,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+class Running(NamedTuple):
+    """The system while it runs. ``lock`` is to be held by whatever else calls one of the app's functions."""
+
+    app: Chalice
+    url: str
+    owner: dict[str, str]
+    credentials: Path
+    outbox: Path
+    elsewhere: Endpoints
+    lock: contextlib.AbstractContextManager[Any]
+
+
 @contextlib.contextmanager
-def _system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[None]:
+def system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[Running]:
     """Run everything while the block runs. Raises StartError where that cannot be."""
     # Imported here, so that a wrong argument is told of at once.
     import boto3
@@ -166,17 +179,17 @@ def _system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[
         owner = _owner(app, server.url, credentials, new=new)
         stack.enter_context(server.serving())
         write_private(credentials, (json.dumps(owner, indent=2) + "\n").encode())
-        terminal.say(welcome(server.url, owner, credentials, home / "outbox", elsewhere))
         try:
-            yield
+            yield Running(app, server.url, owner, credentials, home / "outbox", elsewhere, lock)
         finally:
             # From here on it ends; one more Ctrl-C shall not end it half.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
 
 
-def welcome(url: str, owner: dict[str, str], credentials: Path, outbox: Path, elsewhere: Endpoints) -> str:
+def welcome(running: Running) -> str:
     """Answer what is printed on start: where everything is, and lines to paste."""
+    _, url, owner, credentials, outbox, elsewhere, _ = running
     # A Python string inside single quotes of the shell.
     file = shlex.quote(json.dumps(_short(credentials)))[1:-1]
     state = f"at {elsewhere.dynamodb}" if elsewhere.dynamodb else "in memory, gone when this ends"
