@@ -297,9 +297,9 @@ def test_no_method_hides_a_path(keyring: Keyring) -> None:
         "Negotiate abc",
         basic("robot-owner", ""),
         basic("robot-owner", "suk_wrong"),
-        basic("robot-owner", secrets.new_key()),
-        basic("nobody", secrets.new_key()),
-        basic("", secrets.new_key()),
+        pytest.param(basic("robot-owner", secrets.new_key()), id="another-key"),
+        pytest.param(basic("nobody", secrets.new_key()), id="nobody"),
+        pytest.param(basic("", secrets.new_key()), id="no-name"),
         "Basic ä",
     ],
 )
