@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 OPERATIONS: dict[str, frozenset[str]] = {
-    "dynamodb": frozenset({"BatchGetItem", "GetItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}),
+    "dynamodb": frozenset(
+        {"BatchGetItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
+    ),
     "sesv2": frozenset({"SendEmail"}),
 }
 """The services and operations that the functions call; a call of any other fails in the package."""

@@ -1,10 +1,13 @@
 """A customer's whole way through the service, over HTTP, emails included."""
 
 import re
+from base64 import b64encode
+from typing import Any
 
 import pytest
 
 from tests.e2e.cloud import Answer, Cloud, Key, Mail
+from tests.e2e.runtime import FunctionError
 
 
 def keys_of(answer: Answer) -> dict[str, Key]:
@@ -110,37 +113,36 @@ def invite_again(cloud: Cloud, by: Key, username: str) -> Key:
     return next(iter(keys_of(cloud.call("POST", "/v1/users/activate", None, told)).values()))
 
 
-def test_the_authorizer_opens_what_a_key_opens(cloud: Cloud, owner: Key) -> None:
-    from base64 import b64encode
-
-    def ask(secret: str) -> dict[str, object]:
-        arn = "arn:aws:execute-api:us-east-1:123456789012:abc/live/GET/monitoring/v1/clusters"
-        credentials = b64encode(f"{owner.username}:{secret}".encode()).decode()
-        return cloud.functions["Authorizer"].invoke(
-            {
-                "type": "REQUEST",
-                "methodArn": arn,
-                "resource": "/monitoring/v1/clusters",
-                "path": "/monitoring/v1/clusters",
+def ask_authorizer(cloud: Cloud, key: Key) -> dict[str, Any]:
+    """Answer what the authorizer makes of a request to read clusters. Raises FunctionError for nobody."""
+    credentials = b64encode(f"{key.username}:{key.secret}".encode()).decode()
+    answered: dict[str, Any] = cloud.functions["Authorizer"].invoke(
+        {
+            "type": "REQUEST",
+            "methodArn": "arn:aws:execute-api:us-east-1:123456789012:abc/live/GET/monitoring/v1/clusters",
+            "resource": "/monitoring/v1/clusters",
+            "path": "/monitoring/v1/clusters",
+            "httpMethod": "GET",
+            "headers": {"Authorization": f"Basic {credentials}"},
+            "multiValueHeaders": {"Authorization": [f"Basic {credentials}"]},
+            "queryStringParameters": None,
+            "pathParameters": None,
+            "stageVariables": None,
+            "requestContext": {
+                "path": "/live/monitoring/v1/clusters",
+                "stage": "live",
                 "httpMethod": "GET",
-                "headers": {"Authorization": f"Basic {credentials}"},
-                "multiValueHeaders": {"Authorization": [f"Basic {credentials}"]},
-                "queryStringParameters": None,
-                "pathParameters": None,
-                "stageVariables": None,
-                "requestContext": {
-                    "path": "/live/monitoring/v1/clusters",
-                    "stage": "live",
-                    "httpMethod": "GET",
-                    "identity": {"sourceIp": "198.51.100.7"},
-                },
-            }
-        )
+                "identity": {"sourceIp": "198.51.100.7"},
+            },
+        }
+    )
+    return answered
 
-    answered = ask(owner.secret)
-    assert answered["principalId"] == owner.username
-    with pytest.raises(Exception, match="Unauthorized"):
-        ask(owner.secret[:-1] + "x")
+
+def test_the_authorizer_opens_what_a_key_opens(cloud: Cloud, owner: Key) -> None:
+    assert ask_authorizer(cloud, owner)["principalId"] == owner.username
+    with pytest.raises(FunctionError, match="Unauthorized"):
+        ask_authorizer(cloud, Key(owner.username, owner.secret[:-1] + "x"))
 
 
 def test_the_gateway_answers_for_itself_in_the_same_form(cloud: Cloud, owner: Key) -> None:
