@@ -206,6 +206,12 @@ class Post:
         )["Item"]
         return {name: from_attribute(value) for name, value in item.items()}
 
+    def forget(self, event: Event) -> None:
+        """Take an event away, as the table's TTL does."""
+        self.client.delete_item(
+            TableName=self.tables.events, Key={"account": {"S": event.account}, "id": {"S": event.id}}
+        )
+
     def waiting(self) -> list[dict[str, Any]]:
         pages = self.client.get_paginator("scan").paginate(TableName=self.tables.events, IndexName="waiting")
         return [item for page in pages for item in page["Items"]]

@@ -258,9 +258,10 @@ class _Delivery:
                 failed = True
                 continue
             done = len(waiting) == 1 and not failed
-            held = self._mark(recipient, verdict, code, done=done)
-            self._run.counts["lost"] += not held
-            if done or not held:
+            if not self._mark(recipient, verdict, code, done=done):
+                self._run.counts["lost"] += 1
+                return
+            if done:
                 return
         if failed:
             self._pause(event)
