@@ -252,3 +252,11 @@ def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
     from chalicelib.functions import create_account_function
 
     return create_account_function(event, context, api.service())
+
+
+@app.lambda_function(name="authorizer")
+def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Tell API Gateway whether a request to another API may pass by the key it carries."""
+    from chalicelib.authorizing import authorizer_function
+
+    return authorizer_function(event, context, api.service())

@@ -108,7 +108,7 @@ def policy(rules: Rules, key_type: KeyType, role: Role, stage: str, path: str = 
     return document
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), rule_sets, keys, st.sampled_from(STAGES))
 def test_policy_response_and_rules_agree_path_by_path(
     data: st.DataObject, written: list[dict[str, Any]], key: tuple[KeyType, Role], stage: str
@@ -131,6 +131,7 @@ def test_policy_response_and_rules_agree_path_by_path(
         assert set(said.values()) == {meant}, (method, path, said)
 
 
+@settings(deadline=None)
 @given(rule_sets, keys, st.sampled_from(METHODS))
 def test_a_policy_is_for_nothing_but_its_stage_and_for_calling(
     written: list[dict[str, Any]], key: tuple[KeyType, Role], method: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.rules.opening import (
@@ -270,6 +270,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text() | JSON.map(json.dumps) | st.lists(JSON, min_size=1, max_size=3).map(json.dumps))
 def test_any_text_is_checked_and_loads_only_without_fault(text: str) -> None:
     faults = check_rules(text)
