@@ -7,10 +7,10 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run test check clean package deploy account e2e bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## serve the API on this machine, everything alive; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
@@ -46,4 +46,37 @@ $(READY): requirements.txt requirements-dev.txt
 	    exit 1; \
 	fi; \
 	$(PYTHON) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# Shipping to AWS: docs/operations.md tells of every variable.
+
+CHECKS := .tools/stack/.ready
+RUNTIME := .tools/runtime/.ready
+
+package: $(READY) ## make the package and its template in build/STAGE; STAGE=acme
+	@$(PYTHON) -m deploy package --stage "$(STAGE)"
+
+deploy: $(READY) ## package and deploy; STAGE=acme SENDER=users@example.com, and what docs/operations.md names
+	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
+	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
+	    --bucket "$(BUCKET)" --parameters "$(PARAMETERS)"
+
+account: $(READY) ## make an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
+	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
+
+e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package: on Lambda's runtime client, beside the real engine (Java)
+	@$(PYTHON) -m deploy package --stage test
+	@SERVICE_USERS_PACKAGE=build/test $(PYTHON) -m local.dynamodb_local -- \
+	    $(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/e2e tests/test_package.py
+
+bench: $(READY) $(RUNTIME) ## measure the package: a table and a plot in bench/
+	@$(PYTHON) -m deploy package --stage bench
+	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench
+
+$(CHECKS): deploy/requirements-check.txt | $(READY)
+	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+$(RUNTIME): tests/e2e/runtime.txt | $(READY)
+	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import logging
 import re
 import time
 from base64 import b64encode
@@ -194,6 +195,7 @@ class MailServer:
     """moto's SES, and the emails it has taken."""
 
     def __init__(self) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
         host, port = self._server.get_host_and_port()

@@ -1,6 +1,5 @@
 """Stands these tests on the package SERVICE_USERS_PACKAGE and the engine DYNAMODB_LOCAL_URL name."""
 
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The stack, for all tests of this process: each makes an account of its own in it."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with Cloud(Path(PACKAGE).absolute(), ENGINE, tmp_path_factory.mktemp("logs")) as made:
         yield made

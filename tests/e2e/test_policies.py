@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cloud import FUNCTIONS, Cloud
+from tests.e2e.cloud import FUNCTIONS, Cloud, Key
 from tests.e2e.conftest import ENGINE, PACKAGE
 from tests.e2e.iam import Grant, allowing, grants, questions
 from tests.e2e.test_crashes import ses_is_away, time_passes
@@ -64,11 +64,13 @@ def walk(cloud: Cloud) -> None:
         "PATCH", f"{path}/api-keys", owner, {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
     )
     cloud.call("GET", "/v1/whoami", bot["MONITORING"])  # refused, and put on record
-    ask_authorizer(cloud, bot["MONITORING"])
     cloud.call("POST", f"{path}/api-keys/rotate", owner, {"keyType": "MONITORING"})
     cloud.call("DELETE", f"{path}/api-keys", owner, {"keyType": "MONITORING"})
     cloud.call("POST", f"{path}/api-keys", owner, {"keyType": "MONITORING"})
-    cloud.call("POST", "/v1/api-keys/rotate", bot["PROVISIONING_READONLY"], {"overlapSeconds": 600})
+    rotated = cloud.call("POST", "/v1/api-keys/rotate", bot["PROVISIONING_READONLY"], {"overlapSeconds": 600})
+    terms = {"keyType": "PROVISIONING_READONLY", "allowedNetworks": ["203.0.113.0/24"]}
+    cloud.call("PATCH", f"{path}/api-keys", owner, terms)
+    ask_authorizer(cloud, Key("bot", rotated.json["key"]))  # refused too
     cloud.call("GET", "/v1/account", owner)
     keys_come_to_their_end(cloud)
     cloud.call("DELETE", path, owner)

@@ -1,11 +1,13 @@
 """What holds when calls meet: several environments of the API, on the engine's own concurrency."""
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.e2e.cloud import Answer, Cloud, Key
+from tests.e2e.proxy import Call
 from tests.e2e.test_walk import invite, keys_of
 
 AT_ONCE = 6
@@ -101,25 +103,22 @@ def test_an_account_keeps_an_owner(cloud: Cloud, owner: Key) -> None:
 
 
 def test_a_revoked_caller_changes_nothing_more(cloud: Cloud, owner: Key) -> None:
-    """Whoever's call is under way when they are revoked is refused at the commit, or was before it."""
+    """Whose call is under way when they are revoked, signed in and all, is refused at its commit."""
     person = invite(cloud, owner, f"person-{owner.username}", "CLUSTER_ADMIN")
-    bodies = [
-        {
-            "username": f"{n}-{owner.username}",
-            "email": f"{n}-{owner.username}@machines.example",
-            "role": "READ_ONLY",
-        }
-        for n in range(AT_ONCE - 1)
-    ]
-    calls: list[tuple[Any, ...]] = [("POST", "/v1/service-users", person, body) for body in bodies]
-    calls.insert(2, ("DELETE", f"/v1/users/{person.username}", owner))
-    answers = at_once(cloud, calls)
-    assert answers[2].status == 204
-    made = [a for n, a in enumerate(answers) if n != 2 and a.status == 201]
-    refused = [a for n, a in enumerate(answers) if n != 2 and a.status != 201]
-    assert all(answer.status in (401, 403) for answer in refused), [a.body for a in refused]
-    trail = cloud.call("GET", "/v1/events?limit=100", owner).json
-    after = [event["action"] for event in trail]
-    after = after[: after.index("USER_REVOKED")]
-    assert "SERVICE_USER_CREATED" not in after
-    assert len(cloud.call("GET", "/v1/service-users", owner).json) == len(made)
+    name = f"bot-{owner.username}"
+    body = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
+    arrived, released = Event(), Event()
+
+    def hold(call: Call) -> None:
+        if call.operation == "TransactWriteItems" and f"USER#{name}" in str(call.input):
+            arrived.set()
+            assert released.wait(2.5)  # the function waits three seconds for an answer
+
+    with cloud.proxies["APIHandler"][0].hooked(before=hold), ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(cloud.call, "POST", "/v1/service-users", person, body)
+        assert arrived.wait(30)
+        revoked = cloud.call("DELETE", f"/v1/users/{person.username}", owner)
+        released.set()
+    assert revoked.status == 204
+    assert under_way.result().status in (401, 403), under_way.result().body
+    assert cloud.call("GET", f"/v1/service-users/{name}", owner).status == 404
