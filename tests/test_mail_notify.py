@@ -156,6 +156,15 @@ def test_what_was_read_is_never_older_than_the_batch(post: Post) -> None:
     assert post.ses.addresses == [ALICE_AT, OWNER_AT]
 
 
+def test_what_was_read_is_never_older_than_the_page(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify_module, "PAGE", 1)
+    for _ in range(2):
+        post.event()
+    post.ses.hook = lambda _: post.gone("alice")
+    post.resend()
+    assert post.ses.addresses == [ALICE_AT, OWNER_AT]
+
+
 def test_an_event_with_nobody_to_tell_waits_for_somebody(
     post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,6 +350,20 @@ def test_an_address_ses_refuses_is_on_record_and_blocks_nobody(post: Post) -> No
     assert "waiting" not in stored
 
 
+def test_a_refused_address_is_not_tried_again(post: Post) -> None:
+    event = post.event(administrators=BOTH)
+    illegal, throttled = ses_error("BadRequestException", "Illegal address"), ses_error("ThrottlingException")
+
+    def hook(recipient: str) -> None:
+        raise illegal if recipient == ALICE_AT else throttled
+
+    post.ses.hook = hook
+    post.notify(event)
+    post.ses.hook = lambda _: None
+    post.resend_until_done()
+    assert post.ses.addresses == [BOB_AT]
+
+
 def test_the_last_address_refused_ends_the_waiting(post: Post) -> None:
     event = post.event(administrators=BOTH)
     post.ses.hook = fail(ses_error("MessageRejected", "Address blacklisted."), BOB_AT)
@@ -423,6 +446,19 @@ def test_dynamodb_down_fails_the_batch_without_asking_for_every_event(post: Post
     assert post.notify(*events) == [str(int(event.id, 16)) for event in events]
     assert faults.calls == IN_A_ROW
     assert post.ses.calls == 0
+
+
+def test_failures_here_and_there_do_not_stop_the_run(post: Post) -> None:
+    events = [post.event() for _ in range(8)]
+    claims = Counter[str]()
+
+    def every_other_claim(_number: int, operation: str) -> str:
+        claims[operation] += operation == "update_item"
+        return "throttled" if claims["update_item"] % 3 == 1 and operation == "update_item" else ""
+
+    post.outbox_client = Faults(every_other_claim).wrap(post.client)
+    assert len(post.notify(*events)) == 4
+    assert post.ses.calls == 4
 
 
 def test_resend_says_when_the_index_cannot_be_read(post: Post) -> None:
@@ -533,6 +569,17 @@ def test_a_lease_that_has_run_out_is_not_sent_under(post: Post) -> None:
     post.notify(event)
     assert post.ses.told() == {(event.id, ALICE_AT): 2, (event.id, BOB_AT): 1}
     assert post.stored(event)["told"].keys() == {"alice", "bob"}
+    assert "waiting" not in post.stored(event)
+
+
+def test_each_mark_renews_the_lease(post: Post) -> None:
+    names = [f"admin{number}" for number in range(10)]
+    for name in names:
+        post.user(name)
+    event = post.event(administrators={name: f"m-{name}" for name in names})
+    post.ses.hook = lambda _: post.clock.forward(LEASE / 3)
+    post.notify(event)
+    assert len(post.ses.told()) == 10
     assert "waiting" not in post.stored(event)
 
 
