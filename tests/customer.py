@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import app as application
 from chalicelib.rules.acts import new_version
 from chalicelib.store.items import from_attribute
+from tests import judge
 
 NO_BODY = object()
 
@@ -96,10 +97,15 @@ class Stack:
         raw: bytes | str | None = None,
         source_ip: str = "198.51.100.7",
     ) -> Answer:
-        """Make a call as API Gateway hands it to the function (REST API, proxy integration)."""
+        """Make a call as API Gateway hands it to the function (REST API, proxy integration).
+
+        Raises Drift where the answer is not one that the OpenAPI document tells of.
+        """
         event = self.event(method, path, key, body, headers=headers, raw=raw, source_ip=source_ip)
         answer = self.app(event, None)
-        return Answer(answer["statusCode"], dict(answer["headers"]), answer["body"] or "")
+        told = Answer(answer["statusCode"], dict(answer["headers"]), answer["body"] or "")
+        judge.committed().judge(event, told.status, told.headers, told.text)
+        return told
 
     def event(
         self,
