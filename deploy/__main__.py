@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.package import PROJECT, package
-from deploy.stack import Refused, deploy, make_account
+from deploy.stack import Refused, authorizer_rules, deploy, make_account
 
 _PARAMETER_OPTIONS = {
     "sender": "SenderAddress",
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
             )
             for option in _PARAMETER_OPTIONS:
                 command.add_argument(f"--{option.replace('_', '-')}", default="")
+            command.add_argument("--authorizer-rules", default="", help="a file of rules: docs/authorizer.md")
             command.add_argument("--parameters", default="", help="further ones: NAME=VALUE NAME=VALUE")
         if name == "account":
             for option in ("name", "username", "email"):
@@ -50,6 +51,8 @@ def main(arguments: list[str]) -> int:
             for option, name in _PARAMETER_OPTIONS.items():
                 if value := getattr(told, option):
                     parameters[name] = value
+            if told.authorizer_rules:
+                parameters["AuthorizerRules"] = authorizer_rules(Path(told.authorizer_rules))
             deploy(told.stage, told.bucket, parameters)
         else:
             make_account(told.stage, told.name, told.username, told.email)

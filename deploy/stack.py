@@ -1,5 +1,6 @@
 """Deploys the stack, and makes accounts in it, with the AWS CLI of whoever runs this."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from chalicelib.rules.opening import check_rules
 from deploy.package import PROJECT, TEMPLATE, package
 
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
@@ -30,9 +32,12 @@ def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
     """Package a stage and make its stack, or bring it up to date; print the stack's outputs.
 
     Parameters that are not given stay as they were deployed. Without a ``bucket``, the code goes to
-    one of ours, made where it is not there. Raises Refused where the AWS CLI fails.
+    one of ours, made where it is not there. Raises Refused where the authorizer's rules are broken,
+    or the AWS CLI fails.
     """
     stack = stack_name(stage)
+    if rules := parameters.get("AuthorizerRules"):
+        refuse_broken("AuthorizerRules", rules)
     existing = _run("cloudformation", "describe-stacks", "--stack-name", stack, check=False)
     if existing is None and "SenderAddress" not in parameters:
         raise Refused("A first deploy needs SENDER=address: the verified SES identity that emails come from.")
@@ -54,6 +59,25 @@ def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
     )
     for name, value in outputs(stack).items():
         print(f"{name}: {value}")
+
+
+def authorizer_rules(file: Path) -> str:
+    """Answer a file of rules as the stack takes them. Raises Refused where they are broken, or not there."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"The authorizer's rules cannot be read: {error}") from error
+    with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is told of below
+        text = json.dumps(json.loads(text), separators=(",", ":"))
+    refuse_broken(str(file), text)
+    return text
+
+
+def refuse_broken(name: str, rules: str) -> None:
+    """Raise Refused, with all that is wrong, where the authorizer could not judge by ``rules``."""
+    if faults := check_rules(rules):
+        told = "\n  ".join(faults)
+        raise Refused(f"{name}: the authorizer cannot judge by these rules (docs/authorizer.md).\n  {told}")
 
 
 def outputs(stack: str) -> dict[str, str]:

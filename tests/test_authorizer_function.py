@@ -11,6 +11,7 @@ import pytest
 
 import app
 from chalicelib.rules.opening import BrokenRules
+from deploy.stack import Refused, authorizer_rules, deploy
 from tests.customer import Key, Stack
 from tests.test_authorizer import NAMES, asked, golden, status
 
@@ -103,6 +104,36 @@ def test_broken_rules_let_nobody_in(stack: Stack, monkeypatch: pytest.MonkeyPatc
         with stack.counted() as calls, pytest.raises(BrokenRules, match="Rule 1, methods"):
             app.authorizer(event, None)
         assert calls == {}
+
+
+# Before a deployment
+
+
+def test_a_deployment_is_refused_broken_rules(tmp_path: Path) -> None:
+    file = tmp_path / "rules.json"
+    for text, said in (
+        ('[{"path": "x"}]', "Rule 1, path: 'x'"),
+        ("", "Not JSON"),
+        ("[" * 100_000, "Not JSON"),
+    ):
+        file.write_text(text)
+        with pytest.raises(Refused, match=said):
+            authorizer_rules(file)
+    with pytest.raises(Refused, match="cannot be read"):
+        authorizer_rules(tmp_path / "nowhere")
+    with pytest.raises(Refused, match=r"(?s)AuthorizerRules: .* at least one rule"):
+        deploy("acme", "", {"AuthorizerRules": "[]"})
+
+
+def test_a_deployment_gets_its_rules_without_spaces(tmp_path: Path) -> None:
+    rule = {"path": "/a", "methods": ["GET"], "keyTypes": ["MONITORING"], "leastRole": "OWNER"}
+    (tmp_path / "rules.json").write_text(json.dumps([rule], indent=8))
+    text = authorizer_rules(tmp_path / "rules.json")
+    assert " " not in text
+    assert json.loads(text) == [rule]
+
+
+# The example
 
 
 def test_the_example_lets_in_and_refuses_as_it_says(tmp_path: Path) -> None:

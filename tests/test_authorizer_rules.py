@@ -249,6 +249,14 @@ def test_more_than_api_gateway_takes_is_refused() -> None:
     assert check_rules(json.dumps(many[:5])) == []
 
 
+def test_more_than_a_functions_environment_takes_is_refused() -> None:
+    spaced = json.dumps([rule()]).replace(" ", " " * 1000)
+    assert check_rules(spaced) == [
+        f"All of it has {len(spaced)} bytes, and 3500 is the most that fits: leave out spaces, then rules."
+    ]
+    assert check_rules(json.dumps([rule()]) + " " * (3500 - len(json.dumps([rule()])))) == []
+
+
 def test_broken_rules_open_nothing() -> None:
     with pytest.raises(
         BrokenRules, match=r"AUTHORIZER_RULES is broken.*Rule 2, methods.*Rule 3, path"
@@ -285,38 +293,20 @@ def test_any_text_is_checked_and_loads_only_without_fault(text: str) -> None:
 # The command
 
 
-def test_the_command_checks_files_and_chalices_configuration(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_checks_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good, bad, config, other = (tmp_path / name for name in ("good", "bad", "config.json", "other"))
+    monkeypatch.setenv("AUTHORIZER_RULES", "nonsense")
+    good, bad, empty = (tmp_path / name for name in ("good", "bad", "empty"))
     good.write_text(rules(rule()))
-    bad.write_text(rules(rule(path="x")))
-    other.write_text("nonsense")
-    config.write_text(
-        json.dumps(
-            {
-                "environment_variables": {"AUTHORIZER_RULES": rules(rule(methods=["X"])), "OTHER": "1"},
-                "stages": {
-                    "dev": {"environment_variables": None},
-                    "test": {"environment_variables": {"AUTHORIZER_RULES": ""}},
-                    "prod": {
-                        "lambda_functions": {
-                            "authorizer": {
-                                "environment_variables": {"AUTHORIZER_RULES": [rule()], "NOT_THIS": "x"}
-                            }
-                        }
-                    },
-                },
-            }
-        )
-    )
+    bad.write_text(rules(rule(path="x", methods=[])))
+    empty.write_text("")
     assert main([str(good)]) == 0
     assert capsys.readouterr().err == ""
-    assert main([str(good), str(bad), str(config), str(other)]) == 1
+    assert main([str(good), str(bad), str(empty)]) == 1
     told = capsys.readouterr().err.splitlines()
-    assert [line.partition(": ")[0] for line in told] == [str(bad), str(config), str(config), str(other)]
+    assert [line.partition(": ")[0] for line in told] == [str(bad), str(bad), str(empty)]
     assert "Rule 1, path" in told[0]
-    assert {"Rule 1, methods" in told[1], "Rule 1, methods" in told[2]} == {True, False}
 
 
 @pytest.mark.parametrize(

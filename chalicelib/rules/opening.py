@@ -12,8 +12,7 @@ expressible to the letter, knows none that stops at a slash.
 A path with two dots in a row, or an escaped dot, is shut to every key: to some servers it means a
 path outside of the beginning by which it would be judged.
 
-``python -m chalicelib.rules.opening [FILE...]`` checks rules: those of the files (a list of rules,
-or Chalice's ``config.json`` with them in its environment variables), or else of AUTHORIZER_RULES.
+``python -m chalicelib.rules.opening [FILE...]`` checks the rules in files, or else in AUTHORIZER_RULES.
 """
 
 import os
@@ -36,6 +35,9 @@ CLIMBING = ("..", "%2e", "%2E", "%252e", "%252E")
 
 LONGEST_PATH = 128
 """Characters a pattern may have."""
+
+LARGEST = 3500
+"""Bytes that rules may take as JSON. A function's environment takes 4 KB, and there is more in it."""
 
 ROOM = 6500
 """Characters all that one key opens may take, method by method, each with :data:`OVERHEAD`.
@@ -166,6 +168,10 @@ def _read(text: str) -> tuple[Rules, list[str]]:
         return (), ["Give a list of at least one rule."]
     rules: list[Rule] = []
     faults: list[str] = []
+    if (size := len(text.encode())) > LARGEST:
+        faults.append(
+            f"All of it has {size} bytes, and {LARGEST} is the most that fits: leave out spaces, then rules."
+        )
     for index, given in enumerate(listed):
         found = list(_faults(given))
         faults += [f"Rule {index + 1}{fault}" for fault in found]
@@ -214,36 +220,12 @@ def _too_much(rules: Rules) -> Iterator[str]:
             )
 
 
-def _texts(document: str) -> Iterator[str]:
-    """Answer the rules in a document: itself, or the variables of a Chalice configuration."""
-    try:
-        todo = [msgspec.json.decode(document)]
-    except (ValueError, RecursionError):
-        todo = []
-    if not todo or not isinstance(todo[0], dict):
-        yield document
-        return
-    while todo:
-        value = todo.pop()
-        if isinstance(value, dict):
-            todo += value.values()
-            variables = value.get("environment_variables")
-            if isinstance(variables, dict) and VARIABLE in variables:
-                yield str(variables[VARIABLE])
-
-
-def main(paths: list[str]) -> int:
-    """Check the rules of files, or of the environment; tell of what is wrong; answer the exit status."""
-    documents = {path: Path(path).read_text(encoding="utf-8") for path in paths}
-    if not paths:
-        documents[VARIABLE] = os.environ.get(VARIABLE, "")
-    faults = [
-        f"{name}: {fault}"
-        for name, document in documents.items()
-        for text in _texts(document)
-        if text.strip()
-        for fault in check_rules(text)
-    ]
+def main(files: list[str]) -> int:
+    """Check the rules in files, or in the environment; tell of what is wrong; answer the exit status."""
+    texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
+    if own := os.environ.get(VARIABLE, "").strip():
+        texts = texts or {VARIABLE: own}
+    faults = [f"{name}: {fault}" for name, text in texts.items() for fault in check_rules(text)]
     for fault in faults:
         sys.stderr.write(fault + "\n")
     return 1 if faults else 0
