@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 
+import app as application
+from chalicelib.http.calls import Service
+from chalicelib.store.directory import Directory
+from chalicelib.store.trail import Trail
 from local.tables import declared_tables
+from tests.customer import Clock, Stack, Tables
 
 Item = dict[str, Any]
 Expression = tuple[Any, ...]
@@ -150,6 +156,19 @@ class Memory:
         one, other = item[hash_key]["S"], item[range_key]["S"] if range_key else ""
         _valid(0 < len(one.encode()) <= 2048 and len(other.encode()) <= 1024, "the length of a key")
         return one, other
+
+
+def api_on(client: Any, tables: Tables, patch: pytest.MonkeyPatch) -> Stack:
+    """Serve the API on a client's tables, with a clock of its own."""
+    clock = Clock(1_900_000_000.5)
+    service = Service(
+        Directory(client, tables.directory, tables.events, 400),
+        Trail(client, tables.events),
+        clock,
+        "https://api.example",
+    )
+    patch.setattr(application.api, "service", lambda: service)
+    return Stack(application.app, client, tables, clock, service)
 
 
 class ConditionalCheckFailedException(ClientError):  # noqa: N818 - botocore's name

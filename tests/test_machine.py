@@ -22,15 +22,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 import app as application
-from chalicelib.http.calls import Service
 from chalicelib.rules import secrets
 from chalicelib.rules.faults import Conflict
-from chalicelib.store.directory import Directory
 from chalicelib.store.outbox import DynamoOutbox
-from chalicelib.store.trail import Trail
 from tests.conftest import ENGINE
-from tests.customer import NO_BODY, Answer, Clock, Key, Stack, Tables
-from tests.memory import Memory
+from tests.customer import NO_BODY, Answer, Key, Stack, Tables
+from tests.memory import Memory, api_on
 from tests.rulebook import (
     AT_THE_OFFICE,
     ELSEWHERE,
@@ -818,18 +815,10 @@ def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ca
         names = request.getfixturevalue("tables")
 
     def stack() -> Stack:
-        here = client or Memory({"Directory": names.directory, "Events": names.events})
         if client:
             _empty(client, names)
-        clock = Clock(1_900_000_000.5)
-        service = Service(
-            Directory(here, names.directory, names.events, 400),
-            Trail(here, names.events),
-            clock,
-            "https://api.example",
-        )
-        monkeypatch.setattr(application.api, "service", lambda: service)
-        return Stack(application.app, here, names, clock, service)
+        here = client or Memory({"Directory": names.directory, "Events": names.events})
+        return api_on(here, names, monkeypatch)
 
     return stack
 
