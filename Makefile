@@ -2,18 +2,22 @@
 # Needs Python 3.11 and make; the rest is set up in .venv, once and when the requirements change.
 
 PORT ?= 8000
+PAYLOAD ?= 1.0
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean package deploy account e2e bench
+.PHONY: help run example test check clean package deploy account e2e bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY) ## serve the API on this machine, everything alive; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
+
+example: $(READY) ## serve an API that the keys guard beside Service Users; PORT=8000 PAYLOAD=1.0
+	@$(PYTHON) examples/protected-api/run.py --port $(PORT) --payload $(PAYLOAD)
 
 test: $(READY) ## every test that needs no extra program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
@@ -59,7 +63,7 @@ package: $(READY) ## make the package and its template in build/STAGE; STAGE=acm
 deploy: $(READY) ## package and deploy; STAGE=acme SENDER=users@example.com, and what docs/operations.md names
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
-	    --bucket "$(BUCKET)" --parameters "$(PARAMETERS)"
+	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)"
 
 account: $(READY) ## make an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
