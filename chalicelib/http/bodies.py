@@ -27,6 +27,8 @@ from chalicelib.rules.service_users import MOST_ADMINISTRATORS
 LARGEST = 65_536
 """Bytes a body may have."""
 
+# msgspec also takes a space for the T, and an offset without its colon; RFC 3339 (5.6) does not.
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z, the last RFC 3339 can write
 
 
@@ -390,9 +392,13 @@ def _decode(kind: type, value: Any) -> Any:
     if kind is Cidr:
         return Cidr(networks.parse(value))
     try:
-        moment = msgspec.convert(value, Annotated[datetime, Meta(tz=True)])
+        moment = (
+            msgspec.convert(value, Annotated[datetime, Meta(tz=True)]) if _MOMENT.fullmatch(value) else None
+        )
     except msgspec.ValidationError:
-        raise ValueError("This must be a time as in RFC 3339, such as 2030-01-31T00:00:00Z.") from None
+        moment = None
+    if moment is None:
+        raise ValueError("This must be a time as in RFC 3339, such as 2030-01-31T00:00:00Z.")
     seconds = int(moment.timestamp())
     if not 0 <= seconds <= _LAST_MOMENT:
         raise ValueError("This must be a time from 1970 to 9999 (UTC).")

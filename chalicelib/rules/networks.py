@@ -1,12 +1,18 @@
 """Networks a key may be used from (API-keys facts: an allow-list of CIDR entries)."""
 
 import ipaddress
+import re
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST = 50
 """Networks a key may name."""
+
+# Narrower than ipaddress: no zone, no netmask, only ASCII digits, no leading zero (octal to some).
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
+_SHAPE = re.compile(rf"{_ADDRESS.pattern}/(0|[1-9][0-9]{{0,2}})")
+_SHOWN = 60
 
 
 def parse(text: str) -> str:
@@ -15,14 +21,12 @@ def parse(text: str) -> str:
     An IPv4-mapped IPv6 network is the IPv4 network it maps. Raises ValueError, with what was
     probably meant where that can be told, for anything that is not a CIDR with clear host bits.
     """
-    if "/" not in text:
+    if not _SHAPE.fullmatch(text):
         raise ValueError(_bare(text))
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
         raise ValueError(_mend(text)) from None
-    if "%" in text or "." in text.partition("/")[2]:
-        raise ValueError(f"'{text}' is not a network in CIDR form, such as 203.0.113.0/24.")
     return str(_unmapped(network))
 
 
@@ -48,10 +52,12 @@ def _unmapped(network: Network) -> Network:
 
 
 def _bare(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        return _no_network(text)
     try:
         meant = ipaddress.ip_network(text)
     except ValueError:
-        return f"'{text}' is not a network in CIDR form, such as 203.0.113.0/24 or 2001:db8::/32."
+        return _no_network(text)
     return f"'{text}' names one address; write it as the network '{meant}'."
 
 
@@ -59,5 +65,10 @@ def _mend(text: str) -> str:
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return f"'{text}' is not a network in CIDR form, such as 203.0.113.0/24 or 2001:db8::/32."
+        return _no_network(text)
     return f"'{text}' has host bits set; the network is probably '{meant}'."
+
+
+def _no_network(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return f"'{shown}' is not a network in CIDR form, such as 203.0.113.0/24 or 2001:db8::/32."
