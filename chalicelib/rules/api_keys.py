@@ -156,18 +156,18 @@ def restrict(
 def lower(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
     """Give a holder a role, and take the keys away that it may not hold."""
     allowed = role.key_types()
-    lost = tuple(
-        KeyChange(Change.REVOKED, key_type, key.last5)
-        for key_type, key in holder.keys.items()
-        if key_type not in allowed
-    )
+    lost = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
     keys = {key_type: key for key_type, key in holder.keys.items() if key_type in allowed}
     return replace(holder, role=role, keys=keys, version=new_version()), lost
 
 
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
-    """Answer that every key a holder has is revoked."""
-    return tuple(KeyChange(Change.REVOKED, key_type, key.last5) for key_type, key in holder.keys.items())
+    """Answer that every key a holder has is revoked, in the published order (a stored map has none)."""
+    return tuple(
+        KeyChange(Change.REVOKED, key_type, holder.keys[key_type].last5)
+        for key_type in KeyType
+        if key_type in holder.keys
+    )
 
 
 def find(holder: Principal, key_type: KeyType) -> ApiKey:
