@@ -116,6 +116,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
                 "people administer."
             ),
             "description": _ABOUT,
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": SERVER, "description": "The address of your stack"}],
         "security": [{"basic": []}],
@@ -268,22 +269,11 @@ def _refusal(status: int) -> Json:
     if status in _REFUSAL_HEADERS:
         headers.append(_REFUSAL_HEADERS[status])
     return {
-        "description": _WHEN[status],
+        "description": f"{_WHEN[status]} Its `type` is `{problems.type_of(status)}`.",
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
         "content": {
             problems.MEDIA_TYPE: {
-                "schema": {
-                    "allOf": [
-                        {"$ref": "#/components/schemas/Problem"},
-                        {
-                            "properties": {
-                                "type": {"const": problems.type_of(status)},
-                                "title": {"const": problems.title_of(status)},
-                                "status": {"const": status},
-                            }
-                        },
-                    ]
-                },
+                "schema": {"$ref": "#/components/schemas/Problem"},
                 "example": msgspec.to_builtins(shown.problem),
             }
         },
