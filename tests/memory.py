@@ -8,7 +8,7 @@ the thousand, and on the real engine, where the two would differ, by the dozen.
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from botocore.exceptions import ClientError
@@ -18,6 +18,7 @@ from chalicelib.http.calls import Service
 from chalicelib.store.directory import Directory
 from chalicelib.store.trail import Trail
 from local.tables import declared_tables
+from tests.conftest import ENGINE
 from tests.customer import Clock, Stack, Tables
 
 Item = dict[str, Any]
@@ -39,12 +40,15 @@ class Memory:
                 self.indexes[index["IndexName"]] = _schema(index)
         self.tables: dict[str, dict[tuple[str, str], Item]] = {name: {} for name in names.values()}
         self.exceptions = _Exceptions
+        self.meta = _Meta()
 
     def get_item(self, TableName: str, Key: Item, ConsistentRead: bool = False) -> Item:  # noqa: N803
+        self.meta.called("GetItem")
         found = self.tables[TableName].get(self._key(TableName, Key))
         return {} if found is None else {"Item": found}
 
     def batch_get_item(self, RequestItems: Item) -> Item:  # noqa: N803
+        self.meta.called("BatchGetItem")
         responses: dict[str, list[Item]] = {}
         for table, request in RequestItems.items():
             keys = [self._key(table, key) for key in request["Keys"]]
@@ -64,14 +68,15 @@ class Memory:
         ExclusiveStartKey: Item | None = None,  # noqa: N803
         ExpressionAttributeNames: dict[str, str] | None = None,  # noqa: N803
     ) -> Item:
+        self.meta.called("Query")
         _valid(not (IndexName and ConsistentRead), "a global index is never consistent")
         hash_key, range_key = self.indexes[IndexName] if IndexName else self.keys[TableName]
         holds = _condition(KeyConditionExpression)
         names, values = ExpressionAttributeNames or {}, ExpressionAttributeValues
         parts = [it for it in (hash_key, range_key, *self.keys[TableName]) if it]
 
-        def order(item: Item) -> tuple[str, ...]:
-            return tuple(item[part]["S"] for part in parts[1:])
+        def order(item: Item) -> tuple[Any, ...]:
+            return tuple(_plain(item[part]) for part in parts[1:])
 
         found = [
             item
@@ -97,6 +102,7 @@ class Memory:
         ExpressionAttributeValues: Item | None = None,  # noqa: N803
         ReturnValues: str = "NONE",  # noqa: N803
     ) -> Item:
+        self.meta.called("UpdateItem")
         names, values = ExpressionAttributeNames or {}, ExpressionAttributeValues or {}
         key = self._key(TableName, Key)
         old = self.tables[TableName].get(key, {})
@@ -107,6 +113,7 @@ class Memory:
         return {"Attributes": new} if ReturnValues == "ALL_NEW" else {}
 
     def transact_write_items(self, TransactItems: list[Item]) -> Item:  # noqa: N803
+        self.meta.called("TransactWriteItems")
         _valid(len(TransactItems) <= 100, "at most 100 operations")
         writes: list[tuple[str, tuple[str, str], Item | None]] = []
         reasons: list[Item] = []
@@ -171,8 +178,39 @@ def api_on(client: Any, tables: Tables, patch: pytest.MonkeyPatch) -> Stack:
     return Stack(application.app, client, tables, clock, service)
 
 
+def stack_for(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Stack:
+    """Serve the API in memory or, where there is one, on the real engine."""
+    if ENGINE:
+        return api_on(request.getfixturevalue("dynamodb"), request.getfixturevalue("tables"), patch)
+    names = Tables("directory", "events")
+    return api_on(Memory({"Directory": names.directory, "Events": names.events}), names, patch)
+
+
 class ConditionalCheckFailedException(ClientError):  # noqa: N818 - botocore's name
     """As botocore makes it of the service's model."""
+
+
+class _Operation(NamedTuple):
+    name: str
+
+
+class _Meta:
+    """Tells of each call as botocore's events do, to those who count them."""
+
+    def __init__(self) -> None:
+        self.events = self
+        self._counters: list[Callable[..., None]] = []
+
+    def register(self, event: str, counter: Callable[..., None]) -> None:
+        assert event == "before-call.dynamodb"
+        self._counters.append(counter)
+
+    def unregister(self, _event: str, counter: Callable[..., None]) -> None:
+        self._counters.remove(counter)
+
+    def called(self, name: str) -> None:
+        for counter in self._counters:
+            counter(_Operation(name))
 
 
 class _Exceptions:
