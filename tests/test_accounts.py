@@ -1,0 +1,374 @@
+"""Accounts: making one, its name, its OWNERs and its policy on the life of keys."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app as application
+from chalicelib.functions import create_account_function
+from chalicelib.rules.faults import Conflict, Invalid
+from tests.customer import Answer, Key, Stack
+from tests.memory import stack_for
+
+RESOURCES = Path(__file__).parent.parent / ".chalice" / "resources.json"
+ASKED = {"accountName": "Acme", "username": "Ann", "email": "ann@acme.example"}
+PATH = "/v1/account"
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    return stack_for(request, monkeypatch)
+
+
+def put(stack: Stack, key: Key, **body: Any) -> Answer:
+    return stack.call("PUT", PATH, key, body)
+
+
+def policy(answer: Answer) -> tuple[Any, Any, Any]:
+    said = answer.json
+    return said["maxKeyAgeDays"], said["revokeInactiveAfterDays"], said["pciCompliance"]
+
+
+def meanwhile(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> None:
+    """Have something happen between what the next call has read and what it writes."""
+    commit = type(stack.service.directory).commit
+
+    def late(self: Any, *writes: Any) -> None:
+        monkeypatch.setattr(type(self), "commit", commit)
+        do()
+        commit(self, *writes)
+
+    monkeypatch.setattr(type(stack.service.directory), "commit", late)
+
+
+# Making an account
+
+
+def test_an_account_is_made_with_its_first_owner_and_their_key_once(stack: Stack) -> None:
+    made = application.create_account({**ASKED, "displayName": "Ann A"}, None)
+
+    assert {name: it for name, it in made.items() if name not in ("account", "apiKey")} == {
+        "accountName": "Acme",
+        "username": "Ann",
+        "keyType": "USER_MANAGEMENT",
+    }
+    owner = Key("ann", made["apiKey"])
+    said = stack.call("GET", "/v1/whoami", owner).json
+    assert (said["account"], said["kind"], said["role"], said["displayName"]) == (
+        made["account"],
+        "USER",
+        "OWNER",
+        "Ann A",
+    )
+    account = stack.call("GET", PATH, owner)
+    assert (account.json["account"], account.json["name"]) == (made["account"], "Acme")
+    assert policy(account) == (None, None, False)
+    person = {"username": "bea", "email": "bea@acme.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, person).status == 201
+    for path in (PATH, "/v1/users/ann", "/v1/users/ann/api-keys", "/v1/events", "/v1/whoami"):
+        assert made["apiKey"] not in stack.call("GET", path, owner).text
+    assert made["apiKey"] not in str(stack.snapshot())
+
+
+def test_making_an_account_is_one_transaction_and_one_event(stack: Stack) -> None:
+    class Context:
+        aws_request_id = "r-1"
+
+    with stack.counted() as counter:
+        create_account_function(dict(ASKED), Context(), stack.service)
+
+    assert counter == {"TransactWriteItems": 1}
+    (event,) = stack.items(stack.tables.events)
+    assert (event["action"], event["actor"], event["requestId"]) == (
+        "ACCOUNT_CREATED",
+        {"kind": "OPERATOR"},
+        "r-1",
+    )
+    assert [(key["change"], key["keyType"]) for key in event["keys"]] == [("GENERATED", "USER_MANAGEMENT")]
+    assert (event["audience"], event["subject"]["email"]) == ("PERSON", "ann@acme.example")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"username": "ANN"}, "The username 'ANN' is taken"),
+        ({"username": "robot"}, "The username 'robot' is taken"),
+        ({"username": "new"}, "The email 'ann@acme.example' is taken"),
+        ({"username": "new", "email": "Ann+2@ACME.example"}, "The email 'Ann+2@ACME.example' is taken"),
+    ],
+)
+def test_a_taken_username_or_email_makes_no_account(stack: Stack, change: dict[str, str], says: str) -> None:
+    made = application.create_account(dict(ASKED), None)
+    stack.service_user(Key("Ann", made["apiKey"]), "robot")
+    before = stack.snapshot()
+
+    with pytest.raises(Conflict, match=re.escape(says)):
+        application.create_account({**ASKED, **change}, None)
+
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("event", "faults"),
+    [
+        ({}, ["/accountName", "/username", "/email"]),
+        ({**ASKED, "accountName": ""}, ["/accountName"]),
+        ({**ASKED, "accountName": None}, ["/accountName"]),
+        ({**ASKED, "username": "an", "email": "ann"}, ["/username", "/email"]),
+        ({**ASKED, "username": "ann smith"}, ["/username"]),
+        ({**ASKED, "username": "Activate"}, ["/username"]),
+        ({**ASKED, "email": ["ann@acme.example"]}, ["/email"]),
+        ({**ASKED, "displayName": ""}, ["/displayName"]),
+        ({**ASKED, "role": "OWNER"}, ["/role"]),
+        ({**ASKED, "accountName": "\ud800"}, ["half of a surrogate pair"]),
+        ([], ["the event: This must be a JSON object."]),
+        (None, ["the event: This must be a JSON object."]),
+        ("Acme", ["the event: This must be a JSON object."]),
+    ],
+)
+def test_bad_input_makes_no_account_and_every_fault_is_in_the_message(
+    stack: Stack, event: Any, faults: list[str]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        application.create_account(event, None)
+
+    message = str(refused.value)  # all that Lambda shows of it
+    assert message.startswith("No account was made. ")
+    assert [message.index(fault) for fault in faults] == sorted(message.index(fault) for fault in faults)
+    assert stack.snapshot() == ([], [])
+
+
+def test_only_iam_lets_anybody_make_an_account() -> None:
+    """It is on no route, and the stack gives its function neither an event source nor a permission."""
+    assert not [path for path in application.app.routes if "accounts" in path]
+    resources = json.loads(RESOURCES.read_text())["Resources"]
+    assert "Events" not in resources["CreateAccount"]["Properties"]
+    opened = [
+        it for it in resources.values() if it["Type"] in ("AWS::Lambda::Permission", "AWS::Lambda::Url")
+    ]
+    assert "CreateAccount" not in json.dumps(opened)
+
+
+# Reading and naming it
+
+
+def test_the_account_tells_its_owners_who_have_activated(stack: Stack) -> None:
+    owner = stack.account("Ann")
+    stack.person(owner, "Bea", "OWNER")
+    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    for name in ("dan", "eve"):
+        person = {"username": name, "email": f"{name}@people.example", "role": "OWNER"}
+        stack.call("POST", "/v1/users", owner, person)
+    stack.activate("eve")
+    stack.call("POST", "/v1/users/eve/invitation", owner)
+
+    owners = stack.call("GET", PATH, owner).json["owners"]
+
+    assert [name.lower() for name in owners] == ["ann", "bea"]
+
+
+def test_a_new_name_is_on_record(stack: Stack) -> None:
+    owner = stack.account()
+
+    answer = put(stack, owner, name="Ajax")
+
+    assert answer.json["name"] == "Ajax" == stack.call("GET", PATH, owner).json["name"]
+    (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "ACCOUNT_UPDATED"]
+    assert event["changes"] == {"name": ["Account of owner", "Ajax"]}
+    assert event["actor"] == {"kind": "USER", "username": "owner"}
+    assert event["subject"]["kind"] == "ACCOUNT"
+    assert "waiting" not in event
+
+
+def test_an_update_that_changes_nothing_writes_nothing(stack: Stack) -> None:
+    owner = stack.account()
+    put(stack, owner, maxKeyAgeDays=30)
+    before = stack.snapshot()
+
+    for body in ({}, {"name": "Account of owner"}, {"maxKeyAgeDays": 30, "pciCompliance": False}):
+        assert put(stack, owner, **body).status == 200
+
+    assert stack.snapshot() == before
+
+
+# Its policy
+
+
+def test_a_policy_is_set_and_lifted_field_by_field(stack: Stack) -> None:
+    owner = stack.account()
+
+    assert policy(put(stack, owner, maxKeyAgeDays=30)) == (30, None, False)
+    assert policy(put(stack, owner, revokeInactiveAfterDays=14)) == (30, 14, False)
+    assert policy(put(stack, owner, name="Ajax")) == (30, 14, False)
+    assert policy(put(stack, owner, maxKeyAgeDays=None)) == (None, 14, False)
+    assert policy(stack.call("GET", PATH, owner)) == (None, 14, False)
+    assert [
+        it["changes"] for it in stack.items(stack.tables.events) if it["action"] == "ACCOUNT_UPDATED"
+    ].count({"maxKeyAgeDays": ["30", ""]}) == 1
+
+
+@pytest.mark.parametrize("days", [14, 3650])
+@pytest.mark.parametrize("field", ["maxKeyAgeDays", "revokeInactiveAfterDays"])
+def test_a_policy_is_14_days_to_ten_years(stack: Stack, field: str, days: int) -> None:
+    assert put(stack, stack.account(), **{field: days}).json[field] == days
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"maxKeyAgeDays": 13},
+        {"maxKeyAgeDays": 3651},
+        {"maxKeyAgeDays": 0},
+        {"maxKeyAgeDays": -90},
+        {"maxKeyAgeDays": "90"},
+        {"maxKeyAgeDays": 90.5},
+        {"maxKeyAgeDays": True},
+        {"revokeInactiveAfterDays": 13},
+        {"revokeInactiveAfterDays": 3651},
+        {"revokeInactiveAfterDays": []},
+        {"pciCompliance": "true"},
+        {"pciCompliance": 1},
+        {"pciCompliance": None},
+        {"name": ""},
+        {"name": "x" * 129},
+        {"name": None},
+        {"owners": ["owner"]},
+        {"account": "another"},
+    ],
+)
+def test_what_a_policy_cannot_be_is_refused_by_name(stack: Stack, body: dict[str, Any]) -> None:
+    owner = stack.account()
+    assert stack.call("GET", "/v1/whoami", owner).status == 200
+    before = stack.snapshot()
+
+    answer = put(stack, owner, **body)
+
+    assert answer.status == 400
+    assert answer.pointers == [f"/{name}" for name in body]
+    assert stack.snapshot() == before
+
+
+def test_every_fault_of_an_update_is_named(stack: Stack) -> None:
+    answer = put(
+        stack, stack.account(), name="", maxKeyAgeDays=1, revokeInactiveAfterDays="", pciCompliance=0, x=1
+    )
+
+    assert sorted(answer.pointers) == [
+        "/maxKeyAgeDays",
+        "/name",
+        "/pciCompliance",
+        "/revokeInactiveAfterDays",
+        "/x",
+    ]
+
+
+# pciCompliance
+
+
+def test_pci_compliance_needs_two_owners_who_have_activated(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    person = {"username": "cal", "email": "cal@people.example", "role": "OWNER"}
+    stack.call("POST", "/v1/users", owner, person)
+
+    answer = put(stack, owner, pciCompliance=True)
+
+    assert answer.status == 409
+    assert "two OWNERs who have activated" in answer.json["detail"]
+    assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
+    stack.activate("cal")
+    assert put(stack, owner, pciCompliance=True).status == 200
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "after"),
+    [
+        ({}, {}, (90, 90, True)),
+        ({"maxKeyAgeDays": 365, "revokeInactiveAfterDays": 91}, {}, (90, 90, True)),
+        ({"maxKeyAgeDays": 30}, {}, (30, 90, True)),
+        ({"maxKeyAgeDays": 365}, {"maxKeyAgeDays": 60}, (60, 90, True)),
+        ({}, {"maxKeyAgeDays": 90, "revokeInactiveAfterDays": 14}, (90, 14, True)),
+    ],
+)
+def test_pci_compliance_brings_both_to_90_days_or_leaves_them_shorter(
+    stack: Stack, before: dict[str, int], given: dict[str, int], after: tuple[int, int, bool]
+) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, **before)
+
+    answer = put(stack, owner, pciCompliance=True, **given)
+
+    assert policy(answer) == after == policy(stack.call("GET", PATH, owner))
+
+
+@pytest.mark.parametrize("days", [91, 3650, None])
+def test_under_pci_compliance_no_key_lives_longer(stack: Stack, days: int | None) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    at_once = put(stack, owner, pciCompliance=True, maxKeyAgeDays=days, revokeInactiveAfterDays=days)
+    put(stack, owner, pciCompliance=True)
+    later = put(stack, owner, revokeInactiveAfterDays=days)
+    both = put(stack, owner, pciCompliance=True, maxKeyAgeDays=days)
+
+    assert (at_once.status, later.status, both.status) == (400, 400, 400)
+    assert at_once.pointers == ["/maxKeyAgeDays", "/revokeInactiveAfterDays"]
+    assert later.pointers == ["/revokeInactiveAfterDays"]
+    assert policy(stack.call("GET", PATH, owner)) == (90, 90, True)
+
+
+def test_turned_off_pci_compliance_leaves_the_days_until_they_are_changed(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, pciCompliance=True)
+
+    assert policy(put(stack, owner, pciCompliance=False)) == (90, 90, False)
+    assert policy(put(stack, owner, maxKeyAgeDays=None, revokeInactiveAfterDays=365)) == (None, 365, False)
+
+
+def test_pci_compliance_turned_off_and_the_days_lifted_in_one_call(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, pciCompliance=True)
+
+    assert policy(put(stack, owner, pciCompliance=False, maxKeyAgeDays=None)) == (None, 90, False)
+
+
+def test_pci_compliance_once_on_outlives_the_second_owner(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, pciCompliance=True)
+
+    assert stack.call("DELETE", "/v1/users/bea", owner).status == 204
+
+    assert policy(put(stack, owner, maxKeyAgeDays=30, pciCompliance=True)) == (30, 90, True)
+
+
+def test_pci_compliance_is_not_turned_on_where_an_owner_goes_meanwhile(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+
+    meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/bea", owner))
+    answer = put(stack, owner, pciCompliance=True)
+
+    assert answer.status == 409
+    assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
+
+
+def test_of_two_updates_at_once_neither_undoes_the_other(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+
+    meanwhile(stack, monkeypatch, lambda: put(stack, owner, maxKeyAgeDays=30))
+    answer = put(stack, owner, name="Ajax")
+
+    assert answer.status == 409
+    assert policy(stack.call("GET", PATH, owner)) == (30, None, False)
+    assert put(stack, owner, name="Ajax").json["maxKeyAgeDays"] == 30
