@@ -94,6 +94,18 @@ def test_resend_mails_what_waited_for_a_verified_sender(post: Post) -> None:
     assert functions.resend_function({}, Context()) == {}
 
 
+def test_resend_says_how_many_events_wait(post: Post, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    functions._ses().delete_email_identity(EmailIdentity=SENDER)
+    for _ in range(3):
+        functions.notify_function({"Records": [record(post.event())]}, Context())
+    functions.resend_function({}, Context())
+    functions._ses().create_email_identity(EmailIdentity=SENDER)
+    post.clock.forward(FIRST_PAUSE)
+    functions.resend_function({}, Context())
+    assert [line.waiting for line in caplog.records if hasattr(line, "waiting")] == [3, 0]
+
+
 def test_clients_are_made_once_in_an_environment(post: Post) -> None:
     assert functions._ses() is functions._ses()
     assert functions._outbox() is functions._outbox()

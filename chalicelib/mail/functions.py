@@ -1,5 +1,6 @@
 """``notify`` and ``resend`` as Lambda runs them: told by the environment, made once in each of them."""
 
+import logging
 import os
 import time
 from functools import cache
@@ -14,6 +15,8 @@ from chalicelib.store.outbox import DynamoOutbox
 if TYPE_CHECKING:
     from types_boto3_sesv2 import SESV2Client
 
+_LOG = logging.getLogger(__name__)
+
 
 def notify_function(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Tell the people concerned of the events in a batch of the stream; answers its partial failures."""
@@ -21,8 +24,13 @@ def notify_function(event: dict[str, Any], context: Any) -> dict[str, list[dict[
 
 
 def resend_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Tell the people concerned of the events that are due; answers what came of it, in numbers."""
-    return resend(_mailer(context))
+    """Tell the people concerned of the events that are due; answers what came of it, in numbers.
+
+    Logs how many events wait then: the stack makes a metric of that line, and an alarm of the metric.
+    """
+    told = resend(_mailer(context))
+    _LOG.info("events wait", extra={"waiting": _outbox().waiting()})
+    return told
 
 
 def _mailer(context: Any) -> Mailer:

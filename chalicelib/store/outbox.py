@@ -9,7 +9,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from chalicelib.rules.mailing import Directory, Key, Person, Tenancy
+from chalicelib.rules.mailing import SHARDS, Directory, Key, Person, Tenancy
 from chalicelib.rules.model import Event
 from chalicelib.store.calls import busy
 from chalicelib.store.items import from_item
@@ -96,6 +96,19 @@ class DynamoOutbox:
         keys = [Key(item["account"]["S"], item["id"]["S"]) for item in page["Items"]]
         return keys, page.get("LastEvaluatedKey")
 
+    def waiting(self) -> int:
+        """Answer how many events wait, due or not, of each shard as many as one Query counts."""
+        return sum(
+            self._client.query(
+                TableName=self._events,
+                IndexName="waiting",
+                KeyConditionExpression="waiting = :shard",
+                ExpressionAttributeValues={":shard": {"S": shard}},
+                Select="COUNT",
+            )["Count"]
+            for shard in SHARDS
+        )
+
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> Directory:
         """Answer Users and accounts, strongly consistent, without their keys' digests.
 
@@ -112,8 +125,8 @@ class DynamoOutbox:
                     found.people[rest] = from_item(item, Person)
         return found
 
-    def invite(self, name: str, invitation: str, digest: str, until: int) -> Person | None:
-        """Add a token's digest to an open invitation; None if the invitation is void.
+    def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
+        """Add a token's digest to an open invitation; False if the invitation is void.
 
         Two forms of one update: an invitation starts without the map that the second form needs. Either
         makes a new version, so that a change under way, which has not read the digest, does not undo it.
@@ -130,7 +143,7 @@ class DynamoOutbox:
         )
         for update, condition, values in (first, more):
             try:
-                answer: Any = self._client.update_item(
+                self._client.update_item(
                     TableName=self._directory,
                     Key={"pk": {"S": f"USER#{name}"}},
                     UpdateExpression=f"{update}, version = :version",
@@ -142,12 +155,11 @@ class DynamoOutbox:
                         ":version": {"S": secrets.token_hex(8)},
                         **values,
                     },
-                    ReturnValues="ALL_NEW",
                 )
             except self._client.exceptions.ConditionalCheckFailedException:
                 continue
-            return from_item(answer["Attributes"], Person)
-        return None
+            return True
+        return False
 
     def _mark(
         self, key: Key, field: str, name: str, value: dict[str, Any], lease: int, renewed: int | None

@@ -79,7 +79,7 @@ class Cloud(ExitStack):
         credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": REGION}
         self.session = boto3.Session(**credentials)
         self.dynamodb = self.session.client("dynamodb", endpoint_url=engine)
-        self._streams = self.session.client("dynamodbstreams", endpoint_url=engine)
+        self.streams = self.session.client("dynamodbstreams", endpoint_url=engine)
         tables = create_tables(self.dynamodb, names, resources)
         for name in names.values():
             self.callback(self.dynamodb.delete_table, TableName=name)
@@ -109,7 +109,7 @@ class Cloud(ExitStack):
         self.callback(self._front.close)
         self.url = self._front.url
         source = self.template.properties("Notify")["Events"]["NotifyDynamodbEventSource"]["Properties"]
-        self.source = EventSource(self._streams, self.stream_arn, source, self.functions["Notify"].invoke)
+        self.source = EventSource(self.streams, self.stream_arn, source, self.functions["Notify"].invoke)
 
     def _function(self, code: Path, name: str, dynamodb: str, ses: str, logs: Path) -> Function:
         properties = self.template.properties(name)

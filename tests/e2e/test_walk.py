@@ -1,5 +1,6 @@
 """A customer's whole way through the service, over HTTP, emails included."""
 
+import json
 import re
 from base64 import b64encode
 from typing import Any
@@ -176,3 +177,26 @@ def test_nothing_secret_is_logged_or_kept(cloud: Cloud, owner: Key) -> None:
         assert secret not in kept
         assert secret not in mailed
     assert not re.search(r"Basic [A-Za-z0-9+/=]{8,}", logged)
+
+
+def test_what_the_metrics_are_made_of_is_logged_as_they_want_it(cloud: Cloud, owner: Key) -> None:
+    cloud.schedule("Resend")
+    with pytest.raises(FunctionError):
+        ask_authorizer(cloud, Key(owner.username, owner.secret[:-1]))
+    told = {
+        name: [json.loads(line) for line in cloud.functions[name].logged().splitlines()]
+        for name in ("Resend", "Authorizer")
+    }
+    patterns = {
+        name: cloud.template.properties(name)["FilterPattern"]
+        for name in cloud.template.of_type("AWS::Logs::MetricFilter")
+    }
+    assert patterns["EventsWaiting"] == "{ $.waiting = * }"
+    assert [line["waiting"] for line in told["Resend"] if "waiting" in line][-1] == 0
+    # A refusal of the authorizer's is an error to Lambda, and no failure.
+    assert (
+        '$.level = "ERROR" && ($.errorMessage NOT EXISTS || $.errorMessage != "Unauthorized")'
+        in (patterns["AuthorizerFailures"])
+    )
+    errors = [line for line in told["Authorizer"] if line["level"] == "ERROR"]
+    assert {line["errorMessage"] for line in errors} == {"Unauthorized"}

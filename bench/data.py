@@ -1,0 +1,78 @@
+"""Accounts of any size, written straight to the tables."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from chalicelib.rules import secrets
+from chalicelib.rules.model import (
+    Action,
+    Actor,
+    ApiKey,
+    Change,
+    Event,
+    KeyChange,
+    Kind,
+    ServiceUser,
+    Subject,
+)
+from chalicelib.rules.roles import KeyType, Role
+from chalicelib.store.items import to_item
+from chalicelib.store.trail import event_item
+
+_BATCH = 25
+_START = 1_700_000_000
+
+
+def fill(client: Any, directory: str, events: str, account: str, owner: str, count: int) -> None:
+    """Write ``count`` Service Users with two keys each, and the event of each one's making."""
+
+    def batch(first: int) -> None:
+        users, trail = [], []
+        for n in range(first, min(first + _BATCH, count)):
+            user, event = _made(account, owner, n)
+            name = f"{user.username}"
+            item = to_item(user, pk=f"USER#{name}", listKey=f"SERVICE_USER#{name}")
+            users.append({"PutRequest": {"Item": item}})
+            trail.append({"PutRequest": {"Item": event_item(event, 36_500)}})
+        for table, puts in ((directory, users), (events, trail)):
+            request = {table: puts}
+            while request:
+                request = client.batch_write_item(RequestItems=request)["UnprocessedItems"]
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(batch, range(0, count, _BATCH)):
+            pass
+
+
+def _made(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]:
+    username = f"bot-{account[:8]}-{n:06}"
+    digest = secrets.digest(username)
+    keys = {
+        kind: ApiKey(digest, "abcde", _START, owner, last_used_at=_START)
+        for kind in Role.READ_ONLY.key_types()
+    }
+    user = ServiceUser(
+        username=username,
+        account=account,
+        email=f"{username}@machines.example",
+        role=Role.READ_ONLY,
+        version=f"{n:016x}",
+        created_at=_START,
+        display_name=f"Bot number {n}",
+        keys=keys,
+        id=f"{n:016x}",
+        administrators={owner: "m" * 22},
+    )
+    event = Event(
+        id=f"{(_START * 1000 + n):012x}{n:016x}",
+        account=account,
+        at=_START,
+        action=Action.SERVICE_USER_CREATED,
+        actor=Actor(Kind.USER, owner),
+        subject=Subject(Kind.SERVICE_USER, username, user.display_name),
+        keys=tuple(KeyChange(Change.GENERATED, kind, "abcde") for kind in keys),
+        source_ip="198.51.100.7",
+        request_id="request",
+    )
+    assert set(keys) == {KeyType.MONITORING, KeyType.PROVISIONING_READONLY}
+    return user, event
