@@ -137,6 +137,7 @@ class Feed(threading.Thread):
         self._pause = pause
         self._say = say
         self._iterators: dict[str, str | None] = {}
+        self._last: dict[str, str] = {}
         self._news = threading.Event()
         self._stopped = threading.Event()
         self._find_shards("LATEST")
@@ -170,14 +171,31 @@ class Feed(threading.Thread):
             if iterator is None:
                 continue
             with self._lock:
-                answer = self._client.get_records(ShardIterator=iterator)
+                answer = self._client.get_records(ShardIterator=self._present(shard, iterator))
             self._iterators[shard] = following = answer.get("NextShardIterator")
+            if answer["Records"]:
+                self._last[shard] = answer["Records"][-1]["dynamodb"]["SequenceNumber"]
             records = [stream_record(record, self._stream_arn) for record in answer["Records"]]
             read += len(records)
             self._pass_on([record for record in records if self._wanted(record)])
             if following is None:  # the shard is full; its children go on from there
                 self._find_shards("TRIM_HORIZON")
         return read
+
+    def _present(self, shard: str, iterator: str) -> str:
+        """Answer an iterator of the shard as it is now.
+
+        moto undoes a transaction that fails by putting a copy of the table in its place, and iterators
+        go on reading the former one's stream: not another record would come.
+        """
+        if shard not in self._last:
+            return iterator
+        return self._client.get_shard_iterator(
+            StreamArn=self._stream_arn,
+            ShardId=shard,
+            ShardIteratorType="AFTER_SEQUENCE_NUMBER",
+            SequenceNumber=self._last[shard],
+        )["ShardIterator"]
 
     def _find_shards(self, start: Any) -> None:
         with self._lock:

@@ -111,6 +111,20 @@ class TestFeed:
         feed.pump()
         assert function.batches == [["1", "2"], ["3"]]
 
+    def test_it_goes_on_after_a_transaction_that_failed(self, table):
+        function = Function()
+        feed = table.feed(function)
+        table.put("1")
+        feed.pump()
+        item = {"account": {"S": "a"}, "id": {"S": "1"}}
+        put = {"TableName": table.name, "Item": item, "ConditionExpression": "attribute_not_exists(id)"}
+        client = boto3.client("dynamodb")
+        with pytest.raises(client.exceptions.TransactionCanceledException):
+            client.transact_write_items(TransactItems=[{"Put": put}])
+        table.put("2")
+        feed.pump()
+        assert function.batches == [["1"], ["2"]]
+
     def test_only_what_is_wanted_comes(self, table):
         function = Function()
         feed = table.feed(function, wanted=lambda record: record["eventName"] == "INSERT")
@@ -151,8 +165,8 @@ class TestFeed:
             def describe_stream(self, StreamArn):  # noqa: N803
                 return {"StreamDescription": {"Shards": [{"ShardId": shard} for shard in self.shards]}}
 
-            def get_shard_iterator(self, StreamArn, ShardId, ShardIteratorType):  # noqa: N803
-                return {"ShardIterator": f"{ShardId} {ShardIteratorType}"}
+            def get_shard_iterator(self, StreamArn, ShardId, ShardIteratorType, SequenceNumber=""):  # noqa: N803
+                return {"ShardIterator": f"{ShardId} {ShardIteratorType} {SequenceNumber}".strip()}
 
             def get_records(self, ShardIterator):  # noqa: N803
                 change = {"SequenceNumber": "1", "NewImage": {"id": {"S": ShardIterator}}}
@@ -166,7 +180,7 @@ class TestFeed:
         feed = Feed(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
         for _ in range(3):
             feed.pump()
-        assert function.batches == [["a LATEST"], ["b TRIM_HORIZON"], ["b later"]]
+        assert function.batches == [["a LATEST"], ["b TRIM_HORIZON"], ["b AFTER_SEQUENCE_NUMBER 1"]]
 
     def test_the_thread_reads_at_a_nudge_and_outlives_an_engine_that_fails(self, table, monkeypatch, capfd):
         function = Function()
