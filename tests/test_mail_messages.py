@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from chalicelib.mail.messages import Setting, email_of, is_address, message, plain, words
 from chalicelib.rules.mailing import ADMINISTRATOR, OWNER, PERSON, Recipient
 from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
+from chalicelib.rules.policies import GIVEN
 from chalicelib.rules.roles import KeyType, Role
 from tests.mail_kit import ALICE, BEA, CI_BOT, PUBLIC_URL, SENDER, Page, generated, make_event, revoked
 
@@ -344,6 +345,31 @@ def test_a_notice_counts_from_when_it_is_mailed(seconds: int, subject: str, titl
     assert "Done by" not in written.text
 
 
+def test_an_end_the_key_was_given_is_no_policys_and_no_rotation_moves_it() -> None:
+    event = make_event(
+        action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY, reason=GIVEN
+    )
+    written = words(event, BOB, SETTING)
+    text = " ".join(written.text.split())
+    assert "By the end it was given (expiresAt), the Monitoring API key of the Service User ci-bot" in text
+    assert "How to keep it" in text
+    assert "How to keep it" in Page(written.html).text
+    [command] = commands(written.text)
+    assert command.startswith(f"curl -X PATCH {PUBLIC_URL}/v1/service-users/ci-bot/api-keys -u Bob")
+    assert command.endswith("""-d '{"keyType":"MONITORING","expiresAt":null}'""")
+    over = make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=POLICY, reason=GIVEN)
+    written = words(over, BOB, SETTING)
+    assert written.subject == "API key ended: MONITORING …7ac6a for ci-bot (Demo)"
+    text = " ".join(written.text.split())
+    assert (
+        "The Monitoring API key of the Service User ci-bot in Demo reached the end it was given "
+        "(expiresAt). It stopped working at once."
+    ) in text
+    assert "Done by: the end that the key was given" in text
+    assert len(commands(written.text)) == 1
+    assert "policy" not in text
+
+
 def test_several_keys_end_in_one_notice() -> None:
     keys = (ending(NOW + 864_000), ending(NOW + 900_000, KeyType.PROVISIONING))
     written = words(make_event(action=Action.API_KEY_ENDING, keys=keys, actor=POLICY), BOB, SETTING)
@@ -443,6 +469,15 @@ def test_an_ending_key_is_rotated_with_a_day_of_overlap() -> None:
     said, _ = steps(EVERY["ending"][0], BOB)
     assert said[0].startswith(f"curl -X POST {PUBLIC_URL}/v1/service-users/ci-bot/api-keys/rotate -u Bob")
     assert said[0].endswith("""-d '{"keyType":"MONITORING","overlapSeconds":86400}'""")
+
+
+def test_a_person_rotates_an_ending_key_with_that_very_key() -> None:
+    event = own(action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY)
+    said, text = steps(event, SELF)
+    assert said == [
+        f"""{ROTATE_OWN} -u Bea -H 'Content-Type: application/json' -d '{{"overlapSeconds":86400}}'"""
+    ]
+    assert "curl asks for the password: that is the key that is to be rotated." in text
 
 
 def test_a_persons_own_key_is_revoked_by_themselves() -> None:

@@ -277,6 +277,21 @@ def test_a_void_invitation_is_not_mailed(post: Post) -> None:
     assert digests(post) == {}
 
 
+def test_a_person_who_is_revoked_while_invited_is_not_mailed(post: Post) -> None:
+    post.user("Bea", invitation=Invitation("i-1"))
+    event = invitation(post)
+
+    def revoke(_number: int, operation: str) -> str:
+        if operation == "batch_get_item":
+            post.gone("bea")
+        return ""
+
+    post.outbox_client = Faults(revoke).wrap(post.client)
+    post.notify(event)
+    assert post.ses.calls == 0
+    assert "waiting" not in post.stored(event)
+
+
 # What fails waits
 
 
@@ -649,27 +664,40 @@ def test_a_read_brings_the_people_of_the_events_to_come(post: Post) -> None:
     assert len(post.ses.told()) == 60
 
 
+class Sized:
+    """A client that notes how many keys each batch asks for."""
+
+    def __init__(self, client: Any) -> None:
+        self.exceptions, self.update_item = client.exceptions, client.update_item
+        self.sizes: list[int] = []
+        self._client = client
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - AWS's name
+        [(_, request)] = RequestItems.items()
+        self.sizes.append(len(request["Keys"]))
+        return self._client.batch_get_item(RequestItems=RequestItems)
+
+
 def test_a_read_brings_no_more_than_one_batch(post: Post) -> None:
     events = [
         post.event(administrators={f"x{number}-{other}": "m" for other in range(15)} | {"alice": "m-alice"})
         for number in range(20)
     ]
-    sizes = []
-
-    class Sized:
-        exceptions = post.client.exceptions
-        update_item = post.client.update_item
-
-        def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - AWS's name
-            [(_, request)] = RequestItems.items()
-            sizes.append(len(request["Keys"]))
-            return post.client.batch_get_item(RequestItems=RequestItems)
-
-    post.outbox_client = Sized()
+    sized = post.outbox_client = Sized(post.client)
     post.notify(*events)
     assert post.ses.addresses == [ALICE_AT] * 20
-    assert max(sizes) <= 100
-    assert len(sizes) <= 4
+    assert sized.sizes == [92, 90, 90, 30], "six events of 15, and what they share once"
+
+
+def test_what_is_read_again_is_only_for_what_is_still_to_be_done(post: Post) -> None:
+    events = []
+    for number in range(4):
+        post.user(f"admin{number}")
+        events.append(post.event(administrators={f"admin{number}": f"m-admin{number}"}))
+    post.ses.hook = lambda _: post.clock.forward(FRESH + 1)
+    sized = post.outbox_client = Sized(post.client)
+    post.notify(*events)
+    assert sized.sizes == [5, 4, 3, 2]
 
 
 # What is said of it

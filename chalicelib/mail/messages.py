@@ -29,6 +29,7 @@ from chalicelib.rules.mailing import Recipient
 from chalicelib.rules.model import Action, Event, KeyChange, Kind
 from chalicelib.rules.names import EMAIL, fold_username
 from chalicelib.rules.people import INVITATION_SECONDS
+from chalicelib.rules.policies import GIVEN
 from chalicelib.rules.roles import KeyType, Role
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -212,6 +213,7 @@ class _View:
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
+        self.given_end = event.reason == GIVEN
 
     def context(self, name: str) -> dict[str, Any]:
         """Answer every name the templates know."""
@@ -228,16 +230,19 @@ class _View:
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "lowered": event.changes.get("role"),
+            "given_end": self.given_end,
+            "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
             "noun": "API key" if self.one else "API keys",
             "keys_line": self._keys_line(),
             "a_key": self._a_key(),
             "the_key": self._the_key(),
+            "The_key": self._the_key()[:1].upper() + self._the_key()[1:],
             "stopped": "It stopped working at once." if self.one else "They stopped working at once.",
             "ends": self._ends(),
             "facts": self._facts(name),
             "steps": steps,
-            "asks": any(line.startswith("-u ") for step in steps for line in step.command),
+            "asks": self._asks(name, steps),
             "activate": self._curl("POST", "/v1/users/activate", self._activation()),
             "hours": INVITATION_SECONDS // 3600,
             "until": _when(int(self.setting.now) + INVITATION_SECONDS),
@@ -335,7 +340,7 @@ class _View:
             case Kind.SERVICE_USER:
                 return f"{actor.username} (Service User)"
             case Kind.POLICY:
-                return "the account's key policy"
+                return "the end that the key was given" if self.given_end else "the account's key policy"
         return "the operator of this service"
 
     def _why(self) -> str:
@@ -353,7 +358,7 @@ class _View:
     def _steps(self, name: str) -> list[Step]:
         match name:
             case "api-key-ending":
-                return [self._rotate(key) for key in self.event.keys]
+                return [self._prolong(key) for key in self.event.keys]
             case "invitation":
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the line. {self._ask()}")]
             case "access-revoked":
@@ -406,14 +411,24 @@ class _View:
             )
         ]
 
-    def _rotate(self, key: KeyChange) -> Step:
+    def _prolong(self, key: KeyChange) -> Step:
+        if self.given_end:
+            return Step(
+                f"Take the end of the {key.key_type.display_name} key away, or put a later one for null:",
+                self._curl(
+                    "PATCH", self._path("api-keys"), {"keyType": key.key_type.value, "expiresAt": None}
+                ),
+            )
+        day = {"overlapSeconds": _DAY}
+        if self.person:  # who may have no User Management key
+            return Step(
+                f"Rotate the {key.key_type.display_name} key, signed in with that key, with a day in which "
+                "both work:",
+                self._curl("POST", "/v1/api-keys/rotate", {**day}),
+            )
         return Step(
             f"Rotate the {key.key_type.display_name} key, with a day in which both work:",
-            self._curl(
-                "POST",
-                self._path("api-keys/rotate"),
-                {"keyType": key.key_type.value, "overlapSeconds": _DAY},
-            ),
+            self._curl("POST", self._path("api-keys/rotate"), {"keyType": key.key_type.value, **day}),
         )
 
     def _mend(self) -> list[Step]:
@@ -431,6 +446,8 @@ class _View:
                         "kept before you hand out another."
                     )
                 ]
+            case Kind.POLICY if self.given_end:
+                return []
             case Kind.POLICY:
                 return [Step("OWNERs set the policy. This shows it:", self._curl("GET", "/v1/account"))]
             case Kind.OPERATOR:
@@ -461,6 +478,14 @@ class _View:
             ),
             Step(f"If you have no User Management key, or it is refused, ask {fresh}"),
         ]
+
+    def _asks(self, name: str, steps: list[Step]) -> str:
+        """Answer what curl asks for; nothing where it does not."""
+        if not any(line.startswith("-u ") for step in steps for line in step.command):
+            return ""
+        own = name == "api-key-ending" and self.person and not self.given_end
+        key = "the key that is to be rotated" if own else "your User Management API key"
+        return f"curl asks for the password: that is {key}."
 
     def _ask(self) -> str:
         actor = self.event.actor

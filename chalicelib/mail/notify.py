@@ -207,14 +207,15 @@ class _Delivery:
         token = secrets.new_token()
         [recipient] = mailing.person(event)
         until = int(self._mailer.now()) + INVITATION_SECONDS
-        invited = self._mailer.outbox.invite(
-            recipient.name, event.invitation, secrets.digest(token).hex(), until
-        )
+        digest = secrets.digest(token).hex()
+        invited: Person | None = None
+        if self._mailer.outbox.invite(recipient.name, event.invitation, digest, until):
+            directory = self._run.read({recipient.name}, event.account)
+            invited = directory.people.get(recipient.name)
         if invited is None:
             self._run.counts["void"] += 1
             self._mailer.outbox.finish(self._key, self._lease)
             return
-        directory = self._run.read((), event.account)
         setting = self._setting(event, directory, token, invited.role)
         self._tell(event, lambda: ([recipient], setting))
 

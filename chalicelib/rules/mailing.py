@@ -120,8 +120,8 @@ class Outbox(Protocol):
         """Answer the Users among folded usernames, and accounts, strongly consistent."""
         ...
 
-    def invite(self, name: str, invitation: str, digest: str, until: int) -> Person | None:
-        """Let a token of this digest (hex) open an invitation until then; None if the invitation is void."""
+    def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
+        """Let a token of this digest (hex) open an invitation until then; False if the invitation is void."""
         ...
 
 

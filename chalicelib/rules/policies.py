@@ -25,6 +25,9 @@ MOVED = DAY
 LATE = 3600
 """A notice mailed within this time of being put on record was mailed at once."""
 
+GIVEN = "The key was given this end when it was made or changed (expiresAt)"
+"""The reason for an end that is the key's own, which no rotation moves."""
+
 
 class End(NamedTuple):
     """When a key is to end, and why, in words for its holders."""
@@ -144,7 +147,7 @@ def _go_on(notice: Notice, own: End | None, by_policy: End | None, now: int) -> 
 def _own_end(key: ApiKey) -> End | None:
     if key.expires_at is None:
         return None
-    return End(key.expires_at, "The key was given this end when it was made or changed (expiresAt)")
+    return End(key.expires_at, GIVEN)
 
 
 def _policy_end(key: ApiKey, policy: Policy) -> End | None:
