@@ -93,9 +93,8 @@ def plot(results: dict[str, Any]) -> str:
         y = _row(parts, y, name, [(own, "#2a6fb0"), (client, "#9aa5b1")], longest, "{:.2f}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y + 12}" '
-        'font-family="system-ui, sans-serif" font-size="13">\n<rect width="100%" height="100%" fill="#fff"/>\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
+        'font-family="system-ui, sans-serif" font-size="13">\n'
+        '<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 

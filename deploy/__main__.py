@@ -1,4 +1,4 @@
-"""``python -m deploy package|deploy|account``: what the Makefile's targets of these names call."""
+"""``python -m deploy``: what the Makefile's targets package, deploy and account call, and two more."""
 
 import argparse
 import sys
@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> int:
         ("package", "make the package in build/STAGE"),
         ("deploy", "make the package and deploy it as the stack service-users-STAGE"),
         ("account", "make an account in a deployed stack, and print its first key, once"),
+        ("restore", "bring the items of a restored table back into the stack's own"),
+        ("delete-account", "delete an account, everybody and everything in it"),
     ):
         command = commands.add_parser(name, help=does)
         command.add_argument("--stage", required=True, help="any name: letters, digits, hyphens")
@@ -38,6 +40,13 @@ def main(arguments: list[str]) -> int:
                 command.add_argument(f"--{option.replace('_', '-')}", default="")
             command.add_argument("--authorizer-rules", default="", help="a file of rules: docs/authorizer.md")
             command.add_argument("--parameters", default="", help="further ones: NAME=VALUE NAME=VALUE")
+        if name == "restore":
+            command.add_argument(
+                "--directory", default="", help="a table that table Directory was restored to"
+            )
+            command.add_argument("--events", default="", help="a table that table Events was restored to")
+        if name == "delete-account":
+            command.add_argument("--account", required=True, help="its id, as in GET /v1/whoami")
         if name == "account":
             for option in ("name", "username", "email"):
                 command.add_argument(f"--{option}", required=True)
@@ -54,12 +63,35 @@ def main(arguments: list[str]) -> int:
             if told.authorizer_rules:
                 parameters["AuthorizerRules"] = authorizer_rules(Path(told.authorizer_rules))
             deploy(told.stage, told.bucket, parameters)
+        elif told.command in ("restore", "delete-account"):
+            _change_tables(told)
         else:
             make_account(told.stage, told.name, told.username, told.email)
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 1
     return 0
+
+
+def _change_tables(told: argparse.Namespace) -> None:
+    import boto3  # of the developer's tools; no function has it
+
+    from deploy.tables import delete_account, restore_directory, restore_events
+
+    own = outputs(stack_name(told.stage))
+    client = boto3.client("dynamodb")
+    if told.command == "delete-account":
+        try:
+            people, events = delete_account(client, own["DirectoryName"], own["EventsName"], told.account)
+        except LookupError as missing:
+            raise Refused(str(missing)) from None
+        print(f"Deleted the account, {people} Users and Service Users, and {events} events.")
+        return
+    if told.directory:
+        written, deleted = restore_directory(client, told.directory, own["DirectoryName"])
+        print(f"Directory: {written} items written, {deleted} deleted.")
+    if told.events:
+        print(f"Events: {restore_events(client, told.events, own['EventsName'])} brought back.")
 
 
 if __name__ == "__main__":

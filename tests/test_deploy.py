@@ -1,0 +1,233 @@
+"""``make deploy`` and ``make account``, with an AWS CLI that writes down what it is asked."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import stack, tables
+from deploy.__main__ import main
+from deploy.slim import OPERATIONS, slim
+
+CLI = """#!{python}
+import json, os, sys
+from pathlib import Path
+here = Path(__file__).parent
+with (here / "asked").open("a") as asked:
+    asked.write(json.dumps(sys.argv[1:]) + "\\n")
+answers = json.loads((here / "answers.json").read_text())
+answer = answers.get(" ".join(sys.argv[1:3]), {{}})
+if "file" in answer:
+    Path(sys.argv[-3] if sys.argv[-2] == "--output" else sys.argv[-1]).write_text(json.dumps(answer["file"]))
+sys.stdout.write(json.dumps(answer.get("says", "")) if answer.get("says") else "")
+sys.stderr.write(answer.get("complains", ""))
+sys.exit(answer.get("status", 0))
+"""
+OUTPUTS = [
+    {"OutputKey": "EndpointURL", "OutputValue": "https://abc.example/api"},
+    {"OutputKey": "CreateAccountName", "OutputValue": "service-users-acme-CreateAccount-X"},
+]
+
+
+class Aws:
+    """What the AWS CLI was asked, and what it is to answer."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.answers: dict[str, Any] = {
+            "cloudformation describe-stacks": {"says": {"Stacks": [{"Outputs": OUTPUTS}]}},
+            "sts get-caller-identity": {"says": {"Account": "123456789012"}},
+        }
+        cli = home / "aws"
+        cli.write_text(CLI.format(python=sys.executable))
+        cli.chmod(0o755)
+        self.write()
+
+    def write(self) -> None:
+        (self._home / "answers.json").write_text(json.dumps(self.answers))
+
+    @property
+    def asked(self) -> list[list[str]]:
+        file = self._home / "asked"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def of(self, *words: str) -> list[str]:
+        """Answer the one call that began with these words."""
+        [one] = [asked for asked in self.asked if asked[: len(words)] == list(words)]
+        return one
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    made = tmp_path / "package"
+    made.mkdir()
+    (made / "sam.json").write_text("{}")
+    monkeypatch.setattr(stack, "package", lambda _stage, _out: made)
+    return Aws(tmp_path)
+
+
+def after(call: list[str], option: str) -> list[str]:
+    """Answer what follows an option, up to the next."""
+    rest = call[call.index(option) + 1 :]
+    end = next((n for n, word in enumerate(rest) if word.startswith("--")), len(rest))
+    return rest[:end]
+
+
+def test_any_stage_name_deploys_to_a_stack_of_its_own(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["deploy", "--stage", "Acme-2", "--sender", "users@example.com", "--memory", "512"]
+    more = ["--parameters", "LogLevel=DEBUG GatewayLogging=there-already", "--alarms", ""]
+    assert main([*arguments, *more]) == 0
+    packaged = aws.of("cloudformation", "package")
+    assert after(packaged, "--s3-bucket") == ["service-users-code-123456789012-eu-west-1"]
+    deployed = aws.of("cloudformation", "deploy")
+    assert after(deployed, "--stack-name") == ["service-users-Acme-2"]
+    assert after(deployed, "--capabilities") == ["CAPABILITY_IAM"]
+    assert set(after(deployed, "--parameter-overrides")) == {
+        "LogLevel=DEBUG",
+        "GatewayLogging=there-already",
+        "SenderAddress=users@example.com",
+        "Memory=512",
+    }
+    assert "EndpointURL: https://abc.example/api" in capsys.readouterr().out
+
+
+def test_an_upgrade_leaves_parameters_as_they_are(aws: Aws) -> None:
+    assert main(["deploy", "--stage", "acme", "--bucket", "mine"]) == 0
+    deployed = aws.of("cloudformation", "deploy")
+    assert "--parameter-overrides" not in deployed
+    assert after(deployed, "--s3-bucket") == ["mine"]
+    assert not [asked for asked in aws.asked if asked[0] in ("s3api", "sts")]
+
+
+def test_a_first_deploy_asks_for_the_sender(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.answers["cloudformation describe-stacks"] = {"status": 254, "complains": "does not exist"}
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 1
+    assert "SENDER=address" in capsys.readouterr().err
+    assert len(aws.asked) == 1
+
+
+def test_the_bucket_is_made_once_and_closed_to_the_public(aws: Aws) -> None:
+    aws.answers["s3api head-bucket"] = {"status": 254}
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 0
+    made = aws.of("s3api", "create-bucket")
+    assert after(made, "--create-bucket-configuration") == ["LocationConstraint=eu-west-1"]
+    blocked = aws.of("s3api", "put-public-access-block")
+    assert "RestrictPublicBuckets=true" in after(blocked, "--public-access-block-configuration")[0]
+
+
+def test_the_region_is_the_environments_or_the_profiles_or_asked_for(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["deploy", "--stage", "acme"]) == 1
+    assert "Set AWS_REGION" in capsys.readouterr().err
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    aws.answers["s3api head-bucket"] = {"status": 254}
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 0
+    assert "--create-bucket-configuration" not in aws.of("s3api", "create-bucket")
+
+
+@pytest.mark.parametrize("stage", ["", "9lives", "a b", "a_b", "x" * 102])
+def test_a_stage_that_cannot_be_a_stack_is_told_of(
+    aws: Aws, stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--stage", stage]) == 1
+    assert "letters, digits and hyphens" in capsys.readouterr().err
+    assert aws.asked == []
+
+
+def test_a_new_account_shows_its_key_once(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    made = {
+        "account": "a",
+        "accountName": "Acme",
+        "username": "ann",
+        "keyType": "USER_MANAGEMENT",
+        "apiKey": "suk_x",
+    }
+    aws.answers["lambda invoke"] = {"says": {"StatusCode": 200}, "file": made}
+    aws.write()
+    told = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
+    assert main(["account", "--stage", "acme", *told]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == made
+    assert "kept nowhere" in shown.err
+    invoked = aws.of("lambda", "invoke")
+    assert after(invoked, "--function-name") == ["service-users-acme-CreateAccount-X"]
+    assert json.loads(after(invoked, "--payload")[0]) == {
+        "accountName": "Acme",
+        "username": "ann",
+        "email": "ann@example.com",
+    }
+
+
+def test_an_account_that_is_refused_says_why(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.answers["lambda invoke"] = {
+        "says": {"StatusCode": 200, "FunctionError": "Unhandled"},
+        "file": {"errorMessage": "No account was made. /username: 'ann' is taken.", "errorType": "Conflict"},
+    }
+    aws.write()
+    told = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
+    assert main(["account", "--stage", "acme", *told]) == 1
+    assert "'ann' is taken" in capsys.readouterr().err
+
+
+def test_what_the_cli_complains_of_is_passed_on(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.answers["sts get-caller-identity"] = {"status": 255, "complains": "Unable to locate credentials"}
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 1
+    assert "Unable to locate credentials" in capsys.readouterr().err
+
+
+def test_without_the_cli_it_says_what_is_needed(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["deploy", "--stage", "acme"]) == 1
+    assert "The AWS CLI is needed" in capsys.readouterr().err
+
+
+def test_a_model_without_an_operation_of_ours_is_no_model(tmp_path: Path) -> None:
+    data = tmp_path / "botocore" / "data"
+    for service in OPERATIONS:
+        version = data / service / "2020-01-01"
+        version.mkdir(parents=True)
+        (version / "service-2.json").write_text(json.dumps({"operations": {}, "shapes": {}}))
+    with pytest.raises(FileNotFoundError, match="no operation"):
+        slim(tmp_path)
+
+
+def test_tables_are_found_by_the_stack(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = [
+        {"OutputKey": "DirectoryName", "OutputValue": "D"},
+        {"OutputKey": "EventsName", "OutputValue": "E"},
+    ]
+    aws.answers["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": named}]}}
+    aws.write()
+    monkeypatch.setattr(tables, "restore_directory", lambda _, source, target: (len(source), len(target)))
+    monkeypatch.setattr(tables, "restore_events", lambda _, source, target: len(source + target))
+    monkeypatch.setattr(tables, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
+    assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies"]) == 0
+    assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Directory: 4 items written, 1 deleted.",
+        "Events: 7 brought back.",
+        "Deleted the account, 2 Users and Service Users, and 3 events.",
+    ]
+
+    def nobody(*_: Any) -> Any:
+        raise LookupError("There is no account abc.")
+
+    monkeypatch.setattr(tables, "delete_account", nobody)
+    assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 1
+    assert "no account abc" in capsys.readouterr().err
