@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.package import PROJECT, package
-from deploy.stack import Refused, deploy, make_account, outputs, stack_name
+from deploy.stack import Refused, authorizer_rules, deploy, make_account, outputs, stack_name
 
 _PARAMETER_OPTIONS = {
     "sender": "SenderAddress",
