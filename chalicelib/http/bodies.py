@@ -29,6 +29,7 @@ LARGEST = 65_536
 
 # msgspec also takes a space for the T, and an offset without its colon; RFC 3339 (5.6) does not.
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_EXACT = 2**53  # Whole numbers a float tells apart.
 _LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z, the last RFC 3339 can write
 
 
@@ -322,7 +323,11 @@ def parse(raw: bytes) -> Any:
         raise Invalid("The body begins with a byte order mark. Send UTF-8 without one.")
     try:
         value = json.loads(
-            raw.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant, parse_int=_whole
+            raw.decode(),
+            object_pairs_hook=_once_each,
+            parse_constant=_no_constant,
+            parse_int=_whole,
+            parse_float=_number,
         )
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -486,6 +491,12 @@ def _whole(digits: str) -> int:
         return int(digits)
     except ValueError:
         raise ValueError(f"a number has {len(digits)} digits") from None
+
+
+def _number(digits: str) -> int | float:
+    """Answer a number with a fraction or an exponent; 60.0 is a whole number to JSON Schema as 60 is."""
+    value = float(digits)
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 
 def _no_constant(name: str) -> NoReturn:
