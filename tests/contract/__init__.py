@@ -1,0 +1,1 @@
+"""Strangers' tools against the API, over HTTP on the local server."""
