@@ -682,8 +682,14 @@ def test_even_usernames_are_only_words(field: str) -> None:
     assert made["Bcc"] is None
     assert "b" not in Page(html).tags
     for command in commands(text):
-        assert shlex.split(command)[3].startswith(PUBLIC_URL)
+        assert re.fullmatch(rf"{PUBLIC_URL}/[\w%/.~-]+", shlex.split(command)[3])
         assert "rm" not in shlex.split(command)
+
+
+def test_even_the_url_is_one_word_to_a_shell() -> None:
+    setting = SETTING._replace(public_url="https://api.example/a b;c")
+    [command] = commands(words(make_event(), BOB, setting).text)
+    assert shlex.split(command)[3] == "https://api.example/a b;c/v1/service-users/ci-bot/api-keys"
 
 
 @pytest.mark.parametrize(
