@@ -8,6 +8,10 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 import app
+from chalicelib.rules import lifetimes
+from chalicelib.rules.acts import Origin
+from chalicelib.rules.faults import Invalid
+from chalicelib.rules.signin import sign_in
 from chalicelib.store import client as store_client
 from chalicelib.store.directory import Directory
 from tests.customer import Answer, Key, Stack
@@ -119,6 +123,15 @@ def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> No
     ):
         assert (answer.status, answer.pointers) == (400, ["/expiresAt"])
         assert "over already" in answer.json["errors"][0]["detail"]
+
+
+def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> None:
+    """Whoever calls the rules: the second of the call is over when it is asked for."""
+    origin = Origin("198.51.100.7", "r", START + 0.5)
+    act = sign_in(stack.service.directory, owner.username, owner.secret, origin)
+    with pytest.raises(Invalid) as refused:
+        lifetimes.check_end(stack.service.directory, act, START, START)
+    assert refused.value.faults[0].pointer == "/expiresAt"
 
 
 def test_an_expired_key_is_refused_at_its_second(stack: Stack, owner: Key) -> None:

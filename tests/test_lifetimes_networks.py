@@ -80,6 +80,7 @@ def test_a_network_is_kept_in_its_one_spelling(
         ("10.0.0.0.0/8", "is not a network in CIDR form"),
         ("0x0a.0.0.0/8", "is not a network in CIDR form"),
         ("167772160/8", "is not a network in CIDR form"),
+        ("203.0.113.256", "is not a network in CIDR form"),
         ("10.0.0.0/8/8", "is not a network in CIDR form"),
         ("/8", "is not a network in CIDR form"),
         ("10.0.0.0/", "is not a network in CIDR form"),

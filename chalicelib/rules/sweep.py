@@ -88,6 +88,9 @@ class Ruling(NamedTuple):
     others: tuple[Principal, ...] = ()
 
 
+Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
+
+
 class Sweeps(Protocol):
     """What the sweep asks of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
 
@@ -253,11 +256,12 @@ class _Run:
         policy = account.policy if account is not None else Policy()
         now = int(self._now())
         judgements: dict[KeyType, Judgement] = {}
+        mailed: Mailed = {}
         others: tuple[Principal, ...] = ()
         for key_type, key in principal.keys.items():
             judgement = policies.judge(key, policy, now)
             if account is not None and isinstance(judgement, Revoke) and judgement.by_policy:
-                if not self._told_in_time(principal, key, now):
+                if not self._told_in_time(principal, key, mailed, now):
                     self.counts["held"] += 1
                     continue
                 if _runs_account(principal, key_type, account):
@@ -283,16 +287,17 @@ class _Run:
         revoked: list[KeyType] = []
         for key_type, judgement in judgements.items():
             last5 = principal.keys[key_type].last5
-            match judgement:
-                case Forget():
-                    notices[key_type] = None
-                case Tell(end):
-                    change = KeyChange(Change.ENDING, key_type, last5, ends_at=end.at)
-                    groups.setdefault((Action.API_KEY_ENDING, end.reason), []).append((key_type, change))
-                case Revoke(reason):
-                    change = KeyChange(Change.REVOKED, key_type, last5)
-                    groups.setdefault((Action.API_KEY_REVOKED, reason), []).append((key_type, change))
-                    revoked.append(key_type)
+            if isinstance(judgement, Forget):
+                notices[key_type] = None
+                continue
+            if isinstance(judgement, Tell):
+                group = (Action.API_KEY_ENDING, judgement.end.reason)
+                change = KeyChange(Change.ENDING, key_type, last5, ends_at=judgement.end.at)
+            else:
+                group = (Action.API_KEY_REVOKED, judgement.reason)
+                change = KeyChange(Change.REVOKED, key_type, last5)
+                revoked.append(key_type)
+            groups.setdefault(group, []).append((key_type, change))
         events: list[Event] = []
         origin = Origin("", self._request_id, self._now())
         for (action, reason), changes in groups.items():
@@ -313,12 +318,15 @@ class _Run:
                     notices[key_type] = policies.told(key, judgement, record.id, now)
         return Ruling(principal, new_version(), notices, tuple(revoked), tuple(events))
 
-    def _told_in_time(self, principal: Principal, key: ApiKey, now: int) -> bool:
+    def _told_in_time(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
+        """Answer whether a key's notices were out in time; those of one event are looked up once."""
         notice = key.notice
         if notice is None:  # pragma: no cover - a policy ends no key without one
             return False
-        first, last = self._sweeps.notices(principal.account, (notice.first_event, notice.last_event))
-        return policies.in_time(notice, first, last, now)
+        ids = (notice.first_event, notice.last_event)
+        if ids not in mailed:
+            mailed[ids] = self._sweeps.notices(principal.account, ids)
+        return policies.in_time(notice, *mailed[ids], now)
 
     def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
         """Answer another OWNER who can run the account, with a key that will not end before they are told."""
