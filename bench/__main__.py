@@ -239,6 +239,7 @@ def warm(cloud: Cloud, owner: Key, logs: Path) -> dict[str, Any]:
             "own": _ms(one["total"] - one["waited"] - one["client"] for one in measured),
             "client": _ms(one["client"] for one in measured),
             "outside": _ms(one["total"] - one["waited"] for one in measured),
+            "worked": _ms(one["worked"] for one in measured),
             "dynamodb": _ms(one["waited"] for one in measured),
             "calls": [call["operation"] for call in units[name][-1]],
             **{kind: total(units[name][-1], kind) for kind in ("reads", "writes")},

@@ -52,6 +52,7 @@ def main(arguments: list[str]) -> int:
                 command.add_argument(f"--{option}", required=True)
     told = parser.parse_args(arguments)
     try:
+        stack_name(told.stage)  # or it is told of before anything is made
         if told.command == "package":
             made = package(told.stage, told.out or PROJECT / "build" / told.stage)
             print(f"The package is in {made}.")
