@@ -111,7 +111,8 @@ class Feed(threading.Thread):
 
     Only the records that ``wanted`` takes are passed. A batch that fails, whole or in part
     (``batchItemFailures``), is tried again from its first failure, ``tries`` times in all; then it
-    is told of and left, as it would go to the dead-letter queue. ``lock`` is held during every call.
+    is told of and left, as it would go to the dead-letter queue. ``lock`` is held during every call;
+    ``moto`` says whose stream it is.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Feed(threading.Thread):
         *,
         wanted: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         lock: contextlib.AbstractContextManager[Any] | None = None,
+        moto: bool = False,
         tries: int = 3,
         pause: float = 1.0,
         say: Callable[[str], None] = print,
@@ -133,6 +135,7 @@ class Feed(threading.Thread):
         self._handler = handler
         self._wanted = wanted
         self._lock = lock or contextlib.nullcontext()
+        self._moto = moto
         self._tries = tries
         self._pause = pause
         self._say = say
@@ -186,9 +189,10 @@ class Feed(threading.Thread):
         """Answer an iterator of the shard as it is now.
 
         moto undoes a transaction that fails by putting a copy of the table in its place, and iterators
-        go on reading the former one's stream: not another record would come.
+        go on reading the former one's stream: not another record would come. DynamoDB Local, on the
+        other hand, takes no new iterator behind the last record.
         """
-        if shard not in self._last:
+        if not self._moto or shard not in self._last:
             return iterator
         return self._client.get_shard_iterator(
             StreamArn=self._stream_arn,

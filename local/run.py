@@ -171,7 +171,15 @@ def system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[R
             if hasattr(source, "stream_arn"):
                 client = boto3.client("dynamodbstreams")
                 handler = app.handler_map[source.name]
-                feed = Feed(client, stream_arn, handler, wanted=_is_mail, lock=lock, say=terminal.say)
+                feed = Feed(
+                    client,
+                    stream_arn,
+                    handler,
+                    wanted=_is_mail,
+                    lock=lock,
+                    moto=not elsewhere.dynamodb,
+                    say=terminal.say,
+                )
                 feeds.append(_started(stack, feed))
         _started(stack, Clockwork(schedules(app), lock))
 
