@@ -12,6 +12,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from botocore.exceptions import ClientError
 from chalice.local import LambdaContext
 
 if TYPE_CHECKING:
@@ -173,8 +174,16 @@ class Feed(threading.Thread):
         for shard, iterator in list(self._iterators.items()):
             if iterator is None:
                 continue
-            with self._lock:
-                answer = self._client.get_records(ShardIterator=self._present(shard, iterator))
+            try:
+                with self._lock:
+                    answer = self._client.get_records(ShardIterator=self._present(shard, iterator))
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "TrimmedDataAccessException":
+                    raise
+                # What the iterator was at is gone, or, on DynamoDB Local, has never been.
+                del self._iterators[shard]
+                self._find_shards("TRIM_HORIZON")
+                continue
             self._iterators[shard] = following = answer.get("NextShardIterator")
             if answer["Records"]:
                 self._last[shard] = answer["Records"][-1]["dynamodb"]["SequenceNumber"]
@@ -189,8 +198,7 @@ class Feed(threading.Thread):
         """Answer an iterator of the shard as it is now.
 
         moto undoes a transaction that fails by putting a copy of the table in its place, and iterators
-        go on reading the former one's stream: not another record would come. DynamoDB Local, on the
-        other hand, takes no new iterator behind the last record.
+        go on reading the former one's stream: not another record would come.
         """
         if not self._moto or shard not in self._last:
             return iterator

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from chalice import Chalice, Cron, Rate
 from moto import mock_aws
 
@@ -181,6 +182,35 @@ class TestFeed:
         for _ in range(3):
             feed.pump()
         assert function.batches == [["a LATEST"], ["b TRIM_HORIZON"], ["b later"]]
+
+    def test_where_records_are_gone_it_goes_on_with_the_oldest_there_is(self):
+        class Streams:
+            """A stream whose records before the first there is were trimmed."""
+
+            def describe_stream(self, StreamArn):  # noqa: N803
+                return {"StreamDescription": {"Shards": [{"ShardId": "a"}]}}
+
+            def get_shard_iterator(self, StreamArn, ShardId, ShardIteratorType):  # noqa: N803
+                return {"ShardIterator": ShardIteratorType}
+
+            def get_records(self, ShardIterator):  # noqa: N803
+                if ShardIterator == "LATEST":
+                    raise ClientError({"Error": {"Code": "TrimmedDataAccessException"}}, "GetRecords")
+                if ShardIterator == "gone":
+                    raise ClientError({"Error": {"Code": "ExpiredIteratorException"}}, "GetRecords")
+                change = {"SequenceNumber": "1", "NewImage": {"id": {"S": ShardIterator}}}
+                return {
+                    "Records": [{"eventName": "INSERT", "dynamodb": change}],
+                    "NextShardIterator": "gone",
+                }
+
+        function = Function()
+        feed = Feed(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
+        assert feed.pump() == 0
+        assert feed.pump() == 1
+        assert function.batches == [["TRIM_HORIZON"]]
+        with pytest.raises(ClientError, match="Expired"):
+            feed.pump()
 
     def test_the_thread_reads_at_a_nudge_and_outlives_an_engine_that_fails(self, table, monkeypatch, capfd):
         function = Function()
