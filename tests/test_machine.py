@@ -655,7 +655,7 @@ class Machine(RuleBasedStateMachine):
         token, until = secrets.new_token(), int(self.stack.clock()) + 259_200
         opened = self.outbox.invite(name, event["invitation"], secrets.digest(token).hex(), until)
         is_open = self.book.all.get(name) is person and person.open is invitation
-        assert (opened is not None) is is_open, "a token is for the invitation that is open, and no other"
+        assert bool(opened) is is_open, "a token is for the invitation that is open, and no other"
         if is_open:
             invitation.tokens[token] = until
             self.seen.add(token)
