@@ -1,7 +1,8 @@
 """Runs in an environment around a handler: answers what it answered, and what it took.
 
-``total`` is the time it took, ``worked`` the processor's part of it. ``waited`` is the time from a request's last byte until its answer's first line was there: DynamoDB and
-the way to it. ``client`` is all other time in AWS's client. What the two leave is the function's own.
+``total`` is the time it took, ``worked`` the processor's part of it. ``waited`` is the time from a
+request's last byte until its answer's first line was there: DynamoDB and the way to it. ``client`` is
+all other time in AWS's client. What these two leave of ``total`` is the function's own.
 """
 
 import importlib

@@ -21,7 +21,8 @@ those that say so.
 
 _WARM = """
 **Warm calls**: median milliseconds outside DynamoDB, of which our code with Chalice and msgspec, and \
-AWS's client, and the processor's time in all; then DynamoDB's calls and its capacity units (sign-in included).
+AWS's client; the processor's time in all; then DynamoDB's calls and its capacity units, sign-in \
+included.
 
 | call | outside DynamoDB | ours | AWS's client | processor | calls | read units | write units |
 |---|---:|---:|---:|---:|---|---:|---:|
@@ -59,7 +60,8 @@ def table(results: dict[str, Any]) -> str:
     lines += _WARM.splitlines()
     for name, one in results["warm"].items():
         lines.append(
-            f"| `{name}` | {one['outside']:.2f} | {one['own']:.2f} | {one['client']:.2f} | {one['worked']:.2f} "
+            f"| `{name}` | {one['outside']:.2f} | {one['own']:.2f} | {one['client']:.2f} "
+            f"| {one['worked']:.2f} "
             f"| {len(one['calls'])}: {', '.join(one['calls'])} "
             f"| {one['reads']:g} | {one['writes']:g} |"
         )

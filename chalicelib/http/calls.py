@@ -129,8 +129,11 @@ class Call:
         return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
 
     def address(self, path: str) -> str:
-        """Answer a path as the URL customers reach it by."""
-        return self.service.public_url + path
+        """Answer a path as the URL customers reach it by: as deployed with, or API Gateway's own."""
+        if self.service.public_url:
+            return self.service.public_url + path
+        context = self._request.context
+        return f"https://{context['domainName']}/{context['stage']}{path}"
 
     def _raw(self) -> bytes:
         raw = self._request.raw_body
