@@ -1,0 +1,127 @@
+"""Has strangers judge the API, over HTTP on the local server: what .ci/run does, and anybody can.
+
+    python -m tests.contract.run [--examples 20] [--seed 1]
+
+Redocly lints the OpenAPI document; openapi-python-client makes a client of it that goes through a
+customer's walk; Schemathesis makes requests in all its phases. Each is pinned, and put under .tools/ at
+the first run. Where DYNAMODB_LOCAL_URL is set, that engine is under the API, else moto.
+"""
+
+import argparse
+import collections
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = Path(__file__).resolve().parent
+TOOLS = ROOT / ".tools"
+DOCUMENT = ROOT / "docs" / "openapi.json"
+REQUIREMENTS = ROOT / "requirements-contract.txt"
+REDOCLY = "2.77.0"
+SECONDS_TO_START = 120
+
+
+def main() -> int:
+    """Run everything; answer the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.contract.run", description=__doc__)
+    parser.add_argument("--examples", type=int, default=20, help="generated requests a call and phase")
+    parser.add_argument("--seed", type=int, default=1, help="what the generated requests come from")
+    options = parser.parse_args()
+    python = _environment()
+    lint()
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "home") as (home, log):
+        walk(python, Path(folder) / "client", home)
+        judge(python, home, log, options.examples, options.seed)
+    return 0
+
+
+def lint() -> None:
+    """Lint the document; raises CalledProcessError for a finding."""
+    redocly = TOOLS / f"redocly-{REDOCLY}"
+    if not redocly.exists():
+        npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", "--no-save"]
+        _run([*npm, "--prefix", f"{redocly}.new", f"@redocly/cli@{REDOCLY}"])
+        Path(f"{redocly}.new").rename(redocly)
+    command = redocly / "node_modules" / ".bin" / "redocly"
+    _run([command, "lint", "--config", HERE / "redocly.yaml", DOCUMENT], REDOCLY_TELEMETRY="off")
+
+
+def walk(python: Path, folder: Path, home: Path) -> None:
+    """Make a client of the document and have it walk; raises CalledProcessError where it stumbles."""
+    generator = [python.with_name("openapi-python-client"), "generate", "--path", DOCUMENT, "--meta", "none"]
+    generator += ["--output-path", folder / "service_users_client", "--fail-on-warning"]
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # where it finds the formatter it calls
+    _run(generator, PATH=path)
+    _run([python, HERE / "walk.py", folder, home / "owner.json"])
+
+
+def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None:
+    """Have Schemathesis make requests; raises CalledProcessError for a finding, or for any 5xx."""
+    url = re.search(r'"baseUrl": "([^"]+)"', (home / "owner.json").read_text(encoding="utf-8"))
+    assert url is not None
+    command = [python.with_name("st"), "--config-file", HERE / "schemathesis.toml", "run"]
+    command += [f"{url[1]}/openapi.json", "--max-examples", str(examples), "--seed", str(seed), "--no-color"]
+    try:
+        _run(command, cwd=HERE, CONTRACT_HOME=str(home))
+    finally:
+        answered = collections.Counter(
+            re.findall(r"^  \d\d:\d\d:\d\d  (\d{3}) ", log.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        print(f"{answered.total()} requests answered:", dict(sorted(answered.items())))
+    if any(status >= "500" for status in answered):
+        print(log.read_text(encoding="utf-8")[-4000:])
+        raise SystemExit("The server failed: see above.")
+
+
+@contextlib.contextmanager
+def served(home: Path) -> Iterator[tuple[Path, Path]]:
+    """Serve the API while the block runs; answer its folder, and the log of what it answers."""
+    environment = dict(os.environ)
+    if engine := environment.get("DYNAMODB_LOCAL_URL"):
+        environment["AWS_ENDPOINT_URL_DYNAMODB"] = engine
+    log = home.with_suffix(".log")
+    with log.open("w", encoding="utf-8") as out:
+        command = [sys.executable, "-m", "local.run", "--port", "0", "--home", home]
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + SECONDS_TO_START
+        while not (home / "owner.json").exists():
+            if server.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"The server did not start:\n{log.read_text(encoding='utf-8')}")
+            time.sleep(0.1)
+        yield home, log
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=60)
+
+
+def _environment() -> Path:
+    """Answer the Python that has the tools; made at the first run, and when the requirements change."""
+    folder = TOOLS / "contract"
+    python = folder / "bin" / "python"
+    mark = folder / "requirements.txt"
+    wanted = REQUIREMENTS.read_text(encoding="utf-8")
+    if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        _run([sys.executable, "-m", "venv", folder])
+        _run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", REQUIREMENTS])
+        mark.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def _run(command: list[str | Path], cwd: Path = ROOT, **environment: str) -> None:
+    print("$", *(str(word).replace(f"{ROOT}/", "") for word in command), flush=True)
+    subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
