@@ -372,3 +372,26 @@ def test_of_two_updates_at_once_neither_undoes_the_other(
     assert answer.status == 409
     assert policy(stack.call("GET", PATH, owner)) == (30, None, False)
     assert put(stack, owner, name="Ajax").json["maxKeyAgeDays"] == 30
+
+
+def test_an_account_that_is_gone_is_our_fault_and_on_record(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = stack.account()
+    account = stack.call("GET", PATH, owner).json["account"]
+    stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": f"ACCOUNT#{account}"}})
+
+    answer = stack.call("GET", PATH, owner)
+
+    assert answer.status == 500
+    assert account not in answer.text
+    assert "a call failed" in caplog.text
+
+
+def test_events_of_what_is_no_username_are_refused(stack: Stack) -> None:
+    owner = stack.account()
+
+    for asked in ("x", "owner%20", "x" * 65, ""):
+        answer = stack.call("GET", f"/v1/events?username={asked}", owner)
+        assert answer.status == 400
+        assert "'username' is 3 to 64" in answer.json["detail"]
