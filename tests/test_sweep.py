@@ -461,6 +461,33 @@ def test_the_other_owner_may_lose_their_way_in_at_the_same_moment(home: House) -
     assert home.live("owner") == {"USER_MANAGEMENT"}
 
 
+def test_who_became_the_only_owner_during_the_run_is_one(stack: Stack) -> None:
+    """A run remembers accounts; what it remembers of OWNERs must not cost the last of them their key."""
+    home = house(stack, page=1)
+    home.at(5)
+    staff = {name: stack.person(home.owner, name, "CLUSTER_ADMIN") for name in ("carl", "cleo")}
+    home.policy(maxKeyAgeDays=30)
+    busy_owner(home, 20)
+    days(home, 24, 35)
+    scanned = [it["pk"] for it in stack.items(stack.tables.directory)]
+    heir = [pk.removeprefix("USER#") for pk in scanned if pk in ("USER#carl", "USER#cleo")][-1]
+    before = scanned[scanned.index(f"USER#{heir}") - 1]
+
+    def inherit(_number: int, operation: str) -> str:
+        position = home.sweeps().position()
+        if operation == "scan" and position is not None and position.after == before and not done:
+            done.append(1)
+            assert stack.call("PUT", f"/v1/users/{heir}", home.owner, {"role": "OWNER"}).status == 200
+            assert stack.call("DELETE", "/v1/users/owner", staff[heir]).status == 204
+        return ""
+
+    done: list[int] = []
+    home.at(35)
+    home.sweep(client=Faults(inherit).wrap(stack.client))
+    assert done
+    assert home.live(heir) == {"USER_MANAGEMENT"}
+
+
 def test_other_keys_of_the_last_owner_are_not_kept(home: House) -> None:
     home.stack.own_key(home.owner, "MONITORING")
     home.policy(maxKeyAgeDays=30)

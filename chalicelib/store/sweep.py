@@ -116,9 +116,7 @@ class DynamoSweeps:
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
         items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in ruling.others]
         if ruling.account is not None:
-            items.append(
-                {"ConditionCheck": self._unchanged(f"ACCOUNT#{ruling.account.id}", ruling.account.version)}
-            )
+            items.append({"ConditionCheck": self._same_account(ruling.account)})
         items += [
             {"Put": {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}}
             for event in ruling.events
@@ -140,6 +138,13 @@ class DynamoSweeps:
         )
         item = answer.get("Item")
         return None if item is None else from_item(item, Event)
+
+    def _same_account(self, account: "Account") -> dict[str, Any]:
+        """Answer the check of an account's policy and its OWNERs, who come and go without a new version."""
+        check = self._unchanged(f"ACCOUNT#{account.id}", account.version)
+        check["ConditionExpression"] += " AND owners = :owners"
+        check["ExpressionAttributeValues"][":owners"] = to_attribute(account.owners)
+        return check
 
     def _unchanged(self, key: str, version: str) -> dict[str, Any]:
         return {
