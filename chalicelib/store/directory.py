@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
-_BATCH = 100
 _USERNAME = re.compile(USERNAME)
 _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 
