@@ -227,6 +227,9 @@ def test_a_function_that_was_down_does_not_skip_the_notices(home: House) -> None
     assert home.live("bot") == {"MONITORING"}
     happened = [it for it in days(home, 46, 47) if it[2] == "bot"]
     assert happened == [(20, ENDING, "bot"), (45, ENDING, "bot"), (46, REVOKED, "bot")]
+    # What the late notice tells is so.
+    told = [it["keys"][0]["endsAt"] for it in home.events(ENDING) if it["subject"]["username"] == "bot"]
+    assert told == [START + 30 * DAY, START + 46 * DAY]
 
 
 @pytest.mark.parametrize("outage", [1, 5, 30])
