@@ -483,6 +483,22 @@ def test_resend_says_when_the_index_cannot_be_read(post: Post) -> None:
         post.resend()
 
 
+def test_a_shard_that_cannot_be_read_does_not_hold_up_the_others(post: Post) -> None:
+    events = [post.event() for _ in range(40)]
+    queries = Counter[str]()
+
+    def first_query(_number: int, operation: str) -> str:
+        queries[operation] += 1
+        return "throttled" if operation == "query" and queries[operation] == 1 else ""
+
+    post.outbox_client = Faults(first_query).wrap(post.client)
+    with pytest.raises(Exception, match="Throttling"):
+        post.resend()
+    missed = {item["waiting"]["S"] for item in post.waiting()}
+    assert len(missed) == 1
+    assert len(post.ses.told()) == len(events) - len(post.waiting()) > 20
+
+
 def test_resend_goes_on_after_one_event_fails(post: Post) -> None:
     for _ in range(6):
         post.event()
@@ -675,6 +691,7 @@ class Sized:
     def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - AWS's name
         [(_, request)] = RequestItems.items()
         self.sizes.append(len(request["Keys"]))
+        assert request["ConsistentRead"]
         return self._client.batch_get_item(RequestItems=RequestItems)
 
 

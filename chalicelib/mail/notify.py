@@ -81,21 +81,30 @@ def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, lis
 def resend(mailer: Mailer) -> dict[str, int]:
     """Tell the people concerned of the events that wait and are due, until none is left or time is short.
 
-    Answers what came of it, in numbers. Raises botocore's errors where the index cannot be read.
+    Answers what came of it, in numbers. Raises botocore's error, at the end, where part of the index
+    could not be read.
     """
     run = _Run(mailer)
     now = int(mailer.now())
     first = now // 60 % len(SHARDS)  # another shard each minute, so that none is always the last
     pages: deque[tuple[str, object]] = deque((shard, None) for shard in SHARDS[first:] + SHARDS[:first])
+    unread: Exception | None = None
     while pages and run.goes_on():
         shard, after = pages.popleft()
-        keys, after = mailer.outbox.due(shard, now, PAGE, after)
+        try:
+            keys, after = mailer.outbox.due(shard, now, PAGE, after)
+        except _STORE_ERRORS as error:
+            unread = error
+            run.store_failed()
+            continue
         run.turn_page()
         for key in keys:
             run.deliver(key)
         if after is not None:
             pages.append((shard, after))
     run.close("resend")
+    if unread is not None:
+        raise unread
     return dict(run.counts)
 
 
@@ -151,11 +160,15 @@ class _Run:
             _LOG.warning(
                 "DynamoDB failed; the event waits", extra={"event": key.id, "error": type(error).__name__}
             )
-            self.counts["store_failed"] += 1
-            self._store_failures += 1
+            self.store_failed()
             return False
         self._store_failures = 0
         return True
+
+    def store_failed(self) -> None:
+        """Count a failure of DynamoDB; after a few in a row the run does not go on."""
+        self.counts["store_failed"] += 1
+        self._store_failures += 1
 
     def read(self, names: "Iterable[str]", account: str) -> Directory:
         """Answer people and an account as they are now, or were a moment ago."""
