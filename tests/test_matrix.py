@@ -279,8 +279,8 @@ class World:
         them["FSR"] = stack.service_user(foreign, "robot-FSR", "READ_ONLY")["MONITORING"]
         them["W"] = Key("ann", admin.secret)
         self.fill_targets(owner, admin, foreign, abroad)
-        self.fill_those_gone(owner)
         self.fill_other_keys(owner)
+        self.fill_those_gone(owner)
 
     def fill_targets(self, owner: Key, admin: Key, foreign: Key, abroad: Key) -> None:
         stack = self.stack
@@ -302,7 +302,7 @@ class World:
         for name in ("bea", "lia"):
             stack.person(owner, name, "CLUSTER_ADMIN")
         them["D"] = stack.service_user(owner, "robot-D", "OWNER")["USER_MANAGEMENT"]
-        administrators = {"administrators": ["ann", "ada", "xan", "ian", "bea", "lia"]}
+        administrators = {"administrators": ["ann", "ada", "other-A", "xan", "ian", "bea", "lia"]}
         for name in ("reader", "boss"):
             assert stack.call("PUT", f"{SERVICE_USERS}/{name}", owner, administrators).status == 200
         for name in ("xan", "bea"):
@@ -321,9 +321,6 @@ class World:
         for caller, role in (("O", "OWNER"), ("A", "CLUSTER_ADMIN"), ("C", "CLUSTER_ADMIN")):
             key = stack.person(owner, f"other-{caller}", role)
             self.other_keys[caller] = [stack.own_key(key, kind) for kind in kinds]
-        administrators = {"administrators": ["ann", "ada", "other-A"]}
-        for name in ("reader", "boss"):
-            assert stack.call("PUT", f"{SERVICE_USERS}/{name}", owner, administrators).status == 200
         body = {"username": "other-R", "email": "other-r@people.example", "role": "READ_ONLY"}
         assert stack.call("POST", USERS, owner, body).status == 201
         token = {"username": "other-R", "token": stack.token("other-R")}
