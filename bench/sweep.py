@@ -16,6 +16,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from botocore.config import Config
+
 from chalicelib.rules.model import Account, ApiKey, Policy, ServiceUser, User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.sweep import sweep
@@ -60,22 +62,22 @@ def main() -> None:
     """Fill the tables, and sweep on four days."""
     keys = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     session = store_client.session()
-    client: Any = session.create_client(
-        "dynamodb", config=store_client.CONFIG, endpoint_url=os.environ["DYNAMODB_LOCAL_URL"]
-    )
+    url = os.environ["DYNAMODB_LOCAL_URL"]
+    client: Any = session.create_client("dynamodb", config=store_client.CONFIG, endpoint_url=url)
+    patient: Any = session.create_client("dynamodb", config=Config(read_timeout=300), endpoint_url=url)
     mark = uuid4().hex[:12]
     directory, events = f"directory-{mark}", f"events-{mark}"
-    create_tables(client, {"Directory": directory, "Events": events})
+    create_tables(patient, {"Directory": directory, "Events": events})
     started = time.monotonic()
-    count = fill(client, directory, keys // 4)
+    count = fill(patient, directory, keys // 4)
     print(f"{keys} keys of {keys // 4} Service Users, {count} items, in {time.monotonic() - started:.0f} s")
     sweeps = DynamoSweeps(client, directory, events, 400)
     measure("a day with nothing to do", client, sweeps, TODAY)
     measure("one Service User in a hundred is told", client, sweeps, TODAY + 5 * DAY)
-    stricter(client, directory, keys // 4)
+    stricter(patient, directory, keys // 4)
     measure("every key is told of", client, sweeps, TODAY + 6 * DAY)
     measure("every key is told of again", client, sweeps, TODAY + 15 * DAY)
-    mailed(client, events)
+    mailed(patient, events)
     measure("every key is revoked", client, sweeps, TODAY + 16 * DAY)
 
 
