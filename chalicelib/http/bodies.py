@@ -227,6 +227,15 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
 
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """Each Administrator once."""
+        yield from super().cross(given, names, now)
+        asked = given.get("administrators", ())
+        for place, username in enumerate(asked):
+            if username in asked[:place]:
+                yield FieldFault(f"/administrators/{place}", f"'{username}' is named twice.")
+
 
 class GenerateKey(KeyTerms, frozen=True, kw_only=True):
     """A key to make, of a type the holder has none of."""
