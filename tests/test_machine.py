@@ -64,7 +64,7 @@ EMAILS = [
 ]
 
 PROFILES = {
-    "short": {"max_examples": 12, "stateful_step_count": 40, "derandomize": True},
+    "short": {"max_examples": 30, "stateful_step_count": 50, "derandomize": True},
     "engine": {"max_examples": 4, "stateful_step_count": 25, "derandomize": True},
     "ci": {"max_examples": 300, "stateful_step_count": 50, "derandomize": True},
     "long": {"max_examples": 2000, "stateful_step_count": 50, "derandomize": False},
