@@ -121,7 +121,7 @@ def test_role_and_profile_may_both_say_the_same(cast: Cast) -> None:
         ({"role": "READ_ONLY", "administrators": ["owner"]}, ["/administrators"]),
         ({"role": "READ_ONLY", "Role": "OWNER"}, ["/Role"]),
     ],
-    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
+    ids=lambda value: str(value)[:60] if isinstance(value, dict) else None,
 )
 def test_a_body_that_breaks_a_rule_makes_nobody(
     still: Cast, body: dict[str, Any], pointers: list[str]
@@ -469,7 +469,7 @@ def test_fields_not_given_stay(cast: Cast) -> None:
         ({"administrators": ["admin", "owner", "Admin"]}, "/administrators/2"),
         ({"administrators": [f"person-{number}" for number in range(21)]}, "/administrators"),
     ],
-    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
+    ids=lambda value: str(value)[:60] if isinstance(value, dict) else None,
 )
 def test_an_update_that_breaks_a_rule_changes_nothing(
     still: Cast, body: dict[str, Any], pointer: str
@@ -672,6 +672,17 @@ def test_if_match_lets_through_what_is_still_as_it_was_read(
         assert cast.stack.snapshot() == before
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+@pytest.mark.parametrize("header", ["", "abc", "{bare}", '"abc', "'abc'", '* "abc"', '"a" b', 'w/"a"', '"ä"'])
+def test_an_if_match_that_is_none_is_refused(still: Cast, method: str, header: str) -> None:
+    tag = still.stack.call("GET", f"{PATH}/itself", still["owner"]).headers["ETag"]
+    headers = {"If-Match": header.replace("{bare}", tag.strip('"'))}
+    body = ({"displayName": "x"},) if method == "PUT" else ()
+    with untouched(still.stack):
+        answer = still.stack.call(method, f"{PATH}/itself", still["owner"], *body, headers=headers)
+    assert "ETag" in assert_problem(answer, 400)["detail"]
+
+
 def test_of_two_who_read_the_same_one_writes(cast: Cast) -> None:
     username = cast.machine()["MONITORING"].username
     path = f"{PATH}/{username}"
@@ -708,9 +719,27 @@ def test_a_deleted_service_user_is_gone_with_every_key(cast: Cast) -> None:
     assert cast.stack.call("GET", PATH, cast["owner"]).json == []
     assert_problem(cast.stack.call("DELETE", f"{PATH}/{username}", cast["owner"]), 404)
     (event,) = events_of(cast.stack, "SERVICE_USER_DELETED")
-    assert [(it["change"], it["keyType"]) for it in event["keys"]] == [("REVOKED", kind) for kind in ALL_TYPES]
+    assert [(it["change"], it["keyType"]) for it in event["keys"]] == [
+        ("REVOKED", kind) for kind in ALL_TYPES
+    ]
     assert event["administrators"].keys() == {"admin"}
     assert "waiting" in event
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/itself", "/v1/users/bystander"])
+def test_who_means_a_key_does_not_delete_its_holder(still: Cast, path: str) -> None:
+    """As a DELETE of …/api-keys with the path cut short would."""
+    with untouched(still.stack):
+        answer = still.stack.call("DELETE", path, still["owner"], {"keyType": "MONITORING"})
+    assert_problem(answer, 400)
+    assert answer.json["errors"] == [
+        {"pointer": "/keyType", "detail": "There is no field 'keyType' here; this call takes none."}
+    ]
+
+
+def test_an_empty_body_deletes_as_none_does(cast: Cast) -> None:
+    username = cast.machine()["MONITORING"].username
+    assert cast.stack.call("DELETE", f"{PATH}/{username}", cast["owner"], {}).status == 204
 
 
 def test_one_without_keys_is_deleted_without_mail(cast: Cast) -> None:

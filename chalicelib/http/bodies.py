@@ -483,7 +483,8 @@ def _pointer(name: str) -> str:
 
 
 def _unknown(name: str, fields: Iterable[str]) -> str:
-    return f"There is no field {name!r} here; there are {', '.join(fields)}."
+    known = ", ".join(fields)
+    return f"There is no field {name!r} here; {f'there are {known}' if known else 'this call takes none'}."
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -112,13 +112,18 @@ class Call:
         return Paging(int(limit), None if cursor is None else _opened(cursor, cursor_form))
 
     def if_match(self) -> Callable[[str], bool] | None:
-        """Answer the test of a version that ``If-Match`` is (RFC 9110, 13.1.1); None where there is none."""
+        """Answer the test of a version that ``If-Match`` is (RFC 9110, 13.1.1); None where there is none.
+
+        Raises Invalid for what is no list of entity tags.
+        """
         header = self._request.headers.get("if-match")
         if header is None:
             return None
         if header.strip() == "*":
             return lambda _version: True
         tags = [tag for weak, tag in _TAG.findall(header) if not weak]
+        if not _TAG.search(header) or _TAG.sub("", header).strip(" \t,"):
+            raise Invalid("'If-Match' is '*', or entity tags with their quotes, as ETag gives them.")
         return lambda version: etag(version) in tags
 
     def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:

@@ -56,6 +56,7 @@ def revoke(call: Call, username: str) -> Response:
     """204; the person's keys and Administrator links are dead when the answer arrives."""
     act = call.act(access.run_people)
     call.query()
+    call.body_or_none(bodies.Body)
     people.revoke(call.directory, act, username)
     return nothing()
 

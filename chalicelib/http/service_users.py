@@ -65,6 +65,7 @@ def delete(call: Call, username: str) -> Response:
     """204; every key of it is dead when the answer arrives. Honours ``If-Match``."""
     act = call.act(access.see_service_users)
     call.query()
+    call.body_or_none(bodies.Body)  # Whoever sends a key type means that key, and not the whole.
     service_users.delete(call.directory, act, username, call.if_match())
     return nothing()
 
