@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from chalicelib.rules import access, policies
+from chalicelib.rules import policies
 from chalicelib.rules.acts import Origin, event, new_version
 from chalicelib.rules.api_keys import ended
 from chalicelib.rules.faults import Busy
@@ -333,12 +333,7 @@ class _Run:
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
-            if (
-                _owns(user, account)
-                and not access.same_person(user, principal)
-                and key is not None
-                and not ended(key, now + policies.FIRST)
-            ):
+            if _owns(user, account) and key is not None and not ended(key, now + policies.FIRST):
                 return user
         return None
 
