@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 CHOSEN = "Service Users"
-_BAR, _GAP, _LABEL, _WIDTH = 22, 10, 230, 860
+_BAR, _GAP, _LABEL, _WIDTH = 22, 10, 250, 880
 
 _HEAD = """\
 Measured {date} on {processor}, {cores} cores, {system}, Python {python} (load {load_before} before, \
