@@ -167,6 +167,22 @@ def test_a_wrong_key_is_refused_in_the_same_words_whoever_it_is_for(still: Cast)
     assert len(details) == 1
 
 
+def test_every_key_is_compared_whichever_it_is(still: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes tells nothing of which key, or whether any, was right."""
+    compared: list[bool] = []
+    same = secrets.same
+
+    def counting(one: bytes, other: bytes) -> bool:
+        compared.append(same(one, other))
+        return compared[-1]
+
+    monkeypatch.setattr(secrets, "same", counting)
+    for secret in (still["MONITORING"].secret, still["PROVISIONING_READONLY"].secret, secrets.new_key()):
+        compared.clear()
+        still.stack.call("GET", "/v1/whoami", Key("bot", secret))
+        assert len(compared) == 2
+
+
 # Notes of use
 
 
