@@ -253,7 +253,7 @@ def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner
 def test_a_use_is_noted_within_the_hour(stack: Stack, owner: Key, bot: Key) -> None:
     assert listed(stack, owner)["lastUsedAt"] is None
     writes = 0
-    for minute in range(0, 240, 7):
+    for minute in range(0, 240, 12):
         stack.clock.at = START + minute * 60
         with stack.counted() as calls:
             assert status(stack, bot) == 200
