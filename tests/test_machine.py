@@ -156,9 +156,10 @@ class Machine(RuleBasedStateMachine):
             body["displayName"] = data.draw(st.sampled_from(["Robot", "Bote \N{ROBOT FACE}"]), "display name")
         if "administrators" in parts:
             fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
-            named = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
-            body["administrators"] = data.draw(st.lists(named, max_size=3), "administrators")
-        bad = body.get("administrators") == []
+            some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
+            body["administrators"] = data.draw(st.lists(some, max_size=3), "administrators")
+        named = [it.lower() for it in body.get("administrators", ["somebody"])]
+        bad = not named or len(set(named)) < len(named)
         path = f"/v1/service-users/{_case(data, name)}"
         self.call(
             data, "PUT", path, Caller.staff, lambda it: it.update(name, body), body, bad=bad, actor=actor
