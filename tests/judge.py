@@ -78,9 +78,13 @@ class Judge:
         media_type = headers.get("Content-Type", "").partition(";")[0]
         if media_type not in content:
             raise Drift(f"{call}: the document does not tell of {media_type or 'no type'}")
-        schema = content[media_type]["schema"]
+        told = content[media_type]
         value = json.loads(text) if media_type.endswith("json") else text
-        self._check(f"{call}: the body", schema, value, closed=True)
+        self._check(f"{call}: the body", told["schema"], value, closed=True)
+        if media_type == "application/problem+json":
+            for name in ("type", "title", "status"):
+                if value[name] != told["example"][name]:
+                    raise Drift(f"{call}: {name} is {value[name]!r}, not {told['example'][name]!r}")
 
     def _judge_taken(self, call: str, operation: Any, event: Mapping[str, Any]) -> None:
         told = {}
@@ -94,6 +98,11 @@ class Judge:
                 raise Drift(f"{call}: the document does not tell of the query parameter {name}")
             schema = told[("query", name)]
             self._check(f"{call}: ?{name}", schema, int(value) if schema.get("type") == "integer" else value)
+        for name, value in event["headers"].items():
+            schema = next(
+                (it for (_in, of), it in told.items() if _in == "header" and of.lower() == name), {}
+            )
+            self._check(f"{call}: {name}", schema, value)
         raw = event["body"]
         if raw and "requestBody" in operation:
             sent = json.loads(base64.b64decode(raw) if event["isBase64Encoded"] else raw)

@@ -218,10 +218,12 @@ def _parameters(operation: Operation, path: str) -> Iterator[Json]:
             "name": "If-Match",
             "in": "header",
             "description": "Do it only if this is still the version (`ETag`), or any (`*`); else it is 412.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "pattern": _IF_MATCH},
+            "example": "*",
         }
 
 
+_IF_MATCH = r'^([ \t]*\*[ \t]*|[ \t,]*((W/)?"[!#-~]*"[ \t,]*)+)$'
 _USERNAME_SCHEMA = {
     "type": "string",
     "pattern": USERNAME.replace(r"\Z", "$"),

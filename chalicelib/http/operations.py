@@ -60,7 +60,8 @@ class Operation(NamedTuple):
     """A call. ``view``'s docstring tells status and answer, the guards' who may; 500 may always happen.
 
     ``refusals`` are the statuses beside those that follow from signing in, from taking a body and from
-    reading tables. ``leads_to`` are the calls that the username in the answer is good for.
+    reading tables; ``no_body`` is for a call that refuses one where others do not look. ``leads_to`` are
+    the calls that the username in the answer is good for.
     """
 
     tag: Tag
@@ -76,6 +77,7 @@ class Operation(NamedTuple):
     signs_in: bool = True
     reads: bool = True
     if_match: bool = False
+    no_body: bool = False
     media_type: str = "application/json"
     leads_to: tuple[str, ...] = ()
     more: str = ""
@@ -88,7 +90,7 @@ class Operation(NamedTuple):
             found |= {401, 403}
         if self.reads:
             found.add(503)
-        if self.body is not None:
+        if self.body is not None or self.no_body:
             found |= {413, 415}
         if self.if_match:
             found.add(412)
@@ -197,6 +199,7 @@ OPERATIONS: dict[str, Operation] = {
         _CHANGE,
         refusals=(404, 409),
         if_match=True,
+        no_body=True,
     ),
     "generate_service_user_key": Operation(
         Tag.SERVICE_USERS,
@@ -379,6 +382,7 @@ OPERATIONS: dict[str, Operation] = {
         (Asked("A person", None, username="grace"),),
         (access.run_people,),
         refusals=(404, 409),
+        no_body=True,
         more="An account keeps an OWNER.",
     ),
     "invite_user_again": Operation(
@@ -388,6 +392,7 @@ OPERATIONS: dict[str, Operation] = {
         (Asked("A person", examples.JOAN, username="joan"),),
         (access.run_people,),
         refusals=(404, 409),
+        no_body=True,
         more="For an invitation that ran out, and for a person who lost their keys.",
     ),
     "list_own_keys": Operation(
