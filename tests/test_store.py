@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.rules import secrets
-from chalicelib.rules.faults import Fault
+from chalicelib.rules.acts import Origin, actor, event
+from chalicelib.rules.faults import Conflict, Fault, Unauthenticated
+from chalicelib.rules.model import Action
+from chalicelib.rules.ports import StillEntitled, UpdateAccount
+from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.items import from_attribute, to_attribute
 from tests.cast import PATH, Cast, assert_problem, body_for
 from tests.customer import NO_BODY, Answer, Key, Stack
@@ -171,6 +176,44 @@ def test_a_key_that_was_rotated_with_overlap_under_way_is_still_good(cast: Cast)
 
     with meanwhile(cast.stack, "TransactWriteItems", roll):
         assert mutate(cast, "update").status == 200
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"account": "another"},
+        {"role": Role.OWNER},
+        {"role": Role.READ_ONLY},
+        {"membership": "another"},
+        {"username": "owner"},
+        {"username": "bot"},
+        {"username": "nobody-1"},
+        {},
+    ],
+    ids=lambda it: str(it) if it else "as it is",
+)
+def test_a_caller_is_held_to_all_they_were_at_sign_in(cast: Cast, other: dict[str, Any]) -> None:
+    """Each alone, and whether or not a call can bring it about today."""
+    cast["owner"]
+    directory = cast.stack.service.directory
+    admin = directory.principal("admin")
+    account = directory.account(admin.account)
+    was = StillEntitled(
+        replace(admin, **other),
+        KeyType.USER_MANAGEMENT,
+        admin.keys[KeyType.USER_MANAGEMENT].digest,
+        Unauthenticated("no longer"),
+    )
+    change = UpdateAccount(account, "Renamed", account.policy, "new", 0, Conflict("changed"))
+    record = event(Origin("", "", cast.stack.clock()), actor(admin), Action.ACCOUNT_UPDATED, account)
+    before = cast.stack.snapshot()
+    if other:
+        with pytest.raises(Unauthenticated, match="no longer"):
+            directory.commit(record, change, was)
+        assert cast.stack.snapshot() == before
+    else:
+        directory.commit(record, change, was)
+        assert directory.account(admin.account).name == "Renamed"
 
 
 # The target changes between read and commit
