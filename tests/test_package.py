@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.http.problems import title_of, type_of
 from deploy.package import RESOURCES, finish, package
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -228,6 +229,8 @@ def test_the_gateway_speaks_problem_json_and_repeats_nothing() -> None:
         problem = json.loads(answer["ResponseTemplates"]["application/json"])
         assert problem.keys() - {"status"} == {"type", "title", "detail", "requestId"}, kind
         assert problem.get("status") == answer.get("StatusCode")
+        if status := problem.get("status"):
+            assert (problem["type"], problem["title"]) == (type_of(status), title_of(status)), kind
         headers = answer["ResponseParameters"]["Headers"]
         assert headers["Content-Type"] == "'application/problem+json'"
         if answer.get("StatusCode") == 401:
