@@ -30,6 +30,7 @@ from chalicelib.store.directory import Directory
 from chalicelib.store.trail import Trail
 from local.tables import create_tables
 from tests.customer import Clock, Stack, Tables
+from tests.leaks import find_no_secret, logged
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -78,8 +79,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def stack(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """The API over HTTP events, on the test's tables and clock."""
+def stack(
+    dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stack]:
+    """The API over HTTP events, on the test's tables and clock.
+
+    After every test all it left is searched: no key or token is anywhere, and no digest but in Directory.
+    """
     service = Service(
         directory=Directory(dynamodb, tables.directory, tables.events, 400),
         trail=Trail(dynamodb, tables.events),
@@ -87,4 +93,7 @@ def stack(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch:
         public_url="https://api.example",
     )
     monkeypatch.setattr(app.api, "service", lambda: service)
-    return Stack(app.app, dynamodb, tables, clock, service)
+    made = Stack(app.app, dynamodb, tables, clock, service)
+    with logged() as lines:
+        yield made
+    find_no_secret(made, lines)
