@@ -114,10 +114,13 @@ class Machine(RuleBasedStateMachine):
         ):
             body = {"username": username, "email": f"{username}@people.example", "role": role}
             if username == "fox":
-                body["keyTypes"] = ["MONITORING"]
+                body["keyTypes"] = ["MONITORING", "USER_MANAGEMENT"]
             self.go(
                 "POST", "/v1/service-users", by, Caller.staff, body, lambda it, body=body: it.create(body)
             )
+        shared = {"administrators": ["ada", "ben"]}
+        path = "/v1/service-users/bot"
+        self.go("PUT", path, ada, Caller.staff, shared, lambda it: it.update("bot", shared))
 
     @rule(data=st.data(), username=st.sampled_from([*PEOPLE, *MACHINES]), email=st.sampled_from(EMAILS))
     def create_account(self, data: st.DataObject, username: str, email: str) -> None:
@@ -253,6 +256,43 @@ class Machine(RuleBasedStateMachine):
     def mail_at_once(self, data: st.DataObject) -> None:
         if self.invitations and data.draw(st.booleans(), "mailed at once"):
             self.mail(-1)
+
+    @rule(data=st.data(), how=st.sampled_from(["revoked", "lowered", "invited again"]))
+    def come_back(self, data: st.DataObject, how: str) -> None:
+        """Send somebody away and have them back, to see that they find nothing of what they had."""
+        by = self.actor(data, Caller.runs_people)
+        away = [
+            it
+            for it in self.home(by)
+            if not it.machine and not it.open and by and it.name != by.username.lower()
+        ]
+        if by is None or not away or by not in self.living or not self.passes(by, Caller.runs_people):
+            return
+        who = data.draw(st.sampled_from(away), "who")
+        name, path = who.name, f"/v1/users/{who.name}"
+        if who.owner and len(self.book.owners(who.account)) == 1:
+            return
+        if how == "revoked":
+            body = {"username": who.username, "email": who.email, "role": "CLUSTER_ADMIN"}
+            self.go("DELETE", path, by, Caller.runs_people, NO_BODY, lambda it: it.expel(name), office=True)
+            self.go(
+                "POST", "/v1/users", by, Caller.runs_people, body, lambda it: it.invite(body), office=True
+            )
+        else:
+            for role in ("READ_ONLY", "CLUSTER_ADMIN") if how == "lowered" else ():
+                part = {"role": role}
+                plan: Callable[[Desk], Outcome] = lambda it, part=part: it.change(name, part)  # noqa: E731
+                self.go("PUT", path, by, Caller.runs_people, part, plan, office=True)
+            plan = lambda it: it.invite_again(name)  # noqa: E731
+            self.go("POST", f"{path}/invitation", by, Caller.runs_people, NO_BODY, plan, office=True)
+        self.mail(-1)
+        self.take_up(*self.tokens[-1])
+        back = self.made[-1]
+        for machine in [it.name for it in self.book.all.values() if it.machine and name in it.links]:
+            change = {"displayName": f"Of {name}"}
+            at = f"/v1/service-users/{machine}"
+            plan = lambda it, machine=machine, change=change: it.update(machine, change)  # noqa: E731
+            self.go("PUT", at, back, Caller.staff, change, plan)
 
     @rule(data=st.data(), newest=st.booleans())
     def mail_invitation(self, data: st.DataObject, newest: bool) -> None:
