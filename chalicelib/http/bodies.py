@@ -65,6 +65,7 @@ Email = Annotated[
             "an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots."
         ),
         examples=["metrics-bot@example.com"],
+        extra_json_schema={"format": "email"},
     ),
 ]
 DisplayName = Annotated[

@@ -34,6 +34,11 @@ _NETWORKS = st.one_of(
     st.integers(0, 255).map(lambda it: f"{it}.0.0.0/8"),
 )
 schemathesis.openapi.format("cidr", _NETWORKS)
+# Made from the pattern alone, most would be thrown away for its look ahead.
+_ADDRESSES = st.from_regex(
+    r"\A[a-z0-9!#$%&'*/=?^_`{|}~-]{1,20}(\+[a-z]{1,5})?@([a-z0-9]{1,9}\.){1,3}[a-z]{2,9}\Z"
+)
+schemathesis.openapi.format("email", _ADDRESSES)
 # An end of a key is a time to come, which no schema can say.
 _TIMES_TO_COME = st.datetimes(min_value=datetime(2100, 1, 1)).map(lambda it: f"{it:%Y-%m-%dT%H:%M:%SZ}")  # noqa: DTZ001
 schemathesis.openapi.format("date-time", _TIMES_TO_COME)
