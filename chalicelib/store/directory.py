@@ -20,7 +20,6 @@ from chalicelib.rules.ports import (
     Add,
     AddAccount,
     GainOwner,
-    LoseOwner,
     P,
     Page,
     Remove,
@@ -255,8 +254,8 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Fau
             yield {"Update": {"TableName": table, **_account_update(write)}}, write.refused
         case GainOwner(user, gone):
             yield {"Update": {"TableName": table, **_owner(user, gain=True)}}, gone
-        case LoseOwner(user, last):
-            yield {"Update": {"TableName": table, **_owner(user, gain=False)}}, last
+        case _:
+            yield {"Update": {"TableName": table, **_owner(write.user, gain=False)}}, write.last
 
 
 def _unchanged(old: Principal) -> dict[str, Any]:
