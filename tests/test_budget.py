@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import PATH, Cast, body_for, fresh
+from tests.cast import PATH, Cast, body_for, fresh, people, prepared
 from tests.customer import NO_BODY, Key, Stack
 
 GET, BATCH, QUERY, WRITE = "GetItem", "BatchGetItem", "Query", "TransactWriteItems"
@@ -63,7 +63,7 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
 @pytest.mark.parametrize("name", BUDGET)
 def test_each_call_makes_these_calls_to_dynamodb(stack: Stack, name: str) -> None:
     caller, method, path, body, wanted = BUDGET[name]
-    cast = Cast(stack)
+    cast = prepared(stack, "people", people)
     cast.made["bot"] = stack.service_user(cast["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
     stack.call("GET", "/v1/whoami", cast["bot"])
     cast.caller(caller)

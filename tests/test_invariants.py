@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chalicelib.rules import secrets
-from tests.cast import ALL_TYPES, PATH, Cast, assert_problem, body_for
+from tests.cast import ALL_TYPES, PATH, Cast, assert_problem, body_for, prepared
 from tests.customer import NO_BODY, Answer, Key, Stack
 from tests.trouble import DiedError, assert_ledger, dying, hangs, trouble, without_notes
 
@@ -48,12 +48,14 @@ MUTATIONS: dict[str, tuple[str, str, str, Any, int]] = {
 @pytest.fixture
 def cast(stack: Stack) -> Cast:
     """A CLUSTER_ADMIN Service User "bot" that the "admin" administers, with all keys but one."""
-    cast = Cast(stack)
-    stack.own_key(cast["admin"], "MONITORING")
-    types = [kind for kind in ALL_TYPES if kind != "PROVISIONING_READONLY"]
-    keys = stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
-    cast.made["bot"] = keys["MONITORING"]
-    return cast
+
+    def build(cast: Cast) -> None:
+        stack.own_key(cast["admin"], "MONITORING")
+        types = [kind for kind in ALL_TYPES if kind != "PROVISIONING_READONLY"]
+        keys = stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
+        cast.made["bot"] = keys["MONITORING"]
+
+    return prepared(stack, "bot and a key of the admin's own", build)
 
 
 def make(cast: Cast, name: str) -> Answer:

@@ -16,6 +16,8 @@ from tests.cast import (
     Cast,
     assert_key,
     assert_problem,
+    people,
+    prepared,
     served,
     untouched,
 )
@@ -30,7 +32,7 @@ ROTATE = f"{KEYS}/rotate"
 
 @pytest.fixture
 def cast(stack: Stack) -> Cast:
-    return Cast(stack)
+    return prepared(stack, "people", people)
 
 
 @pytest.fixture(scope="module")

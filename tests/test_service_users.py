@@ -19,6 +19,8 @@ from tests.cast import (
     assert_service_user,
     body_for,
     fresh,
+    people,
+    prepared,
     served,
     untouched,
 )
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cast(stack: Stack) -> Cast:
-    return Cast(stack)
+    return prepared(stack, "people", people)
 
 
 @pytest.fixture(scope="module")

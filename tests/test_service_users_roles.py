@@ -18,6 +18,8 @@ from tests.cast import (
     assert_service_user,
     body_for,
     fresh,
+    people,
+    prepared,
     served,
     untouched,
 )
@@ -263,7 +265,7 @@ OTHERS = [cell for cell in CELLS if cell not in CHANGING]
 
 @pytest.mark.parametrize(("caller", "name", "status"), CHANGING)
 def test_a_change_that_a_caller_may_make_is_made(stack: Stack, caller: str, name: str, status: int) -> None:
-    cast = Cast(stack)
+    cast = prepared(stack, "people", people)
     cast.made["itself"] = its_key = make(cast, CALLS[name])
     cast.caller(caller)
 

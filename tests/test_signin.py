@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib.rules import secrets
-from tests.cast import PATH, Cast, assert_problem, served, untouched
+from tests.cast import PATH, Cast, assert_problem, people, prepared, served, untouched
 from tests.customer import Key, Stack
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ HOUR = 3600
 
 @pytest.fixture
 def cast(stack: Stack) -> Cast:
-    return Cast(stack)
+    return prepared(stack, "people", people)
 
 
 @pytest.fixture(scope="module")
