@@ -19,7 +19,8 @@ from chalicelib.rules import secrets
 from chalicelib.store.directory import Directory
 from chalicelib.store.trail import Trail
 from local.tables import create_tables
-from tests.customer import Answer, Clock, Key, Stack, Tables
+from tests.customer import Answer, Clock, Key, Stack, Tables, items
+from tests.leaks import Said, find_no_secret
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -63,6 +64,7 @@ def served(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app.api, "service", lambda: service)
         yield Stack(app.app, dynamodb, tables, clock, service)
+    find_no_secret(*(items(dynamodb, name) for name in tables), Said())
     for name in tables:
         dynamodb.delete_table(TableName=name)
 

@@ -30,8 +30,8 @@ from chalicelib.store.directory import Directory
 from chalicelib.store.trail import Trail
 from local.tables import create_tables
 from tests import inside_moto
-from tests.customer import Clock, Stack, Tables
-from tests.leaks import find_no_secret, logged
+from tests.customer import Clock, Stack, Tables, items
+from tests.leaks import Said, find_no_secret, find_no_secret_said, overheard
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -49,6 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("engine"):
                 item.add_marker(skip)
+    items.sort(key=lambda item: "test_a_year" not in item.name)  # the longest first: nobody waits for it
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +66,20 @@ def dynamodb() -> "Iterator[DynamoDBClient]":
 _EMPTY: list[Tables] = []
 
 
+@pytest.fixture(autouse=True)
+def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
+    """What is logged and mailed in a test; searched for secrets after every test there is."""
+    with overheard(monkeypatch) as heard:
+        yield heard
+    find_no_secret_said(heard)
+
+
 @pytest.fixture
-def tables(dynamodb: "DynamoDBClient") -> "Iterator[Tables]":
-    """A Directory and an Events table of the test's own; moto's are emptied and used again."""
+def tables(dynamodb: "DynamoDBClient", said: Said) -> "Iterator[Tables]":
+    """A Directory and an Events table of the test's own; moto's are emptied and used again.
+
+    After every test both are searched: no key or token is in them, and no digest is but in Directory.
+    """
     if _EMPTY:
         made = _EMPTY.pop()
     else:
@@ -75,6 +87,7 @@ def tables(dynamodb: "DynamoDBClient") -> "Iterator[Tables]":
         made = Tables(f"directory-{mark}", f"events-{mark}")
         create_tables(dynamodb, {"Directory": made.directory, "Events": made.events})
     yield made
+    find_no_secret(*(items(dynamodb, name) for name in made), said)
     emptied = {inside_moto.empty(name) for name in made}
     if emptied == {True}:
         _EMPTY.append(made)
@@ -90,13 +103,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def stack(
-    dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stack]:
-    """The API over HTTP events, on the test's tables and clock.
-
-    After every test all it left is searched: no key or token is anywhere, and no digest but in Directory.
-    """
+def stack(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The API over HTTP events, on the test's tables and clock."""
     service = Service(
         directory=Directory(dynamodb, tables.directory, tables.events, 400),
         trail=Trail(dynamodb, tables.events),
@@ -104,7 +112,4 @@ def stack(
         public_url="https://api.example",
     )
     monkeypatch.setattr(app.api, "service", lambda: service)
-    made = Stack(app.app, dynamodb, tables, clock, service)
-    with logged() as lines:
-        yield made
-    find_no_secret(made, lines)
+    return Stack(app.app, dynamodb, tables, clock, service)

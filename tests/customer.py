@@ -11,13 +11,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import app as application
 from chalicelib.rules.acts import new_version
 from chalicelib.store.items import from_attribute
 from tests import inside_moto, judge
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
 
 NO_BODY = object()
 
@@ -73,6 +76,18 @@ class Answer:
             return None
         parts = urlsplit(link[1])
         return f"{parts.path}?{parts.query}"
+
+
+def items(client: "DynamoDBClient", table: str) -> list[dict[str, Any]]:
+    """Answer every item of a table, as plain values."""
+    if (found := inside_moto.items(table)) is not None:
+        return found
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [
+        {name: from_attribute(value) for name, value in item.items()}
+        for page in pages
+        for item in page["Items"]
+    ]
 
 
 @dataclass
@@ -226,14 +241,7 @@ class Stack:
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Answer every item of a table, as plain values."""
-        if (found := inside_moto.items(table)) is not None:
-            return found
-        pages = self.client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-        return [
-            {name: from_attribute(value) for name, value in item.items()}
-            for page in pages
-            for item in page["Items"]
-        ]
+        return items(self.client, table)
 
     def snapshot(self) -> tuple[list[Any], list[Any]]:
         """Answer all there is in both tables, in an order of its own, to see that nothing was changed."""

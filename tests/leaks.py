@@ -1,14 +1,18 @@
-"""What no test may leave behind: a secret in a table, an event or a log line; a digest but in Directory."""
+"""What no test may leave: a secret in a table, a log line or an email; a digest but in Directory."""
 
 import base64
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
 from typing import Any
 
-from chalicelib.rules.secrets import PATTERN, well_formed
-from tests.customer import Stack
+import pytest
+
+from chalicelib.mail import notify, ses
+from chalicelib.rules.secrets import PATTERN, TOKEN_PREFIX, well_formed
 
 _LIKE_A_SECRET = re.compile(PATTERN)
 
@@ -22,30 +26,60 @@ class _Lines(logging.Handler):
         self.lines.append(f"{self.format(record)} {record.__dict__!r}")
 
 
+@dataclass
+class Said:
+    """What a test had said: lines of the log, and emails, each with its address."""
+
+    lines: list[str] = field(default_factory=list)
+    emails: list[tuple[str, EmailMessage]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All of it, as one text."""
+        return "\n".join([*self.lines, *(_read(message) for _, message in self.emails)])
+
+
 @contextmanager
-def logged() -> Iterator[list[str]]:
-    """Keep every line that is logged meanwhile, with what is beside its message."""
+def overheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
+    """Keep every line that is logged meanwhile, with what is beside its message, and every email."""
     handler = _Lines()
+    said = Said(handler.lines)
+
+    def send(client: Any, message: EmailMessage, recipient: str) -> ses.Answer:
+        said.emails.append((recipient, message))
+        return ses.send(client, message, recipient)
+
+    monkeypatch.setattr(notify, "send", send)
     logging.getLogger().addHandler(handler)
     try:
-        yield handler.lines
+        yield said
     finally:
         logging.getLogger().removeHandler(handler)
 
 
-def find_no_secret(stack: Stack, lines: list[str]) -> None:
-    """Search both tables and the log lines; raises AssertionError for what should not be there."""
-    directory, events = stack.items(stack.tables.directory), stack.items(stack.tables.events)
-    for place, text in (
-        ("Directory", repr(directory)),
-        ("Events", repr(events)),
-        ("the log", "\n".join(lines)),
-    ):
-        assert not secrets_in(text), f"a secret is in {place}"
-    elsewhere = repr(events) + "\n".join(lines)
+def find_no_secret_said(said: Said) -> None:
+    """Search log lines and emails; raises AssertionError for a secret but an invitation's own token."""
+    assert not secrets_in("\n".join(said.lines)), "a secret is in the log"
+    for recipient, message in said.emails:
+        found = set(secrets_in(_read(message)))
+        tokens = {secret for secret in found if secret.startswith(TOKEN_PREFIX)}
+        assert tokens == found, f"an email to {recipient} has a key"
+        assert len(tokens) <= ("activate" in message["Subject"]), f"an email to {recipient} has a token"
+
+
+def find_no_secret(directory: list[dict[str, Any]], events: list[dict[str, Any]], said: Said) -> None:
+    """Search both tables; raises AssertionError for a secret, or a digest not in Directory alone."""
+    for place, items in (("Directory", directory), ("Events", events)):
+        assert not secrets_in(repr(items)), f"a secret is in {place}"
+    elsewhere = repr(events) + said.text
     for digest in _digests(directory):
         spelled = (repr(digest), digest.hex(), base64.b64encode(digest).decode())
         assert not any(one in elsewhere for one in spelled), "a digest is not in Directory alone"
+
+
+def _read(message: EmailMessage) -> str:
+    parts = [str(part.get_content()) for part in message.walk() if not part.is_multipart()]
+    return "\n".join([*(f"{name}: {value}" for name, value in message.items()), *parts])
 
 
 def secrets_in(text: str) -> list[str]:

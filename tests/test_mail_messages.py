@@ -536,6 +536,15 @@ def test_an_invitation_says_what_the_role_means(role: Role) -> None:
     )
 
 
+def test_who_invites_themselves_is_told_so() -> None:
+    """An OWNER may send a fresh invitation to themselves."""
+    event, recipient, setting = EVERY["invited"]
+    said = words(replace(event, actor=Actor(Kind.USER, "Bea")), recipient, setting)
+    assert said.subject == "You invite yourself to Demo as CLUSTER_ADMIN: activate within 72 hours"
+    assert "You invite yourself to the account Demo as CLUSTER_ADMIN: you can" in " ".join(said.text.split())
+    assert "You invite yourself to the account Demo" in " ".join(said.html.split())
+
+
 def test_a_fresh_invitation_says_that_former_keys_are_dead() -> None:
     event, recipient, setting = EVERY["invited"]
     text = words(replace(event, keys=(revoked(),)), recipient, setting).text

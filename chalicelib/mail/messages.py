@@ -224,6 +224,7 @@ class _View:
             "account": self.account,
             "subject": self.subject,
             "Who": self._who(),
+            "Who_invites": "You invite yourself" if self._by_recipient() else f"{self._who()} invites you",
             "person": self.person,
             "created": event.action is Action.SERVICE_USER_CREATED,
             "activated": event.action is Action.USER_ACTIVATED,
