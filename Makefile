@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run example test check clean package deploy account e2e bench
+.PHONY: help run example test check clean package deploy account owner e2e bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ deploy: $(READY) ## package and deploy; STAGE=acme SENDER=users@example.com, and
 
 account: $(READY) ## make an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
+
+owner: $(READY) ## give an OWNER who has lost their way in a new key; STAGE=acme USERNAME=ann
+	@$(PYTHON) -m deploy owner --stage "$(STAGE)" --username "$(USERNAME)"
 
 e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package: on Lambda's runtime client, beside the real engine (Java)
 	@$(PYTHON) -m deploy package --stage test

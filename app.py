@@ -254,6 +254,14 @@ def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return create_account_function(event, context, api.service())
 
 
+@app.lambda_function(name="recover_owner")
+def recover_owner(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Give an OWNER who has lost their way in a new key; whoever IAM lets call this is the operator."""
+    from chalicelib.functions import recover_owner_function
+
+    return recover_owner_function(event, context, api.service())
+
+
 @app.lambda_function(name="authorizer")
 def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Tell API Gateway whether a request to another API may pass by the key it carries."""

@@ -1,11 +1,11 @@
-"""``python -m deploy``: what the Makefile's targets package, deploy and account call, and two more."""
+"""``python -m deploy``: what the Makefile's targets package, deploy, account and owner call, and two more."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from deploy.package import PROJECT, package
-from deploy.stack import Refused, authorizer_rules, deploy, make_account, outputs, stack_name
+from deploy.stack import Refused, authorizer_rules, deploy, make_account, outputs, recover_owner, stack_name
 
 _PARAMETER_OPTIONS = {
     "sender": "SenderAddress",
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
         ("package", "make the package in build/STAGE"),
         ("deploy", "make the package and deploy it as the stack service-users-STAGE"),
         ("account", "make an account in a deployed stack, and print its first key, once"),
+        ("owner", "give an OWNER who has lost their way in a new key, and print it, once"),
         ("restore", "bring the items of a restored table back into the stack's own"),
         ("delete-account", "delete an account, everybody and everything in it"),
     ):
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
             command.add_argument("--events", default="", help="a table that table Events was restored to")
         if name == "delete-account":
             command.add_argument("--account", required=True, help="its id, as in GET /v1/whoami")
+        if name == "owner":
+            command.add_argument("--username", required=True)
         if name == "account":
             for option in ("name", "username", "email"):
                 command.add_argument(f"--{option}", required=True)
@@ -66,6 +69,8 @@ def main(arguments: list[str]) -> int:
             deploy(told.stage, told.bucket, parameters)
         elif told.command in ("restore", "delete-account"):
             _change_tables(told)
+        elif told.command == "owner":
+            recover_owner(told.stage, told.username)
         else:
             make_account(told.stage, told.name, told.username, told.email)
     except Refused as refused:

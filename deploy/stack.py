@@ -93,27 +93,24 @@ def make_account(stage: str, name: str, username: str, email: str) -> None:
 
     The answer is nowhere else afterwards. Raises Refused where the function refuses or fails.
     """
-    function = outputs(stack_name(stage))["CreateAccountName"]
-    payload = {"accountName": name, "username": username, "email": email}
+    _print_key(stage, "CreateAccountName", {"accountName": name, "username": username, "email": email})
+
+
+def recover_owner(stage: str, username: str) -> None:
+    """Give an OWNER who has lost their way in a new key, and print it as ``make_account`` does."""
+    _print_key(stage, "RecoverOwnerName", {"username": username})
+
+
+def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
+    function = outputs(stack_name(stage))[output]
     with tempfile.TemporaryDirectory() as directory:
         answer = Path(directory) / "answer.json"
-        told = json.loads(
-            _run(
-                *(
-                    "lambda",
-                    "invoke",
-                    "--function-name",
-                    function,
-                    "--cli-binary-format",
-                    "raw-in-base64-out",
-                ),
-                *("--payload", json.dumps(payload), str(answer)),
-            )
-            or "{}"
-        )
+        command = ("lambda", "invoke", "--function-name", function)
+        as_text = ("--cli-binary-format", "raw-in-base64-out", "--payload", json.dumps(payload))
+        told = json.loads(_run(*command, *as_text, str(answer)) or "{}")
         answered: Any = json.loads(answer.read_text(encoding="utf-8"))
     if "FunctionError" in told:
-        raise Refused(f"No account was made: {answered.get('errorMessage', answered)}")
+        raise Refused(str(answered.get("errorMessage", answered)))
     print(json.dumps(answered, indent=2, ensure_ascii=False))
     print("The key is shown this once and kept nowhere. Put it where it belongs now.", file=sys.stderr)
 

@@ -10,7 +10,7 @@ import pytest
 
 import app as application
 from chalicelib.functions import create_account_function
-from chalicelib.rules.faults import Conflict, Invalid
+from chalicelib.rules.faults import Conflict, Invalid, NotFound
 from tests.customer import Answer, Key, Stack
 from tests.memory import stack_for
 
@@ -146,11 +146,124 @@ def test_only_iam_lets_anybody_make_an_account() -> None:
     """It is on no route, and the stack gives its function neither an event source nor a permission."""
     assert not [path for path in application.app.routes if "accounts" in path]
     resources = json.loads(RESOURCES.read_text())["Resources"]
-    assert "Events" not in resources["CreateAccount"]["Properties"]
     opened = [
         it for it in resources.values() if it["Type"] in ("AWS::Lambda::Permission", "AWS::Lambda::Url")
     ]
-    assert "CreateAccount" not in json.dumps(opened)
+    for function in ("CreateAccount", "RecoverOwner"):
+        assert "Events" not in resources[function]["Properties"]
+        assert function not in json.dumps(opened)
+
+
+# Letting an OWNER back in
+
+
+def recover(username: str) -> Key:
+    made = application.recover_owner({"username": username}, None)
+    assert made.keys() == {"account", "username", "keyType", "apiKey"}
+    return Key(made["username"], made["apiKey"])
+
+
+def test_an_owner_who_lost_their_key_gets_another_and_the_lost_one_is_dead(stack: Stack) -> None:
+    lost = stack.account("Ann")
+    other = stack.own_key(lost, "MONITORING")
+
+    key = recover("ANN")
+
+    assert key.username == "Ann"
+    assert stack.call("GET", "/v1/whoami", lost).status == 401
+    said = stack.call("GET", "/v1/whoami", key).json
+    assert (said["role"], said["keyType"]) == ("OWNER", "USER_MANAGEMENT")
+    assert stack.call("GET", "/v1/whoami", other).status == 200
+    assert stack.call("GET", PATH, key).json["owners"] == ["ann"]
+    (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "API_KEY_ROTATED"]
+    assert (event["actor"], event["audience"]) == ({"kind": "OPERATOR"}, "PERSON")
+    assert event["subject"]["email"] == "Ann@people.example"
+    assert event["keys"] == [
+        {
+            "change": "ROTATED",
+            "keyType": "USER_MANAGEMENT",
+            "last5": key.secret[-5:],
+            "previousLast5": lost.secret[-5:],
+        }
+    ]
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "networks", "overlapping"])
+def test_whatever_shut_an_owner_out_they_are_let_in(stack: Stack, how: str) -> None:
+    owner = stack.account()
+    path, body = "/v1/users/owner/api-keys", {"keyType": "USER_MANAGEMENT"}
+    if how == "revoked":
+        assert stack.call("DELETE", path, owner, body).status == 204
+    elif how == "expired":
+        soon = {**body, "expiresAt": "2030-03-17T17:47:00Z"}
+        assert stack.call("PATCH", path, owner, soon).status == 200
+        stack.clock.forward(60)
+    elif how == "networks":
+        assert stack.call("PATCH", path, owner, {**body, "allowedNetworks": ["192.0.2.0/24"]}).status == 200
+    else:
+        assert stack.call("POST", f"{path}/rotate", owner, {**body, "overlapSeconds": 600}).status == 200
+    assert stack.call("GET", "/v1/users", owner).status == (
+        200 if how == "overlapping" else 403 if how == "networks" else 401
+    )
+
+    key = recover("owner")
+
+    assert stack.call("GET", "/v1/users", owner).status == 401
+    assert stack.call("GET", "/v1/users", key).status == 200
+    (kept,) = [
+        it for it in stack.call("GET", path, key).json["apiKeys"] if it["keyType"] == "USER_MANAGEMENT"
+    ]
+    assert (kept.get("allowedNetworks"), kept.get("expiresAt"), kept.get("predecessor")) == ([], None, None)
+
+
+def test_only_an_owner_who_has_activated_is_let_in(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.service_user(owner, "robot", "OWNER")
+    stack.call("POST", "/v1/users", owner, {"username": "dan", "email": "dan@a.example", "role": "OWNER"})
+    before = stack.snapshot()
+
+    for username, fault, says in (
+        ("cal", Conflict, "'cal' is no OWNER who has activated"),
+        ("dan", Conflict, "'dan' is no OWNER who has activated"),
+        ("robot", NotFound, "There is no User 'robot'."),
+        ("nobody", NotFound, "There is no User 'nobody'."),
+    ):
+        with pytest.raises(fault, match=re.escape(says)):
+            application.recover_owner({"username": username}, None)
+
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("event", "fault"),
+    [
+        ({}, "/username"),
+        ({"username": "o"}, "/username"),
+        ({"username": "owner", "x": 1}, "/x"),
+        (None, "the event"),
+    ],
+)
+def test_bad_input_lets_nobody_in(stack: Stack, event: Any, fault: str) -> None:
+    stack.account()
+    before = stack.snapshot()
+    with pytest.raises(Invalid, match=f"^No key was made. {fault}: "):
+        application.recover_owner(event, None)
+    assert stack.snapshot() == before
+
+
+def test_of_a_recovery_and_another_change_at_once_one_is_made(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    second = stack.person(owner, "second", "OWNER")
+    meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/owner", second))
+
+    with pytest.raises(Conflict, match="at the same moment"):
+        recover("owner")
+
+    assert stack.call("GET", "/v1/users", second).json[0]["username"] == "second"
+    assert len(stack.call("GET", "/v1/users", second).json) == 1
 
 
 # Reading and naming it

@@ -29,6 +29,7 @@ sys.exit(answer.get("status", 0))
 OUTPUTS = [
     {"OutputKey": "EndpointURL", "OutputValue": "https://abc.example/api"},
     {"OutputKey": "CreateAccountName", "OutputValue": "service-users-acme-CreateAccount-X"},
+    {"OutputKey": "RecoverOwnerName", "OutputValue": "service-users-acme-RecoverOwner-X"},
 ]
 
 
@@ -167,6 +168,17 @@ def test_a_new_account_shows_its_key_once(aws: Aws, capsys: pytest.CaptureFixtur
         "username": "ann",
         "email": "ann@example.com",
     }
+
+
+def test_an_owner_is_recovered_and_their_key_printed(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    made = {"account": "a", "username": "ann", "keyType": "USER_MANAGEMENT", "apiKey": "suk_x"}
+    aws.answers["lambda invoke"] = {"says": {"StatusCode": 200}, "file": made}
+    aws.write()
+    assert main(["owner", "--stage", "acme", "--username", "ann"]) == 0
+    assert json.loads(capsys.readouterr().out) == made
+    invoked = aws.of("lambda", "invoke")
+    assert after(invoked, "--function-name") == ["service-users-acme-RecoverOwner-X"]
+    assert json.loads(after(invoked, "--payload")[0]) == {"username": "ann"}
 
 
 def test_an_account_that_is_refused_says_why(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,15 @@ pytestmark = pytest.mark.skipif(
     "SERVICE_USERS_PACKAGE" not in os.environ, reason="needs the package: make e2e"
 )
 
-FUNCTIONS = {"APIHandler", "Authorizer", "Notify", "Resend", "EnforcePolicies", "CreateAccount"}
+FUNCTIONS = {
+    "APIHandler",
+    "Authorizer",
+    "Notify",
+    "Resend",
+    "EnforcePolicies",
+    "CreateAccount",
+    "RecoverOwner",
+}
 
 
 @cache
@@ -277,6 +285,7 @@ def test_the_outputs_are_what_others_build_on() -> None:
     assert {
         "EndpointURL",
         "CreateAccountName",
+        "RecoverOwnerName",
         "DirectoryName",
         "EventsName",
         "DeadLettersUrl",

@@ -72,8 +72,10 @@ def test_every_function_answers(started: dict[str, Any]) -> None:
         {"accountName": "Demo", "username": "owner", "email": "owner@demo.example"}, Context()
     )
     assert Key(made["username"], made["apiKey"]).secret.startswith("suk_")
+    again = started["recover_owner"]({"username": "owner"}, Context())
+    assert again["apiKey"] not in ("", made["apiKey"])
     assert started["notify"]({"Records": []}, Context()) == {"batchItemFailures": []}
-    assert started["resend"](SCHEDULED, Context())["taken"] == 1
+    assert started["resend"](SCHEDULED, Context())["taken"] == 2
 
 
 def test_events_come_in_pages_newest_first_of_all_and_of_one(stack: Stack) -> None:

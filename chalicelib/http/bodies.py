@@ -310,6 +310,12 @@ class CreateAccount(Body, frozen=True, kw_only=True):
     display_name: DisplayName | UnsetType = UNSET
 
 
+class RecoverOwner(Body, frozen=True, kw_only=True):
+    """An OWNER who has lost their way in."""
+
+    username: Username
+
+
 B = TypeVar("B", bound=Body)
 
 

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from chalicelib.rules import access, api_keys
 from chalicelib.rules.acts import Act, Origin, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
-from chalicelib.rules.faults import Conflict, FieldFault, Invalid
+from chalicelib.rules.faults import Conflict, FieldFault, Invalid, NotFound
 from chalicelib.rules.key_acts import changed
-from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
+from chalicelib.rules.model import Account, Action, Actor, Change, Kind, Policy, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.people import check_username
-from chalicelib.rules.ports import Add, AddAccount, Directory, UpdateAccount
+from chalicelib.rules.ports import Add, AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
 
 T = TypeVar("T")
@@ -71,6 +71,33 @@ def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[Use
         AddAccount(account, changed()),
     )
     return owner, shown
+
+
+def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, Shown]:
+    """Give an OWNER who has lost their way in a new USER_MANAGEMENT key in place of the one they had.
+
+    Answers the User and the key in the clear, once. The key is good from every address and has no end,
+    whatever shut the OWNER out before; their other keys stay. Raises NotFound where there is no such
+    User, and Conflict where they are no OWNER who has activated.
+    """
+    old = directory.principal(username)
+    if not isinstance(old, User):
+        raise NotFound(f"There is no User '{username}'.")
+    if old.role is not Role.OWNER or old.invitation is not None:
+        raise Conflict(
+            f"'{old.username}' is no OWNER who has activated. An OWNER can send them an invitation."
+        )
+    key_type = KeyType.USER_MANAGEMENT
+    had = old.keys.get(key_type)
+    bare = old if had is None else api_keys.revoke(old, key_type)[0]
+    new, shown, change = api_keys.generate(bare, key_type, Terms(), old.username, origin.second)
+    action = Action.API_KEY_GENERATED
+    if had is not None:
+        change = replace(change, change=Change.ROTATED, previous_last5=had.last5)
+        action = Action.API_KEY_ROTATED
+    record = event(origin, Actor(Kind.OPERATOR), action, old, (change,), mailed=True)
+    directory.commit(record, Replace(old, new, changed()))
+    return new, shown
 
 
 def read(directory: Directory, act: Act) -> Account:

@@ -27,7 +27,15 @@ from tests.e2e.stream import EventSource
 from tests.e2e.template import ACCOUNT, REGION, Template
 
 SENDER = "service-users@example.com"
-FUNCTIONS = ("APIHandler", "Authorizer", "Notify", "Resend", "EnforcePolicies", "CreateAccount")
+FUNCTIONS = (
+    "APIHandler",
+    "Authorizer",
+    "Notify",
+    "Resend",
+    "EnforcePolicies",
+    "CreateAccount",
+    "RecoverOwner",
+)
 
 
 class Key(NamedTuple):
@@ -157,6 +165,11 @@ class Cloud(ExitStack):
         made = self.functions["CreateAccount"].invoke(
             {"accountName": name, "username": username, "email": f"{username}@example.com"}
         )
+        return Key(made["username"], made["apiKey"])
+
+    def recover(self, username: str) -> Key:
+        """Have the operator give an OWNER a new key, and answer it."""
+        made = self.functions["RecoverOwner"].invoke({"username": username})
         return Key(made["username"], made["apiKey"])
 
     # What AWS does by itself

@@ -76,6 +76,7 @@ def walk(cloud: Cloud) -> None:
     cloud.call("DELETE", path, owner)
     cloud.call("GET", "/v1/events", owner)
     cloud.call("GET", "/v1/events?username=bot", owner)
+    cloud.recover("owner")
     cloud.stream()
 
 

@@ -140,6 +140,19 @@ def ask_authorizer(cloud: Cloud, key: Key) -> dict[str, Any]:
     return answered
 
 
+def test_an_owner_who_is_shut_out_is_let_in_by_the_operator(cloud: Cloud, owner: Key) -> None:
+    shut = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["192.0.2.0/24"]}
+    assert cloud.call("PATCH", f"/v1/users/{owner.username}/api-keys", owner, shut).status == 200
+    assert cloud.call("GET", "/v1/whoami", owner).status == 403
+    key = cloud.recover(owner.username)
+    assert cloud.call("GET", "/v1/whoami", owner).status == 401
+    assert cloud.call("GET", "/v1/users", key).status == 200
+    before = len(cloud.mail.taken())
+    cloud.stream()
+    told = mails(cloud, f"{owner.username}@example.com", before)
+    assert any("operator of this service" in mail.text for mail in told)
+
+
 def test_the_authorizer_opens_what_a_key_opens(cloud: Cloud, owner: Key) -> None:
     assert ask_authorizer(cloud, owner)["principalId"] == owner.username
     with pytest.raises(FunctionError, match="Unauthorized"):
