@@ -67,15 +67,15 @@ _EMPTY: list[Tables] = []
 
 
 @pytest.fixture(autouse=True)
-def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
     """What is logged and mailed in a test; searched for secrets after every test there is."""
-    with overheard(monkeypatch) as heard:
-        yield heard
-    find_no_secret_said(heard)
+    with overheard(monkeypatch) as everything:
+        yield everything
+    find_no_secret_said(everything)
 
 
 @pytest.fixture
-def tables(dynamodb: "DynamoDBClient", said: Said) -> "Iterator[Tables]":
+def tables(dynamodb: "DynamoDBClient", heard: Said) -> "Iterator[Tables]":
     """A Directory and an Events table of the test's own; moto's are emptied and used again.
 
     After every test both are searched: no key or token is in them, and no digest is but in Directory.
@@ -87,7 +87,7 @@ def tables(dynamodb: "DynamoDBClient", said: Said) -> "Iterator[Tables]":
         made = Tables(f"directory-{mark}", f"events-{mark}")
         create_tables(dynamodb, {"Directory": made.directory, "Events": made.events})
     yield made
-    find_no_secret(*(items(dynamodb, name) for name in made), said)
+    find_no_secret(*(items(dynamodb, name) for name in made), heard)
     emptied = {inside_moto.empty(name) for name in made}
     if emptied == {True}:
         _EMPTY.append(made)

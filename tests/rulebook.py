@@ -255,7 +255,7 @@ class Rulebook:
                     or person.machine
                     or person.account != by.who.account
                     or not person.at_least("CLUSTER_ADMIN")
-                    or person.open
+                    or (person.open and machine.links.get(person.name) is not person.stay)
                     or person.name in links
                 ):
                     raise Refused(400)

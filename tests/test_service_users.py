@@ -587,6 +587,19 @@ def test_a_revoked_administrator_comes_back_without_their_service_users(cast: Ca
     assert cast.stack.call("PUT", path, cast["owner"], {"displayName": "x"}).json["administrators"] == []
 
 
+def test_an_administrator_who_was_sent_a_fresh_invitation_can_be_written_back(cast: Cast) -> None:
+    """What a caller reads as Administrators, they can send again; for another one it takes an activation."""
+    username = cast.machine()["MONITORING"].username
+    other = cast.stack.service_user(cast["owner"], fresh(), "READ_ONLY")["MONITORING"].username
+    cast.stack.call("POST", "/v1/users/admin/invitation", cast["owner"])
+    listed = cast.stack.call("GET", f"{PATH}/{username}", cast["owner"]).json["administrators"]
+    assert listed == ["admin"]
+    more = {"administrators": [*listed, "owner"]}
+    answer = cast.stack.call("PUT", f"{PATH}/{username}", cast["owner"], more)
+    assert (answer.status, answer.json["administrators"]) == (200, ["admin", "owner"])
+    assert_problem(cast.stack.call("PUT", f"{PATH}/{other}", cast["owner"], more), 400)
+
+
 def test_an_administrator_lowered_to_read_only_and_raised_again_administers_nothing(cast: Cast) -> None:
     username = cast.machine()["MONITORING"].username
     for role in ("READ_ONLY", "CLUSTER_ADMIN"):

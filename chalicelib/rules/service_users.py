@@ -130,7 +130,7 @@ def update(
     )
     people = directory.users(named)
     if wanted.administrators is not None:
-        links = _links(act, wanted.administrators, people)
+        links = _links(old, wanted.administrators, people)
         if links != old.administrators:
             new = replace(new, administrators=links)
             changes["administrators"] = (", ".join(sorted(old.administrators)), ", ".join(sorted(links)))
@@ -236,8 +236,11 @@ def _entitled(service_user: ServiceUser, people: dict[str, User]) -> tuple[str, 
     )
 
 
-def _links(act: Act, asked: tuple[str, ...], people: dict[str, User]) -> dict[str, str]:
-    """Answer folded usernames and membership ids of those asked for; raises Invalid with every fault."""
+def _links(old: ServiceUser, asked: tuple[str, ...], people: dict[str, User]) -> dict[str, str]:
+    """Answer folded usernames and membership ids of those asked for; raises Invalid with every fault.
+
+    Who was sent a fresh invitation stays an Administrator: what a caller has read, they can write back.
+    """
     if not asked:
         raise invalid("/administrators", "A Service User keeps at least one Administrator; name one.")
     if len(asked) > MOST_ADMINISTRATORS:
@@ -251,9 +254,9 @@ def _links(act: Act, asked: tuple[str, ...], people: dict[str, User]) -> dict[st
             faults.append(FieldFault(f"/administrators/{place}", f"'{username}' is named twice."))
         elif (
             user is None
-            or user.account != act.caller.account
+            or user.account != old.account
             or not user.role.covers(Role.CLUSTER_ADMIN)
-            or user.invitation is not None
+            or (user.invitation is not None and not access.administers(user, old))
         ):
             faults.append(
                 FieldFault(

@@ -84,7 +84,7 @@ def _record_refusal(directory: Directory, principal: Principal, match: _Match, o
             actor(principal),
             Action.API_KEY_REFUSED,
             principal,
-            (KeyChange(Change.REFUSED, match.key_type, match.key.last5),),
+            (KeyChange(Change.REFUSED, match.key_type, (match.before or match.key).last5),),
             reason=f"{origin.source_ip} is in none of the key's allowed networks",
         )
         directory.refused(principal, match.key_type, since, record)
