@@ -2,7 +2,7 @@
 
 ``python -m local.dynamodb_local -- python -m bench.outbox [EVENTS]``, 10,000 by default, all of one account
 and one Service User: every event to one Administrator, then every event to three, by ``notify`` in
-batches of 100 as the stream passes them; and a backlog of as many by ``resend``.
+batches of 25 as the stream passes them; and a backlog of as many by ``resend``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from local.tables import create_tables
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BATCH = 100
+BATCH = 25
 NOW = 1_900_000_000
 
 

@@ -248,7 +248,8 @@ def test_the_gateway_speaks_problem_json_and_repeats_nothing() -> None:
     assert answers["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
     assert answers["INVALID_SIGNATURE"]["StatusCode"] == 404
     logged = json.loads(api["AccessLogSetting"]["Format"])
-    assert "$context.requestId" in logged.values()
+    assert {"$context.requestId", "$context.integration.requestId"} <= set(logged.values())
+    assert "$context.path" not in logged.values(), "people put keys in the strangest places"
     assert not [
         name
         for name in logged.values()

@@ -384,6 +384,6 @@ def test_what_is_our_fault_is_logged_and_answered_without_a_word_of_it(
     assert "secret place" not in answer.text
     assert problem["requestId"] in problem["detail"] or "requestId" in problem["detail"]
     (record,) = [it for it in caplog.records if it.name == "chalicelib.http.calls"]
-    assert record.requestId == problem["requestId"]  # type: ignore[attr-defined]
+    assert record.apiRequestId == problem["requestId"]  # type: ignore[attr-defined]
     assert record.exc_info is not None
     assert owner.secret not in caplog.text

@@ -188,7 +188,8 @@ def serve(
     except Fault as fault:
         return refusal(fault, request_id)
     except Exception:
-        _LOG.exception("a call failed", extra={"requestId": request_id})
+        # Not "requestId": Lambda's JSON log puts its own there.
+        _LOG.exception("a call failed", extra={"apiRequestId": request_id})
         return _problem(
             problem(
                 500, "Something is wrong on our side, and on record. Quote the requestId to us.", request_id

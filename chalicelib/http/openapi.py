@@ -240,7 +240,7 @@ _QUERIES: dict[Query, Json] = {
         "schema": {"type": "string"},
     },
     Query.USERNAME: {
-        "description": "Only what this principal did, or what was done to it. Case does not count.",
+        "description": "Only what was done to this principal, not what it did. Case does not count.",
         "schema": _USERNAME_SCHEMA,
     },
     Query.KEY_TYPE: {
