@@ -4,6 +4,9 @@
 PORT ?= 8000
 PAYLOAD ?= 1.0
 
+# Many a machine has these in its environment, and means somebody else by them.
+$(foreach name,NAME USERNAME EMAIL,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
+
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 CHOSEN = "Service Users"
+OURS = (CHOSEN, "the authorizer")
 _BAR, _GAP, _LABEL, _WIDTH = 22, 10, 250, 880
 
 _HEAD = """\
@@ -51,11 +52,11 @@ def table(results: dict[str, Any]) -> str:
     machine = results["machine"]
     lines = _HEAD.format(**{name.replace(" ", "_"): value for name, value in machine.items()}).splitlines()
     for name, one in results["cold"].items():
-        start, sign_in = one["start"], one["sign-in"]
+        start, sign_in = one.get("start"), one["sign-in"]
         shown = f"**{name}**" if name == CHOSEN else name
+        first = f"{start['median']:.0f} | {start['ratio']:.2f}" if start else "always signs in |"
         lines.append(
-            f"| {shown} | {start['median']:.0f} | {start['ratio']:.2f} | {sign_in['median']:.0f} "
-            f"| {sign_in['ratio']:.2f} | {one['memory']:.0f} |"
+            f"| {shown} | {first} | {sign_in['median']:.0f} | {sign_in['ratio']:.2f} | {one['memory']:.0f} |"
         )
     lines += _WARM.splitlines()
     for name, one in results["warm"].items():
@@ -88,7 +89,7 @@ def plot(results: dict[str, Any]) -> str:
     y = _title(parts, 28, "Cold start to the first sign-in (ms)")
     longest = max(value for _, value in cold)
     for name, value in cold:
-        y = _row(parts, y, name, [(value, "#2a6fb0" if name == CHOSEN else "#9aa5b1")], longest, "{:.0f}")
+        y = _row(parts, y, name, [(value, "#2a6fb0" if name in OURS else "#9aa5b1")], longest, "{:.0f}")
     y = _title(parts, y + 36, "A warm call outside DynamoDB (ms): ours, and AWS's client")
     longest = max(own + client for _, own, client in warm)
     for name, own, client in warm:

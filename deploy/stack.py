@@ -102,7 +102,9 @@ def recover_owner(stage: str, username: str) -> None:
 
 
 def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
-    function = outputs(stack_name(stage))[output]
+    function = outputs(stack_name(stage)).get(output)
+    if function is None:
+        raise Refused(f"The stack of '{stage}' has no function for this yet. Deploy this version first.")
     with tempfile.TemporaryDirectory() as directory:
         answer = Path(directory) / "answer.json"
         command = ("lambda", "invoke", "--function-name", function)
@@ -120,7 +122,9 @@ def _own_bucket() -> str:
     account = json.loads(_run("sts", "get-caller-identity") or "{}")["Account"]
     region = _region()
     bucket = f"service-users-code-{account}-{region}"
-    if _run("s3api", "head-bucket", "--bucket", bucket, check=False) is None:
+    # The name can be guessed: from a bucket of that name somebody else could hand Lambda other code.
+    ours = ("--expected-bucket-owner", account)
+    if _run("s3api", "head-bucket", "--bucket", bucket, *ours, check=False) is None:
         elsewhere = (
             () if region == "us-east-1" else ("--create-bucket-configuration", f"LocationConstraint={region}")
         )

@@ -55,10 +55,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     while principals := [
         item for item in _items(client, directory) if item.get("account", {}).get("S") == account
     ]:
-        addresses = {f"EMAIL#{fold_email(item['email']['S'])}" for item in principals}
-        _write(client, directory, [_deletion(pk) for pk in addresses])
-        _write(client, directory, [_deletion(item["pk"]["S"]) for item in principals])
-        count += len(principals)
+        count += sum(_delete_principal(client, directory, item) for item in principals)
     query: dict[str, Any] = {
         "TableName": events,
         "KeyConditionExpression": "#account = :account",
@@ -84,6 +81,27 @@ def _event_key(item: Item) -> tuple[str, str]:
 
 def _deletion(pk: str) -> Any:
     return {"DeleteRequest": {"Key": {"pk": {"S": pk}}}}
+
+
+def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
+    """Delete a Principal and the address it holds; answer whether it still was the account's.
+
+    A name that is free again can be another account's by now.
+    """
+    address = f"EMAIL#{fold_email(item['email']['S'])}"
+    still: Any = {
+        "TableName": table,
+        "Key": {"pk": item["pk"]},
+        "ConditionExpression": "#account = :account",
+        "ExpressionAttributeNames": {"#account": "account"},
+        "ExpressionAttributeValues": {":account": item["account"]},
+    }
+    both: Any = [{"Delete": still}, {"Delete": {"TableName": table, "Key": {"pk": {"S": address}}}}]
+    try:
+        client.transact_write_items(TransactItems=both)
+    except client.exceptions.TransactionCanceledException:
+        return False
+    return True
 
 
 def _write(client: "DynamoDBClient", table: str, requests: list[Any]) -> None:

@@ -324,7 +324,8 @@ class Rulebook:
         if overlap and older and by.secret is older and key.now.used is None:
             pass  # the answer with the newer one was lost: the older goes on as it was
         elif overlap:
-            key.before, key.before_until = key.now, self.second + overlap
+            until = self.second + overlap
+            key.before, key.before_until = key.now, until if key.ends is None else min(until, key.ends)
         else:
             key.before = None
         key.now, key.refused = Secret(), None

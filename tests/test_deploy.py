@@ -113,6 +113,22 @@ def test_a_first_deploy_asks_for_the_sender(aws: Aws, capsys: pytest.CaptureFixt
     assert len(aws.asked) == 1
 
 
+def test_the_code_goes_to_no_bucket_of_somebody_elses(aws: Aws) -> None:
+    """Its name can be guessed, and taken before us."""
+    assert main(["deploy", "--stage", "acme"]) == 0
+    [owner] = after(aws.of("s3api", "head-bucket"), "--expected-bucket-owner")
+    assert owner in after(aws.of("s3api", "head-bucket"), "--bucket")[0]
+
+
+def test_a_stack_that_is_too_old_to_recover_an_owner_says_so(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.answers["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": []}]}}
+    aws.write()
+    assert main(["owner", "--stage", "acme", "--username", "ann"]) == 1
+    assert "Deploy this version first" in capsys.readouterr().err
+
+
 def test_the_bucket_is_made_once_and_closed_to_the_public(aws: Aws) -> None:
     aws.answers["s3api head-bucket"] = {"status": 254}
     aws.write()

@@ -8,6 +8,7 @@ import pytest
 from deploy.tables import delete_account, restore_directory, restore_events
 from local.tables import create_tables
 from tests.customer import Key, Stack
+from tests.trouble import meanwhile
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -82,6 +83,26 @@ def test_an_account_goes_with_all_it_has_and_no_other_notices(stack: Stack) -> N
         assert whoami(stack, key) == 401
     assert whoami(stack, other) == 200
     assert stack.account().username == "owner"  # its names and addresses are free again
+
+
+def test_names_that_another_account_took_meanwhile_stay_theirs(stack: Stack) -> None:
+    owner, other = stack.account(), stack.account("other")
+    stack.service_user(owner, "bot")
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    taken: list[Key] = []
+
+    def moves() -> None:
+        assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+        taken.append(stack.service_user(other, "bot")["MONITORING"])
+
+    with meanwhile(stack, "TransactWriteItems", moves):
+        assert delete_account(stack.client, *stack.tables, account)[0] == 1
+    assert whoami(stack, taken[0]) == 200
+    body = {"username": "bot-2", "email": "bot@machines.example", "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/service-users", other, body).status == 409, (
+        "the address is still the bot's"
+    )
+    assert whoami(stack, owner) == 401
 
 
 def test_an_account_that_is_not_there_is_told_of(stack: Stack) -> None:

@@ -491,7 +491,7 @@ class Machine(RuleBasedStateMachine):
             "predecessor": before
             and {
                 "key": MASK + before.text[-5:],
-                "validUntil": moment(key.before_until),
+                "validUntil": moment(min(key.before_until, key.ends or key.before_until)),
                 "lastUsedAt": moment(before.used),
             },
         }

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from chalicelib.mail import messages
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.notify import FRESH, IN_A_ROW, MARGIN_MS
 from chalicelib.rules import secrets
 from chalicelib.rules.mailing import FIRST_PAUSE, LEASE, LONGEST_PAUSE, pause
-from chalicelib.rules.model import Action, Actor, Audience, Invitation, Kind
+from chalicelib.rules.model import Action, Actor, Audience, Event, Invitation, Kind
 from chalicelib.rules.roles import Role
 from tests.customer import Clock, Tables
 from tests.mail_kit import (
@@ -213,6 +214,48 @@ def test_a_record_without_an_image_is_good_enough(post: Post) -> None:
     del bare["dynamodb"]["NewImage"]
     post.notify_records([bare])
     assert post.ses.addresses == [ALICE_AT]
+
+
+ODD = "=?utf-8?q?x?=@people.example"
+
+
+def test_an_address_that_looks_like_an_encoded_word_is_mailed_as_it_is(post: Post) -> None:
+    """The standard library takes it for one, and refuses it."""
+    post.user("Aaa", email=ODD)
+    raw: list[bytes] = []
+    taken = post.ses.send_email
+
+    def send_email(**asked: Any) -> Any:
+        if asked["Destination"]["ToAddresses"] == [ODD]:
+            raw.append(asked["Content"]["Raw"]["Data"])
+            return {}
+        return taken(**asked)
+
+    post.ses.send_email = send_email
+    post.notify(post.event(administrators={"aaa": "m-aaa", "alice": "m-alice"}))
+    assert [line for line in raw[0].split(b"\r\n") if line.startswith(b"To:")] == [f"To: {ODD}".encode()]
+    assert post.ses.addresses == [ALICE_AT]
+    assert not post.waiting()
+
+
+def test_who_cannot_be_written_to_does_not_hold_up_the_others(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post.user("Aaa")
+    made = messages.message
+
+    def message(event: Event, recipient: Any, setting: Any) -> Any:
+        if recipient.name == "aaa":
+            raise ValueError("no words for this")
+        return made(event, recipient, setting)
+
+    monkeypatch.setattr(messages, "message", message)
+    event = post.event(administrators={"aaa": "m-aaa", "alice": "m-alice"})
+    post.notify(event)
+    assert post.ses.addresses == [ALICE_AT]
+    monkeypatch.setattr(messages, "message", made)
+    post.resend_until_done()
+    assert sorted(post.ses.addresses) == ["aaa@people.example", ALICE_AT]
 
 
 # Invitations

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.customer import Answer, Key, Stack
+from tests.trouble import meanwhile
 
 WEEK = 604_800
 OWN = "/v1/api-keys/rotate"
@@ -235,7 +236,14 @@ def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Ke
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
     ]
-    new = rotate_own(stack, old, WEEK)
+    answer = stack.call("POST", OWN, old, {"overlapSeconds": WEEK})
+    new = Key("bot", answer.json["key"])
+    assert answer.json["predecessor"]["validUntil"] == answer.json["expiresAt"] == "2030-03-17T18:00:00Z"
+    told = stack.call("GET", "/v1/events?username=bot", owner).json[0]["keys"][0]
+    assert told["previousValidUntil"] == "2030-03-17T18:00:00Z"
+    soon = {"keyType": "MONITORING", "expiresAt": "2030-03-17T17:58:00Z"}
+    assert stack.call("PATCH", "/v1/service-users/bot/api-keys", owner, soon).status == 200
+    assert listed(stack, owner)["predecessor"]["validUntil"] == "2030-03-17T17:58:00Z"
     stack.clock.at = 1_900_000_800.0
     assert (status(stack, old), status(stack, new)) == (401, 401)
 
@@ -273,6 +281,16 @@ def test_a_newer_key_in_use_is_not_taken_for_lost(stack: Stack, owner: Key, bot:
     assert status(stack, new) == 200
     newest = rotate_own(stack, bot, 3600)
     assert [status(stack, key) for key in (bot, new, newest)] == [401, 200, 200]
+
+
+def test_a_newer_key_that_is_used_at_that_moment_is_not_taken_for_lost(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
+    """Its use changes no version: the write that would end it looks at it itself."""
+    new = rotate_own(stack, bot, 3600)
+    with meanwhile(stack, "TransactWriteItems", lambda: status(stack, new)):
+        assert stack.call("POST", OWN, bot, {"overlapSeconds": 3600}).status == 409
+    assert (status(stack, bot), status(stack, new)) == (200, 200)
 
 
 def test_a_lost_answer_of_an_administrator_leaves_the_machine_running(

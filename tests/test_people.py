@@ -375,6 +375,27 @@ def test_a_person_who_lost_their_key_administers_on_when_they_are_back(stack: St
     assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "R"}).status == 200
 
 
+@pytest.mark.parametrize("then", ["revoked", "invited again"])
+def test_who_is_invited_and_then_not_hears_of_the_keys_they_lost(stack: Stack, then: str) -> None:
+    """The mail of an invitation that is void tells of the keys it ended: that is no less true."""
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    mails(stack)
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+    if then == "revoked":
+        assert stack.call("DELETE", f"{USERS}/bea", owner).status == 204
+    else:
+        assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+
+    told = [message for to, message in mails(stack) if to == "bea@people.example"]
+
+    [revoked] = [message for message in told if "revoked" in message["Subject"]]
+    assert bea.secret[-5:] in revoked["Subject"]
+    assert "owner (User)" in body_of(revoked)
+    assert len(told) == (1 if then == "revoked" else 2)
+    assert mails(stack) == []
+
+
 def test_a_fresh_invitation_takes_an_empty_object_and_no_field(stack: Stack) -> None:
     owner = stack.account()
     invite(stack, owner, "bea")

@@ -551,6 +551,25 @@ def test_a_note_of_a_key_that_was_just_replaced_is_not_made_on_its_successor(cas
     assert "lastUsedAt" not in bot["keys"]["MONITORING"]
 
 
+def test_a_use_that_is_noted_during_a_change_stays(cast: Cast) -> None:
+    """A note changes no version, so what is written must not be all that was read."""
+    owner = cast["owner"]
+    other = {"keyType": "PROVISIONING", "allowedNetworks": ["198.51.100.0/24"]}
+    for method, path, body in (
+        ("PATCH", f"{BOT}/api-keys", other),
+        ("POST", f"{BOT}/api-keys/rotate", {"keyType": "PROVISIONING"}),
+        ("PATCH", f"{BOT}/api-keys", {"keyType": "MONITORING", "allowedNetworks": ["0.0.0.0/0"]}),
+        ("PUT", BOT, {"displayName": "Bot", "role": "READ_ONLY"}),
+    ):
+        cast.stack.clock.forward(3601)
+        with meanwhile(
+            cast.stack, "TransactWriteItems", lambda: cast.stack.call("GET", "/v1/whoami", cast["bot"])
+        ):
+            assert cast.stack.call(method, path, owner, body).status == 200
+        (bot,) = [it for it in cast.stack.items(cast.stack.tables.directory) if it["pk"] == "USER#bot"]
+        assert bot["keys"]["MONITORING"]["lastUsedAt"] == int(cast.stack.clock()), (method, path)
+
+
 # Small things
 
 

@@ -1,5 +1,6 @@
 """The functions as Lambda starts them: told by their environment, and by nothing else."""
 
+import logging
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_the_client_is_made_while_the_environment_starts(started: dict[str, Any]
     assert isinstance(service, Service)
     assert service.public_url == "https://api.example"
     assert service is started["api"].service()
+
+
+def test_the_aws_client_never_logs_what_it_sends() -> None:
+    """At DEBUG, which a stack may have, that would be digests, tokens and the role's credentials."""
+    for name in ("botocore", "botocore.endpoint", "botocore.auth", "botocore.parsers"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
 
 
 def test_every_function_answers(started: dict[str, Any]) -> None:

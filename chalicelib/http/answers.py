@@ -59,7 +59,9 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
     username: Annotated[str, Meta(description="Whose key it is.")]
     key: Annotated[str, Meta(description="The key in the clear, or masked to its last five characters.")]
     created_at: Annotated[Time, Meta(description="When its holder was given a key of the type.")]
-    created_by: Annotated[str, Meta(description="The username of who did that.")]
+    created_by: (
+        Annotated[str, Meta(description="The username of who did that; null for the operator.")] | None
+    )
     rotated_at: Annotated[Time, Meta(description="When the present key replaced an earlier one.")] | None
     expires_at: Annotated[Time, Meta(description="When it ends; null is never.")] | None
     last_used_at: Annotated[Time, Meta(description="To the hour; null until it is used.")] | None
@@ -234,7 +236,7 @@ def api_key(holder: Principal, key_type: KeyType, now: float, shown: tuple[Shown
         username=holder.username,
         key=clear or MASK + key.last5,
         created_at=moment(key.created_at),
-        created_by=key.created_by,
+        created_by=key.created_by or None,
         rotated_at=maybe(key.rotated_at),
         expires_at=maybe(key.expires_at),
         last_used_at=maybe(key.last_used_at),
@@ -338,6 +340,7 @@ def _predecessor(key: ApiKey, now: float) -> PredecessorAnswer | None:
     before = overlapping(key, now)
     if before is None:
         return None
+    until = before.until if key.expires_at is None else min(before.until, key.expires_at)
     return PredecessorAnswer(
-        key=MASK + before.last5, valid_until=moment(before.until), last_used_at=maybe(before.last_used_at)
+        key=MASK + before.last5, valid_until=moment(until), last_used_at=maybe(before.last_used_at)
     )

@@ -44,7 +44,7 @@ def key(
     key_type: KeyType,
     text: str = MASKED,
     *,
-    by: str = "ada",
+    by: str | None = "ada",
     networks: tuple[str, ...] = (),
     expires: str | None = None,
     used: str | None = None,
@@ -103,7 +103,7 @@ def _user(username: str, role: Role, status: Any, name: str) -> answers.UserAnsw
 
 
 _BOT_KEYS = (key("metrics-bot", KeyType.MONITORING), key("metrics-bot", KeyType.PROVISIONING_READONLY))
-ADAS_KEY = key("ada", KeyType.USER_MANAGEMENT, used=NOW)
+ADAS_KEY = key("ada", KeyType.USER_MANAGEMENT, by=None, used=NOW)
 
 METRICS_BOT = _service_user("metrics-bot", Role.READ_ONLY, *_BOT_KEYS, name="Metrics")
 METRICS_BOT_CHANGED = _service_user(

@@ -277,7 +277,7 @@ OPERATIONS: dict[str, Operation] = {
         (
             Asked(
                 "At once",
-                examples.key("ada", KeyType.USER_MANAGEMENT, examples.KEY, by="ada", rotated=True),
+                examples.key("ada", KeyType.USER_MANAGEMENT, examples.KEY, by=None, rotated=True),
             ),
             Asked(
                 "With a day to bring the new key out in",
@@ -285,6 +285,7 @@ OPERATIONS: dict[str, Operation] = {
                     "ada",
                     KeyType.USER_MANAGEMENT,
                     examples.KEY,
+                    by=None,
                     used=examples.NOW,
                     rotated=True,
                     overlapping=True,

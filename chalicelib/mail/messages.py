@@ -116,7 +116,7 @@ def message(event: Event, recipient: Recipient, setting: Setting) -> EmailMessag
     written = words(event, recipient, setting)
     made = EmailMessage(policy=_POLICY)
     made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
-    made["To"] = Address(addr_spec=recipient.email)
+    made["To"] = recipient.email
     made["Subject"] = written.subject
     made["Date"] = format_datetime(_utc(setting.now))
     who = hashlib.sha256(recipient.name.encode()).hexdigest()[:16]
@@ -169,22 +169,26 @@ def _harmless(character: str) -> str:
 
 
 class _Policy(EmailPolicy):
-    """The policy for SMTP, but for the subject, which is encoded here.
+    """The policy for SMTP, but for the subject, which is encoded here, and the recipient, who is left as is.
 
     The standard library's folding drops spaces between encoded words and adds some before long ones,
-    and takes a name for an encoded word that looks like one.
+    and takes a name for an encoded word that looks like one; an address that looks like one it refuses.
     """
 
     def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
-        return (name, value) if name == "Subject" else super().header_store_parse(name, value)
+        return (name, value) if name in _OWN else super().header_store_parse(name, value)
 
     def header_fetch_parse(self, name: str, value: Any) -> Any:
-        return value if name == "Subject" else super().header_fetch_parse(name, value)
+        return value if name in _OWN else super().header_fetch_parse(name, value)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        if name != "Subject":
+        if name not in _OWN:
             return super().fold_binary(name, value)
-        return f"Subject: {_encoded(value)}{self.linesep}".encode("ascii")
+        return f"{name}: {_encoded(value) if name == 'Subject' else value}{self.linesep}".encode("ascii")
+
+
+_OWN = ("Subject", "To")
+"""Headers that this module checks and writes."""
 
 
 _POLICY = _Policy(linesep="\r\n")

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
 from chalicelib.mail import messages
 from chalicelib.mail.ses import SECONDS, Verdict, send
@@ -179,7 +180,13 @@ class _Run:
         if not messages.is_address(recipient.email):
             self.counts["refused"] += 1
             return Verdict.REFUSED, "NotAnAddress"
-        message = messages.message(event, recipient, setting)
+        try:
+            message = messages.message(event, recipient, setting)
+        except Exception:
+            # What cannot be put into words for one must not hold up the others.
+            _LOG.exception("A message cannot be made", extra={"event": event.id})
+            self.counts["broken"] += 1
+            return Verdict.UNVERIFIED, ""
         answer = send(self.mailer.ses, message, recipient.email)
         if answer.verdict is Verdict.FAILED:
             self._ses_failures += 1
@@ -227,10 +234,19 @@ class _Delivery:
             invited = directory.people.get(recipient.name)
         if invited is None:
             self._run.counts["void"] += 1
-            self._mailer.outbox.finish(self._key, self._lease)
+            self._tell_of_lost_keys(event, recipient)
             return
         setting = self._setting(event, directory, token, invited.role)
         self._tell(event, lambda: ([recipient], setting))
+
+    def _tell_of_lost_keys(self, event: Event, recipient: Recipient) -> None:
+        """Mail that keys are dead which an invitation ended, where the invitation itself is void by now."""
+        if not event.keys:
+            self._mailer.outbox.finish(self._key, self._lease)
+            return
+        revoked = replace(event, action=Action.API_KEY_REVOKED, changes={})
+        directory = self._run.read({recipient.name}, event.account)
+        self._tell(revoked, lambda: ([recipient], self._setting(event, directory)))
 
     def _tell_audience(self, event: Event) -> None:
         """Tell those who are entitled, each judged just before their message goes out."""

@@ -10,7 +10,7 @@ from chalicelib.rules.acts import Act, Origin, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
 from chalicelib.rules.faults import Conflict, FieldFault, Invalid, NotFound
 from chalicelib.rules.key_acts import changed
-from chalicelib.rules.model import Account, Action, Actor, Change, Kind, Policy, User
+from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.people import check_username
 from chalicelib.rules.ports import Add, AddAccount, Directory, Replace, UpdateAccount
@@ -59,7 +59,7 @@ def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[Use
         display_name=asked.display_name or asked.username,
         membership=membership,
     )
-    owner, shown, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, Terms(), owner.username, now)
+    owner, shown, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, Terms(), "", now)
     record = event(origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), mailed=True)
     directory.commit(
         record,
@@ -87,14 +87,15 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
         raise Conflict(
             f"'{old.username}' is no OWNER who has activated. An OWNER can send them an invitation."
         )
-    key_type = KeyType.USER_MANAGEMENT
+    key_type, now = KeyType.USER_MANAGEMENT, origin.second
     had = old.keys.get(key_type)
-    bare = old if had is None else api_keys.revoke(old, key_type)[0]
-    new, shown, change = api_keys.generate(bare, key_type, Terms(), old.username, origin.second)
-    action = Action.API_KEY_GENERATED
-    if had is not None:
-        change = replace(change, change=Change.ROTATED, previous_last5=had.last5)
+    if had is None:
+        action = Action.API_KEY_GENERATED
+        new, shown, change = api_keys.generate(old, key_type, Terms(), "", now)
+    else:
         action = Action.API_KEY_ROTATED
+        bare = replace(old, keys={**old.keys, key_type: replace(had, networks=(), expires_at=None)})
+        new, shown, change = api_keys.rotate(bare, key_type, 0, now)
     record = event(origin, Actor(Kind.OPERATOR), action, old, (change,), mailed=True)
     directory.commit(record, Replace(old, new, changed()))
     return new, shown

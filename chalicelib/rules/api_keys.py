@@ -107,7 +107,8 @@ def rotate(
     before: Predecessor | None = None
     older = overlapping(key, now)
     if overlap:
-        before = Predecessor(key.digest, key.last5, now + overlap, key.last_used_at)
+        until = now + overlap if key.expires_at is None else min(now + overlap, key.expires_at)
+        before = Predecessor(key.digest, key.last5, until, key.last_used_at)
         lost = older is not None and presented == older.digest and key.last_used_at is None
         if older is not None and lost:
             before = older

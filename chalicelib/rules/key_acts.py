@@ -49,7 +49,10 @@ def rotate(
     """
     presented = act.digest if holder is act.caller else None
     new, shown, change = api_keys.rotate(holder, key_type, overlap, act.origin.second, presented)
-    _commit(directory, act, holder, new, Action.API_KEY_ROTATED, change)
+    kept = new.keys[key_type].predecessor
+    # The newer key ends in place of the presented one: only if it still was never used when that is written.
+    unused = key_type if kept is not None and kept == holder.keys[key_type].predecessor else None
+    _commit(directory, act, holder, new, Action.API_KEY_ROTATED, change, unused=unused)
     return new, shown
 
 
@@ -85,6 +88,7 @@ def _commit(
     action: Action,
     change: KeyChange,
     changes: dict[str, tuple[str, str]] | None = None,
+    unused: KeyType | None = None,
 ) -> None:
     record = event(
         act.origin,
@@ -95,7 +99,7 @@ def _commit(
         mailed=action is not Action.API_KEY_UPDATED,
         changes=changes or {},
     )
-    writes: list[Write] = [Replace(old, new, changed())]
+    writes: list[Write] = [Replace(old, new, changed(), unused)]
     if not access.same_person(act.caller, old):
         writes.append(act.still_entitled())
     directory.commit(record, *writes)

@@ -18,11 +18,15 @@ class Add(NamedTuple):
 
 
 class Replace(NamedTuple):
-    """A Principal as it is from now on; refused where it is no longer the version that was read."""
+    """A Principal as it is from now on; refused where it is no longer the version that was read.
+
+    Refused too where the key of type ``unused`` was used meanwhile, of which no version tells.
+    """
 
     old: Principal
     new: Principal
     changed: Fault
+    unused: KeyType | None = None
 
 
 class Remove(NamedTuple):

@@ -239,7 +239,7 @@ def _entitled(service_user: ServiceUser, people: dict[str, User]) -> tuple[str, 
 def _links(old: ServiceUser, asked: tuple[str, ...], people: dict[str, User]) -> dict[str, str]:
     """Answer folded usernames and membership ids of those asked for; raises Invalid with every fault.
 
-    Who was sent a fresh invitation stays an Administrator: what a caller has read, they can write back.
+    Who was sent a fresh invitation stays an Administrator: those a caller has read, they can write back.
     """
     if not asked:
         raise invalid("/administrators", "A Service User keeps at least one Administrator; name one.")

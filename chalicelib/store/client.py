@@ -1,16 +1,20 @@
 """The one DynamoDB client of a function's environment, and how its calls may fail.
 
 A throttled or lost call is tried three times in all (botocore's standard mode), each time for at
-most three seconds, so that a caller of the API hears of it before API Gateway's 29 seconds are over.
+most four seconds, so that one DynamoDB that hangs is told of (503) before API Gateway's 29 seconds are over.
 TransactWriteItems carries a ClientRequestToken that botocore makes once for all tries of a call: a
 transaction that took effect while its answer was lost is answered as done when it is tried again.
 """
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import botocore.session
 from botocore.config import Config
+
+logging.getLogger("botocore").setLevel(logging.WARNING)
+"""At DEBUG it logs what it sends: digests, mails with their tokens, the role's own credentials."""
 
 if TYPE_CHECKING:
     from botocore.session import Session

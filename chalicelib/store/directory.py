@@ -239,8 +239,8 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Fau
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             yield {"Put": {**absent, "Item": _principal_item(principal)}}, username_taken
             yield {"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken
-        case Replace(old, new, changed):
-            yield {"Put": {"TableName": table, "Item": _principal_item(new), **_unchanged(old)}}, changed
+        case Replace(old, _, changed):
+            yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
         case Remove(old, changed):
             yield {"Delete": {"TableName": table, "Key": _key(old), **_unchanged(old)}}, changed
             yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
@@ -263,6 +263,69 @@ def _unchanged(old: Principal) -> dict[str, Any]:
         "ConditionExpression": "version = :version",
         "ExpressionAttributeValues": {":version": {"S": old.version}},
     }
+
+
+def _replacement(write: Replace) -> dict[str, Any]:
+    """Answer the update that makes the old Principal the new one, of what differs and nothing else.
+
+    So what is noted meanwhile without a new version stays: a key's use, or its refusal.
+    """
+    update = _Update()
+    update.turn((), _principal_item(write.old), _principal_item(write.new))
+    condition = "version = :version"
+    if write.unused is not None:
+        condition += f" AND attribute_not_exists({update.path(('keys', write.unused.value, 'lastUsedAt'))})"
+    return {
+        "UpdateExpression": update.expression(),
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": update.names,
+        "ExpressionAttributeValues": {**update.values, ":version": {"S": write.old.version}},
+    }
+
+
+class _Update:
+    """An update in the making: of the attributes that differ, below ``keys`` those of each key."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.values: Item = {}
+        self._set: list[str] = []
+        self._removed: list[str] = []
+
+    def path(self, names: tuple[str, ...]) -> str:
+        """Answer a document path, by names that stand for its parts (any of them may be a reserved word)."""
+        self.names |= {f"#{name}": name for name in names}
+        return ".".join(f"#{name}" for name in names)
+
+    def turn(self, above: tuple[str, ...], old: Item, new: Item) -> None:
+        """Make ``old`` be ``new``, both at a path."""
+        for name in sorted(old.keys() | new.keys()):
+            path, before, after = (*above, name), old.get(name), new.get(name)
+            if before == after:
+                continue
+            if before and after and _by_field(path, before, after):
+                self.turn(path, before["M"], after["M"])
+            elif after is None:
+                self._removed.append(self.path(path))
+            else:
+                value = f":value{len(self.values)}"
+                self.values[value] = after
+                self._set.append(f"{self.path(path)} = {value}")
+
+    def expression(self) -> str:
+        """Answer it all as an UpdateExpression; a version is always new, so there is something to SET."""
+        removal = f" REMOVE {', '.join(self._removed)}" if self._removed else ""
+        return f"SET {', '.join(self._set)}{removal}"
+
+
+def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
+    """Answer whether to go into a map: into ``keys``, and into a key that is the same before and after."""
+    match path:
+        case ("keys",):
+            return True
+        case ("keys", _):
+            return bool(before["M"]["digest"] == after["M"]["digest"])
+    return False
 
 
 def _entitled(write: StillEntitled) -> dict[str, Any]:

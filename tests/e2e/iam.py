@@ -81,13 +81,13 @@ def _question(operation: str, asked: dict[str, Any]) -> Question:
     key = asked.get("Key") or asked.get("Item") or {}
     leading = {value["S"] for name, value in key.items() if name in ("pk", "account") and "S" in value}
     attributes = set(_attributes(asked)) | set(key)
-    if operation in ("GetItem", "BatchGetItem", "Scan", "Query") and "ProjectionExpression" not in asked:
-        attributes.add("*")
-    return Question(
-        f"dynamodb:{operation}",
-        resource,
-        {"dynamodb:LeadingKeys": frozenset(leading), "dynamodb:Attributes": frozenset(attributes)},
-    )
+    context = {"dynamodb:LeadingKeys": frozenset(leading), "dynamodb:Attributes": frozenset(attributes)}
+    if operation in ("GetItem", "BatchGetItem", "Scan", "Query"):
+        part = "ProjectionExpression" in asked
+        context["dynamodb:Select"] = frozenset({"SPECIFIC_ATTRIBUTES" if part else "ALL_ATTRIBUTES"})
+    else:
+        context["dynamodb:ReturnValues"] = frozenset({asked.get("ReturnValues", "NONE")})
+    return Question(f"dynamodb:{operation}", resource, context)
 
 
 def _attributes(asked: dict[str, Any]) -> Iterator[str]:
@@ -120,12 +120,12 @@ def allowing(statements: Iterable[dict[str, Any]], asked: Question) -> set[Grant
 def _holds(operator: str, tests: dict[str, Any], context: dict[str, frozenset[str]]) -> bool:
     kind = operator.rpartition(":")[2]
     for name, patterns in tests.items():
-        for value in context[name]:
-            if kind == "StringEquals" and value not in _listed(patterns):
+        for value in context[name] if kind != "StringEqualsIfExists" else context.get(name, ()):
+            if kind.startswith("StringEquals") and value not in _listed(patterns):
                 return False
             if kind == "StringLike" and not any(fnmatch.fnmatchcase(value, p) for p in _listed(patterns)):
                 return False
-            if kind not in ("StringEquals", "StringLike"):
+            if kind not in ("StringEquals", "StringEqualsIfExists", "StringLike"):
                 raise NotImplementedError(operator)
     return True
 
