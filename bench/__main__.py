@@ -57,6 +57,8 @@ def main() -> None:
     table = report.table(results)
     (HERE / "results.md").write_text(table, encoding="utf-8")
     (HERE / "results.svg").write_text(report.plot(results), encoding="utf-8")
+    readme = HERE.parent / "README.md"
+    readme.write_text(report.into_readme(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
     print(table)
 
 

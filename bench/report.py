@@ -80,6 +80,28 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def into_readme(text: str, results: dict[str, Any]) -> str:
+    """Answer the README with these results in it: the machine, the cold starts, a few of the warm calls."""
+    began, ended = "<!-- make bench writes this -->\n", "<!-- up to here -->\n"
+    before, _, rest = text.partition(began)
+    _, _, after = rest.partition(ended)
+    whole = table(results)
+    head, cold, warm = whole.split("\n\n**")[:3]
+    chosen = [line for line in warm.splitlines() if not line.startswith("| `") or _shown(line)]
+    parts = (head, f"**{cold}", "**" + "\n".join(chosen))
+    return before + began + "\n\n".join(parts) + "\n" + ended + after
+
+
+def _shown(line: str) -> bool:
+    return line.split("`")[1] in (
+        "GET /v1/whoami",
+        "the authorizer",
+        "POST /v1/api-keys/rotate",
+        "POST /v1/service-users",
+        "GET /v1/service-users?limit=10",
+    )
+
+
 def plot(results: dict[str, Any]) -> str:
     """Answer a picture (SVG) of cold starts and of warm calls."""
     cold = [(name, one["sign-in"]["median"]) for name, one in results["cold"].items()]

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
     from chalicelib.store.items import Item
 
+_NOT_READ = "The store did not answer in time. Nothing was changed; ask again."
 _NOT_ANSWERED = (
     "The store did not answer in time. The change may or may not have been made: read before you ask again."
 )
+_READS = frozenset({"get_item", "batch_get_item", "query", "scan"})
 
 _THROTTLED = frozenset(
     {
@@ -29,21 +31,25 @@ _THROTTLED = frozenset(
 )
 
 
-def busy() -> Busy:
-    """Answer that the store did not; made anew each time, as a raised fault keeps its frames."""
-    return Busy(_NOT_ANSWERED)
+def busy(*, reading: bool = True) -> Busy:
+    """Answer that the store did not; made anew each time, as a raised fault keeps its frames.
+
+    Whatever a call of the API reads, it reads before it writes.
+    """
+    return Busy(_NOT_READ if reading else _NOT_ANSWERED)
 
 
 def answered(call: "Callable[..., Any]", **parameters: Any) -> Any:
     """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
+    reading = getattr(call, "__name__", "") in _READS
     try:
         return call(**parameters)
     except ClientError as error:
         if _code(error) in _THROTTLED or _THROTTLED.intersection(cancellations(error)):
-            raise busy() from error
+            raise busy(reading=reading) from error
         raise
     except BotoCoreError as error:
-        raise busy() from error
+        raise busy(reading=reading) from error
 
 
 def cut(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
