@@ -571,6 +571,18 @@ def test_a_use_that_is_noted_during_a_change_stays(cast: Cast) -> None:
         assert bot["keys"]["MONITORING"]["lastUsedAt"] == int(cast.stack.clock()), (method, path)
 
 
+def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(cast: Cast) -> None:
+    """Whether the newer key was used decides who is told that an answer was lost."""
+    rotate = {"keyType": "MONITORING"}
+    with meanwhile(
+        cast.stack, "TransactWriteItems", lambda: cast.stack.call("GET", "/v1/whoami", cast["bot"])
+    ):
+        assert cast.stack.call("POST", f"{BOT}/api-keys/rotate", cast["owner"], rotate).status == 200
+    (bot,) = [it for it in cast.stack.items(cast.stack.tables.directory) if it["pk"] == "USER#bot"]
+    assert "lastUsedAt" not in bot["keys"]["MONITORING"]
+    assert "rotatedAt" in bot["keys"]["MONITORING"]
+
+
 # Small things
 
 
