@@ -128,8 +128,12 @@ def test_the_slimmed_models_speak_as_the_whole_ones() -> None:
 # The template
 
 
-def test_cfn_lint_finds_nothing_before_and_after_the_translation(translated: Path) -> None:
-    for file in (PACKAGE / "sam.json", translated):
+def test_cfn_lint_finds_nothing_before_and_after_the_translation_nor_in_the_examples(
+    translated: Path,
+) -> None:
+    examples = sorted((ROOT / "examples").glob("*/*.yaml"))
+    assert examples
+    for file in (PACKAGE / "sam.json", translated, *examples):
         found = run(CHECKS / "cfn-lint", file)
         assert (found.returncode, found.stdout) == (0, "")
 
