@@ -190,7 +190,7 @@ class Rulebook:
 
     # Signing in
 
-    def sign_in(self, username: str, secret: str, source_ip: str) -> Caller:
+    def sign_in(self, username: str, secret: str, source_ip: str, *, noted: bool = True) -> Caller:
         who = self.all.get(username.lower())
         for key in who.keys.values() if who else ():
             for it in key.works(self.now):
@@ -205,8 +205,8 @@ class Rulebook:
                             )
                         )
                     raise Refused(403)
-                if it.used is None or self.second - it.used >= 3600:
-                    it.used = self.second
+                if noted:
+                    self._note(it)
                 return Caller(who, key.kind, it)
         raise Refused(401)
 
@@ -317,6 +317,14 @@ class Rulebook:
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
         outcome.answer = key
         return outcome
+
+    def rotate_own(self, by: Caller, overlap: int) -> Outcome:
+        self._note(by.secret)
+        return self.rotate(by, by.who, by.kind, overlap)
+
+    def _note(self, secret: Secret) -> None:
+        if secret.used is None or self.second - secret.used >= 3600:
+            secret.used = self.second
 
     def rotate(self, by: Caller, holder: Someone, kind: str, overlap: int) -> Outcome:
         key = self._living(holder, kind)

@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine):
             "POST",
             "/v1/api-keys/rotate",
             _anybody,
-            lambda it: it.book.rotate(it.by, it.by.who, it.by.kind, overlap or 0),
+            lambda it: it.book.rotate_own(it.by, overlap or 0),
             body,
             bad=overlap == -1,
         )
@@ -404,7 +404,8 @@ class Machine(RuleBasedStateMachine):
         before = len(self.book.records)
         self.tick()
         try:
-            caller = self.book.sign_in(*by, source_ip) if by else _nobody()
+            noted = path != "/v1/api-keys/rotate"  # which notes the use itself
+            caller = self.book.sign_in(*by, source_ip, noted=noted) if by else _nobody()
             guard(caller)
             _formed(flaw or bad)
             outcome = plan(Desk(self.book, caller, self))

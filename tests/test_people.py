@@ -917,6 +917,19 @@ def test_an_invitation_that_is_void_meanwhile_is_not_taken_up(
     meanwhile(stack, monkeypatch, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
     answer = activate(stack, "bea", token)
 
-    assert answer.status == 409
+    assert (answer.status, answer.json["detail"]) == (400, activate(stack, "bea", "sui_wrong").json["detail"])
     assert activate(stack, "bea", token).status == 400
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
+
+
+def test_an_invitation_that_is_good_after_another_change_can_be_taken_up_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea", "OWNER")
+    token = stack.token("bea")
+
+    meanwhile(stack, monkeypatch, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"displayName": "Bea B"}))
+
+    assert activate(stack, "bea", token).status == 409
+    assert activate(stack, "bea", token).status == 200

@@ -18,9 +18,9 @@ from msgspec import UNSET, Meta, UnsetType
 from chalicelib.http.problems import HttpFault
 from chalicelib.rules import networks
 from chalicelib.rules.api_keys import LONGEST_OVERLAP
-from chalicelib.rules.faults import FieldFault, Invalid
-from chalicelib.rules.lifetimes import LEAST_POLICY_DAYS, MOST_POLICY_DAYS
-from chalicelib.rules.names import EMAIL, USERNAME
+from chalicelib.rules.faults import FieldFault, Invalid, broken
+from chalicelib.rules.lifetimes import LEAST_POLICY_DAYS, MOST_POLICY_DAYS, OVER, PCI_BROKEN, pci_breaks
+from chalicelib.rules.names import EMAIL, USERNAME, not_for_people
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import MOST_ADMINISTRATORS
 
@@ -138,10 +138,7 @@ class KeyTerms(Body, frozen=True, kw_only=True):
         yield from super().cross(given, names, now)
         ends = given.get("expiresAt")
         if isinstance(ends, int) and ends <= now:
-            yield FieldFault(
-                "/expiresAt",
-                "The key would be over already. Give a time to come, such as 2030-01-31T00:00:00Z.",
-            )
+            yield FieldFault("/expiresAt", OVER)
         allowed = given.get("allowedNetworks", ())
         for place, network in enumerate(allowed):
             if network in allowed[:place]:
@@ -277,6 +274,12 @@ class InviteUser(Body, frozen=True, kw_only=True):
     role: Role
     display_name: DisplayName | UnsetType = UNSET
 
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """A username that a person may have."""
+        yield from super().cross(given, names, now)
+        yield from _for_a_person(given)
+
 
 class UpdateUser(Body, frozen=True, kw_only=True):
     """What a person is to be; fields not given stay."""
@@ -300,6 +303,15 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET
     pci_compliance: bool | UnsetType = UNSET
 
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """No more days than ``pciCompliance`` allows, where both are asked for."""
+        yield from super().cross(given, names, now)
+        if given.get("pciCompliance") is True:
+            for name in ("maxKeyAgeDays", "revokeInactiveAfterDays"):
+                if name in given and pci_breaks(given[name]):
+                    yield FieldFault(f"/{name}", PCI_BROKEN)
+
 
 class CreateAccount(Body, frozen=True, kw_only=True):
     """An account to make, with its first OWNER."""
@@ -309,11 +321,22 @@ class CreateAccount(Body, frozen=True, kw_only=True):
     email: Email
     display_name: DisplayName | UnsetType = UNSET
 
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+        """A username that a person may have."""
+        yield from super().cross(given, names, now)
+        yield from _for_a_person(given)
+
 
 class RecoverOwner(Body, frozen=True, kw_only=True):
     """An OWNER who has lost their way in."""
 
     username: Username
+
+
+def _for_a_person(given: Mapping[str, Any]) -> Iterator[FieldFault]:
+    if why := not_for_people(given.get("username", "")):
+        yield FieldFault("/username", why)
 
 
 B = TypeVar("B", bound=Body)
@@ -363,10 +386,7 @@ def parse(raw: bytes) -> Any:
 def check(kind: type[B], value: Any, now: float) -> B:
     """Answer a parsed body as ``kind``; raises Invalid with every fault of it."""
     if not isinstance(value, dict):
-        raise Invalid(
-            "The request breaks a rule; 'errors' says which.",
-            (FieldFault("", "This must be a JSON object."),),
-        )
+        raise broken([FieldFault("", "This must be a JSON object.")])
     fields = {field.encode_name: field for field in _fields(kind)}
     found = [FieldFault(_pointer(name), _unknown(name, fields)) for name in value if name not in fields]
     given: dict[str, Any] = {}
@@ -377,7 +397,7 @@ def check(kind: type[B], value: Any, now: float) -> B:
             found.append(FieldFault(_pointer(name), "This field is required."))
     found += kind.cross(given, value.keys(), now)
     if found:
-        raise Invalid("The request breaks a rule; 'errors' says which.", tuple(found))
+        raise broken(found)
     return kind(**{fields[name].name: it for name, it in given.items()})
 
 

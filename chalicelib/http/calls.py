@@ -63,13 +63,13 @@ class Call:
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
         )
 
-    def act(self, *guards: Callable[[Act], Any]) -> Act:
-        """Answer the act of whoever signs in, after the guards let it pass.
+    def act(self, *guards: Callable[[Act], Any], noted: bool = True) -> Act:
+        """Answer the act of whoever signs in, after the guards let it pass; ``noted`` as a use of the key.
 
         Raises Unauthenticated, and what the guards raise.
         """
         username, key = basic.credentials(self._request.headers.get("authorization"))
-        act = sign_in(self.directory, username, key, self.origin)
+        act = sign_in(self.directory, username, key, self.origin, noted=noted)
         for guard in guards:
             guard(act)
         return act

@@ -64,12 +64,19 @@ _HEADERS: dict[str, Json] = {
         "example": "no-store",
     },
     "WWW-Authenticate": {
-        "description": "How to sign in (RFC 7617).",
+        "description": (
+            "How to sign in (RFC 7617). API Gateway's REST APIs send it under the name "
+            "`x-amzn-Remapped-WWW-Authenticate`."
+        ),
         "schema": {"type": "string", "const": problems.CHALLENGE},
     },
     "Retry-After": {
         "description": "Seconds to wait before asking again.",
         "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-Content-Type-Options": {
+        "description": "The content is of the type it says.",
+        "schema": {"type": "string", "const": "nosniff"},
     },
     "Content-Security-Policy": {
         "description": "The page takes nothing from another host.",
@@ -77,7 +84,7 @@ _HEADERS: dict[str, Json] = {
     },
 }
 for _name_of_header, _header in _HEADERS.items():
-    _header["required"] = _name_of_header != "Link"
+    _header["required"] = _name_of_header not in ("Link", "WWW-Authenticate")
 _REFUSAL_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 _WHEN = {

@@ -44,6 +44,7 @@ class Header(Enum):
     LOCATION = "Location"
     LINK = "Link"
     SECURITY = "Content-Security-Policy"
+    NO_SNIFFING = "X-Content-Type-Options"
 
 
 class Asked(NamedTuple):
@@ -510,6 +511,7 @@ OPERATIONS: dict[str, Operation] = {
         system.openapi,
         dict[str, Any],
         (),
+        headers=(Header.NO_SNIFFING,),
         signs_in=False,
         reads=False,
     ),
@@ -518,7 +520,7 @@ OPERATIONS: dict[str, Operation] = {
         system.docs,
         str,
         (),
-        headers=(Header.SECURITY,),
+        headers=(Header.SECURITY, Header.NO_SNIFFING),
         signs_in=False,
         reads=False,
         media_type="text/html",

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from chalicelib.rules import access, api_keys
 from chalicelib.rules.acts import Act, Origin, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
-from chalicelib.rules.faults import Conflict, FieldFault, Invalid, NotFound
+from chalicelib.rules.faults import Conflict, FieldFault, NotFound, broken
 from chalicelib.rules.key_acts import changed
+from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, pci_breaks
 from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.people import check_username
@@ -17,9 +18,6 @@ from chalicelib.rules.ports import Add, AddAccount, Directory, Replace, UpdateAc
 from chalicelib.rules.roles import KeyType, Role
 
 T = TypeVar("T")
-
-PCI_DAYS = 90
-"""The longest a PCI-enabled account lets a key grow old, or lie unused."""
 
 PCI_OWNERS = 2
 """OWNERs an account needs before it can turn ``pciCompliance`` on."""
@@ -157,15 +155,15 @@ def _policy(old: Policy, wanted: WantedPolicy) -> Policy:
     if not pci:
         return Policy(age, idle, False)
     faults = [
-        FieldFault(pointer, f"With pciCompliance this is at most {PCI_DAYS} days.")
+        FieldFault(pointer, PCI_BROKEN)
         for pointer, days in (
             ("/maxKeyAgeDays", wanted.max_key_age_days),
             ("/revokeInactiveAfterDays", wanted.revoke_inactive_after_days),
         )
-        if days is None or (isinstance(days, int) and days > PCI_DAYS)
+        if not isinstance(days, api_keys.Unset) and pci_breaks(days)
     ]
     if faults:
-        raise Invalid("The request breaks a rule; 'errors' says which.", tuple(faults))
+        raise broken(faults)
     return Policy(min(age or PCI_DAYS, PCI_DAYS), min(idle or PCI_DAYS, PCI_DAYS), True)
 
 

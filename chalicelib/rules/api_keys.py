@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.rules import secrets
 from chalicelib.rules.acts import new_version
-from chalicelib.rules.faults import Conflict, NotFound, invalid
+from chalicelib.rules.faults import Conflict, FieldFault, NotFound, broken
 from chalicelib.rules.model import ApiKey, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.roles import KeyType, Role
 
@@ -65,9 +65,8 @@ def generate(
 
     Raises Invalid where the role may not hold the type, Conflict where there is a key of it.
     """
-    if key_type not in holder.role.key_types():
-        allowed = ", ".join(kind.value for kind in holder.role.key_types())
-        raise invalid("/keyType", f"A {holder.role.value} may hold {allowed}; not {key_type.value}.")
+    if faults := type_faults(holder, key_type):
+        raise broken(faults)
     present = holder.keys.get(key_type)
     if present is not None and not ended(present, now):
         raise Conflict(
@@ -84,6 +83,14 @@ def generate(
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
     return _with(holder, key_type, key), Shown(key_type, secret), change
+
+
+def type_faults(holder: Principal, key_type: KeyType) -> tuple[FieldFault, ...]:
+    """Answer that a holder's role may not hold a type of key."""
+    if key_type in holder.role.key_types():
+        return ()
+    allowed = ", ".join(kind.value for kind in holder.role.key_types())
+    return (FieldFault("/keyType", f"A {holder.role.value} may hold {allowed}; not {key_type.value}."),)
 
 
 def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:

@@ -1,5 +1,6 @@
 """Why something is refused, in words for the caller. ``http`` turns these into problems."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -50,6 +51,11 @@ class Invalid(Fault):
         self.faults = faults
 
 
+def broken(faults: Iterable[FieldFault]) -> Invalid:
+    """Answer the refusal of a body for all of its faults."""
+    return Invalid("The request breaks a rule; 'errors' says which.", tuple(faults))
+
+
 def invalid(pointer: str, detail: str) -> Invalid:
     """Answer the refusal of one field of the body."""
-    return Invalid("The request breaks a rule; 'errors' says which.", (FieldFault(pointer, detail),))
+    return broken([FieldFault(pointer, detail)])

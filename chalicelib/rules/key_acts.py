@@ -5,7 +5,7 @@ from typing import TypeVar
 from chalicelib.rules import access, api_keys, lifetimes
 from chalicelib.rules.acts import Act, actor, event
 from chalicelib.rules.api_keys import UNSET, Shown, Terms, Unset
-from chalicelib.rules.faults import Conflict
+from chalicelib.rules.faults import Conflict, broken
 from chalicelib.rules.model import Action, KeyChange, Principal
 from chalicelib.rules.ports import Directory, Replace, Write
 from chalicelib.rules.roles import KeyType
@@ -28,7 +28,10 @@ def generate(
 ) -> tuple[Holder, Shown]:
     """Give a holder a key of a type it has none of. Answers the holder and the key in the clear."""
     now = act.origin.second
-    lifetimes.check_end(directory, act, terms.expires_at, now)
+    faults = api_keys.type_faults(holder, key_type)
+    faults += lifetimes.end_faults(directory, act, terms.expires_at, now)
+    if faults:
+        raise broken(faults)
     new, shown, change = api_keys.generate(holder, key_type, terms, act.caller.username, now)
     _commit(directory, act, holder, new, Action.API_KEY_GENERATED, change)
     return new, shown

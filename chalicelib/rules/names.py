@@ -19,6 +19,13 @@ def fold_username(username: str) -> str:
     return username.lower()
 
 
+def not_for_people(username: str) -> str | None:
+    """Answer why no User may have a username; None for one that they may have."""
+    if fold_username(username) in RESERVED:
+        return f"'{username}' is a word of this API's own paths. Choose another."
+    return None
+
+
 def fold_email(email: str) -> str:
     """Answer what two addresses must differ in: case, ``+tag``s and Gmail's dots do not count.
 

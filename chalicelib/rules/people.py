@@ -10,7 +10,7 @@ from chalicelib.rules.api_keys import Shown, Terms
 from chalicelib.rules.faults import Conflict, Forbidden, Invalid, NotFound, invalid
 from chalicelib.rules.key_acts import changed
 from chalicelib.rules.model import Action, Event, Invitation, KeyChange, User
-from chalicelib.rules.names import RESERVED, fold_username
+from chalicelib.rules.names import fold_username, not_for_people
 from chalicelib.rules.ports import Directory, GainOwner, LoseOwner, Remove, Replace, Write
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import add
@@ -81,7 +81,14 @@ def activate(
         shown.append(key)
         changes.append(change)
     record = event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes), mailed=True)
-    directory.commit(record, Replace(user, new, changed()), *_owners(user, new))
+    try:
+        directory.commit(record, Replace(user, new, changed()), *_owners(user, new))
+    except Conflict:
+        # Whoever was overtaken by another with the same token is told what they would be a moment later.
+        now = directory.principal(username)
+        if isinstance(now, User) and now.invitation is not None and _good(now.invitation, token, origin):
+            raise
+        raise Invalid(_NOT_GOOD) from None
     return new, tuple(shown)
 
 
@@ -162,8 +169,8 @@ def revoke(directory: Directory, act: Act, username: str) -> None:
 
 def check_username(username: str) -> None:
     """Refuse a person's username that is a word of the API's own paths: nobody could revoke them."""
-    if fold_username(username) in RESERVED:
-        raise invalid("/username", f"'{username}' is a word of this API's own paths. Choose another.")
+    if why := not_for_people(username):
+        raise invalid("/username", why)
 
 
 def own(act: Act, username: str) -> User:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from chalicelib.rules import access, api_keys, lifetimes
 from chalicelib.rules.acts import Act, actor, event, new_version
 from chalicelib.rules.api_keys import Shown, Terms
-from chalicelib.rules.faults import Conflict, FieldFault, Invalid, NotFound, PreconditionFailed, invalid
+from chalicelib.rules.faults import Conflict, FieldFault, NotFound, PreconditionFailed, broken, invalid
 from chalicelib.rules.key_acts import changed
 from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
@@ -267,5 +267,5 @@ def _links(old: ServiceUser, asked: tuple[str, ...], people: dict[str, User]) ->
         else:
             links[name] = user.membership
     if faults:
-        raise Invalid("The request breaks a rule; 'errors' says which.", tuple(faults))
+        raise broken(faults)
     return links

@@ -19,8 +19,8 @@ _REFUSAL = (
 )
 
 
-def sign_in(directory: Directory, username: str, secret: str, origin: Origin) -> Act:
-    """Answer the act of whoever holds ``secret``.
+def sign_in(directory: Directory, username: str, secret: str, origin: Origin, *, noted: bool = True) -> Act:
+    """Answer the act of whoever holds ``secret``; its use is noted, unless the act itself will (``noted``).
 
     Raises Unauthenticated, in the same words whatever is wrong, and Forbidden for a right key at a
     network it may not be used from. A secret that is not formed like a key costs no read.
@@ -41,7 +41,8 @@ def sign_in(directory: Directory, username: str, secret: str, origin: Origin) ->
         )
     used = match.before.last_used_at if match.before else key.last_used_at
     if used is None or origin.second - used >= HOUR:
-        directory.used(principal, match.key_type, digest, origin.second, before=match.before is not None)
+        if noted:
+            directory.used(principal, match.key_type, digest, origin.second, before=match.before is not None)
         principal = _noted(principal, match, origin.second)
     return Act(principal, match.key_type, digest, origin)
 

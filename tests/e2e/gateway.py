@@ -96,9 +96,15 @@ class FrontServer(ThreadingHTTPServer):
         self.server_close()
 
 
+_REMAPPED = {"WWW-Authenticate": "x-amzn-Remapped-WWW-Authenticate"}
+"""What a REST API renames of a function's answer."""
+
+
 def _response(answer: Mapping[str, Any], request_id: str) -> HttpResponse:
     text = answer.get("body") or ""
-    headers = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
+    headers = [
+        (_REMAPPED.get(name, name), str(value)) for name, value in (answer.get("headers") or {}).items()
+    ]
     headers += [
         (name, str(value))
         for name, values in (answer.get("multiValueHeaders") or {}).items()

@@ -32,7 +32,7 @@ def invite(cloud: Cloud, by: Key, username: str, role: str) -> Key:
     told = {"username": username, "token": invitation.token}
     activated = cloud.call("POST", "/v1/users/activate", None, told)
     assert activated.status == 200, activated.body
-    assert cloud.call("POST", "/v1/users/activate", None, told).status in (400, 401, 403, 404, 409)
+    assert cloud.call("POST", "/v1/users/activate", None, told).status == 400
     return next(iter(keys_of(activated).values()))
 
 
@@ -56,7 +56,7 @@ def test_a_service_user_from_its_first_key_to_its_last(cloud: Cloud, owner: Key)
     fresh = Key(name, rotated.json["key"])
     refused = cloud.call("GET", "/v1/whoami", keys["MONITORING"])
     assert refused.status == 401
-    assert refused.headers["WWW-Authenticate"].startswith("Basic")
+    assert refused.headers["x-amzn-Remapped-WWW-Authenticate"].startswith("Basic")
     assert cloud.call("GET", "/v1/whoami", fresh).status == 200
 
     shown = cloud.call("GET", f"/v1/service-users/{name}", owner)
