@@ -3,18 +3,23 @@
 The first use of a key in an hour costs one UpdateItem more, its note; here every key was used before.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
 import pytest
 
+import app as application
 from tests.cast import PATH, Cast, body_for, fresh, people, prepared
 from tests.customer import NO_BODY, Key, Stack
 
 GET, BATCH, QUERY, WRITE = "GetItem", "BatchGetItem", "Query", "TransactWriteItems"
 BOT = f"{PATH}/bot"
 KEYS = f"{BOT}/api-keys"
+USERS = "/v1/users"
+OWN = f"{USERS}/owner/api-keys"
 MONITORING = {"keyType": "MONITORING"}
+MANAGEMENT = {"keyType": "USER_MANAGEMENT"}
 END = {"expiresAt": "2031-01-01T00:00:00Z"}
 NEW = object()
 
@@ -47,6 +52,41 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "restrict": ("admin", "PATCH", KEYS, {**MONITORING, "allowedNetworks": ["::/0"]}, [GET, GET, WRITE]),
     "restrict, with an end": ("admin", "PATCH", KEYS, {**MONITORING, **END}, [GET, GET, GET, WRITE]),
     "rotate": ("admin", "POST", f"{KEYS}/rotate", MONITORING, [GET, GET, WRITE]),
+    # People, by the OWNER; "second" is another.
+    "invite": (
+        "owner",
+        "POST",
+        USERS,
+        {"username": "eve", "email": "eve@a.example", "role": "OWNER"},
+        [GET, WRITE],
+    ),
+    "list people": ("owner", "GET", USERS, NO_BODY, [GET, QUERY]),
+    "read a person": ("owner", "GET", f"{USERS}/second", NO_BODY, [GET, GET]),
+    "change a person": ("owner", "PUT", f"{USERS}/second", {"role": "READ_ONLY"}, [GET, GET, WRITE]),
+    "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, WRITE]),
+    "invite again": ("owner", "POST", f"{USERS}/second/invitation", NO_BODY, [GET, GET, WRITE]),
+    "activate, with a wrong token": (
+        "nobody",
+        "POST",
+        f"{USERS}/activate",
+        {"username": "second", "token": "x"},
+        [],
+    ),
+    "list one's own keys": ("owner", "GET", OWN, NO_BODY, [GET]),
+    "generate for oneself": ("owner", "POST", OWN, MONITORING, [GET, WRITE]),
+    "generate for oneself, with an end": ("owner", "POST", OWN, {**MONITORING, **END}, [GET, GET, WRITE]),
+    "restrict one's own": ("owner", "PATCH", OWN, {**MANAGEMENT, "allowedNetworks": ["::/0"]}, [GET, WRITE]),
+    "rotate one's own by type": ("owner", "POST", f"{OWN}/rotate", MANAGEMENT, [GET, WRITE]),
+    "revoke one's own": ("owner", "DELETE", OWN, MANAGEMENT, [GET, WRITE]),
+    # The account.
+    "read the account": ("owner", "GET", "/v1/account", NO_BODY, [GET, GET]),
+    "set its policy": ("owner", "PUT", "/v1/account", {"maxKeyAgeDays": 90}, [GET, GET, WRITE]),
+    "events": ("owner", "GET", "/v1/events", NO_BODY, [GET, QUERY]),
+    "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY]),
+    "events of one": ("owner", "GET", "/v1/events?username=bot&limit=2", NO_BODY, [GET, QUERY]),
+    # The API itself.
+    "the document": ("nobody", "GET", "/openapi.json", NO_BODY, []),
+    "the reference": ("nobody", "GET", "/docs", NO_BODY, []),
     # Refusals cost no more than what it takes to refuse.
     "nobody": ("nobody", "GET", "/v1/whoami", NO_BODY, []),
     "a wrong key": ("wrong-key", "GET", "/v1/whoami", NO_BODY, [GET]),
@@ -66,6 +106,7 @@ def test_each_call_makes_these_calls_to_dynamodb(stack: Stack, name: str) -> Non
     cast = prepared(stack, "people", people)
     cast.made["bot"] = stack.service_user(cast["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
     stack.call("GET", "/v1/whoami", cast["bot"])
+    stack.person(cast["owner"], "second", "CLUSTER_ADMIN")
     cast.caller(caller)
     if path == PATH and method == "POST":
         body = {**body_for(fresh()), **({} if body is NEW else body)}
@@ -90,6 +131,44 @@ def test_the_first_use_of_a_key_in_an_hour_is_noted_with_one_call_more_at_most(
     with stack.counted() as calls:
         assert stack.call(method, path, key).status == 200
     assert calls == Counter(wanted)
+
+
+def test_every_call_has_its_budget() -> None:
+    told = {
+        (method, re.sub(r"/(bot|second|owner)\b", "/{username}", path.partition("?")[0]))
+        for _, method, path, _, _ in BUDGET.values()
+    }
+    routes = {(method, path) for path, methods in application.app.routes.items() for method in methods}
+    others = {
+        (method, path)
+        for method, path in routes
+        if application.app.routes[path][method].view_name in ("other_methods", "docs_asset")
+    }
+    assert routes - others == told
+
+
+def test_activating_costs_two_calls(stack: Stack) -> None:
+    owner = stack.account()
+    invited = {"username": "bea", "email": "bea@people.example", "role": "READ_ONLY"}
+    assert stack.call("POST", USERS, owner, invited).status == 201
+    told = {"username": "bea", "token": stack.token("bea")}
+    with stack.counted() as calls:
+        assert stack.call("POST", f"{USERS}/activate", None, told).status == 200
+    assert calls == Counter([GET, WRITE])
+
+
+def test_late_pages_of_events_cost_what_the_first_does(stack: Stack) -> None:
+    owner = stack.account()
+    for number in range(5):
+        stack.service_user(owner, f"bot-{number}", keyTypes=[])
+    path: str | None = "/v1/events?limit=2"
+    pages = 0
+    while path is not None:
+        with stack.counted() as calls:
+            path = stack.call("GET", path, owner).next_path
+        assert calls == Counter([GET, QUERY])
+        pages += 1
+    assert pages == 3
 
 
 def test_a_page_costs_the_same_however_long_it_is(stack: Stack) -> None:

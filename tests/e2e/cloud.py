@@ -19,12 +19,14 @@ from uuid import uuid4
 import boto3
 from moto.server import ThreadedMotoServer
 
+from chalicelib.store.items import from_attribute
 from local.tables import create_tables
 from tests.e2e.gateway import Front, FrontServer
 from tests.e2e.proxy import Proxy
 from tests.e2e.runtime import Function
 from tests.e2e.stream import EventSource
 from tests.e2e.template import ACCOUNT, REGION, Template
+from tests.leaks import Said, find_no_secret, find_no_secret_said
 
 SENDER = "service-users@example.com"
 FUNCTIONS = (
@@ -113,7 +115,9 @@ class Cloud(ExitStack):
                 endpoints = engine, self.mail.url
             self.functions[name] = self._function(packaged / "unpacked", name, *endpoints, logs)
             self.callback(self.functions[name].close)
-        self._front = FrontServer(Front(self.template, self.functions["APIHandler"]))
+        front = Front(self.template, self.functions["APIHandler"])
+        self.drifts = front.drifts
+        self._front = FrontServer(front)
         self.callback(self._front.close)
         self.url = self._front.url
         source = self.template.properties("Notify")["Events"]["NotifyDynamodbEventSource"]["Properties"]
@@ -197,6 +201,17 @@ class Cloud(ExitStack):
     def logged(self) -> str:
         """Answer everything that any function has logged."""
         return "".join(function.logged() for function in self.functions.values())
+
+    def find_nothing_wrong(self) -> None:
+        """Look through all that was answered, logged, kept and mailed; raises AssertionError.
+
+        No answer is one that the document does not tell of, and no secret is where none may be.
+        """
+        assert self.drifts == []
+        said = Said([self.logged()], [(mail.recipient, mail.message) for mail in self.mail.taken()])
+        find_no_secret_said(said)
+        tables = (self.items(self.directory), self.items(self.events))
+        find_no_secret(*([from_attribute({"M": item}) for item in table] for table in tables), said)
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Answer every item of a table."""

@@ -27,3 +27,4 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The stack, for all tests of this process: each makes an account of its own in it."""
     with Cloud(Path(PACKAGE).absolute(), ENGINE, tmp_path_factory.mktemp("logs")) as made:
         yield made
+        made.find_nothing_wrong()

@@ -11,6 +11,7 @@ from uuid import uuid4
 from local.gateway import Handler, HttpRequest, HttpResponse, Refusal, event_of, match
 from tests.e2e.runtime import EnvironmentDiedError, Function, FunctionError
 from tests.e2e.template import Template
+from tests.judge import Drift, committed
 
 _TYPES = {
     400: "BAD_REQUEST_BODY",
@@ -31,6 +32,8 @@ class Front:
         self._binary_types = definition["x-amazon-apigateway-binary-media-types"]
         self._own_answers = api["GatewayResponses"]
         self._function = function
+        self.drifts: list[str] = []
+        """What a function answered that the OpenAPI document does not tell of."""
 
     def answer(self, request: HttpRequest) -> HttpResponse:
         request_id = str(uuid4())
@@ -47,9 +50,15 @@ class Front:
             path=f"/api{path}", domainName="abc.execute-api.us-east-1.amazonaws.com"
         )
         try:
-            return _response(self._function.invoke(event), request_id)
+            answer = self._function.invoke(event)
         except (EnvironmentDiedError, FunctionError):
             return self.own_answer("INTEGRATION_FAILURE", request_id)
+        response = _response(answer, request_id)
+        try:
+            committed().judge(event, response.status, answer["headers"], response.body.decode())
+        except Drift as drift:
+            self.drifts.append(str(drift))
+        return response
 
     def own_answer(self, kind: str, request_id: str) -> HttpResponse:
         """Answer one of the gateway's own answers."""

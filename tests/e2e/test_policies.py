@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cloud import FUNCTIONS, Cloud, Key
+from tests.e2e.cloud import FUNCTIONS, Answer, Cloud, Key
 from tests.e2e.conftest import ENGINE, PACKAGE
 from tests.e2e.iam import Grant, allowing, grants, questions
 from tests.e2e.test_crashes import ses_is_away, time_passes
@@ -28,6 +28,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with Cloud(Path(PACKAGE).absolute(), ENGINE, tmp_path_factory.mktemp("logs")) as cloud:
         walk(cloud)
         yield cloud
+        cloud.find_nothing_wrong()
 
 
 def walk(cloud: Cloud) -> None:
@@ -36,48 +37,50 @@ def walk(cloud: Cloud) -> None:
     admin = invite(cloud, owner, "admin", "CLUSTER_ADMIN")
     invite(cloud, owner, "second", "OWNER")
     with cloud.proxies["Notify"][1].hooked(before=ses_is_away):
-        cloud.call(
-            "POST", "/v1/users", owner, {"username": "late", "email": "late@people.example", "role": "OWNER"}
-        )
+        late = {"username": "late", "email": "late@people.example", "role": "OWNER"}
+        does(201, cloud.call("POST", "/v1/users", owner, late))
         cloud.stream()
     time_passes(cloud)
     cloud.schedule("Resend")
-    cloud.call("POST", "/v1/users/late/invitation", owner)
-    cloud.call("PUT", "/v1/users/second", owner, {"role": "READ_ONLY"})
-    cloud.call("DELETE", "/v1/users/second", owner)
-    cloud.call("GET", "/v1/users", owner)
-    cloud.call("GET", "/v1/users/admin", owner)
+    does(200, cloud.call("POST", "/v1/users/late/invitation", owner))
+    does(200, cloud.call("PUT", "/v1/users/second", owner, {"role": "READ_ONLY"}))
+    does(204, cloud.call("DELETE", "/v1/users/second", owner))
+    does(200, cloud.call("GET", "/v1/users", owner))
+    does(200, cloud.call("GET", "/v1/users/admin", owner))
     own = "/v1/users/owner/api-keys"
-    cloud.call("GET", own, owner)
-    cloud.call("POST", own, owner, {"keyType": "MONITORING"})
-    cloud.call("PATCH", own, owner, {"keyType": "MONITORING", "allowedNetworks": ["127.0.0.1/32"]})
-    cloud.call("POST", f"{own}/rotate", owner, {"keyType": "MONITORING"})
-    cloud.call("DELETE", own, owner, {"keyType": "MONITORING"})
+    does(200, cloud.call("GET", own, owner))
+    does(201, cloud.call("POST", own, owner, {"keyType": "MONITORING"}))
+    does(200, cloud.call("PATCH", own, owner, {"keyType": "MONITORING", "allowedNetworks": ["127.0.0.1/32"]}))
+    does(200, cloud.call("POST", f"{own}/rotate", owner, {"keyType": "MONITORING"}))
+    does(204, cloud.call("DELETE", own, owner, {"keyType": "MONITORING"}))
     # Service Users.
     body = {"username": "bot", "email": "bot@machines.example", "role": "READ_ONLY"}
     bot = keys_of(cloud.call("POST", "/v1/service-users", admin, body))
     path = "/v1/service-users/bot"
-    cloud.call("GET", "/v1/service-users", owner)
-    cloud.call("GET", path, owner)
-    cloud.call("PUT", path, owner, {"displayName": "Bot", "administrators": ["owner", "admin"]})
-    cloud.call(
-        "PATCH", f"{path}/api-keys", owner, {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
-    )
-    cloud.call("GET", "/v1/whoami", bot["MONITORING"])  # refused, and put on record
-    cloud.call("POST", f"{path}/api-keys/rotate", owner, {"keyType": "MONITORING"})
-    cloud.call("DELETE", f"{path}/api-keys", owner, {"keyType": "MONITORING"})
-    cloud.call("POST", f"{path}/api-keys", owner, {"keyType": "MONITORING"})
+    does(200, cloud.call("GET", "/v1/service-users", owner))
+    does(200, cloud.call("GET", path, owner))
+    does(200, cloud.call("PUT", path, owner, {"displayName": "Bot", "administrators": ["owner", "admin"]}))
+    elsewhere = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
+    does(200, cloud.call("PATCH", f"{path}/api-keys", owner, elsewhere))
+    does(403, cloud.call("GET", "/v1/whoami", bot["MONITORING"]))  # refused, and put on record
+    does(200, cloud.call("POST", f"{path}/api-keys/rotate", owner, {"keyType": "MONITORING"}))
+    does(204, cloud.call("DELETE", f"{path}/api-keys", owner, {"keyType": "MONITORING"}))
+    does(201, cloud.call("POST", f"{path}/api-keys", owner, {"keyType": "MONITORING"}))
     rotated = cloud.call("POST", "/v1/api-keys/rotate", bot["PROVISIONING_READONLY"], {"overlapSeconds": 600})
     terms = {"keyType": "PROVISIONING_READONLY", "allowedNetworks": ["203.0.113.0/24"]}
-    cloud.call("PATCH", f"{path}/api-keys", owner, terms)
+    does(200, cloud.call("PATCH", f"{path}/api-keys", owner, terms))
     ask_authorizer(cloud, Key("bot", rotated.json["key"]))  # refused too
-    cloud.call("GET", "/v1/account", owner)
+    does(200, cloud.call("GET", "/v1/account", owner))
     keys_come_to_their_end(cloud)
-    cloud.call("DELETE", path, owner)
-    cloud.call("GET", "/v1/events", owner)
-    cloud.call("GET", "/v1/events?username=bot", owner)
+    does(204, cloud.call("DELETE", path, owner))
+    does(200, cloud.call("GET", "/v1/events", owner))
+    does(200, cloud.call("GET", "/v1/events?username=bot", owner))
     cloud.recover("owner")
     cloud.stream()
+
+
+def does(status: int, answer: Answer) -> None:
+    assert answer.status == status, answer.body
 
 
 def keys_come_to_their_end(cloud: Cloud) -> None:
