@@ -286,5 +286,16 @@ def test_the_printed_lines_work_as_pasted(start):
     assert "new key: 200" in pasted.stdout
     assert running.owner()["apiKey"] not in pasted.stdout + running.said
     assert "suk_" not in pasted.stdout + running.said
+    running.hear("mail  owner@demo.example: API key rotated: ")
+    mails = [message_from_bytes(file.read_bytes()) for file in (running.home / "outbox").glob("*.eml")]
+    assert mails
+    for mail in mails:
+        assert [part.get_content_type() for part in mail.walk()] == [
+            "multipart/alternative",
+            "text/plain",
+            "text/html",
+        ]
+        assert all(part.get_payload(decode=True).strip() for part in mail.walk() if not part.is_multipart())
+        assert mail.defects == []
     assert running.end(signal.SIGINT) == 0
     assert "Traceback" not in running.said

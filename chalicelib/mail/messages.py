@@ -365,7 +365,7 @@ class _View:
             case "api-key-ending":
                 return [self._prolong(key) for key in self.event.keys]
             case "invitation":
-                return [Step(f"Leave it. Nothing happens unless somebody pastes the line. {self._ask()}")]
+                return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask())]
             case "api-key-revoked":

@@ -74,6 +74,34 @@ def test_of_many_rotations_each_key_dies_or_is_the_one(cloud: Cloud, owner: Key)
     assert [event["action"] for event in trail].count("API_KEY_ROTATED") == len(given)
 
 
+def test_one_of_many_rotations_of_ones_own_key(cloud: Cloud, owner: Key) -> None:
+    name = f"bot-{owner.username}"
+    body = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
+    first = keys_of(cloud.call("POST", "/v1/service-users", owner, body))["MONITORING"]
+    answers = at_once(cloud, [("POST", "/v1/api-keys/rotate", first)] * AT_ONCE)
+    (given,) = [Key(name, answer.json["key"]) for answer in answers if answer.status == 200]
+    assert set(statuses(answers)[1:]) <= {401, 409}
+    assert [cloud.call("GET", "/v1/whoami", key).status for key in (first, given)] == [401, 200]
+    trail = cloud.call("GET", f"/v1/events?username={name}", owner).json
+    assert [event["action"] for event in trail].count("API_KEY_ROTATED") == 1
+
+
+def test_a_key_that_is_revoked_while_it_is_rotated_is_dead_in_the_end(cloud: Cloud, owner: Key) -> None:
+    name = f"bot-{owner.username}"
+    body = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
+    first = keys_of(cloud.call("POST", "/v1/service-users", owner, body))["MONITORING"]
+    keys = f"/v1/service-users/{name}/api-keys"
+    asked = {"keyType": "MONITORING"}
+    rotation, revocation = ("POST", "/v1/api-keys/rotate", first), ("DELETE", keys, owner, asked)
+    rotated, revoked = at_once(cloud, [rotation, revocation])
+    assert (rotated.status, revoked.status) in ((200, 204), (200, 409), (401, 204), (409, 204))
+    if revoked.status == 409:  # the rotation was first: what is there now is revoked for good
+        assert cloud.call(*revocation).status == 204
+    left = [first, *([Key(name, rotated.json["key"])] if rotated.status == 200 else [])]
+    assert {cloud.call("GET", "/v1/whoami", key).status for key in left} == {401}
+    assert "MONITORING" not in keys_of(cloud.call("GET", f"/v1/service-users/{name}", owner))
+
+
 def test_one_key_of_a_type(cloud: Cloud, owner: Key) -> None:
     name = f"bot-{owner.username}"
     body = {
