@@ -132,7 +132,6 @@ class Feed(threading.Thread):
         super().__init__(name="stream", daemon=True)
         self._client = client
         self._stream_arn = stream_arn
-        self._region = stream_arn.split(":")[3]
         self._handler = handler
         self._wanted = wanted
         self._lock = lock or contextlib.nullcontext()

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -99,7 +99,6 @@ class Stack:
     tables: Tables
     clock: Clock
     service: Any
-    invitations: dict[str, str] = field(default_factory=dict)
 
     def call(
         self,

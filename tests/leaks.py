@@ -50,6 +50,9 @@ def overheard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
         return ses.send(client, message, recipient)
 
     monkeypatch.setattr(notify, "send", send)
+    for name in ("app", "chalicelib"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+    logging.getLogger().manager._clear_cache()  # of what each logger lets through
     logging.getLogger().addHandler(handler)
     try:
         yield said

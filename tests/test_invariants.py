@@ -68,11 +68,11 @@ def make(cast: Cast, name: str) -> Answer:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_function_that_dies_leaves_a_change_whole_or_not_made(cast: Cast, name: str) -> None:
-    """Ended right before and right after each of its calls to DynamoDB, by turns, until it gets through."""
+    """Ended right before each of its calls to DynamoDB, by turns, until it gets through."""
     before = without_notes(cast.stack.snapshot())
     for number in range(1, 9):
         try:
-            with dying(cast.stack, "before", number):
+            with dying(cast.stack, number):
                 answer = make(cast, name)
         except DiedError:
             assert without_notes(cast.stack.snapshot()) == before

@@ -5,6 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chalicelib.rules import api_keys
+from chalicelib.rules.api_keys import Terms
+from chalicelib.rules.faults import Invalid
+from chalicelib.rules.model import User
+from chalicelib.rules.people import check_username
+from chalicelib.rules.roles import KeyType, Role
 from tests.cast import (
     ALL_TYPES,
     CLEAR,
@@ -33,6 +39,24 @@ ROTATE = f"{KEYS}/rotate"
 @pytest.fixture
 def cast(stack: Stack) -> Cast:
     return prepared(stack, "people", people)
+
+
+def test_no_code_gets_a_key_past_its_role() -> None:
+    """The API names this fault beside others of the body; whoever calls the rule itself is refused too."""
+    user = User(
+        username="u",
+        account="a",
+        email="u@x.example",
+        role=Role.READ_ONLY,
+        version="v",
+        created_at=0,
+        membership="m",
+    )
+    with pytest.raises(Invalid) as refused:
+        api_keys.generate(user, KeyType.PROVISIONING, Terms(), "u", 0)
+    assert refused.value.faults[0].pointer == "/keyType"
+    with pytest.raises(Invalid, match="breaks a rule"):
+        check_username("Activate")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +139,7 @@ def test_a_generated_key_is_on_record_with_all_the_mail_needs(cast: Cast) -> Non
     assert event["keys"] == [{"change": "GENERATED", "keyType": "MONITORING", "last5": made.json["key"][-5:]}]
     assert (event["audience"], list(event["administrators"])) == ("ADMINISTRATORS", ["admin"])
     assert event["dueAt"] == event["at"]
-    assert event["waiting"] in "01234567"
+    assert event["waiting"] in list("01234567")
 
 
 # Revoke

@@ -35,7 +35,6 @@ def nothing_installed(tmp_path, monkeypatch):
 @pytest.fixture
 def home(tmp_path, nothing_installed, monkeypatch):
     """A fetched engine and a java that writes its id and answers on the port it is given."""
-    monkeypatch.setattr(dynamodb_local, "TOOLS", tmp_path)
     monkeypatch.setattr(fetch, "__defaults__", (tmp_path,))
     home = tmp_path / f"{dynamodb_local.PACKAGE}-{dynamodb_local.VERSION}"
     home.mkdir()

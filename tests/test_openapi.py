@@ -245,7 +245,7 @@ def test_every_example_of_a_refusal_is_what_happens(
     if it.body is not None:
         headers["content-type"] = it.content_type
     if it.during:
-        during(monkeypatch, world.stack, it.during)
+        during(monkeypatch, world.stack, it.during, it.method)
 
     answer = world.stack.call(
         it.method,
@@ -263,18 +263,19 @@ def test_every_example_of_a_refusal_is_what_happens(
     )
 
 
-def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str) -> None:
-    """Have something wrong on our side from now on."""
+def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str) -> None:
+    """Have something wrong on our side from now on: with reads, or with the writes of what is no GET."""
 
     def wrong(**_parameters: Any) -> None:
         raise (
-            ConnectTimeoutError(endpoint_url="https://dynamodb.example")
-            if what == "an outage"
-            else RuntimeError
+            RuntimeError
+            if what == "a fault"
+            else ConnectTimeoutError(endpoint_url="https://dynamodb.example")
         )
 
-    for call in ("get_item", "transact_write_items"):
-        monkeypatch.setattr(stack.client, call, wrong)
+    call = "get_item" if method == "GET" else "transact_write_items"
+    wrong.__name__ = call
+    monkeypatch.setattr(stack.client, call, wrong)
 
 
 def _examples(it: Any) -> Iterator[Any]:
@@ -307,14 +308,6 @@ def _plain(value: Any) -> Any:
 
 
 # Every status
-
-GOOD_BODY: dict[str, dict[str, Any]] = {
-    name: {**asked.body}
-    for name, operation in OPERATIONS.items()
-    for asked in operation.asked
-    if asked.body is not None
-}
-NOT_THERE = {"keyType": "PROVISIONING"}
 
 
 def _asked(name: str) -> Asked:
@@ -408,7 +401,7 @@ def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> An
     token = (
         {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
     )
-    during(monkeypatch, world.stack, "an outage")
+    during(monkeypatch, world.stack, "an outage", ROUTES[name][0])
     return _call(world, name, **token)
 
 

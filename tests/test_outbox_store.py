@@ -10,7 +10,8 @@ from chalicelib.rules.mailing import SHARDS, Key
 from chalicelib.rules.model import Invitation
 from chalicelib.rules.roles import Role
 from chalicelib.store import trail
-from chalicelib.store.outbox import TRIES, DynamoOutbox
+from chalicelib.store.calls import BATCH_TRIES
+from chalicelib.store.outbox import DynamoOutbox
 from tests.customer import Clock, Tables
 from tests.mail_kit import Post
 
@@ -227,7 +228,7 @@ def test_keys_never_read_are_said_to_be(post: Post) -> None:
     outbox = DynamoOutbox(stingy, post.tables.directory, post.tables.events, lambda _: None)
     with pytest.raises(Busy):
         outbox.read(frozenset({"bob"}), frozenset())
-    assert len(stingy.asked) == TRIES
+    assert len(stingy.asked) == BATCH_TRIES
 
 
 def test_an_invitation_takes_tokens_until_it_is_void(post: Post, outbox: DynamoOutbox) -> None:

@@ -4,6 +4,8 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -11,10 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import app
 from chalicelib.rules import secrets
-from tests.cast import ALL_TYPES, PATH, ROLES, TIME, Cast, assert_problem, served
-from tests.customer import Key
+from tests.cast import ALL_TYPES, PATH, ROLES, Cast, assert_problem, served
+from tests.customer import Key, Stack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -39,6 +40,7 @@ FIELDS = {
     "revokeInactiveAfterDays": st.none() | st.integers(0, 4000),
     "pciCompliance": st.booleans(),
 }
+DOCUMENT = json.loads((Path(__file__).parent.parent / "docs" / "openapi.json").read_text(encoding="utf-8"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -82,38 +84,95 @@ def cast(dynamodb: "DynamoDBClient") -> Iterator[Cast]:
         yield cast
 
 
-@pytest.fixture(scope="module")
-def seen(cast: Cast) -> list[Any]:
-    """What there was after the last call that changed something."""
-    return [cast.stack.snapshot()]
+NUMBERS = st.integers(0, 10**9)
+GOOD = {
+    **FIELDS,
+    "username": NUMBERS.map(lambda number: f"new-{number}"),
+    "email": NUMBERS.map(lambda number: f"new-{number}@x.example"),
+    "role": st.sampled_from(ROLES[:2]),
+    "profile": st.nothing(),
+    "displayName": st.text("abc é", min_size=1),
+    "keyTypes": st.just(["MONITORING"]),
+    "keyType": st.sampled_from(ALL_TYPES),
+    "allowedNetworks": st.sampled_from([[], ["10.0.0.0/8"], ["::/0", "198.51.100.0/24"]]),
+    "expiresAt": st.sampled_from([None, "2031-01-01T00:00:00Z"]),
+    "overlapSeconds": st.integers(0, 600),
+    "administrators": st.sampled_from([["owner"], ["owner", "admin"]]),
+    "name": st.text("abc", min_size=1),
+    "maxKeyAgeDays": st.sampled_from([None, 400, 3650]),
+    "revokeInactiveAfterDays": st.sampled_from([None, 400, 3650]),
+    "pciCompliance": st.just(False),
+}
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-def test_anything_sent_anywhere_is_done_or_refused_whole(cast: Cast, seen: list[Any], data: Any) -> None:
-    path = data.draw(st.sampled_from(sorted(app.app.routes)), "route")
-    method = data.draw(st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]), "method")
-    caller = data.draw(st.sampled_from(CALLERS), "caller")
-    name = data.draw(st.sampled_from(NAMES) | st.text(min_size=1), "name")
-    raw = data.draw(BODIES, "body")
-    query = data.draw(QUERIES, "query")
-    called = re.sub(r"\{\w+\}", lambda _: quote(name, safe=""), path)
-    if query:
-        called += "?" + urlencode(query)
-    headers = data.draw(HEADERS, "headers")
-    if path == "/v1/api-keys/rotate" or "invitation" in path or name.lower() == caller:
-        caller = "nobody"  # Who rotates or revokes their own key is nobody from then on.
+def fitting(operation: dict[str, Any], fields: dict[str, Any] = GOOD) -> st.SearchStrategy[bytes | None]:
+    """Answer bodies with the fields of a call."""
+    if "requestBody" not in operation:
+        return st.none()
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    told = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    required = {name: fields[name] for name in told.get("required", ())}
+    optional = {name: fields[name] for name in told["properties"] if name not in {*required, "profile"}}
+    if "profile" in told["properties"]:
+        required["role"] = optional.pop("role")
+    return st.fixed_dictionaries(required, optional=optional).map(lambda value: json.dumps(value).encode())
 
-    with cast.stack.counted() as calls:
-        answer = cast.stack.call(method, called, cast.caller(caller), raw=raw, headers=headers)
 
-    assert answer.status < 500, answer.text
-    wrote = bool(calls.keys() - {"GetItem", "BatchGetItem", "Query"})
-    if answer.status >= 400:
-        assert_problem(answer, answer.status)
-        assert not wrote or cast.stack.snapshot() == seen[-1]
-    elif wrote:
-        seen[:] = [cast.stack.snapshot()]
+OPERATIONS = [
+    (path, method.upper(), fitting(operation))
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+@st.composite
+def sent(draw: st.DrawFn) -> tuple[str, str, str, str, bytes | None, list[Any], dict[str, str]]:
+    """Answer a call: half the time one that an OWNER or an Administrator may well make, else anything."""
+    path, method, body = draw(st.sampled_from(OPERATIONS))
+    if draw(st.booleans()):
+        return path, method, draw(st.sampled_from(["owner", "admin"])), "bot", draw(body), [], {}
+    method = draw(st.sampled_from([method, method, "GET", "POST", "PUT", "PATCH", "DELETE"]))
+    caller, name = draw(st.sampled_from(CALLERS)), draw(st.sampled_from(NAMES) | st.text(min_size=1))
+    return path, method, caller, name, draw(body | BODIES), draw(QUERIES), draw(HEADERS)
+
+
+def test_anything_sent_anywhere_is_done_or_refused_whole(stack: Stack) -> None:
+    cast = Cast(stack)
+    for name in CALLERS:
+        cast.caller(name)
+    written = 0
+
+    @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(sent())
+    def anything(it: Any) -> None:
+        nonlocal written
+        path, method, caller, name, raw, query, headers = it
+        if stack.call("GET", f"{PATH}/bot", cast["owner"]).status == 404:
+            stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN", keyTypes=["MONITORING"])
+        seen = stack.snapshot()
+        called = re.sub(r"\{\w+\}", lambda _: quote(name, safe=""), path)
+        if query:
+            called += "?" + urlencode(query)
+        key: Key | None = cast.caller(caller)
+        if (
+            path == "/v1/api-keys/rotate"
+            or "invitation" in path
+            or name.lower() in ("owner", "admin", caller)
+        ):
+            key = None  # whose key is rotated or revoked is nobody from then on
+
+        with stack.counted() as calls:
+            answer = stack.call(method, called, key, raw=raw, headers=headers)
+
+        assert answer.status < 500, answer.text
+        wrote = bool(calls.keys() - {"GetItem", "BatchGetItem", "Query"})
+        if answer.status >= 400:
+            assert_problem(answer, answer.status)
+            assert not wrote or stack.snapshot() == seen
+        written += answer.status < 300 and wrote
+
+    anything()
+    assert written >= 10, "hardly anything that was sent was done"
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -142,7 +201,7 @@ def test_any_end_of_a_key_is_a_time_to_come_or_a_400(cast: Cast, expires: Any) -
     body = {"keyType": "MONITORING", "expiresAt": expires}
     answer = cast.stack.call("POST", f"{PATH}/steady/api-keys", cast["neighbour"], raw=json.dumps(body))
     if answer.status == 400:
-        assert set(assert_problem(answer, 400)) >= {"detail"}
+        assert_problem(answer, 400)
     else:
-        assert_problem(answer, 409)
-        assert re.fullmatch(TIME.replace("Z", r"(\.\d+)?Z"), expires)
+        assert_problem(answer, 409)  # it has a key of the type
+        assert datetime.fromisoformat(expires).timestamp() > cast.stack.clock()

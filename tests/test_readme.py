@@ -52,8 +52,10 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     )
     try:
         owner = home / "owner.json"
+        end = time.monotonic() + 60
         while not owner.exists():
             assert server.poll() is None, server.stderr and server.stderr.read()
+            assert time.monotonic() < end, "the server does not start"
             time.sleep(0.05)  # its start is what is waited for, and nothing can tell of it sooner
         yield tmp_path, json.loads(owner.read_text())["baseUrl"]
     finally:

@@ -121,9 +121,9 @@ def meanwhile(stack: Stack, operation: str, does: Callable[[], object]) -> Itera
 
 
 @contextmanager
-def dying(stack: Stack, when: str, number: int) -> Iterator[None]:
-    """Let the function die "before" or "after" its DynamoDB call of a number, counted from 1."""
-    event = f"{when}-call.dynamodb"
+def dying(stack: Stack, number: int) -> Iterator[None]:
+    """Let the function die right before its DynamoDB call of a number, counted from 1."""
+    event = "before-call.dynamodb"
     count = 0
 
     def die(**_more: Any) -> None:

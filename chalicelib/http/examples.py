@@ -284,8 +284,8 @@ REFUSALS: dict[int, Refused] = {
         during="a fault",
     ),
     503: Refused(
-        "GET",
-        "/v1/whoami",
+        "POST",
+        "/v1/api-keys/rotate",
         None,
         _problem(
             503,

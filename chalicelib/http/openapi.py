@@ -97,7 +97,7 @@ _WHEN = {
     413: f"The body has more than {bodies.LARGEST} bytes.",
     415: "The body is of another type than `application/json`.",
     500: "Something is wrong on our side, and on record.",
-    503: "The store did not answer in time. The change may or may not have been made.",
+    503: "The store did not answer in time. `detail` says whether a change may have been made.",
 }
 
 

@@ -18,8 +18,6 @@ Holder = TypeVar("Holder", bound=Principal)
 LONGEST_OVERLAP = 604_800
 """Seconds (7 days) for which the key before a rotation may go on working."""
 
-DAY = 86_400
-
 
 class Unset:
     """The type of a field the caller did not give, where null means something."""

@@ -33,7 +33,7 @@ class PreconditionFailed(Fault):
 
 
 class Busy(Fault):
-    """The store did not answer in time; whether the change was made is not known."""
+    """The store did not answer in time; of a change, whether it was made is not known."""
 
 
 class FieldFault(NamedTuple):

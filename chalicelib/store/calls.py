@@ -1,5 +1,6 @@
 """How a call to DynamoDB ends: with an answer, or with a fault the caller can act on."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -7,7 +8,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.rules.faults import Busy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+
+    from types_boto3_dynamodb import DynamoDBClient
 
     from chalicelib.store.items import Item
 
@@ -15,6 +18,9 @@ _NOT_READ = "The store did not answer in time. Nothing was changed; ask again."
 _NOT_ANSWERED = (
     "The store did not answer in time. The change may or may not have been made: read before you ask again."
 )
+BATCH_TRIES = 6
+"""BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
+
 _READS = frozenset({"get_item", "batch_get_item", "query", "scan"})
 
 _THROTTLED = frozenset(
@@ -50,6 +56,32 @@ def answered(call: "Callable[..., Any]", **parameters: Any) -> Any:
         raise
     except BotoCoreError as error:
         raise busy(reading=reading) from error
+
+
+def batch_get(
+    client: "DynamoDBClient",
+    table: str,
+    keys: "Collection[str]",
+    sleep: "Callable[[float], None] | None" = None,
+    **part: Any,
+) -> "list[Item]":
+    """Answer the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
+
+    ``part`` says which attributes. Raises Busy where it goes on leaving some.
+    """
+    if not keys:
+        return []
+    found: list[Item] = []
+    request: Any = {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True, **part}}
+    for tried in range(BATCH_TRIES):
+        if tried:
+            (sleep or time.sleep)(0.02 * 2**tried)
+        answer = answered(client.batch_get_item, RequestItems=request)
+        found += answer["Responses"].get(table, [])
+        request = answer.get("UnprocessedKeys")
+        if not request:
+            return found
+    raise busy()
 
 
 def cut(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":

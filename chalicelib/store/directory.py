@@ -29,12 +29,12 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.signin import HOUR
-from chalicelib.store.calls import answered, busy, cancellations, cut
+from chalicelib.store.calls import answered, batch_get, cancellations, cut
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
     from types_boto3_dynamodb import DynamoDBClient
 
@@ -76,7 +76,7 @@ class Directory:
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
         """Answer the Users among folded usernames: one strongly consistent BatchGetItem."""
-        found = self._batch_get([f"USER#{name}" for name in sorted(usernames)])
+        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
         people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
         return {fold_username(user.username): user for user in people if isinstance(user, User)}
 
@@ -177,19 +177,6 @@ class Directory:
         )
         item: Item | None = answer.get("Item")
         return item
-
-    def _batch_get(self, keys: "Collection[str]") -> "Iterable[Item]":
-        request: dict[str, Any] = {
-            self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}
-        }
-        found: list[Item] = []
-        for _ in range(_CONFLICT_TRIES):
-            if not keys or not request:
-                return found
-            answer = answered(self._client.batch_get_item, RequestItems=request)
-            found += answer["Responses"].get(self._table, [])
-            request = answer.get("UnprocessedKeys", {})
-        raise busy()
 
     def _transact(self, items: list[dict[str, Any]], faults: list[Fault]) -> None:
         """Write all or nothing. Another transaction in the way is waited for, briefly, then a Conflict."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.rules.mailing import SHARDS, Directory, Key, Person, Tenancy
 from chalicelib.rules.model import Event
-from chalicelib.store.calls import busy
+from chalicelib.store.calls import batch_get
 from chalicelib.store.items import from_item
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """Keys of one BatchGetItem, at most."""
-
-TRIES = 6
-"""BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
 
 _READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners"
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
@@ -117,7 +114,14 @@ class DynamoOutbox:
         found = Directory({}, {})
         wanted = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
         for start in range(0, len(wanted), BATCH):
-            for item in self._batch(wanted[start : start + BATCH]):
+            for item in batch_get(
+                self._client,
+                self._directory,
+                wanted[start : start + BATCH],
+                self._sleep,
+                ProjectionExpression=_READ,
+                ExpressionAttributeNames=_READ_NAMES,
+            ):
                 kind, _, rest = item["pk"]["S"].partition("#")
                 if kind == "ACCOUNT":
                     found.accounts[rest] = from_item(item, Tenancy)
@@ -211,26 +215,6 @@ class DynamoOutbox:
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
         return cast("Item", answer.get("Attributes", {}))
-
-    def _batch(self, wanted: list[str]) -> "list[Item]":
-        items: list[Item] = []
-        request: Any = {
-            self._directory: {
-                "Keys": [{"pk": {"S": pk}} for pk in wanted],
-                "ConsistentRead": True,
-                "ProjectionExpression": _READ,
-                "ExpressionAttributeNames": _READ_NAMES,
-            }
-        }
-        for tried in range(TRIES):
-            if tried:
-                self._sleep(0.05 * 2**tried)
-            answer: Any = self._client.batch_get_item(RequestItems=request)
-            items += answer["Responses"].get(self._directory, [])
-            request = answer.get("UnprocessedKeys")
-            if not request:
-                return items
-        raise busy()
 
 
 def _n(number: int) -> dict[str, str]:
