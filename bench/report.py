@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 CHOSEN = "Service Users"
 OURS = (CHOSEN, "the authorizer")
-_BAR, _GAP, _LABEL, _WIDTH = 22, 10, 250, 880
+_BAR, _GAP, _LABEL, _WIDTH = 22, 10, 310, 940
 
 _HEAD = """\
 Measured {date} on {processor}, {cores} cores, {system}, Python {python} (load {load_before} before, \
@@ -63,7 +63,7 @@ def table(results: dict[str, Any]) -> str:
         lines.append(
             f"| `{name}` | {one['outside']:.2f} | {one['own']:.2f} | {one['client']:.2f} "
             f"| {one['worked']:.2f} "
-            f"| {len(one['calls'])}: {', '.join(one['calls'])} "
+            f"| {': '.join(filter(None, (str(len(one['calls'])), ', '.join(one['calls']))))} "
             f"| {one['reads']:g} | {one['writes']:g} |"
         )
     told = results["mailer"]
@@ -86,9 +86,9 @@ def into_readme(text: str, results: dict[str, Any]) -> str:
     before, _, rest = text.partition(began)
     _, _, after = rest.partition(ended)
     whole = table(results)
-    head, cold, warm = whole.split("\n\n**")[:3]
+    head, cold, warm, *more = whole.rstrip("\n").split("\n\n**")
     chosen = [line for line in warm.splitlines() if not line.startswith("| `") or _shown(line)]
-    parts = (head, f"**{cold}", "**" + "\n".join(chosen))
+    parts = (head, f"**{cold}", "**" + "\n".join(chosen), *(f"**{part}" for part in more))
     return before + began + "\n\n".join(parts) + "\n" + ended + after
 
 
