@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from chalicelib.functions import create_account_function
 from chalicelib.rules.faults import Conflict, Invalid, NotFound
 from tests.customer import Answer, Key, Stack
 from tests.memory import stack_for
+from tests.trouble import before_commit
 
 RESOURCES = Path(__file__).parent.parent / ".chalice" / "resources.json"
 ASKED = {"accountName": "Acme", "username": "Ann", "email": "ann@acme.example"}
@@ -31,18 +31,6 @@ def put(stack: Stack, key: Key, **body: Any) -> Answer:
 def policy(answer: Answer) -> tuple[Any, Any, Any]:
     said = answer.json
     return said["maxKeyAgeDays"], said["revokeInactiveAfterDays"], said["pciCompliance"]
-
-
-def meanwhile(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> None:
-    """Have something happen between what the next call has read and what it writes."""
-    commit = type(stack.service.directory).commit
-
-    def late(self: Any, *writes: Any) -> None:
-        monkeypatch.setattr(type(self), "commit", commit)
-        do()
-        commit(self, *writes)
-
-    monkeypatch.setattr(type(stack.service.directory), "commit", late)
 
 
 # Making an account
@@ -257,7 +245,7 @@ def test_of_a_recovery_and_another_change_at_once_one_is_made(
 ) -> None:
     owner = stack.account()
     second = stack.person(owner, "second", "OWNER")
-    meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/owner", second))
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/owner", second))
 
     with pytest.raises(Conflict, match="at the same moment"):
         recover("owner")
@@ -467,7 +455,7 @@ def test_pci_compliance_is_not_turned_on_where_an_owner_goes_meanwhile(
     owner = stack.account()
     stack.person(owner, "bea", "OWNER")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/bea", owner))
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/bea", owner))
     answer = put(stack, owner, pciCompliance=True)
 
     assert answer.status == 409
@@ -479,7 +467,7 @@ def test_of_two_updates_at_once_neither_undoes_the_other(
 ) -> None:
     owner = stack.account()
 
-    meanwhile(stack, monkeypatch, lambda: put(stack, owner, maxKeyAgeDays=30))
+    before_commit(stack, monkeypatch, lambda: put(stack, owner, maxKeyAgeDays=30))
     answer = put(stack, owner, name="Ajax")
 
     assert answer.status == 409

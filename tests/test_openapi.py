@@ -274,7 +274,6 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
         )
 
     call = "get_item" if method == "GET" else "transact_write_items"
-    wrong.__name__ = call
     monkeypatch.setattr(stack.client, call, wrong)
 
 

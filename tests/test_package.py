@@ -15,6 +15,7 @@ import pytest
 
 from chalicelib.http.problems import title_of, type_of
 from deploy.package import RESOURCES, finish, package
+from tests.e2e.template import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(os.environ.get("SERVICE_USERS_PACKAGE", "")).absolute()
@@ -26,16 +27,6 @@ OPERATIONS_PAGE = ROOT / "docs" / "operations.md"
 pytestmark = pytest.mark.skipif(
     "SERVICE_USERS_PACKAGE" not in os.environ, reason="needs the package: make e2e"
 )
-
-FUNCTIONS = {
-    "APIHandler",
-    "Authorizer",
-    "Notify",
-    "Resend",
-    "EnforcePolicies",
-    "CreateAccount",
-    "RecoverOwner",
-}
 
 
 @cache
@@ -192,7 +183,7 @@ def test_checkov_finds_nothing_that_is_not_explained() -> None:
 
 def test_each_function_is_ours_and_its_log_is_kept_as_long_as_asked() -> None:
     functions = resources("AWS::Serverless::Function")
-    assert functions.keys() == FUNCTIONS
+    assert functions.keys() == set(FUNCTIONS)
     for name, function in functions.items():
         properties = function["Properties"]
         assert properties["Runtime"] == f"python{sys.version_info[0]}.{sys.version_info[1]}"

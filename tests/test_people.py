@@ -11,6 +11,7 @@ from chalicelib.rules import secrets
 from tests.customer import NO_BODY, Answer, Key, Stack
 from tests.mail_kit import Post
 from tests.memory import stack_for
+from tests.trouble import before_commit
 
 USERS, SERVICE_USERS = "/v1/users", "/v1/service-users"
 TOKEN = r"sui_[0-9A-Za-z]{49}"
@@ -76,18 +77,6 @@ def one_write(stack: Stack, call: Callable[[], Answer]) -> Answer:
     assert writes == {"TransactWriteItems": 1}
     assert sum(counter.values()) <= 4
     return answer
-
-
-def meanwhile(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> None:
-    """Have something happen between what the next call has read and what it writes."""
-    commit = type(stack.service.directory).commit
-
-    def late(self: Any, *writes: Any) -> None:
-        monkeypatch.setattr(type(self), "commit", commit)
-        do()
-        commit(self, *writes)
-
-    monkeypatch.setattr(type(stack.service.directory), "commit", late)
 
 
 # Inviting
@@ -837,7 +826,7 @@ def test_a_call_whose_caller_is_revoked_meanwhile_changes_nothing(
         ("PUT", "/v1/account", {"name": "Mine"}),
     ]
     for method, path, body in calls:
-        meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
+        before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
         answer = stack.call(method, path, bea, body)
 
         assert answer.status == (409 if path.endswith("bea") else 401), answer.text
@@ -862,7 +851,7 @@ def test_a_call_whose_caller_loses_the_right_meanwhile_changes_nothing(
     owner = stack.account()
     bea = stack.person(owner, "bea", "OWNER")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call(end[0], end[1], owner, end[2]))
+    before_commit(stack, monkeypatch, lambda: stack.call(end[0], end[1], owner, end[2]))
     answer = invite(stack, bea, "cal", "OWNER")
 
     assert answer.status == 401
@@ -875,7 +864,7 @@ def test_a_call_whose_key_is_rotated_meanwhile_changes_nothing(
     owner = stack.account()
     bea = stack.person(owner, "bea", "OWNER")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call("POST", "/v1/api-keys/rotate", bea))
+    before_commit(stack, monkeypatch, lambda: stack.call("POST", "/v1/api-keys/rotate", bea))
 
     assert invite(stack, bea, "cal", "OWNER").status == 401
 
@@ -886,7 +875,7 @@ def test_the_last_two_owners_who_remove_each_other_at_once_leave_one(
     owner = stack.account()
     bea = stack.person(owner, "bea", "OWNER")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/owner", bea))
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/owner", bea))
     answer = stack.call("DELETE", f"{USERS}/bea", owner)
 
     assert answer.status == 409
@@ -899,7 +888,7 @@ def test_a_promotion_does_not_bring_a_person_back_who_is_revoked_meanwhile(
     owner = stack.account()
     stack.person(owner, "bea", "CLUSTER_ADMIN")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
     answer = stack.call("PUT", f"{USERS}/bea", owner, {"role": "OWNER"})
 
     assert answer.status == 409
@@ -914,7 +903,7 @@ def test_an_invitation_that_is_void_meanwhile_is_not_taken_up(
     invite(stack, owner, "bea", "OWNER")
     token = stack.token("bea")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
+    before_commit(stack, monkeypatch, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
     answer = activate(stack, "bea", token)
 
     assert (answer.status, answer.json["detail"]) == (400, activate(stack, "bea", "sui_wrong").json["detail"])
@@ -929,7 +918,9 @@ def test_an_invitation_that_is_good_after_another_change_can_be_taken_up_again(
     invite(stack, owner, "bea", "OWNER")
     token = stack.token("bea")
 
-    meanwhile(stack, monkeypatch, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"displayName": "Bea B"}))
+    before_commit(
+        stack, monkeypatch, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"displayName": "Bea B"})
+    )
 
     assert activate(stack, "bea", token).status == 409
     assert activate(stack, "bea", token).status == 200

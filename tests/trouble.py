@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
@@ -137,6 +138,18 @@ def dying(stack: Stack, number: int) -> Iterator[None]:
         yield
     finally:
         stack.client.meta.events.unregister(event, die)
+
+
+def before_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> None:
+    """Have something happen between what the next call has read and what it writes."""
+    commit = type(stack.service.directory).commit
+
+    def late(self: Any, *writes: Any) -> None:
+        monkeypatch.setattr(type(self), "commit", commit)
+        do()
+        commit(self, *writes)
+
+    monkeypatch.setattr(type(stack.service.directory), "commit", late)
 
 
 # What must hold whatever happened

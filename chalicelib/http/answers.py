@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from chalicelib.rules.acts import Act
-from chalicelib.rules.api_keys import Shown, overlapping
+from chalicelib.rules.api_keys import Shown, no_later, overlapping
 from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
@@ -340,7 +340,8 @@ def _predecessor(key: ApiKey, now: float) -> PredecessorAnswer | None:
     before = overlapping(key, now)
     if before is None:
         return None
-    until = before.until if key.expires_at is None else min(before.until, key.expires_at)
     return PredecessorAnswer(
-        key=MASK + before.last5, valid_until=moment(until), last_used_at=maybe(before.last_used_at)
+        key=MASK + before.last5,
+        valid_until=moment(no_later(key, before.until)),
+        last_used_at=maybe(before.last_used_at),
     )

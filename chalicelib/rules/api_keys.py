@@ -51,6 +51,11 @@ def overlapping(key: ApiKey, now: float) -> Predecessor | None:
     return before if before is not None and now < before.until and not ended(key, now) else None
 
 
+def no_later(key: ApiKey, until: int) -> int:
+    """Answer when the key before a key stops working: with the key itself at the latest."""
+    return until if key.expires_at is None else min(until, key.expires_at)
+
+
 def since(key: ApiKey) -> int:
     """Answer when the present secret was made, which is what its age is counted from."""
     return key.rotated_at or key.created_at
@@ -112,8 +117,7 @@ def rotate(
     before: Predecessor | None = None
     older = overlapping(key, now)
     if overlap:
-        until = now + overlap if key.expires_at is None else min(now + overlap, key.expires_at)
-        before = Predecessor(key.digest, key.last5, until, key.last_used_at)
+        before = Predecessor(key.digest, key.last5, no_later(key, now + overlap), key.last_used_at)
         lost = older is not None and presented == older.digest and key.last_used_at is None
         if older is not None and lost:
             before = older

@@ -21,8 +21,6 @@ _NOT_ANSWERED = (
 BATCH_TRIES = 6
 """BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
 
-_READS = frozenset({"get_item", "batch_get_item", "query", "scan"})
-
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -37,25 +35,24 @@ _THROTTLED = frozenset(
 )
 
 
-def busy(*, reading: bool = True) -> Busy:
+def busy(*, writing: bool = False) -> Busy:
     """Answer that the store did not; made anew each time, as a raised fault keeps its frames.
 
     Whatever a call of the API reads, it reads before it writes.
     """
-    return Busy(_NOT_READ if reading else _NOT_ANSWERED)
+    return Busy(_NOT_ANSWERED if writing else _NOT_READ)
 
 
-def answered(call: "Callable[..., Any]", **parameters: Any) -> Any:
+def answered(call: "Callable[..., Any]", *, writing: bool = False, **parameters: Any) -> Any:
     """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
-    reading = getattr(call, "__name__", "") in _READS
     try:
         return call(**parameters)
     except ClientError as error:
         if _code(error) in _THROTTLED or _THROTTLED.intersection(cancellations(error)):
-            raise busy(reading=reading) from error
+            raise busy(writing=writing) from error
         raise
     except BotoCoreError as error:
-        raise busy(reading=reading) from error
+        raise busy(writing=writing) from error
 
 
 def batch_get(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 import botocore.session
 from botocore.config import Config
 
+# At DEBUG it logs what it sends: digests, mails with their tokens, the role's own credentials.
 logging.getLogger("botocore").setLevel(logging.WARNING)
-"""At DEBUG it logs what it sends: digests, mails with their tokens, the role's own credentials."""
 
 if TYPE_CHECKING:
     from botocore.session import Session

@@ -182,7 +182,7 @@ class Directory:
         """Write all or nothing. Another transaction in the way is waited for, briefly, then a Conflict."""
         for attempt in range(_CONFLICT_TRIES):
             try:
-                answered(self._client.transact_write_items, TransactItems=items)
+                answered(self._client.transact_write_items, writing=True, TransactItems=items)
             except ClientError as error:
                 _raise_first(error, faults)
             else:

@@ -74,7 +74,7 @@ class DynamoSweeps:
                 "ExpressionAttributeValues": {":old": {"S": old.version}},
             }
         try:
-            answered(self._client.put_item, TableName=self._table, Item=item, **condition)
+            answered(self._client.put_item, writing=True, TableName=self._table, Item=item, **condition)
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
@@ -122,7 +122,7 @@ class DynamoSweeps:
             for event in ruling.events
         ]
         try:
-            answered(self._client.transact_write_items, TransactItems=items)
+            answered(self._client.transact_write_items, writing=True, TransactItems=items)
         except ClientError as error:
             if {"ConditionalCheckFailed", "TransactionConflict"}.intersection(cancellations(error)):
                 return False

@@ -25,19 +25,10 @@ from tests.e2e.gateway import Front, FrontServer
 from tests.e2e.proxy import Proxy
 from tests.e2e.runtime import Function
 from tests.e2e.stream import EventSource
-from tests.e2e.template import ACCOUNT, REGION, Template
+from tests.e2e.template import ACCOUNT, FUNCTIONS, REGION, Template
 from tests.leaks import Said, find_no_secret, find_no_secret_said
 
 SENDER = "service-users@example.com"
-FUNCTIONS = (
-    "APIHandler",
-    "Authorizer",
-    "Notify",
-    "Resend",
-    "EnforcePolicies",
-    "CreateAccount",
-    "RecoverOwner",
-)
 
 
 class Key(NamedTuple):

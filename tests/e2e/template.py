@@ -8,6 +8,15 @@ from typing import Any
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
+FUNCTIONS = (
+    "APIHandler",
+    "Authorizer",
+    "Notify",
+    "Resend",
+    "EnforcePolicies",
+    "CreateAccount",
+    "RecoverOwner",
+)
 
 _PSEUDO = {
     "AWS::StackName": "service-users-test",
