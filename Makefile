@@ -77,7 +77,7 @@ owner: $(READY) ## give an OWNER who has lost their way in a new key; STAGE=acme
 e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package: on Lambda's runtime client, beside the real engine (Java)
 	@$(PYTHON) -m deploy package --stage test
 	@SERVICE_USERS_PACKAGE=build/test $(PYTHON) -m local.dynamodb_local -- \
-	    $(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/e2e tests/test_package.py
+	    $(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/e2e tests/deploy/test_package.py
 
 bench: $(READY) $(RUNTIME) ## measure the package: a table and a plot in bench/
 	@$(PYTHON) -m deploy package --stage bench
@@ -87,6 +87,6 @@ $(CHECKS): deploy/requirements-check.txt | $(READY)
 	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-$(RUNTIME): tests/e2e/runtime.txt | $(READY)
+$(RUNTIME): local/package/runtime.txt | $(READY)
 	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@

@@ -10,9 +10,9 @@ from typing import Any
 
 from chalice.app import Chalice, Response
 
-from chalicelib.http import account, keys, people, service_users, system
+from chalicelib.functions.settings import service
+from chalicelib.http import account, keys, service_users, system, users
 from chalicelib.http.routes import Routes
-from chalicelib.settings import service
 
 app = Chalice(app_name="service-users")
 api = Routes(app, service)
@@ -99,73 +99,73 @@ def whoami() -> Response:
 @app.route("/v1/users", methods=["POST"], content_types=[])
 def invite_user() -> Response:
     """Invite a person."""
-    return api.serve(people.invite)
+    return api.serve(users.invite)
 
 
 @app.route("/v1/users", methods=["GET"], content_types=[])
 def list_users() -> Response:
     """List the account's people."""
-    return api.serve(people.listing)
+    return api.serve(users.listing)
 
 
 @app.route("/v1/users/activate", methods=["POST"], content_types=[])
 def activate_user() -> Response:
     """Take up an invitation."""
-    return api.serve(people.activate)
+    return api.serve(users.activate)
 
 
 @app.route("/v1/users/{username}", methods=["GET"], content_types=[])
 def read_user(username: str) -> Response:
     """Read a person."""
-    return api.serve(people.read, username)
+    return api.serve(users.read, username)
 
 
 @app.route("/v1/users/{username}", methods=["PUT"], content_types=[])
 def update_user(username: str) -> Response:
     """Change a person's role or display name."""
-    return api.serve(people.update, username)
+    return api.serve(users.update, username)
 
 
 @app.route("/v1/users/{username}", methods=["DELETE"], content_types=[])
 def revoke_user(username: str) -> Response:
     """Revoke a person from the account."""
-    return api.serve(people.revoke, username)
+    return api.serve(users.revoke, username)
 
 
 @app.route("/v1/users/{username}/invitation", methods=["POST"], content_types=[])
 def invite_user_again(username: str) -> Response:
     """Send a person a fresh invitation."""
-    return api.serve(people.invite_again, username)
+    return api.serve(users.invite_again, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["GET"], content_types=[])
 def list_own_keys(username: str) -> Response:
     """List one's own keys."""
-    return api.serve(people.list_keys, username)
+    return api.serve(users.list_keys, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["POST"], content_types=[])
 def generate_own_key(username: str) -> Response:
     """Generate a key for oneself."""
-    return api.serve(people.generate_key, username)
+    return api.serve(users.generate_key, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["DELETE"], content_types=[])
 def revoke_own_key(username: str) -> Response:
     """Revoke a key of one's own."""
-    return api.serve(people.revoke_key, username)
+    return api.serve(users.revoke_key, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["PATCH"], content_types=[])
 def restrict_own_key(username: str) -> Response:
     """Change where and until when a key of one's own may be used."""
-    return api.serve(people.restrict_key, username)
+    return api.serve(users.restrict_key, username)
 
 
 @app.route("/v1/users/{username}/api-keys/rotate", methods=["POST"], content_types=[])
 def rotate_own_key_of_type(username: str) -> Response:
     """Rotate a key of one's own."""
-    return api.serve(people.rotate_key, username)
+    return api.serve(users.rotate_key, username)
 
 
 # The account
@@ -225,7 +225,7 @@ api.refuse_other_methods()
 @app.on_dynamodb_record(stream_arn="set-by-the-stack", batch_size=25, starting_position="TRIM_HORIZON")
 def notify(event: Any) -> dict[str, Any]:
     """Mail what the stream of Events tells of."""
-    from chalicelib.mail.functions import notify_function
+    from chalicelib.functions.mailer import notify_function
 
     return notify_function(event.to_dict(), event.context)
 
@@ -233,7 +233,7 @@ def notify(event: Any) -> dict[str, Any]:
 @app.schedule("rate(1 minute)")
 def resend(event: Any) -> dict[str, Any]:
     """Mail what could not be mailed before."""
-    from chalicelib.mail.functions import resend_function
+    from chalicelib.functions.mailer import resend_function
 
     return resend_function(event.to_dict(), event.context)
 
@@ -241,7 +241,7 @@ def resend(event: Any) -> dict[str, Any]:
 @app.schedule("rate(1 hour)")
 def enforce_policies(event: Any) -> dict[str, int]:
     """Tell of keys that are to end and revoke those that are over, once a day."""
-    from chalicelib.sweeping import enforce_policies_function
+    from chalicelib.functions.enforce_policies import enforce_policies_function
 
     return enforce_policies_function(event.to_dict(), event.context)
 
@@ -249,7 +249,7 @@ def enforce_policies(event: Any) -> dict[str, int]:
 @app.lambda_function(name="create_account")
 def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Make an account with its first OWNER; whoever IAM lets call this is the operator."""
-    from chalicelib.functions import create_account_function
+    from chalicelib.functions.operator import create_account_function
 
     return create_account_function(event, context, api.service())
 
@@ -257,7 +257,7 @@ def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
 @app.lambda_function(name="recover_owner")
 def recover_owner(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Give an OWNER who has lost their way in a new key; whoever IAM lets call this is the operator."""
-    from chalicelib.functions import recover_owner_function
+    from chalicelib.functions.operator import recover_owner_function
 
     return recover_owner_function(event, context, api.service())
 
@@ -265,6 +265,6 @@ def recover_owner(event: dict[str, Any], context: Any) -> dict[str, Any]:
 @app.lambda_function(name="authorizer")
 def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Tell API Gateway whether a request to another API may pass by the key it carries."""
-    from chalicelib.authorizing import authorizer_function
+    from chalicelib.functions.authorizer import authorizer_function
 
     return authorizer_function(event, context, api.service())

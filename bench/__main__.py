@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import apis, data, report
-from tests.e2e.cloud import Cloud, Key
-from tests.e2e.runtime import Environment
-from tests.e2e.stream import EventSource
-from tests.e2e.template import REGION
+from local.package.cloud import Cloud, Key
+from local.package.runtime import Environment
+from local.package.stream import EventSource
+from local.package.template import REGION
 
 HERE = Path(__file__).resolve().parent
 STARTS = int(os.environ.get("BENCH_STARTS", "25"))

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from chalicelib.rules import secrets
+from chalicelib.rules import key_format
 from chalicelib.rules.model import (
     Action,
     Actor,
@@ -46,7 +46,7 @@ def fill(client: Any, directory: str, events: str, account: str, owner: str, cou
 
 def _made(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]:
     username = f"bot-{account[:8]}-{n:06}"
-    digest = secrets.digest(username)
+    digest = key_format.digest(username)
     keys = {
         kind: ApiKey(digest, "abcde", _START, owner, last_used_at=_START)
         for kind in Role.READ_ONLY.key_types()

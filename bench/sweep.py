@@ -18,9 +18,9 @@ from uuid import uuid4
 
 from botocore.config import Config
 
+from chalicelib.expiry.sweep import sweep
 from chalicelib.rules.model import Account, ApiKey, Policy, ServiceUser, User
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.sweep import sweep
 from chalicelib.store import client as store_client
 from chalicelib.store.items import to_item
 from chalicelib.store.sweep import DynamoSweeps

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chalicelib.rules.opening import check_rules
+from chalicelib.authorizer.route_rules import check_rules
 from deploy.package import PROJECT, TEMPLATE, package
 
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
 
 
-class Refused(Exception):  # noqa: N818 - reads as what happened
+class Refused(Exception):
     """Something is not as it has to be; the text says what to do."""
 
 

@@ -63,7 +63,7 @@ class HttpResponse(NamedTuple):
     request_id: str
 
 
-class Refusal(Exception):  # noqa: N818 - the client's fault, not ours
+class Refusal(Exception):
     """A request that no app gets to see. ``close`` where the rest of the connection is of no use."""
 
     def __init__(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from chalice.app import Chalice
 
-    from local.functions import Feed
+    from local.event_sources import Feed
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -126,7 +126,7 @@ def system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[R
     # Imported here, so that a wrong argument is told of at once.
     import boto3
 
-    from local.functions import Clockwork, Feed, schedules
+    from local.event_sources import Clockwork, Feed, schedules
     from local.gateway import GatewayServer
 
     elsewhere = Endpoints.named_in(os.environ)
@@ -282,7 +282,7 @@ def _tables() -> tuple[str, bool]:
 
 def _owner(app: Chalice, url: str, credentials: Path, *, new: bool) -> dict[str, str]:
     """Make the account and answer its owner's credentials; if the tables are not new, those kept."""
-    from local.functions import context
+    from local.event_sources import context
 
     if not new and credentials.is_file():
         kept: dict[str, str] = json.loads(credentials.read_text(encoding="utf-8"))

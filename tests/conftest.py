@@ -24,14 +24,19 @@ import pytest
 from moto import mock_aws
 
 import app
-from chalicelib.http.calls import Service
+from chalicelib.http.call import Service
 from chalicelib.store import client as store_client
-from chalicelib.store.directory import Directory
-from chalicelib.store.trail import Trail
+from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.trail import DynamoTrail
 from local.tables import create_tables
-from tests import inside_moto
-from tests.customer import Clock, Stack, Tables, items
-from tests.leaks import Said, find_no_secret, find_no_secret_said, overheard
+from tests.support import moto_internals
+from tests.support.api_client import Clock, Stack, Tables, items
+from tests.support.secret_scan import (
+    CapturedOutput,
+    assert_no_secret,
+    assert_no_secret_in_output,
+    captured_output,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -67,15 +72,15 @@ _EMPTY: list[Tables] = []
 
 
 @pytest.fixture(autouse=True)
-def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
     """What is logged and mailed in a test; searched for secrets after every test there is."""
-    with overheard(monkeypatch) as everything:
+    with captured_output(monkeypatch) as everything:
         yield everything
-    find_no_secret_said(everything)
+    assert_no_secret_in_output(everything)
 
 
 @pytest.fixture
-def tables(dynamodb: "DynamoDBClient", heard: Said) -> "Iterator[Tables]":
+def tables(dynamodb: "DynamoDBClient", heard: CapturedOutput) -> "Iterator[Tables]":
     """A Directory and an Events table of the test's own; moto's are emptied and used again.
 
     After every test both are searched: no key or token is in them, and no digest is but in Directory.
@@ -87,8 +92,8 @@ def tables(dynamodb: "DynamoDBClient", heard: Said) -> "Iterator[Tables]":
         made = Tables(f"directory-{mark}", f"events-{mark}")
         create_tables(dynamodb, {"Directory": made.directory, "Events": made.events})
     yield made
-    find_no_secret(*(items(dynamodb, name) for name in made), heard)
-    emptied = {inside_moto.empty(name) for name in made}
+    assert_no_secret(*(items(dynamodb, name) for name in made), heard)
+    emptied = {moto_internals.empty(name) for name in made}
     if emptied == {True}:
         _EMPTY.append(made)
     elif ENGINE:
@@ -106,8 +111,8 @@ def clock() -> Clock:
 def stack(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """The API over HTTP events, on the test's tables and clock."""
     service = Service(
-        directory=Directory(dynamodb, tables.directory, tables.events, 400),
-        trail=Trail(dynamodb, tables.events),
+        directory=DynamoDirectory(dynamodb, tables.directory, tables.events, 400),
+        trail=DynamoTrail(dynamodb, tables.events),
         now=clock,
         public_url="https://api.example",
     )

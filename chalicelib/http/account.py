@@ -4,13 +4,13 @@ import re
 
 from chalice.app import Response
 
-from chalicelib.http import answers, bodies
-from chalicelib.http.calls import Call, reply
-from chalicelib.http.keys import given
-from chalicelib.rules import access, accounts
-from chalicelib.rules.accounts import WantedPolicy
+from chalicelib.http import bodies, responses
+from chalicelib.http.call import Call, reply
+from chalicelib.http.keys import or_default
+from chalicelib.rules import accounts, permissions
+from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.api_keys import UNSET as NOT_GIVEN
-from chalicelib.rules.faults import Invalid
+from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.names import USERNAME
 
 EVENT_FORM = r"[0-9a-f]{28}"
@@ -18,40 +18,40 @@ EVENT_FORM = r"[0-9a-f]{28}"
 
 def whoami(call: Call) -> Response:
     """200, who signed in and with what."""
-    act = call.act()
+    act = call.authenticate()
     call.query()
-    return reply(200, answers.whoami(act))
+    return reply(200, responses.whoami(act))
 
 
 def read(call: Call) -> Response:
     """200, the account's name, OWNERs and policy."""
-    act = call.act(access.see_account)
+    act = call.authenticate(permissions.require_can_read_account)
     call.query()
-    return reply(200, answers.account(accounts.read(call.directory, act)))
+    return reply(200, responses.account(accounts.read(call.directory, act)))
 
 
 def update(call: Call) -> Response:
     """200, the account as it is now."""
-    act = call.act(access.run_account)
+    act = call.authenticate(permissions.require_can_change_account)
     call.query()
     body = call.body(bodies.UpdateAccount)
-    wanted = WantedPolicy(
-        given(body.name, NOT_GIVEN),
-        given(body.max_key_age_days, NOT_GIVEN),
-        given(body.revoke_inactive_after_days, NOT_GIVEN),
-        given(body.pci_compliance, NOT_GIVEN),
+    wanted = PolicyUpdate(
+        or_default(body.name, NOT_GIVEN),
+        or_default(body.max_key_age_days, NOT_GIVEN),
+        or_default(body.revoke_inactive_after_days, NOT_GIVEN),
+        or_default(body.pci_compliance, NOT_GIVEN),
     )
-    return reply(200, answers.account(accounts.update(call.directory, act, wanted)))
+    return reply(200, responses.account(accounts.update(call.directory, act, wanted)))
 
 
 def events(call: Call) -> Response:
     """200, an array of events, newest first; ``Link`` while there is more."""
-    act = call.act(access.see_account)
+    act = call.authenticate(permissions.require_can_read_account)
     query = call.query("username", "limit", "cursor")
     username = query.get("username")
     if username is not None and not re.match(USERNAME, username):
-        raise Invalid("'username' is 3 to 64 of letters, digits, '.', '_', '-'.")
+        raise ValidationError("'username' is 3 to 64 of letters, digits, '.', '_', '-'.")
     paging = call.paging(query, EVENT_FORM)
     page = call.trail.events(act.caller.account, username, paging.limit, paging.after)
-    listed = tuple(answers.event(it) for it in page.events)
+    listed = tuple(responses.event(it) for it in page.events)
     return reply(200, listed, call.next_page("/v1/events", page.after, query))

@@ -15,11 +15,17 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origi
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from chalicelib.http.problems import HttpFault
+from chalicelib.http.problems import HttpError
 from chalicelib.rules import networks
 from chalicelib.rules.api_keys import LONGEST_OVERLAP
-from chalicelib.rules.faults import FieldFault, Invalid, broken
-from chalicelib.rules.lifetimes import LEAST_POLICY_DAYS, MOST_POLICY_DAYS, OVER, PCI_BROKEN, pci_breaks
+from chalicelib.rules.errors import FieldError, ValidationError, validation_error_of
+from chalicelib.rules.lifetimes import (
+    EXPIRY_IN_THE_PAST,
+    LEAST_POLICY_DAYS,
+    MOST_POLICY_DAYS,
+    PCI_BROKEN,
+    exceeds_pci_limit,
+)
 from chalicelib.rules.names import EMAIL, USERNAME, not_for_people
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import MOST_ADMINISTRATORS
@@ -113,7 +119,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         given: Mapping[str, Any],  # noqa: ARG003 - for the types that look
         names: Collection[str],  # noqa: ARG003
         now: float,  # noqa: ARG003
-    ) -> Iterator[FieldFault]:
+    ) -> Iterator[FieldError]:
         """Answer what is wrong between fields that are each right.
 
         ``given`` has those by their JSON names, ``names`` are all that were sent.
@@ -133,16 +139,16 @@ class KeyTerms(Body, frozen=True, kw_only=True):
     expires_at: ExpiresAt | UnsetType | None = UNSET
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """An end to come, and each network once."""
         yield from super().cross(given, names, now)
         ends = given.get("expiresAt")
         if isinstance(ends, int) and ends <= now:
-            yield FieldFault("/expiresAt", OVER)
+            yield FieldError("/expiresAt", EXPIRY_IN_THE_PAST)
         allowed = given.get("allowedNetworks", ())
         for place, network in enumerate(allowed):
             if network in allowed[:place]:
-                yield FieldFault(f"/allowedNetworks/{place}", f"'{network}' is named twice.")
+                yield FieldError(f"/allowedNetworks/{place}", f"'{network}' is named twice.")
 
 
 class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
@@ -171,23 +177,23 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
         return next(role for role in (self.role, self.profile) if isinstance(role, Role))
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """Also: one role, and key types it may hold, each once."""
         yield from super().cross(given, names, now)
         role, profile = given.get("role"), given.get("profile")
         if "role" not in names and "profile" not in names:
-            yield FieldFault("/role", "This field is required (or 'profile', its other name).")
+            yield FieldError("/role", "This field is required (or 'profile', its other name).")
         if role is not None and profile is not None and role is not profile:
-            yield FieldFault(
+            yield FieldError(
                 "/profile", "This is another name of 'role' and says otherwise. Give one of them."
             )
         key_types: tuple[KeyType, ...] = given.get("keyTypes", ())
         holder = role or profile
         for place, key_type in enumerate(key_types):
             if key_type in key_types[:place]:
-                yield FieldFault(f"/keyTypes/{place}", f"{key_type.value} is named twice.")
+                yield FieldError(f"/keyTypes/{place}", f"{key_type.value} is named twice.")
             elif holder is not None and key_type not in holder.key_types():
-                yield FieldFault(
+                yield FieldError(
                     f"/keyTypes/{place}", f"A {holder.value} may hold {_names(holder.key_types())}."
                 )
 
@@ -226,13 +232,13 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     ) = UNSET
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """Each Administrator once."""
         yield from super().cross(given, names, now)
         asked = given.get("administrators", ())
         for place, username in enumerate(asked):
             if username in asked[:place]:
-                yield FieldFault(f"/administrators/{place}", f"'{username}' is named twice.")
+                yield FieldError(f"/administrators/{place}", f"'{username}' is named twice.")
 
 
 class GenerateKey(KeyTerms, frozen=True, kw_only=True):
@@ -275,7 +281,7 @@ class InviteUser(Body, frozen=True, kw_only=True):
     display_name: DisplayName | UnsetType = UNSET
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """A username that a person may have."""
         yield from super().cross(given, names, now)
         yield from _for_a_person(given)
@@ -304,13 +310,13 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
     pci_compliance: bool | UnsetType = UNSET
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """No more days than ``pciCompliance`` allows, where both are asked for."""
         yield from super().cross(given, names, now)
         if given.get("pciCompliance") is True:
             for name in ("maxKeyAgeDays", "revokeInactiveAfterDays"):
-                if name in given and pci_breaks(given[name]):
-                    yield FieldFault(f"/{name}", PCI_BROKEN)
+                if name in given and exceeds_pci_limit(given[name]):
+                    yield FieldError(f"/{name}", PCI_BROKEN)
 
 
 class CreateAccount(Body, frozen=True, kw_only=True):
@@ -322,7 +328,7 @@ class CreateAccount(Body, frozen=True, kw_only=True):
     display_name: DisplayName | UnsetType = UNSET
 
     @classmethod
-    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldFault]:
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """A username that a person may have."""
         yield from super().cross(given, names, now)
         yield from _for_a_person(given)
@@ -334,9 +340,9 @@ class RecoverOwner(Body, frozen=True, kw_only=True):
     username: Username
 
 
-def _for_a_person(given: Mapping[str, Any]) -> Iterator[FieldFault]:
+def _for_a_person(given: Mapping[str, Any]) -> Iterator[FieldError]:
     if why := not_for_people(given.get("username", "")):
-        yield FieldFault("/username", why)
+        yield FieldError("/username", why)
 
 
 B = TypeVar("B", bound=Body)
@@ -348,18 +354,18 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float) -> B:
     Raises HttpFault where it is too large or of another media type, and Invalid with every fault of it.
     """
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
-        raise HttpFault(415, "The body is read as JSON. Send it with 'Content-Type: application/json'.")
+        raise HttpError(415, "The body is read as JSON. Send it with 'Content-Type: application/json'.")
     if len(raw) > LARGEST:
-        raise HttpFault(413, f"The body has {len(raw)} bytes; at most {LARGEST} are read.")
+        raise HttpError(413, f"The body has {len(raw)} bytes; at most {LARGEST} are read.")
     return check(kind, parse(raw), now)
 
 
 def parse(raw: bytes) -> Any:
     """Answer what JSON text says; raises Invalid for bad UTF-8, bad JSON, and what RFC 8259 leaves open."""
     if not raw.strip():
-        raise Invalid("The body is empty. Send a JSON object.")
+        raise ValidationError("The body is empty. Send a JSON object.")
     if raw.startswith(codecs.BOM_UTF8):
-        raise Invalid("The body begins with a byte order mark. Send UTF-8 without one.")
+        raise ValidationError("The body begins with a byte order mark. Send UTF-8 without one.")
     try:
         value = json.loads(
             raw.decode(),
@@ -370,34 +376,36 @@ def parse(raw: bytes) -> Any:
         )
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
-        raise Invalid(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+        raise ValidationError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
     except UnicodeEncodeError:
-        raise Invalid("The body has half of a surrogate pair, which is no character.") from None
+        raise ValidationError("The body has half of a surrogate pair, which is no character.") from None
     except json.JSONDecodeError as error:
         what = error.msg.removesuffix(" at").rstrip(": ")
-        raise Invalid(f"The body is not JSON: {what} at line {error.lineno}, column {error.colno}.") from None
+        raise ValidationError(
+            f"The body is not JSON: {what} at line {error.lineno}, column {error.colno}."
+        ) from None
     except RecursionError:
-        raise Invalid("The body is nested too deeply.") from None
+        raise ValidationError("The body is nested too deeply.") from None
     except ValueError as error:
-        raise Invalid(f"The body is not JSON we can read: {error}.") from None
+        raise ValidationError(f"The body is not JSON we can read: {error}.") from None
     return value
 
 
 def check(kind: type[B], value: Any, now: float) -> B:
     """Answer a parsed body as ``kind``; raises Invalid with every fault of it."""
     if not isinstance(value, dict):
-        raise broken([FieldFault("", "This must be a JSON object.")])
+        raise validation_error_of([FieldError("", "This must be a JSON object.")])
     fields = {field.encode_name: field for field in _fields(kind)}
-    found = [FieldFault(_pointer(name), _unknown(name, fields)) for name in value if name not in fields]
+    found = [FieldError(_pointer(name), _unknown(name, fields)) for name in value if name not in fields]
     given: dict[str, Any] = {}
     for name, field in fields.items():
         if name in value:
             found += _take(given, name, field.type, value[name])
         elif field.required:
-            found.append(FieldFault(_pointer(name), "This field is required."))
+            found.append(FieldError(_pointer(name), "This field is required."))
     found += kind.cross(given, value.keys(), now)
     if found:
-        raise broken(found)
+        raise validation_error_of(found)
     return kind(**{fields[name].name: it for name, it in given.items()})
 
 
@@ -406,24 +414,24 @@ def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
     return msgspec.structs.fields(kind)
 
 
-def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldFault]:
+def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldError]:
     """Put a field where it is right, and answer what is wrong with it, entry by entry of an array."""
     try:
         given[name] = msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
         entry = _entry_type(kind)
-        found: list[FieldFault] = []
+        found: list[FieldError] = []
         if entry is not None and isinstance(value, list):
             found = [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)]
-        return found or [FieldFault(_pointer(name), _say(str(error), kind))]
+        return found or [FieldError(_pointer(name), _say(str(error), kind))]
     return []
 
 
-def _entry(name: str, place: int, kind: Any, value: Any) -> Iterator[FieldFault]:
+def _entry(name: str, place: int, kind: Any, value: Any) -> Iterator[FieldError]:
     try:
         msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        yield FieldFault(f"{_pointer(name)}/{place}", _say(str(error), kind))
+        yield FieldError(f"{_pointer(name)}/{place}", _say(str(error), kind))
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -6,47 +6,49 @@ from typing import Any, NamedTuple, TypeVar
 from chalice.app import Response
 from msgspec import UNSET, UnsetType
 
-from chalicelib.http import answers, bodies
-from chalicelib.http.calls import Call, nothing, reply
-from chalicelib.rules import api_keys, key_acts
-from chalicelib.rules.acts import Act
-from chalicelib.rules.api_keys import Terms
+from chalicelib.http import bodies, responses
+from chalicelib.http.call import Call, nothing, reply
+from chalicelib.rules import api_keys, key_operations
+from chalicelib.rules.acts import AuthContext
+from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.model import Principal
 
 T = TypeVar("T")
 D = TypeVar("D")
 
 
-class Door(NamedTuple):
+class KeyHolderLookup(NamedTuple):
     """How a call comes to the holder of the keys: whom it lets in at all, and to which holder."""
 
-    guard: Callable[[Act], Any]
-    holder: Callable[[Call, Act], Principal]
+    guard: Callable[[AuthContext], Any]
+    holder: Callable[[Call, AuthContext], Principal]
 
 
-def generate(call: Call, door: Door) -> Response:
+def generate(call: Call, door: KeyHolderLookup) -> Response:
     """201, the key in the clear, once."""
-    act = call.act(door.guard)
+    act = call.authenticate(door.guard)
     call.query()
     body = call.body(bodies.GenerateKey)
-    holder, shown = key_acts.generate(call.directory, act, door.holder(call, act), body.key_type, terms(body))
-    return reply(201, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+    holder, shown = key_operations.generate(
+        call.directory, act, door.holder(call, act), body.key_type, key_restrictions(body)
+    )
+    return reply(201, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
-def revoke(call: Call, door: Door) -> Response:
+def revoke(call: Call, door: KeyHolderLookup) -> Response:
     """204; the key is dead when the answer arrives."""
-    act = call.act(door.guard)
+    act = call.authenticate(door.guard)
     body = call.body_or_query(bodies.RevokeKey)
-    key_acts.revoke(call.directory, act, door.holder(call, act), body.key_type)
+    key_operations.revoke(call.directory, act, door.holder(call, act), body.key_type)
     return nothing()
 
 
-def restrict(call: Call, door: Door) -> Response:
+def restrict(call: Call, door: KeyHolderLookup) -> Response:
     """200, the key as it is now, masked."""
-    act = call.act(door.guard)
+    act = call.authenticate(door.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
-    holder = key_acts.restrict(
+    holder = key_operations.restrict(
         call.directory,
         act,
         door.holder(call, act),
@@ -54,45 +56,45 @@ def restrict(call: Call, door: Door) -> Response:
         api_keys.UNSET if body.allowed_networks is UNSET else _networks(body),
         api_keys.UNSET if body.expires_at is UNSET else _end(body),
     )
-    return reply(200, answers.api_key(holder, body.key_type, call.origin.now))
+    return reply(200, responses.api_key(holder, body.key_type, call.origin.now))
 
 
-def rotate(call: Call, door: Door) -> Response:
+def rotate(call: Call, door: KeyHolderLookup) -> Response:
     """200, the new key in the clear, once."""
-    act = call.act(door.guard)
+    act = call.authenticate(door.guard)
     call.query()
     body = call.body(bodies.RotateKey)
-    holder, shown = key_acts.rotate(
+    holder, shown = key_operations.rotate(
         call.directory, act, door.holder(call, act), body.key_type, body.overlap_seconds
     )
-    return reply(200, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+    return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
 def rotate_own(call: Call) -> Response:
     """200, the successor of the key the caller signed in with, in the clear, once."""
-    act = call.act(noted=False)  # the rotation writes the key anew, with its last use
+    act = call.authenticate(noted=False)  # the rotation writes the key anew, with its last use
     call.query()
     body = call.body_or_none(bodies.RotateOwnKey)
-    holder, shown = key_acts.rotate_own(call.directory, act, body.overlap_seconds)
-    return reply(200, answers.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+    holder, shown = key_operations.rotate_own(call.directory, act, body.overlap_seconds)
+    return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
-def terms(body: bodies.KeyTerms) -> Terms:
+def key_restrictions(body: bodies.KeyTerms) -> KeyRestrictions:
     """Answer what a body asks a new key to keep to."""
-    return Terms(_networks(body), _end(body))
+    return KeyRestrictions(_networks(body), _end(body))
 
 
-def given(value: T | UnsetType, default: D) -> T | D:
+def or_default(value: T | UnsetType, default: D) -> T | D:
     """Answer a field of a body, or what stands for one that was not given."""
     return default if value is UNSET else value
 
 
 def _networks(body: bodies.KeyTerms) -> tuple[str, ...]:
     """Answer the networks a body names, as the plain strings they are kept as."""
-    return tuple(str(network) for network in given(body.allowed_networks, ()))
+    return tuple(str(network) for network in or_default(body.allowed_networks, ()))
 
 
 def _end(body: bodies.KeyTerms) -> int | None:
     """Answer the end a body names, as the plain number it is kept as."""
-    end = given(body.expires_at, None)
+    end = or_default(body.expires_at, None)
     return None if end is None else int(end)

@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from chalicelib.rules import faults
-from chalicelib.rules.faults import Fault, FieldFault
+from chalicelib.rules import errors
+from chalicelib.rules.errors import ApiError, FieldError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:service-users:problem:"
@@ -33,7 +33,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     errors: Annotated[tuple[ErrorDetail, ...], Meta(description="Every fault of the body.")] = ()
 
 
-class HttpFault(Fault):
+class HttpError(ApiError):
     """A fault of the HTTP request itself."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -42,28 +42,28 @@ class HttpFault(Fault):
         self.headers = dict(headers or {})
 
 
-_STATUS: dict[type[Fault], int] = {
-    faults.Invalid: 400,
-    faults.Unauthenticated: 401,
-    faults.Forbidden: 403,
-    faults.NotFound: 404,
-    faults.Conflict: 409,
-    faults.PreconditionFailed: 412,
-    faults.Busy: 503,
+_STATUS: dict[type[ApiError], int] = {
+    errors.ValidationError: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.Unavailable: 503,
 }
 # As RFC 9110 has it; Python's own phrase changes with its version, and a problem's type may not.
 _TITLES = {413: "Content Too Large"}
 _HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": CHALLENGE}, 503: {"Retry-After": "1"}}
 
 
-def status_of(fault: Fault) -> int:
+def status_of(fault: ApiError) -> int:
     """Answer the HTTP status of a fault."""
-    return fault.status if isinstance(fault, HttpFault) else _STATUS[type(fault)]
+    return fault.status if isinstance(fault, HttpError) else _STATUS[type(fault)]
 
 
-def headers_of(fault: Fault) -> dict[str, str]:
+def headers_of(fault: ApiError) -> dict[str, str]:
     """Answer the headers a fault's response carries beside those every response has."""
-    more = fault.headers if isinstance(fault, HttpFault) else {}
+    more = fault.headers if isinstance(fault, HttpError) else {}
     return {**_HEADERS.get(status_of(fault), {}), **more}
 
 
@@ -77,7 +77,7 @@ def type_of(status: int) -> str:
     return TYPE + title_of(status).lower().replace(" ", "-")
 
 
-def problem(status: int, detail: str, request_id: str, errors: tuple[FieldFault, ...] = ()) -> Problem:
+def problem(status: int, detail: str, request_id: str, errors: tuple[FieldError, ...] = ()) -> Problem:
     """Answer the problem of a status."""
     return Problem(
         type=type_of(status),
@@ -89,7 +89,7 @@ def problem(status: int, detail: str, request_id: str, errors: tuple[FieldFault,
     )
 
 
-def problem_of(fault: Fault, request_id: str) -> Problem:
+def problem_of(fault: ApiError, request_id: str) -> Problem:
     """Answer the problem a fault is."""
-    errors = fault.faults if isinstance(fault, faults.Invalid) else ()
-    return problem(status_of(fault), fault.detail, request_id, errors)
+    field_faults = fault.faults if isinstance(fault, errors.ValidationError) else ()
+    return problem(status_of(fault), fault.detail, request_id, field_faults)

@@ -5,7 +5,7 @@ from typing import cast
 
 from chalice.app import Chalice, Request, Response
 
-from chalicelib.http.calls import Service, not_allowed, serve
+from chalicelib.http.call import Service, not_allowed, serve
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 

@@ -2,11 +2,11 @@
 
 from chalice.app import Response
 
-from chalicelib.http import answers, bodies, keys
-from chalicelib.http.calls import Call, etag, nothing, reply
-from chalicelib.rules import access, service_users
-from chalicelib.rules.api_keys import Shown
-from chalicelib.rules.service_users import NewServiceUser, View, Wanted
+from chalicelib.http import bodies, keys, responses
+from chalicelib.http.call import Call, etag, nothing, reply
+from chalicelib.rules import permissions, service_users
+from chalicelib.rules.api_keys import IssuedKey
+from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
 
 PATH = "/v1/service-users"
 NAME_FORM = r"[a-z0-9._-]{3,64}"
@@ -14,16 +14,16 @@ NAME_FORM = r"[a-z0-9._-]{3,64}"
 
 def create(call: Call) -> Response:
     """201, the Service User with its new keys in the clear, once."""
-    act = call.act(access.see_service_users)
+    act = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.CreateServiceUser)
     asked = NewServiceUser(
         username=body.username,
         email=body.email,
         role=body.the_role,
-        display_name=keys.given(body.display_name, ""),
-        key_types=keys.given(body.key_types, None),
-        terms=keys.terms(body),
+        display_name=keys.or_default(body.display_name, ""),
+        key_types=keys.or_default(body.key_types, None),
+        terms=keys.key_restrictions(body),
     )
     view, shown = service_users.create(call.directory, act, asked)
     location = call.address(f"{PATH}/{view.service_user.username}")
@@ -32,30 +32,30 @@ def create(call: Call) -> Response:
 
 def listing(call: Call) -> Response:
     """200, an array of Service Users by username, keys masked; ``Link`` while there is more."""
-    act = call.act(access.see_service_users)
+    act = call.authenticate(permissions.require_can_manage_service_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
     views, after = service_users.listing(call.directory, act, paging.limit, paging.after)
-    page = tuple(answers.service_user(view, call.origin.now) for view in views)
+    page = tuple(responses.service_user(view, call.origin.now) for view in views)
     return reply(200, page, call.next_page(PATH, after, query))
 
 
 def read(call: Call, username: str) -> Response:
     """200, a Service User, with its ``ETag``."""
-    act = call.act()
+    act = call.authenticate()
     call.query()
     return _reply(call, 200, service_users.read(call.directory, act, username))
 
 
 def update(call: Call, username: str) -> Response:
     """200, the Service User as it is now. Honours ``If-Match``."""
-    act = call.act(access.see_service_users)
+    act = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.UpdateServiceUser)
-    wanted = Wanted(
-        keys.given(body.display_name, None),
-        keys.given(body.role, None),
-        keys.given(body.administrators, None),
+    wanted = ServiceUserUpdate(
+        keys.or_default(body.display_name, None),
+        keys.or_default(body.role, None),
+        keys.or_default(body.administrators, None),
     )
     view = service_users.update(call.directory, act, username, wanted, call.if_match())
     return _reply(call, 200, view)
@@ -63,7 +63,7 @@ def update(call: Call, username: str) -> Response:
 
 def delete(call: Call, username: str) -> Response:
     """204; every key of it is dead when the answer arrives. Honours ``If-Match``."""
-    act = call.act(access.see_service_users)
+    act = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     call.body_or_none(bodies.Body)  # Whoever sends a key type means that key, and not the whole.
     service_users.delete(call.directory, act, username, call.if_match())
@@ -90,15 +90,19 @@ def rotate_key(call: Call, username: str) -> Response:
     return keys.rotate(call, _door(username, handing_out=True))
 
 
-def _door(username: str, *, handing_out: bool) -> keys.Door:
-    return keys.Door(
-        access.see_service_users,
+def _door(username: str, *, handing_out: bool) -> keys.KeyHolderLookup:
+    return keys.KeyHolderLookup(
+        permissions.require_can_manage_service_users,
         lambda call, act: service_users.holder(call.directory, act, username, handing_out=handing_out),
     )
 
 
 def _reply(
-    call: Call, status: int, view: View, shown: tuple[Shown, ...] = (), headers: dict[str, str] | None = None
+    call: Call,
+    status: int,
+    view: View,
+    shown: tuple[IssuedKey, ...] = (),
+    headers: dict[str, str] | None = None,
 ) -> Response:
     tag = {"ETag": etag(view.service_user.version)}
-    return reply(status, answers.service_user(view, call.origin.now, shown), {**tag, **(headers or {})})
+    return reply(status, responses.service_user(view, call.origin.now, shown), {**tag, **(headers or {})})

@@ -6,8 +6,8 @@ import re
 import msgspec
 from chalice.app import Response
 
-from chalicelib.http.calls import Call, reply
-from chalicelib.rules.faults import NotFound
+from chalicelib.http.call import Call, reply
+from chalicelib.rules.errors import NotFound
 
 SERVER = "https://api.service-users.example"
 """The address the document names where it does not know the real one."""

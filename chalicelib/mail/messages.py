@@ -25,12 +25,12 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from chalicelib.rules.mailing import Recipient
 from chalicelib.rules.model import Action, Event, KeyChange, Kind
 from chalicelib.rules.names import EMAIL, fold_username
-from chalicelib.rules.people import INVITATION_SECONDS
+from chalicelib.rules.notifications import Recipient
 from chalicelib.rules.policies import GIVEN
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.users import INVITATION_SECONDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 FROM_NAME = "Service Users"
@@ -63,7 +63,7 @@ _WIDTH = 78  # of a line of text (RFC 5322, 2.1.1)
 _WORD = 39  # bytes of text in an encoded word: with its frame and "Subject: " before it, 73 characters
 
 
-class Setting(NamedTuple):
+class EmailContext(NamedTuple):
     """Where and when a message is made. ``account`` is the account's name.
 
     ``token`` and ``role`` are an invitation's.
@@ -84,7 +84,7 @@ class Step(NamedTuple):
     command: tuple[str, ...] = ()
 
 
-class Words(NamedTuple):
+class EmailContent(NamedTuple):
     """An email's words."""
 
     subject: str
@@ -103,7 +103,7 @@ def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None
 
 
-def message(event: Event, recipient: Recipient, setting: Setting) -> EmailMessage:
+def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailMessage:
     """Answer the message that tells one recipient of an event.
 
     Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
@@ -113,7 +113,7 @@ def message(event: Event, recipient: Recipient, setting: Setting) -> EmailMessag
     for address in (setting.sender, recipient.email):
         if not is_address(address):
             raise ValueError("Cannot mail from or to what is no address.")
-    written = words(event, recipient, setting)
+    written = email_content(event, recipient, setting)
     made = EmailMessage(policy=_POLICY)
     made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
     made["To"] = recipient.email
@@ -129,7 +129,7 @@ def message(event: Event, recipient: Recipient, setting: Setting) -> EmailMessag
     return made
 
 
-def words(event: Event, recipient: Recipient, setting: Setting) -> Words:
+def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
     """Answer the words of the email that tells one recipient of an event.
 
     Raises LookupError where the event asks for no email.
@@ -143,7 +143,7 @@ def words(event: Event, recipient: Recipient, setting: Setting) -> Words:
         environment.get_template(f"{name}/{part}").render(view)
         for part in ("subject.txt", "body.txt", "body.html")
     )
-    return Words(plain(subject), _wrapped(text), html)
+    return EmailContent(plain(subject), _wrapped(text), html)
 
 
 def plain(text: str) -> str:
@@ -209,7 +209,7 @@ def _encoded(text: str) -> str:
 class _View:
     """What the templates are given, as text."""
 
-    def __init__(self, event: Event, recipient: Recipient, setting: Setting) -> None:
+    def __init__(self, event: Event, recipient: Recipient, setting: EmailContext) -> None:
         self.event = event
         self.recipient = recipient
         self.setting = setting

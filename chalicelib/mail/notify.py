@@ -16,12 +16,21 @@ from msgspec.structs import replace
 
 from chalicelib.mail import messages
 from chalicelib.mail.ses import SECONDS, Verdict, send
-from chalicelib.rules import mailing, secrets
-from chalicelib.rules.faults import Busy
-from chalicelib.rules.mailing import LEASE, SHARDS, Directory, Key, Outbox, Person, Recipient, Tenancy
+from chalicelib.rules import key_format, notifications
+from chalicelib.rules.errors import Unavailable
 from chalicelib.rules.model import Action, Audience, Event
-from chalicelib.rules.people import INVITATION_SECONDS
+from chalicelib.rules.notifications import (
+    LEASE,
+    SHARDS,
+    AccountSummary,
+    EventKey,
+    Outbox,
+    Person,
+    Recipient,
+    RecipientLookup,
+)
 from chalicelib.rules.roles import Role
+from chalicelib.rules.users import INVITATION_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +52,7 @@ it is used for: each batch starts with nothing read."""
 IN_A_ROW = 3
 """So many failures in a row, of SES or of DynamoDB, and the rest is left for the next run."""
 
-_STORE_ERRORS = (ClientError, BotoCoreError, Busy)
+_STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
 
 READ_AHEAD = 100
 """People and accounts that one read may bring: those of the events next in the batch come along."""
@@ -136,7 +145,7 @@ class _Run:
         if self.counts:
             _LOG.info("%s is done", name, extra={"counts": dict(self.counts)})
 
-    def deliver(self, key: Key) -> bool:
+    def deliver(self, key: EventKey) -> bool:
         """Tell of one event whoever is to be told and has not been; answer False where DynamoDB failed.
 
         Leaves the event to the next run where this one should not go on.
@@ -156,7 +165,7 @@ class _Run:
                 # One event that we cannot read or put into words must not hold up those behind it.
                 _LOG.exception("An event cannot be mailed", extra={"event": key.id})
                 self.counts["broken"] += 1
-                delivery.postpone(mailing.LONGEST_PAUSE)
+                delivery.postpone(notifications.LONGEST_PAUSE)
         except _STORE_ERRORS as error:
             _LOG.warning(
                 "DynamoDB failed; the event waits", extra={"event": key.id, "error": type(error).__name__}
@@ -171,11 +180,11 @@ class _Run:
         self.counts["store_failed"] += 1
         self._store_failures += 1
 
-    def read(self, names: "Iterable[str]", account: str) -> Directory:
+    def read(self, names: "Iterable[str]", account: str) -> RecipientLookup:
         """Answer people and an account as they are now, or were a moment ago."""
         return self._readings.of(frozenset(names), account, self._ahead)
 
-    def send(self, event: Event, recipient: Recipient, setting: messages.Setting) -> tuple[Verdict, str]:
+    def send(self, event: Event, recipient: Recipient, setting: messages.EmailContext) -> tuple[Verdict, str]:
         """Send one message, and answer what came of it and why."""
         if not messages.is_address(recipient.email):
             self.counts["refused"] += 1
@@ -199,7 +208,7 @@ class _Run:
 class _Delivery:
     """One event in hand, by a claim that holds until the end of its lease."""
 
-    def __init__(self, run: _Run, key: Key) -> None:
+    def __init__(self, run: _Run, key: EventKey) -> None:
         self._run = run
         self._mailer = run.mailer
         self._key = key
@@ -224,10 +233,10 @@ class _Delivery:
 
     def _invite(self, event: Event) -> None:
         """Mail an invitation with a token made for this very email; none where the invitation is void."""
-        token = secrets.new_token()
-        [recipient] = mailing.person(event)
+        token = key_format.new_token()
+        [recipient] = notifications.person(event)
         until = int(self._mailer.now()) + INVITATION_SECONDS
-        digest = secrets.digest(token).hex()
+        digest = key_format.digest(token).hex()
         invited: Person | None = None
         if self._mailer.outbox.invite(recipient.name, event.invitation, digest, until):
             directory = self._run.read({recipient.name}, event.account)
@@ -258,19 +267,21 @@ class _Delivery:
         _LOG.error("An event has nobody to be told", extra={"event": event.id})
         self._pause(event)
 
-    def _audience(self, event: Event) -> "tuple[list[Recipient], messages.Setting]":
+    def _audience(self, event: Event) -> "tuple[list[Recipient], messages.EmailContext]":
         directory = self._run.read(event.administrators, event.account)
         if event.audience is Audience.PERSON:
-            audience = mailing.person(event)
+            audience = notifications.person(event)
         else:
-            audience = mailing.administrators(event, directory)
+            audience = notifications.administrators(event, directory)
         if not audience:
             tenancy = directory.accounts.get(event.account)
             directory = self._run.read(tenancy.owners if tenancy else (), event.account)
-            audience = mailing.owners(event, directory)
+            audience = notifications.owners(event, directory)
         return audience, self._setting(event, directory)
 
-    def _tell(self, event: Event, audience: "Callable[[], tuple[list[Recipient], messages.Setting]]") -> None:
+    def _tell(
+        self, event: Event, audience: "Callable[[], tuple[list[Recipient], messages.EmailContext]]"
+    ) -> None:
         tried = {*event.told, *event.refused}
         failed = False
         while True:
@@ -315,7 +326,7 @@ class _Delivery:
         return held
 
     def _pause(self, event: Event) -> None:
-        self.postpone(mailing.pause(event.attempts, self._mailer.chance()))
+        self.postpone(notifications.retry_delay(event.attempts, self._mailer.chance()))
 
     def postpone(self, seconds: int) -> None:
         """Give the event back, to be tried again in so many seconds."""
@@ -323,10 +334,10 @@ class _Delivery:
         self._mailer.outbox.postpone(self._key, self._lease, int(self._mailer.now()) + seconds)
 
     def _setting(
-        self, event: Event, directory: Directory, token: str = "", role: Role | None = None
-    ) -> messages.Setting:
+        self, event: Event, directory: RecipientLookup, token: str = "", role: Role | None = None
+    ) -> messages.EmailContext:
         tenancy = directory.accounts.get(event.account)
-        return messages.Setting(
+        return messages.EmailContext(
             sender=self._mailer.sender,
             public_url=self._mailer.public_url,
             account=tenancy.name if tenancy else event.account,
@@ -342,12 +353,12 @@ class _Readings:
     def __init__(self, mailer: Mailer) -> None:
         self._mailer = mailer
         self._people: dict[str, Person | None] = {}
-        self._accounts: dict[str, Tenancy | None] = {}
+        self._accounts: dict[str, AccountSummary | None] = {}
         self._at = 0.0
 
     def of(
         self, names: frozenset[str], account: str, ahead: "Iterable[tuple[frozenset[str], str]]"
-    ) -> Directory:
+    ) -> RecipientLookup:
         """Answer people and an account, from one read at most, which brings those ``ahead`` along."""
         now = self._mailer.now()
         if now - self._at > FRESH:
@@ -363,20 +374,20 @@ class _Readings:
             found = self._mailer.outbox.read(missing, frozenset(accounts))
             self._people |= {name: found.people.get(name) for name in missing}
             self._accounts |= {id_: found.accounts.get(id_) for id_ in accounts}
-        return Directory(
+        return RecipientLookup(
             {name: one for name, one in self._people.items() if one is not None},
             {id_: one for id_, one in self._accounts.items() if one is not None},
         )
 
 
-def _new(record: dict[str, Any]) -> Key | None:
+def _new(record: dict[str, Any]) -> EventKey | None:
     """Answer the key of an event that is new and waits; None for any other record of the stream."""
     if record.get("eventName") != "INSERT":
         return None
     change = record["dynamodb"]
     if "waiting" not in change.get("NewImage", {"waiting": {}}):
         return None
-    return Key(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
+    return EventKey(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
 
 
 def _concerned(record: dict[str, Any]) -> tuple[frozenset[str], str]:

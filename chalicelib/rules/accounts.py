@@ -5,17 +5,17 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from chalicelib.rules import access, api_keys
-from chalicelib.rules.acts import Act, Origin, actor, event, new_version
-from chalicelib.rules.api_keys import Shown, Terms
-from chalicelib.rules.faults import Conflict, FieldFault, NotFound, broken
-from chalicelib.rules.key_acts import changed
-from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, pci_breaks
+from chalicelib.rules import api_keys, permissions
+from chalicelib.rules.acts import AuthContext, Origin, actor, new_event, new_version
+from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
+from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
+from chalicelib.rules.key_operations import concurrent_change
+from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
 from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.people import check_username
 from chalicelib.rules.ports import Add, AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.users import check_username
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class NewAccount(NamedTuple):
     display_name: str
 
 
-def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[User, Shown]:
+def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[User, IssuedKey]:
     """Make an account with its first OWNER. Answers that User and their USER_MANAGEMENT key, once.
 
     Raises Invalid for a reserved username, and Conflict where the username or the email is taken.
@@ -57,8 +57,8 @@ def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[Use
         display_name=asked.display_name or asked.username,
         membership=membership,
     )
-    owner, shown, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, Terms(), "", now)
-    record = event(origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), mailed=True)
+    owner, shown, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, KeyRestrictions(), "", now)
+    record = new_event(origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), mailed=True)
     directory.commit(
         record,
         Add(
@@ -66,12 +66,12 @@ def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[Use
             Conflict(f"The username '{owner.username}' is taken. Choose another."),
             Conflict(f"The email '{owner.email}' is taken. Choose another."),
         ),
-        AddAccount(account, changed()),
+        AddAccount(account, concurrent_change()),
     )
     return owner, shown
 
 
-def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, Shown]:
+def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, IssuedKey]:
     """Give an OWNER who has lost their way in a new USER_MANAGEMENT key in place of the one they had.
 
     Answers the User and the key in the clear, once. The key is good from every address and has no end,
@@ -89,23 +89,23 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
     had = old.keys.get(key_type)
     if had is None:
         action = Action.API_KEY_GENERATED
-        new, shown, change = api_keys.generate(old, key_type, Terms(), "", now)
+        new, shown, change = api_keys.generate(old, key_type, KeyRestrictions(), "", now)
     else:
         action = Action.API_KEY_ROTATED
         bare = replace(old, keys={**old.keys, key_type: replace(had, networks=(), expires_at=None)})
         new, shown, change = api_keys.rotate(bare, key_type, 0, now)
-    record = event(origin, Actor(Kind.OPERATOR), action, old, (change,), mailed=True)
-    directory.commit(record, Replace(old, new, changed()))
+    record = new_event(origin, Actor(Kind.OPERATOR), action, old, (change,), mailed=True)
+    directory.commit(record, Replace(old, new, concurrent_change()))
     return new, shown
 
 
-def read(directory: Directory, act: Act) -> Account:
+def read(directory: Directory, act: AuthContext) -> Account:
     """Answer the caller's account to OWNER and CLUSTER_ADMIN Users."""
-    access.see_account(act)
+    permissions.require_can_read_account(act)
     return _find(directory, act)
 
 
-class WantedPolicy(NamedTuple):
+class PolicyUpdate(NamedTuple):
     """What an account is to be from now on; Unset stays as it is."""
 
     name: str | api_keys.Unset = api_keys.UNSET
@@ -114,13 +114,13 @@ class WantedPolicy(NamedTuple):
     pci_compliance: bool | api_keys.Unset = api_keys.UNSET
 
 
-def update(directory: Directory, act: Act, wanted: WantedPolicy) -> Account:
+def update(directory: Directory, act: AuthContext, wanted: PolicyUpdate) -> Account:
     """Change the account's name and policy.
 
     ``pciCompliance`` brings both ages to 90 days (or leaves them lower) and keeps them there, and needs
     two OWNERs who have activated. Raises Conflict where there are fewer.
     """
-    access.run_account(act)
+    permissions.require_can_change_account(act)
     old = _find(directory, act)
     policy = _policy(old.policy, wanted)
     name = old.name if isinstance(wanted.name, api_keys.Unset) else wanted.name
@@ -132,38 +132,38 @@ def update(directory: Directory, act: Act, wanted: WantedPolicy) -> Account:
     if len(old.owners) < owners:
         raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
     new = replace(old, name=name, policy=policy, version=new_version())
-    record = event(act.origin, actor(act.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
+    record = new_event(act.origin, actor(act.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
         record,
-        UpdateAccount(old, new.name, new.policy, new.version, owners, changed()),
+        UpdateAccount(old, new.name, new.policy, new.version, owners, concurrent_change()),
         act.still_entitled(),
     )
     return new
 
 
-def _find(directory: Directory, act: Act) -> Account:
+def _find(directory: Directory, act: AuthContext) -> Account:
     account = directory.account(act.caller.account)
     if account is None:
         raise LookupError(f"account {act.caller.account} of {act.caller.username} is gone")
     return account
 
 
-def _policy(old: Policy, wanted: WantedPolicy) -> Policy:
+def _policy(old: Policy, wanted: PolicyUpdate) -> Policy:
     age = _given(wanted.max_key_age_days, old.max_key_age_days)
     idle = _given(wanted.revoke_inactive_after_days, old.revoke_inactive_after_days)
     pci = _given(wanted.pci_compliance, old.pci_compliance)
     if not pci:
         return Policy(age, idle, False)
     faults = [
-        FieldFault(pointer, PCI_BROKEN)
+        FieldError(pointer, PCI_BROKEN)
         for pointer, days in (
             ("/maxKeyAgeDays", wanted.max_key_age_days),
             ("/revokeInactiveAfterDays", wanted.revoke_inactive_after_days),
         )
-        if not isinstance(days, api_keys.Unset) and pci_breaks(days)
+        if not isinstance(days, api_keys.Unset) and exceeds_pci_limit(days)
     ]
     if faults:
-        raise broken(faults)
+        raise validation_error_of(faults)
     return Policy(min(age or PCI_DAYS, PCI_DAYS), min(idle or PCI_DAYS, PCI_DAYS), True)
 
 

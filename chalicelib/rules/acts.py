@@ -3,7 +3,7 @@
 import secrets
 from typing import Any, NamedTuple
 
-from chalicelib.rules.faults import Unauthenticated
+from chalicelib.rules.errors import Unauthenticated
 from chalicelib.rules.model import (
     Account,
     Action,
@@ -34,7 +34,7 @@ class Origin(NamedTuple):
         return int(self.now)
 
 
-class Act(NamedTuple):
+class AuthContext(NamedTuple):
     """A call by a Principal that has signed in with a key of ``key_type`` and ``digest``."""
 
     caller: Principal
@@ -59,7 +59,7 @@ def new_version() -> str:
     return secrets.token_hex(8)
 
 
-def event(
+def new_event(
     origin: Origin,
     actor: Actor,
     action: Action,

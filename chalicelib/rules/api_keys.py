@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from chalicelib.rules import secrets
+from chalicelib.rules import key_format
 from chalicelib.rules.acts import new_version
-from chalicelib.rules.faults import Conflict, FieldFault, NotFound, broken
+from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
 from chalicelib.rules.model import ApiKey, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.roles import KeyType, Role
 
@@ -26,29 +26,29 @@ class Unset:
 UNSET = Unset()
 
 
-class Terms(NamedTuple):
+class KeyRestrictions(NamedTuple):
     """What a key may be asked to keep to. ``networks`` are canonical CIDRs; None means any, or no end."""
 
     networks: tuple[str, ...] = ()
     expires_at: int | None = None
 
 
-class Shown(NamedTuple):
+class IssuedKey(NamedTuple):
     """A key in the clear, to be answered once and forgotten."""
 
     key_type: KeyType
     secret: str
 
 
-def ended(key: ApiKey, now: float) -> bool:
+def is_expired(key: ApiKey, now: float) -> bool:
     """Answer whether a key's time is over: at the very second it expires."""
     return key.expires_at is not None and now >= key.expires_at
 
 
-def overlapping(key: ApiKey, now: float) -> Predecessor | None:
+def current_predecessor(key: ApiKey, now: float) -> Predecessor | None:
     """Answer the key before, while it still works beside this one."""
     before = key.predecessor
-    return before if before is not None and now < before.until and not ended(key, now) else None
+    return before if before is not None and now < before.until and not is_expired(key, now) else None
 
 
 def no_later(key: ApiKey, until: int) -> int:
@@ -56,44 +56,44 @@ def no_later(key: ApiKey, until: int) -> int:
     return until if key.expires_at is None else min(until, key.expires_at)
 
 
-def since(key: ApiKey) -> int:
+def lifetime_start(key: ApiKey) -> int:
     """Answer when the present secret was made, which is what its age is counted from."""
     return key.rotated_at or key.created_at
 
 
 def generate(
-    holder: Holder, key_type: KeyType, terms: Terms, by: str, now: int
-) -> tuple[Holder, Shown, KeyChange]:
+    holder: Holder, key_type: KeyType, terms: KeyRestrictions, by: str, now: int
+) -> tuple[Holder, IssuedKey, KeyChange]:
     """Give a holder its first key of a type, or one in place of a key whose time is over.
 
     Raises Invalid where the role may not hold the type, Conflict where there is a key of it.
     """
     if faults := type_faults(holder, key_type):
-        raise broken(faults)
+        raise validation_error_of(faults)
     present = holder.keys.get(key_type)
-    if present is not None and not ended(present, now):
+    if present is not None and not is_expired(present, now):
         raise Conflict(
             f"'{holder.username}' has a {key_type.value} key already. Rotate it, or revoke it first."
         )
-    secret = secrets.new_key()
+    secret = key_format.new_key()
     key = ApiKey(
-        digest=secrets.digest(secret),
-        last5=secrets.last5(secret),
+        digest=key_format.digest(secret),
+        last5=key_format.last5(secret),
         created_at=now,
         created_by=by,
         expires_at=terms.expires_at,
         networks=terms.networks,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
-    return _with(holder, key_type, key), Shown(key_type, secret), change
+    return _with(holder, key_type, key), IssuedKey(key_type, secret), change
 
 
-def type_faults(holder: Principal, key_type: KeyType) -> tuple[FieldFault, ...]:
+def type_faults(holder: Principal, key_type: KeyType) -> tuple[FieldError, ...]:
     """Answer that a holder's role may not hold a type of key."""
     if key_type in holder.role.key_types():
         return ()
     allowed = ", ".join(kind.value for kind in holder.role.key_types())
-    return (FieldFault("/keyType", f"A {holder.role.value} may hold {allowed}; not {key_type.value}."),)
+    return (FieldError("/keyType", f"A {holder.role.value} may hold {allowed}; not {key_type.value}."),)
 
 
 def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
@@ -104,7 +104,7 @@ def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
 
 def rotate(
     holder: Holder, key_type: KeyType, overlap: int, now: int, presented: bytes | None = None
-) -> tuple[Holder, Shown, KeyChange]:
+) -> tuple[Holder, IssuedKey, KeyChange]:
     """Replace a key's secret; its networks and its end stay.
 
     For ``overlap`` seconds the key before works too. Of two such, the older ends; but where the caller
@@ -112,10 +112,10 @@ def rotate(
     newer ends and the presented one keeps the time it had left, so that a caller who never got an
     answer can ask again. Raises NotFound where there is no living key of the type.
     """
-    key = living(holder, key_type, now)
-    secret = secrets.new_key()
+    key = find_usable(holder, key_type, now)
+    secret = key_format.new_key()
     before: Predecessor | None = None
-    older = overlapping(key, now)
+    older = current_predecessor(key, now)
     if overlap:
         before = Predecessor(key.digest, key.last5, no_later(key, now + overlap), key.last_used_at)
         lost = older is not None and presented == older.digest and key.last_used_at is None
@@ -123,8 +123,8 @@ def rotate(
             before = older
     rotated = replace(
         key,
-        digest=secrets.digest(secret),
-        last5=secrets.last5(secret),
+        digest=key_format.digest(secret),
+        last5=key_format.last5(secret),
         rotated_at=now,
         last_used_at=None,
         refused_at=None,
@@ -138,7 +138,7 @@ def rotate(
         previous_last5=before.last5 if before else key.last5,
         previous_until=before.until if before else None,
     )
-    return _with(holder, key_type, rotated), Shown(key_type, secret), change
+    return _with(holder, key_type, rotated), IssuedKey(key_type, secret), change
 
 
 def restrict(
@@ -188,10 +188,10 @@ def find(holder: Principal, key_type: KeyType) -> ApiKey:
     return key
 
 
-def living(holder: Principal, key_type: KeyType, now: int) -> ApiKey:
+def find_usable(holder: Principal, key_type: KeyType, now: int) -> ApiKey:
     """Answer a holder's key of a type; raises NotFound where there is none or its time is over."""
     key = find(holder, key_type)
-    if ended(key, now):
+    if is_expired(key, now):
         raise NotFound(f"The {key_type.value} key of '{holder.username}' has expired. Generate a new one.")
     return key
 

@@ -1,7 +1,7 @@
 """How long a key may live: what its holder may ask for, and what the account's policy makes of it."""
 
-from chalicelib.rules.acts import Act
-from chalicelib.rules.faults import FieldFault, broken
+from chalicelib.rules.acts import AuthContext
+from chalicelib.rules.errors import FieldError, validation_error_of
 from chalicelib.rules.ports import Directory
 
 DAY = 86_400
@@ -11,7 +11,7 @@ LEAST_POLICY_DAYS = 14
 
 MOST_POLICY_DAYS = 3650
 
-OVER = "The key would be over already. Give a time to come, such as 2030-01-31T00:00:00Z."
+EXPIRY_IN_THE_PAST = "The key would be over already. Give a time to come, such as 2030-01-31T00:00:00Z."
 
 
 PCI_DAYS = 90
@@ -20,18 +20,20 @@ PCI_DAYS = 90
 PCI_BROKEN = f"With pciCompliance this is at most {PCI_DAYS} days."
 
 
-def pci_breaks(days: int | None) -> bool:
+def exceeds_pci_limit(days: int | None) -> bool:
     """Answer whether a limit (None for no limit) is looser than a PCI-enabled account may have."""
     return days is None or days > PCI_DAYS
 
 
-def check_end(directory: Directory, act: Act, expires_at: int | None, since: int) -> None:
+def require_valid_expiry(directory: Directory, act: AuthContext, expires_at: int | None, since: int) -> None:
     """Refuse what :func:`end_faults` finds. Raises Invalid."""
-    if faults := end_faults(directory, act, expires_at, since):
-        raise broken(faults)
+    if faults := expiry_errors(directory, act, expires_at, since):
+        raise validation_error_of(faults)
 
 
-def end_faults(directory: Directory, act: Act, expires_at: int | None, since: int) -> tuple[FieldFault, ...]:
+def expiry_errors(
+    directory: Directory, act: AuthContext, expires_at: int | None, since: int
+) -> tuple[FieldError, ...]:
     """Answer that an end is past, or later than the account's policy lets a key live that was made ``since``.
 
     Reads the account only where there is an end to check.
@@ -39,10 +41,10 @@ def end_faults(directory: Directory, act: Act, expires_at: int | None, since: in
     if expires_at is None:
         return ()
     if expires_at <= act.origin.now:
-        return (FieldFault("/expiresAt", OVER),)
+        return (FieldError("/expiresAt", EXPIRY_IN_THE_PAST),)
     account = directory.account(act.caller.account)
     days = account.policy.max_key_age_days if account is not None else None
     if days is not None and expires_at > since + days * DAY:
         why = f"The account's policy ends every key {days} days after it was made. Give an earlier time."
-        return (FieldFault("/expiresAt", why),)
+        return (FieldError("/expiresAt", why),)
     return ()

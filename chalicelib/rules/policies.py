@@ -8,15 +8,15 @@ name, so that a policy made stricter surprises nobody.
 
 from typing import NamedTuple
 
-from chalicelib.rules.api_keys import ended, since
+from chalicelib.rules.api_keys import is_expired, lifetime_start
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import ApiKey, Event, Notice, Policy
 
-FIRST = 10 * DAY
-LAST = DAY
+FIRST_NOTICE = 10 * DAY
+LAST_NOTICE = DAY
 """How long before the end the two notices are out, at least."""
 
-ROUND = DAY
+SWEEP_INTERVAL = DAY
 """The sweep comes by once in this time: a notice the next one would be late with goes out by this one."""
 
 MOVED = DAY
@@ -29,17 +29,17 @@ GIVEN = "The key was given this end when it was made or changed (expiresAt)"
 """The reason for an end that is the key's own, which no rotation moves."""
 
 
-class End(NamedTuple):
+class Expiry(NamedTuple):
     """When a key is to end, and why, in words for its holders."""
 
     at: int
     reason: str
 
 
-class Tell(NamedTuple):
+class SendNotice(NamedTuple):
     """The holders are to be told that the key ends: by the first notice, the last, or both in one."""
 
-    end: End
+    end: Expiry
     first: bool
     last: bool
 
@@ -51,33 +51,33 @@ class Revoke(NamedTuple):
     by_policy: bool
 
 
-class Forget(NamedTuple):
+class ClearNotice(NamedTuple):
     """The end that was told is no longer coming; the next one is told from the start."""
 
 
-Judgement = Tell | Revoke | Forget
+Judgement = SendNotice | Revoke | ClearNotice
 
 
 def judge(key: ApiKey, policy: Policy, now: int) -> Judgement | None:
     """Answer what is to be done about a key now; None for nothing."""
     own, by_policy = _own_end(key), _policy_end(key, policy)
-    if own is not None and ended(key, now):
+    if own is not None and is_expired(key, now):
         return Revoke(own.reason, by_policy=False)
     ends = [end.at for end in (own, by_policy) if end is not None]
     notice = key.notice
     if notice is not None and ends and min(ends) <= notice.ends_at + MOVED:
         return _go_on(notice, own, by_policy, now)
     begun = _begin(key, own, by_policy, now)
-    return begun or (Forget() if notice is not None else None)
+    return begun or (ClearNotice() if notice is not None else None)
 
 
-def spare(key: ApiKey, reason: str, now: int) -> Tell:
+def spare(key: ApiKey, reason: str, now: int) -> SendNotice:
     """Answer the notice with which a key that is over is kept after all, until ten days from now at least."""
     own = _own_end(key)
-    return Tell(_sooner(own, End(now + FIRST, reason)), first=True, last=False)
+    return SendNotice(_sooner(own, Expiry(now + FIRST_NOTICE, reason)), first=True, last=False)
 
 
-def told(key: ApiKey, tell: Tell, event: str, now: int) -> Notice:
+def record_notice(key: ApiKey, tell: SendNotice, event: str, now: int) -> Notice:
     """Answer the mark that a notice is on record as ``event``."""
     if tell.first or key.notice is None:
         return Notice(
@@ -90,7 +90,7 @@ def told(key: ApiKey, tell: Tell, event: str, now: int) -> Notice:
     return Notice(tell.end.at, key.notice.first_at, now, key.notice.first_event, event)
 
 
-def out(event: Event | None, recorded: int) -> int | None:
+def delivered_at(event: Event | None, recorded: int) -> int | None:
     """Answer when the first of those to be told by a notice was mailed; None if nobody has been.
 
     A notice nobody can be mailed, and one so old that it is no longer on record, was out at once.
@@ -104,62 +104,68 @@ def out(event: Event | None, recorded: int) -> int | None:
 
 def in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -> bool:
     """Answer whether both notices were out long enough ago to end the key."""
-    first_out = out(first, notice.first_at)
-    last_out = out(last, notice.last_at or now)
+    first_out = delivered_at(first, notice.first_at)
+    last_out = delivered_at(last, notice.last_at or now)
     return (
         first_out is not None
         and last_out is not None
-        and now >= first_out + FIRST - LATE
-        and now >= last_out + LAST - LATE
+        and now >= first_out + FIRST_NOTICE - LATE
+        and now >= last_out + LAST_NOTICE - LATE
     )
 
 
-def _begin(key: ApiKey, own: End | None, by_policy: End | None, now: int) -> Tell | None:
+def _begin(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now: int) -> SendNotice | None:
     """Answer the first notice of an end, if it is time for it.
 
     A key that was made to live no longer than a notice and a round needs not be told by it.
     """
-    end = None if by_policy is None else End(max(by_policy.at, now + FIRST), by_policy.reason)
+    end = None if by_policy is None else Expiry(max(by_policy.at, now + FIRST_NOTICE), by_policy.reason)
     if own is None or (end is not None and end.at < own.at):
-        return Tell(end, first=True, last=False) if end is not None and end.at - now < FIRST + ROUND else None
-    left, life = own.at - now, own.at - since(key)
-    if left < LAST + ROUND:
-        return Tell(own, first=True, last=True) if life > LAST + ROUND else None
-    if left < FIRST + ROUND:
-        return Tell(own, first=True, last=False) if life > FIRST + ROUND else None
+        return (
+            SendNotice(end, first=True, last=False)
+            if end is not None and end.at - now < FIRST_NOTICE + SWEEP_INTERVAL
+            else None
+        )
+    left, life = own.at - now, own.at - lifetime_start(key)
+    if left < LAST_NOTICE + SWEEP_INTERVAL:
+        return SendNotice(own, first=True, last=True) if life > LAST_NOTICE + SWEEP_INTERVAL else None
+    if left < FIRST_NOTICE + SWEEP_INTERVAL:
+        return SendNotice(own, first=True, last=False) if life > FIRST_NOTICE + SWEEP_INTERVAL else None
     return None
 
 
-def _go_on(notice: Notice, own: End | None, by_policy: End | None, now: int) -> Judgement | None:
+def _go_on(notice: Notice, own: Expiry | None, by_policy: Expiry | None, now: int) -> Judgement | None:
     """Answer the last notice, or the end; never before the end that was told."""
     end = own
     if by_policy is not None:
-        end = _sooner(own, End(max(by_policy.at, notice.ends_at), by_policy.reason))
+        end = _sooner(own, Expiry(max(by_policy.at, notice.ends_at), by_policy.reason))
     if end is None:  # pragma: no cover - there is one, or the notice would be forgotten
         return None
     if notice.last_at is not None:
         return Revoke(end.reason, by_policy=True) if now >= end.at else None
-    if end.at - now < LAST + ROUND:
-        return Tell(_sooner(own, End(max(end.at, now + LAST), end.reason)), first=False, last=True)
+    if end.at - now < LAST_NOTICE + SWEEP_INTERVAL:
+        return SendNotice(
+            _sooner(own, Expiry(max(end.at, now + LAST_NOTICE), end.reason)), first=False, last=True
+        )
     return None
 
 
-def _own_end(key: ApiKey) -> End | None:
+def _own_end(key: ApiKey) -> Expiry | None:
     if key.expires_at is None:
         return None
-    return End(key.expires_at, GIVEN)
+    return Expiry(key.expires_at, GIVEN)
 
 
-def _policy_end(key: ApiKey, policy: Policy) -> End | None:
-    made = since(key)
-    ends: list[End] = []
+def _policy_end(key: ApiKey, policy: Policy) -> Expiry | None:
+    made = lifetime_start(key)
+    ends: list[Expiry] = []
     if (days := policy.max_key_age_days) is not None:
-        ends.append(End(made + days * DAY, f"The account ends every key {days} days after it was made"))
+        ends.append(Expiry(made + days * DAY, f"The account ends every key {days} days after it was made"))
     if (days := policy.revoke_inactive_after_days) is not None:
         active = max(made, key.last_used_at or 0)
-        ends.append(End(active + days * DAY, f"The account ends keys that are not used for {days} days"))
+        ends.append(Expiry(active + days * DAY, f"The account ends keys that are not used for {days} days"))
     return min(ends, key=lambda end: end.at, default=None)
 
 
-def _sooner(own: End | None, other: End) -> End:
+def _sooner(own: Expiry | None, other: Expiry) -> Expiry:
     return own if own is not None and own.at <= other.at else other

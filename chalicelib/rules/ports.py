@@ -2,7 +2,7 @@
 
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from chalicelib.rules.faults import Fault
+from chalicelib.rules.errors import ApiError
 from chalicelib.rules.model import Account, Event, Policy, Principal, User
 from chalicelib.rules.roles import KeyType
 
@@ -13,8 +13,8 @@ class Add(NamedTuple):
     """A new Principal; refused where the username or the email is taken."""
 
     principal: Principal
-    username_taken: Fault
-    email_taken: Fault
+    username_taken: ApiError
+    email_taken: ApiError
 
 
 class Replace(NamedTuple):
@@ -25,7 +25,7 @@ class Replace(NamedTuple):
 
     old: Principal
     new: Principal
-    changed: Fault
+    changed: ApiError
     unused: KeyType | None = None
 
 
@@ -33,7 +33,7 @@ class Remove(NamedTuple):
     """A Principal that goes, and its address with it; refused where it has changed since it was read."""
 
     old: Principal
-    changed: Fault
+    changed: ApiError
 
 
 class StillEntitled(NamedTuple):
@@ -45,14 +45,14 @@ class StillEntitled(NamedTuple):
     caller: Principal
     key_type: KeyType
     digest: bytes
-    ended: Fault
+    ended: ApiError
 
 
 class AddAccount(NamedTuple):
     """A new account."""
 
     account: Account
-    taken: Fault
+    taken: ApiError
 
 
 class UpdateAccount(NamedTuple):
@@ -67,21 +67,21 @@ class UpdateAccount(NamedTuple):
     policy: Policy
     version: str
     owners: int
-    refused: Fault
+    refused: ApiError
 
 
 class GainOwner(NamedTuple):
     """A User counts among the account's OWNERs."""
 
     user: User
-    gone: Fault
+    gone: ApiError
 
 
 class LoseOwner(NamedTuple):
     """A User no longer does; refused where they are the last."""
 
     user: User
-    last: Fault
+    last: ApiError
 
 
 Write = Add | Replace | Remove | StillEntitled | AddAccount | UpdateAccount | GainOwner | LoseOwner

@@ -5,11 +5,18 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import access, api_keys, lifetimes
-from chalicelib.rules.acts import Act, actor, event, new_version
-from chalicelib.rules.api_keys import Shown, Terms
-from chalicelib.rules.faults import Conflict, FieldFault, NotFound, PreconditionFailed, broken, invalid
-from chalicelib.rules.key_acts import changed
+from chalicelib.rules import api_keys, lifetimes, permissions
+from chalicelib.rules.acts import AuthContext, actor, new_event, new_version
+from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
+from chalicelib.rules.errors import (
+    Conflict,
+    FieldError,
+    NotFound,
+    PreconditionFailed,
+    validation_error,
+    validation_error_of,
+)
+from chalicelib.rules.key_operations import concurrent_change
 from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Add, Directory, Remove, Replace
@@ -38,18 +45,20 @@ class NewServiceUser(NamedTuple):
     role: Role
     display_name: str
     key_types: tuple[KeyType, ...] | None
-    terms: Terms
+    terms: KeyRestrictions
 
 
-def create(directory: Directory, act: Act, asked: NewServiceUser) -> tuple[View, tuple[Shown, ...]]:
+def create(
+    directory: Directory, act: AuthContext, asked: NewServiceUser
+) -> tuple[View, tuple[IssuedKey, ...]]:
     """Make a Service User with its keys; the caller becomes its Administrator. Answers the keys in the clear.
 
     Raises Forbidden, Invalid, or Conflict where the username or the email is taken.
     """
-    creator = access.see_service_users(act)
-    access.grant(act, asked.role)
+    creator = permissions.require_can_manage_service_users(act)
+    permissions.require_can_grant(act, asked.role)
     now = act.origin.second
-    lifetimes.check_end(directory, act, asked.terms.expires_at, now)
+    lifetimes.require_valid_expiry(directory, act, asked.terms.expires_at, now)
     made = ServiceUser(
         id=new_version(),
         username=asked.username,
@@ -62,13 +71,13 @@ def create(directory: Directory, act: Act, asked: NewServiceUser) -> tuple[View,
         administrators={fold_username(creator.username): creator.membership},
     )
     key_types = asked.role.key_types() if asked.key_types is None else asked.key_types
-    shown: list[Shown] = []
+    shown: list[IssuedKey] = []
     changes: list[KeyChange] = []
     for key_type in key_types:
         made, key, change = api_keys.generate(made, key_type, asked.terms, creator.username, now)
         shown.append(key)
         changes.append(change)
-    record = event(
+    record = new_event(
         act.origin, actor(creator), Action.SERVICE_USER_CREATED, made, tuple(changes), mailed=bool(changes)
     )
     directory.commit(record, add(act, made), act.still_entitled())
@@ -76,13 +85,13 @@ def create(directory: Directory, act: Act, asked: NewServiceUser) -> tuple[View,
 
 
 def listing(
-    directory: Directory, act: Act, limit: int, after: str | None
+    directory: Directory, act: AuthContext, limit: int, after: str | None
 ) -> tuple[tuple[View, ...], str | None]:
     """Answer a page of the account's Service Users by username, and where the next one starts.
 
     A page ends early where its Administrators would not fit one read.
     """
-    caller = access.see_service_users(act)
+    caller = permissions.require_can_manage_service_users(act)
     page = directory.page(caller.account, ServiceUser, limit, after)
     members: list[ServiceUser] = []
     names: set[str] = set()
@@ -94,16 +103,16 @@ def listing(
     return _views(directory, members, names), page.after
 
 
-def read(directory: Directory, act: Act, username: str) -> View:
+def read(directory: Directory, act: AuthContext, username: str) -> View:
     """Answer a Service User to OWNER and CLUSTER_ADMIN Users, or to itself with any key."""
     caller = act.caller
     if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
         return _view(directory, caller)
-    access.see_service_users(act)
+    permissions.require_can_manage_service_users(act)
     return _view(directory, _find(directory, act, username))
 
 
-class Wanted(NamedTuple):
+class ServiceUserUpdate(NamedTuple):
     """What a Service User is to be from now on; None stays as it is."""
 
     display_name: str | None = None
@@ -112,7 +121,11 @@ class Wanted(NamedTuple):
 
 
 def update(
-    directory: Directory, act: Act, username: str, wanted: Wanted, if_match: IfMatch | None = None
+    directory: Directory,
+    act: AuthContext,
+    username: str,
+    wanted: ServiceUserUpdate,
+    if_match: IfMatch | None = None,
 ) -> View:
     """Change a Service User's display name, role or Administrators.
 
@@ -121,7 +134,7 @@ def update(
     """
     old = _changeable(directory, act, username, if_match)
     if wanted.role is not None:
-        access.grant(act, wanted.role)
+        permissions.require_can_grant(act, wanted.role)
     new = old
     lost: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -142,7 +155,7 @@ def update(
         new, lost = api_keys.lower(new, wanted.role)
     if changes:
         new = replace(new, version=new_version())
-        record = event(
+        record = new_event(
             act.origin,
             actor(act.caller),
             Action.SERVICE_USER_UPDATED,
@@ -152,15 +165,15 @@ def update(
             changes=changes,
             reason=f"The role is now {new.role.value}" if lost else "",
         )
-        directory.commit(record, Replace(old, new, changed()), act.still_entitled())
+        directory.commit(record, Replace(old, new, concurrent_change()), act.still_entitled())
     return View(new, _entitled(new, people))
 
 
-def delete(directory: Directory, act: Act, username: str, if_match: IfMatch | None = None) -> None:
+def delete(directory: Directory, act: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
     """Take a Service User away, with every key it has."""
     old = _changeable(directory, act, username, if_match)
     lost = api_keys.revoke_all(old)
-    record = event(
+    record = new_event(
         act.origin,
         actor(act.caller),
         Action.SERVICE_USER_DELETED,
@@ -169,24 +182,24 @@ def delete(directory: Directory, act: Act, username: str, if_match: IfMatch | No
         mailed=bool(lost),
         reason="The Service User was deleted",
     )
-    directory.commit(record, Remove(old, changed()), act.still_entitled())
+    directory.commit(record, Remove(old, concurrent_change()), act.still_entitled())
 
 
-def holder(directory: Directory, act: Act, username: str, *, handing_out: bool) -> ServiceUser:
+def holder(directory: Directory, act: AuthContext, username: str, *, handing_out: bool) -> ServiceUser:
     """Answer the Service User whose keys the caller may change, or be handed (``handing_out``)."""
     target = _changeable(directory, act, username)
     if handing_out:
-        access.hand_out_keys(act, target)
+        permissions.require_can_issue_keys(act, target)
     return target
 
 
-def add(act: Act, made: Principal) -> Add:
+def add(act: AuthContext, made: Principal) -> Add:
     """Answer the write of a new Principal, and what to say where its names are taken.
 
     Raises Conflict for the caller's own username: one transaction cannot look at an item twice.
     """
     taken = Conflict(f"The username '{made.username}' is taken (case does not count). Choose another.")
-    if access.same_person(act.caller, made):
+    if permissions.is_same_principal(act.caller, made):
         raise taken
     return Add(
         made,
@@ -199,11 +212,11 @@ def add(act: Act, made: Principal) -> Add:
 
 
 def _changeable(
-    directory: Directory, act: Act, username: str, if_match: IfMatch | None = None
+    directory: Directory, act: AuthContext, username: str, if_match: IfMatch | None = None
 ) -> ServiceUser:
-    access.see_service_users(act)
+    permissions.require_can_manage_service_users(act)
     target = _find(directory, act, username)
-    access.change(act, target)
+    permissions.require_administers(act, target)
     if if_match is not None and not if_match(target.version):
         raise PreconditionFailed(
             f"'{target.username}' has changed since you read it. "
@@ -212,7 +225,7 @@ def _changeable(
     return target
 
 
-def _find(directory: Directory, act: Act, username: str) -> ServiceUser:
+def _find(directory: Directory, act: AuthContext, username: str) -> ServiceUser:
     found = directory.principal(username)
     if not isinstance(found, ServiceUser) or found.account != act.caller.account:
         raise NotFound(f"There is no Service User '{username}' in the account.")
@@ -232,7 +245,7 @@ def _entitled(service_user: ServiceUser, people: dict[str, User]) -> tuple[str, 
     return tuple(
         people[name].username
         for name in sorted(service_user.administrators)
-        if name in people and access.administers(people[name], service_user)
+        if name in people and permissions.administers(people[name], service_user)
     )
 
 
@@ -242,24 +255,28 @@ def _links(old: ServiceUser, asked: tuple[str, ...], people: dict[str, User]) ->
     Who was sent a fresh invitation stays an Administrator: those a caller has read, they can write back.
     """
     if not asked:
-        raise invalid("/administrators", "A Service User keeps at least one Administrator; name one.")
+        raise validation_error(
+            "/administrators", "A Service User keeps at least one Administrator; name one."
+        )
     if len(asked) > MOST_ADMINISTRATORS:
-        raise invalid("/administrators", f"A Service User has at most {MOST_ADMINISTRATORS} Administrators.")
-    faults: list[FieldFault] = []
+        raise validation_error(
+            "/administrators", f"A Service User has at most {MOST_ADMINISTRATORS} Administrators."
+        )
+    faults: list[FieldError] = []
     links: dict[str, str] = {}
     for place, username in enumerate(asked):
         name = fold_username(username)
         user = people.get(name)
         if name in links:
-            faults.append(FieldFault(f"/administrators/{place}", f"'{username}' is named twice."))
+            faults.append(FieldError(f"/administrators/{place}", f"'{username}' is named twice."))
         elif (
             user is None
             or user.account != old.account
             or not user.role.covers(Role.CLUSTER_ADMIN)
-            or (user.invitation is not None and not access.administers(user, old))
+            or (user.invitation is not None and not permissions.administers(user, old))
         ):
             faults.append(
-                FieldFault(
+                FieldError(
                     f"/administrators/{place}",
                     f"'{username}' is not an OWNER or CLUSTER_ADMIN User of the account who has activated.",
                 )
@@ -267,5 +284,5 @@ def _links(old: ServiceUser, asked: tuple[str, ...], people: dict[str, User]) ->
         else:
             links[name] = user.membership
     if faults:
-        raise broken(faults)
+        raise validation_error_of(faults)
     return links

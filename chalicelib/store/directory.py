@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.rules.faults import Conflict, Fault
+from chalicelib.rules.authentication import HOUR
+from chalicelib.rules.errors import ApiError, Conflict
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME, fold_email, fold_username
 from chalicelib.rules.ports import (
@@ -28,9 +29,8 @@ from chalicelib.rules.ports import (
     UpdateAccount,
     Write,
 )
-from chalicelib.rules.signin import HOUR
-from chalicelib.store.calls import answered, batch_get, cancellations, cut
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
+from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _USERNAME = re.compile(USERNAME)
 _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 
 
-class Directory:
+class DynamoDirectory:
     """Keeps the promises of ``rules.ports.Directory`` on DynamoDB."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Directory:
                 "account": {"S": account},
                 "listKey": {"S": f"{prefix}{after}"},
             }
-        answer = answered(
+        answer = call_dynamodb(
             self._client.query,
             TableName=self._table,
             IndexName="byAccount",
@@ -104,13 +104,13 @@ class Directory:
             Limit=limit + 1,
             **start,
         )
-        items, last = cut(answer, limit, "listKey")
+        items, last = paginate(answer, limit, "listKey")
         return Page(tuple(from_item(item, kind) for item in items), last and last.removeprefix(prefix))
 
     def commit(self, event: Event, *writes: Write) -> None:
         """Make all writes and put the event on record in one transaction, or nothing."""
         items: list[dict[str, Any]] = []
-        faults: list[Fault] = []
+        faults: list[ApiError] = []
         for write in writes:
             for item, fault in _operations(self._table, write):
                 items.append(item)
@@ -172,17 +172,17 @@ class Directory:
             _LOG.info("a use was not noted", extra={"error": type(error).__name__})
 
     def _get(self, key: str) -> Item | None:
-        answer = answered(
+        answer = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True
         )
         item: Item | None = answer.get("Item")
         return item
 
-    def _transact(self, items: list[dict[str, Any]], faults: list[Fault]) -> None:
+    def _transact(self, items: list[dict[str, Any]], faults: list[ApiError]) -> None:
         """Write all or nothing. Another transaction in the way is waited for, briefly, then a Conflict."""
         for attempt in range(_CONFLICT_TRIES):
             try:
-                answered(self._client.transact_write_items, writing=True, TransactItems=items)
+                call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
             except ClientError as error:
                 _raise_first(error, faults)
             else:
@@ -191,7 +191,7 @@ class Directory:
         raise Conflict("Other calls keep changing this at the same moment; nothing was done. Retry.")
 
 
-def _raise_first(error: ClientError, faults: list[Fault]) -> None:
+def _raise_first(error: ClientError, faults: list[ApiError]) -> None:
     """Raise the fault of the first condition that failed; answer where a conflict asks for another try."""
     codes = cancellations(error)
     for code, fault in zip(codes, faults, strict=False):
@@ -218,7 +218,7 @@ def _principal_item(principal: Principal) -> Item:
     return to_item(principal, pk=f"USER#{name}", listKey=f"{_PREFIX[type(principal)]}{name}")
 
 
-def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Fault]]":
+def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], ApiError]]":
     """Answer a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):

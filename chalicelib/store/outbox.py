@@ -9,10 +9,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from chalicelib.rules.mailing import SHARDS, Directory, Key, Person, Tenancy
 from chalicelib.rules.model import Event
-from chalicelib.store.calls import batch_get
+from chalicelib.rules.notifications import SHARDS, AccountSummary, EventKey, Person, RecipientLookup
 from chalicelib.store.items import from_item
+from chalicelib.store.requests import batch_get
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "r
 
 
 class DynamoOutbox:
-    """``chalicelib.rules.mailing.Outbox`` on two tables.
+    """``chalicelib.rules.notifications.Outbox`` on two tables.
 
     Every method raises botocore's ClientError or BotoCoreError where DynamoDB fails for good, and
     ``read`` raises Busy where it goes on leaving some unread.
@@ -47,7 +47,7 @@ class DynamoOutbox:
         self._events = events
         self._sleep = sleep
 
-    def claim(self, key: Key, now: int, lease: int) -> Event | None:
+    def claim(self, key: EventKey, now: int, lease: int) -> Event | None:
         """Take an event; None if it is done, claimed, or not due.
 
         Raises msgspec.ValidationError, the claim being made, for an event this version cannot read.
@@ -63,23 +63,23 @@ class DynamoOutbox:
         )
         return None if item is None else from_item(item, Event)
 
-    def told(self, key: Key, name: str, now: int, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as told; see :class:`chalicelib.rules.mailing.Outbox`."""
+    def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
+        """Mark somebody as told; see :class:`chalicelib.rules.notifications.Outbox`."""
         return self._mark(key, "told", name, _n(now), lease, renewed)
 
-    def refused(self, key: Key, name: str, why: str, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as beyond reach; see :class:`chalicelib.rules.mailing.Outbox`."""
+    def refused(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
+        """Mark somebody as beyond reach; see :class:`chalicelib.rules.notifications.Outbox`."""
         return self._mark(key, "refused", name, {"S": why}, lease, renewed)
 
-    def postpone(self, key: Key, lease: int, due_at: int) -> bool:
+    def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
         """Give a claimed event back until ``due_at``."""
         return self._end(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
 
-    def finish(self, key: Key, lease: int) -> bool:
+    def finish(self, key: EventKey, lease: int) -> bool:
         """End the waiting of a claimed event."""
         return self._end(key, "REMOVE waiting, dueAt", lease, {})
 
-    def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[Key], Any]:
+    def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
         """Answer a page of what is due, the longest due first, and where the next page starts."""
         start = {"ExclusiveStartKey": after} if after else {}
         page = self._client.query(
@@ -90,7 +90,7 @@ class DynamoOutbox:
             Limit=limit,
             **start,
         )
-        keys = [Key(item["account"]["S"], item["id"]["S"]) for item in page["Items"]]
+        keys = [EventKey(item["account"]["S"], item["id"]["S"]) for item in page["Items"]]
         return keys, page.get("LastEvaluatedKey")
 
     def waiting(self) -> int:
@@ -106,12 +106,12 @@ class DynamoOutbox:
             for shard in SHARDS
         )
 
-    def read(self, names: frozenset[str], accounts: frozenset[str]) -> Directory:
+    def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
         """Answer Users and accounts, strongly consistent, without their keys' digests.
 
         One BatchGetItem for each 100 of them.
         """
-        found = Directory({}, {})
+        found = RecipientLookup({}, {})
         wanted = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
         for start in range(0, len(wanted), BATCH):
             for item in batch_get(
@@ -124,7 +124,7 @@ class DynamoOutbox:
             ):
                 kind, _, rest = item["pk"]["S"].partition("#")
                 if kind == "ACCOUNT":
-                    found.accounts[rest] = from_item(item, Tenancy)
+                    found.accounts[rest] = from_item(item, AccountSummary)
                 elif item["kind"]["S"] == "USER":
                     found.people[rest] = from_item(item, Person)
         return found
@@ -166,7 +166,7 @@ class DynamoOutbox:
         return False
 
     def _mark(
-        self, key: Key, field: str, name: str, value: dict[str, Any], lease: int, renewed: int | None
+        self, key: EventKey, field: str, name: str, value: dict[str, Any], lease: int, renewed: int | None
     ) -> bool:
         mark = f"SET {field}.#name = :value"
         names = {"#name": name}
@@ -182,7 +182,7 @@ class DynamoOutbox:
 
     def _end(
         self,
-        key: Key,
+        key: EventKey,
         update: str,
         lease: int,
         values: dict[str, Any],
@@ -193,7 +193,7 @@ class DynamoOutbox:
 
     def _update(
         self,
-        key: Key,
+        key: EventKey,
         update: str,
         condition: str,
         values: dict[str, Any],

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
+from chalicelib.expiry.sweep import Page, Position, SweepChange
 from chalicelib.rules.model import Event, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.sweep import Page, Position, Ruling
-from chalicelib.store.calls import answered, cancellations
-from chalicelib.store.directory import Directory
+from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
+from chalicelib.store.requests import call_dynamodb, cancellations
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAGE = 400
 
 
 class DynamoSweeps:
-    """``chalicelib.rules.sweep.Sweeps`` on two tables."""
+    """``chalicelib.expiry.sweep.Sweeps`` on two tables."""
 
     def __init__(
         self, client: "DynamoDBClient", table: str, events_table: str, retention_days: int, page: int = PAGE
@@ -40,11 +40,11 @@ class DynamoSweeps:
         self._events_table = events_table
         self._retention_days = retention_days
         self._page = page
-        self._directory = Directory(client, table, events_table, retention_days)
+        self._directory = DynamoDirectory(client, table, events_table, retention_days)
 
     def position(self) -> Position | None:
         """Answer where the sweep stands: one strongly consistent GetItem."""
-        answer = answered(
+        answer = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": STATE}}, ConsistentRead=True
         )
         item = answer.get("Item")
@@ -74,7 +74,7 @@ class DynamoSweeps:
                 "ExpressionAttributeValues": {":old": {"S": old.version}},
             }
         try:
-            answered(self._client.put_item, writing=True, TableName=self._table, Item=item, **condition)
+            call_dynamodb(self._client.put_item, writing=True, TableName=self._table, Item=item, **condition)
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
         return True
@@ -82,7 +82,7 @@ class DynamoSweeps:
     def page(self, after: str | None) -> Page:
         """Answer the Principals among the next items: one Scan."""
         start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after is not None else {}
-        answer = answered(
+        answer = call_dynamodb(
             self._client.scan,
             TableName=self._table,
             FilterExpression="begins_with(pk, :user)",
@@ -111,7 +111,7 @@ class DynamoSweeps:
         first = self._event(account, ids[0])
         return first, first if ids[1] == ids[0] else self._event(account, ids[1])
 
-    def rule(self, ruling: Ruling) -> bool:
+    def rule(self, ruling: SweepChange) -> bool:
         """Carry a ruling out in one transaction, conditional on what was judged."""
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
         items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in ruling.others]
@@ -122,7 +122,7 @@ class DynamoSweeps:
             for event in ruling.events
         ]
         try:
-            answered(self._client.transact_write_items, writing=True, TransactItems=items)
+            call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
         except ClientError as error:
             if {"ConditionalCheckFailed", "TransactionConflict"}.intersection(cancellations(error)):
                 return False
@@ -130,7 +130,7 @@ class DynamoSweeps:
         return True
 
     def _event(self, account: str, event: str) -> Event | None:
-        answer = answered(
+        answer = call_dynamodb(
             self._client.get_item,
             TableName=self._events_table,
             Key={"account": {"S": account}, "id": {"S": event}},
@@ -166,7 +166,7 @@ def _pk(principal: Principal) -> str:
     return f"USER#{fold_username(principal.username)}"
 
 
-def _update(ruling: Ruling) -> dict[str, Any]:
+def _update(ruling: SweepChange) -> dict[str, Any]:
     """Answer the update of a Principal's item: what is not ruled on stays, uses noted meanwhile too.
 
     A key that is ruled on must not have been used since it was judged.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.rules.model import Event
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import EventPage
-from chalicelib.store.calls import answered, cut
 from chalicelib.store.items import Item, from_item, to_item
+from chalicelib.store.requests import call_dynamodb, paginate
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -28,7 +28,7 @@ def event_item(event: Event, retention_days: int) -> Item:
     return to_item(event, **more)
 
 
-class Trail:
+class DynamoTrail:
     """Keeps the promises of ``rules.ports.Trail`` on DynamoDB."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -38,7 +38,7 @@ class Trail:
     def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
         """Answer part of a trail, newest first: one Query, strongly consistent without ``username``."""
         names, values, query = self._selection(account, username, after)
-        answer = answered(
+        answer = call_dynamodb(
             self._client.query,
             TableName=self._table,
             ExpressionAttributeNames=names,
@@ -47,7 +47,7 @@ class Trail:
             Limit=limit + 1,
             **query,
         )
-        items, last = cut(answer, limit, "id")
+        items, last = paginate(answer, limit, "id")
         return EventPage(tuple(from_item(item, Event) for item in items), last)
 
     def _selection(

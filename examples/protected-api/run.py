@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import clusters  # noqa: E402
 from chalice.app import Chalice  # noqa: E402
 
-from local.functions import context  # noqa: E402
+from local.event_sources import context  # noqa: E402
 from local.gateway import (  # noqa: E402
     Gateway,
     GatewayServer,

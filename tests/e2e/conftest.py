@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cloud import Cloud
-from tests.e2e.runtime import INTERPRETER
+from local.package.cloud import Cloud
+from local.package.runtime import INTERPRETER
 
 PACKAGE = os.environ.get("SERVICE_USERS_PACKAGE", "")
 ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")

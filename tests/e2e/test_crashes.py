@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.e2e.cloud import Answer, Cloud, Key
-from tests.e2e.proxy import Call, Cut, Refuse
+from local.package.cloud import Answer, Cloud, Key
+from local.package.proxy import Call, Cut, Refuse
 from tests.e2e.test_walk import keys_of, mails
 
 When = Literal["before", "after"]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cloud import Answer, Cloud, Key
+from local.package.cloud import Answer, Cloud, Key
+from local.package.iam import Grant, allowing, grants, questions
+from local.package.template import FUNCTIONS
 from tests.e2e.conftest import ENGINE, PACKAGE
-from tests.e2e.iam import Grant, allowing, grants, questions
-from tests.e2e.template import FUNCTIONS
 from tests.e2e.test_crashes import ses_is_away, time_passes
 from tests.e2e.test_walk import ask_authorizer, invite, keys_of
 

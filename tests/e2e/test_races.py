@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cloud import Answer, Cloud, Key
-from tests.e2e.proxy import Call
+from local.package.cloud import Answer, Cloud, Key
+from local.package.proxy import Call
 from tests.e2e.test_walk import invite, keys_of
 
 AT_ONCE = 6

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cloud import Answer, Cloud, Key, Mail
-from tests.e2e.runtime import FunctionError
+from local.package.cloud import Answer, Cloud, Key, Mail
+from local.package.runtime import FunctionError
 
 
 def keys_of(answer: Answer) -> dict[str, Key]:

@@ -1,0 +1,1 @@
+"""Guard other people's APIs: decide by route rules whether a key may call a path."""

@@ -1,0 +1,243 @@
+"""The Lambda authorizer: API Gateway asks whether a request may pass, and is answered here.
+
+Events are those of a REQUEST authorizer. Payload 1.0 (REST APIs, and HTTP APIs that choose it) is
+answered with an IAM policy of all that the key opens in the API and stage the event names, so that
+it stays right for other requests while API Gateway keeps it; nothing of the request's own path gets
+into it. Payload 2.0 (HTTP APIs) is answered with a simple response to the one request.
+
+Missing or wrong credentials are 401, which API Gateway gives for an authorizer that fails with
+exactly ``Unauthorized``; a good key without the right is 403, for which it is answered no.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
+
+from chalicelib.authorizer.route_rules import PATH_TRAVERSAL, Rules, allowed_routes, is_allowed
+from chalicelib.rules.acts import AuthContext, actor
+from chalicelib.rules.errors import Forbidden, Unauthenticated
+
+SignIn = Callable[[str | None, str], AuthContext]
+"""Signs in with an Authorization header's value, from a source address; raises Unauthenticated for nobody
+we know, Forbidden for a key that may not be used from there."""
+
+_log = logging.getLogger(__name__)
+
+
+class AuthorizerFailed(Exception):
+    """Nothing could be decided, so nothing is let in; API Gateway answers 500, and keeps no such answer."""
+
+
+def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
+    """Answer API Gateway whether the request of ``event`` may pass.
+
+    An event that is malformed, or of another kind, is answered no without signing anybody in.
+    Raises Exception("Unauthorized") for missing or wrong credentials, and AuthorizerFailed where
+    signing in fails for a reason of ours.
+    """
+    try:
+        request = _read(event)
+    except (msgspec.ValidationError, _Malformed) as malformed:
+        # Both messages speak of places and types, never of what is there.
+        _log.warning("refused (403): the event is not a request to authorize: %s", malformed)
+        simple = isinstance(event, dict) and event.get("version") == "2.0"
+        return {"isAuthorized": False} if simple else _policy("unknown", deny=("*",))
+    try:
+        act = sign_in(request.credentials, request.source_ip)
+    except Unauthenticated:
+        _log.info("refused (401): the credentials are missing or wrong")
+        _unauthorized()
+    except Forbidden as refusal:
+        _log.info("refused (403): %s", refusal.detail)
+        return request.refusal()
+    except Exception as error:
+        _log.exception("failed (500): nobody could be signed in")
+        raise AuthorizerFailed("Nobody could be signed in; the log says why.") from error
+    return request.answer(act, rules)
+
+
+def _unauthorized() -> NoReturn:
+    # API Gateway knows a 401 by this message alone, so the class must not add to it.
+    raise Exception("Unauthorized") from None  # noqa: TRY002
+
+
+class _Malformed(Exception):
+    """An event that has the right types and yet makes no sense."""
+
+
+class _Request(NamedTuple):
+    """What both payloads have in common."""
+
+    credentials: str | None
+    source_ip: str
+    answer: Callable[[AuthContext, Rules], dict[str, Any]]
+    refusal: Callable[[], dict[str, Any]]
+
+
+def _read(event: Any) -> _Request:
+    if isinstance(event, dict) and event.get("version") == "2.0":
+        return _request_2(msgspec.convert(event, _Event2))
+    return _request_1(msgspec.convert(event, _Event1))
+
+
+# Payload 1.0
+
+
+class _Identity(msgspec.Struct, rename="camel"):
+    source_ip: str
+
+
+class _Context1(msgspec.Struct):
+    identity: _Identity
+
+
+class _Event1(msgspec.Struct, rename="camel"):
+    type: str
+    method_arn: str
+    request_context: _Context1
+    version: str = "1.0"  # a REST API leaves it out
+    headers: dict[str, str] | None = None
+    multi_value_headers: dict[str, list[str]] | None = None
+
+
+# Neither the API nor the stage may hold a wildcard: the policy is for this one of each.
+_METHOD_ARN = re.compile(
+    r"(?P<stage>arn:aws[a-z-]*:execute-api:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9]+/(?:[A-Za-z0-9_-]+|\$default))"
+    r"/(?P<method>[A-Z]+)(?P<path>/.*)",
+    re.DOTALL,
+)
+
+
+def _request_1(event: _Event1) -> _Request:
+    named = _METHOD_ARN.fullmatch(event.method_arn)
+    if (event.type, event.version) != ("REQUEST", "1.0"):
+        raise _Malformed("it is of another type or version")
+    if named is None:
+        raise _Malformed("methodArn does not name a method of an API's stage")
+    stage, method, path = named.groups()
+    everything = (f"{stage}/*",)
+
+    def answer(act: AuthContext, rules: Rules) -> dict[str, Any]:
+        # API Gateway decides, now and for as long as it keeps the policy; this says what it will.
+        _tell(act, is_allowed(rules, act.key_type, act.caller.role, method, path))
+        open_to = allowed_routes(rules, act.key_type, act.caller.role)
+        return _policy(
+            act.caller.username,
+            allow=tuple(f"{stage}/{method}{path}" for method, path in open_to),
+            deny=tuple(f"{stage}/{shut}" for shut in _DENY_TRAVERSAL) if open_to else everything,
+            context=_context(act),
+        )
+
+    return _Request(
+        credentials=_authorization(event.headers, event.multi_value_headers),
+        source_ip=event.request_context.identity.source_ip,
+        answer=answer,
+        refusal=lambda: _policy("unknown", deny=everything),
+    )
+
+
+# IAM documents that a "*" crosses a colon where it ends what stands between two colons, hence the
+# second line for each: it is for a path with a colon before that by which it is shut.
+_DENY_TRAVERSAL = tuple(shut for climbing in PATH_TRAVERSAL for shut in (f"*{climbing}*", f"*:*{climbing}*"))
+
+
+def _policy(
+    principal: str,
+    *,
+    deny: tuple[str, ...],
+    allow: tuple[str, ...] = (),
+    context: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Answer an IAM policy on the resources named (API Gateway: "Output from a Lambda authorizer")."""
+    return {
+        "principalId": principal,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": effect, "Action": "execute-api:Invoke", "Resource": list(resources)}
+                for effect, resources in (("Allow", allow), ("Deny", deny))
+                if resources
+            ],
+        },
+        "context": context or {},
+    }
+
+
+# Payload 2.0
+
+
+class _Http(msgspec.Struct, rename="camel"):
+    method: str
+    source_ip: str
+
+
+class _Context2(msgspec.Struct, rename="camel"):
+    http: _Http
+    api_id: str
+    stage: str
+    domain_name: str = ""
+
+
+class _Event2(msgspec.Struct, rename="camel"):
+    type: str
+    raw_path: str
+    request_context: _Context2
+    headers: dict[str, str] | None = None
+
+
+def _request_2(event: _Event2) -> _Request:
+    method = event.request_context.http.method
+    if event.type != "REQUEST":
+        raise _Malformed("it is of another type")
+
+    def answer(act: AuthContext, rules: Rules) -> dict[str, Any]:
+        may = is_allowed(rules, act.key_type, act.caller.role, method, _path(event))
+        _tell(act, may)
+        return {"isAuthorized": may, "context": _context(act)}
+
+    return _Request(
+        credentials=_authorization(event.headers, None),
+        source_ip=event.request_context.http.source_ip,
+        answer=answer,
+        refusal=lambda: {"isAuthorized": False},
+    )
+
+
+def _path(event: _Event2) -> str:
+    """Answer the path without the stage's name, which stands before it at an API's own address only."""
+    at = event.request_context
+    stage = f"/{at.stage}"
+    own = at.domain_name.startswith(f"{at.api_id}.execute-api.")
+    if own and at.stage != "$default" and event.raw_path.startswith(f"{stage}/"):
+        return event.raw_path.removeprefix(stage)
+    return event.raw_path
+
+
+# Both
+
+
+def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] | None) -> str | None:
+    """Answer the one Authorization header, None where there is none or they contradict each other."""
+    values = {value for name, value in (headers or {}).items() if name.lower() == "authorization"}
+    for name, several in (multi or {}).items():
+        if name.lower() == "authorization":
+            values.update(several)
+    return values.pop() if len(values) == 1 else None
+
+
+def _tell(act: AuthContext, may: bool) -> None:
+    _log.info("let in" if may else "refused (403): the key does not open this", extra=_context(act))
+
+
+def _context(act: AuthContext) -> dict[str, str]:
+    """Answer what the API behind learns of the caller: strings alone, as API Gateway passes nothing else."""
+    return {
+        "account": act.caller.account,
+        "username": act.caller.username,
+        "kind": actor(act.caller).kind.value,
+        "role": act.caller.role.value,
+        "keyType": act.key_type.value,
+    }

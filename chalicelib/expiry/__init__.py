@@ -1,0 +1,1 @@
+"""The daily job that sends expiry notices and revokes expired keys."""

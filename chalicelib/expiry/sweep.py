@@ -1,0 +1,362 @@
+"""The sweep: every key of every Principal is judged once a day, however often the function runs or dies.
+
+A sweep is a walk over the table in pages. Where it stands is kept after each page, on the condition that
+nobody else has moved it since; so a run that finds itself overtaken stops, and one that dies is followed
+up from its last page. What is done to a Principal is one transaction: the marks of what was told, the keys
+that go, and the events that say so, on the condition that the Principal is what it was judged on. So
+judging it again finds the marks, and two runs that come to it at once do it once.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from chalicelib.rules import policies
+from chalicelib.rules.acts import Origin, new_event, new_version
+from chalicelib.rules.api_keys import is_expired
+from chalicelib.rules.errors import Unavailable
+from chalicelib.rules.lifetimes import DAY
+from chalicelib.rules.model import (
+    Account,
+    Action,
+    Actor,
+    ApiKey,
+    Change,
+    Event,
+    KeyChange,
+    Kind,
+    Notice,
+    Policy,
+    Principal,
+    User,
+)
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.policies import ClearNotice, Judgement, Revoke, SendNotice
+from chalicelib.rules.roles import KeyType, Role
+
+_LOG = logging.getLogger(__name__)
+
+MARGIN_MS = 20_000
+"""No Principal is begun when less time is left: reading it anew and changing it may take so long."""
+
+TRIES = 3
+"""How often a Principal that others are changing is judged anew before it is left to the next sweep."""
+
+IN_A_ROW = 3
+"""So many Principals in a row that cannot be judged, and the run ends: the fault may not be theirs."""
+
+MOST_ACCOUNTS = 1000
+"""Accounts whose policies a run remembers."""
+
+MOST_OWNERS = 50
+"""OWNERs that are looked at to find one more who can run the account."""
+
+
+class Position(NamedTuple):
+    """Where the sweep of a day stands: ``after`` a place in the table, or ``done``.
+
+    ``version`` is new at every move.
+    """
+
+    day: int
+    version: str
+    after: str | None = None
+    done: bool = False
+
+
+class Page(NamedTuple):
+    """Part of the table: Principals by their place, None for one that cannot be read."""
+
+    entries: tuple[tuple[str, Principal | None], ...]
+    after: str | None
+
+
+class SweepChange(NamedTuple):
+    """What becomes of a Principal's keys, and what must be as it was judged for it to become so.
+
+    ``notices`` are new marks, None for one that goes; ``revoked`` the keys that go. The Principal, and the
+    ``others`` with it, are unchanged and not used since; so is the ``account``, where it matters.
+    """
+
+    old: Principal
+    version: str
+    notices: dict[KeyType, Notice | None]
+    revoked: tuple[KeyType, ...]
+    events: tuple[Event, ...]
+    account: Account | None = None
+    others: tuple[Principal, ...] = ()
+
+
+Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
+
+
+class SweepStore(Protocol):
+    """What the sweep asks of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
+
+    def position(self) -> Position | None:
+        """Answer where the sweep stands; None before the first one."""
+        ...
+
+    def move(self, old: Position | None, new: Position) -> bool:
+        """Keep where the sweep stands now; answer False where somebody else moved it from ``old``."""
+        ...
+
+    def page(self, after: str | None) -> Page:
+        """Answer the Principals after a place in the table; they may be as they were a moment ago."""
+        ...
+
+    def principal(self, username: str) -> Principal | None:
+        """Answer a Principal as it is now."""
+        ...
+
+    def users(self, usernames: frozenset[str]) -> dict[str, User]:
+        """Answer the Users among folded usernames, as they are now."""
+        ...
+
+    def account(self, account: str) -> Account | None:
+        """Answer an account as it is now."""
+        ...
+
+    def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
+        """Answer two events of an account as they are now; None for one that is no longer on record."""
+        ...
+
+    def rule(self, ruling: SweepChange) -> bool:
+        """Carry a ruling out, all of it or nothing; answer False where something is not as it was judged."""
+        ...
+
+
+class UnjudgedError(Exception):
+    """Some Principals could not be judged; the log says which, and why."""
+
+
+def sweep(
+    sweeps: SweepStore, now: Callable[[], float], remaining_ms: Callable[[], int], request_id: str = ""
+) -> dict[str, int]:
+    """Begin the sweep of the day, or go on with the one that is not done, until it is or time is short.
+
+    Answers what came of it, in numbers; ``done`` is 1 where there is nothing left to do today. Raises
+    UnjudgedError at its end where a Principal was beyond it.
+    """
+    run = _Run(sweeps, now, remaining_ms, request_id)
+    try:
+        run.walk()
+    except Unavailable:
+        _LOG.warning("the sweep stops, and goes on at the next run: the store is busy")
+        run.counts["busy"] = 1
+    _LOG.info("the sweep", extra={"counts": dict(run.counts)})
+    if run.counts["broken"]:
+        raise UnjudgedError(f"{run.counts['broken']} Principals could not be judged; the log says which.")
+    return dict(+run.counts)
+
+
+class _Run:
+    """One run of the function."""
+
+    def __init__(
+        self,
+        sweeps: SweepStore,
+        now: Callable[[], float],
+        remaining_ms: Callable[[], int],
+        request_id: str,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._sweeps = sweeps
+        self._now = now
+        self._remaining_ms = remaining_ms
+        self._request_id = request_id
+        self._accounts: dict[str, Account | None] = {}
+        self._failures = 0
+
+    def walk(self) -> None:
+        """Go through the pages that are left."""
+        position = self._begin()
+        while position is not None and not position.done:
+            if not self._goes_on():
+                return
+            page = self._sweeps.page(position.after)
+            place = self._treat(page)
+            if place is None:
+                new = Position(position.day, new_version(), page.after, done=page.after is None)
+            else:
+                new = Position(position.day, new_version(), place or position.after)
+            if not self._sweeps.move(position, new):
+                self.counts["overtaken"] = 1
+                return
+            position = new
+        if position is not None:
+            self.counts["done"] = 1
+
+    def _begin(self) -> Position | None:
+        """Answer where to go on; None where another run is beginning."""
+        today = int(self._now()) // DAY
+        old = self._sweeps.position()
+        if old is not None and (not old.done or old.day >= today):
+            return old
+        new = Position(today, new_version())
+        if self._sweeps.move(old, new):
+            return new
+        self.counts["overtaken"] = 1
+        return None
+
+    def _goes_on(self) -> bool:
+        return self._remaining_ms() >= MARGIN_MS and self._failures < IN_A_ROW and not self.counts["busy"]
+
+    def _treat(self, page: Page) -> str | None:
+        """Judge the Principals of a page; answer the place of the last one where it stopped before the end.
+
+        That is empty where it stopped before the first.
+        """
+        place = ""
+        for here, principal in page.entries:
+            if not self._goes_on():
+                return place
+            try:
+                self._judge(principal)
+                self._failures = 0
+            except Unavailable:
+                self.counts["busy"] = 1
+                return place
+            except Exception:
+                # One Principal that is beyond us must not keep the others' keys alive.
+                _LOG.exception("a Principal cannot be judged", extra={"place": here})
+                self.counts["broken"] += 1
+                self._failures += 1
+            place = here
+        return None
+
+    def _judge(self, principal: Principal | None) -> None:
+        """Do what is to be done about one Principal's keys. Raises LookupError for one not to be read."""
+        if principal is None:
+            raise LookupError("It cannot be read.")
+        self.counts["judged"] += 1
+        judged: Principal | None = principal
+        for _ in range(TRIES):
+            if judged is None:
+                return
+            ruling = self._ruling(judged)
+            if ruling is None:
+                return
+            if self._sweeps.rule(ruling):
+                self._count(ruling)
+                return
+            self._accounts.pop(principal.account, None)
+            judged = self._sweeps.principal(principal.username)
+        self.counts["left"] += 1
+
+    def _count(self, ruling: SweepChange) -> None:
+        self.counts["revoked"] += len(ruling.revoked)
+        self.counts["told"] += sum(notice is not None for notice in ruling.notices.values())
+        self.counts["events"] += len(ruling.events)
+
+    def _ruling(self, principal: Principal) -> SweepChange | None:
+        """Answer what is to become of a Principal's keys; None for nothing."""
+        account = self._account(principal.account)
+        policy = account.policy if account is not None else Policy()
+        now = int(self._now())
+        judgements: dict[KeyType, Judgement] = {}
+        mailed: Mailed = {}
+        others: tuple[Principal, ...] = ()
+        for key_type, key in principal.keys.items():
+            judgement = policies.judge(key, policy, now)
+            if account is not None and isinstance(judgement, Revoke) and judgement.by_policy:
+                if not self._told_in_time(principal, key, mailed, now):
+                    self.counts["held"] += 1
+                    continue
+                if _runs_account(principal, key_type, account):
+                    other = self._other_owner(principal, account, now)
+                    if other is None:
+                        self.counts["spared"] += 1
+                        judgement = policies.spare(key, f"{judgement.reason}. {_SPARED}", now)
+                    else:
+                        others = (other,)
+            if judgement is not None:
+                judgements[key_type] = judgement
+        if not judgements:
+            return None
+        bound = any(isinstance(it, Revoke) and it.by_policy for it in judgements.values())
+        return self._write(principal, judgements, now)._replace(
+            account=account if bound else None, others=others
+        )
+
+    def _write(self, principal: Principal, judgements: dict[KeyType, Judgement], now: int) -> SweepChange:
+        """Answer the ruling that carries judgements out: one event for each thing done, and its reason."""
+        notices: dict[KeyType, Notice | None] = {}
+        groups: dict[tuple[Action, str], list[tuple[KeyType, KeyChange]]] = {}
+        revoked: list[KeyType] = []
+        for key_type, judgement in judgements.items():
+            last5 = principal.keys[key_type].last5
+            if isinstance(judgement, ClearNotice):
+                notices[key_type] = None
+                continue
+            if isinstance(judgement, SendNotice):
+                group = (Action.API_KEY_ENDING, judgement.end.reason)
+                change = KeyChange(Change.ENDING, key_type, last5, ends_at=judgement.end.at)
+            else:
+                group = (Action.API_KEY_REVOKED, judgement.reason)
+                change = KeyChange(Change.REVOKED, key_type, last5)
+                revoked.append(key_type)
+            groups.setdefault(group, []).append((key_type, change))
+        events: list[Event] = []
+        origin = Origin("", self._request_id, self._now())
+        for (action, reason), changes in groups.items():
+            record = new_event(
+                origin,
+                Actor(Kind.POLICY),
+                action,
+                principal,
+                tuple(change for _, change in changes),
+                mailed=True,
+                reason=reason,
+            )
+            events.append(record)
+            for key_type, _ in changes:
+                judgement = judgements[key_type]
+                if isinstance(judgement, SendNotice):
+                    key = principal.keys[key_type]
+                    notices[key_type] = policies.record_notice(key, judgement, record.id, now)
+        return SweepChange(principal, new_version(), notices, tuple(revoked), tuple(events))
+
+    def _told_in_time(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
+        """Answer whether a key's notices were out in time; those of one event are looked up once."""
+        notice = key.notice
+        if notice is None:  # pragma: no cover - a policy ends no key without one
+            return False
+        ids = (notice.first_event, notice.last_event)
+        if ids not in mailed:
+            mailed[ids] = self._sweeps.notices(principal.account, ids)
+        return policies.in_time(notice, *mailed[ids], now)
+
+    def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
+        """Answer another OWNER who can run the account, with a key that will not end before they are told."""
+        names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
+        for user in self._sweeps.users(frozenset(names)).values() if names else ():
+            key = user.keys.get(KeyType.USER_MANAGEMENT)
+            if _owns(user, account) and key is not None and not is_expired(key, now + policies.FIRST_NOTICE):
+                return user
+        return None
+
+    def _account(self, account: str) -> Account | None:
+        """Answer an account, as it was when this run first asked."""
+        if account not in self._accounts:
+            if len(self._accounts) >= MOST_ACCOUNTS:
+                self._accounts.clear()
+            self._accounts[account] = self._sweeps.account(account)
+        return self._accounts[account]
+
+
+_SPARED = "It is kept as the last with which an OWNER can run the account: rotate it, or have a second OWNER"
+
+
+def _runs_account(principal: Principal, key_type: KeyType, account: Account) -> bool:
+    """Answer whether it is by this key that an OWNER runs the account."""
+    return key_type is KeyType.USER_MANAGEMENT and isinstance(principal, User) and _owns(principal, account)
+
+
+def _owns(user: User, account: Account) -> bool:
+    return (
+        user.role is Role.OWNER
+        and user.account == account.id
+        and account.owners.get(fold_username(user.username)) == user.membership
+    )

@@ -1,0 +1,28 @@
+"""The function ``authorizer``, with what it runs on."""
+
+import os
+from functools import cache
+from typing import Any
+
+from chalicelib.authorizer.gateway import authorize
+from chalicelib.authorizer.route_rules import VARIABLE, load_rules
+from chalicelib.http import basic_auth
+from chalicelib.http.call import Service
+from chalicelib.rules.acts import AuthContext, Origin
+from chalicelib.rules.authentication import sign_in
+
+_rules = cache(load_rules)
+
+
+def authorizer_function(event: Any, context: Any, service: Service) -> dict[str, Any]:
+    """Answer API Gateway's question about a request, by the deployment's rules.
+
+    Raises BrokenRules, at every call, where those cannot be judged by; else as ``authorize`` does.
+    """
+    request_id = str(getattr(context, "aws_request_id", ""))
+
+    def identify(header: str | None, source_ip: str) -> AuthContext:
+        username, key = basic_auth.credentials(header)
+        return sign_in(service.directory, username, key, Origin(source_ip, request_id, service.now()))
+
+    return authorize(event, identify, _rules(os.environ.get(VARIABLE)))

@@ -1,0 +1,27 @@
+"""``enforce_policies`` as Lambda runs it: told by the environment, made once in each of them."""
+
+import os
+import time
+from functools import cache
+from typing import Any
+
+from chalicelib.expiry.sweep import sweep
+from chalicelib.store.client import dynamodb
+from chalicelib.store.sweep import DynamoSweeps
+
+
+def enforce_policies_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
+    """Tell of keys that are to end and revoke those that are over, once a day; answers how many."""
+    return sweep(_sweeps(), time.time, context.get_remaining_time_in_millis, context.aws_request_id)
+
+
+@cache
+def _sweeps() -> DynamoSweeps:
+    from chalicelib.functions.settings import RETENTION_DAYS
+
+    return DynamoSweeps(
+        dynamodb(),
+        os.environ["DIRECTORY_TABLE"],
+        os.environ["EVENTS_TABLE"],
+        int(os.environ.get("EVENT_RETENTION_DAYS", RETENTION_DAYS)),
+    )

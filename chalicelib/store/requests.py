@@ -1,0 +1,101 @@
+"""How a call to DynamoDB ends: with an answer, or with a fault the caller can act on."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.rules.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from chalicelib.store.items import Item
+
+_NOT_READ = "The store did not answer in time. Nothing was changed; ask again."
+_NOT_ANSWERED = (
+    "The store did not answer in time. The change may or may not have been made: read before you ask again."
+)
+BATCH_TRIES = 6
+"""BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
+
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "ThrottlingException",
+        "ThrottlingError",
+        "RequestLimitExceeded",
+        "TransactionInProgressException",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+
+
+def unavailable(*, writing: bool = False) -> Unavailable:
+    """Answer that the store did not; made anew each time, as a raised fault keeps its frames.
+
+    Whatever a call of the API reads, it reads before it writes.
+    """
+    return Unavailable(_NOT_ANSWERED if writing else _NOT_READ)
+
+
+def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parameters: Any) -> Any:
+    """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
+    try:
+        return call(**parameters)
+    except ClientError as error:
+        if _code(error) in _THROTTLED or _THROTTLED.intersection(cancellations(error)):
+            raise unavailable(writing=writing) from error
+        raise
+    except BotoCoreError as error:
+        raise unavailable(writing=writing) from error
+
+
+def batch_get(
+    client: "DynamoDBClient",
+    table: str,
+    keys: "Collection[str]",
+    sleep: "Callable[[float], None] | None" = None,
+    **part: Any,
+) -> "list[Item]":
+    """Answer the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
+
+    ``part`` says which attributes. Raises Busy where it goes on leaving some.
+    """
+    if not keys:
+        return []
+    found: list[Item] = []
+    request: Any = {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True, **part}}
+    for tried in range(BATCH_TRIES):
+        if tried:
+            (sleep or time.sleep)(0.02 * 2**tried)
+        answer = call_dynamodb(client.batch_get_item, RequestItems=request)
+        found += answer["Responses"].get(table, [])
+        request = answer.get("UnprocessedKeys")
+        if not request:
+            return found
+    raise unavailable()
+
+
+def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
+    """Answer at most ``limit`` items of a Query for one more, and the key the next part starts after."""
+    items: list[Item] = answer["Items"]
+    last = answer.get("LastEvaluatedKey")
+    if len(items) > limit:
+        items = items[:limit]
+        last = items[-1]
+    return items, last[key]["S"] if last else None
+
+
+def cancellations(error: ClientError) -> list[str]:
+    """Answer why each operation of a cancelled transaction was, 'None' for one that was not at fault."""
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    return [str(reason.get("Code", "")) for reason in reasons]
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,5 @@
+"""Write the OpenAPI document: ``python -m contract > docs/openapi.json``."""
+
+from contract.document import main
+
+main()

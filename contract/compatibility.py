@@ -1,0 +1,188 @@
+"""Finds what in a new OpenAPI document breaks clients of an old one (docs/versioning.md says what does).
+
+What a client sends must still be taken, what it is answered must still be understood. A change that is
+not known to be harmless is told of: better one question too many.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+Json = Any
+
+_WORDS = {"description", "summary", "title", "examples", "example", "tags", "deprecated", "links"}
+"""What is for people, or for tools that explore: it may change."""
+
+_LOWEST = {"minimum", "minLength", "minItems", "exclusiveMinimum"}
+_HIGHEST = {"maximum", "maxLength", "maxItems", "exclusiveMaximum"}
+
+
+def breaking_changes(old: Json, new: Json) -> list[str]:
+    """Answer what breaks clients of ``old``, one line each; nothing where they may go on as they are."""
+    return list(_Comparison(old, new).all())
+
+
+class _Comparison:
+    def __init__(self, old: Json, new: Json) -> None:
+        self._old = old
+        self._new = new
+        self._seen: set[tuple[str, str, bool]] = set()
+
+    def all(self) -> Iterator[str]:
+        for path, methods in self._old["paths"].items():
+            for method, was in methods.items():
+                where = f"{method.upper()} {path}"
+                now = self._new["paths"].get(path, {}).get(method)
+                if now is None:
+                    yield f"{where}: is gone"
+                else:
+                    yield from self._operation(where, was, now)
+        schemes = self._new["components"]["securitySchemes"]
+        for name, scheme in self._old["components"]["securitySchemes"].items():
+            if _plain(schemes.get(name)) != _plain(scheme):
+                yield f"the security scheme {name}: is another"
+
+    def _operation(self, where: str, was: Json, now: Json) -> Iterator[str]:
+        if was["operationId"] != now["operationId"]:
+            yield f"{where}: operationId is another, and generated clients name it"
+        if was.get("security", self._old["security"]) != now.get("security", self._new["security"]):
+            yield f"{where}: signs in otherwise"
+        yield from self._parameters(where, was, now)
+        yield from self._request(where, was.get("requestBody"), now.get("requestBody"))
+        yield from self._responses(where, was["responses"], now["responses"])
+
+    def _parameters(self, where: str, was: Json, now: Json) -> Iterator[str]:
+        before = {(it["in"], it["name"]): it for it in self._each(self._old, was.get("parameters", ()))}
+        after = {(it["in"], it["name"]): it for it in self._each(self._new, now.get("parameters", ()))}
+        for key, parameter in before.items():
+            told = f"{where}: the {key[0]} parameter {key[1]}"
+            if key not in after:
+                yield f"{told}: is gone, and is refused"
+                continue
+            if after[key].get("required") and not parameter.get("required"):
+                yield f"{told}: is required now"
+            yield from self._schema(told, parameter["schema"], after[key]["schema"], sent=True)
+        for key, parameter in after.items():
+            if key not in before and parameter.get("required"):
+                yield f"{where}: the {key[0]} parameter {key[1]}: is new, and required"
+
+    def _request(self, where: str, was: Json, now: Json) -> Iterator[str]:
+        if was is None:
+            if now is not None and now.get("required"):
+                yield f"{where}: takes a body now, and requires it"
+            return
+        if now is None:
+            yield f"{where}: takes no body any more"
+            return
+        if now.get("required") and not was.get("required"):
+            yield f"{where}: requires the body now"
+        yield from self._content(f"{where}: the body", was["content"], now["content"], sent=True)
+
+    def _responses(self, where: str, was: Json, now: Json) -> Iterator[str]:
+        for status in was.keys() | now.keys():
+            told = f"{where}: {status}"
+            if status not in was:
+                if status < "400":
+                    yield f"{told}: is a new success"
+                continue
+            if status not in now:
+                if status < "400":
+                    yield f"{told}: is not answered any more"
+                continue
+            before = self._resolved(self._old, was[status])
+            after = self._resolved(self._new, now[status])
+            for name, header in before.get("headers", {}).items():
+                there = self._resolved(self._new, after.get("headers", {}).get(name, {}))
+                if self._resolved(self._old, header).get("required") and not there.get("required"):
+                    yield f"{told}: the header {name} may be absent now"
+            yield from self._content(told, before.get("content", {}), after.get("content", {}), sent=False)
+
+    def _content(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:
+        for media_type, content in was.items():
+            if media_type not in now:
+                yield f"{where}: {media_type} is gone"
+            else:
+                yield from self._schema(where, content["schema"], now[media_type]["schema"], sent=sent)
+        if not sent and now.keys() - was.keys():
+            yield f"{where}: has another media type"
+
+    def _schema(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:
+        """Compare schemas; ``sent`` by clients, so that it may not narrow, or answered, so not widen."""
+        names = (was.get("$ref", ""), now.get("$ref", ""), sent)
+        if any(names[:2]):
+            if names in self._seen:
+                return
+            self._seen.add(names)
+        was, now = self._resolved(self._old, was), self._resolved(self._new, now)
+        yield from self._types(where, was, now, sent=sent)
+        yield from self._fields(where, was, now, sent=sent)
+        if "items" in was and "items" in now:
+            yield from self._schema(f"{where}/*", was["items"], now["items"], sent=sent)
+        known = _WORDS | {"type", "enum", "properties", "required", "items", "additionalProperties"}
+        for keyword in sorted((was.keys() | now.keys()) - known):
+            before, after = was.get(keyword), now.get(keyword)
+            if before == after:
+                continue
+            if keyword == "anyOf" and before and after and len(before) == len(after):
+                for place, (one, other) in enumerate(zip(before, after, strict=True)):
+                    yield from self._schema(f"{where} (arm {place})", one, other, sent=sent)
+            elif keyword in _LOWEST | _HIGHEST | {"uniqueItems", "pattern", "format"} and _looser(
+                keyword, before, after
+            ):
+                if not sent and keyword == "format":
+                    yield f"{where}: {keyword} was {before}, is {after}"
+            elif sent or keyword not in _LOWEST | _HIGHEST:
+                yield f"{where}: {keyword} was {before}, is {after}"
+
+    def _types(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:
+        for keyword in ("type", "enum"):
+            before, after = _set(was.get(keyword)), _set(now.get(keyword))
+            if before == after:
+                continue
+            lost = after is not None and (before is None or before - after)
+            gained = before is not None and (after is None or after - before)
+            if (sent and lost) or (not sent and gained):
+                yield f"{where}: {keyword} was {was.get(keyword)}, is {now.get(keyword)}"
+
+    def _fields(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:
+        before, after = was.get("properties", {}), now.get("properties", {})
+        for name in before:
+            if name not in after:
+                yield f"{where}/{name}: is gone"
+            else:
+                yield from self._schema(f"{where}/{name}", before[name], after[name], sent=sent)
+        must_before, must_after = set(was.get("required", ())), set(now.get("required", ()))
+        for name in sorted(must_after - must_before if sent else must_before - must_after):
+            if sent or name in after:
+                yield f"{where}/{name}: {'is required now' if sent else 'may be absent now'}"
+
+    def _each(self, document: Json, parameters: Json) -> Iterator[Json]:
+        return (self._resolved(document, it) for it in parameters)
+
+    def _resolved(self, document: Json, it: Json) -> Json:
+        """Answer what a reference means, with what stands beside it."""
+        if "$ref" not in it:
+            return it
+        found = document
+        for part in it["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        return {**found, **{name: value for name, value in it.items() if name != "$ref"}}
+
+
+def _looser(keyword: str, before: Json, after: Json) -> bool:
+    if after is None:
+        return True
+    if before is None:
+        return False
+    if keyword in _LOWEST:
+        return bool(after < before)
+    return keyword in _HIGHEST and bool(after > before)
+
+
+def _set(value: Json) -> set[str] | None:
+    if value is None:
+        return None
+    return set(value) if isinstance(value, list) else {value}
+
+
+def _plain(scheme: Json) -> Json:
+    return {name: value for name, value in (scheme or {}).items() if name not in _WORDS}

@@ -1,0 +1,422 @@
+"""The OpenAPI document, written from the routes, the types of bodies and answers, and ``operations``.
+
+    python -m contract > docs/openapi.json
+
+What is written is committed, and served as it is: nothing that serves a request imports this.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from chalicelib.http import bodies, call, problems, responses, system
+from chalicelib.http.system import SERVER
+from chalicelib.rules import roles
+from chalicelib.rules.names import USERNAME
+from chalicelib.rules.roles import KeyType, Role
+from contract import examples
+from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query, Tag
+
+Json = dict[str, Any]
+
+VERSION = "1.0.0"
+"""Of the contract: docs/versioning.md says when it changes and how."""
+
+_ABOUT = """\
+**Signing in** is HTTP Basic with a username and one of its API keys. Calls that manage anything need a
+`USER_MANAGEMENT` key; self-rotate and whoami take a key of any type. A key is shown once, in the answer that
+makes it, and masked to its last five characters after.
+
+**Bodies** are JSON objects in UTF-8. An unknown field, an unknown or repeated query parameter, or a wrong
+type is refused, never ignored.
+
+**Lists** have up to 100 members a page; while there is more, a `Link` header with `rel="next"` says where.
+
+**Refusals** are problem details (RFC 9457). Beside those listed with each call, a method that a path does
+not take is 405 with `Allow`. What is out of a caller's reach, such as another account's, is 404.
+
+**Clients** ignore fields they do not know, and take values they do not know where a description says that
+more may come; all else stays as it is under `/v1`.
+"""
+
+_HEADERS: dict[str, Json] = {
+    "ETag": {
+        "description": "The version of what is answered, for `If-Match`.",
+        "schema": {"type": "string"},
+        "example": examples.TAG,
+    },
+    "Location": {
+        "description": "Where what was made can be read.",
+        "schema": {"type": "string", "format": "uri"},
+    },
+    "Link": {
+        "description": "The next page, while there is one (RFC 8288).",
+        "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
+    },
+    "Cache-Control": {
+        "description": "Whether an answer may be kept; never where it can tell a secret.",
+        "schema": {"type": "string"},
+        "example": "no-store",
+    },
+    "WWW-Authenticate": {
+        "description": (
+            "How to sign in (RFC 7617). API Gateway's REST APIs send it under the name "
+            "`x-amzn-Remapped-WWW-Authenticate`."
+        ),
+        "schema": {"type": "string", "const": problems.CHALLENGE},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before asking again.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "X-Content-Type-Options": {
+        "description": "The content is of the type it says.",
+        "schema": {"type": "string", "const": "nosniff"},
+    },
+    "Content-Security-Policy": {
+        "description": "The page takes nothing from another host.",
+        "schema": {"type": "string"},
+    },
+}
+for _name_of_header, _header in _HEADERS.items():
+    _header["required"] = _name_of_header not in ("Link", "WWW-Authenticate")
+_REFUSAL_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+
+_WHEN = {
+    400: "The request breaks a rule. Where it is the body that does, `errors` names every place.",
+    401: "Nobody we know, or no longer: the key is missing, wrong, revoked or over.",
+    403: "The caller may not do this, or not with this key, or not from this address.",
+    404: "There is no such thing in the caller's account.",
+    409: "It contradicts what is there, or somebody else changed it at the same moment.",
+    412: "It is no longer what `If-Match` says.",
+    413: f"The body has more than {bodies.LARGEST} bytes.",
+    415: "The body is of another type than `application/json`.",
+    500: "Something is wrong on our side, and on record.",
+    503: "The store did not answer in time. `detail` says whether a change may have been made.",
+}
+
+
+def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
+    """Answer the OpenAPI document of an application's routes (Chalice's, by path and method).
+
+    Raises KeyError for a view that ``operations`` does not have.
+    """
+    schemas = _Schemas()
+    paths: dict[str, Json] = {}
+    statuses: set[int] = set()
+    for path, method, view in _calls(routes):
+        operation = OPERATIONS[view.__name__]
+        statuses |= set(operation.statuses)
+        paths.setdefault(path, {})[method.lower()] = _operation(operation, path, view, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Service Users",
+            "version": VERSION,
+            "summary": (
+                "API-only identities for machines, with typed, rotatable, network-restricted API keys that "
+                "people administer."
+            ),
+            "description": _ABOUT,
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": SERVER, "description": "The address of your stack"}],
+        "security": [{"basic": []}],
+        "tags": [{"name": tag.value[0], "description": tag.value[1]} for tag in Tag],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "responses": {_name(status): _refusal(status) for status in sorted(statuses)},
+            "headers": _HEADERS,
+            "parameters": {_pascal(query.name): _query(query) for query in Query},
+            "securitySchemes": {
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "A username, and one of its API keys for the password.",
+                }
+            },
+        },
+    }
+
+
+def _calls(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """Answer path, method and view of every call, in the order of the application."""
+    for path, methods in routes.items():
+        for method, entry in methods.items():
+            if entry.view_name not in {"other_methods", *PARTS_OF_THE_PAGE}:
+                yield path, method, entry.view_function
+
+
+def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") -> Json:
+    status, success = _success(operation)
+    said = [_sentence(inspect.getdoc(guard) or "") for guard in operation.guards]
+    answered: Json = {"description": success, "headers": _headers(operation)}
+    if operation.answer is not None:
+        shown = {
+            _slug(asked.title): {"summary": asked.title, "value": msgspec.to_builtins(asked.answer)}
+            for asked in operation.asked
+        }
+        answered["content"] = {
+            operation.media_type: {
+                "schema": schemas.of(operation.answer),
+                **({"examples": shown} if shown else {}),
+            }
+        }
+    if operation.leads_to:
+        answered["links"] = {
+            _camel(name): {
+                "operationId": _camel(name),
+                "parameters": {"username": "$response.body#/username"},
+            }
+            for name in operation.leads_to
+        }
+    made: Json = {
+        "operationId": _camel(view.__name__),
+        "summary": _sentence(inspect.getdoc(view) or "").removesuffix("."),
+        "description": " ".join(filter(None, [*said, operation.more])) or success,
+        "tags": [operation.tag.value[0]],
+    }
+    if not operation.signs_in:
+        made["security"] = []
+    if parameters := list(_parameters(operation, path)):
+        made["parameters"] = parameters
+    if operation.body is not None:
+        made["requestBody"] = _request_body(operation, schemas)
+    made["responses"] = {
+        str(status): answered,
+        **{str(it): {"$ref": f"#/components/responses/{_name(it)}"} for it in operation.statuses},
+    }
+    return made
+
+
+def _success(operation: Operation) -> tuple[int, str]:
+    """Answer a call's status of success and what it answers, as its view's docstring has them."""
+    words = _sentence(inspect.getdoc(operation.view) or "")
+    status, text = re.fullmatch(r"(\d{3})[,;]? (.+)", words).groups()  # type: ignore[union-attr]
+    return int(status), text[0].upper() + text[1:]
+
+
+def _headers(operation: Operation) -> Json:
+    names = [*(header.value for header in operation.headers), "Cache-Control"]
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _parameters(operation: Operation, path: str) -> Iterator[Json]:
+    for name in re.findall(r"\{(\w+)\}", path):
+        first = next((asked.username for asked in operation.asked if asked.username), None)
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": "Case does not count.",
+            "schema": _USERNAME_SCHEMA,
+            "example": first,
+        }
+    for query in operation.query:
+        yield {"$ref": f"#/components/parameters/{_pascal(query.name)}"}
+    if operation.if_match:
+        yield {
+            "name": "If-Match",
+            "in": "header",
+            "description": "Do it only if this is still the version (`ETag`), or any (`*`); else it is 412.",
+            "schema": {"type": "string", "pattern": _IF_MATCH},
+            "example": "*",
+        }
+
+
+_IF_MATCH = r'^([ \t]*\*[ \t]*|[ \t,]*((W/)?"[!#-~]*"[ \t,]*)+)$'
+_USERNAME_SCHEMA = {
+    "type": "string",
+    "pattern": USERNAME.replace(r"\Z", "$"),
+    "minLength": 3,
+    "maxLength": 64,
+}
+_QUERIES: dict[Query, Json] = {
+    Query.LIMIT: {
+        "description": "Members a page has at most.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": call.MAX_PAGE_SIZE,
+            "default": call.MAX_PAGE_SIZE,
+        },
+    },
+    Query.CURSOR: {
+        "description": "Where a page starts, as a `Link` header gave it.",
+        "schema": {"type": "string"},
+    },
+    Query.USERNAME: {
+        "description": "Only what was done to this principal, not what it did. Case does not count.",
+        "schema": _USERNAME_SCHEMA,
+    },
+    Query.KEY_TYPE: {
+        "description": "The type of the key, where the body does not give it.",
+        "schema": {"$ref": "#/components/schemas/KeyType"},
+    },
+}
+
+
+def _query(query: Query) -> Json:
+    return {"name": query.value, "in": "query", **_QUERIES[query]}
+
+
+def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
+    shown = {
+        _slug(asked.title): {"summary": asked.title, "value": asked.body}
+        for asked in operation.asked
+        if asked.body is not None
+    }
+    media = {"schema": schemas.of(operation.body), "examples": shown}
+    return {"required": operation.body_required, "content": {"application/json": media}}
+
+
+def _refusal(status: int) -> Json:
+    """Answer the response of a refusal: a problem of one type."""
+    shown = examples.REFUSALS[status]
+    headers = ["Cache-Control"]
+    if status in _REFUSAL_HEADERS:
+        headers.append(_REFUSAL_HEADERS[status])
+    return {
+        "description": f"{_WHEN[status]} Its `type` is `{problems.type_of(status)}`.",
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in headers},
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": msgspec.to_builtins(shown.problem),
+            }
+        },
+    }
+
+
+_NAMED: dict[str, type] = {
+    name: it
+    for module in (responses, bodies, problems, roles, system)
+    for name, it in vars(module).items()
+    if isinstance(it, type)
+}
+
+
+class _Schemas:
+    """The schemas of types, gathered under their names as they are asked for."""
+
+    def __init__(self) -> None:
+        self._types: list[Any] = [problems.Problem, Role, KeyType]
+
+    def of(self, kind: Any) -> Json:
+        """Answer the schema of a type: a reference where it has a name."""
+        if kind not in self._types:
+            self._types.append(kind)
+        return _schema(kind)[0]
+
+    def components(self) -> Json:
+        """Answer the schemas that have a name, by it."""
+        made: Json = {}
+        for kind in self._types:
+            made.update(_schema(kind)[1])
+        return dict(sorted(made.items()))
+
+
+def _schema(kind: Any) -> tuple[Json, Json]:
+    """Answer the schema of a type, and the named ones it refers to."""
+    (schema,), named = msgspec.json.schema_components(
+        [kind], schema_hook=_form, ref_template="#/components/schemas/{name}"
+    )
+    for name, made in named.items():
+        of = _NAMED[name]
+        if issubclass(of, Enum):
+            made["type"] = "string"
+            made["enum"] = [member.value for member in of]  # in our order, not the alphabet's
+        elif issubclass(of, bodies.Body) and (rules := of.rules()):
+            made["allOf"] = rules
+        made["title"] = _plain(name)
+        if "properties" in made:
+            made["properties"] = _ordered(made["properties"], made["required"])
+        if not issubclass(of, bodies.Body):
+            for field in made.get("properties", {}).values():
+                field.pop("default", None)  # of the value in our hands, not of the answer
+        made["description"] = _sentence(made["description"])
+    return _tidied(schema), {_plain(name): _tidied(made) for name, made in named.items()}
+
+
+def _ordered(properties: Json, required: list[str]) -> Json:
+    """Answer an object's properties, those it must have first."""
+    return {name: properties[name] for name in sorted(properties, key=lambda name: name not in required)}
+
+
+def _form(kind: type) -> Json:
+    """Answer the schema of a type that JSON has no form of."""
+    if kind is bodies.Cidr:
+        return {"type": "string", "format": "cidr", "examples": ["203.0.113.0/24", "2001:db8::/32"]}
+    if kind is bodies.Moment:
+        return {"type": "string", "format": "date-time", "examples": [examples.LATER]}
+    raise NotImplementedError
+
+
+def _tidied(schema: Any) -> Any:
+    """Answer a schema as other tools read it best: ECMA's patterns, null beside a type, short names."""
+    if isinstance(schema, list):
+        return [_tidied(it) for it in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _tidied(it) for name, it in schema.items()}
+    if isinstance(made.get("pattern"), str):
+        made["pattern"] = made["pattern"].replace(r"\Z", "$")
+    if isinstance(made.get("$ref"), str):
+        head, _, name = made["$ref"].rpartition("/")
+        made["$ref"] = f"{head}/{_plain(name)}"
+    if isinstance(made.get("enum"), list) and "type" not in made:
+        made["type"] = "string"
+    if isinstance(made.get("description"), str):
+        made["description"] = made["description"][:1].upper() + made["description"][1:]
+    match made.get("anyOf"):
+        case [{"type": str(kind), **rest}, {"type": "null"}]:
+            del made["anyOf"]
+            made = {**made, "type": [kind, "null"], **rest}
+    return made
+
+
+def _plain(name: str) -> str:
+    """Answer a type's name as customers read it."""
+    return name.removesuffix("Answer")
+
+
+def _sentence(docstring: str) -> str:
+    """Answer the first paragraph of a docstring as one line of Markdown, but for what programmers read."""
+    text = " ".join(docstring.split("\n\n")[0].split()).replace("``", "`")
+    return re.sub(r" [^.]*:meth:`[^`]*`\.", "", text)
+
+
+def _name(status: int) -> str:
+    return problems.title_of(status).title().replace(" ", "")
+
+
+def _pascal(name: str) -> str:
+    return name.title().replace("_", "")
+
+
+def _camel(name: str) -> str:
+    pascal = _pascal(name)
+    return pascal[0].lower() + pascal[1:]
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z]+", "-", title.lower()).strip("-")
+
+
+def text(routes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Answer the document as it is committed and served."""
+    return json.dumps(document(routes), indent=1, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write the document of this project's app to standard output."""
+    from app import app
+
+    sys.stdout.write(text(app.routes))

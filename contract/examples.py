@@ -1,0 +1,298 @@
+"""The examples of the reference: one story, told in requests and in the values the API answers them with.
+
+Ada owns the account "Analytical Engines", Grace is its CLUSTER_ADMIN, Joan has been invited, and Ada has
+made the Service Users ``backup-bot`` and ``metrics-bot``. Keys are no keys: their checksums are wrong. The
+tests make each request, and compare. Nothing that serves a request imports this.
+"""
+
+from typing import Any, NamedTuple
+
+from chalicelib.http import problems, responses
+from chalicelib.http.responses import MASK
+from chalicelib.http.system import Health
+from chalicelib.rules.errors import FieldError
+from chalicelib.rules.roles import KeyType, Role
+
+KEY = "suk_" + "Example" * 7
+TOKEN = "sui_" + "Example" * 7
+MASKED = MASK + KEY[-5:]
+NOW = "2026-03-02T09:30:00Z"
+TOMORROW = "2026-03-03T09:30:00Z"
+LATER = "2035-01-01T00:00:00Z"
+ACCOUNT = "0b6f5d4e-6a57-4a0c-9f53-6c2b1c6f8f1d"
+REQUEST_ID = "3f0c8a52-8a8e-4c0e-9d0a-52f5f6a4b7c1"
+EVENT_ID = "019cae0a3cc0" + "5f2a9c81d7e64b03"
+TAG = '"9b1f6c03d2a84e75"'
+
+
+class Refused(NamedTuple):
+    """A request of Ada's that the API refuses, and the problem it answers."""
+
+    method: str
+    path: str
+    body: Any
+    problem: problems.Problem
+    content_type: str = "application/json"
+    if_match: str | None = None
+    signed_in: bool = True
+    during: str = ""
+    """What is wrong on our side meanwhile: "an outage" of the store, or "a fault" of ours."""
+
+
+def key(
+    holder: str,
+    key_type: KeyType,
+    text: str = MASKED,
+    *,
+    by: str | None = "ada",
+    networks: tuple[str, ...] = (),
+    expires: str | None = None,
+    used: str | None = None,
+    rotated: bool = False,
+    overlapping: bool = False,
+) -> responses.ApiKeyAnswer:
+    """Answer an API key, masked where ``text`` is not given."""
+    before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used)
+    return responses.ApiKeyAnswer(
+        account=ACCOUNT,
+        key_type=key_type,
+        username=holder,
+        key=text,
+        created_at=NOW,
+        created_by=by,
+        rotated_at=NOW if rotated else None,
+        expires_at=expires,
+        last_used_at=None if rotated else used,
+        allowed_networks=networks,
+        predecessor=before if overlapping else None,
+    )
+
+
+def _keys(role: Role, *keys: responses.ApiKeyAnswer) -> responses.ApiKeysAnswer:
+    allowed = tuple(
+        responses.AllowedKeyType(name=kind, display_name=kind.display_name) for kind in role.key_types()
+    )
+    return responses.ApiKeysAnswer(allowed_api_key_types=allowed, api_keys=keys)
+
+
+def _service_user(
+    username: str, role: Role, *keys: responses.ApiKeyAnswer, name: str = "", by: tuple[str, ...] = ("ada",)
+) -> responses.ServiceUserAnswer:
+    return responses.ServiceUserAnswer(
+        account=ACCOUNT,
+        username=username,
+        display_name=name or username,
+        email=f"{username}@machines.example",
+        role=role,
+        administrators=by,
+        created_at=NOW,
+        api_keys=_keys(role, *keys),
+    )
+
+
+def _user(username: str, role: Role, status: Any, name: str) -> responses.UserAnswer:
+    return responses.UserAnswer(
+        account=ACCOUNT,
+        username=username,
+        display_name=name,
+        email=f"{username}@people.example",
+        role=role,
+        status=status,
+        created_at=NOW,
+    )
+
+
+_BOT_KEYS = (key("metrics-bot", KeyType.MONITORING), key("metrics-bot", KeyType.PROVISIONING_READONLY))
+ADAS_KEY = key("ada", KeyType.USER_MANAGEMENT, by=None, used=NOW)
+
+METRICS_BOT = _service_user("metrics-bot", Role.READ_ONLY, *_BOT_KEYS, name="Metrics")
+METRICS_BOT_CHANGED = _service_user(
+    "metrics-bot", Role.CLUSTER_ADMIN, *_BOT_KEYS, name="Metrics and backups", by=("ada", "grace")
+)
+BACKUP_BOT = _service_user(
+    "backup-bot", Role.READ_ONLY, key("backup-bot", KeyType.MONITORING), name="Backups"
+)
+REPORT_BOT = _service_user(
+    "report-bot", Role.READ_ONLY, *(key("report-bot", kind, KEY) for kind in Role.READ_ONLY.key_types())
+)
+DEPLOY_BOT = _service_user(
+    "deploy-bot",
+    Role.CLUSTER_ADMIN,
+    key("deploy-bot", KeyType.PROVISIONING, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
+    name="Deployments",
+)
+
+ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
+GRACE = _user("grace", Role.CLUSTER_ADMIN, "ACTIVE", "Grace")
+GRACE_PROMOTED = _user("grace", Role.OWNER, "ACTIVE", "Grace")
+JOAN = _user("joan", Role.READ_ONLY, "INVITED", "Joan")
+KATHERINE = _user("katherine", Role.READ_ONLY, "INVITED", "Katherine")
+JOAN_ACTIVE = responses.ActivatedAnswer(
+    account=ACCOUNT,
+    username="joan",
+    display_name="Joan",
+    email="joan@people.example",
+    role=Role.READ_ONLY,
+    status="ACTIVE",
+    created_at=NOW,
+    api_keys=_keys(
+        Role.READ_ONLY, *(key("joan", kind, KEY, by="joan") for kind in Role.READ_ONLY.key_types())
+    ),
+)
+ADAS_KEYS = _keys(Role.OWNER, key("ada", KeyType.MONITORING), ADAS_KEY)
+
+WHOAMI = responses.WhoamiAnswer(
+    account=ACCOUNT,
+    username="ada",
+    kind="USER",
+    role=Role.OWNER,
+    display_name="Ada",
+    email="ada@people.example",
+    key_type=KeyType.USER_MANAGEMENT,
+    key=ADAS_KEY,
+)
+
+ACCOUNT_OF_ADA = responses.AccountAnswer(
+    account=ACCOUNT,
+    name="Analytical Engines",
+    owners=("ada",),
+    created_at=NOW,
+    max_key_age_days=None,
+    revoke_inactive_after_days=None,
+    pci_compliance=False,
+)
+ACCOUNT_CHANGED = responses.AccountAnswer(
+    account=ACCOUNT,
+    name="Analytical Engines",
+    owners=("ada",),
+    created_at=NOW,
+    max_key_age_days=180,
+    revoke_inactive_after_days=None,
+    pci_compliance=False,
+)
+
+EVENT = responses.EventAnswer(
+    id=EVENT_ID,
+    at=NOW,
+    action="SERVICE_USER_CREATED",
+    actor=responses.Who(kind="USER", username="ada", display_name=None),
+    subject=responses.Who(kind="SERVICE_USER", username="metrics-bot", display_name="Metrics"),
+    keys=tuple(
+        responses.KeyChangeAnswer(
+            change="GENERATED",
+            key_type=kind,
+            key=MASKED,
+            previous_key=None,
+            previous_valid_until=None,
+            ends_at=None,
+        )
+        for kind in Role.READ_ONLY.key_types()
+    ),
+    changes=(),
+    reason=None,
+    source_ip="198.51.100.7",
+    request_id=REQUEST_ID,
+    mail=responses.MailAnswer(waiting=True, told=(), undeliverable=()),
+)
+
+HEALTH = Health("ok")
+
+
+def _problem(status: int, detail: str, *errors: tuple[str, str]) -> problems.Problem:
+    return problems.problem(status, detail, REQUEST_ID, tuple(FieldError(*it) for it in errors))
+
+
+_EMAIL_FORM = (
+    "an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots."
+)
+_NEW = {"username": "metrics-bot", "email": "metrics-bot@machines.example", "role": "READ_ONLY"}
+
+REFUSALS: dict[int, Refused] = {
+    400: Refused(
+        "POST",
+        "/v1/service-users",
+        {"username": "m", "email": "metrics-bot", "role": "READ_ONLY"},
+        _problem(
+            400,
+            "The request breaks a rule; 'errors' says which.",
+            ("/username", "This must have at least 3 character(s)."),
+            (
+                "/email",
+                f"This must be: {_EMAIL_FORM}",
+            ),
+        ),
+    ),
+    401: Refused(
+        "GET",
+        "/v1/whoami",
+        None,
+        _problem(
+            401,
+            "Sign in by HTTP Basic with a username and one of its API keys: curl -u USERNAME:API_KEY …",
+        ),
+        signed_in=False,
+    ),
+    403: Refused(
+        "POST",
+        "/v1/users/grace/api-keys",
+        {"keyType": "MONITORING"},
+        _problem(
+            403,
+            "People manage their own keys only. An OWNER revokes a person, or sends them a fresh invitation.",
+        ),
+    ),
+    404: Refused(
+        "GET",
+        "/v1/service-users/lost-bot",
+        None,
+        _problem(404, "There is no Service User 'lost-bot' in the account."),
+    ),
+    409: Refused(
+        "POST",
+        "/v1/service-users",
+        _NEW,
+        _problem(409, "The username 'metrics-bot' is taken (case does not count). Choose another."),
+    ),
+    412: Refused(
+        "DELETE",
+        "/v1/service-users/metrics-bot",
+        None,
+        _problem(
+            412,
+            "'metrics-bot' has changed since you read it. Read it again and decide on what is there now.",
+        ),
+        if_match='"1f0e5d2c7b3a4968"',
+    ),
+    413: Refused(
+        "POST",
+        "/v1/service-users",
+        {"username": "m" * 70_000},
+        _problem(413, "The body has 70016 bytes; at most 65536 are read."),
+    ),
+    415: Refused(
+        "POST",
+        "/v1/service-users",
+        _NEW,
+        _problem(415, "The body is read as JSON. Send it with 'Content-Type: application/json'."),
+        content_type="text/plain",
+    ),
+    500: Refused(
+        "GET",
+        "/v1/whoami",
+        None,
+        _problem(500, "Something is wrong on our side, and on record. Quote the requestId to us."),
+        during="a fault",
+    ),
+    503: Refused(
+        "POST",
+        "/v1/api-keys/rotate",
+        None,
+        _problem(
+            503,
+            "The store did not answer in time. The change may or may not have been made: "
+            "read before you ask again.",
+        ),
+        during="an outage",
+    ),
+}
+"""Why a call is refused, by status, each as the API answers it to a request of the story."""

@@ -1,0 +1,498 @@
+"""Accounts: making one, its name, its OWNERs and its policy on the life of keys."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app as application
+from chalicelib.functions.operator import create_account_function
+from chalicelib.rules.errors import Conflict, NotFound, ValidationError
+from tests.support.api_client import Answer, Key, Stack
+from tests.support.dynamodb_faults import before_commit
+from tests.support.fake_dynamodb import stack_for
+
+RESOURCES = Path(__file__).parent.parent.parent / ".chalice" / "resources.json"
+ASKED = {"accountName": "Acme", "username": "Ann", "email": "ann@acme.example"}
+PATH = "/v1/account"
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    return stack_for(request, monkeypatch)
+
+
+def put(stack: Stack, key: Key, **body: Any) -> Answer:
+    return stack.call("PUT", PATH, key, body)
+
+
+def policy(answer: Answer) -> tuple[Any, Any, Any]:
+    said = answer.json
+    return said["maxKeyAgeDays"], said["revokeInactiveAfterDays"], said["pciCompliance"]
+
+
+# Making an account
+
+
+def test_an_account_is_made_with_its_first_owner_and_their_key_once(stack: Stack) -> None:
+    made = application.create_account({**ASKED, "displayName": "Ann A"}, None)
+
+    assert {name: it for name, it in made.items() if name not in ("account", "apiKey")} == {
+        "accountName": "Acme",
+        "username": "Ann",
+        "keyType": "USER_MANAGEMENT",
+    }
+    owner = Key("ann", made["apiKey"])
+    said = stack.call("GET", "/v1/whoami", owner).json
+    assert (said["account"], said["kind"], said["role"], said["displayName"]) == (
+        made["account"],
+        "USER",
+        "OWNER",
+        "Ann A",
+    )
+    account = stack.call("GET", PATH, owner)
+    assert (account.json["account"], account.json["name"]) == (made["account"], "Acme")
+    assert policy(account) == (None, None, False)
+    person = {"username": "bea", "email": "bea@acme.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, person).status == 201
+    for path in (PATH, "/v1/users/ann", "/v1/users/ann/api-keys", "/v1/events", "/v1/whoami"):
+        assert made["apiKey"] not in stack.call("GET", path, owner).text
+    assert made["apiKey"] not in str(stack.snapshot())
+
+
+def test_making_an_account_is_one_transaction_and_one_event(stack: Stack) -> None:
+    class Context:
+        aws_request_id = "r-1"
+
+    with stack.counted() as counter:
+        create_account_function(dict(ASKED), Context(), stack.service)
+
+    assert counter == {"TransactWriteItems": 1}
+    (event,) = stack.items(stack.tables.events)
+    assert (event["action"], event["actor"], event["requestId"]) == (
+        "ACCOUNT_CREATED",
+        {"kind": "OPERATOR"},
+        "r-1",
+    )
+    assert [(key["change"], key["keyType"]) for key in event["keys"]] == [("GENERATED", "USER_MANAGEMENT")]
+    assert (event["audience"], event["subject"]["email"]) == ("PERSON", "ann@acme.example")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"username": "ANN"}, "The username 'ANN' is taken"),
+        ({"username": "robot"}, "The username 'robot' is taken"),
+        ({"username": "new"}, "The email 'ann@acme.example' is taken"),
+        ({"username": "new", "email": "Ann+2@ACME.example"}, "The email 'Ann+2@ACME.example' is taken"),
+    ],
+)
+def test_a_taken_username_or_email_makes_no_account(stack: Stack, change: dict[str, str], says: str) -> None:
+    made = application.create_account(dict(ASKED), None)
+    stack.service_user(Key("Ann", made["apiKey"]), "robot")
+    before = stack.snapshot()
+
+    with pytest.raises(Conflict, match=re.escape(says)):
+        application.create_account({**ASKED, **change}, None)
+
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("event", "faults"),
+    [
+        ({}, ["/accountName", "/username", "/email"]),
+        ({**ASKED, "accountName": ""}, ["/accountName"]),
+        ({**ASKED, "accountName": None}, ["/accountName"]),
+        ({**ASKED, "username": "an", "email": "ann"}, ["/username", "/email"]),
+        ({**ASKED, "username": "ann smith"}, ["/username"]),
+        ({**ASKED, "username": "Activate"}, ["/username"]),
+        ({**ASKED, "email": ["ann@acme.example"]}, ["/email"]),
+        ({**ASKED, "displayName": ""}, ["/displayName"]),
+        ({**ASKED, "role": "OWNER"}, ["/role"]),
+        ({**ASKED, "accountName": "\ud800"}, ["half of a surrogate pair"]),
+        ([], ["the event: This must be a JSON object."]),
+        (None, ["the event: This must be a JSON object."]),
+        ("Acme", ["the event: This must be a JSON object."]),
+    ],
+)
+def test_bad_input_makes_no_account_and_every_fault_is_in_the_message(
+    stack: Stack, event: Any, faults: list[str]
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        application.create_account(event, None)
+
+    message = str(refused.value)  # all that Lambda shows of it
+    assert message.startswith("No account was made. ")
+    assert [message.index(fault) for fault in faults] == sorted(message.index(fault) for fault in faults)
+    assert stack.snapshot() == ([], [])
+
+
+def test_only_iam_lets_anybody_make_an_account() -> None:
+    """It is on no route, and the stack gives its function neither an event source nor a permission."""
+    assert not [path for path in application.app.routes if "accounts" in path]
+    resources = json.loads(RESOURCES.read_text())["Resources"]
+    opened = [
+        it for it in resources.values() if it["Type"] in ("AWS::Lambda::Permission", "AWS::Lambda::Url")
+    ]
+    for function in ("CreateAccount", "RecoverOwner"):
+        assert "Events" not in resources[function]["Properties"]
+        assert function not in json.dumps(opened)
+
+
+# Letting an OWNER back in
+
+
+def recover(username: str) -> Key:
+    made = application.recover_owner({"username": username}, None)
+    assert made.keys() == {"account", "username", "keyType", "apiKey"}
+    return Key(made["username"], made["apiKey"])
+
+
+def test_an_owner_who_lost_their_key_gets_another_and_the_lost_one_is_dead(stack: Stack) -> None:
+    lost = stack.account("Ann")
+    other = stack.own_key(lost, "MONITORING")
+
+    key = recover("ANN")
+
+    assert key.username == "Ann"
+    assert stack.call("GET", "/v1/whoami", lost).status == 401
+    said = stack.call("GET", "/v1/whoami", key).json
+    assert (said["role"], said["keyType"]) == ("OWNER", "USER_MANAGEMENT")
+    assert stack.call("GET", "/v1/whoami", other).status == 200
+    assert stack.call("GET", PATH, key).json["owners"] == ["ann"]
+    (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "API_KEY_ROTATED"]
+    assert (event["actor"], event["audience"]) == ({"kind": "OPERATOR"}, "PERSON")
+    assert event["subject"]["email"] == "Ann@people.example"
+    assert event["keys"] == [
+        {
+            "change": "ROTATED",
+            "keyType": "USER_MANAGEMENT",
+            "last5": key.secret[-5:],
+            "previousLast5": lost.secret[-5:],
+        }
+    ]
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "networks", "overlapping"])
+def test_whatever_shut_an_owner_out_they_are_let_in(stack: Stack, how: str) -> None:
+    owner = stack.account()
+    path, body = "/v1/users/owner/api-keys", {"keyType": "USER_MANAGEMENT"}
+    if how == "revoked":
+        assert stack.call("DELETE", path, owner, body).status == 204
+    elif how == "expired":
+        soon = {**body, "expiresAt": "2030-03-17T17:47:00Z"}
+        assert stack.call("PATCH", path, owner, soon).status == 200
+        stack.clock.forward(60)
+    elif how == "networks":
+        assert stack.call("PATCH", path, owner, {**body, "allowedNetworks": ["192.0.2.0/24"]}).status == 200
+    else:
+        assert stack.call("POST", f"{path}/rotate", owner, {**body, "overlapSeconds": 600}).status == 200
+    assert stack.call("GET", "/v1/users", owner).status == (
+        200 if how == "overlapping" else 403 if how == "networks" else 401
+    )
+
+    key = recover("owner")
+
+    assert stack.call("GET", "/v1/users", owner).status == 401
+    assert stack.call("GET", "/v1/users", key).status == 200
+    (kept,) = [
+        it for it in stack.call("GET", path, key).json["apiKeys"] if it["keyType"] == "USER_MANAGEMENT"
+    ]
+    assert (kept.get("allowedNetworks"), kept.get("expiresAt"), kept.get("predecessor")) == ([], None, None)
+
+
+def test_only_an_owner_who_has_activated_is_let_in(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.service_user(owner, "robot", "OWNER")
+    stack.call("POST", "/v1/users", owner, {"username": "dan", "email": "dan@a.example", "role": "OWNER"})
+    before = stack.snapshot()
+
+    for username, fault, says in (
+        ("cal", Conflict, "'cal' is no OWNER who has activated"),
+        ("dan", Conflict, "'dan' is no OWNER who has activated"),
+        ("robot", NotFound, "There is no User 'robot'."),
+        ("nobody", NotFound, "There is no User 'nobody'."),
+    ):
+        with pytest.raises(fault, match=re.escape(says)):
+            application.recover_owner({"username": username}, None)
+
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("event", "fault"),
+    [
+        ({}, "/username"),
+        ({"username": "o"}, "/username"),
+        ({"username": "owner", "x": 1}, "/x"),
+        (None, "the event"),
+    ],
+)
+def test_bad_input_lets_nobody_in(stack: Stack, event: Any, fault: str) -> None:
+    stack.account()
+    before = stack.snapshot()
+    with pytest.raises(ValidationError, match=f"^No key was made. {fault}: "):
+        application.recover_owner(event, None)
+    assert stack.snapshot() == before
+
+
+def test_of_a_recovery_and_another_change_at_once_one_is_made(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    second = stack.person(owner, "second", "OWNER")
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/owner", second))
+
+    with pytest.raises(Conflict, match="at the same moment"):
+        recover("owner")
+
+    assert stack.call("GET", "/v1/users", second).json[0]["username"] == "second"
+    assert len(stack.call("GET", "/v1/users", second).json) == 1
+
+
+# Reading and naming it
+
+
+def test_the_account_tells_its_owners_who_have_activated(stack: Stack) -> None:
+    owner = stack.account("Ann")
+    stack.person(owner, "Bea", "OWNER")
+    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    for name in ("dan", "eve"):
+        person = {"username": name, "email": f"{name}@people.example", "role": "OWNER"}
+        stack.call("POST", "/v1/users", owner, person)
+    stack.activate("eve")
+    stack.call("POST", "/v1/users/eve/invitation", owner)
+
+    owners = stack.call("GET", PATH, owner).json["owners"]
+
+    assert [name.lower() for name in owners] == ["ann", "bea"]
+
+
+def test_a_new_name_is_on_record(stack: Stack) -> None:
+    owner = stack.account()
+
+    answer = put(stack, owner, name="Ajax")
+
+    assert answer.json["name"] == "Ajax" == stack.call("GET", PATH, owner).json["name"]
+    (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "ACCOUNT_UPDATED"]
+    assert event["changes"] == {"name": ["Account of owner", "Ajax"]}
+    assert event["actor"] == {"kind": "USER", "username": "owner"}
+    assert event["subject"]["kind"] == "ACCOUNT"
+    assert "waiting" not in event
+
+
+def test_an_update_that_changes_nothing_writes_nothing(stack: Stack) -> None:
+    owner = stack.account()
+    put(stack, owner, maxKeyAgeDays=30)
+    before = stack.snapshot()
+
+    for body in ({}, {"name": "Account of owner"}, {"maxKeyAgeDays": 30, "pciCompliance": False}):
+        assert put(stack, owner, **body).status == 200
+
+    assert stack.snapshot() == before
+
+
+# Its policy
+
+
+def test_a_policy_is_set_and_lifted_field_by_field(stack: Stack) -> None:
+    owner = stack.account()
+
+    assert policy(put(stack, owner, maxKeyAgeDays=30)) == (30, None, False)
+    assert policy(put(stack, owner, revokeInactiveAfterDays=14)) == (30, 14, False)
+    assert policy(put(stack, owner, name="Ajax")) == (30, 14, False)
+    assert policy(put(stack, owner, maxKeyAgeDays=None)) == (None, 14, False)
+    assert policy(stack.call("GET", PATH, owner)) == (None, 14, False)
+    assert [
+        it["changes"] for it in stack.items(stack.tables.events) if it["action"] == "ACCOUNT_UPDATED"
+    ].count({"maxKeyAgeDays": ["30", ""]}) == 1
+
+
+@pytest.mark.parametrize("days", [14, 3650])
+@pytest.mark.parametrize("field", ["maxKeyAgeDays", "revokeInactiveAfterDays"])
+def test_a_policy_is_14_days_to_ten_years(stack: Stack, field: str, days: int) -> None:
+    assert put(stack, stack.account(), **{field: days}).json[field] == days
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"maxKeyAgeDays": 13},
+        {"maxKeyAgeDays": 3651},
+        {"maxKeyAgeDays": 0},
+        {"maxKeyAgeDays": -90},
+        {"maxKeyAgeDays": "90"},
+        {"maxKeyAgeDays": 90.5},
+        {"maxKeyAgeDays": True},
+        {"revokeInactiveAfterDays": 13},
+        {"revokeInactiveAfterDays": 3651},
+        {"revokeInactiveAfterDays": []},
+        {"pciCompliance": "true"},
+        {"pciCompliance": 1},
+        {"pciCompliance": None},
+        {"name": ""},
+        {"name": "x" * 129},
+        {"name": None},
+        {"owners": ["owner"]},
+        {"account": "another"},
+    ],
+)
+def test_what_a_policy_cannot_be_is_refused_by_name(stack: Stack, body: dict[str, Any]) -> None:
+    owner = stack.account()
+    assert stack.call("GET", "/v1/whoami", owner).status == 200
+    before = stack.snapshot()
+
+    answer = put(stack, owner, **body)
+
+    assert answer.status == 400
+    assert answer.pointers == [f"/{name}" for name in body]
+    assert stack.snapshot() == before
+
+
+def test_every_fault_of_an_update_is_named(stack: Stack) -> None:
+    answer = put(
+        stack, stack.account(), name="", maxKeyAgeDays=1, revokeInactiveAfterDays="", pciCompliance=0, x=1
+    )
+
+    assert sorted(answer.pointers) == [
+        "/maxKeyAgeDays",
+        "/name",
+        "/pciCompliance",
+        "/revokeInactiveAfterDays",
+        "/x",
+    ]
+
+
+# pciCompliance
+
+
+def test_pci_compliance_needs_two_owners_who_have_activated(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    person = {"username": "cal", "email": "cal@people.example", "role": "OWNER"}
+    stack.call("POST", "/v1/users", owner, person)
+
+    answer = put(stack, owner, pciCompliance=True)
+
+    assert answer.status == 409
+    assert "two OWNERs who have activated" in answer.json["detail"]
+    assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
+    stack.activate("cal")
+    assert put(stack, owner, pciCompliance=True).status == 200
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "after"),
+    [
+        ({}, {}, (90, 90, True)),
+        ({"maxKeyAgeDays": 365, "revokeInactiveAfterDays": 91}, {}, (90, 90, True)),
+        ({"maxKeyAgeDays": 30}, {}, (30, 90, True)),
+        ({"maxKeyAgeDays": 365}, {"maxKeyAgeDays": 60}, (60, 90, True)),
+        ({}, {"maxKeyAgeDays": 90, "revokeInactiveAfterDays": 14}, (90, 14, True)),
+    ],
+)
+def test_pci_compliance_brings_both_to_90_days_or_leaves_them_shorter(
+    stack: Stack, before: dict[str, int], given: dict[str, int], after: tuple[int, int, bool]
+) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, **before)
+
+    answer = put(stack, owner, pciCompliance=True, **given)
+
+    assert policy(answer) == after == policy(stack.call("GET", PATH, owner))
+
+
+@pytest.mark.parametrize("days", [91, 3650, None])
+def test_under_pci_compliance_no_key_lives_longer(stack: Stack, days: int | None) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    at_once = put(stack, owner, pciCompliance=True, maxKeyAgeDays=days, revokeInactiveAfterDays=days)
+    put(stack, owner, pciCompliance=True)
+    later = put(stack, owner, revokeInactiveAfterDays=days)
+    both = put(stack, owner, pciCompliance=True, maxKeyAgeDays=days)
+
+    assert (at_once.status, later.status, both.status) == (400, 400, 400)
+    assert at_once.pointers == ["/maxKeyAgeDays", "/revokeInactiveAfterDays"]
+    assert later.pointers == ["/revokeInactiveAfterDays"]
+    assert policy(stack.call("GET", PATH, owner)) == (90, 90, True)
+
+
+def test_turned_off_pci_compliance_leaves_the_days_until_they_are_changed(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, pciCompliance=True)
+
+    assert policy(put(stack, owner, pciCompliance=False)) == (90, 90, False)
+    assert policy(put(stack, owner, maxKeyAgeDays=None, revokeInactiveAfterDays=365)) == (None, 365, False)
+
+
+def test_pci_compliance_turned_off_and_the_days_lifted_in_one_call(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, pciCompliance=True)
+
+    assert policy(put(stack, owner, pciCompliance=False, maxKeyAgeDays=None)) == (None, 90, False)
+
+
+def test_pci_compliance_once_on_outlives_the_second_owner(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    put(stack, owner, pciCompliance=True)
+
+    assert stack.call("DELETE", "/v1/users/bea", owner).status == 204
+
+    assert policy(put(stack, owner, maxKeyAgeDays=30, pciCompliance=True)) == (30, 90, True)
+
+
+def test_pci_compliance_is_not_turned_on_where_an_owner_goes_meanwhile(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/bea", owner))
+    answer = put(stack, owner, pciCompliance=True)
+
+    assert answer.status == 409
+    assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
+
+
+def test_of_two_updates_at_once_neither_undoes_the_other(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+
+    before_commit(stack, monkeypatch, lambda: put(stack, owner, maxKeyAgeDays=30))
+    answer = put(stack, owner, name="Ajax")
+
+    assert answer.status == 409
+    assert policy(stack.call("GET", PATH, owner)) == (30, None, False)
+    assert put(stack, owner, name="Ajax").json["maxKeyAgeDays"] == 30
+
+
+def test_an_account_that_is_gone_is_our_fault_and_on_record(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = stack.account()
+    account = stack.call("GET", PATH, owner).json["account"]
+    stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": f"ACCOUNT#{account}"}})
+
+    answer = stack.call("GET", PATH, owner)
+
+    assert answer.status == 500
+    assert account not in answer.text
+    assert "a call failed" in caplog.text
+
+
+def test_events_of_what_is_no_username_are_refused(stack: Stack) -> None:
+    owner = stack.account()
+
+    for asked in ("x", "owner%20", "x" * 65, ""):
+        answer = stack.call("GET", f"/v1/events?username={asked}", owner)
+        assert answer.status == 400
+        assert "'username' is 3 to 64" in answer.json["detail"]

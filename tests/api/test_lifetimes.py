@@ -1,0 +1,373 @@
+"""How long a key lives, and what is told of its life: ends, ages, use."""
+
+import itertools
+from datetime import datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+import app
+from chalicelib.rules import lifetimes
+from chalicelib.rules.acts import Origin
+from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.errors import ValidationError
+from chalicelib.store import client as store_client
+from chalicelib.store.directory import DynamoDirectory
+from tests.support.api_client import Answer, Key, Stack
+from tests.support.mail import Faults
+
+START = 1_900_000_000  # 2030-03-17T17:46:40Z
+DAY = 86_400
+PATH = "/v1/service-users/bot/api-keys"
+
+
+@pytest.fixture
+def owner(stack: Stack) -> Key:
+    stack.clock.at = START
+    return stack.account()
+
+
+@pytest.fixture
+def bot(stack: Stack, owner: Key) -> Key:
+    return stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+
+
+def status(stack: Stack, key: Key, **more: Any) -> int:
+    return stack.call("GET", "/v1/whoami", key, **more).status
+
+
+def listed(stack: Stack, by: Key) -> dict[str, Any]:
+    [key] = stack.call("GET", "/v1/service-users/bot", by).json["apiKeys"]["apiKeys"]
+    found: dict[str, Any] = key
+    return found
+
+
+def end_at(stack: Stack, by: Key, moment: object) -> Answer:
+    return stack.call("PATCH", PATH, by, {"keyType": "MONITORING", "expiresAt": moment})
+
+
+# Ends
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("2030-03-18T00:00:00Z", "2030-03-18T00:00:00Z"),
+        ("2030-03-18t00:00:00z", "2030-03-18T00:00:00Z"),
+        ("2030-03-18T02:00:00+02:00", "2030-03-18T00:00:00Z"),
+        ("2030-03-17T18:30:00-05:30", "2030-03-18T00:00:00Z"),
+        ("2030-03-18T00:00:00.000000Z", "2030-03-18T00:00:00Z"),
+        ("2030-03-18T00:00:00.999Z", "2030-03-18T00:00:00Z"),
+        ("2030-03-18T00:00:00-00:00", "2030-03-18T00:00:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+        ("2032-02-29T00:00:00Z", "2032-02-29T00:00:00Z"),
+        (None, None),
+    ],
+)
+def test_an_end_is_a_time_of_rfc_3339(
+    stack: Stack, owner: Key, bot: Key, given: str | None, kept: str | None
+) -> None:
+    answer = end_at(stack, owner, given)
+    assert (answer.status, answer.json["expiresAt"]) == (200, kept)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2030-03-18",
+        "2030-03-18T00:00:00",
+        "2030-03-18T00:00Z",
+        "2030-03-18 00:00:00Z",
+        "2030-03-18T24:00:00Z",
+        "2030-02-30T00:00:00Z",
+        "2031-02-29T00:00:00Z",
+        "2030-03-18T00:00:00+24:00",
+        "2030-03-18T00:00:00+0200",
+        "2030-03-18T00:00:00 Z",
+        "20300318T000000Z",
+        "2030-W12-1T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00Z",
+        "1900000060",
+        1_900_000_060,
+        "tomorrow",
+        "",
+        True,
+        {},
+        "2030-03-18T00:00:60Z",
+        "\uff12030-03-18T00:00:00Z",
+    ],
+)
+def test_what_is_no_such_time_is_refused(stack: Stack, owner: Key, bot: Key, given: object) -> None:
+    assert status(stack, owner) == 200
+    before = stack.snapshot()
+    answer = end_at(stack, owner, given)
+    assert (answer.status, answer.pointers) == (400, ["/expiresAt"])
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize("given", ["2030-03-17T17:46:40Z", "2030-03-17T17:46:39Z", "1970-01-01T00:00:00Z"])
+def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> None:
+    for answer in (
+        end_at(stack, owner, given),
+        stack.call("POST", PATH, owner, {"keyType": "PROVISIONING_READONLY", "expiresAt": given}),
+        stack.call(
+            "POST",
+            "/v1/service-users",
+            owner,
+            {"username": "new", "email": "n@x.example", "role": "READ_ONLY", "expiresAt": given},
+        ),
+    ):
+        assert (answer.status, answer.pointers) == (400, ["/expiresAt"])
+        assert "over already" in answer.json["errors"][0]["detail"]
+
+
+def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> None:
+    """Whoever calls the rules: the second of the call is over when it is asked for."""
+    origin = Origin("198.51.100.7", "r", START + 0.5)
+    act = sign_in(stack.service.directory, owner.username, owner.secret, origin)
+    with pytest.raises(ValidationError) as refused:
+        lifetimes.require_valid_expiry(stack.service.directory, act, START, START)
+    assert refused.value.faults[0].pointer == "/expiresAt"
+
+
+def test_an_expired_key_is_refused_at_its_second(stack: Stack, owner: Key) -> None:
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
+        "MONITORING"
+    ]
+    expiry = START + 800
+    for step, answered in ((-1.0, 200), (-0.001, 200), (0.0, 401), (0.001, 401), (1.0, 401), (DAY, 401)):
+        stack.clock.at = expiry + step
+        assert status(stack, key) == answered
+    assert listed(stack, owner)["expiresAt"] == "2030-03-17T18:00:00Z"
+
+
+def test_an_expired_key_is_replaced_but_never_revived(stack: Stack, owner: Key) -> None:
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
+        "MONITORING"
+    ]
+    stack.clock.at = START + 800
+    for body in ({"expiresAt": None}, {"expiresAt": "2031-01-01T00:00:00Z"}, {"allowedNetworks": []}):
+        answer = stack.call("PATCH", PATH, owner, {"keyType": "MONITORING", **body})
+        assert answer.status == 404
+        assert "Generate a new one" in answer.json["detail"]
+    assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 404
+    assert stack.call("POST", "/v1/api-keys/rotate", key).status == 401
+    fresh = stack.key(owner, "bot", "MONITORING")
+    assert (status(stack, key), status(stack, fresh)) == (401, 200)
+    assert listed(stack, owner)["expiresAt"] is None
+
+
+def test_an_expired_key_can_be_revoked(stack: Stack, owner: Key) -> None:
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")
+    stack.clock.at = START + 800
+    assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 204
+    assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 404
+
+
+def test_rotation_keeps_the_end(stack: Stack, owner: Key) -> None:
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
+        "MONITORING"
+    ]
+    answer = stack.call("POST", "/v1/api-keys/rotate", key)
+    new = Key("bot", answer.json["key"])
+    assert answer.json["expiresAt"] == "2030-03-17T18:00:00Z"
+    stack.clock.at = START + 800
+    assert status(stack, new) == 401
+
+
+def test_an_end_taken_away_in_time_is_none(stack: Stack, owner: Key) -> None:
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
+        "MONITORING"
+    ]
+    stack.clock.at = START + 799.999
+    assert end_at(stack, owner, None).status == 200
+    stack.clock.at = START + 800
+    assert status(stack, key) == 200
+
+
+# Ends and the policy
+
+
+def set_policy(stack: Stack, by: Key, **fields: Any) -> None:
+    answer = stack.call("PUT", "/v1/account", by, fields)
+    assert answer.status == 200, answer.text
+
+
+def test_an_end_is_no_later_than_the_policy_lets_a_key_live(stack: Stack, owner: Key, bot: Key) -> None:
+    set_policy(stack, owner, maxKeyAgeDays=30)
+    assert end_at(stack, owner, "2030-04-16T17:46:40Z").status == 200
+    late = end_at(stack, owner, "2030-04-16T17:46:41Z")
+    assert (late.status, late.pointers) == (400, ["/expiresAt"])
+    assert "30 days" in late.json["errors"][0]["detail"]
+    # Counted from when the present secret was made.
+    stack.clock.at = START + 10 * DAY
+    assert end_at(stack, owner, "2030-04-16T17:46:41Z").status == 400
+    assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 200
+    assert end_at(stack, owner, "2030-04-26T17:46:40Z").status == 200
+    assert end_at(stack, owner, "2030-04-26T17:46:41Z").status == 400
+
+
+def test_so_it_is_for_new_keys(stack: Stack, owner: Key) -> None:
+    set_policy(stack, owner, maxKeyAgeDays=30)
+    body = {"username": "bot", "email": "bot@x.example", "role": "READ_ONLY", "keyTypes": []}
+    late, fine = "2030-04-16T17:46:41Z", "2030-04-16T17:46:40Z"
+    refused = stack.call("POST", "/v1/service-users", owner, {**body, "expiresAt": late})
+    assert (refused.status, refused.pointers) == (400, ["/expiresAt"])
+    assert stack.call("POST", "/v1/service-users", owner, body).status == 201
+    assert stack.call("POST", PATH, owner, {"keyType": "MONITORING", "expiresAt": late}).status == 400
+    assert stack.call("POST", PATH, owner, {"keyType": "MONITORING", "expiresAt": fine}).status == 201
+    assert end_at(stack, owner, None).status == 200
+
+
+@pytest.mark.parametrize("days", [13, 0, -1, 3651, 14.5, "30", True])
+@pytest.mark.parametrize("field", ["maxKeyAgeDays", "revokeInactiveAfterDays"])
+def test_a_policy_is_of_so_many_days(stack: Stack, owner: Key, field: str, days: object) -> None:
+    answer = stack.call("PUT", "/v1/account", owner, {field: days})
+    assert (answer.status, answer.pointers) == (400, [f"/{field}"])
+
+
+def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner: Key) -> None:
+    refused = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True})
+    assert refused.status == 409
+    assert "two OWNERs" in refused.json["detail"]
+    body = {"username": "otto", "email": "otto@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    assert stack.call("PUT", "/v1/account", owner, {"pciCompliance": True}).status == 409  # not activated
+    stack.activate("otto")
+    answer = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True})
+    assert answer.status == 200
+    assert (answer.json["maxKeyAgeDays"], answer.json["revokeInactiveAfterDays"]) == (90, 90)
+    for field, days in itertools.product(("maxKeyAgeDays", "revokeInactiveAfterDays"), (91, None)):
+        assert stack.call("PUT", "/v1/account", owner, {field: days}).status == 400
+    set_policy(stack, owner, maxKeyAgeDays=30)
+    set_policy(stack, owner, pciCompliance=False, maxKeyAgeDays=365, revokeInactiveAfterDays=None)
+
+
+# Use
+
+
+def test_a_use_is_noted_within_the_hour(stack: Stack, owner: Key, bot: Key) -> None:
+    assert listed(stack, owner)["lastUsedAt"] is None
+    writes = 0
+    for minute in range(0, 240, 12):
+        stack.clock.at = START + minute * 60
+        with stack.counted() as calls:
+            assert status(stack, bot) == 200
+        writes += calls["UpdateItem"]
+        assert calls["GetItem"] == 1
+        noted = stack.call("GET", "/v1/service-users/bot", bot).json["apiKeys"]["apiKeys"][0]["lastUsedAt"]
+        assert noted is not None
+        seconds = int(stack.clock.at) - _seconds(noted)
+        assert 0 <= seconds < 3600
+    assert writes == 4
+
+
+def _seconds(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def test_of_many_uses_at_once_one_is_written(stack: Stack, owner: Key, bot: Key) -> None:
+    """Two calls that both read the key unused both try; the second finds the first one's note."""
+    principal = stack.service.directory.principal("bot")
+    assert principal is not None
+    [key_type] = principal.keys
+    digest = principal.keys[key_type].digest
+    stack.service.directory.used(principal, key_type, digest, START, before=False)
+    stack.service.directory.used(principal, key_type, digest, START + 3599, before=False)
+    assert listed(stack, owner)["lastUsedAt"] == "2030-03-17T17:46:40Z"
+    stack.service.directory.used(principal, key_type, digest, START + 3600, before=False)
+    assert listed(stack, owner)["lastUsedAt"] == "2030-03-17T18:46:40Z"
+
+
+def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bot: Key) -> None:
+    principal = stack.service.directory.principal("bot")
+    assert principal is not None
+    [(key_type, key)] = principal.keys.items()
+    assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 200
+    stack.service.directory.used(principal, key_type, key.digest, START, before=False)
+    assert listed(stack, owner)["lastUsedAt"] is None
+    assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 204
+    stack.service.directory.used(principal, key_type, key.digest, START, before=False)
+    assert stack.call("GET", "/v1/service-users/bot", owner).json["apiKeys"]["apiKeys"] == []
+
+
+def test_a_note_that_fails_fails_no_sign_in(
+    stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = stack.tables
+
+    def directory(failure: Any) -> DynamoDirectory:
+        notes = Faults(failure).wrap(stack.client)
+        return DynamoDirectory(stack.client, tables.directory, tables.events, 400, lambda: notes)
+
+    def hang(_number: int, operation: str) -> str:
+        raise ReadTimeoutError(endpoint_url="https://dynamodb.example")
+
+    def lose(_number: int, operation: str) -> str:
+        raise ConnectionClosedError(endpoint_url="https://dynamodb.example")
+
+    for failure in (hang, lose, lambda *_: "throttled"):
+        service = stack.service._replace(directory=directory(failure))
+        monkeypatch.setattr(app.api, "service", lambda service=service: service)
+        assert status(stack, bot) == 200
+    assert end_networks(stack, owner).status == 200
+    assert status(stack, bot) == 403
+
+
+def end_networks(stack: Stack, by: Key) -> Answer:
+    return stack.call("PATCH", PATH, by, {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]})
+
+
+def test_a_note_has_one_short_try() -> None:
+    store_client.notes.cache_clear()
+    try:
+        config = store_client.notes().meta.config
+        assert config.retries["total_max_attempts"] == 1  # type: ignore[index]
+        assert config.connect_timeout + config.read_timeout <= 0.6  # type: ignore[attr-defined]
+        assert store_client.notes() is store_client.notes()
+    finally:
+        store_client.notes.cache_clear()
+
+
+def test_a_sign_in_notes_with_the_client_for_notes(
+    stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for nothing goes by the client that waits for nothing: the note, and the refusal."""
+    operations: list[str] = []
+    tables = stack.tables
+    notes = Faults(lambda _number, operation: operations.append(operation) or "").wrap(stack.client)  # type: ignore[func-returns-value]
+    directory = DynamoDirectory(stack.client, tables.directory, tables.events, 400, lambda: notes)
+    service = stack.service._replace(directory=directory)
+    monkeypatch.setattr(app.api, "service", lambda: service)
+    assert status(stack, bot) == 200
+    assert end_networks(stack, owner).status == 200
+    assert status(stack, bot) == 403
+    assert operations == ["update_item", "transact_write_items"]
+
+
+# What is told of a key
+
+
+def test_a_key_tells_of_its_life(stack: Stack, owner: Key) -> None:
+    carl = stack.person(owner, "carl", "CLUSTER_ADMIN")
+    stack.service_user(carl, "bot", keyTypes=[])
+    stack.clock.at = START + 60
+    key = stack.key(owner, "bot", "MONITORING", expiresAt="2031-01-01T00:00:00Z")
+    told = listed(stack, carl)
+    assert told["createdAt"] == "2030-03-17T17:47:40Z"
+    assert told["createdBy"] == "owner"
+    assert (told["rotatedAt"], told["lastUsedAt"], told["predecessor"]) == (None, None, None)
+    stack.clock.at = START + 120
+    assert status(stack, key) == 200
+    stack.clock.at = START + 180
+    assert stack.call("POST", f"{PATH}/rotate", carl, {"keyType": "MONITORING"}).status == 200
+    told = listed(stack, carl)
+    assert told["createdAt"] == "2030-03-17T17:47:40Z"
+    assert told["createdBy"] == "owner"
+    assert told["rotatedAt"] == "2030-03-17T17:49:40Z"
+    assert told["lastUsedAt"] is None
+    assert told["expiresAt"] == "2031-01-01T00:00:00Z"

@@ -1,0 +1,393 @@
+"""Whatever is sent, the answer is a problem that names the fault, and nothing is changed."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import app
+from tests.support.accounts import PATH, AccountFixture, assert_problem, body_for, served, untouched
+from tests.support.api_client import Answer, Stack
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+
+@pytest.fixture(scope="module")
+def still(dynamodb: "DynamoDBClient") -> Iterator[AccountFixture]:
+    """A Service User "bot" that the "admin" administers, on tables that no test changes."""
+    with served(dynamodb) as stack:
+        cast = AccountFixture(stack)
+        stack.service_user(cast["admin"], "bot", keyTypes=["MONITORING"])
+        yield cast
+
+
+def post(still: AccountFixture, raw: bytes | str, path: str = PATH, **more: Any) -> Answer:
+    with untouched(still.stack):
+        return still.stack.call("POST", path, still["owner"], raw=raw, **more)
+
+
+# Bodies that are no JSON
+
+BODIES = {
+    "nothing": (b"", 400, "The body is empty. Send a JSON object."),
+    "blanks": (b" \r\n\t ", 400, "The body is empty. Send a JSON object."),
+    "a word": (b"hello", 400, "The body is not JSON: Expecting value at line 1, column 1."),
+    "a form": (b"username=bot&role=OWNER", 400, "The body is not JSON: Expecting value at line 1, column 1."),
+    "cut off": (
+        b'{"username": "bot"',
+        400,
+        "The body is not JSON: Expecting ',' delimiter at line 1, column 19.",
+    ),
+    "a comma too many": (
+        b'{"username": "bot",}',
+        400,
+        "The body is not JSON: Expecting property name enclosed in double quotes at line 1, column 20.",
+    ),
+    "two objects": (b"{}\n{}", 400, "The body is not JSON: Extra data at line 2, column 1."),
+    "single quotes": (
+        b"{'username': 'bot'}",
+        400,
+        "The body is not JSON: Expecting property name enclosed in double quotes at line 1, column 2.",
+    ),
+    "a comment": (
+        b"{} // mine",
+        400,
+        "The body is not JSON: Extra data at line 1, column 4.",
+    ),
+    "a control character": (
+        b'{"username": "b\x00t"}',
+        400,
+        "The body is not JSON: Invalid control character at line 1, column 16.",
+    ),
+    "a bad escape": (
+        b'{"username": "\\x"}',
+        400,
+        "The body is not JSON: Invalid \\escape at line 1, column 15.",
+    ),
+    "a string without end": (
+        b'{"username": "bot}',
+        400,
+        "The body is not JSON: Unterminated string starting at line 1, column 14.",
+    ),
+    "not UTF-8": (b'{"username": "b\xfft"}', 400, "The body is not UTF-8: byte 15 is wrong."),
+    "latin-1": ('{"displayName": "Köln"}'.encode("latin-1"), 400, "The body is not UTF-8: byte 18 is wrong."),
+    "UTF-16": ('{"a":1}'.encode("utf-16"), 400, "The body is not UTF-8: byte 0 is wrong."),
+    "compressed": (b"\x1f\x8b\x08\x00\x00", 400, "The body is not UTF-8: byte 1 is wrong."),
+    "a byte order mark": (
+        b"\xef\xbb\xbf{}",
+        400,
+        "The body begins with a byte order mark. Send UTF-8 without one.",
+    ),
+    "half a surrogate pair": (
+        b'{"displayName": "\\ud83d"}',
+        400,
+        "The body has half of a surrogate pair, which is no character.",
+    ),
+    "half a pair in a name": (
+        b'{"\\udc00": 1}',
+        400,
+        "The body has half of a surrogate pair, which is no character.",
+    ),
+    "encoded surrogate": (
+        b'{"displayName": "\xed\xa0\x80"}',
+        400,
+        "The body is not UTF-8: byte 17 is wrong.",
+    ),
+    "a name twice": (
+        b'{"role": "READ_ONLY", "username": "bot", "role": "OWNER"}',
+        400,
+        "The body is not JSON we can read: the name 'role' stands twice in one object.",
+    ),
+    "a name twice, escaped": (
+        b'{"role": "READ_ONLY", "rol\\u0065": "OWNER"}',
+        400,
+        "The body is not JSON we can read: the name 'role' stands twice in one object.",
+    ),
+    "a name twice, deep down": (
+        b'{"x": [{"a": 1, "a": 1}]}',
+        400,
+        "The body is not JSON we can read: the name 'a' stands twice in one object.",
+    ),
+    "NaN": (b'{"x": NaN}', 400, "The body is not JSON we can read: NaN is no JSON number."),
+    "Infinity": (b'{"x": -Infinity}', 400, "The body is not JSON we can read: -Infinity is no JSON number."),
+    "a huge integer": (
+        b'{"x": ' + b"9" * 5000 + b"}",
+        400,
+        "The body is not JSON we can read: a number has 5000 digits.",
+    ),
+    "deep arrays": (b"[" * 60_000, 400, "The body is nested too deeply."),
+    "deep objects": (b'{"a":' * 10_000, 400, "The body is nested too deeply."),
+    "deep and whole": (b"[" * 30_000 + b"]" * 30_000, 400, "The body is nested too deeply."),
+    "too large": (
+        b'{"username": "' + b"x" * 70_000 + b'"}',
+        413,
+        "The body has 70016 bytes; at most 65536 are read.",
+    ),
+    "one byte too large": (b" " * 65_537, 413, "The body has 65537 bytes; at most 65536 are read."),
+}
+
+
+def texts() -> list[Any]:
+    """Answer the bodies as API Gateway hands them over: base64 of any, and as text what is text."""
+    found = []
+    for case, (raw, status, detail) in BODIES.items():
+        found.append(pytest.param(raw, status, detail, id=f"{case} (base64)"))
+        try:
+            found.append(pytest.param(raw.decode(), status, detail, id=f"{case} (text)"))
+        except UnicodeDecodeError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(("raw", "status", "detail"), texts())
+def test_what_is_no_json_is_refused_and_told_where(
+    still: AccountFixture, raw: bytes | str, status: int, detail: str
+) -> None:
+    problem = assert_problem(post(still, raw), status)
+    assert problem["detail"] == detail
+    assert "errors" not in problem
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"null", b"true", b"5", b'"{}"', b"1e400", b'[{"username": "bot"}]'])
+def test_a_body_is_an_object(still: AccountFixture, raw: bytes) -> None:
+    problem = assert_problem(post(still, raw), 400)
+    assert problem["errors"] == [{"pointer": "", "detail": "This must be a JSON object."}]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 201),
+        ("application/json; charset=utf-8", 201),
+        ("Application/JSON ;charset=UTF-8", 201),
+        ("", 201),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/jsonx", 415),
+        ("application/problem+json", 415),
+        ("application/merge-patch+json", 415),
+        ("*/*", 415),
+        (";", 415),
+        ("\u00fc", 415),
+    ],
+)
+def test_a_body_is_read_as_json_and_as_nothing_else(stack: Stack, content_type: str, status: int) -> None:
+    owner = stack.account()
+    answer = stack.call("POST", PATH, owner, body_for("bot"), headers={"Content-Type": content_type})
+    assert answer.status == status
+    if status == 415:
+        assert "Content-Type: application/json" in assert_problem(answer, 415)["detail"]
+        assert stack.call("GET", f"{PATH}/bot", owner).status == 404
+
+
+def test_a_body_without_a_content_type_is_read(stack: Stack) -> None:
+    event = stack.event("POST", PATH, stack.account(), body_for("bot"))
+    del event["headers"]["content-type"]
+    assert stack.app(event, None)["statusCode"] == 201
+
+
+def test_the_largest_body_is_read(stack: Stack) -> None:
+    owner = stack.account()
+    body = json.dumps(body_for("bot")).encode()
+    assert stack.call("POST", PATH, owner, raw=body + b" " * (65_536 - len(body))).status == 201
+
+
+# Bodies with faults
+
+
+def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(still: AccountFixture) -> None:
+    body = {
+        "username": "a/b",
+        "email": 5,
+        "role": "SUPER",
+        "displayName": "",
+        "keyTypes": ["MONITORING", "X", None],
+        "allowedNetworks": ["10.0.0.0/8", "10.0.0.1/8", True],
+        "expiresAt": "tomorrow",
+        "": 1,
+        "a/b": 1,
+        "~tilde": 1,
+        "~1": 1,
+        "user name": 1,
+    }
+    answer = post(still, json.dumps(body))
+    problem = assert_problem(answer, 400)
+    assert problem["detail"] == "The request breaks a rule; 'errors' says which."
+    assert {it["pointer"]: it["detail"] for it in problem["errors"]} == {
+        "/": UNKNOWN.format(""),
+        "/a~1b": UNKNOWN.format("a/b"),
+        "/~0tilde": UNKNOWN.format("~tilde"),
+        "/~01": UNKNOWN.format("~1"),
+        "/user name": UNKNOWN.format("user name"),
+        "/username": "This must be: 3 to 64 of the letters a to z in either case, digits, '.', '_' and '-'; "
+        "unique without regard to case.",
+        "/email": "This must be a string, not a whole number.",
+        "/role": "This must be one of READ_ONLY, CLUSTER_ADMIN, OWNER.",
+        "/displayName": "This must have at least 1 character(s).",
+        "/keyTypes/1": TYPES,
+        "/keyTypes/2": "This must be a string, not null.",
+        "/allowedNetworks/1": "'10.0.0.1/8' has host bits set; the network is probably '10.0.0.0/8'.",
+        "/allowedNetworks/2": "This must be a string.",
+        "/expiresAt": "This must be a time as in RFC 3339, such as 2030-01-31T00:00:00Z.",
+    }
+    assert len(problem["errors"]) == len({it["pointer"] for it in problem["errors"]})
+
+
+UNKNOWN = (
+    "There is no field '{}' here; there are allowedNetworks, expiresAt, username, email, role, profile, "
+    "displayName, keyTypes."
+)
+TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
+
+
+def test_what_is_missing_is_told_with_what_is_wrong(still: AccountFixture) -> None:
+    answer = post(still, '{"displayName": 5}')
+    assert sorted(answer.pointers) == ["/displayName", "/email", "/role", "/username"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", f"{PATH}/bot", {"displayName": 5, "role": "X", "administrators": ["a", "b/c"], "x": 1}),
+        ("POST", f"{PATH}/bot/api-keys", {"keyType": "X", "allowedNetworks": ["x"], "expiresAt": 5, "x": 1}),
+        ("PATCH", f"{PATH}/bot/api-keys", {"keyType": 5, "allowedNetworks": 5, "expiresAt": [], "x": 1}),
+        ("DELETE", f"{PATH}/bot/api-keys", {"keyType": "", "x": 1}),
+        ("POST", f"{PATH}/bot/api-keys/rotate", {"keyType": {}, "overlapSeconds": "5", "x": 1}),
+        ("POST", "/v1/api-keys/rotate", {"keyType": "MONITORING", "overlapSeconds": None, "x": 1}),
+    ],
+)
+def test_every_call_names_every_fault_of_its_body(
+    still: AccountFixture, method: str, path: str, body: dict[str, Any]
+) -> None:
+    with untouched(still.stack):
+        answer = still.stack.call(method, path, still["owner"], body)
+    assert_problem(answer, 400)
+    named = {pointer.split("/")[1] for pointer in answer.pointers}
+    assert named == body.keys()
+
+
+# Queries, paths and methods
+
+
+def calls() -> list[tuple[str, str]]:
+    """Answer every method and path that is served."""
+    served = []
+    for path, methods in app.app.routes.items():
+        for method, route in methods.items():
+            if route.view_name != "other_methods":
+                served.append((method, path))
+    return served
+
+
+def test_the_calls_of_the_design_are_served() -> None:
+    assert {
+        ("POST", "/v1/service-users"),
+        ("GET", "/v1/service-users"),
+        ("GET", "/v1/service-users/{username}"),
+        ("PUT", "/v1/service-users/{username}"),
+        ("DELETE", "/v1/service-users/{username}"),
+        ("POST", "/v1/service-users/{username}/api-keys"),
+        ("DELETE", "/v1/service-users/{username}/api-keys"),
+        ("PATCH", "/v1/service-users/{username}/api-keys"),
+        ("POST", "/v1/service-users/{username}/api-keys/rotate"),
+        ("POST", "/v1/api-keys/rotate"),
+        ("GET", "/v1/whoami"),
+        ("GET", "/v1/events"),
+        ("GET", "/health"),
+        ("GET", "/openapi.json"),
+        ("GET", "/docs"),
+    } <= set(calls())
+
+
+@pytest.mark.parametrize(("method", "path"), [call for call in calls() if not call[1].startswith("/docs")])
+def test_no_call_takes_a_query_parameter_it_does_not_know(
+    still: AccountFixture, method: str, path: str
+) -> None:
+    called = path.replace("{username}", "bot" if "service-users" in path else "owner")
+    with untouched(still.stack):
+        answer = still.stack.call(method, f"{called}?verbose=1", still["owner"])
+    assert_problem(answer, 400)
+    assert "'verbose'" in answer.text
+
+
+@pytest.mark.parametrize("path", app.app.routes)
+def test_a_method_a_path_does_not_take_is_told_those_it_does(still: AccountFixture, path: str) -> None:
+    taken = sorted(method for method, at in calls() if at == path)
+    called = path.replace("{username}", "bot").replace("{name}", "page.js")
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(taken):
+        with still.stack.counted() as counted:
+            answer = still.stack.call(method, called, still["owner"], {"keyType": "MONITORING"})
+        problem = assert_problem(answer, 405)
+        assert problem["detail"] == f"{method} is not for this path; it takes {', '.join(taken)}."
+        assert answer.headers["Allow"] == ", ".join(taken)
+        assert not counted
+
+
+def test_faults_are_told_in_order_from_the_caller_to_the_target(still: AccountFixture) -> None:
+    """Who is nobody learns nothing of the body; who may not, nothing of the target."""
+    path = f"{PATH}/nobody-1/api-keys"
+    wrong = {"keyType": "X"}
+    right = {"keyType": "MONITORING"}
+    assert_problem(still.stack.call("POST", path, None, wrong), 401)
+    assert_problem(still.stack.call("POST", path, still["reader"], wrong), 403)
+    assert_problem(still.stack.call("POST", path, still["owner"], wrong), 400)
+    assert_problem(still.stack.call("POST", path, still["owner"], right), 404)
+    assert_problem(still.stack.call("POST", f"{PATH}/bot/api-keys", still["bystander"], right), 403)
+    assert_problem(still.stack.call("POST", f"{PATH}/bot/api-keys", still["admin"], right), 409)
+
+
+# Events as API Gateway may make them
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"headers": None}, 401),
+        ({"multiValueQueryStringParameters": {}}, 200),
+        ({"multiValueQueryStringParameters": None}, 200),
+        ({"body": ""}, 200),
+        ({"body": None, "isBase64Encoded": True}, 200),
+    ],
+)
+def test_what_api_gateway_leaves_out_is_not_there(
+    still: AccountFixture, change: dict[str, Any], status: int
+) -> None:
+    event = still.stack.event("GET", "/v1/whoami", still["owner"]) | change
+    assert still.stack.app(event, None)["statusCode"] == status
+
+
+def test_a_call_without_an_address_or_a_request_id_is_served(still: AccountFixture) -> None:
+    event = still.stack.event("GET", "/v1/whoami", still["owner"])
+    event["requestContext"]["identity"] = None
+    event["requestContext"]["requestId"] = None
+    assert still.stack.app(event, None)["statusCode"] == 200
+    event["headers"] = {}
+    problem = json.loads(still.stack.app(event, None)["body"])
+    assert (problem["status"], problem["requestId"]) == (401, "")
+
+
+# Our own faults
+
+
+def test_what_is_our_fault_is_logged_and_answered_without_a_word_of_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = stack.account()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a secret place")
+
+    monkeypatch.setattr(stack.service.directory, "page", broken)
+    with caplog.at_level(logging.ERROR):
+        answer = stack.call("GET", PATH, owner)
+    problem = assert_problem(answer, 500)
+    assert "secret place" not in answer.text
+    assert problem["detail"] == "Something is wrong on our side, and on record. Quote the requestId to us."
+    (record,) = [it for it in caplog.records if it.name == "chalicelib.http.call"]
+    assert record.apiRequestId == problem["requestId"]  # type: ignore[attr-defined]
+    assert record.exc_info is not None
+    assert owner.secret not in caplog.text

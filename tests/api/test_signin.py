@@ -1,0 +1,359 @@
+"""Signing in: HTTP Basic, what a key opens, where it may be used from, and the notes of its use."""
+
+import base64
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chalicelib.rules import key_format
+from tests.support.accounts import PATH, AccountFixture, assert_problem, people, prepared, served, untouched
+from tests.support.api_client import Key, Stack
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+HOUR = 3600
+
+
+@pytest.fixture
+def cast(stack: Stack) -> AccountFixture:
+    return prepared(stack, "people", people)
+
+
+@pytest.fixture(scope="module")
+def still(dynamodb: "DynamoDBClient") -> Iterator[AccountFixture]:
+    """A Service User "bot" of two keys, on tables that no test changes."""
+    with served(dynamodb) as stack:
+        cast = AccountFixture(stack)
+        for key_type, key in stack.service_user(cast["owner"], "bot").items():
+            cast.made[key_type] = key
+            assert stack.call("GET", "/v1/whoami", key).status == 200
+        yield cast
+
+
+def basic(text: str | bytes) -> str:
+    return "Basic " + base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def whoami(stack: Stack, key: Key, **more: Any) -> int:
+    return stack.call("GET", "/v1/whoami", key, **more).status
+
+
+def kept(stack: Stack, username: str) -> dict[str, Any]:
+    items = stack.items(stack.tables.directory)
+    keys: dict[str, Any] = next(it for it in items if it["pk"] == f"USER#{username}")["keys"]
+    return keys
+
+
+def refusals(stack: Stack) -> list[dict[str, Any]]:
+    return [it for it in stack.items(stack.tables.events) if it["action"] == "API_KEY_REFUSED"]
+
+
+# The header
+
+WRONG_HEADERS = {
+    "none": None,
+    "empty": "",
+    "blank": "   ",
+    "scheme alone": "Basic",
+    "scheme and space": "Basic ",
+    "another scheme": "Bearer {key}",
+    "digest": 'Digest username="bot"',
+    "no scheme": "{bare}",
+    "not base64": "Basic !!!!",
+    "half base64": "Basic Ym9",
+    "url-safe base64": "Basic _-_-",
+    "two credentials": "Basic {bare} {bare}",
+    "two headers joined": "Basic {bare}, Basic {bare}",
+    "a line break": "Basic {bare}\nX-Role: OWNER",
+    "not ASCII": "Basic \u00fc\u00f6",
+    "lone surrogate": "Basic \udc80",
+    "no colon": basic("bot"),
+    "not UTF-8": basic(b"bot:\xff\xfe"),
+    "no username": basic(":suk_x"),
+    "no key": basic("bot:"),
+    "only a colon": basic(":"),
+    "username too short": basic("bo:suk_x"),
+    "username too long": basic("b" * 65 + ":suk_x"),
+    "username with a slash": basic("a/b/c:suk_x"),
+    "username with NUL": basic("bot\0:suk_x"),
+    "username ends in a line break": basic("bot\n:suk_x"),
+    "username of other letters": basic("b\u00f6t:suk_x"),
+    "key with a colon": basic("bot:suk_x:y"),
+    "huge": basic("bot:" + "x" * 50_000),
+}
+
+
+@pytest.mark.parametrize("header", WRONG_HEADERS.values(), ids=WRONG_HEADERS.keys())
+def test_a_header_that_is_no_sign_in_costs_no_read(still: AccountFixture, header: str | None) -> None:
+    key = still["MONITORING"]
+    headers = (
+        {}
+        if header is None
+        else {"authorization": header.replace("{key}", key.secret).replace("{bare}", key.header[6:])}
+    )
+    with untouched(still.stack), still.stack.counted() as calls:
+        answer = still.stack.call("GET", "/v1/whoami", headers=headers)
+    problem = assert_problem(answer, 401)
+    assert not calls
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="Service Users", charset="UTF-8"'
+    assert "Basic" in problem["detail"]
+    assert key.secret not in answer.text
+
+
+@pytest.mark.parametrize("form", ["Basic {}", "basic {}", "BASIC {}", "Basic   {}", "  Basic {}  "])
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+def test_the_scheme_and_the_headers_name_are_read_in_any_case(
+    still: AccountFixture, name: str, form: str
+) -> None:
+    event = still.stack.event("GET", "/v1/whoami")
+    event["headers"][name] = form.format(still["MONITORING"].header[6:])
+    assert still.stack.app(event, None)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("username", ["bot", "BOT", "Bot"])
+def test_a_username_signs_in_in_any_case(still: AccountFixture, username: str) -> None:
+    answer = still.stack.call("GET", "/v1/whoami", Key(username, still["MONITORING"].secret))
+    assert answer.json["username"] == "bot"
+
+
+def test_whoever_signs_in_learns_what_they_signed_in_with(still: AccountFixture) -> None:
+    for key_type in ("MONITORING", "PROVISIONING_READONLY"):
+        me = still.stack.call("GET", "/v1/whoami", still[key_type]).json
+        assert (me["keyType"], me["key"]["key"][-5:]) == (key_type, still[key_type].secret[-5:])
+
+
+# The key
+
+
+def spoiled(secret: str) -> dict[str, str]:
+    return {
+        "one character changed": secret[:20] + ("a" if secret[20] != "a" else "b") + secret[21:],
+        "checksum changed": secret[:-1] + ("a" if secret[-1] != "a" else "b"),
+        "one short": secret[:-1],
+        "one long": secret + "A",
+        "a space after": secret + " ",
+        "a line break after": secret + "\n",
+        "other case": secret.swapcase(),
+        "another prefix": "sui_" + secret[4:],
+        "no prefix": secret[4:],
+        "a digest of it": key_format.digest(secret).hex(),
+        "an invitation's token": key_format.new_token(),
+        "wide digits": secret.replace(secret[10], "\uff11"),
+    }
+
+
+@pytest.mark.parametrize("case", spoiled(key_format.new_key()))
+def test_a_mistyped_key_is_refused_before_any_database_call(still: AccountFixture, case: str) -> None:
+    key = Key("bot", spoiled(still["MONITORING"].secret)[case])
+    with still.stack.counted() as calls:
+        answer = still.stack.call("GET", "/v1/whoami", key)
+    assert_problem(answer, 401)
+    assert not calls
+
+
+def test_a_wrong_key_is_refused_in_the_same_words_whoever_it_is_for(still: AccountFixture) -> None:
+    details = set()
+    for username, secret in (
+        ("bot", key_format.new_key()),
+        ("owner", still["MONITORING"].secret),
+        ("nobody-1", still["MONITORING"].secret),
+        ("nobody-1", key_format.new_key()),
+        ("bot", "password"),
+    ):
+        with untouched(still.stack), still.stack.counted() as calls:
+            answer = still.stack.call("GET", "/v1/whoami", Key(username, secret))
+        assert calls.total() == (0 if secret == "password" else 1)
+        details.add(assert_problem(answer, 401)["detail"])
+    assert len(details) == 1
+
+
+def test_every_key_is_compared_whichever_it_is(
+    still: AccountFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long it takes tells nothing of which key, or whether any, was right."""
+    compared: list[bool] = []
+    same = key_format.same
+
+    def counting(one: bytes, other: bytes) -> bool:
+        compared.append(same(one, other))
+        return compared[-1]
+
+    monkeypatch.setattr(key_format, "same", counting)
+    for secret in (still["MONITORING"].secret, still["PROVISIONING_READONLY"].secret, key_format.new_key()):
+        compared.clear()
+        still.stack.call("GET", "/v1/whoami", Key("bot", secret))
+        assert len(compared) == 2
+
+
+# Notes of use
+
+
+def test_a_use_is_noted_at_most_once_an_hour_a_key(cast: AccountFixture) -> None:
+    stack = cast.stack
+    keys = stack.service_user(cast["owner"], "bot")
+    start = int(stack.clock())
+
+    def used(at: int, key_type: str = "MONITORING") -> tuple[int, int | None]:
+        stack.clock.at = start + at
+        with stack.counted() as calls:
+            assert whoami(stack, keys[key_type]) == 200
+        return calls["UpdateItem"], kept(stack, "bot")[key_type].get("lastUsedAt")
+
+    assert used(0) == (1, start)
+    assert used(1) == (0, start)
+    assert used(HOUR - 1) == (0, start)
+    assert used(HOUR - 1, "PROVISIONING_READONLY") == (1, start + HOUR - 1)
+    assert used(HOUR) == (1, start + HOUR)
+    assert used(3 * HOUR) == (1, start + 3 * HOUR)
+    read = stack.call("GET", f"{PATH}/bot", cast["owner"]).json["apiKeys"]["apiKeys"]
+    assert [it["lastUsedAt"] for it in read] == ["2030-03-17T20:46:40Z", "2030-03-17T18:46:39Z"]
+
+
+def test_the_use_that_a_call_notes_is_not_undone_by_what_it_writes(cast: AccountFixture) -> None:
+    """A key first used to generate another: what is written back of its holder has the use in it."""
+    start = int(cast.stack.clock())
+    owner = cast.stack.account("olga")
+    cast.stack.own_key(owner, "MONITORING")
+    assert kept(cast.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start
+    cast.stack.clock.forward(2 * HOUR)
+    rotated = cast.stack.call(
+        "POST", "/v1/users/olga/api-keys/rotate", owner, {"keyType": "MONITORING", "overlapSeconds": 60}
+    )
+    assert rotated.status == 200
+    assert kept(cast.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
+
+
+def test_a_rotated_key_keeps_the_use_it_was_rotated_with(cast: AccountFixture) -> None:
+    key = cast.stack.service_user(cast["owner"], "bot")["MONITORING"]
+    answer = cast.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+    assert answer.json["lastUsedAt"] is None
+    assert answer.json["predecessor"]["lastUsedAt"] == "2030-03-17T17:46:40Z"
+    cast.stack.clock.forward(HOUR)
+    assert whoami(cast.stack, key) == 401
+
+
+def test_the_key_before_is_noted_apart_from_the_one_after(cast: AccountFixture) -> None:
+    old = cast.stack.service_user(cast["owner"], "bot")["MONITORING"]
+    cast.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 3 * HOUR})
+    cast.stack.clock.forward(2 * HOUR)
+    assert whoami(cast.stack, old) == 200
+    key = kept(cast.stack, "bot")["MONITORING"]
+    assert "lastUsedAt" not in key
+    assert key["predecessor"]["lastUsedAt"] == int(cast.stack.clock())
+    with cast.stack.counted() as calls:
+        assert whoami(cast.stack, old) == 200
+    assert calls == {"GetItem": 1}
+    act = cast.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": HOUR})
+    assert act.status == 200
+
+
+# Networks
+
+
+@pytest.mark.parametrize(
+    ("networks", "source_ip", "status"),
+    [
+        ([], "198.51.100.7", 200),
+        ([], "", 200),
+        (["198.51.100.0/24"], "198.51.100.7", 200),
+        (["198.51.100.7/32"], "198.51.100.7", 200),
+        (["198.51.100.8/32"], "198.51.100.7", 403),
+        (["203.0.113.0/24", "198.51.100.0/24"], "198.51.100.255", 200),
+        (["203.0.113.0/24", "2001:db8::/32"], "198.51.100.7", 403),
+        (["0.0.0.0/0"], "198.51.100.7", 200),
+        (["0.0.0.0/0"], "2001:db8::1", 403),
+        (["::/0"], "198.51.100.7", 403),
+        (["0.0.0.0/0", "::/0"], "198.51.100.7", 200),
+        (["2001:db8::/32"], "2001:DB8:0:0::1", 200),
+        (["2001:db8::/32"], "2001:db9::1", 403),
+        (["198.51.100.0/24"], "::ffff:198.51.100.7", 200),
+        (["198.51.100.0/24"], "::ffff:198.51.101.7", 403),
+        (["::ffff:198.51.100.0/120"], "198.51.100.7", 200),
+        (["198.51.100.0/24"], "", 403),
+        (["198.51.100.0/24"], "198.51.100.7, 203.0.113.9", 403),
+        (["198.51.100.0/24"], "unknown", 403),
+        (["127.0.0.0/8"], "127.0.0.1", 200),
+    ],
+)
+def test_a_key_is_good_at_its_networks_and_nowhere_else(
+    cast: AccountFixture, networks: list[str], source_ip: str, status: int
+) -> None:
+    keys = cast.stack.service_user(cast["owner"], "bot", allowedNetworks=networks)
+    answer = cast.stack.call("GET", "/v1/whoami", keys["MONITORING"], source_ip=source_ip)
+    assert answer.status == status
+    if status == 403:
+        problem = assert_problem(answer, 403)
+        assert "may not be used from" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Via"]
+)
+def test_no_header_moves_a_caller_into_a_network(cast: AccountFixture, header: str) -> None:
+    keys = cast.stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+    value = "for=203.0.113.9" if header == "Forwarded" else "203.0.113.9"
+    assert whoami(cast.stack, keys["MONITORING"], headers={header: value}) == 403
+
+
+def test_networks_are_of_one_key_and_hold_for_every_call(cast: AccountFixture) -> None:
+    keys = cast.stack.service_user(cast["owner"], "bot")
+    path = f"{PATH}/bot/api-keys"
+    body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
+    assert cast.stack.call("PATCH", path, cast["owner"], body).status == 200
+    assert whoami(cast.stack, keys["PROVISIONING_READONLY"]) == 200
+    for method, called in (("GET", "/v1/whoami"), ("GET", f"{PATH}/bot"), ("POST", "/v1/api-keys/rotate")):
+        assert_problem(cast.stack.call(method, called, keys["MONITORING"]), 403)
+    assert whoami(cast.stack, keys["MONITORING"], source_ip="203.0.113.1") == 200
+
+
+def test_a_wrong_key_from_outside_is_told_nothing_of_networks(cast: AccountFixture) -> None:
+    cast.stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+    assert_problem(cast.stack.call("GET", "/v1/whoami", Key("bot", key_format.new_key())), 401)
+    assert not refusals(cast.stack)
+
+
+def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(cast: AccountFixture) -> None:
+    stack = cast.stack
+    keys = stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+    start = int(stack.clock())
+
+    def refused(at: int, key_type: str = "MONITORING") -> tuple[int, int]:
+        stack.clock.at = start + at
+        with stack.counted() as calls:
+            assert whoami(stack, keys[key_type]) == 403
+        return calls["TransactWriteItems"], len(refusals(stack))
+
+    assert refused(0) == (1, 1)
+    assert refused(1) == (0, 1)
+    assert refused(HOUR - 1) == (0, 1)
+    assert refused(HOUR - 1, "PROVISIONING_READONLY") == (1, 2)
+    assert refused(HOUR) == (1, 3)
+    (first, *_) = sorted(refusals(stack), key=lambda it: str(it["id"]))
+    assert first["actor"] == {"kind": "SERVICE_USER", "username": "bot"}
+    assert first["keys"] == [
+        {"change": "REFUSED", "keyType": "MONITORING", "last5": keys["MONITORING"].secret[-5:]}
+    ]
+    assert (first["sourceIp"], "198.51.100.7" in first["reason"]) == ("198.51.100.7", True)
+    assert "waiting" not in first
+    # It is no use of the key, and the key is as good as before at its own networks.
+    assert "lastUsedAt" not in kept(stack, "bot")["MONITORING"]
+    assert whoami(stack, keys["MONITORING"], source_ip="203.0.113.5") == 200
+
+
+def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(cast: AccountFixture) -> None:
+    """Two calls at once read that there is none yet: the second's note fails its condition, and is let go."""
+    stack = cast.stack
+    key = stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
+    called = "before-call.dynamodb.TransactWriteItems"
+    again = []
+
+    def meanwhile(**_more: Any) -> None:
+        stack.client.meta.events.unregister(called, meanwhile)
+        again.append(whoami(stack, key))
+
+    stack.client.meta.events.register(called, meanwhile)
+    assert whoami(stack, key) == 403
+    assert again == [403]
+    assert len(refusals(stack)) == 1

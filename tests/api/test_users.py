@@ -1,0 +1,926 @@
+"""People: inviting, activating, changing and revoking them, and what is left of it."""
+
+import re
+from collections.abc import Callable
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from chalicelib.rules import key_format
+from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.dynamodb_faults import before_commit
+from tests.support.fake_dynamodb import stack_for
+from tests.support.mail import Post
+
+USERS, SERVICE_USERS = "/v1/users", "/v1/service-users"
+TOKEN = r"sui_[0-9A-Za-z]{49}"
+HOURS_72 = 72 * 3600
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    return stack_for(request, monkeypatch)
+
+
+def invite(stack: Stack, by: Key, username: str, role: str = "CLUSTER_ADMIN", **more: Any) -> Answer:
+    body = {"username": username, "email": f"{username.lower()}@people.example", "role": role, **more}
+    return stack.call("POST", USERS, by, body)
+
+
+def activate(stack: Stack, username: str, token: str) -> Answer:
+    return stack.call("POST", f"{USERS}/activate", body={"username": username, "token": token})
+
+
+def whoami(stack: Stack, key: Key) -> int:
+    return stack.call("GET", "/v1/whoami", key).status
+
+
+def administrators(stack: Stack, by: Key, username: str) -> list[str]:
+    found: list[str] = stack.call("GET", f"{SERVICE_USERS}/{username}", by).json["administrators"]
+    return found
+
+
+def item(stack: Stack, username: str) -> dict[str, Any]:
+    (found,) = [it for it in stack.items(stack.tables.directory) if it["pk"] == f"USER#{username}"]
+    return found
+
+
+def events(stack: Stack, action: str) -> list[dict[str, Any]]:
+    found = [it for it in stack.items(stack.tables.events) if it["action"] == action]
+    return sorted(found, key=lambda it: str(it["id"]))
+
+
+def key_changes(event: dict[str, Any]) -> list[tuple[str, str]]:
+    return sorted((key["change"], key["keyType"]) for key in event.get("keys", []))
+
+
+def mails(stack: Stack) -> list[tuple[str, EmailMessage]]:
+    """Answer what the mailer sends of all that waits."""
+    post = Post(stack.client, stack.tables, stack.clock)
+    post.resend()
+    sent: list[tuple[str, EmailMessage]] = post.ses.sent
+    return sent
+
+
+def body_of(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def one_write(stack: Stack, call: Callable[[], Answer]) -> Answer:
+    """Make a call, and see that it wrote once: one transaction, and nothing before or after it."""
+    with stack.counted() as counter:
+        answer = call()
+    writes = {name: n for name, n in counter.items() if name not in ("GetItem", "BatchGetItem", "Query")}
+    assert writes == {"TransactWriteItems": 1}
+    assert sum(counter.values()) <= 4
+    return answer
+
+
+# Inviting
+
+
+def test_an_invited_person_is_there_and_holds_nothing(stack: Stack) -> None:
+    owner = stack.account()
+
+    made = invite(stack, owner, "Bea", "READ_ONLY", displayName="Bea M")
+
+    assert made.status == 201
+    assert made.headers["Location"] == "https://api.example/v1/users/Bea"
+    assert made.json == {
+        "account": stack.call("GET", "/v1/account", owner).json["account"],
+        "username": "Bea",
+        "displayName": "Bea M",
+        "email": "bea@people.example",
+        "role": "READ_ONLY",
+        "status": "INVITED",
+        "createdAt": "2030-03-17T17:46:40Z",
+    }
+    assert stack.call("GET", f"{USERS}/bea", owner).json == made.json
+    assert "keys" not in item(stack, "bea")
+
+
+def test_a_person_without_a_display_name_is_called_by_their_username(stack: Stack) -> None:
+    assert invite(stack, stack.account(), "Bea").json["displayName"] == "Bea"
+
+
+@pytest.mark.parametrize(
+    ("username", "email", "taken"),
+    [
+        ("BEA", "new@people.example", "The username 'BEA' is taken"),
+        ("Robot", "new@people.example", "The username 'Robot' is taken"),
+        ("stranger", "new@people.example", "The username 'stranger' is taken"),
+        ("Owner", "new@people.example", "The username 'Owner' is taken"),
+        ("new", "Bea+x@PEOPLE.example", "The email 'Bea+x@PEOPLE.example' is taken"),
+        ("new", "g.mail+x@googlemail.com", "The email 'g.mail+x@googlemail.com' is taken"),
+        ("new", "robot@machines.example", "The email 'robot@machines.example' is taken"),
+        ("new", "owner@people.example", "The email 'owner@people.example' is taken"),
+        ("new", "stranger@people.example", "The email 'stranger@people.example' is taken"),
+    ],
+)
+def test_a_taken_name_or_address_is_refused(stack: Stack, username: str, email: str, taken: str) -> None:
+    owner = stack.account()
+    stack.account("stranger")
+    invite(stack, owner, "bea")
+    invite(stack, owner, "gina", email="gmail@gmail.com")
+    stack.service_user(owner, "robot")
+    before = stack.snapshot()
+
+    answer = invite(stack, owner, username, email=email)
+
+    assert answer.status == 409
+    assert answer.json["detail"].startswith(taken)
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize("username", ["activate", "Activate", "ACTIVATE"])
+def test_nobody_is_named_like_a_path_under_which_none_could_revoke_them(stack: Stack, username: str) -> None:
+    answer = invite(stack, stack.account(), username)
+
+    assert answer.status == 400
+    assert answer.pointers == ["/username"]
+
+
+def test_every_fault_of_an_invitation_is_named(stack: Stack) -> None:
+    owner = stack.account()
+    assert whoami(stack, owner) == 200
+    before = stack.snapshot()
+
+    answer = stack.call(
+        "POST", USERS, owner, {"username": "b", "email": "bea", "role": "KING", "displayName": "", "x": 1}
+    )
+
+    assert answer.status == 400
+    assert sorted(answer.pointers) == ["/displayName", "/email", "/role", "/username", "/x"]
+    assert stack.snapshot() == before
+
+
+# The token
+
+
+def test_the_token_is_in_the_email_and_nowhere_else(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea", "READ_ONLY")
+
+    (message,) = [message for to, message in mails(stack) if to == "bea@people.example"]
+
+    text = body_of(message)
+    (token,) = set(re.findall(TOKEN, text.replace("\\\n", "")))
+    assert "Account of owner" in text
+    assert "owner invites you" in text
+    assert "READ_ONLY" in text
+    assert f"{stack.service.public_url}/v1/users/activate" in text
+    kept = item(stack, "bea")["invitation"]["digests"]
+    assert kept == {key_format.digest(token).hex(): int(stack.clock()) + HOURS_72}
+    assert token not in str(stack.snapshot())
+    assert token not in str(stack.items(stack.tables.events))
+    assert activate(stack, "bea", token).status == 200
+
+
+def test_a_token_has_256_random_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    import secrets as random_source
+
+    asked: list[int] = []
+
+    def bytes_of(number: int) -> bytes:
+        asked.append(number)
+        return b"\xff" * number
+
+    monkeypatch.setattr(random_source, "token_bytes", bytes_of)
+    highest = key_format.new_token()
+    monkeypatch.setattr(random_source, "token_bytes", lambda number: bytes(number - 1) + b"\x01")
+
+    assert asked == [32]
+    assert re.fullmatch(TOKEN, highest)
+    assert highest[4:47] != key_format.new_token()[4:47] != "0" * 43
+
+
+def test_a_token_works_for_72_hours(stack: Stack) -> None:
+    owner = stack.account()
+    for name in ("bea", "cal"):
+        invite(stack, owner, name)
+    tokens = {name: stack.token(name) for name in ("bea", "cal")}
+
+    stack.clock.forward(HOURS_72 - 1)
+    assert activate(stack, "bea", tokens["bea"]).status == 200
+
+    stack.clock.forward(1)
+    assert activate(stack, "cal", tokens["cal"]).status == 400
+    assert "keys" not in item(stack, "cal")
+
+
+def test_a_token_works_once(stack: Stack) -> None:
+    invite(stack, stack.account(), "bea")
+    token = stack.token("bea")
+    key = activate(stack, "bea", token).json["apiKeys"]["apiKeys"][0]["key"]
+    before = stack.snapshot()
+
+    assert activate(stack, "bea", token).status == 400
+    assert stack.snapshot() == before
+    assert whoami(stack, Key("bea", key)) == 200
+
+
+def test_whatever_is_wrong_with_a_token_the_answer_is_one_and_the_same(stack: Stack) -> None:
+    owner = stack.account()
+    for name in ("bea", "cal", "dan", "eve", "fay"):
+        invite(stack, owner, name)
+    stack.service_user(owner, "robot")
+    used, former, good = (stack.token(name) for name in ("bea", "dan", "eve"))
+    assert activate(stack, "bea", used).status == 200
+    assert stack.call("POST", f"{USERS}/dan/invitation", owner).status == 200
+    stack.token("dan")
+    old = stack.token("fay")
+    stack.clock.forward(HOURS_72)
+    eve, others = stack.token("eve"), stack.token("cal")
+    before = stack.snapshot()
+
+    tries = {
+        "wrong": ("eve", key_format.new_token()),
+        "used": ("bea", used),
+        "of another person": ("eve", others),
+        "of a former invitation": ("dan", former),
+        "of a former email, over": ("eve", good),
+        "old": ("fay", old),
+        "an API key": ("eve", owner.secret),
+        "mistyped": ("eve", eve[:-1] + ("a" if eve[-1] != "a" else "b")),
+        "cut off": ("eve", eve[:-1]),
+        "not ASCII": ("eve", "sui_" + "ä" * 49),
+        "empty": ("eve", ""),
+        "of somebody active": ("owner", key_format.new_token()),
+        "of nobody": ("nobody", key_format.new_token()),
+        "of a Service User": ("robot", key_format.new_token()),
+        "of no username": ("", key_format.new_token()),
+        "of an endless username": ("x" * 3000, key_format.new_token()),
+        "of a look-alike": ("\N{KELVIN SIGN}arl", key_format.new_token()),
+    }
+    answers = {}
+    for what, (username, token) in tries.items():
+        answer = activate(stack, username, token)
+        problem = {name: it for name, it in answer.json.items() if name != "requestId"}
+        answers[what] = (answer.status, str(sorted(answer.headers.items())), str(problem))
+
+    assert len(set(answers.values())) == 1, answers
+    assert answers["wrong"][0] == 400
+    assert "Ask an OWNER of the account for a fresh invitation" in answers["wrong"][2]
+    assert stack.snapshot() == before
+    assert activate(stack, "eve", eve).status == 200
+
+
+def test_a_mistyped_token_costs_no_read(stack: Stack) -> None:
+    with stack.counted() as counter:
+        activate(stack, "bea", "sui_" + "0" * 49)
+
+    assert not counter
+
+
+@pytest.mark.parametrize("role", ["OWNER", "CLUSTER_ADMIN"])
+def test_activating_answers_the_key_with_which_to_make_the_others(stack: Stack, role: str) -> None:
+    invite(stack, stack.account(), "Bea", role)
+
+    answer = activate(stack, "BEA", stack.token("bea"))
+
+    assert answer.json["status"] == "ACTIVE"
+    (shown,) = answer.json["apiKeys"]["apiKeys"]
+    assert (shown["keyType"], shown["username"], shown["createdBy"]) == ("USER_MANAGEMENT", "Bea", "Bea")
+    key = Key("bea", shown["key"])
+    assert stack.own_key(key, "PROVISIONING").secret
+    assert shown["key"] not in stack.call("GET", f"{USERS}/bea/api-keys", key).text
+
+
+def test_a_reader_gets_a_key_of_each_type_they_may_hold(stack: Stack) -> None:
+    invite(stack, stack.account(), "bea", "READ_ONLY")
+
+    answer = activate(stack, "bea", stack.token("bea"))
+
+    keys = {it["keyType"]: Key("bea", it["key"]) for it in answer.json["apiKeys"]["apiKeys"]}
+    assert list(keys) == ["MONITORING", "PROVISIONING_READONLY"]
+    assert {whoami(stack, key) for key in keys.values()} == {200}
+
+
+def test_activating_is_on_record_with_its_keys_and_mailed_to_the_person(stack: Stack) -> None:
+    invite(stack, stack.account(), "bea")
+    stack.activate("bea")
+
+    (event,) = events(stack, "USER_ACTIVATED")
+    assert event["actor"] == {"kind": "USER", "username": "bea"}
+    assert key_changes(event) == [("GENERATED", "USER_MANAGEMENT")]
+    assert event["subject"]["email"] == "bea@people.example"
+    assert event["audience"] == "PERSON"
+
+
+def test_an_activation_counts_the_owner_and_an_invitation_does_not(stack: Stack) -> None:
+    owner = stack.account()
+
+    invite(stack, owner, "Bea", "OWNER")
+    assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
+
+    stack.activate("bea")
+    assert [name.lower() for name in stack.call("GET", "/v1/account", owner).json["owners"]] == [
+        "bea",
+        "owner",
+    ]
+
+
+# A fresh invitation
+
+
+def test_a_fresh_invitation_ends_the_keys_and_the_tokens_of_before(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    monitoring = stack.own_key(bea, "MONITORING")
+    rotated = stack.call(
+        "POST", f"{USERS}/bea/api-keys/rotate", bea, {"keyType": "MONITORING", "overlapSeconds": 600}
+    )
+    newer = Key("bea", rotated.json["key"])
+    assert [whoami(stack, key) for key in (owner, bea, monitoring, newer)] == [200] * 4
+
+    answer = one_write(stack, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
+
+    assert answer.json["status"] == "INVITED"
+    assert [whoami(stack, key) for key in (bea, monitoring, newer)] == [401] * 3
+    (event,) = [it for it in events(stack, "USER_INVITED") if "keys" in it]
+    assert key_changes(event) == [("REVOKED", "MONITORING"), ("REVOKED", "USER_MANAGEMENT")]
+    first = stack.token("bea")
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+    assert activate(stack, "bea", first).status == 400
+    back = stack.activate("bea")
+    assert whoami(stack, back) == 200
+    assert [it["keyType"] for it in stack.call("GET", f"{USERS}/bea/api-keys", back).json["apiKeys"]] == [
+        "USER_MANAGEMENT"
+    ]
+
+
+def test_a_person_who_lost_their_key_administers_on_when_they_are_back(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.service_user(bea, "robot")
+
+    stack.call("POST", f"{USERS}/bea/invitation", owner)
+    back = stack.activate("bea")
+
+    assert administrators(stack, owner, "robot") == ["bea"]
+    assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "R"}).status == 200
+
+
+@pytest.mark.parametrize("then", ["revoked", "invited again"])
+def test_who_is_invited_and_then_not_hears_of_the_keys_they_lost(stack: Stack, then: str) -> None:
+    """The mail of an invitation that is void tells of the keys it ended: that is no less true."""
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    mails(stack)
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+    if then == "revoked":
+        assert stack.call("DELETE", f"{USERS}/bea", owner).status == 204
+    else:
+        assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+
+    told = [message for to, message in mails(stack) if to == "bea@people.example"]
+
+    [revoked] = [message for message in told if "revoked" in message["Subject"]]
+    assert bea.secret[-5:] in revoked["Subject"]
+    assert "owner (User)" in body_of(revoked)
+    assert len(told) == (1 if then == "revoked" else 2)
+    assert mails(stack) == []
+
+
+def test_a_fresh_invitation_takes_an_empty_object_and_no_field(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea")
+
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner, {}).status == 200
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner, {"role": "OWNER"}).status == 400
+
+
+def test_a_person_who_has_not_activated_cannot_be_made_an_administrator(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "robot")
+    invite(stack, owner, "bea")
+    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.call("POST", f"{USERS}/cal/invitation", owner)
+
+    answer = stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["owner", "bea", "cal"]})
+
+    assert answer.status == 400
+    assert answer.pointers == ["/administrators/1", "/administrators/2"]
+
+
+# Revoking and lowering
+
+
+def test_revoking_a_person_ends_keys_and_links_in_one_write(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    monitoring = stack.own_key(bea, "MONITORING")
+    for number in range(3):
+        stack.service_user(bea, f"robot-{number}")
+    assert [whoami(stack, key) for key in (owner, bea, monitoring)] == [200] * 3
+
+    answer = one_write(stack, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
+
+    assert (answer.status, answer.text) == (204, "")
+    assert [whoami(stack, key) for key in (bea, monitoring)] == [401, 401]
+    assert [administrators(stack, owner, f"robot-{number}") for number in range(3)] == [[], [], []]
+    assert stack.call("GET", f"{USERS}/bea", owner).status == 404
+    (event,) = events(stack, "USER_REVOKED")
+    assert key_changes(event) == [("REVOKED", "MONITORING"), ("REVOKED", "USER_MANAGEMENT")]
+    assert event["subject"]["email"] == "bea@people.example"
+
+
+def test_revoking_somebody_who_never_activated_frees_their_names(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea")
+    token = stack.token("bea")
+
+    assert stack.call("DELETE", f"{USERS}/Bea", owner).status == 204
+
+    assert activate(stack, "bea", token).status == 400
+    assert invite(stack, owner, "bea").status == 201
+
+
+@pytest.mark.parametrize(
+    ("username", "email"),
+    [
+        ("bea", "bea@people.example"),
+        ("BEA", "bea@people.example"),
+        ("bea", "other@people.example"),
+        ("bea-again", "bea@people.example"),
+        ("bea-again", "Bea+again@People.example"),
+    ],
+)
+def test_invited_again_after_being_revoked_they_start_with_nothing(
+    stack: Stack, username: str, email: str
+) -> None:
+    owner = stack.account()
+    former = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    monitoring = stack.own_key(former, "MONITORING")
+    robot = stack.service_user(former, "robot")["MONITORING"]
+    stack.call("POST", f"{USERS}/bea/invitation", owner)
+    token = stack.token("bea")
+    assert activate(stack, "bea", token).status == 200
+    stack.call("DELETE", f"{USERS}/bea", owner)
+
+    assert invite(stack, owner, username, email=email).status == 201
+    assert administrators(stack, owner, "robot") == []
+    assert activate(stack, username, token).status == 400
+    back = stack.activate(username)
+
+    for name in {"bea", username}:
+        for old in (former, monitoring):
+            assert whoami(stack, Key(name, old.secret)) == 401
+    assert administrators(stack, owner, "robot") == []
+    for call, body in (("PUT", {"displayName": "Mine"}), ("DELETE", NO_BODY)):
+        assert stack.call(call, f"{SERVICE_USERS}/robot", back, body).status == 403
+    for call in ("POST", "DELETE", "PATCH"):
+        body = {"keyType": "MONITORING"}
+        assert stack.call(call, f"{SERVICE_USERS}/robot/api-keys", back, body).status == 403
+    assert len(stack.call("GET", f"{USERS}/{username}/api-keys", back).json["apiKeys"]) == 1
+    assert whoami(stack, robot) == 200
+
+
+def test_somebody_in_another_account_who_takes_a_freed_name_gets_nothing(stack: Stack) -> None:
+    owner, stranger = stack.account(), stack.account("stranger")
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.service_user(bea, "robot")
+    stack.call("DELETE", f"{USERS}/bea", owner)
+
+    other = stack.person(stranger, "bea", "CLUSTER_ADMIN")
+
+    assert administrators(stack, owner, "robot") == []
+    assert stack.call("GET", f"{SERVICE_USERS}/robot", other).status == 404
+    assert stack.call("PUT", f"{SERVICE_USERS}/robot", other, {"displayName": "Mine"}).status == 404
+
+
+def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    keys = {
+        kind: stack.own_key(bea, kind) for kind in ("MONITORING", "PROVISIONING", "PROVISIONING_READONLY")
+    }
+    stack.service_user(bea, "robot")
+    assert [whoami(stack, key) for key in (owner, bea, *keys.values())] == [200] * 5
+
+    answer = one_write(stack, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}))
+
+    assert answer.json["role"] == "READ_ONLY"
+    assert whoami(stack, bea) == 401
+    assert {kind: whoami(stack, key) for kind, key in keys.items()} == {
+        "MONITORING": 200,
+        "PROVISIONING": 401,
+        "PROVISIONING_READONLY": 200,
+    }
+    assert administrators(stack, owner, "robot") == []
+    (event,) = events(stack, "USER_UPDATED")
+    assert key_changes(event) == [("REVOKED", "PROVISIONING"), ("REVOKED", "USER_MANAGEMENT")]
+    assert event["changes"] == {"role": ["CLUSTER_ADMIN", "READ_ONLY"]}
+    assert event["audience"] == "PERSON"
+
+
+def test_raised_again_a_lowered_person_gets_nothing_back(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.service_user(bea, "robot")
+    for role in ("READ_ONLY", "OWNER", "CLUSTER_ADMIN"):
+        assert stack.call("PUT", f"{USERS}/bea", owner, {"role": role}).status == 200
+
+    assert whoami(stack, bea) == 401
+    assert administrators(stack, owner, "robot") == []
+    stack.call("POST", f"{USERS}/bea/invitation", owner)
+    back = stack.activate("bea")
+    assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "Mine"}).status == 403
+    stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["bea"]})
+    assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "Mine"}).status == 200
+
+
+def test_an_owner_lowered_to_cluster_admin_keeps_what_those_may_have(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "OWNER")
+    stack.service_user(bea, "hers")
+    stack.service_user(owner, "his")
+    assert stack.call("PUT", f"{SERVICE_USERS}/his", bea, {"displayName": "X"}).status == 200
+
+    assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "CLUSTER_ADMIN"}).status == 200
+
+    assert stack.call("PUT", f"{SERVICE_USERS}/hers", bea, {"displayName": "X"}).status == 200
+    assert stack.call("PUT", f"{SERVICE_USERS}/his", bea, {"displayName": "Y"}).status == 403
+    assert invite(stack, bea, "cal").status == 403
+    assert stack.call("PUT", "/v1/account", bea, {"name": "Hers"}).status == 403
+    assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
+    assert "keys" not in events(stack, "USER_UPDATED")[0]
+    assert "audience" not in events(stack, "USER_UPDATED")[0]
+
+
+def test_lowering_somebody_who_has_not_activated_counts_for_their_token(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea", "OWNER")
+    assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}).status == 200
+
+    answer = activate(stack, "bea", stack.token("bea"))
+
+    assert answer.json["role"] == "READ_ONLY"
+    assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
+
+
+def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    cal = stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.person(owner, "dan", "OWNER")
+    invite(stack, owner, "eve", "OWNER")
+    robot = stack.service_user(bea, "robot")["MONITORING"]
+    mails(stack)
+    stack.call("DELETE", f"{USERS}/bea", owner)
+    mails(stack)
+
+    assert administrators(stack, owner, "robot") == []
+    assert stack.call("GET", f"{SERVICE_USERS}/robot", robot).json["administrators"] == []
+    (listed,) = stack.call("GET", SERVICE_USERS, cal).json
+    assert listed["administrators"] == []
+    assert whoami(stack, robot) == 200
+    assert stack.call("PUT", f"{SERVICE_USERS}/robot", cal, {"administrators": ["cal"]}).status == 403
+    rotate = f"{SERVICE_USERS}/robot/api-keys/rotate"
+    assert stack.call("POST", rotate, owner, {"keyType": "MONITORING"}).status == 200
+    assert sorted(to for to, _ in mails(stack)) == ["dan@people.example", "owner@people.example"]
+    assert stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["cal"]}).status == 200
+    assert stack.call("POST", rotate, cal, {"keyType": "MONITORING"}).status == 200
+    assert [to for to, _ in mails(stack)] == ["cal@people.example"]
+
+
+def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    mails(stack)
+
+    stack.own_key(bea, "MONITORING")
+    stack.call("DELETE", f"{USERS}/bea/api-keys?keyType=MONITORING", bea)
+    stack.call("DELETE", f"{USERS}/bea", owner)
+
+    assert [to for to, _ in mails(stack)] == ["bea@people.example"] * 3
+
+
+# The last OWNER
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "by_robot"),
+    [
+        ("DELETE", f"{USERS}/owner", NO_BODY, False),
+        ("DELETE", f"{USERS}/OWNER", NO_BODY, True),
+        ("POST", f"{USERS}/owner/invitation", NO_BODY, False),
+        ("POST", f"{USERS}/owner/invitation", NO_BODY, True),
+        ("PUT", f"{USERS}/owner", {"role": "CLUSTER_ADMIN"}, True),
+        ("PUT", f"{USERS}/owner", {"role": "READ_ONLY"}, True),
+    ],
+)
+def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, by_robot: bool) -> None:
+    owner = stack.account()
+    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    stack.person(owner, "bea", "OWNER")
+    invite(stack, owner, "cal", "OWNER")
+    stack.call("POST", f"{USERS}/bea/invitation", owner)
+    assert [whoami(stack, key) for key in (owner, robot)] == [200, 200]
+    before = stack.snapshot()
+
+    answer = stack.call(method, path, robot if by_robot else owner, body)
+
+    assert answer.status == 409
+    assert "An account keeps at least one OWNER" in answer.json["detail"]
+    assert stack.snapshot() == before
+    assert whoami(stack, owner) == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("DELETE", f"{USERS}/owner", 204), ("POST", f"{USERS}/owner/invitation", 200)],
+)
+def test_an_owner_may_go_while_another_stays(stack: Stack, method: str, path: str, status: int) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "OWNER")
+    assert whoami(stack, owner) == 200
+
+    assert one_write(stack, lambda: stack.call(method, path, owner)).status == status
+
+    assert whoami(stack, owner) == 401
+    assert stack.call("GET", "/v1/account", bea).json["owners"] == ["bea"]
+    assert stack.call("DELETE", f"{USERS}/bea", bea).status == 409
+
+
+def test_nobody_changes_their_own_role(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "OWNER")
+    before = stack.call("GET", "/v1/users/owner", owner).json
+
+    answer = stack.call("PUT", f"{USERS}/Owner", owner, {"role": "CLUSTER_ADMIN", "displayName": "Me"})
+
+    assert answer.status == 403
+    assert answer.json["detail"] == "Nobody changes their own role. Ask another OWNER."
+    assert stack.call("GET", "/v1/users/owner", owner).json == before
+    same = stack.call("PUT", f"{USERS}/owner", owner, {"role": "OWNER", "displayName": "Me"})
+    assert (same.status, same.json["displayName"]) == (200, "Me")
+
+
+def test_an_update_that_changes_nothing_writes_nothing(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    before = stack.snapshot()[1]
+
+    for body in ({}, {"role": "CLUSTER_ADMIN"}, {"displayName": "bea"}):
+        assert stack.call("PUT", f"{USERS}/bea", owner, body).status == 200
+
+    assert stack.snapshot()[1] == before
+
+
+# Seeing people
+
+
+def test_people_are_listed_by_username_page_by_page(stack: Stack) -> None:
+    owner, stranger = stack.account(), stack.account("stranger")
+    for name in ("Zac", "bea", "Cal"):
+        invite(stack, owner, name)
+    invite(stack, stranger, "dan")
+    stack.service_user(owner, "robot")
+
+    pages, path = [], f"{USERS}?limit=2"
+    while path:
+        answer = stack.call("GET", path, owner)
+        pages.append([it["username"] for it in answer.json])
+        path = answer.next_path or ""
+
+    assert pages == [["bea", "Cal"], ["owner", "Zac"]]
+    assert [it["username"] for it in stack.call("GET", USERS, stranger).json] == ["dan", "stranger"]
+
+
+def test_an_endless_name_is_nobodys(stack: Stack) -> None:
+    owner = stack.account()
+    endless = "x" * 3000
+
+    for method, path, body in (
+        ("GET", f"{USERS}/{endless}", NO_BODY),
+        ("PUT", f"{USERS}/{endless}", {"role": "OWNER"}),
+        ("DELETE", f"{USERS}/{endless}", NO_BODY),
+        ("POST", f"{USERS}/{endless}/invitation", NO_BODY),
+        ("GET", f"{SERVICE_USERS}/{endless}", NO_BODY),
+    ):
+        assert stack.call(method, path, owner, body).status == 404
+
+
+def test_a_look_alike_of_a_name_is_nobodys(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "karl")
+
+    assert stack.call("GET", f"{USERS}/%E2%84%AAarl", owner).status == 404  # the Kelvin sign folds to k
+
+
+# One's own keys
+
+
+def test_people_manage_their_own_keys_as_service_users_keys_are_managed(stack: Stack) -> None:
+    bea = stack.person(stack.account(), "bea", "CLUSTER_ADMIN")
+    path = f"{USERS}/Bea/api-keys"
+    asked = {
+        "keyType": "MONITORING",
+        "allowedNetworks": ["203.0.113.0/24"],
+        "expiresAt": "2040-01-01T00:00:00Z",
+    }
+
+    made = stack.call("POST", path, bea, asked)
+    again = stack.call("POST", path, bea, asked)
+    restricted = stack.call("PATCH", path, bea, {"keyType": "MONITORING", "allowedNetworks": []})
+    rotated = stack.call("POST", f"{path}/rotate", bea, {"keyType": "MONITORING", "overlapSeconds": 60})
+
+    assert (made.status, again.status, restricted.status, rotated.status) == (201, 409, 200, 200)
+    first, second = Key("bea", made.json["key"]), Key("bea", rotated.json["key"])
+    assert [whoami(stack, key) for key in (first, second)] == [200, 200]
+    listed = stack.call("GET", path, bea).json["apiKeys"]
+    assert [(it["keyType"], it["expiresAt"]) for it in listed] == [
+        ("MONITORING", "2040-01-01T00:00:00Z"),
+        ("USER_MANAGEMENT", None),
+    ]
+    assert listed[0]["key"] == "•••…" + second.secret[-5:]
+    stack.clock.forward(60)
+    assert [whoami(stack, key) for key in (first, second)] == [401, 200]
+    assert stack.call("DELETE", path, bea, {"keyType": "MONITORING"}).status == 204
+    assert whoami(stack, second) == 401
+    assert stack.call("DELETE", path, bea, {"keyType": "MONITORING"}).status == 404
+
+
+def test_the_key_of_the_call_dies_with_the_call_that_ends_it(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    cal = stack.person(owner, "cal", "CLUSTER_ADMIN")
+    kind = {"keyType": "USER_MANAGEMENT"}
+
+    rotated = stack.call("POST", f"{USERS}/bea/api-keys/rotate", bea, kind)
+    assert stack.call("DELETE", f"{USERS}/cal/api-keys", cal, kind).status == 204
+
+    assert [whoami(stack, key) for key in (bea, cal)] == [401, 401]
+    assert whoami(stack, Key("bea", rotated.json["key"])) == 200
+
+
+def test_nobody_manages_the_keys_of_another_person(stack: Stack) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    before = [whoami(stack, key) for key in (owner, robot)], stack.snapshot()
+
+    for key in (owner, robot):
+        for path in (f"{USERS}/bea/api-keys", f"{USERS}/nobody/api-keys"):
+            for method in ("POST", "DELETE", "PATCH"):
+                assert stack.call(method, path, key, {"keyType": "MONITORING"}).status == 403
+            assert stack.call("GET", path, key).status == 403
+            assert stack.call("POST", f"{path}/rotate", key, {"keyType": "USER_MANAGEMENT"}).status == 403
+
+    assert ([200, 200], stack.snapshot()) == before
+
+
+# OWNER Service Users
+
+
+def test_an_owner_service_user_runs_people_and_touches_no_service_user(stack: Stack) -> None:
+    owner = stack.account()
+    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    stack.service_user(owner, "other", "READ_ONLY", keyTypes=["MONITORING"])
+
+    assert invite(stack, robot, "bea", "OWNER").status == 201
+    bea = stack.activate("bea")
+    assert stack.call("PUT", f"{USERS}/bea", robot, {"role": "CLUSTER_ADMIN"}).status == 200
+    assert stack.call("POST", f"{USERS}/bea/invitation", robot).status == 200
+    assert whoami(stack, bea) == 401
+    assert [it["username"] for it in stack.call("GET", USERS, robot).json] == ["bea", "owner"]
+    assert stack.call("DELETE", f"{USERS}/bea", robot).status == 204
+    assert {event["actor"]["kind"] for event in events(stack, "USER_REVOKED")} == {"SERVICE_USER"}
+
+    before = stack.snapshot()
+    kind = {"keyType": "MONITORING"}
+    for name in ("other", "robot"):
+        path = f"{SERVICE_USERS}/{name}"
+        assert stack.call("PUT", path, robot, {"displayName": "X"}).status == 403
+        assert stack.call("DELETE", path, robot).status == 403
+        for method in ("POST", "DELETE", "PATCH"):
+            assert stack.call(method, f"{path}/api-keys", robot, kind).status == 403
+        assert stack.call("POST", f"{path}/api-keys/rotate", robot, kind).status == 403
+    body = {"username": "third", "email": "third@machines.example", "role": "READ_ONLY"}
+    assert stack.call("POST", SERVICE_USERS, robot, body).status == 403
+    assert stack.call("GET", SERVICE_USERS, robot).status == 403
+    assert stack.call("GET", f"{SERVICE_USERS}/other", robot).status == 403
+    assert stack.call("GET", f"{SERVICE_USERS}/robot", robot).status == 200
+    assert stack.snapshot() == before
+
+
+# What happens while a call is under way
+
+
+def test_a_call_whose_caller_is_revoked_meanwhile_changes_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "OWNER")
+    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    calls = [
+        ("POST", USERS, {"username": "dan", "email": "dan@people.example", "role": "OWNER"}),
+        ("PUT", f"{USERS}/cal", {"role": "OWNER"}),
+        ("DELETE", f"{USERS}/cal", NO_BODY),
+        ("POST", f"{USERS}/cal/invitation", NO_BODY),
+        ("PUT", f"{USERS}/bea", {"displayName": "Still here"}),
+        ("PUT", "/v1/account", {"name": "Mine"}),
+    ]
+    for method, path, body in calls:
+        before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
+        answer = stack.call(method, path, bea, body)
+
+        assert answer.status == (409 if path.endswith("bea") else 401), answer.text
+        assert stack.call("GET", f"{USERS}/dan", owner).status == 404
+        assert stack.call("GET", f"{USERS}/bea", owner).status == 404
+        assert stack.call("GET", f"{USERS}/cal", owner).json["role"] == "CLUSTER_ADMIN"
+        assert stack.call("GET", f"{USERS}/cal", owner).json["status"] == "ACTIVE"
+        assert stack.call("GET", "/v1/account", owner).json["name"] == "Account of owner"
+        bea = stack.person(owner, "bea", "OWNER")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ("PUT", f"{USERS}/bea", {"role": "CLUSTER_ADMIN"}),
+        ("POST", f"{USERS}/bea/invitation", NO_BODY),
+    ],
+)
+def test_a_call_whose_caller_loses_the_right_meanwhile_changes_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, end: tuple[str, str, Any]
+) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "OWNER")
+
+    before_commit(stack, monkeypatch, lambda: stack.call(end[0], end[1], owner, end[2]))
+    answer = invite(stack, bea, "cal", "OWNER")
+
+    assert answer.status == 401
+    assert stack.call("GET", f"{USERS}/cal", owner).status == 404
+
+
+def test_a_call_whose_key_is_rotated_meanwhile_changes_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "OWNER")
+
+    before_commit(stack, monkeypatch, lambda: stack.call("POST", "/v1/api-keys/rotate", bea))
+
+    assert invite(stack, bea, "cal", "OWNER").status == 401
+
+
+def test_the_last_two_owners_who_remove_each_other_at_once_leave_one(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    bea = stack.person(owner, "bea", "OWNER")
+
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/owner", bea))
+    answer = stack.call("DELETE", f"{USERS}/bea", owner)
+
+    assert answer.status == 409
+    assert stack.call("GET", "/v1/account", bea).json["owners"] == ["bea"]
+
+
+def test_a_promotion_does_not_bring_a_person_back_who_is_revoked_meanwhile(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    stack.person(owner, "bea", "CLUSTER_ADMIN")
+
+    before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
+    answer = stack.call("PUT", f"{USERS}/bea", owner, {"role": "OWNER"})
+
+    assert answer.status == 409
+    assert stack.call("GET", f"{USERS}/bea", owner).status == 404
+    assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
+
+
+def test_an_invitation_that_is_void_meanwhile_is_not_taken_up(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea", "OWNER")
+    token = stack.token("bea")
+
+    before_commit(stack, monkeypatch, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
+    answer = activate(stack, "bea", token)
+
+    assert (answer.status, answer.json["detail"]) == (400, activate(stack, "bea", "sui_wrong").json["detail"])
+    assert activate(stack, "bea", token).status == 400
+    assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
+
+
+def test_an_invitation_that_is_good_after_another_change_can_be_taken_up_again(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea", "OWNER")
+    token = stack.token("bea")
+
+    before_commit(
+        stack, monkeypatch, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"displayName": "Bea B"})
+    )
+
+    assert activate(stack, "bea", token).status == 409
+    assert activate(stack, "bea", token).status == 200

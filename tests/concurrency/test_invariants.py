@@ -1,0 +1,313 @@
+"""What must always hold: whatever line a function dies at, whoever calls twice, whoever attacks."""
+
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from chalicelib.rules import key_format
+from tests.support.accounts import ALL_TYPES, PATH, AccountFixture, assert_problem, body_for, prepared
+from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.dynamodb_faults import DiedError, assert_ledger, dying, hangs, trouble, without_notes
+
+BOT = f"{PATH}/bot"
+KEYS = f"{BOT}/api-keys"
+MONITORING = {"keyType": "MONITORING"}
+MUTATIONS: dict[str, tuple[str, str, str, Any, int]] = {
+    # name: who, what, and the status of the same call made a second time
+    "create": ("owner", "POST", PATH, body_for("new"), 409),
+    "rename": ("admin", "PUT", BOT, {"displayName": "x"}, 200),
+    "lower": ("owner", "PUT", BOT, {"role": "READ_ONLY"}, 200),
+    "hand over": ("owner", "PUT", BOT, {"administrators": ["owner"]}, 200),
+    "delete": ("admin", "DELETE", BOT, NO_BODY, 404),
+    "generate": ("admin", "POST", KEYS, {"keyType": "PROVISIONING_READONLY"}, 409),
+    "revoke": ("admin", "DELETE", KEYS, MONITORING, 404),
+    "restrict": ("admin", "PATCH", KEYS, {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]}, 200),
+    "rotate": ("admin", "POST", f"{KEYS}/rotate", MONITORING, 200),
+    "rotate-own": ("bot", "POST", "/v1/api-keys/rotate", NO_BODY, 401),
+    "own generate": ("admin", "POST", "/v1/users/admin/api-keys", {"keyType": "PROVISIONING"}, 409),
+    "own revoke": ("admin", "DELETE", "/v1/users/admin/api-keys?keyType=MONITORING", NO_BODY, 404),
+    "invite": (
+        "owner",
+        "POST",
+        "/v1/users",
+        {"username": "iris", "email": "iris@people.example", "role": "OWNER"},
+        409,
+    ),
+    "raise a person": ("owner", "PUT", "/v1/users/admin", {"role": "OWNER"}, 200),
+    "lower a person": ("owner", "PUT", "/v1/users/admin", {"role": "READ_ONLY"}, 200),
+    "revoke a person": ("owner", "DELETE", "/v1/users/admin", NO_BODY, 404),
+    "rename the account": ("owner", "PUT", "/v1/account", {"name": "Renamed"}, 200),
+}
+
+
+@pytest.fixture
+def cast(stack: Stack) -> AccountFixture:
+    """A CLUSTER_ADMIN Service User "bot" that the "admin" administers, with all keys but one."""
+
+    def build(cast: AccountFixture) -> None:
+        stack.own_key(cast["admin"], "MONITORING")
+        types = [kind for kind in ALL_TYPES if kind != "PROVISIONING_READONLY"]
+        keys = stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
+        cast.made["bot"] = keys["MONITORING"]
+
+    return prepared(stack, "bot and a key of the admin's own", build)
+
+
+def make(cast: AccountFixture, name: str) -> Answer:
+    caller, method, path, body, _ = MUTATIONS[name]
+    return cast.stack.call(method, path, cast[caller], body)
+
+
+# A function that dies
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_function_that_dies_leaves_a_change_whole_or_not_made(cast: AccountFixture, name: str) -> None:
+    """Ended right before each of its calls to DynamoDB, by turns, until it gets through."""
+    before = without_notes(cast.stack.snapshot())
+    for number in range(1, 9):
+        try:
+            with dying(cast.stack, number):
+                answer = make(cast, name)
+        except DiedError:
+            assert without_notes(cast.stack.snapshot()) == before
+        else:
+            break
+    assert answer.status < 300, answer.text
+    assert 3 <= number <= 6
+    assert_ledger(cast.stack)
+    events = len(before[1]) + 1
+    assert len(cast.stack.items(cast.stack.tables.events)) == events
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_function_that_dies_after_its_transaction_has_made_the_change_and_its_event(
+    cast: AccountFixture, name: str
+) -> None:
+    before = cast.stack.snapshot()
+    with cast.stack.counted() as calls, pytest.raises(DiedError), dying_after_write(cast.stack):
+        make(cast, name)
+    assert calls["TransactWriteItems"] == 1
+    after = cast.stack.snapshot()
+    assert without_notes(after)[0] != without_notes(before)[0]
+    assert len(after[1]) == len(before[1]) + 1
+    assert_ledger(cast.stack)
+    # Who asks again is told what they would be told of a change that was answered.
+    assert make(cast, name).status == MUTATIONS[name][4]
+    assert_ledger(cast.stack)
+
+
+@contextmanager
+def dying_after_write(stack: Stack) -> Iterator[None]:
+    def die(**_more: Any) -> None:
+        raise DiedError
+
+    stack.client.meta.events.register("after-call.dynamodb.TransactWriteItems", die)
+    try:
+        yield
+    finally:
+        stack.client.meta.events.unregister("after-call.dynamodb.TransactWriteItems", die)
+
+
+# The same call twice
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_call_made_twice_is_done_once_and_answered_by_what_is_there(
+    cast: AccountFixture, name: str
+) -> None:
+    first = make(cast, name)
+    assert first.status < 300
+    once = without_notes(cast.stack.snapshot())
+    second = make(cast, name)
+    assert second.status == MUTATIONS[name][4]
+    if name != "rotate":
+        assert without_notes(cast.stack.snapshot()) == once
+    if second.status == 200 and second.text:
+        assert second.json.keys() == first.json.keys()
+    assert_ledger(cast.stack)
+
+
+# Nothing said of a key
+
+
+def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
+    cast: AccountFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every secret of a day of calls, looked for in both tables, every log line and every answer."""
+    stack = cast.stack
+    made: list[str] = []
+    for maker in ("new_key", "new_token"):
+        monkeypatch.setattr(key_format, maker, remembering(getattr(key_format, maker), made))
+    answers: list[Answer] = []
+    caplog.set_level(logging.DEBUG, "chalicelib")
+    caplog.set_level(logging.DEBUG, "app")
+
+    def call(method: str, path: str, key: Key | None, body: Any = NO_BODY, **more: Any) -> Answer:
+        answers.append(stack.call(method, path, key, body, **more))
+        return answers[-1]
+
+    owner = cast["neighbour"]
+    user = {"username": "iris", "email": "iris@people.example", "role": "CLUSTER_ADMIN"}
+    call("POST", "/v1/users", owner, user)
+    iris = stack.activate("iris")
+    call("POST", "/v1/users/activate", None, {"username": "iris", "token": made[-1]})
+    machine = call("POST", PATH, owner, body_for("robot", "OWNER"))
+    keys = {it["keyType"]: Key("robot", it["key"]) for it in machine.json["apiKeys"]["apiKeys"]}
+    path = f"{PATH}/robot/api-keys"
+    call("POST", f"{path}/rotate", owner, MONITORING)
+    call("POST", "/v1/api-keys/rotate", keys["PROVISIONING"], {"overlapSeconds": 60})
+    call("DELETE", path, owner, MONITORING)
+    call("POST", path, owner, {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]})
+    call("GET", "/v1/whoami", Key("robot", made[-1]))
+    call("POST", "/v1/users/iris/api-keys", iris, MONITORING)
+    call("POST", path, owner, {"keyType": "X", "key": made[0], made[0]: made[0]})
+    call("GET", f"/v1/whoami?key={made[0]}", owner)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda _seconds: None)
+        with trouble(stack, "TransactWriteItems", hangs, for_ever=True):
+            call("POST", f"{path}/rotate", owner, MONITORING)
+        patch.setattr(stack.service.directory, "commit", lambda *_: 1 / 0)
+        call("POST", f"{path}/rotate", owner, MONITORING)
+    for listed in (
+        PATH,
+        f"{PATH}/robot",
+        "/v1/users",
+        "/v1/users/norma/api-keys",
+        "/v1/events",
+        "/v1/account",
+    ):
+        call("GET", listed, owner)
+
+    assert [answer.status for answer in answers].count(500) == 1
+    assert len(made) >= 13
+    kept = json.dumps(stack.snapshot(), default=lambda value: base64.b64encode(bytes(value)).decode())
+    events = json.dumps(stack.snapshot()[1], default=str)
+    said = "\n".join(answer.text + json.dumps(answer.headers) for answer in answers)
+    logged = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    for secret in made:
+        asked_back = 2 if secret == made[0] else 0  # The caller's own words in a refusal of theirs.
+        assert said.count(secret) <= 1 + asked_back
+        for digest in (key_format.digest(secret).hex(), base64.b64encode(key_format.digest(secret)).decode()):
+            assert digest not in said + logged + events
+        for part in (secret, secret[:-6], secret[4:-6]):
+            assert part not in kept + logged
+    for answer in answers:
+        if "suk_" in answer.text:
+            assert answer.headers["Cache-Control"] == "no-store"
+
+
+def remembering(make_secret: Any, made: list[str]) -> Any:
+    def maker() -> str:
+        made.append(make_secret())
+        return made[-1]
+
+    return maker
+
+
+# Attacks
+
+
+def test_a_read_only_service_user_gets_nowhere(cast: AccountFixture) -> None:
+    """Each call of the API with either of its keys, on itself, on others, and on names that are not there."""
+    stack = cast.stack
+    keys = stack.service_user(cast["owner"], "spy")
+    cast["reader"]
+    for key in keys.values():
+        assert stack.call("GET", "/v1/whoami", key).status == 200
+    before = stack.snapshot()
+    allowed = set()
+    for key in keys.values():
+        for name in ("spy", "bot", "owner", "reader", "nobody-1"):
+            for method, path, body in (
+                ("POST", PATH, body_for("mine")),
+                ("GET", PATH, NO_BODY),
+                ("GET", f"{PATH}/{name}", NO_BODY),
+                ("PUT", f"{PATH}/{name}", {"role": "OWNER"}),
+                ("DELETE", f"{PATH}/{name}", NO_BODY),
+                ("POST", f"{PATH}/{name}/api-keys", {"keyType": "USER_MANAGEMENT"}),
+                ("DELETE", f"{PATH}/{name}/api-keys", MONITORING),
+                ("PATCH", f"{PATH}/{name}/api-keys", {**MONITORING, "allowedNetworks": []}),
+                ("POST", f"{PATH}/{name}/api-keys/rotate", MONITORING),
+                ("GET", "/v1/users", NO_BODY),
+                ("POST", "/v1/users", {"username": "mine", "email": "m@x.example", "role": "OWNER"}),
+                ("GET", f"/v1/users/{name}", NO_BODY),
+                ("PUT", f"/v1/users/{name}", {"role": "OWNER"}),
+                ("DELETE", f"/v1/users/{name}", NO_BODY),
+                ("POST", f"/v1/users/{name}/invitation", NO_BODY),
+                ("GET", f"/v1/users/{name}/api-keys", NO_BODY),
+                ("POST", f"/v1/users/{name}/api-keys", {"keyType": "USER_MANAGEMENT"}),
+                ("DELETE", f"/v1/users/{name}/api-keys", MONITORING),
+                ("PATCH", f"/v1/users/{name}/api-keys", {**MONITORING, "allowedNetworks": []}),
+                ("POST", f"/v1/users/{name}/api-keys/rotate", MONITORING),
+                ("GET", "/v1/account", NO_BODY),
+                ("PUT", "/v1/account", {"name": "Mine"}),
+                ("GET", "/v1/events", NO_BODY),
+                ("POST", "/v1/users/activate", {"username": name, "token": key_format.new_token()}),
+            ):
+                status = stack.call(method, path, key, body).status
+                assert status in {200, 400, 403, 404}
+                if status == 200:
+                    allowed.add((method, path))
+    assert allowed == {("GET", f"{PATH}/spy")}
+    assert stack.snapshot() == before
+
+
+def test_an_owner_of_another_account_sees_and_touches_nothing(cast: AccountFixture) -> None:
+    stack = cast.stack
+    neighbour = cast["neighbour"]
+    cast["owner"]
+    before = stack.snapshot()
+    for method, path, body in (
+        ("GET", BOT, NO_BODY),
+        ("PUT", BOT, {"administrators": ["neighbour"]}),
+        ("DELETE", BOT, NO_BODY),
+        ("POST", KEYS, {"keyType": "PROVISIONING_READONLY"}),
+        ("DELETE", KEYS, MONITORING),
+        ("PATCH", KEYS, {**MONITORING, "allowedNetworks": []}),
+        ("POST", f"{KEYS}/rotate", MONITORING),
+        ("GET", "/v1/users/owner", NO_BODY),
+        ("PUT", "/v1/users/admin", {"role": "READ_ONLY"}),
+        ("DELETE", "/v1/users/admin", NO_BODY),
+        ("POST", "/v1/users/admin/invitation", NO_BODY),
+    ):
+        assert_problem(stack.call(method, path, neighbour, body), 404)
+    for path in (PATH, "/v1/users", "/v1/events", "/v1/account", "/v1/events?username=bot"):
+        text = stack.call("GET", path, neighbour).text
+        assert "bot" not in text
+        assert "admin@" not in text
+    assert stack.snapshot() == before
+
+
+def test_what_a_right_was_taken_from_cannot_be_done_with_the_next_call(cast: AccountFixture) -> None:
+    """No cache stands between: each right is used once, taken, and tried again."""
+    stack = cast.stack
+    owner, admin = cast["owner"], cast["admin"]
+
+    def renames() -> int:
+        return stack.call("PUT", BOT, admin, {"displayName": key_format.new_token()[:9]}).status
+
+    assert renames() == 200
+    stack.call("PUT", BOT, owner, {"administrators": ["owner"]})
+    assert renames() == 403
+    stack.call("PUT", BOT, owner, {"administrators": ["admin"]})
+    assert renames() == 200
+    stack.call("PUT", "/v1/users/admin", owner, {"role": "READ_ONLY"})
+    assert renames() == 401
+
+    for path, body in (
+        (f"{KEYS}/rotate", MONITORING),
+        (None, {"role": "READ_ONLY"}),
+    ):
+        type_now = "MONITORING" if path else "PROVISIONING"
+        rotated = stack.call("POST", f"{KEYS}/rotate", owner, {"keyType": type_now})
+        key = Key("bot", rotated.json["key"])
+        assert stack.call("GET", "/v1/whoami", key).status == 200
+        answer = stack.call("POST", path, owner, body) if path else stack.call("PUT", BOT, owner, body)
+        assert answer.status == 200
+        assert stack.call("GET", "/v1/whoami", key).status == 401

@@ -1,0 +1,887 @@
+"""A machine that does whatever callers may think of, and holds every answer against the rulebook.
+
+Two accounts, their people, Service Users, keys and invitations; every call by any key there is or ever
+was. After each call the tables are held against the rulebook too, and what must always hold is checked:
+one live key of a type, names and addresses unique, a right that ended refused at the very next call,
+every key change on record once, and no secret anywhere but in the one answer that made it.
+
+``HYPOTHESIS_PROFILE`` picks how much: ``short`` (the default), ``ci`` or ``long``.
+"""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, ClassVar, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+import app as application
+from chalicelib.rules import key_format
+from chalicelib.rules.errors import Conflict
+from chalicelib.store.outbox import DynamoOutbox
+from tests.conftest import ENGINE
+from tests.support.api_client import NO_BODY, Answer, Key, Stack, Tables
+from tests.support.fake_dynamodb import Memory, api_on
+from tests.support.reference_model import (
+    AT_THE_OFFICE,
+    ELSEWHERE,
+    MAY_HOLD,
+    OFFICE,
+    ROLES,
+    TYPES,
+    Caller,
+    Held,
+    Outcome,
+    Record,
+    Refused,
+    Rulebook,
+    Someone,
+    fold,
+    moment,
+)
+
+SECRET = re.compile(r"su[ki]_[0-9A-Za-z]{49}")
+MASK = "•••…"
+TICK = 1 / 512
+"""Seconds between two calls: over a millisecond, so that the trail has one order, and exact in binary."""
+
+PEOPLE = ["ada", "ben", "cal", "dan", "zoe", "yan"]
+MACHINES = ["bot", "fox", "gnu", "hen"]
+EMAILS = [
+    "ann@people.example",
+    "Ann+one@people.example",
+    "eve@people.example",
+    "m.a.x@gmail.com",
+    "max+tag@GoogleMail.com",
+    "max@people.example",
+    *(f"{name}@people.example" for name in (*PEOPLE, *MACHINES)),
+]
+
+PROFILES = {
+    "short": {"max_examples": 30, "stateful_step_count": 50, "derandomize": True},
+    "engine": {"max_examples": 4, "stateful_step_count": 25, "derandomize": True},
+    "ci": {"max_examples": 300, "stateful_step_count": 50, "derandomize": True},
+    "long": {"max_examples": 2000, "stateful_step_count": 50, "derandomize": False},
+}
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "engine" if ENGINE else "short")
+
+
+class Machine(RuleBasedStateMachine):
+    """Calls at random. ``fresh`` answers the API on tables with nothing in them."""
+
+    fresh: ClassVar[Callable[[], Stack]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = type(self).fresh()
+        self.book = Rulebook()
+        self.outbox = DynamoOutbox(
+            self.stack.client, self.stack.tables.directory, self.stack.tables.events, sleep=lambda _: None
+        )
+        self.made: list[Key] = []
+        self.seen: set[str] = set()
+        self.dead: list[Key] = []
+        self.living: set[Key] = set()
+        self.tokens: list[tuple[str, str]] = []
+        self.invitations: list[tuple[Someone, Any, dict[str, Any]]] = []
+        self.events: dict[str, dict[str, Any]] = {}
+        self.logged = Listener()
+        logging.getLogger().addHandler(self.logged)
+
+    def teardown(self) -> None:
+        logging.getLogger().removeHandler(self.logged)
+
+    # The callers, and what they may think of
+
+    @initialize()
+    def begin(self) -> None:
+        for username in ("ada", "zoe"):
+            self.open_account(username, f"{username}@people.example")
+        ada, zoe = self.made
+        ben = self.join(ada, "ben", "CLUSTER_ADMIN")
+        self.join(ada, "cal", "READ_ONLY")
+        self.join(zoe, "yan", "CLUSTER_ADMIN")
+        for by, username, role in (
+            (ada, "bot", "OWNER"),
+            (ben, "fox", "CLUSTER_ADMIN"),
+            (zoe, "gnu", "OWNER"),
+        ):
+            body = {"username": username, "email": f"{username}@people.example", "role": role}
+            if username == "fox":
+                body["keyTypes"] = ["MONITORING", "USER_MANAGEMENT"]
+            self.go(
+                "POST", "/v1/service-users", by, Caller.staff, body, lambda it, body=body: it.create(body)
+            )
+        shared = {"administrators": ["ada", "ben"]}
+        path = "/v1/service-users/bot"
+        self.go("PUT", path, ada, Caller.staff, shared, lambda it: it.update("bot", shared))
+
+    @rule(data=st.data(), username=st.sampled_from([*PEOPLE, *MACHINES]), email=st.sampled_from(EMAILS))
+    def create_account(self, data: st.DataObject, username: str, email: str) -> None:
+        if data.draw(st.integers(0, 3), "a rare call") == 0:
+            self.open_account(username, email)
+
+    @rule(
+        data=st.data(),
+        role=st.sampled_from(ROLES),
+        ends=st.sampled_from([None, None, None, 60, 3600, 200_000, 0]),
+    )
+    def create_service_user(self, data: st.DataObject, role: str, ends: int | None) -> None:
+        username, email = self.names(data, [*MACHINES, "ivy"], ["ada"])
+        body: dict[str, Any] = {"username": username, "email": email, "role": role}
+        fit = MAY_HOLD[role]
+        kinds = data.draw(
+            st.sampled_from([None, None, fit[:1], fit[-1:], [], [*TYPES], fit[:1] * 2]), "key types"
+        )
+        if kinds is not None:
+            body["keyTypes"] = kinds
+        wire, told, bad = self.ending(body, ends)
+        if kinds is not None and (len(set(kinds)) < len(kinds) or set(kinds) - set(MAY_HOLD[role])):
+            bad = True
+        if data.draw(st.booleans(), "as profile"):
+            wire = {("profile" if name == "role" else name): it for name, it in wire.items()}
+        self.call(data, "POST", "/v1/service-users", Caller.staff, lambda it: it.create(told), wire, bad=bad)
+
+    @rule(data=st.data(), parts=st.sets(st.sampled_from(["role", "administrators", "displayName"])))
+    def update_service_user(self, data: st.DataObject, parts: set[str]) -> None:
+        actor = self.actor(data, Caller.staff)
+        name = self.someone(data, actor, machine=True)
+        body: dict[str, Any] = {}
+        if "role" in parts:
+            body["role"] = data.draw(st.sampled_from(ROLES), "role")
+        if "displayName" in parts:
+            body["displayName"] = data.draw(st.sampled_from(["Robot", "Bote \N{ROBOT FACE}"]), "display name")
+        if "administrators" in parts:
+            fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
+            some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
+            body["administrators"] = data.draw(st.lists(some, max_size=3), "administrators")
+        named = [it.lower() for it in body.get("administrators", ["somebody"])]
+        bad = not named or len(set(named)) < len(named)
+        path = f"/v1/service-users/{_case(data, name)}"
+        self.call(
+            data, "PUT", path, Caller.staff, lambda it: it.update(name, body), body, bad=bad, actor=actor
+        )
+
+    @rule(data=st.data())
+    def delete_service_user(self, data: st.DataObject) -> None:
+        actor = self.actor(data, Caller.staff)
+        name = self.someone(data, actor, machine=True)
+        path = f"/v1/service-users/{_case(data, name)}"
+        self.call(data, "DELETE", path, Caller.staff, lambda it: it.delete(name), actor=actor)
+
+    @rule(data=st.data(), own=st.booleans(), offices=st.sampled_from([None, None, [], [OFFICE]]))
+    def generate_key(self, data: st.DataObject, own: bool, offices: list[str] | None) -> None:
+        actor, door, kind = self.door(data, own=own, held=False)
+        body: dict[str, Any] = {"keyType": kind} | ({} if offices is None else {"allowedNetworks": offices})
+        ends = data.draw(st.sampled_from([None, None, None, 60, 200_000, 0, "none"]), "ends")
+        wire, told, bad = self.ending(body, ends)
+        plan = door.then(lambda it, holder: it.generate(holder, told), handing_out=True)
+        self.call(data, "POST", door.path, door.guard, plan, wire, bad=bad, actor=actor)
+
+    @rule(data=st.data(), own=st.booleans(), in_query=st.booleans())
+    def revoke_key(self, data: st.DataObject, own: bool, in_query: bool) -> None:
+        actor, door, kind = self.door(data, own=own)
+        path, body = (f"{door.path}?keyType={kind}", NO_BODY) if in_query else (door.path, {"keyType": kind})
+        plan = door.then(lambda it, holder: it.revoke(holder, kind))
+        self.call(data, "DELETE", path, door.guard, plan, body, actor=actor)
+
+    @rule(data=st.data(), own=st.booleans(), offices=st.sampled_from([None, [], [OFFICE]]))
+    def restrict_key(self, data: st.DataObject, own: bool, offices: list[str] | None) -> None:
+        actor, door, kind = self.door(data, own=own)
+        body: dict[str, Any] = {"keyType": kind} | ({} if offices is None else {"allowedNetworks": offices})
+        ends = data.draw(st.sampled_from([None, None, None, 60, 200_000, 0, "none"]), "ends")
+        wire, told, bad = self.ending(body, ends)
+        plan = door.then(lambda it, holder: it.restrict(holder, told))
+        self.call(data, "PATCH", door.path, door.guard, plan, wire, bad=bad, actor=actor)
+
+    @rule(data=st.data(), own=st.booleans(), overlap=st.sampled_from([None, 0, 30, 3600, 604_800, 604_801]))
+    def rotate_key(self, data: st.DataObject, own: bool, overlap: int | None) -> None:
+        actor, door, kind = self.door(data, own=own)
+        body = {"keyType": kind} | ({} if overlap is None else {"overlapSeconds": overlap})
+        plan = door.then(lambda it, holder: it.rotate(holder, kind, overlap or 0), handing_out=True)
+        path, bad = f"{door.path}/rotate", overlap == 604_801
+        self.call(data, "POST", path, door.guard, plan, body, bad=bad, actor=actor)
+
+    @rule(data=st.data(), overlap=st.sampled_from([None, 0, 30, 3600, 604_800, -1]))
+    def rotate_own(self, data: st.DataObject, overlap: int | None) -> None:
+        body: Any = NO_BODY if overlap is None else {"overlapSeconds": overlap}
+        self.call(
+            data,
+            "POST",
+            "/v1/api-keys/rotate",
+            _anybody,
+            lambda it: it.book.rotate_own(it.by, overlap or 0),
+            body,
+            bad=overlap == -1,
+        )
+
+    @rule(data=st.data(), role=st.sampled_from(ROLES))
+    def invite(self, data: st.DataObject, role: str) -> None:
+        username, email = self.names(data, PEOPLE, ["bot", "Activate"])
+        body = {"username": username, "email": email, "role": role}
+        self.call(data, "POST", "/v1/users", Caller.runs_people, lambda it: it.invite(body), body)
+        self.mail_at_once(data)
+
+    @rule(
+        data=st.data(), parts=st.sets(st.sampled_from(["role", "displayName"])), role=st.sampled_from(ROLES)
+    )
+    def change_person(self, data: st.DataObject, parts: set[str], role: str) -> None:
+        actor = self.actor(data, Caller.runs_people)
+        name = self.someone(data, actor, machine=False)
+        body = {part: it for part, it in {"role": role, "displayName": "A. Person"}.items() if part in parts}
+        path = f"/v1/users/{_case(data, name)}"
+        self.call(data, "PUT", path, Caller.runs_people, lambda it: it.change(name, body), body, actor=actor)
+
+    @rule(data=st.data())
+    def revoke_person(self, data: st.DataObject) -> None:
+        actor = self.actor(data, Caller.runs_people)
+        name = self.someone(data, actor, machine=False)
+        path = f"/v1/users/{_case(data, name)}"
+        self.call(data, "DELETE", path, Caller.runs_people, lambda it: it.expel(name), actor=actor)
+
+    @rule(data=st.data())
+    def invite_again(self, data: st.DataObject) -> None:
+        actor = self.actor(data, Caller.runs_people)
+        name = self.someone(data, actor, machine=False)
+        path = f"/v1/users/{_case(data, name)}/invitation"
+        self.call(data, "POST", path, Caller.runs_people, lambda it: it.invite_again(name), actor=actor)
+        self.mail_at_once(data)
+
+    def mail_at_once(self, data: st.DataObject) -> None:
+        if self.invitations and data.draw(st.booleans(), "mailed at once"):
+            self.mail(-1)
+
+    @rule(data=st.data(), how=st.sampled_from(["revoked", "lowered", "invited again"]))
+    def come_back(self, data: st.DataObject, how: str) -> None:
+        """Send somebody away and have them back, to see that they find nothing of what they had."""
+        by = self.actor(data, Caller.runs_people)
+        away = [
+            it
+            for it in self.home(by)
+            if not it.machine and not it.open and by and it.name != by.username.lower()
+        ]
+        if by is None or not away or by not in self.living or not self.passes(by, Caller.runs_people):
+            return
+        who = data.draw(st.sampled_from(away), "who")
+        name, path = who.name, f"/v1/users/{who.name}"
+        if who.owner and len(self.book.owners(who.account)) == 1:
+            return
+        if how == "revoked":
+            body = {"username": who.username, "email": who.email, "role": "CLUSTER_ADMIN"}
+            self.go("DELETE", path, by, Caller.runs_people, NO_BODY, lambda it: it.expel(name), office=True)
+            self.go(
+                "POST", "/v1/users", by, Caller.runs_people, body, lambda it: it.invite(body), office=True
+            )
+        else:
+            for role in ("READ_ONLY", "CLUSTER_ADMIN") if how == "lowered" else ():
+                part = {"role": role}
+                plan: Callable[[Desk], Outcome] = lambda it, part=part: it.change(name, part)  # noqa: E731
+                self.go("PUT", path, by, Caller.runs_people, part, plan, office=True)
+            plan = lambda it: it.invite_again(name)  # noqa: E731
+            self.go("POST", f"{path}/invitation", by, Caller.runs_people, NO_BODY, plan, office=True)
+        self.mail(-1)
+        self.take_up(*self.tokens[-1])
+        back = self.made[-1]
+        for machine in [it.name for it in self.book.all.values() if it.machine and name in it.links]:
+            change = {"displayName": f"Of {name}"}
+            at = f"/v1/service-users/{machine}"
+            plan = lambda it, machine=machine, change=change: it.update(machine, change)  # noqa: E731
+            self.go("PUT", at, back, Caller.staff, change, plan)
+
+    @rule(data=st.data(), newest=st.booleans())
+    def mail_invitation(self, data: st.DataObject, newest: bool) -> None:
+        if self.invitations:
+            last = len(self.invitations) - 1
+            self.mail(last if newest else data.draw(st.integers(0, last)))
+
+    @rule(data=st.data())
+    def activate(self, data: st.DataObject) -> None:
+        flaw = data.draw(st.sampled_from([*[""] * 30, *FLAWS]), "flaw")
+        opened = {name: it.open for name, it in self.book.all.items() if it.open}
+        good = [(name, it) for name, it in self.tokens if name in opened and it in opened[name].tokens]
+        tokens = [*good * 8, *self.tokens, ("cal", key_format.new_token())]
+        username, token = data.draw(st.sampled_from(tokens), "token")
+        odd = data.draw(st.sampled_from([*[""] * 12, "other", "case", "malformed"]), "odd")
+        if odd == "other":
+            username = data.draw(st.sampled_from([*PEOPLE, *MACHINES]))
+        if odd == "case":
+            username = username.upper()
+        if odd == "malformed":
+            token = token[:-1] + "~"
+        self.take_up(username, token, flaw)
+
+    @rule(data=st.data(), name=st.sampled_from(["Acme", "Ajax"]))
+    def rename_account(self, data: st.DataObject, name: str) -> None:
+        self.call(
+            data,
+            "PUT",
+            "/v1/account",
+            Caller.runs_account,
+            lambda it: it.book.rename(it.by, name),
+            {"name": name},
+        )
+
+    @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "people"]))
+    def look(self, data: st.DataObject, what: str) -> None:
+        self.see(data, what)
+
+    @rule(data=st.data(), what=st.sampled_from(["person", "own", "account", "events"]))
+    def look_closer(self, data: st.DataObject, what: str) -> None:
+        self.see(data, what)
+
+    def see(self, data: st.DataObject, what: str) -> None:
+        guard = {
+            "machines": Caller.staff,
+            "people": Caller.sees_people,
+            "person": Caller.sees_people,
+            "own": Caller.manages,
+            "account": Caller.staff,
+            "events": Caller.staff,
+        }.get(what, _anybody)
+        actor = self.actor(data, guard)
+        mine = actor.username if actor else "ada"
+        other = self.someone(data, actor, machine=what == "machine")
+        name = mine if data.draw(st.booleans(), "oneself") else other
+        path, plan = {
+            "whoami": ("/v1/whoami", Desk.whoami),
+            "machines": ("/v1/service-users?limit=2", lambda it: it.listing(machines=True)),
+            "machine": (f"/v1/service-users/{name}", lambda it: it.machine(name)),
+            "people": ("/v1/users?limit=2", lambda it: it.listing(machines=False)),
+            "person": (f"/v1/users/{name}", lambda it: it.person(name)),
+            "own": (f"/v1/users/{name}/api-keys", lambda it: it.own_keys(name)),
+            "account": ("/v1/account", Desk.account),
+            "events": ("/v1/events?limit=5", Desk.events),
+        }[what]
+        self.call(data, "GET", path, guard, plan, actor=actor)
+
+    @rule(seconds=st.sampled_from([1, 29, 30, 59, 3599, 3600, 86_400, 259_199, 259_200, 604_800]))
+    def wait(self, seconds: int) -> None:
+        self.stack.clock.forward(seconds)
+        self.bury()
+
+    # Making a call, and judging it
+
+    def call(
+        self,
+        data: st.DataObject,
+        method: str,
+        path: str,
+        guard: Callable[[Caller], None],
+        plan: "Callable[[Desk], Outcome]",
+        body: Any = NO_BODY,
+        *,
+        bad: bool = False,
+        actor: Key | type | None = type,
+    ) -> None:
+        """Let somebody make a call, now and then from the office or with a flaw of form."""
+        by: Any = self.actor(data, guard) if actor is type else actor
+        office = data.draw(st.booleans(), "at the office")
+        flaws = [*[""] * 30, "query", *(FLAWS if body is not NO_BODY else [])]
+        flaw = data.draw(st.sampled_from(flaws), "flaw")
+        self.go(method, path, by, guard, body, plan, bad=bad, flaw=flaw, office=office)
+
+    def go(
+        self,
+        method: str,
+        path: str,
+        by: Key | None,
+        guard: Callable[[Caller], None],
+        body: Any,
+        plan: "Callable[[Desk], Outcome]",
+        *,
+        bad: bool = False,
+        flaw: str = "",
+        office: bool = False,
+    ) -> Answer:
+        source_ip = AT_THE_OFFICE if office else ELSEWHERE
+        outcome: Outcome | None = None
+        before = len(self.book.records)
+        self.tick()
+        try:
+            noted = path != "/v1/api-keys/rotate"  # which notes the use itself
+            caller = self.book.sign_in(*by, source_ip, noted=noted) if by else _nobody()
+            guard(caller)
+            _formed(flaw or bad)
+            outcome = plan(Desk(self.book, caller, self))
+            expected = outcome.status
+        except Refused as refused:
+            expected = refused.status
+        path, sent, raw = _flawed(path, body, flaw)
+        answer = self.stack.call(method, path, by, sent, raw=raw, source_ip=source_ip)
+        assert answer.status == expected, (method, path, by, sent, answer.text)
+        self.judge(answer, outcome, before)
+        return answer
+
+    def judge(self, answer: Answer, outcome: Outcome | None, before: int) -> None:
+        assert answer.headers["Cache-Control"] == "no-store"
+        if outcome is None:
+            _is_problem(answer)
+        shown = set(SECRET.findall(answer.text))
+        made = [self.learn(answer.json, key, outcome) for key in (outcome.made if outcome else [])]
+        assert shown == {key.secret for key in made}, "the keys an answer shows are the keys it made"
+        assert not shown & self.seen, "a secret is shown once"
+        self.seen |= shown
+        self.made += made
+        if outcome is not None and outcome.status != 204:
+            self.agree(answer, outcome)
+        self.check_tables(self.book.records[before:])
+        self.bury()
+
+    def learn(self, answer: Any, key: Held, outcome: Outcome | None) -> Key:
+        """Take a key's secret over from the answer that shows it."""
+        assert outcome is not None
+        assert outcome.of is not None
+        entries = answer["apiKeys"]["apiKeys"] if "apiKeys" in answer else [answer]
+        (found,) = [it["key"] for it in entries if it["keyType"] == key.kind]
+        key.now.text = found
+        return Key(outcome.of.username, found)
+
+    def agree(self, answer: Answer, outcome: Outcome) -> None:
+        """See that an answer says of who and what it is about what the rulebook says."""
+        said, whom = answer.json, outcome.of
+        if outcome.answer is not None and not isinstance(outcome.answer, Held):
+            _includes(said, outcome.answer)
+        elif isinstance(outcome.answer, Held):
+            assert whom is not None
+            _includes(said, self.key_of(whom, outcome.answer, clear=False))
+        elif outcome.made and "keyType" in said:
+            assert whom is not None
+            _includes(said, self.key_of(whom, outcome.made[0], clear=True))
+        elif whom is not None:
+            _includes(said, self.described(whom, clear=bool(outcome.made)))
+
+    def described(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
+        common = {
+            "account": whom.account,
+            "username": whom.username,
+            "displayName": whom.display,
+            "email": whom.email,
+            "role": whom.role,
+        }
+        keys = {"apiKeys": self.keys_of(whom, clear=clear)}
+        if whom.machine:
+            return {**common, "administrators": self.book.administrators(whom), **keys}
+        return {**common, "status": "INVITED" if whom.open else "ACTIVE", **(keys if clear else {})}
+
+    def keys_of(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
+        return {
+            "allowedApiKeyTypes": [
+                {"name": kind, "displayName": TYPES[kind]} for kind in MAY_HOLD[whom.role]
+            ],
+            "apiKeys": [
+                self.key_of(whom, whom.keys[kind], clear=clear) for kind in TYPES if kind in whom.keys
+            ],
+        }
+
+    def key_of(self, whom: Someone, key: Held, *, clear: bool) -> dict[str, Any]:
+        before = key.beside(self.book.now)
+        return {
+            "account": whom.account,
+            "keyType": key.kind,
+            "username": whom.username,
+            "key": key.now.text if clear else MASK + key.now.text[-5:],
+            "expiresAt": moment(key.ends),
+            "lastUsedAt": moment(key.now.used),
+            "allowedNetworks": key.offices,
+            "predecessor": before
+            and {
+                "key": MASK + before.text[-5:],
+                "validUntil": moment(min(key.before_until, key.ends or key.before_until)),
+                "lastUsedAt": moment(before.used),
+            },
+        }
+
+    def check_tables(self, records: list[Record]) -> None:
+        """See that the tables hold what the rulebook does, and the trail what was done, once."""
+        directory = self.stack.items(self.stack.tables.directory)
+        people: dict[str, dict[str, Any]] = {}
+        addresses: dict[str, str] = {}
+        owners: dict[str, dict[str, str]] = {}
+        for item in directory:
+            kind, _, rest = item["pk"].partition("#")
+            if kind == "USER":
+                people[rest] = item
+            elif kind == "EMAIL":
+                addresses[rest] = item["username"]
+            else:
+                owners[rest] = item["owners"]
+        assert not SECRET.search(str(directory)), "a secret is kept in the clear"
+        assert people.keys() == self.book.all.keys()
+        assert addresses == {fold(it.email): name for name, it in self.book.all.items()}
+        assert owners.keys() == self.book.accounts.keys()
+        for account, names in owners.items():
+            assert sorted(names) == self.book.owners(account)
+            assert names, "an account is left without an OWNER"
+            assert all(people[name]["membership"] == stay for name, stay in names.items())
+        for name, item in people.items():
+            self.check_person(item, self.book.all[name], people)
+        self.check_trail(records)
+
+    def check_person(self, item: dict[str, Any], whom: Someone, people: dict[str, dict[str, Any]]) -> None:
+        kind = "SERVICE_USER" if whom.machine else "USER"
+        told = (item["kind"], item["account"], item["role"], item["username"], item["email"])
+        assert told == (kind, whom.account, whom.role, whom.username, whom.email)
+        assert ("invitation" in item) is (whom.open is not None)
+        digests = {
+            kind: {key["digest"], *([it["digest"]] if (it := key.get("predecessor")) else [])}
+            for kind, key in item.get("keys", {}).items()
+        }
+        assert digests.keys() == whom.keys.keys()
+        for kind, key in whom.keys.items():
+            works = {sha256(it.text.encode()).digest() for it in key.works(self.book.now)}
+            assert works <= digests[kind]
+            assert len(digests[kind]) <= 2
+        if whom.machine:
+            links = {
+                people[name]["username"]
+                for name, stay in item["administrators"].items()
+                if people.get(name, {}).get("membership") == stay
+            }
+            assert links == set(self.book.administrators(whom))
+
+    def check_trail(self, records: list[Record]) -> None:
+        new = {
+            item["id"]: item
+            for item in self.stack.items(self.stack.tables.events)
+            if item["id"] not in self.events
+        }
+        written = [
+            Record(
+                item["account"],
+                item["action"],
+                item["actor"].get("username", "").lower(),
+                item["subject"].get("username", "").lower(),
+                sorted((key["change"], key["keyType"]) for key in item.get("keys", [])),
+            )
+            for _, item in sorted(new.items())
+        ]
+        for record in records:
+            record.keys.sort()
+        assert written == records, "every act is on record once, and nothing else"
+        text = json.dumps(list(new.values()))  # which has no bytes in it, so no digest
+        assert not SECRET.search(text)
+        for item in new.values():
+            if item["action"] == "USER_INVITED":
+                person = self.book.all[item["subject"]["username"].lower()]
+                self.invitations.append((person, person.open, item))
+        self.events |= new
+
+    def bury(self) -> None:
+        """See that what has just died is refused at once, and one that died before still is."""
+        self.tick()
+        live = {
+            Key(whom.username, it.text)
+            for whom in self.book.all.values()
+            for key in whom.keys.values()
+            for it in key.works(self.book.now)
+        }
+        died = [key for key in self.made if key in self.living - live]
+        self.dead += died
+        again = self.dead[: -len(died) or None]
+        if again:
+            died.append(again[len(self.made) % len(again)])
+        for key in died:
+            assert self.stack.call("GET", "/v1/whoami", key, source_ip=AT_THE_OFFICE).status == 401, key
+        self.living = live
+
+    # What the rules above share
+
+    def tick(self) -> None:
+        self.stack.clock.forward(TICK)
+        self.book.now = self.stack.clock()
+
+    def actor(self, data: st.DataObject, guard: Callable[[Caller], None]) -> Key | None:
+        """Choose a key: most often one the call is open to, now and then one that is dead, or none."""
+        live = [key for key in self.made if key in self.living]
+        able = [key for key in live if self.passes(key, guard)]
+        wrong = [None, Key("ada", key_format.new_key()), Key("nobody", "suk_")]
+        crowds = [able] * 14 + [live] * 4 + [self.dead, wrong]
+        crowd = data.draw(st.sampled_from([it for it in crowds if it]), "crowd")
+        return data.draw(st.sampled_from(crowd), "actor")
+
+    def passes(self, key: Key, guard: Callable[[Caller], None]) -> bool:
+        who = self.book.all[key.username.lower()]
+        now = self.book.now
+        held = next(it for it in who.keys.values() if key.secret in [each.text for each in it.works(now)])
+        try:
+            guard(Caller(who, held.kind, held.now))
+        except Refused:
+            return False
+        return True
+
+    def names(self, data: st.DataObject, pool: list[str], extra: list[str]) -> tuple[str, str]:
+        """Choose a username and an address, most often free ones."""
+        taken = {fold(it.email) for it in self.book.all.values()}
+        free = [name for name in pool if name not in self.book.all]
+        username = data.draw(st.sampled_from([*free * 5, *pool, *extra]), "username")
+        fresh = [it for it in EMAILS if fold(it) not in taken]
+        return _case(data, username), data.draw(st.sampled_from([*fresh * 3, *EMAILS]), "email")
+
+    def home(self, actor: Key | None) -> list[Someone]:
+        """Answer who is in the account of whoever calls."""
+        who = self.book.all.get(actor.username.lower()) if actor else None
+        return [it for it in self.book.all.values() if who is None or it.account == who.account]
+
+    def someone(self, data: st.DataObject, actor: Key | None, *, machine: bool) -> str:
+        """Choose whom a call is about: most often one in the account, now and then another or nobody."""
+        there = [it.name for it in self.home(actor) if it.machine is machine]
+        return data.draw(st.sampled_from([*there * 8, *PEOPLE, *MACHINES, "nobody"]), "whom")
+
+    def door(self, data: st.DataObject, *, own: bool, held: bool = True) -> "tuple[Key | None, Door, str]":
+        """Choose who calls, whose keys for, and a type of which these hold a key, or do not, most often."""
+        actor = self.actor(data, Caller.manages if own else Caller.staff)
+        if own:
+            mine = actor.username if actor else "ada"
+            name = data.draw(st.sampled_from([*[mine] * 8, "bot", "ben", "nobody"]), "whose")
+        else:
+            name = self.someone(data, actor, machine=True)
+        whose = self.book.all.get(name.lower())
+        likely = [kind for kind in TYPES if whose and (kind in whose.keys) is held]
+        kind = data.draw(st.sampled_from([*likely * 4, *TYPES]), "key type")
+        path = f"/v1/{'users' if own else 'service-users'}/{_case(data, name)}/api-keys"
+        return actor, Door(own, name, path), kind
+
+    def ending(
+        self, body: dict[str, Any], ends: int | str | None
+    ) -> tuple[dict[str, Any], dict[str, Any], bool]:
+        """Answer a body with an end some seconds from now, as it is sent and as the rulebook reads it."""
+        if ends is None:
+            return body, body, False
+        if ends == "none":
+            return {**body, "expiresAt": None}, {**body, "ends": None}, False
+        at = int(self.stack.clock()) + int(ends)
+        return {**body, "expiresAt": moment(at)}, {**body, "ends": at}, ends == 0
+
+    def open_account(self, username: str, email: str) -> None:
+        event = {"accountName": "Acme", "username": username, "email": email}
+        before = len(self.book.records)
+        self.tick()
+        probe = Rulebook()
+        probe.all = self.book.all
+        try:
+            probe._names_free(event)
+            expected = 200
+        except Refused as refused:
+            expected = refused.status
+        try:
+            made = application.create_account(dict(event), None)
+        except Conflict:
+            assert expected == 409
+            self.check_tables([])
+            return
+        assert expected == 200
+        outcome = self.book.open_account(made["account"], event)
+        outcome.made[0].now.text = made["apiKey"]
+        self.seen.add(made["apiKey"])
+        self.made.append(Key(made["username"], made["apiKey"]))
+        self.check_tables(self.book.records[before:])
+        self.bury()
+
+    def join(self, by: Key, username: str, role: str) -> Key:
+        body = {"username": username, "email": f"{username}@people.example", "role": role}
+        self.go("POST", "/v1/users", by, Caller.runs_people, body, lambda it: it.invite(body))
+        self.mail(-1)
+        self.take_up(*self.tokens[-1])
+        return self.made[-1]
+
+    def mail(self, which: int) -> None:
+        """Do as the mailer does with an invitation: make a token, and keep its digest while it is open."""
+        person, invitation, event = self.invitations[which]
+        name = person.username.lower()
+        token, until = key_format.new_token(), int(self.stack.clock()) + 259_200
+        opened = self.outbox.invite(name, event["invitation"], key_format.digest(token).hex(), until)
+        is_open = self.book.all.get(name) is person and person.open is invitation
+        assert bool(opened) is is_open, "a token is for the invitation that is open, and no other"
+        if is_open:
+            invitation.tokens[token] = until
+            self.seen.add(token)
+        self.tokens.append((name, token))
+
+    def take_up(self, username: str, token: str, flaw: str = "") -> None:
+        before = len(self.book.records)
+        self.tick()
+        outcome: Outcome | None = None
+        try:
+            _formed(flaw)
+            outcome = self.book.activate(username, token)
+            expected = outcome.status
+        except Refused as refused:
+            expected = refused.status
+        path, sent, raw = _flawed("/v1/users/activate", {"username": username, "token": token}, flaw)
+        answer = self.stack.call("POST", path, body=sent, raw=raw)
+        assert answer.status == expected, (username, answer.text)
+        self.judge(answer, outcome, before)
+
+
+class Desk:
+    """A call by somebody who signed in, put to the rulebook."""
+
+    def __init__(self, book: Rulebook, by: Caller, machine: Machine) -> None:
+        self.book = book
+        self.by = by
+        self._machine = machine
+
+    def __getattr__(self, name: str) -> Callable[..., Outcome]:
+        """Answer a method of the rulebook that takes the caller first."""
+        return lambda *given, **named: getattr(self.book, name)(self.by, *given, **named)
+
+    def whoami(self) -> Outcome:
+        who = self.by.who
+        key = self._machine.key_of(who, who.keys[self.by.kind], clear=False)
+        kind = "SERVICE_USER" if who.machine else "USER"
+        return Outcome(200, {"username": who.username, "kind": kind, "role": who.role, "key": key})
+
+    def machine(self, name: str) -> Outcome:
+        who = self.by.who
+        if who.machine and who.name == name.lower():
+            return Outcome(200, of=who)
+        self.by.staff()
+        return Outcome(200, of=self.book.machine(self.by, name))
+
+    def person(self, name: str) -> Outcome:
+        return Outcome(200, of=self.book.person(self.by, name))
+
+    def own_keys(self, name: str) -> Outcome:
+        return Outcome(200, self._machine.keys_of(self.book.own(self.by, name)))
+
+    def listing(self, *, machines: bool) -> Outcome:
+        members = self.book.members(self.by.who.account, machines=machines)
+        return Outcome(200, [self._machine.described(it) for it in members[:2]])
+
+    def account(self) -> Outcome:
+        account = self.by.who.account
+        return Outcome(200, {"account": account, "name": self.book.accounts[account]})
+
+    def events(self) -> Outcome:
+        mine = [it for it in self.book.records if it.account == self.by.who.account]
+        return Outcome(200, [{"action": it.action} for it in reversed(mine[-5:])])
+
+
+class Door(NamedTuple):
+    """One of the two ways to somebody's keys: their own, or a Service User's."""
+
+    own: bool
+    name: str
+    path: str
+
+    @property
+    def guard(self) -> Callable[[Caller], None]:
+        return Caller.manages if self.own else Caller.staff
+
+    def then(
+        self, plan: Callable[[Desk, Someone], Outcome], *, handing_out: bool = False
+    ) -> Callable[[Desk], Outcome]:
+        """Answer a plan that first finds the holder of the keys."""
+        if self.own:
+            return lambda it: plan(it, it.book.own(it.by, self.name))
+        return lambda it: plan(it, it.book.holder(it.by, self.name, handing_out=handing_out))
+
+
+class Listener(logging.Handler):
+    """Hears everything that is logged, and fails on a secret."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        assert not SECRET.search(str(vars(record))), "a secret is logged"
+
+
+FLAWS = ["unknown field", "wrong type", "not an object", "not JSON"]
+
+
+def _flawed(path: str, body: Any, flaw: str) -> tuple[str, Any, str | None]:
+    """Answer a call's path, body and raw body with one flaw of form."""
+    match flaw:
+        case "query":
+            return f"{path}{'&' if '?' in path else '?'}surprise=1", body, None
+        case "unknown field":
+            return path, {**body, "surprise": 1}, None
+        case "wrong type":
+            return path, {**body, next(iter(body), "surprise"): {"a": 1}}, None
+        case "not an object":
+            return path, [body], None
+        case "not JSON":
+            return path, NO_BODY, json.dumps(body)[:-1]
+    return path, body, None
+
+
+def _case(data: st.DataObject, name: str) -> str:
+    return data.draw(st.sampled_from([name, name, name.upper(), name.title()]), "case")
+
+
+def _anybody(caller: Caller) -> None:
+    """Let everybody pass who signed in."""
+
+
+def _nobody() -> Caller:
+    raise Refused(401)
+
+
+def _formed(flaw: str | bool) -> None:
+    if flaw:
+        raise Refused(400)
+
+
+def _is_problem(answer: Answer) -> None:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json.keys() >= {"type", "title", "status", "detail", "requestId"}
+    assert answer.json["status"] == answer.status
+    assert ("WWW-Authenticate" in answer.headers) is (answer.status == 401)
+
+
+def _includes(said: Any, expected: Any) -> None:
+    if isinstance(expected, dict):
+        assert isinstance(said, dict)
+        for name, it in expected.items():
+            assert name in said
+            _includes(said[name], it)
+    elif isinstance(expected, list):
+        assert len(said) == len(expected), (said, expected)
+        for one, other in zip(said, expected, strict=True):
+            _includes(one, other)
+    else:
+        assert said == expected, (said, expected)
+
+
+@pytest.fixture
+def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Stack]:
+    """A way to the API on tables with nothing in them: in memory, or on the real engine."""
+    client: Any = None
+    names = Tables("machine-directory", "machine-events")
+    if ENGINE:
+        client = request.getfixturevalue("dynamodb")
+        names = request.getfixturevalue("tables")
+
+    def stack() -> Stack:
+        if client:
+            _empty(client, names)
+        here = client or Memory({"Directory": names.directory, "Events": names.events})
+        return api_on(here, names, monkeypatch)
+
+    return stack
+
+
+def _empty(client: Any, tables: Tables) -> None:
+    for table, keys in ((tables.directory, ("pk",)), (tables.events, ("account", "id"))):
+        for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+            for item in page["Items"]:
+                client.delete_item(TableName=table, Key={key: item[key] for key in keys})
+
+
+def test_no_call_by_anybody_makes_a_difference_to_the_rules(fresh: Callable[[], Stack]) -> None:
+    machine = type("Calls", (Machine,), {"fresh": staticmethod(fresh)})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            **PROFILES[PROFILE],
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

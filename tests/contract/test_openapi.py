@@ -1,0 +1,524 @@
+"""The OpenAPI document: written from the code, and telling of it what is so."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jsonschema_rs
+import msgspec
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import app
+from chalicelib.http import bodies
+from chalicelib.http.system import SERVER
+from chalicelib.rules.errors import ApiError
+from chalicelib.rules.roles import KeyType, Role
+from contract import document, examples
+from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Asked
+from tests.support.api_client import NO_BODY, Answer, Clock, Key, Stack
+from tests.support.openapi_assertions import DOCUMENT, Drift, Judge
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMITTED: dict[str, Any] = json.loads(DOCUMENT.read_text(encoding="utf-8"))
+ROUTES = {
+    entry.view_name: (method, path)
+    for path, methods in app.app.routes.items()
+    for method, entry in methods.items()
+    if entry.view_name != "other_methods"
+}
+
+
+# The document and the code
+
+
+def test_the_committed_document_is_what_the_code_says() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == document.text(app.app.routes), (
+        "Write it again: .venv/bin/python -m contract > docs/openapi.json"
+    )
+
+
+def test_it_is_written_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    document.main()
+
+    assert capsys.readouterr().out == DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_it_is_served_with_the_address_customers_know(stack: Stack) -> None:
+    answer = stack.call("GET", "/openapi.json")
+
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    assert answer.json == json.loads(DOCUMENT.read_text().replace(SERVER, "https://api.example"))
+    assert answer.json["servers"][0]["url"] == "https://api.example"
+
+
+def test_where_the_address_is_not_known_it_is_served_as_it_is(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = stack.service._replace(public_url="")
+    monkeypatch.setattr(app.api, "service", lambda: service)
+
+    assert stack.call("GET", "/openapi.json").json == COMMITTED
+
+
+def test_every_route_is_told_of_and_nothing_else() -> None:
+    assert OPERATIONS.keys() | PARTS_OF_THE_PAGE == ROUTES.keys()
+    told = {(method.upper(), path) for path, methods in COMMITTED["paths"].items() for method in methods}
+    assert told == {ROUTES[name] for name in OPERATIONS}
+
+
+def test_a_view_that_is_not_told_of_stops_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(OPERATIONS, "whoami")
+
+    with pytest.raises(KeyError, match="whoami"):
+        document.document(app.app.routes)
+
+
+def test_the_document_is_no_part_of_serving_a_request() -> None:
+    script = (
+        "import sys, app; "
+        "print(sorted(m for m in sys.modules if m.split('.')[0] == 'contract' or 'openapi' in m))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_a_type_json_has_no_form_of_stops_the_writing() -> None:
+    class Strange: ...
+
+    with pytest.raises(TypeError):
+        document._schema(Strange)
+
+
+# One edit
+
+
+def test_a_field_added_to_a_body_is_checked_documented_and_shown(tmp_path: Path) -> None:
+    shutil.copytree(
+        ROOT / "chalicelib", tmp_path / "chalicelib", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(ROOT / "contract", tmp_path / "contract", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "app.py", tmp_path)
+    source = tmp_path / "chalicelib" / "http" / "bodies.py"
+    text = source.read_text()
+    edit = '    """A person to invite."""\n'
+    assert text.count(edit) == 1
+    source.write_text(
+        text.replace(
+            edit,
+            edit + "\n    cost_centre: "
+            'Annotated[str, Meta(max_length=4, description="Who pays.")] | UnsetType = UNSET',
+        )
+    )
+    script = """
+import json, app
+from chalicelib.http import bodies
+from chalicelib.rules.errors import ValidationError
+from contract.document import document as write
+sent = {"username": "joan", "email": "joan@people.example", "role": "READ_ONLY"}
+taken = bodies.check(bodies.InviteUser, {**sent, "costCentre": "R2D2"}, 0)
+try:
+    bodies.check(bodies.InviteUser, {**sent, "costCentre": "too long"}, 0)
+except ValidationError as refused:
+    faults = refused.faults
+document = write(app.app.routes)
+print(json.dumps([taken.cost_centre, faults, document["components"]["schemas"]["InviteUser"]]))
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    taken, faults, schema = json.loads(done.stdout)
+    assert taken == "R2D2"
+    assert faults == [["/costCentre", "This may have at most 4 characters."]]
+    assert schema["properties"]["costCentre"] == {
+        "type": "string",
+        "maxLength": 4,
+        "description": "Who pays.",
+    }
+    # The page at /docs has no description of its own: it shows the document.
+    assert "openapi.json" in (ROOT / "chalicelib/http/viewer/page.js").read_text()
+
+
+# Every example
+
+
+@pytest.fixture
+def world(stack: Stack, clock: Clock) -> "World":
+    """The story the examples tell."""
+    clock.at = 1_772_443_800.0  # 2026-03-02T09:30:00Z
+    return World(stack)
+
+
+class World:
+    """Ada, Grace, Joan, and the Service Users there are."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.ada = self._account()
+        self._invite("grace", "CLUSTER_ADMIN", "Grace")
+        stack.activate("grace")
+        self._invite("joan", "READ_ONLY", "Joan")
+        stack.own_key(self.ada, "MONITORING")
+        stack.service_user(self.ada, "backup-bot", displayName="Backups", keyTypes=["MONITORING"])
+        stack.service_user(self.ada, "metrics-bot", displayName="Metrics")
+
+    def _account(self) -> Key:
+        made = app.create_account(
+            {
+                "accountName": "Analytical Engines",
+                "username": "ada",
+                "email": "ada@people.example",
+                "displayName": "Ada",
+            },
+            None,
+        )
+        return Key("ada", made["apiKey"])
+
+    def _invite(self, username: str, role: str, name: str) -> None:
+        body = {
+            "username": username,
+            "email": f"{username}@people.example",
+            "role": role,
+            "displayName": name,
+        }
+        assert self.stack.call("POST", "/v1/users", self.ada, body).status == 201
+
+    def ask(self, name: str, asked: Asked) -> Answer:
+        method, path = ROUTES[name]
+        if asked.username:
+            path = path.replace("{username}", asked.username)
+        if asked.query:
+            path += "?" + urlencode(asked.query)
+        body: Any = NO_BODY if asked.body is None else asked.body
+        if name == "activate_user":
+            body = {**asked.body, "token": self.stack.token("joan")}  # type: ignore[dict-item]
+        return self.stack.call(method, path, self.ada if OPERATIONS[name].signs_in else None, body)
+
+
+EVERY_EXAMPLE = [
+    pytest.param(name, asked, id=f"{name}: {asked.title}")
+    for name, operation in OPERATIONS.items()
+    for asked in operation.asked
+]
+
+
+@pytest.mark.parametrize(("name", "asked"), EVERY_EXAMPLE)
+def test_every_example_is_what_happens(world: World, name: str, asked: Asked) -> None:
+    answer = world.ask(name, asked)
+
+    operation = COMMITTED["paths"][ROUTES[name][1]][ROUTES[name][0].lower()]
+    assert str(answer.status) == next(iter(operation["responses"]))
+    if asked.answer is None:
+        assert answer.text == ""
+    else:
+        assert _plain(answer.json) == _plain(msgspec.to_builtins(asked.answer))
+
+
+def test_every_example_of_the_document_is_one_of_those() -> None:
+    shown = [json.dumps(it, sort_keys=True) for it in _examples(COMMITTED["paths"])]
+    made = [
+        json.dumps(msgspec.to_builtins(value), sort_keys=True)
+        for operation in OPERATIONS.values()
+        for asked in operation.asked
+        for value in (asked.answer, asked.body)
+        if value is not None
+    ]
+    assert sorted(shown) == sorted(made)
+    assert all(operation.asked for name, operation in OPERATIONS.items() if name not in {"openapi", "docs"})
+
+
+@pytest.mark.parametrize("status", examples.REFUSALS)
+def test_every_example_of_a_refusal_is_what_happens(
+    world: World, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = examples.REFUSALS[status]
+    headers = {"if-match": it.if_match} if it.if_match else {}
+    if it.body is not None:
+        headers["content-type"] = it.content_type
+    if it.during:
+        during(monkeypatch, world.stack, it.during, it.method)
+
+    answer = world.stack.call(
+        it.method,
+        it.path,
+        world.ada if it.signed_in else None,
+        NO_BODY if it.body is None else it.body,
+        headers=headers,
+    )
+
+    assert answer.status == status
+    assert _plain(answer.json) == _plain(msgspec.to_builtins(it.problem))
+    response = COMMITTED["components"]["responses"][document._name(status)]
+    assert response["content"]["application/problem+json"]["example"] == json.loads(
+        msgspec.json.encode(it.problem)
+    )
+
+
+def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str) -> None:
+    """Have something wrong on our side from now on: with reads, or with the writes of what is no GET."""
+
+    def wrong(**_parameters: Any) -> None:
+        raise (
+            RuntimeError
+            if what == "a fault"
+            else ConnectTimeoutError(endpoint_url="https://dynamodb.example")
+        )
+
+    call = "get_item" if method == "GET" else "transact_write_items"
+    monkeypatch.setattr(stack.client, call, wrong)
+
+
+def _examples(it: Any) -> Iterator[Any]:
+    if isinstance(it, dict):
+        for name, value in it.items():
+            if name == "examples" and isinstance(value, dict):
+                yield from (shown["value"] for shown in value.values())
+            else:
+                yield from _examples(value)
+    elif isinstance(it, list):
+        for value in it:
+            yield from _examples(value)
+
+
+SAME = (
+    (r"(su[ki])_\w{49}", r"\1_a secret"),
+    (r"•••….{5}", "•••…12345"),
+    (r"[0-9a-f]{28}", "an event"),
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an id"),
+    (r"request-[0-9a-f]{16}", "an id"),
+)
+
+
+def _plain(value: Any) -> Any:
+    """Answer a value with what is new at every call made the same."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    for pattern, words in SAME:
+        text = re.sub(pattern, words, text)
+    return json.loads(text)
+
+
+# Every status
+
+
+def _asked(name: str) -> Asked:
+    return OPERATIONS[name].asked[0] if OPERATIONS[name].asked else Asked("", None)
+
+
+def _call(world: World, name: str, **changes: Any) -> Answer:
+    """Make a call's first example, changed."""
+    method, path = ROUTES[name]
+    asked = _asked(name)
+    path = path.replace("{username}", changes.get("username", asked.username) or "")
+    query = {**asked.query, **changes.get("query", {})}
+    body = changes.get("body", NO_BODY if asked.body is None else asked.body)
+    key = changes.get("key", world.ada if OPERATIONS[name].signs_in else None)
+    return world.stack.call(
+        method,
+        f"{path}?{urlencode(query)}" if query else path,
+        key,
+        NO_BODY if "raw" in changes else body,
+        headers=changes.get("headers"),
+        raw=changes.get("raw"),
+        source_ip=changes.get("source_ip", "198.51.100.7"),
+    )
+
+
+def _reach_403(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Answer:
+    path = "/v1/users/ada/api-keys"
+    body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
+    assert world.stack.call("PATCH", path, world.ada, body).status == 200
+    return _call(world, name, source_ip="203.0.113.9")
+
+
+def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Answer:
+    if name in {
+        "list_own_keys",
+        "generate_own_key",
+        "revoke_own_key",
+        "restrict_own_key",
+        "rotate_own_key_of_type",
+    }:
+        # A Service User is no User, so it has no keys here.
+        bot = world.stack.service_user(world.ada, "owner-bot", "OWNER")["USER_MANAGEMENT"]
+        return _call(world, name, username="owner-bot", key=bot)
+    return _call(world, name, username="nobody-at-all")
+
+
+def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """Have somebody change everything between the call's reading and its writing."""
+    client, table = world.stack.client, world.stack.tables.directory
+    write = client.transact_write_items
+    taken = {"create_service_user": "report-bot", "invite_user": "katherine"}.get(name)
+
+    def late(**parameters: Any) -> Any:
+        for item in client.scan(TableName=table, ConsistentRead=True)["Items"]:
+            if "version" in item:
+                client.put_item(TableName=table, Item={**item, "version": {"S": "another"}})
+        if taken:
+            client.put_item(TableName=table, Item={"pk": {"S": f"USER#{taken}"}})
+        return write(**parameters)
+
+    token = (
+        {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
+    )
+    monkeypatch.setattr(client, "transact_write_items", late)
+    return _call(world, name, **token)
+
+
+REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Answer]] = {
+    400: lambda world, name, _: _call(world, name, query={"nonsense": "1"}),
+    401: lambda world, name, _: _call(world, name, key=None),
+    403: _reach_403,
+    404: _reach_404,
+    409: _reach_409,
+    412: lambda world, name, _: _call(world, name, headers={"if-match": '"another"'}),
+    413: lambda world, name, _: _call(world, name, raw=b'{"a": "' + b"a" * bodies.LARGEST + b'"}'),
+    415: lambda world, name, _: _call(world, name, headers={"content-type": "text/plain"}, raw=b"a"),
+    500: lambda world, name, patch: _with_fault(world, name, patch),
+    503: lambda world, name, patch: _with_outage(world, name, patch),
+}
+
+
+def _with_fault(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    def broken() -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(app.api, "service", broken)
+    return _call(world, name)
+
+
+def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    token = (
+        {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
+    )
+    during(monkeypatch, world.stack, "an outage", ROUTES[name][0])
+    return _call(world, name, **token)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_refusal_told_of_happens(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    statuses = OPERATIONS[name].statuses
+    # Those that leave something behind come last.
+    for status in sorted(statuses, key=lambda it: (it in {403, 404, 409, 500, 503}, it)):
+        with monkeypatch.context() as patch:
+            answer = REACH[status](world, name, patch)
+        assert (status, answer.status) == (status, status), answer.text
+        if status == 403:
+            world.stack.call(
+                "PATCH",
+                "/v1/users/ada/api-keys",
+                world.ada,
+                {"keyType": "USER_MANAGEMENT", "allowedNetworks": []},
+            )
+        if status == 409:
+            break_in = {"create_service_user": "report-bot", "invite_user": "katherine"}.get(name)
+            if break_in:
+                world.stack.client.delete_item(
+                    TableName=world.stack.tables.directory, Key={"pk": {"S": f"USER#{break_in}"}}
+                )
+
+
+# What a body may be
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+ROLES = st.sampled_from([role.value for role in Role])
+TYPES = st.sampled_from([kind.value for kind in KeyType])
+RIGHT: dict[str, st.SearchStrategy[Any]] = {
+    "username": st.from_regex(r"\A[A-Za-z0-9._-]{2,5}\Z"),
+    "email": st.sampled_from(
+        ["a@b.example", "a+t@b.example", "a@b", "@b.example", "a@b.example\n", "a@b.e-x", "a@b.1x"]
+    ),
+    "role": ROLES,
+    "profile": ROLES,
+    "displayName": st.text(max_size=3),
+    "keyTypes": st.lists(TYPES, max_size=5),
+    "keyType": TYPES,
+    "allowedNetworks": st.lists(st.sampled_from(["10.0.0.0/8", "2001:db8::/32", "10.0.0.0/8"]), max_size=3),
+    "expiresAt": st.sampled_from(["2035-01-01T00:00:00Z", "2035-01-01T00:00:00+02:00", None, "2035-01-01"]),
+    "administrators": st.lists(st.sampled_from(["ada", "grace", "x", "a b c"]), max_size=3),
+    "overlapSeconds": st.integers(-1, 604_801) | st.sampled_from([0.0, 60.0, 1e5, 1e6, 1e300, 0.5]),
+    "token": st.text(max_size=3),
+    "name": st.text(max_size=3),
+    "maxKeyAgeDays": st.none() | st.integers(12, 16) | st.integers(3649, 3651),
+    "revokeInactiveAfterDays": st.none() | st.integers(12, 16),
+    "pciCompliance": st.booleans(),
+}
+BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
+
+
+@pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
+def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[bodies.Body]) -> None:
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}", "components": COMMITTED["components"]}
+    validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+    fields = [field.encode_name for field in msgspec.structs.fields(kind)]
+    values = {name: st.one_of(RIGHT[name], RIGHT[name], RIGHT[name], JSON) for name in fields}
+    required = [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
+    whole = st.fixed_dictionaries(
+        {name: values[name] for name in required},
+        optional={**{name: values[name] for name in fields if name not in required}, "unheardOf": JSON},
+    )
+    some = st.fixed_dictionaries({}, optional=values)
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(st.one_of(whole, some, JSON))
+    def agree(value: Any) -> None:
+        try:
+            bodies.check(kind, bodies.parse(json.dumps(value).encode()), 0)
+            taken = True
+        except ApiError:
+            taken = False
+        assert validator.is_valid(value) == taken
+
+    agree()
+
+
+# The judge of the suite
+
+
+def _event(stack: Stack, owner: Key) -> dict[str, Any]:
+    return stack.event("GET", "/v1/whoami", owner)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda it: it | {"status": 418}, "does not tell of this status"),
+        (lambda it: it | {"text": it["text"].replace('"kind":"USER"', '"kind":"CAT"')}, "the body"),
+        (lambda it: it | {"text": it["text"].replace('"kind"', '"more":1,"kind"')}, "more"),
+        (lambda it: it | {"text": it["text"].replace("T", " T", 1)}, "body"),
+        (lambda it: it | {"headers": {"Content-Type": "application/json"}}, "Cache-Control is missing"),
+        (lambda it: it | {"headers": it["headers"] | {"X-Powered-By": "cats"}}, "X-Powered-By"),
+        (lambda it: it | {"headers": it["headers"] | {"Content-Type": "text/html"}}, "text/html"),
+    ],
+    ids=["status", "value", "field", "time", "header missing", "header more", "media type"],
+)
+def test_the_judge_sees_an_answer_that_is_not_told_of(
+    stack: Stack, spoil: Callable[[dict[str, Any]], dict[str, Any]], words: str
+) -> None:
+    owner = stack.account()
+    good = stack.call("GET", "/v1/whoami", owner)
+    told = spoil({"status": good.status, "headers": good.headers, "text": good.text})
+
+    with pytest.raises(Drift, match=words):
+        Judge(COMMITTED).judge(_event(stack, owner), **told)

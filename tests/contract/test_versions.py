@@ -1,0 +1,245 @@
+"""What was released stays: docs/versioning.md's promise, held against the document of the last release."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.compatibility import breaking_changes
+from tests.support.openapi_assertions import DOCUMENT
+
+RELEASED: dict[str, Any] = json.loads(
+    (Path(__file__).resolve().parent.parent.parent / "contract" / "released.json").read_text()
+)
+COMMITTED: dict[str, Any] = json.loads(DOCUMENT.read_text())
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def test_nothing_breaks_a_client_of_the_last_release() -> None:
+    assert breaking_changes(RELEASED, COMMITTED) == []
+
+
+def test_the_version_tells_of_a_change() -> None:
+    """Another contract has another version, of the same major: what breaks clients is another ``/v2``."""
+    if RELEASED["info"]["version"] == COMMITTED["info"]["version"]:
+        assert {**RELEASED, "info": None} == {**COMMITTED, "info": None}, "raise VERSION in openapi.py"
+    assert RELEASED["info"]["version"].split(".")[0] == COMMITTED["info"]["version"].split(".")[0]
+
+
+def changed(change: Change) -> list[str]:
+    new = copy.deepcopy(COMMITTED)
+    change(new)
+    return breaking_changes(COMMITTED, new)
+
+
+def schema(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["schemas"][name]
+    return found
+
+
+def call(document: dict[str, Any], path: str, method: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["paths"][path][method]
+    return found
+
+
+BREAKS: dict[str, tuple[Change, str]] = {
+    "a call is gone": (lambda it: it["paths"]["/v1/whoami"].pop("get"), "GET /v1/whoami: is gone"),
+    "a path is gone": (lambda it: it["paths"].pop("/v1/events"), "GET /v1/events: is gone"),
+    "a call has another name": (
+        lambda it: call(it, "/v1/whoami", "get").update(operationId="me"),
+        "operationId",
+    ),
+    "a call wants signing in": (
+        lambda it: call(it, "/health", "get").pop("security"),
+        "GET /health: signs in otherwise",
+    ),
+    "signing in is otherwise": (
+        lambda it: it["components"]["securitySchemes"]["basic"].update(scheme="bearer"),
+        "the security scheme basic",
+    ),
+    "a field is gone from a body": (
+        lambda it: schema(it, "InviteUser")["properties"].pop("displayName"),
+        "/displayName: is gone",
+    ),
+    "a field is required": (
+        lambda it: schema(it, "InviteUser")["required"].append("displayName"),
+        "/displayName: is required now",
+    ),
+    "a body has another required field": (
+        lambda it: (
+            schema(it, "InviteUser")["properties"].update(team={"type": "string"}),
+            schema(it, "InviteUser")["required"].append("team"),
+        ),
+        "/team: is required now",
+    ),
+    "a length is shorter": (
+        lambda it: schema(it, "InviteUser")["properties"]["username"].update(maxLength=32),
+        "maxLength was 64, is 32",
+    ),
+    "a limit is new": (
+        lambda it: schema(it, "ActivateUser")["properties"]["token"].update(maxLength=32),
+        "maxLength was None, is 32",
+    ),
+    "a form is another": (
+        lambda it: schema(it, "InviteUser")["properties"]["username"].update(pattern="^[a-z]+$"),
+        "pattern",
+    ),
+    "null is refused": (
+        lambda it: schema(it, "RestrictKey")["properties"]["expiresAt"].update(type="string"),
+        "type was",
+    ),
+    "a default is another": (
+        lambda it: schema(it, "RotateKey")["properties"]["overlapSeconds"].update(default=60),
+        "default was 0, is 60",
+    ),
+    "a rule between fields is new": (
+        lambda it: schema(it, "UpdateUser").update(allOf=[{"required": ["role"]}]),
+        "allOf",
+    ),
+    "a value is refused, and is another in answers": (
+        lambda it: schema(it, "KeyType")["enum"].remove("MONITORING"),
+        "enum was",
+    ),
+    "a body is required": (
+        lambda it: call(it, "/v1/api-keys/rotate", "post")["requestBody"].update(required=True),
+        "requires the body now",
+    ),
+    "a body is gone": (
+        lambda it: call(it, "/v1/api-keys/rotate", "post").pop("requestBody"),
+        "takes no body any more",
+    ),
+    "a body is new": (
+        lambda it: call(it, "/v1/users/{username}/invitation", "post").update(
+            requestBody={"required": True, "content": {}}
+        ),
+        "takes a body now",
+    ),
+    "a media type is another": (
+        lambda it: call(it, "/v1/users", "post")["requestBody"]["content"].update(
+            {
+                "application/xml": call(it, "/v1/users", "post")["requestBody"]["content"].pop(
+                    "application/json"
+                )
+            }
+        ),
+        "application/json is gone",
+    ),
+    "a query parameter is gone": (
+        lambda it: call(it, "/v1/events", "get")["parameters"].pop(0),
+        "the query parameter username: is gone",
+    ),
+    "a query parameter is required": (
+        lambda it: it["components"]["parameters"]["Limit"].update(required=True),
+        "the query parameter limit: is required now",
+    ),
+    "a required query parameter is new": (
+        lambda it: call(it, "/v1/whoami", "get").update(
+            parameters=[{"in": "query", "name": "why", "required": True, "schema": {}}]
+        ),
+        "the query parameter why: is new, and required",
+    ),
+    "a page is smaller": (
+        lambda it: it["components"]["parameters"]["Limit"]["schema"].update(maximum=50),
+        "maximum was 100, is 50",
+    ),
+    "success is another": (
+        lambda it: call(it, "/v1/users", "post")["responses"].update(
+            {"202": call(it, "/v1/users", "post")["responses"].pop("201")}
+        ),
+        "201: is not answered any more",
+    ),
+    "a field is gone from an answer": (
+        lambda it: (
+            schema(it, "User")["properties"].pop("status"),
+            schema(it, "User")["required"].remove("status"),
+        ),
+        "/status: is gone",
+    ),
+    "a field may be absent": (
+        lambda it: schema(it, "User")["required"].remove("status"),
+        "/status: may be absent now",
+    ),
+    "a field may be null": (
+        lambda it: schema(it, "User")["properties"]["email"].update(type=["string", "null"]),
+        "type was string",
+    ),
+    "a field has another value": (
+        lambda it: schema(it, "User")["properties"]["status"]["enum"].append("PAUSED"),
+        "enum was",
+    ),
+    "a role is new, and is in answers": (
+        lambda it: schema(it, "Role")["enum"].append("AUDITOR"),
+        "enum was",
+    ),
+    "a time is no time any more": (
+        lambda it: schema(it, "User")["properties"]["createdAt"].pop("format"),
+        "format was date-time, is None",
+    ),
+    "a part of an answer is another": (
+        lambda it: schema(it, "ApiKey")["properties"]["predecessor"]["anyOf"].pop(),
+        "anyOf",
+    ),
+    "a header may be absent": (
+        lambda it: it["components"]["headers"]["Location"].update(required=False),
+        "the header Location may be absent now",
+    ),
+    "an answer has another type": (
+        lambda it: call(it, "/docs", "get")["responses"]["200"]["content"].update(
+            {"text/plain": {"schema": {}}}
+        ),
+        "has another media type",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), BREAKS.values(), ids=BREAKS)
+def test_what_breaks_clients_is_seen(change: Change, words: str) -> None:
+    found = changed(change)
+
+    assert found
+    assert any(words in line for line in found), found
+
+
+GOES: dict[str, Change] = {
+    "nothing": lambda _it: None,
+    "a call is new": lambda it: it["paths"].update({"/v1/teams": copy.deepcopy(it["paths"]["/v1/users"])}),
+    "an optional field is new": lambda it: schema(it, "InviteUser")["properties"].update(
+        team={"type": "string"}
+    ),
+    "a field may be left away": lambda it: schema(it, "InviteUser")["required"].remove("email"),
+    "an answer has another field": lambda it: (
+        schema(it, "User")["properties"].update(team={"type": "string"}),
+        schema(it, "User")["required"].append("team"),
+    ),
+    "a length is longer": lambda it: schema(it, "InviteUser")["properties"]["username"].update(maxLength=128),
+    "a limit is gone": lambda it: schema(it, "UpdateServiceUser")["properties"]["administrators"].pop(
+        "maxItems"
+    ),
+    "an optional query parameter is new": lambda it: call(it, "/v1/whoami", "get").update(
+        parameters=[{"in": "query", "name": "why", "schema": {}}]
+    ),
+    "a refusal is new": lambda it: call(it, "/v1/whoami", "get")["responses"].update(
+        {"429": {"description": "Too many."}}
+    ),
+    "a refusal is gone": lambda it: call(it, "/v1/users", "post")["responses"].pop("409"),
+    "words are others": lambda it: (
+        it["info"].update(description="New"),
+        schema(it, "User").update(description="New"),
+        call(it, "/v1/users", "post").update(summary="New"),
+    ),
+    "another action is on record": lambda it: schema(it, "Event")["properties"]["action"]["examples"].append(
+        "NEW"
+    ),
+    "an optional body is new": lambda it: call(it, "/v1/users/{username}/invitation", "post").update(
+        requestBody={"content": {}}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", GOES.values(), ids=GOES)
+def test_what_clients_can_live_with_is_let_go(change: Change) -> None:
+    assert changed(change) == []

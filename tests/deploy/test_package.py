@@ -1,0 +1,292 @@
+"""The package and its template, as they are deployed: ``make e2e`` makes them and runs this."""
+
+import importlib.util
+import json
+import marshal
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.http.problems import title_of, type_of
+from deploy.package import RESOURCES, finish, package
+from local.package.template import FUNCTIONS
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGE = Path(os.environ.get("SERVICE_USERS_PACKAGE", "")).absolute()
+CHECKS = ROOT / ".tools" / "stack" / "bin"
+RUNTIME = ROOT / ".tools" / "runtime" / "bin" / "python"
+REQUESTS = ROOT / "tests" / "support" / "botocore_requests.py"
+OPERATIONS_PAGE = ROOT / "docs" / "operations.md"
+
+pytestmark = pytest.mark.skipif(
+    "SERVICE_USERS_PACKAGE" not in os.environ, reason="needs the package: make e2e"
+)
+
+
+@cache
+def template() -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((PACKAGE / "sam.json").read_text(encoding="utf-8"))
+    return made
+
+
+def resources(kind: str) -> dict[str, Any]:
+    return {name: one for name, one in template()["Resources"].items() if one["Type"] == kind}
+
+
+def run(*command: str | Path, **more: Any) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, text=True, capture_output=True, check=False, **more)
+
+
+# The code
+
+
+def test_the_same_sources_make_the_same_bytes(tmp_path: Path) -> None:
+    again = package("test", tmp_path / "again")
+    assert (again / "deployment.zip").read_bytes() == (PACKAGE / "deployment.zip").read_bytes()
+    assert (again / "sam.json").read_text() == (PACKAGE / "sam.json").read_text()
+
+
+def test_every_module_is_compiled_and_taken_as_it_is() -> None:
+    modules = list((PACKAGE / "unpacked").rglob("*.py"))
+    assert modules
+    for module in modules:
+        compiled = Path(importlib.util.cache_from_source(str(module))).read_bytes()
+        assert compiled[:4] == importlib.util.MAGIC_NUMBER
+        assert int.from_bytes(compiled[4:8], "little") == 1, "hash-based, and not checked (PEP 552)"
+        code = marshal.loads(compiled[16:])
+        assert code.co_filename == f"/var/task/{module.relative_to(PACKAGE / 'unpacked')}"
+
+
+def test_the_package_is_small() -> None:
+    assert (PACKAGE / "deployment.zip").stat().st_size < 4_000_000
+    present = {one.name for one in (PACKAGE / "unpacked").iterdir()}
+    assert not present & {"boto3", "s3transfer", "moto", "pytest", "local", "deploy", "tests"}
+
+
+LOADED = """
+import json, sys
+before = set(sys.modules)
+import app
+json.dump(sorted(set(sys.modules) - before), sys.stdout)
+"""
+
+
+def test_the_api_loads_nothing_its_calls_do_not_need() -> None:
+    done = run(RUNTIME, "-c", LOADED, cwd=PACKAGE / "unpacked", env=ENVIRONMENT)
+    loaded = set(json.loads(done.stdout))
+    assert "chalicelib.store.directory" in loaded
+    for unwanted in (
+        *(
+            "boto3",
+            "s3transfer",
+            "jinja2",
+            "markupsafe",
+            "multiprocessing",
+            "asyncio",
+            "unittest",
+        ),
+        *("chalicelib.mail", "chalicelib.functions.enforce_policies", "chalicelib.functions.operator"),
+        *("chalicelib.authorizer", "chalicelib.expiry", "contract", "chalicelib.store.outbox"),
+    ):
+        assert not {one for one in loaded if one == unwanted or one.startswith(f"{unwanted}.")}, unwanted
+
+
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "example",
+    "DIRECTORY_TABLE": "Directory",
+    "EVENTS_TABLE": "Events",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def test_the_slimmed_models_speak_as_the_whole_ones() -> None:
+    slim = run(RUNTIME, REQUESTS, cwd="/", env=ENVIRONMENT | {"PYTHONPATH": str(PACKAGE / "unpacked")})
+    whole = run(sys.executable, REQUESTS, cwd="/", env=ENVIRONMENT)
+    assert slim.stderr == whole.stderr == ""
+    assert json.loads(slim.stdout) == json.loads(whole.stdout)
+    assert len(json.loads(slim.stdout)) >= 4 * 8 * 4 * 2
+
+
+# The template
+
+
+def test_cfn_lint_finds_nothing_before_and_after_the_translation_nor_in_the_examples(
+    translated: Path,
+) -> None:
+    examples = sorted((ROOT / "examples").glob("*/*.yaml"))
+    assert examples
+    for file in (PACKAGE / "sam.json", translated, *examples):
+        found = run(CHECKS / "cfn-lint", file)
+        assert (found.returncode, found.stdout) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return translate(PACKAGE / "sam.json", tmp_path_factory.mktemp("translated"))
+
+
+def translate(file: Path, directory: Path) -> Path:
+    done = run(CHECKS / "python", ROOT / "deploy" / "translate.py", file)
+    assert done.returncode == 0, done.stderr
+    made = directory / f"{file.stem}-translated.json"
+    made.write_text(done.stdout, encoding="utf-8")
+    return made
+
+
+def test_a_runtime_with_snapstart_uses_it(tmp_path: Path) -> None:
+    document = json.loads((PACKAGE / "sam.json").read_text(encoding="utf-8"))
+    finish(document, (3, 12))
+    for one in document["Resources"].values():
+        if one["Type"] == "AWS::Serverless::Function":
+            one["Properties"]["Runtime"] = "python3.12"
+    file = tmp_path / "snapstart.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    made = translate(file, tmp_path)
+    for linted in (file, made):
+        found = run(CHECKS / "cfn-lint", linted)
+        assert (found.returncode, found.stdout) == (0, "")
+    after = json.loads(made.read_text(encoding="utf-8"))
+    assert after["Resources"]["APIHandler"]["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    alias = {"Ref": "APIHandlerAliaslive"}
+    paths = after["Resources"]["RestAPI"]["Properties"]["Body"]["paths"]
+    uris = [
+        m["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"][1] for p in paths.values() for m in p.values()
+    ]
+    assert all(uri == {"Handler": alias} for uri in uris)
+    assert after["Resources"]["APIHandlerInvokePermission"]["Properties"]["FunctionName"] == alias
+    assert "SnapStart" not in json.dumps(template())
+
+
+def test_checkov_finds_nothing_that_is_not_explained() -> None:
+    command = ["--framework", "cloudformation", "--skip-download", "--output", "json"]
+    found = json.loads(run(CHECKS / "checkov", "-f", "sam.json", *command, cwd=PACKAGE).stdout)["results"]
+    assert [(one["check_id"], one["resource"]) for one in found["failed_checks"]] == []
+    skipped = {(one["resource"].rpartition(".")[2], one["check_id"]) for one in found["skipped_checks"]}
+    declared = json.loads(RESOURCES.read_text(encoding="utf-8"))["Resources"]
+    explained = {
+        (name, skip["id"])
+        for name, resource in declared.items()
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", ())
+        if len(skip["comment"]) > 20
+    }
+    assert explained == skipped, "an explanation for each, and none that is for nothing"
+
+
+def test_each_function_is_ours_and_its_log_is_kept_as_long_as_asked() -> None:
+    functions = resources("AWS::Serverless::Function")
+    assert functions.keys() == set(FUNCTIONS)
+    for name, function in functions.items():
+        properties = function["Properties"]
+        assert properties["Runtime"] == f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        logging = properties["LoggingConfig"]
+        assert logging["LogFormat"] == "JSON"
+        group = template()["Resources"][logging["LogGroup"]["Ref"]]["Properties"]
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        assert {"DIRECTORY_TABLE", "EVENTS_TABLE"} <= properties["Environment"]["Variables"].keys(), name
+
+
+def test_the_tables_are_kept_safe() -> None:
+    tables = resources("AWS::DynamoDB::Table")
+    assert tables.keys() == {"Directory", "Events"}
+    for table in tables.values():
+        assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+        properties = table["Properties"]
+        assert properties["BillingMode"] == "PAY_PER_REQUEST"
+        assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert properties["SSESpecification"] == {"SSEEnabled": True}
+        assert properties["DeletionProtectionEnabled"] is True
+    assert tables["Events"]["Properties"]["TimeToLiveSpecification"]["Enabled"] is True
+
+
+def test_the_stream_feeds_the_mailer_from_its_start_and_within_bounds() -> None:
+    source = template()["Resources"]["Notify"]["Properties"]["Events"]["NotifyDynamodbEventSource"][
+        "Properties"
+    ]
+    assert source["Stream"] == {"Fn::GetAtt": ["Events", "StreamArn"]}
+    assert source["StartingPosition"] == "TRIM_HORIZON"
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["BisectBatchOnFunctionError"] is True
+    assert 0 < source["MaximumRecordAgeInSeconds"] <= 86_400
+    assert 0 < source["MaximumRetryAttempts"] <= 10
+    assert source["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+
+
+def test_the_gateway_speaks_problem_json_and_repeats_nothing() -> None:
+    api = template()["Resources"]["RestAPI"]["Properties"]
+    answers = api["GatewayResponses"]
+    assert {
+        "MISSING_AUTHENTICATION_TOKEN",
+        "THROTTLED",
+        "REQUEST_TOO_LARGE",
+        "DEFAULT_4XX",
+        "DEFAULT_5XX",
+    } <= answers.keys()
+    for kind, answer in answers.items():
+        problem = json.loads(answer["ResponseTemplates"]["application/json"])
+        assert problem.keys() - {"status"} == {"type", "title", "detail", "requestId"}, kind
+        assert problem.get("status") == answer.get("StatusCode")
+        if status := problem.get("status"):
+            assert (problem["type"], problem["title"]) == (type_of(status), title_of(status)), kind
+        headers = answer["ResponseParameters"]["Headers"]
+        assert headers["Content-Type"] == "'application/problem+json'"
+        if answer.get("StatusCode") == 401:
+            assert headers["WWW-Authenticate"].startswith("'Basic ")
+        # API Gateway's own words can repeat the Authorization header: unknown path, Basic credentials.
+        assert "$context.error" not in answer["ResponseTemplates"]["application/json"]
+    assert answers["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
+    assert answers["INVALID_SIGNATURE"]["StatusCode"] == 404
+    logged = json.loads(api["AccessLogSetting"]["Format"])
+    assert {"$context.requestId", "$context.integration.requestId"} <= set(logged.values())
+    assert "$context.path" not in logged.values(), "people put keys in the strangest places"
+    assert not [
+        name
+        for name in logged.values()
+        if re.search(r"message|authoriz|header|validation", name, re.IGNORECASE)
+    ]
+    [settings] = api["MethodSettings"]
+    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= settings.keys()
+    assert settings["LoggingLevel"] == "OFF"
+
+
+def test_every_alarm_reaches_somebody_and_names_its_page() -> None:
+    headings = set(re.findall(r"^#+ (.+)$", OPERATIONS_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    alarms = resources("AWS::CloudWatch::Alarm")
+    assert len(alarms) >= 8
+    for name, alarm in alarms.items():
+        properties = alarm["Properties"]
+        assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": "Alarms"}], name
+        page = re.search(r"docs/operations\.md: (.+)\.$", properties["AlarmDescription"])
+        assert page, name
+        assert page[1] in headings, name
+
+
+def test_the_dashboard_shows_what_there_is() -> None:
+    [board] = resources("AWS::CloudWatch::Dashboard").values()
+    body = board["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert json.loads(body)["widgets"]
+    names = {found.partition(".")[0] for found in re.findall(r"\$\{([^}]+)\}", body)}
+    assert names - {"AWS::Region", "AWS::StackName"} <= template()["Resources"].keys()
+
+
+def test_the_outputs_are_what_others_build_on() -> None:
+    outputs = template()["Outputs"]
+    assert outputs["AuthorizerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-AuthorizerArn"}
+    assert {
+        "EndpointURL",
+        "CreateAccountName",
+        "RecoverOwnerName",
+        "DirectoryName",
+        "EventsName",
+        "DeadLettersUrl",
+    } <= outputs.keys()
+    parameters = template()["Parameters"]
+    assert [name for name, one in parameters.items() if "Default" not in one] == ["SenderAddress"]

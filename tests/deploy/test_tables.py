@@ -1,0 +1,110 @@
+"""What an operator does to the tables: bring back what a restored one has, delete an account."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from deploy.tables import delete_account, restore_directory, restore_events
+from local.tables import create_tables
+from tests.support.api_client import Key, Stack
+from tests.support.dynamodb_faults import meanwhile
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+
+@pytest.fixture
+def restored(dynamodb: "DynamoDBClient", stack: Stack) -> Any:
+    """Copies both tables as they are when called, as a restore would; answers the copies' names."""
+    made: list[str] = []
+
+    def copy() -> tuple[str, str]:
+        names = {"Directory": f"restored-directory-{uuid4().hex}", "Events": f"restored-events-{uuid4().hex}"}
+        create_tables(dynamodb, names)
+        made.extend(names.values())
+        for source, target in zip(stack.tables, names.values(), strict=True):
+            for item in dynamodb.scan(TableName=source)["Items"]:
+                dynamodb.put_item(TableName=target, Item=item)
+        return names["Directory"], names["Events"]
+
+    yield copy
+    for name in made:
+        dynamodb.delete_table(TableName=name)
+
+
+def whoami(stack: Stack, key: Key) -> int:
+    return stack.call("GET", "/v1/whoami", key).status
+
+
+def test_the_directory_is_as_it_was(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    lost = stack.service_user(owner, "lost")["MONITORING"]
+    before, _ = stack.snapshot()
+    directory, _ = restored()
+    assert stack.call("DELETE", "/v1/service-users/lost", owner).status == 204
+    for n in range(30):  # more than one batch
+        stack.service_user(owner, f"since-{n}")
+    assert whoami(stack, lost) == 401
+    written, deleted = restore_directory(stack.client, directory, stack.tables.directory)
+    assert (written, deleted) == (2, 60)
+    assert stack.snapshot()[0] == before
+    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0)
+    assert whoami(stack, lost) == 200
+
+
+def test_lost_events_come_back_and_nobody_is_mailed(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot")
+    _, copy = restored()
+    _, before = stack.snapshot()
+    [old] = [event for event in before if event["action"] == "SERVICE_USER_CREATED"]
+    assert "waiting" in old
+    key = {name: {"S": old[name]} for name in ("account", "id")}
+    stack.client.delete_item(TableName=stack.tables.events, Key=key)
+    assert restore_events(stack.client, copy, stack.tables.events) == 1
+    [back] = [event for event in stack.snapshot()[1] if event["id"] == old["id"]]
+    assert back == {name: value for name, value in old.items() if name not in ("waiting", "dueAt")}
+    assert restore_events(stack.client, copy, stack.tables.events) == 0
+
+
+def test_an_account_goes_with_all_it_has_and_no_other_notices(stack: Stack) -> None:
+    other = stack.account("other")
+    stack.service_user(other, "others-bot")
+    before = stack.snapshot()
+    owner = stack.account()
+    keys = stack.service_user(owner, "bot")
+    person = stack.person(owner, "person", "CLUSTER_ADMIN")
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    events = len(stack.call("GET", "/v1/events?limit=100", owner).json)
+    assert delete_account(stack.client, *stack.tables, account) == (3, events)
+    assert stack.snapshot() == before
+    for key in (owner, person, keys["MONITORING"]):
+        assert whoami(stack, key) == 401
+    assert whoami(stack, other) == 200
+    assert stack.account().username == "owner"  # its names and addresses are free again
+
+
+def test_names_that_another_account_took_meanwhile_stay_theirs(stack: Stack) -> None:
+    owner, other = stack.account(), stack.account("other")
+    stack.service_user(owner, "bot")
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    taken: list[Key] = []
+
+    def moves() -> None:
+        assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+        taken.append(stack.service_user(other, "bot")["MONITORING"])
+
+    with meanwhile(stack, "TransactWriteItems", moves):
+        assert delete_account(stack.client, *stack.tables, account)[0] == 1
+    assert whoami(stack, taken[0]) == 200
+    body = {"username": "bot-2", "email": "bot@machines.example", "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/service-users", other, body).status == 409, (
+        "the address is still the bot's"
+    )
+    assert whoami(stack, owner) == 401
+
+
+def test_an_account_that_is_not_there_is_told_of(stack: Stack) -> None:
+    with pytest.raises(LookupError, match="There is no account nobody"):
+        delete_account(stack.client, *stack.tables, "nobody")

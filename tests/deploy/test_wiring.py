@@ -1,0 +1,118 @@
+"""The functions as Lambda starts them: told by their environment, and by nothing else."""
+
+import logging
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chalicelib.functions import mailer, settings
+from chalicelib.http.call import Service
+from chalicelib.rules import service_users
+from chalicelib.rules.acts import Origin
+from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.errors import ValidationError
+from chalicelib.rules.service_users import MOST_ADMINISTRATORS, ServiceUserUpdate
+from chalicelib.store import client as store_client
+from tests.support.api_client import Key, Stack, Tables
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+APP = Path(__file__).resolve().parent.parent.parent / "app.py"
+SCHEDULED = {
+    "version": "0",
+    "account": "123456789012",
+    "region": "us-east-1",
+    "detail": {},
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "time": "2026-01-01T00:00:00Z",
+    "id": "1",
+    "resources": [],
+}
+
+
+class Context:
+    aws_request_id = "request-1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@pytest.fixture
+def started(
+    dynamodb: "DynamoDBClient", tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
+    """What app.py is in an environment of its own."""
+    monkeypatch.setenv("DIRECTORY_TABLE", tables.directory)
+    monkeypatch.setenv("EVENTS_TABLE", tables.events)
+    monkeypatch.setenv("SENDER", "service-users@demo.example")
+    monkeypatch.setenv("PUBLIC_URL", "https://api.example")
+    caches = (settings.service, store_client.dynamodb, mailer._outbox, mailer._ses)
+    for cache in caches:
+        cache.cache_clear()
+    yield runpy.run_path(str(APP))
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_the_client_is_made_while_the_environment_starts(started: dict[str, Any]) -> None:
+    assert settings.service.cache_info().currsize == 1
+    service = started["api"].service()
+    assert isinstance(service, Service)
+    assert service.public_url == "https://api.example"
+    assert service is started["api"].service()
+
+
+def test_the_aws_client_never_logs_what_it_sends() -> None:
+    """At DEBUG, which a stack may have, that would be digests, tokens and the role's credentials."""
+    for name in ("botocore", "botocore.endpoint", "botocore.auth", "botocore.parsers"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+def test_every_function_answers(started: dict[str, Any]) -> None:
+    made = started["create_account"](
+        {"accountName": "Demo", "username": "owner", "email": "owner@demo.example"}, Context()
+    )
+    assert Key(made["username"], made["apiKey"]).secret.startswith("suk_")
+    again = started["recover_owner"]({"username": "owner"}, Context())
+    assert again["apiKey"] not in ("", made["apiKey"])
+    assert started["notify"]({"Records": []}, Context()) == {"batchItemFailures": []}
+    assert started["resend"](SCHEDULED, Context())["taken"] == 2
+
+
+def test_events_come_in_pages_newest_first_of_all_and_of_one(stack: Stack) -> None:
+    owner = stack.account()
+    for name in ("one", "two"):
+        stack.service_user(owner, name)
+        for _ in range(3):
+            stack.clock.forward(1)
+            stack.call("PUT", f"/v1/service-users/{name}", owner, {"displayName": f"{stack.clock()}"})
+    for query in ("", "username=one&"):
+        whole = [it["id"] for it in stack.call("GET", f"/v1/events?{query}", owner).json]
+        assert whole == sorted(whole, reverse=True)
+        assert len(whole) == (4 if query else 9)
+        paged: list[str] = []
+        path: str | None = f"/v1/events?{query}limit=3"
+        while path is not None:
+            page = stack.call("GET", path, owner)
+            assert page.status == 200
+            assert len(page.json) <= 3
+            paged += [it["id"] for it in page.json]
+            path = page.next_path
+        assert paged == whole
+
+
+@pytest.mark.parametrize("count", [0, MOST_ADMINISTRATORS + 1])
+def test_the_rules_themselves_keep_to_one_to_twenty_administrators(stack: Stack, count: int) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot")
+    directory = stack.service.directory
+    act = sign_in(directory, owner.username, owner.secret, Origin("198.51.100.7", "request-1", stack.clock()))
+    wanted = ServiceUserUpdate(administrators=tuple(f"person-{number}" for number in range(count)))
+    with pytest.raises(ValidationError) as refused:
+        service_users.update(directory, act, "bot", wanted)
+    assert [fault.pointer for fault in refused.value.faults] == ["/administrators"]

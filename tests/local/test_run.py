@@ -1,0 +1,301 @@
+"""``make run``, started as a person starts it: a process of its own."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+STUB = """
+import os, uuid
+from email.message import EmailMessage
+import boto3
+from chalice import Chalice
+
+app = Chalice(app_name="stub")
+SENDER = os.environ["SENDER"]
+
+
+def put(**more):
+    item = {"account": {"S": "a"}, "id": {"S": uuid.uuid4().hex}, **more}
+    boto3.client("dynamodb").put_item(TableName=os.environ["EVENTS_TABLE"], Item=item)
+
+
+@app.route("/events", methods=["POST"])
+def events():
+    put(subjectKey={"S": "nobody waits"})
+    put(waiting={"S": "0"}, dueAt={"N": "1"}, subjectKey={"S": app.current_request.json_body["subject"]})
+    return {"publicUrl": os.environ["PUBLIC_URL"]}
+
+
+@app.on_dynamodb_record(stream_arn="set-by-the-stack")
+def notify(event):
+    for record in event:
+        message = EmailMessage()
+        message["From"], message["To"] = SENDER, "owner@demo.example"
+        message["Subject"] = record.new_image["subjectKey"]["S"]
+        message.set_content("Hello")
+        boto3.client("sesv2").send_email(
+            FromEmailAddress=SENDER,
+            Destination={"ToAddresses": ["owner@demo.example"]},
+            Content={"Raw": {"Data": message.as_bytes()}},
+        )
+
+
+@app.schedule("rate(1 minute)")
+def resend(event):
+    pass
+
+
+@app.lambda_function()
+def create_account(event, context):
+    # Old credentials must not be taken for this run's.
+    assert not os.path.exists(os.environ["RUN_HOME"] + "/owner.json")
+    assert event == {"accountName": "Demo", "username": "owner", "email": "owner@demo.example"}
+    return {"account": "acc", "username": event["username"], "apiKey": "suk_stub"}
+"""
+
+
+SLOW = """
+import signal
+
+print("importing", flush=True)
+signal.pause()
+"""
+
+
+class Running:
+    """One run, with what it has said so far."""
+
+    def __init__(self, home: Path, *arguments: str, path: Path | None = None, **environment: str) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != "DYNAMODB_LOCAL_URL"}
+        search = os.pathsep.join([str(ROOT), *([str(path)] if path else [])])
+        self.home = home
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local.run", "--home", str(home), *arguments],
+            cwd=ROOT,
+            env=kept | {"PYTHONPATH": search, "RUN_HOME": str(home)} | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.said = ""
+        # However a test goes wrong, nothing waits for ever and nothing is left running.
+        self._watchdog = threading.Timer(60, self.process.kill)
+        self._watchdog.start()
+
+    def hear(self, what: str) -> re.Match[str]:
+        """Read on until a line matches ``what``."""
+        for line in self.process.stdout:
+            self.said += line
+            if found := re.search(what, line):
+                return found
+        raise AssertionError(f"It never said {what!r}, but:\n{self.said}")
+
+    def end(self, number: int | None = None) -> int:
+        if number is not None:
+            self.process.send_signal(number)
+        self.said += self.process.stdout.read()
+        return self.process.wait()
+
+    def close(self) -> None:
+        self._watchdog.cancel()
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def serving(self) -> int:
+        """Wait until it serves, and answer its port."""
+        port = int(self.hear(r"API +http://127\.0\.0\.1:(\d+)")[1])
+        self.hear("as it happens")
+        return port
+
+    def owner(self) -> dict:
+        return json.loads((self.home / "owner.json").read_text())
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a run of the stub, or of the real app where told."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "stub_app.py").write_text(STUB)
+    (tmp_path / "code" / "slow_app.py").write_text(SLOW)
+    started = []
+
+    def run(*arguments: str, real: bool = False, home: str = "home", **environment: str) -> Running:
+        stub = [] if real else ["--app", "stub_app"]
+        running = Running(tmp_path / home, *stub, *arguments, path=tmp_path / "code", **environment)
+        started.append(running)
+        return running
+
+    yield run
+    for running in started:
+        running.close()
+
+
+def call(port: int, method: str, path: str, body: object = None) -> tuple[int, dict]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    connection.close()
+    return response.status, answer
+
+
+def test_it_serves_with_credentials_and_every_function_alive_and_ends_cleanly(start):
+    running = start("--port", "0")
+    port = running.serving()
+
+    file = running.home / "owner.json"
+    assert running.owner() == {
+        "baseUrl": f"http://127.0.0.1:{port}",
+        "account": "acc",
+        "username": "owner",
+        "apiKey": "suk_stub",
+    }
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(running.home.stat().st_mode) == 0o700
+    assert "suk_stub" not in running.said
+
+    assert call(port, "POST", "/events", {"subject": "A key was made"}) == (
+        200,
+        {"publicUrl": f"http://127.0.0.1:{port}"},
+    )
+    running.hear("mail  owner@demo.example: A key was made")
+    (mail,) = (running.home / "outbox").glob("*.eml")
+    assert message_from_bytes(mail.read_bytes())["Subject"] == "A key was made"
+    assert running.end(signal.SIGINT) == 0
+    assert re.search(r"\d\d:\d\d:\d\d  200   POST    /events +\d+ ms\n", running.said)
+    assert running.said.endswith("Stopped. Goodbye.\n")
+    assert "Traceback" not in running.said
+
+
+def test_sigterm_ends_it_as_cleanly(start):
+    running = start("--port", "0")
+    running.serving()
+    assert running.end(signal.SIGTERM) == 0
+    assert "Traceback" not in running.said
+
+
+def test_ctrl_c_while_it_starts_ends_it_too(start):
+    running = start("--port", "0", "--app", "slow_app")
+    running.hear("importing")
+    assert running.end(signal.SIGINT) == 0
+    assert "Traceback" not in running.said
+
+
+def test_a_port_in_use_is_told_of_and_what_is_there_stays(start, tmp_path):
+    outbox = tmp_path / "home" / "outbox"
+    outbox.mkdir(parents=True)
+    theirs = outbox / "20260101T000000Z-001-x@demo.example.eml"
+    theirs.write_text("another run's")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        running = start("--port", str(port))
+        assert running.end() == 1
+    assert f"Port {port} is not to be had (address already in use)" in running.said
+    assert f"make run PORT={port + 1}" in running.said
+    assert "Traceback" not in running.said
+    assert theirs.exists()
+
+
+@pytest.mark.parametrize("port", ["http", "-1", "65536", "٣"])
+def test_what_is_no_port_is_told_of(start, port):
+    running = start(f"--port={port}")
+    assert running.end() == 2
+    assert "is not a port" in running.said
+
+
+def test_every_run_starts_afresh(start):
+    first = start("--port", "0")
+    port = first.serving()
+    call(port, "POST", "/events", {"subject": "First"})
+    first.hear("mail")
+    first.end(signal.SIGINT)
+    assert list((first.home / "outbox").glob("*.eml"))
+
+    second = start("--port", "0")
+    second.serving()
+    assert not list((second.home / "outbox").glob("*.eml"))
+    assert second.end(signal.SIGINT) == 0
+
+
+def test_a_database_that_is_named_but_not_there_is_told_of(start):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    running = start("--port", "0", AWS_ENDPOINT_URL_DYNAMODB=url, AWS_MAX_ATTEMPTS="1")
+    assert running.end() == 1
+    assert "DynamoDB does not do as asked" in running.said
+    assert url in running.said
+    assert "Traceback" not in running.said
+
+
+@pytest.mark.engine
+def test_a_database_that_is_named_is_used_and_keeps_its_account(start):
+    names = {"DIRECTORY_TABLE": f"run-d-{os.getpid()}", "EVENTS_TABLE": f"run-e-{os.getpid()}"}
+    at = {"AWS_ENDPOINT_URL_DYNAMODB": os.environ["DYNAMODB_LOCAL_URL"], **names}
+    first = start("--port", "0", **at)
+    port = first.serving()
+    assert call(port, "POST", "/events", {"subject": "On the engine"})[0] == 200
+    first.hear("mail  owner@demo.example: On the engine")
+    assert first.end(signal.SIGINT) == 0
+    owner = first.owner()
+
+    again = start("--port", "0", **at)
+    port = again.serving()
+    assert again.owner() == owner | {"baseUrl": f"http://127.0.0.1:{port}"}
+    assert again.end(signal.SIGINT) == 0
+
+    stranger = start("--port", "0", real=True, home="another", **at)
+    stranger.serving()  # the stub made no owner in there
+    assert stranger.end(signal.SIGINT) == 0
+    refused = start("--port", "0", real=True, home="a-third", **at)
+    assert refused.end() == 1
+    assert "Name other tables in DIRECTORY_TABLE and EVENTS_TABLE" in refused.said
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the printed lines are for curl")
+def test_the_printed_lines_work_as_pasted(start):
+    running = start("--port", "0", real=True)
+    running.serving()
+    walk = running.said[running.said.index("# Sign in") : running.said.index("  What happens from here on")]
+
+    pasted = subprocess.run(
+        ["sh", "-eu"], input=walk, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+
+    assert (pasted.returncode, pasted.stderr) == (0, "")
+    answers = [json.loads(line) for line in pasted.stdout.splitlines() if line.startswith("{")]
+    who, old, new = answers
+    assert (who["username"], who["role"]) == ("metrics-bot", "READ_ONLY")
+    assert (old["status"], new["username"]) == (401, "metrics-bot")
+    assert "old key: 401" in pasted.stdout
+    assert "new key: 200" in pasted.stdout
+    assert running.owner()["apiKey"] not in pasted.stdout + running.said
+    assert "suk_" not in pasted.stdout + running.said
+    running.hear("mail  owner@demo.example: API key rotated: ")
+    mails = [message_from_bytes(file.read_bytes()) for file in (running.home / "outbox").glob("*.eml")]
+    assert mails
+    for mail in mails:
+        assert [part.get_content_type() for part in mail.walk()] == [
+            "multipart/alternative",
+            "text/plain",
+            "text/html",
+        ]
+        assert all(part.get_payload(decode=True).strip() for part in mail.walk() if not part.is_multipart())
+        assert mail.defects == []
+    assert running.end(signal.SIGINT) == 0
+    assert "Traceback" not in running.said

@@ -1,0 +1,229 @@
+"""Whatever dies, and wherever: who is entitled is told, nobody else, and twice only once for each death."""
+
+import random
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
+
+from chalicelib.mail import notify as notify_module
+from chalicelib.rules.errors import Unavailable
+from chalicelib.rules.model import Action, Audience, Event, Invitation
+from chalicelib.rules.notifications import LEASE
+from chalicelib.rules.roles import Role
+from tests.support.api_client import Clock, Tables
+from tests.support.mail import BEA, INJECTED, Faults, Killed, Post, Ses, record, revoked, ses_error, shuffled
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+NOW = 1_900_000_000
+HOUR = 3600
+Told = Counter[tuple[str, str]]
+
+
+@pytest.fixture
+def post(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> Post:
+    """An account with two Administrators who are entitled, four people who no longer are, and an OWNER."""
+    clock.at = NOW
+    made = Post(dynamodb, tables, clock)
+    made.account("acme", "Demo", owner="m-owner")
+    made.user("owner", Role.OWNER)
+    made.user("alice")
+    made.user("bob")
+    made.user("lowered", Role.READ_ONLY)
+    made.user("returned", membership="m-second")
+    made.user("moved", account="other")
+    made.machine("robot")
+    return made
+
+
+LINKS = {name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "robot", "gone")}
+
+
+def every_kind(post: Post, mark: str) -> dict[str, tuple[Event, set[str]]]:
+    """One event of each kind, with the addresses that are entitled to hear of it."""
+    post.user("Bea", invitation=Invitation(f"i-{mark}"))
+    person = {"subject": BEA, "audience": Audience.PERSON}
+    events = [
+        (post.event(administrators=LINKS), {"alice", "bob"}),
+        (post.event(administrators={"gone": "m-gone"}), {"owner"}),
+        (post.event(action=Action.USER_UPDATED, keys=(revoked(),), **person), {"bea"}),
+        (post.event(action=Action.USER_INVITED, keys=(), invitation=f"i-{mark}", **person), {"bea"}),
+        (post.event(action=Action.USER_INVITED, keys=(), invitation="void", **person), set()),
+    ]
+    return {event.id: (event, {f"{name}@people.example" for name in names}) for event, names in events}
+
+
+def check(told: Told, expected: dict[str, tuple[Event, set[str]]], crashes: int) -> None:
+    wanted = {(id_, address) for id_, (_, addresses) in expected.items() for address in addresses}
+    mine = Counter({key: number for key, number in told.items() if key[0] in expected})
+    assert not mine.keys() - wanted, "somebody was told who is not entitled"
+    assert not wanted - mine.keys(), "somebody entitled was not told"
+    assert sum(mine.values()) - len(wanted) <= crashes, "told twice without a death to blame"
+
+
+SOME = {("notify", "kill after"), ("resend", "answer lost")}
+"""What moto, which is slow, is asked for; the real engine is asked for all."""
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        pytest.param(how, kind, marks=() if (how, kind) in SOME else pytest.mark.engine)
+        for how in ("notify", "resend")
+        for kind in INJECTED
+    ],
+)
+def test_death_at_every_call_in_turn(post: Post, how: str, kind: str) -> None:
+    """The run dies before, or after, its first AWS call, then its second, and so on to its last."""
+    real, deaths = Ses(), 0
+    for number in range(1, 1000):
+        expected = every_kind(post, f"{kind}-{number}")
+        faults = Faults(lambda call, _, number=number: kind if call == number else "")
+        post.ses, post.outbox_client = faults.wrap(real), faults.wrap(post.client)
+        records = shuffled([record(event) for event, _ in expected.values()], number)
+        try:
+            if how == "notify":
+                post.notify_records(records)
+            else:
+                post.resend()
+        except (Killed, ConnectionClosedError):
+            deaths += 1
+        post.ses, post.outbox_client = real, post.client
+        post.notify_records(records)  # as the stream passes a batch again whose function died
+        post.resend_until_done()
+        check(real.told(), expected, crashes=1)
+        for event, _ in expected.values():
+            post.forget(event)
+        if faults.injected == 0:
+            assert number > 15, "there are more calls than that"
+            break
+    assert deaths > 10 or kind == "answer lost"
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.engine) for n in range(1, 8))])
+def test_days_without_ses_then_throttles_and_sudden_deaths(post: Post, seed: int) -> None:
+    """SES is down for three days, in every way it has, then throttles; environments die all the while."""
+    chance = random.Random(seed)
+    down = [
+        ses_error("AccountSuspendedException"),
+        ses_error("SendingPausedException"),
+        ses_error("TooManyRequestsException"),
+        ses_error("MessageRejected", "Email address is not verified."),
+        ses_error("InternalFailure"),
+        ConnectionClosedError(endpoint_url="https://ses.example"),
+    ]
+    mended = NOW + 72 * HOUR
+    real = Ses()
+
+    def outage(_recipient: str) -> None:
+        if post.clock() < mended:
+            raise chance.choice(down)
+
+    def fault(_number: int, operation: str) -> str:
+        if chance.random() < 0.02:
+            return chance.choice(INJECTED)
+        limit = 0.3 if operation == "send_email" else 0.02
+        return "throttled" if post.clock() >= mended and chance.random() < limit else ""
+
+    real.hook = outage
+    faults = Faults(fault)
+    post.ses, post.outbox_client = faults.wrap(real), faults.wrap(post.client)
+
+    def survive(run: object) -> None:
+        try:
+            run()  # type: ignore[operator]
+        except (Killed, ClientError, BotoCoreError, Unavailable):
+            return
+
+    expected: dict[str, tuple[Event, set[str]]] = {}
+    records = []
+    while post.clock() < mended or post.waiting():
+        assert post.clock() < mended + 30 * 24 * HOUR, "it does not come to an end"
+        if post.clock() < mended and chance.random() < 0.8:
+            event = post.event(administrators=LINKS)
+            expected[event.id] = (event, {"alice@people.example", "bob@people.example"})
+            records.append(record(event))
+            survive(lambda: post.notify_records(shuffled(records[-5:], seed)))
+        survive(post.resend)
+        post.clock.forward(
+            chance.choice([60, HOUR, 4 * HOUR] if post.clock() < mended else [60, 15 * 60, HOUR])
+        )
+    assert len(expected) > 10
+    assert faults.injected > 5
+    check(real.told(), expected, crashes=faults.injected)
+
+
+def test_who_is_revoked_during_an_outage_hears_nothing_afterwards(post: Post) -> None:
+    first = post.event(administrators=LINKS)
+    post.ses.hook = lambda _: (_ for _ in ()).throw(ses_error("SendingPausedException"))
+    post.notify(first)
+    post.gone("bob")
+    post.ses.hook = lambda _: None
+    post.resend_until_done()
+    assert post.ses.addresses == ["alice@people.example"]
+
+
+def in_threads(runs: "list[object]") -> list[BaseException]:
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(len(runs))
+
+    def go(run: object) -> None:
+        barrier.wait()
+        try:
+            run()  # type: ignore[operator]
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=go, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+@pytest.mark.engine
+def test_notify_and_resend_at_once_tell_everybody_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight at once on the same events, all of them due: each event is one's, and told by that one alone."""
+    monkeypatch.setattr(notify_module, "PAGE", 7)
+    events = [post.event(administrators=LINKS) for _ in range(60)]
+    records = [record(event) for event in events]
+    runs = [
+        *(lambda seed=seed: post.notify_records(shuffled(records, seed)) for seed in range(4)),
+        *[post.resend] * 4,
+    ]
+    assert in_threads(runs) == []
+    post.clock.forward(10)
+    post.resend()
+    assert post.waiting() == []
+    assert post.ses.told() == Counter(
+        {(event.id, f"{name}@people.example"): 1 for event in events for name in ("alice", "bob")}
+    )
+
+
+@pytest.mark.engine
+def test_claims_race_with_one_winner(post: Post) -> None:
+    for round_number in range(20):
+        event = post.event(administrators={"alice": "m-alice"})
+        assert in_threads([lambda event=event: post.notify(event)] * 16) == []
+        assert post.ses.calls == round_number + 1
+
+
+@pytest.mark.engine
+def test_a_token_minted_while_the_person_is_changed_is_kept_or_the_change_is_refused(post: Post) -> None:
+    """A change read the User before the token was minted: one of the two must not be lost."""
+    post.user("Bea", invitation=Invitation("i-1"))
+    outbox = post.mailer.outbox
+    tokens = [
+        lambda mark=mark: outbox.invite("bea", "i-1", f"{mark:064x}", NOW + LEASE) for mark in range(12)
+    ]
+    assert in_threads(tokens) == []
+    item = post.client.get_item(
+        TableName=post.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
+    )["Item"]
+    assert len(item["invitation"]["M"]["digests"]["M"]) == 12
+    assert item["version"]["S"] != "v"

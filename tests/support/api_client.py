@@ -1,0 +1,264 @@
+"""A customer's side of the API: callers, calls and answers, as API Gateway events.
+
+``Stack.call`` is the front door: it builds the event API Gateway would, and answers what the function
+does. Nothing here knows the rules.
+"""
+
+import base64
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import app as application
+from chalicelib.rules.acts import new_version
+from chalicelib.store.items import from_attribute
+from tests.support import moto_internals, openapi_assertions
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+NO_BODY = object()
+
+
+class Tables(NamedTuple):
+    directory: str
+    events: str
+
+
+@dataclass
+class Clock:
+    """Seconds since 1970, moved by hand."""
+
+    at: float
+
+    def __call__(self) -> float:
+        return self.at
+
+    def forward(self, seconds: float) -> None:
+        self.at += seconds
+
+
+class Key(NamedTuple):
+    """Who signs in: a username and one of its keys."""
+
+    username: str
+    secret: str
+
+    @property
+    def header(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.username}:{self.secret}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def pointers(self) -> list[str]:
+        return [error["pointer"] for error in self.json["errors"]]
+
+    @property
+    def next_path(self) -> str | None:
+        """The path and query of the next page's link."""
+        link = re.fullmatch(r'<([^>]+)>; rel="next"', self.headers.get("Link", ""))
+        if link is None:
+            return None
+        parts = urlsplit(link[1])
+        return f"{parts.path}?{parts.query}"
+
+
+def items(client: "DynamoDBClient", table: str) -> list[dict[str, Any]]:
+    """Answer every item of a table, as plain values."""
+    if (found := moto_internals.items(table)) is not None:
+        return found
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return [
+        {name: from_attribute(value) for name, value in item.items()}
+        for page in pages
+        for item in page["Items"]
+    ]
+
+
+@dataclass
+class Stack:
+    """The API, its tables and its clock."""
+
+    app: Any
+    client: Any
+    tables: Tables
+    clock: Clock
+    service: Any
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        key: Key | None = None,
+        body: Any = NO_BODY,
+        *,
+        headers: dict[str, str] | None = None,
+        raw: bytes | str | None = None,
+        source_ip: str = "198.51.100.7",
+    ) -> Answer:
+        """Make a call as API Gateway hands it to the function (REST API, proxy integration).
+
+        Raises Drift where the answer is not one that the OpenAPI document tells of.
+        """
+        event = self.event(method, path, key, body, headers=headers, raw=raw, source_ip=source_ip)
+        answer = self.app(event, None)
+        told = Answer(answer["statusCode"], dict(answer["headers"]), answer["body"] or "")
+        openapi_assertions.committed().judge(event, told.status, told.headers, told.text)
+        return told
+
+    def event(
+        self,
+        method: str,
+        path: str,
+        key: Key | None = None,
+        body: Any = NO_BODY,
+        *,
+        headers: dict[str, str] | None = None,
+        raw: bytes | str | None = None,
+        source_ip: str = "198.51.100.7",
+    ) -> dict[str, Any]:
+        parts = urlsplit(path)
+        resource, captured = self._route(parts.path)
+        sent = {"content-type": "application/json"} if body is not NO_BODY or raw is not None else {}
+        if key is not None:
+            sent["authorization"] = key.header
+        sent.update({name.lower(): value for name, value in (headers or {}).items()})
+        content: str | None = None if body is NO_BODY else json.dumps(body)
+        encoded = isinstance(raw, bytes)
+        if raw is not None:
+            content = base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw
+        query = parse_qs(parts.query, keep_blank_values=True)
+        return {
+            "resource": resource,
+            "path": parts.path,
+            "httpMethod": method,
+            "headers": sent,
+            "multiValueQueryStringParameters": query or None,
+            "pathParameters": captured or None,
+            "stageVariables": None,
+            "body": content,
+            "isBase64Encoded": encoded,
+            "requestContext": {
+                "httpMethod": method,
+                "resourcePath": resource,
+                "path": f"/api{parts.path}",
+                "requestId": f"request-{new_version()}",
+                "identity": {"sourceIp": source_ip},
+            },
+        }
+
+    def _route(self, path: str) -> tuple[str, dict[str, str]]:
+        best: tuple[int, str, dict[str, str]] | None = None
+        for route in self.app.routes:
+            form = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route)
+            match = re.fullmatch(form, path)
+            if match and (best is None or len(match.groups()) < best[0]):
+                best = (len(match.groups()), route, match.groupdict())
+        assert best is not None, f"no route for {path}: API Gateway answers that itself"
+        return best[1], best[2]
+
+    # People and machines
+
+    def account(self, username: str = "owner", email: str | None = None) -> Key:
+        """Make an account; answers its OWNER's USER_MANAGEMENT key."""
+        event = {
+            "accountName": f"Account of {username}",
+            "username": username,
+            "email": email or f"{username}@people.example",
+        }
+        made = application.create_account(event, None)
+        return Key(made["username"], made["apiKey"])
+
+    def person(self, by: Key, username: str, role: str) -> Key:
+        """Invite a person and activate them; answers their first key."""
+        email = f"{username}@people.example"
+        made = self.call("POST", "/v1/users", by, {"username": username, "email": email, "role": role})
+        assert made.status == 201, made.text
+        return self.activate(username)
+
+    def activate(self, username: str) -> Key:
+        """Activate an invited person with a token of an invitation email."""
+        answer = self.call(
+            "POST", "/v1/users/activate", body={"username": username, "token": self.token(username)}
+        )
+        assert answer.status == 200, answer.text
+        return Key(username, answer.json["apiKeys"]["apiKeys"][0]["key"])
+
+    def token(self, username: str) -> str:
+        """Answer a token as the invitation's email would carry it: its digest is what is kept."""
+        from chalicelib.rules import key_format
+
+        token = key_format.new_token()
+        self.client.update_item(
+            TableName=self.tables.directory,
+            Key={"pk": {"S": f"USER#{username.lower()}"}},
+            UpdateExpression="SET invitation.digests = :digests",
+            ConditionExpression="attribute_exists(invitation.id)",
+            ExpressionAttributeValues={
+                ":digests": {"M": {key_format.digest(token).hex(): {"N": str(int(self.clock()) + 72 * 3600)}}}
+            },
+        )
+        return token
+
+    def service_user(self, by: Key, username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
+        """Make a Service User; answers its keys by type."""
+        body = {"username": username, "email": f"{username}@machines.example", "role": role, **more}
+        answer = self.call("POST", "/v1/service-users", by, body)
+        assert answer.status == 201, answer.text
+        return {it["keyType"]: Key(username, it["key"]) for it in answer.json["apiKeys"]["apiKeys"]}
+
+    def key(self, by: Key, username: str, key_type: str, **more: Any) -> Key:
+        """Generate a key for a Service User."""
+        answer = self.call(
+            "POST", f"/v1/service-users/{username}/api-keys", by, {"keyType": key_type, **more}
+        )
+        assert answer.status == 201, answer.text
+        return Key(username, answer.json["key"])
+
+    def own_key(self, by: Key, key_type: str) -> Key:
+        """Generate a key of one's own."""
+        answer = self.call("POST", f"/v1/users/{by.username}/api-keys", by, {"keyType": key_type})
+        assert answer.status == 201, answer.text
+        return Key(by.username, answer.json["key"])
+
+    # What is there
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """Answer every item of a table, as plain values."""
+        return items(self.client, table)
+
+    def snapshot(self) -> tuple[list[Any], list[Any]]:
+        """Answer all there is in both tables, in an order of its own, to see that nothing was changed."""
+        return (
+            sorted(self.items(self.tables.directory), key=lambda item: item["pk"]),
+            sorted(self.items(self.tables.events), key=lambda item: (item["account"], item["id"])),
+        )
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """Count the calls DynamoDB gets, by operation."""
+        counter: Counter[str] = Counter()
+
+        def count(model: Any, **_more: Any) -> None:
+            counter[model.name] += 1
+
+        self.client.meta.events.register("before-call.dynamodb", count)
+        try:
+            yield counter
+        finally:
+            self.client.meta.events.unregister("before-call.dynamodb", count)

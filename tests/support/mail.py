@@ -1,0 +1,346 @@
+"""What the tests of the mail share: people and events in tables, an SES that can fail, and sudden death."""
+
+import email
+import email.policy
+import itertools
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from typing import Any
+
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+from chalicelib.mail.notify import Mailer, notify, resend
+from chalicelib.rules.model import (
+    Account,
+    Action,
+    Actor,
+    Audience,
+    Change,
+    Event,
+    Invitation,
+    KeyChange,
+    Kind,
+    ServiceUser,
+    Subject,
+    User,
+)
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.notifications import LEASE
+from chalicelib.rules.roles import KeyType, Role
+from chalicelib.store.items import from_attribute, to_item
+from chalicelib.store.outbox import DynamoOutbox
+from chalicelib.store.trail import event_item
+from tests.support.api_client import Clock, Tables
+
+SENDER = "service-users@mail.example"
+PUBLIC_URL = "https://api.example"
+INJECTED = ("kill before", "kill after", "answer lost")
+CI_BOT = Subject(Kind.SERVICE_USER, "ci-bot", "CI bot")
+BEA = Subject(Kind.USER, "Bea", "Bea M", "bea@people.example")
+ALICE = Actor(Kind.USER, "Alice")
+
+_numbers = itertools.count(1)
+
+
+def generated(last5: str = "7ac6a", key_type: KeyType = KeyType.MONITORING) -> KeyChange:
+    return KeyChange(Change.GENERATED, key_type, last5)
+
+
+def revoked(last5: str = "7ac6a", key_type: KeyType = KeyType.MONITORING) -> KeyChange:
+    return KeyChange(Change.REVOKED, key_type, last5)
+
+
+def make_event(**fields: Any) -> Event:
+    """An event that waits, as the API writes it; by default a key generated for ci-bot by Alice."""
+    at = fields.pop("at", 1_900_000_000)
+    number = next(_numbers)
+    audience = fields.get("audience", Audience.ADMINISTRATORS)
+    return Event(
+        **{
+            "id": f"{at * 1000:012x}{number:016x}",
+            "account": "acme",
+            "at": at,
+            "action": Action.API_KEY_GENERATED,
+            "actor": ALICE,
+            "subject": CI_BOT,
+            "keys": (generated(),),
+            "source_ip": "198.51.100.7",
+            "request_id": f"request-{number}",
+            "audience": audience,
+            "administrators": {} if audience is Audience.PERSON else {"alice": "m-alice"},
+            "due_at": at,
+            **fields,
+        }
+    )
+
+
+def ses_error(code: str, message: str = "") -> ClientError:
+    """An error as SES answers it."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, "SendEmail")
+
+
+class Ses:
+    """An SES that keeps what it takes. ``hook`` is called with each recipient first, and may raise."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, EmailMessage]] = []
+        self.calls = 0
+        self.hook: Callable[[str], None] = lambda _recipient: None
+        self._lock = threading.Lock()
+
+    def send_email(self, **asked: Any) -> dict[str, str]:
+        [recipient] = asked["Destination"]["ToAddresses"]
+        with self._lock:
+            self.calls += 1
+        self.hook(recipient)
+        message = email.message_from_bytes(asked["Content"]["Raw"]["Data"], policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        assert message["To"] == recipient
+        with self._lock:
+            self.sent.append((recipient, message))
+        return {"MessageId": f"m-{len(self.sent)}"}
+
+    def told(self) -> Counter[tuple[str, str]]:
+        """How often each event was mailed to each address."""
+        return Counter((str(message["Service-Users-Event"]), to) for to, message in self.sent)
+
+    @property
+    def addresses(self) -> list[str]:
+        return [to for to, _ in self.sent]
+
+
+@dataclass
+class Post:
+    """Tables with people in them, an SES, a clock, and the mailer between."""
+
+    client: Any
+    tables: Tables
+    clock: Clock
+    ses: Any = field(default_factory=Ses)
+    remaining_ms: Callable[[], int] = lambda: 600_000
+    outbox_client: Any = None
+
+    @property
+    def mailer(self) -> Mailer:
+        return Mailer(
+            outbox=DynamoOutbox(
+                self.outbox_client or self.client,
+                self.tables.directory,
+                self.tables.events,
+                sleep=lambda _: None,
+            ),
+            ses=self.ses,
+            sender=SENDER,
+            public_url=PUBLIC_URL,
+            now=self.clock,
+            remaining_ms=self.remaining_ms,
+            chance=lambda: 0.5,
+        )
+
+    # People
+
+    def account(self, account: str = "acme", name: str = "Demo", **owners: str) -> None:
+        made = Account(id=account, name=name, version="v", created_at=0, owners=owners)
+        self._put(self.tables.directory, to_item(made, pk=f"ACCOUNT#{account}"))
+
+    def user(
+        self,
+        username: str,
+        role: Role = Role.CLUSTER_ADMIN,
+        *,
+        membership: str = "",
+        account: str = "acme",
+        invitation: Invitation | None = None,
+        email: str = "",
+    ) -> None:
+        name = fold_username(username)
+        made = User(
+            username=username,
+            account=account,
+            email=email or f"{name}@people.example",
+            role=role,
+            version="v",
+            created_at=0,
+            membership=membership or f"m-{name}",
+            invitation=invitation,
+        )
+        self._put(self.tables.directory, to_item(made, pk=f"USER#{name}", listKey=f"USER#{name}"))
+
+    def machine(self, username: str) -> None:
+        name = fold_username(username)
+        made = ServiceUser(
+            username=username,
+            account="acme",
+            email=f"{name}@machines.example",
+            role=Role.OWNER,
+            version="v",
+            created_at=0,
+            id="i",
+        )
+        self._put(self.tables.directory, to_item(made, pk=f"USER#{name}", listKey=f"SERVICE_USER#{name}"))
+
+    def gone(self, username: str) -> None:
+        self.client.delete_item(
+            TableName=self.tables.directory, Key={"pk": {"S": f"USER#{fold_username(username)}"}}
+        )
+
+    # Events
+
+    def event(self, **fields: Any) -> Event:
+        """Put an event on record as the API does."""
+        made = make_event(**{"at": int(self.clock()), **fields})
+        self._put(self.tables.events, event_item(made, 400))
+        return made
+
+    def stored(self, event: Event) -> dict[str, Any]:
+        """An event's item as it is now, as plain values."""
+        item = self.client.get_item(
+            TableName=self.tables.events,
+            Key={"account": {"S": event.account}, "id": {"S": event.id}},
+            ConsistentRead=True,
+        )["Item"]
+        return {name: from_attribute(value) for name, value in item.items()}
+
+    def forget(self, event: Event) -> None:
+        """Take an event away, as the table's TTL does."""
+        self.client.delete_item(
+            TableName=self.tables.events, Key={"account": {"S": event.account}, "id": {"S": event.id}}
+        )
+
+    def waiting(self) -> list[dict[str, Any]]:
+        pages = self.client.get_paginator("scan").paginate(TableName=self.tables.events, IndexName="waiting")
+        return [item for page in pages for item in page["Items"]]
+
+    def _put(self, table: str, item: dict[str, Any]) -> None:
+        self.client.put_item(TableName=table, Item=item)
+
+    # Runs
+
+    def notify(self, *events: Event) -> list[str]:
+        """Run ``notify`` on the records of new events; answers the failures' sequence numbers."""
+        return self.notify_records([record(event) for event in events])
+
+    def notify_records(self, records: Iterable[dict[str, Any]]) -> list[str]:
+        return [failure["itemIdentifier"] for failure in notify(records, self.mailer)["batchItemFailures"]]
+
+    def resend(self) -> dict[str, int]:
+        return resend(self.mailer)
+
+    def resend_until_done(self, rounds: int = 60) -> None:
+        """Run ``resend`` as time goes by until nothing waits."""
+        for _ in range(rounds):
+            if not self.waiting():
+                return
+            self.clock.forward(LEASE + 1)
+            self.resend()
+        raise AssertionError(f"still waiting: {self.waiting()}")
+
+
+def record(event: Event, name: str = "INSERT") -> dict[str, Any]:
+    """A record of the stream, as Lambda hands it to a function."""
+    item = event_item(event, 400)
+    return {
+        "eventID": event.id,
+        "eventName": name,
+        "dynamodb": {
+            "Keys": {"account": item["account"], "id": item["id"]},
+            "NewImage": item,
+            "SequenceNumber": str(int(event.id, 16)),
+        },
+    }
+
+
+class Killed(BaseException):
+    """The environment is gone at this point; nothing in the code can catch it."""
+
+
+class Faults:
+    """Numbers every AWS call of the clients it wraps, and lets ``fault`` happen at some."""
+
+    def __init__(self, fault: "Callable[[int, str], str]") -> None:
+        self.calls = 0
+        self.injected = 0
+        self._fault = fault
+        self._lock = threading.Lock()
+
+    def wrap(self, client: Any) -> Any:
+        return _Faulty(client, self)
+
+    def call(self, operation: str, do: Callable[..., Any], asked: dict[str, Any]) -> Any:
+        with self._lock:
+            self.calls += 1
+            kind = self._fault(self.calls, operation)
+            self.injected += kind in INJECTED
+        if kind == "kill before":
+            raise Killed(operation)
+        if kind == "throttled":
+            code = "TooManyRequestsException" if operation == "send_email" else "ThrottlingException"
+            raise ClientError({"Error": {"Code": code, "Message": "Slow down."}}, operation)
+        answer = do(**asked)
+        if kind == "kill after":
+            raise Killed(operation)
+        if kind == "answer lost":
+            raise ConnectionClosedError(endpoint_url="https://aws.example")
+        return answer
+
+
+class _Faulty:
+    def __init__(self, client: Any, faults: Faults) -> None:
+        self._client = client
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if name in ("exceptions", "meta"):
+            return found
+        return lambda **asked: self._faults.call(name, found, asked)
+
+
+def shuffled(records: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Every record twice, in no order."""
+    doubled = [*records, *records]
+    random.Random(seed).shuffle(doubled)
+    return doubled
+
+
+class Page(HTMLParser):
+    """What a reader of an HTML page sees, and what it is made of."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.comments: list[str] = []
+        self._text: list[str] = []
+        self._hidden = 0
+        self.feed(html)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self._text).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self._hidden += tag == "style"
+        self._text.append(" " if tag in ("p", "td", "tr", "br", "h1", "h2", "pre", "div") else "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag == "style"
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self._text.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+    def attributes_known(self) -> set[tuple[str, str]]:
+        """Which attributes stand on which tags."""
+        return {(tag, name) for tag, name, _ in self.attributes}

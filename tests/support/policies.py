@@ -1,0 +1,124 @@
+"""What the tests of the sweep share: an account whose time goes by, and whose mail goes out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.expiry.sweep import sweep
+from chalicelib.rules.model import Account
+from chalicelib.store.items import from_item
+from chalicelib.store.sweep import DynamoSweeps
+from tests.support.api_client import Answer, Key, Stack
+from tests.support.mail import Post
+
+DAY = 86_400
+HOUR = 3600
+START = 1_893_456_000
+"""2030-01-01T00:00:00Z: sweeps begin with the day of UTC."""
+
+LONG = 300_000
+
+
+@dataclass
+class PolicyFixture:
+    """An account, its mail, and the function that enforces its policy."""
+
+    stack: Stack
+    owner: Key
+    post: Post = field(init=False)
+    page: int = 400
+
+    def __post_init__(self) -> None:
+        self.post = Post(self.stack.client, self.stack.tables, self.stack.clock)  # type: ignore[arg-type]
+
+    # Time
+
+    def at(self, day: float) -> None:
+        """Let it be so many days after the start."""
+        self.stack.clock.at = START + day * DAY
+
+    @property
+    def today(self) -> float:
+        return (self.stack.clock.at - START) / DAY
+
+    # The function
+
+    def sweep(
+        self, remaining_ms: Callable[[], int] = lambda: LONG, client: Any = None, now: Any = None
+    ) -> dict[str, int]:
+        return sweep(self.sweeps(client), now or self.stack.clock, remaining_ms, "sweep-request")
+
+    def sweeps(self, client: Any = None) -> DynamoSweeps:
+        tables = self.stack.tables
+        return DynamoSweeps(client or self.stack.client, tables.directory, tables.events, 400, self.page)
+
+    def go_to(self, day: float, *, mail: bool = True) -> dict[str, int]:
+        """Let it be a day, sweep, and have the mail go out; answers what came of the sweep."""
+        self.at(day)
+        counts = self.sweep()
+        if mail and counts.get("events"):
+            self.mail()
+        return counts
+
+    def mail(self) -> list[tuple[str, str]]:
+        """Have what waits mailed; answers the new emails: to whom, and which action they tell of."""
+        before = len(self.post.ses.sent)
+        while self.post.resend().get("sent"):
+            pass
+        actions = {event["id"]: event["action"] for event in self.events()}
+        return [
+            (to.partition("@")[0], actions[str(message["Service-Users-Event"])])
+            for to, message in self.post.ses.sent[before:]
+        ]
+
+    # What there is
+
+    def policy(self, by: Key | None = None, **fields: Any) -> Answer:
+        answer = self.stack.call("PUT", "/v1/account", by or self.owner, fields)
+        assert answer.status == 200, answer.text
+        return answer
+
+    def works(self, key: Key) -> bool:
+        """Sign in with a key, which also notes its use."""
+        status = self.stack.call("GET", "/v1/whoami", key).status
+        assert status in (200, 401), status
+        return status == 200
+
+    def live(self, username: str) -> set[str]:
+        """The key types a Principal has, without using any."""
+        return set(self.item(username).get("keys", {}))
+
+    def item(self, username: str) -> dict[str, Any]:
+        [item] = [
+            it for it in self.stack.items(self.stack.tables.directory) if it["pk"] == f"USER#{username}"
+        ]
+        return item
+
+    def key(self, username: str, key_type: str = "MONITORING") -> dict[str, Any]:
+        found: dict[str, Any] = self.item(username)["keys"][key_type]
+        return found
+
+    def account(self) -> Account:
+        client, tables = self.stack.client, self.stack.tables
+        account = self.item(self.owner.username)["account"]
+        key = {"pk": {"S": f"ACCOUNT#{account}"}}
+        return from_item(client.get_item(TableName=tables.directory, Key=key)["Item"], Account)
+
+    def events(self, *actions: str) -> list[dict[str, Any]]:
+        """Events of some actions, or all, the oldest first."""
+        found = sorted(self.stack.items(self.stack.tables.events), key=lambda event: event["id"])
+        return [event for event in found if not actions or event["action"] in actions]
+
+    def by_policy(self) -> list[tuple[float, str, str]]:
+        """What the policy did: the day it was done, what, and to whom."""
+        return [
+            (round((event["at"] - START) / DAY, 3), event["action"], event["subject"]["username"])
+            for event in self.events("API_KEY_ENDING", "API_KEY_REVOKED")
+            if event["actor"]["kind"] == "POLICY"
+        ]
+
+
+def policy_fixture(stack: Stack, page: int = 400) -> PolicyFixture:
+    """An account at the start of its time, with the OWNER ``owner``."""
+    stack.clock.at = START
+    return PolicyFixture(stack, stack.account(), page=page)

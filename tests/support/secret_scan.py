@@ -1,0 +1,105 @@
+"""What no test may leave: a secret in a table, a log line or an email; a digest but in Directory."""
+
+import base64
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from chalicelib.mail import notify, ses
+from chalicelib.rules.key_format import PATTERN, TOKEN_PREFIX, well_formed
+
+_LIKE_A_SECRET = re.compile(PATTERN)
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{self.format(record)} {record.__dict__!r}")
+
+
+@dataclass
+class CapturedOutput:
+    """What a test had said: lines of the log, and emails, each with its address."""
+
+    lines: list[str] = field(default_factory=list)
+    emails: list[tuple[str, EmailMessage]] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All of it, as one text."""
+        return "\n".join([*self.lines, *(_read(message) for _, message in self.emails)])
+
+
+@contextmanager
+def captured_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
+    """Keep every line that is logged meanwhile, with what is beside its message, and every email."""
+    handler = _Lines()
+    said = CapturedOutput(handler.lines)
+
+    def send(client: Any, message: EmailMessage, recipient: str) -> ses.Answer:
+        said.emails.append((recipient, message))
+        return ses.send(client, message, recipient)
+
+    monkeypatch.setattr(notify, "send", send)
+    for name in ("app", "chalicelib"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+    logging.getLogger().manager._clear_cache()  # of what each logger lets through
+    logging.getLogger().addHandler(handler)
+    try:
+        yield said
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def assert_no_secret_in_output(said: CapturedOutput) -> None:
+    """Search log lines and emails; raises AssertionError for a secret but an invitation's own token."""
+    assert not secrets_in("\n".join(said.lines)), "a secret is in the log"
+    for recipient, message in said.emails:
+        found = set(secrets_in(_read(message)))
+        tokens = {secret for secret in found if secret.startswith(TOKEN_PREFIX)}
+        assert tokens == found, f"an email to {recipient} has a key"
+        assert len(tokens) <= ("activate" in message["Subject"]), f"an email to {recipient} has a token"
+
+
+def assert_no_secret(
+    directory: list[dict[str, Any]], events: list[dict[str, Any]], said: CapturedOutput
+) -> None:
+    """Search both tables; raises AssertionError for a secret, or a digest not in Directory alone."""
+    for place, items in (("Directory", directory), ("Events", events)):
+        assert not secrets_in(repr(items)), f"a secret is in {place}"
+    elsewhere = repr(events) + said.text
+    for digest in _digests(directory):
+        spelled = (repr(digest), digest.hex(), base64.b64encode(digest).decode())
+        assert not any(one in elsewhere for one in spelled), "a digest is not in Directory alone"
+
+
+def _read(message: EmailMessage) -> str:
+    parts = [str(part.get_content()) for part in message.walk() if not part.is_multipart()]
+    return "\n".join([*(f"{name}: {value}" for name, value in message.items()), *parts])
+
+
+def secrets_in(text: str) -> list[str]:
+    """Answer what is a key or a token in a text, by form and checksum."""
+    return [found for found in _LIKE_A_SECRET.findall(text) if well_formed(found, found[:4])]
+
+
+def _digests(value: Any) -> Iterator[bytes]:
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict):
+        for name, field in value.items():
+            if isinstance(name, str) and re.fullmatch("[0-9a-f]{64}", name):
+                yield bytes.fromhex(name)
+            yield from _digests(field)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _digests(member)
