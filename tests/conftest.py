@@ -72,7 +72,7 @@ _EMPTY: list[Tables] = []
 
 
 @pytest.fixture(autouse=True)
-def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
+def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
     """What is logged and mailed in a test; searched for secrets after every test there is."""
     with captured_output(monkeypatch) as everything:
         yield everything
@@ -80,7 +80,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
 
 
 @pytest.fixture
-def tables(dynamodb: "DynamoDBClient", heard: CapturedOutput) -> "Iterator[Tables]":
+def tables(dynamodb: "DynamoDBClient", output: CapturedOutput) -> "Iterator[Tables]":
     """A Directory and an Events table of the test's own; moto's are emptied and used again.
 
     After every test both are searched: no key or token is in them, and no digest is but in Directory.
@@ -92,7 +92,7 @@ def tables(dynamodb: "DynamoDBClient", heard: CapturedOutput) -> "Iterator[Table
         made = Tables(f"directory-{mark}", f"events-{mark}")
         create_tables(dynamodb, {"Directory": made.directory, "Events": made.events})
     yield made
-    assert_no_secret(*(items(dynamodb, name) for name in made), heard)
+    assert_no_secret(*(items(dynamodb, name) for name in made), output)
     emptied = {moto_internals.empty(name) for name in made}
     if emptied == {True}:
         _EMPTY.append(made)

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 import app as application
-from tests.support.accounts import PATH, AccountFixture, body_for, fresh, people, prepared
+from tests.support.accounts import (
+    PATH,
+    Accounts,
+    add_owner_and_admin,
+    restored_accounts,
+    service_user_body,
+    unused_username,
+)
 from tests.support.api_client import NO_BODY, Key, Stack
 
 GET, BATCH, QUERY, WRITE = "GetItem", "BatchGetItem", "Query", "TransactWriteItems"
@@ -103,15 +110,15 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
 @pytest.mark.parametrize("name", BUDGET)
 def test_each_call_makes_these_calls_to_dynamodb(stack: Stack, name: str) -> None:
     caller, method, path, body, wanted = BUDGET[name]
-    cast = prepared(stack, "people", people)
-    cast.made["bot"] = stack.service_user(cast["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
-    stack.call("GET", "/v1/whoami", cast["bot"])
-    stack.person(cast["owner"], "second", "CLUSTER_ADMIN")
-    cast.caller(caller)
+    accounts = restored_accounts(stack, "people", add_owner_and_admin)
+    accounts.keys["bot"] = stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
+    stack.call("GET", "/v1/whoami", accounts["bot"])
+    stack.person(accounts["owner"], "second", "CLUSTER_ADMIN")
+    accounts.caller(caller)
     if path == PATH and method == "POST":
-        body = {**body_for(fresh()), **({} if body is NEW else body)}
+        body = {**service_user_body(unused_username()), **({} if body is NEW else body)}
     with stack.counted() as calls:
-        answer = stack.call(method, path, cast.caller(caller), body)
+        answer = stack.call(method, path, accounts.caller(caller), body)
     assert calls == Counter(wanted), answer.text
     limit = {"whoami": 1, "rotate one's own key": 2}.get(name, 3 if method == "GET" else 4)
     assert len(wanted) <= limit
@@ -172,23 +179,23 @@ def test_late_pages_of_events_cost_what_the_first_does(stack: Stack) -> None:
 
 
 def test_a_page_costs_the_same_however_long_it_is(stack: Stack) -> None:
-    cast = AccountFixture(stack)
+    accounts = Accounts(stack)
     for name in ("admin", "bystander"):
-        cast.caller(name)
+        accounts.caller(name)
     for number in range(12):
-        by = cast[["owner", "admin", "bystander"][number % 3]]
+        by = accounts[["owner", "admin", "bystander"][number % 3]]
         stack.service_user(by, f"bot-{number}", keyTypes=[])
     for limit in (1, 5, 100):
         with stack.counted() as calls:
-            stack.call("GET", f"{PATH}?limit={limit}", cast["owner"])
+            stack.call("GET", f"{PATH}?limit={limit}", accounts["owner"])
         assert calls == Counter([GET, QUERY, BATCH])
 
 
 @pytest.mark.engine
 def test_a_sign_in_reads_one_unit_of_capacity(stack: Stack) -> None:
     """A strongly consistent read of up to 4 KB: a principal of four keys with their ends and networks."""
-    cast = AccountFixture(stack)
-    keys = cast.machine(
+    accounts = Accounts(stack)
+    keys = accounts.service_user(
         "OWNER",
         displayName="M" * 128,
         allowedNetworks=[f"198.51.{number}.0/24" for number in range(99, 101)] + ["2001:db8::/32"],
@@ -206,7 +213,7 @@ def test_a_sign_in_reads_one_unit_of_capacity(stack: Stack) -> None:
     events.register("provide-client-params.dynamodb.GetItem", ask)
     events.register("after-call.dynamodb.GetItem", read)
     try:
-        for key in (cast["owner"], cast["reader"], *keys.values()):
+        for key in (accounts["owner"], accounts["reader"], *keys.values()):
             units.clear()
             assert stack.call("GET", "/v1/whoami", Key(key.username, key.secret)).status == 200
             assert units == [1.0]

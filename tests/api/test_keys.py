@@ -19,13 +19,13 @@ from tests.support.accounts import (
     READ_ONLY_TYPES,
     ROLES,
     TYPES,
-    AccountFixture,
+    Accounts,
+    add_owner_and_admin,
     assert_key,
+    assert_nothing_written,
     assert_problem,
-    people,
-    prepared,
-    served,
-    untouched,
+    restored_accounts,
+    shared_stack,
 )
 from tests.support.api_client import NO_BODY, Answer, Key, Stack
 
@@ -37,8 +37,8 @@ ROTATE = f"{KEYS}/rotate"
 
 
 @pytest.fixture
-def cast(stack: Stack) -> AccountFixture:
-    return prepared(stack, "people", people)
+def accounts(stack: Stack) -> Accounts:
+    return restored_accounts(stack, "people", add_owner_and_admin)
 
 
 def test_no_code_gets_a_key_past_its_role() -> None:
@@ -60,30 +60,30 @@ def test_no_code_gets_a_key_past_its_role() -> None:
 
 
 @pytest.fixture(scope="module")
-def still(dynamodb: "DynamoDBClient") -> Iterator[AccountFixture]:
+def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
     """A READ_ONLY Service User "bot" with a MONITORING key, on tables that no test changes."""
-    with served(dynamodb) as stack:
-        cast = AccountFixture(stack)
-        stack.service_user(cast["admin"], "bot", keyTypes=["MONITORING"])
-        cast.made["bot"] = stack.service_user(cast["admin"], "other")["MONITORING"]
-        assert signs_in(cast, cast["bot"])
-        yield cast
+    with shared_stack(dynamodb) as stack:
+        accounts = Accounts(stack)
+        stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+        accounts.keys["bot"] = stack.service_user(accounts["admin"], "other")["MONITORING"]
+        assert signs_in(accounts, accounts["bot"])
+        yield accounts
 
 
-def signs_in(cast: AccountFixture, key: Key) -> bool:
-    return cast.stack.call("GET", "/v1/whoami", key).status == 200
+def signs_in(accounts: Accounts, key: Key) -> bool:
+    return accounts.stack.call("GET", "/v1/whoami", key).status == 200
 
 
-def last_event(cast: AccountFixture) -> dict[str, Any]:
+def last_event(accounts: Accounts) -> dict[str, Any]:
     """Answer the newest event: the clock is moved before what is to be it."""
-    event: dict[str, Any] = max(cast.stack.items(cast.stack.tables.events), key=lambda it: it["id"])
+    event: dict[str, Any] = max(accounts.stack.items(accounts.stack.tables.events), key=lambda it: it["id"])
     return event
 
 
-def call(cast: AccountFixture, method: str, path: str, body: Any = NO_BODY, caller: str = "admin") -> Answer:
-    cast.caller(caller)
-    cast.stack.clock.forward(1)
-    return cast.stack.call(method, path, cast.caller(caller), body)
+def call(accounts: Accounts, method: str, path: str, body: Any = NO_BODY, caller: str = "admin") -> Answer:
+    accounts.caller(caller)
+    accounts.stack.clock.forward(1)
+    return accounts.call(method, path, caller, body)
 
 
 # Generate
@@ -91,17 +91,17 @@ def call(cast: AccountFixture, method: str, path: str, body: Any = NO_BODY, call
 
 @pytest.mark.parametrize(("role", "key_type"), [(role, kind) for role in ROLES for kind in ALL_TYPES])
 def test_a_service_user_is_given_keys_of_the_types_its_role_allows(
-    cast: AccountFixture, role: str, key_type: str
+    accounts: Accounts, role: str, key_type: str
 ) -> None:
-    cast.stack.service_user(cast["owner"], "bot", role, keyTypes=[])
-    before = cast.stack.snapshot()
-    answer = call(cast, "POST", KEYS, {"keyType": key_type}, "owner")
+    accounts.stack.service_user(accounts["owner"], "bot", role, keyTypes=[])
+    before = accounts.stack.snapshot()
+    answer = call(accounts, "POST", KEYS, {"keyType": key_type}, "owner")
     if key_type in TYPES[role]:
         assert answer.status == 201
         assert_key(answer.json, "bot", key_type, CLEAR)
         assert (answer.json["createdBy"], answer.json["rotatedAt"]) == ("owner", None)
-        assert signs_in(cast, Key("bot", answer.json["key"]))
-        listed = cast.stack.call("GET", f"{PATH}/bot", cast["owner"]).json["apiKeys"]["apiKeys"]
+        assert signs_in(accounts, Key("bot", answer.json["key"]))
+        listed = accounts.call("GET", f"{PATH}/bot", "owner").json["apiKeys"]["apiKeys"]
         assert [it["key"][-5:] for it in listed] == [answer.json["key"][-5:]]
         assert_key(listed[0], "bot", key_type, MASKED)
     else:
@@ -112,27 +112,27 @@ def test_a_service_user_is_given_keys_of_the_types_its_role_allows(
                 "detail": f"A READ_ONLY may hold MONITORING, PROVISIONING_READONLY; not {key_type}.",
             }
         ]
-        assert cast.stack.snapshot() == before
+        assert accounts.stack.snapshot() == before
 
 
-def test_a_second_key_of_a_type_is_refused_until_the_first_is_revoked(cast: AccountFixture) -> None:
-    first = cast.stack.service_user(cast["admin"], "bot")["MONITORING"]
-    before = cast.stack.snapshot()
-    problem = assert_problem(call(cast, "POST", KEYS, {"keyType": "MONITORING"}), 409)
+def test_a_second_key_of_a_type_is_refused_until_the_first_is_revoked(accounts: Accounts) -> None:
+    first = accounts.stack.service_user(accounts["admin"], "bot")["MONITORING"]
+    before = accounts.stack.snapshot()
+    problem = assert_problem(call(accounts, "POST", KEYS, {"keyType": "MONITORING"}), 409)
     assert problem["detail"] == "'bot' has a MONITORING key already. Rotate it, or revoke it first."
-    assert cast.stack.snapshot() == before
-    assert signs_in(cast, first)
-    assert call(cast, "DELETE", KEYS, {"keyType": "MONITORING"}).status == 204
-    second = call(cast, "POST", KEYS, {"keyType": "MONITORING"})
+    assert accounts.stack.snapshot() == before
+    assert signs_in(accounts, first)
+    assert call(accounts, "DELETE", KEYS, {"keyType": "MONITORING"}).status == 204
+    second = call(accounts, "POST", KEYS, {"keyType": "MONITORING"})
     assert second.status == 201
-    assert not signs_in(cast, first)
-    assert signs_in(cast, Key("bot", second.json["key"]))
+    assert not signs_in(accounts, first)
+    assert signs_in(accounts, Key("bot", second.json["key"]))
 
 
-def test_a_generated_key_is_on_record_with_all_the_mail_needs(cast: AccountFixture) -> None:
-    cast.stack.service_user(cast["admin"], "bot", keyTypes=[])
-    made = call(cast, "POST", KEYS, {"keyType": "MONITORING"}, "owner")
-    event = last_event(cast)
+def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts) -> None:
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=[])
+    made = call(accounts, "POST", KEYS, {"keyType": "MONITORING"}, "owner")
+    event = last_event(accounts)
     assert event["action"] == "API_KEY_GENERATED"
     assert event["actor"] == {"kind": "USER", "username": "owner"}
     assert event["subject"] == {"kind": "SERVICE_USER", "username": "bot", "displayName": "bot"}
@@ -146,21 +146,21 @@ def test_a_generated_key_is_on_record_with_all_the_mail_needs(cast: AccountFixtu
 
 
 @pytest.mark.parametrize("how", ["body", "query"])
-def test_a_revoked_key_is_dead_when_the_answer_arrives(cast: AccountFixture, how: str) -> None:
-    keys = cast.stack.service_user(cast["admin"], "bot")
+def test_a_revoked_key_is_dead_when_the_answer_arrives(accounts: Accounts, how: str) -> None:
+    keys = accounts.stack.service_user(accounts["admin"], "bot")
     sent = (KEYS, {"keyType": "MONITORING"}) if how == "body" else (KEYS + "?keyType=MONITORING",)
-    answer = call(cast, "DELETE", *sent)
+    answer = call(accounts, "DELETE", *sent)
     assert (answer.status, answer.text) == (204, "")
-    assert not signs_in(cast, keys["MONITORING"])
-    assert signs_in(cast, keys["PROVISIONING_READONLY"])
-    event = last_event(cast)
+    assert not signs_in(accounts, keys["MONITORING"])
+    assert signs_in(accounts, keys["PROVISIONING_READONLY"])
+    event = last_event(accounts)
     assert (event["action"], event["audience"]) == ("API_KEY_REVOKED", "ADMINISTRATORS")
     assert event["keys"] == [
         {"change": "REVOKED", "keyType": "MONITORING", "last5": keys["MONITORING"].secret[-5:]}
     ]
-    before = cast.stack.snapshot()
-    assert_problem(call(cast, "DELETE", *sent), 404)
-    assert cast.stack.snapshot() == before
+    before = accounts.stack.snapshot()
+    assert_problem(call(accounts, "DELETE", *sent), 404)
+    assert accounts.stack.snapshot() == before
 
 
 # What is refused
@@ -223,10 +223,10 @@ def test_a_revoked_key_is_dead_when_the_answer_arrives(cast: AccountFixture, how
     ],
 )
 def test_what_breaks_a_rule_changes_no_key(
-    still: AccountFixture, method: str, path: str, body: Any, status: int, pointers: list[str] | None
+    shared_accounts: Accounts, method: str, path: str, body: Any, status: int, pointers: list[str] | None
 ) -> None:
-    with untouched(still.stack):
-        answer = still.stack.call(method, path, still["admin"], body)
+    with assert_nothing_written(shared_accounts.stack):
+        answer = shared_accounts.call(method, path, "admin", body)
     assert_problem(answer, status)
     named = sorted(answer.pointers) if "errors" in answer.json else None
     assert named == (pointers and sorted(pointers))
@@ -235,62 +235,62 @@ def test_what_breaks_a_rule_changes_no_key(
 @pytest.mark.parametrize(
     "body", ["[]", "null", '"x"', "5", '{"overlapSeconds":"1"}', '{"keyType":"MONITORING"}', "{", " "]
 )
-def test_a_self_rotation_with_a_wrong_body_leaves_the_key(still: AccountFixture, body: str) -> None:
-    with untouched(still.stack):
-        answer = still.stack.call("POST", "/v1/api-keys/rotate", still["bot"], raw=body)
+def test_a_self_rotation_with_a_wrong_body_leaves_the_key(shared_accounts: Accounts, body: str) -> None:
+    with assert_nothing_written(shared_accounts.stack):
+        answer = shared_accounts.call("POST", "/v1/api-keys/rotate", "bot", raw=body)
     assert_problem(answer, 400)
 
 
 # Restrict
 
 
-def test_networks_are_kept_in_one_spelling_and_stay_when_not_given(cast: AccountFixture) -> None:
-    key = cast.stack.service_user(cast["admin"], "bot")["MONITORING"]
+def test_networks_are_kept_in_one_spelling_and_stay_when_not_given(accounts: Accounts) -> None:
+    key = accounts.stack.service_user(accounts["admin"], "bot")["MONITORING"]
     asked = ["198.51.100.0/24", "2001:DB8:0:0::/64", "::ffff:192.0.2.0/120"]
-    answer = call(cast, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": asked})
+    answer = call(accounts, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": asked})
     assert answer.status == 200
     assert_key(answer.json, "bot", "MONITORING", MASKED)
     kept = ["198.51.100.0/24", "2001:db8::/64", "192.0.2.0/24"]
     assert answer.json["allowedNetworks"] == kept
-    assert signs_in(cast, key)
-    assert call(cast, "PATCH", KEYS, {"keyType": "MONITORING"}).json["allowedNetworks"] == kept
-    rotated = call(cast, "POST", ROTATE, {"keyType": "MONITORING"})
+    assert signs_in(accounts, key)
+    assert call(accounts, "PATCH", KEYS, {"keyType": "MONITORING"}).json["allowedNetworks"] == kept
+    rotated = call(accounts, "POST", ROTATE, {"keyType": "MONITORING"})
     assert rotated.json["allowedNetworks"] == kept
-    opened = call(cast, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": []})
+    opened = call(accounts, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": []})
     assert opened.json["allowedNetworks"] == []
 
 
-def test_a_restriction_is_on_record_old_and_new_and_mails_nobody(cast: AccountFixture) -> None:
-    key = cast.stack.service_user(cast["admin"], "bot", allowedNetworks=["10.0.0.0/8"])["MONITORING"]
+def test_a_restriction_is_on_record_old_and_new_and_mails_nobody(accounts: Accounts) -> None:
+    key = accounts.stack.service_user(accounts["admin"], "bot", allowedNetworks=["10.0.0.0/8"])["MONITORING"]
     body = {"keyType": "MONITORING", "allowedNetworks": ["192.0.2.0/24", "::/0"]}
-    call(cast, "PATCH", KEYS, body)
-    event = last_event(cast)
+    call(accounts, "PATCH", KEYS, body)
+    event = last_event(accounts)
     assert event["action"] == "API_KEY_UPDATED"
     assert event["changes"] == {"allowedNetworks": ["10.0.0.0/8", "192.0.2.0/24 ::/0"]}
     assert event["keys"] == [{"change": "UPDATED", "keyType": "MONITORING", "last5": key.secret[-5:]}]
     assert "waiting" not in event
-    before = cast.stack.snapshot()
-    assert call(cast, "PATCH", KEYS, body).status == 200
-    assert cast.stack.snapshot() == before
+    before = accounts.stack.snapshot()
+    assert call(accounts, "PATCH", KEYS, body).status == 200
+    assert accounts.stack.snapshot() == before
 
 
 # Rotate
 
 
-def test_a_rotated_key_replaces_the_old_one_and_nothing_else(cast: AccountFixture) -> None:
-    keys = cast.stack.service_user(cast["admin"], "bot")
-    other = cast.stack.service_user(cast["admin"], "other")["MONITORING"]
-    answer = call(cast, "POST", ROTATE, {"keyType": "MONITORING"}, "owner")
+def test_a_rotated_key_replaces_the_old_one_and_nothing_else(accounts: Accounts) -> None:
+    keys = accounts.stack.service_user(accounts["admin"], "bot")
+    other = accounts.stack.service_user(accounts["admin"], "other")["MONITORING"]
+    answer = call(accounts, "POST", ROTATE, {"keyType": "MONITORING"}, "owner")
     assert answer.status == 200
     assert_key(answer.json, "bot", "MONITORING", CLEAR)
     assert answer.json["rotatedAt"] > answer.json["createdAt"]
     assert answer.json["createdBy"] == "admin"
     assert answer.json["predecessor"] is None
     new = Key("bot", answer.json["key"])
-    assert [signs_in(cast, it) for it in (keys["MONITORING"], new)] == [False, True]
-    assert signs_in(cast, keys["PROVISIONING_READONLY"])
-    assert signs_in(cast, other)
-    event = last_event(cast)
+    assert [signs_in(accounts, it) for it in (keys["MONITORING"], new)] == [False, True]
+    assert signs_in(accounts, keys["PROVISIONING_READONLY"])
+    assert signs_in(accounts, other)
+    event = last_event(accounts)
     assert (event["action"], event["actor"]["username"]) == ("API_KEY_ROTATED", "owner")
     assert event["keys"] == [
         {
@@ -310,58 +310,60 @@ def test_a_rotated_key_replaces_the_old_one_and_nothing_else(cast: AccountFixtur
 @pytest.mark.parametrize(
     "caller", ["owner", "admin/MONITORING", "reader", "machine-owner", "machine-admin/PROVISIONING"]
 )
-def test_anybody_rotates_the_key_they_sign_in_with(cast: AccountFixture, caller: str, body: Any) -> None:
-    old = cast[caller]
-    me = cast.stack.call("GET", "/v1/whoami", old).json
-    items = {it["pk"]: it for it in cast.stack.items(cast.stack.tables.directory)}
-    answer = call(cast, "POST", "/v1/api-keys/rotate", body, caller)
+def test_anybody_rotates_the_key_they_sign_in_with(accounts: Accounts, caller: str, body: Any) -> None:
+    old = accounts[caller]
+    me = accounts.stack.call("GET", "/v1/whoami", old).json
+    items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
+    answer = call(accounts, "POST", "/v1/api-keys/rotate", body, caller)
     assert answer.status == 200
     assert_key(answer.json, old.username, me["keyType"], CLEAR)
-    assert not signs_in(cast, old)
-    assert signs_in(cast, Key(old.username, answer.json["key"]))
+    assert not signs_in(accounts, old)
+    assert signs_in(accounts, Key(old.username, answer.json["key"]))
     item = f"USER#{old.username.lower()}"
-    now = {it["pk"]: it for it in cast.stack.items(cast.stack.tables.directory)}
+    now = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
     assert {pk for pk in now if now[pk] != items[pk]} == {item}
     assert {kind for kind in now[item]["keys"] if now[item]["keys"][kind] != items[item]["keys"][kind]} == {
         me["keyType"]
     }
-    event = last_event(cast)
+    event = last_event(accounts)
     assert event["action"] == "API_KEY_ROTATED"
     assert event["actor"]["username"] == event["subject"]["username"] == old.username
     assert event["audience"] == ("PERSON" if me["kind"] == "USER" else "ADMINISTRATORS")
     assert event["subject"].get("email") == (me["email"] if me["kind"] == "USER" else None)
 
 
-def test_a_rotation_called_twice_with_one_key_is_done_once(cast: AccountFixture) -> None:
-    old = cast["machine-reader"]
-    new = Key(old.username, call(cast, "POST", "/v1/api-keys/rotate", caller="machine-reader").json["key"])
-    before = cast.stack.snapshot()
-    assert_problem(cast.stack.call("POST", "/v1/api-keys/rotate", old), 401)
-    assert cast.stack.snapshot() == before
-    assert signs_in(cast, new)
+def test_a_rotation_called_twice_with_one_key_is_done_once(accounts: Accounts) -> None:
+    old = accounts["machine-reader"]
+    new = Key(
+        old.username, call(accounts, "POST", "/v1/api-keys/rotate", caller="machine-reader").json["key"]
+    )
+    before = accounts.stack.snapshot()
+    assert_problem(accounts.stack.call("POST", "/v1/api-keys/rotate", old), 401)
+    assert accounts.stack.snapshot() == before
+    assert signs_in(accounts, new)
 
 
-def test_however_often_a_key_changes_one_of_a_type_lives(cast: AccountFixture) -> None:
+def test_however_often_a_key_changes_one_of_a_type_lives(accounts: Accounts) -> None:
     """A long life: rotated by itself and by others, revoked and generated; one living key, the last one."""
-    keys = cast.stack.service_user(cast["admin"], "bot")
+    keys = accounts.stack.service_user(accounts["admin"], "bot")
     seen = {key.secret for key in keys.values()}
     live = keys["MONITORING"]
     for _ in range(4):
         for method, path, caller in (
             ("POST", "/v1/api-keys/rotate", live),
-            ("POST", ROTATE, cast["admin"]),
-            ("DELETE", f"{KEYS}?keyType=MONITORING", cast["owner"]),
-            ("POST", KEYS, cast["owner"]),
+            ("POST", ROTATE, accounts["admin"]),
+            ("DELETE", f"{KEYS}?keyType=MONITORING", accounts["owner"]),
+            ("POST", KEYS, accounts["owner"]),
         ):
             body = {"keyType": "MONITORING"} if caller is not live and method == "POST" else NO_BODY
-            answer = cast.stack.call(method, path, live if caller is live else caller, body)
+            answer = accounts.stack.call(method, path, live if caller is live else caller, body)
             assert answer.status < 300, answer.text
-            assert not signs_in(cast, live)
+            assert not signs_in(accounts, live)
             if answer.text:
                 live = Key("bot", answer.json["key"])
                 assert live.secret not in seen
                 seen.add(live.secret)
-                assert signs_in(cast, live)
-    listed = cast.stack.call("GET", f"{PATH}/bot", cast["owner"]).json["apiKeys"]["apiKeys"]
+                assert signs_in(accounts, live)
+    listed = accounts.call("GET", f"{PATH}/bot", "owner").json["apiKeys"]["apiKeys"]
     assert [it["keyType"] for it in listed] == READ_ONLY_TYPES
-    assert signs_in(cast, keys["PROVISIONING_READONLY"])
+    assert signs_in(accounts, keys["PROVISIONING_READONLY"])

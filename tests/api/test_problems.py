@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import app
-from tests.support.accounts import PATH, AccountFixture, assert_problem, body_for, served, untouched
+from tests.support.accounts import (
+    PATH,
+    Accounts,
+    assert_nothing_written,
+    assert_problem,
+    service_user_body,
+    shared_stack,
+)
 from tests.support.api_client import Answer, Stack
 
 if TYPE_CHECKING:
@@ -16,17 +23,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def still(dynamodb: "DynamoDBClient") -> Iterator[AccountFixture]:
+def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
     """A Service User "bot" that the "admin" administers, on tables that no test changes."""
-    with served(dynamodb) as stack:
-        cast = AccountFixture(stack)
-        stack.service_user(cast["admin"], "bot", keyTypes=["MONITORING"])
-        yield cast
+    with shared_stack(dynamodb) as stack:
+        accounts = Accounts(stack)
+        stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+        yield accounts
 
 
-def post(still: AccountFixture, raw: bytes | str, path: str = PATH, **more: Any) -> Answer:
-    with untouched(still.stack):
-        return still.stack.call("POST", path, still["owner"], raw=raw, **more)
+def post(shared_accounts: Accounts, raw: bytes | str, path: str = PATH, **more: Any) -> Answer:
+    with assert_nothing_written(shared_accounts.stack):
+        return shared_accounts.call("POST", path, "owner", raw=raw, **more)
 
 
 # Bodies that are no JSON
@@ -144,16 +151,16 @@ def texts() -> list[Any]:
 
 @pytest.mark.parametrize(("raw", "status", "detail"), texts())
 def test_what_is_no_json_is_refused_and_told_where(
-    still: AccountFixture, raw: bytes | str, status: int, detail: str
+    shared_accounts: Accounts, raw: bytes | str, status: int, detail: str
 ) -> None:
-    problem = assert_problem(post(still, raw), status)
+    problem = assert_problem(post(shared_accounts, raw), status)
     assert problem["detail"] == detail
     assert "errors" not in problem
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"true", b"5", b'"{}"', b"1e400", b'[{"username": "bot"}]'])
-def test_a_body_is_an_object(still: AccountFixture, raw: bytes) -> None:
-    problem = assert_problem(post(still, raw), 400)
+def test_a_body_is_an_object(shared_accounts: Accounts, raw: bytes) -> None:
+    problem = assert_problem(post(shared_accounts, raw), 400)
     assert problem["errors"] == [{"pointer": "", "detail": "This must be a JSON object."}]
 
 
@@ -177,7 +184,7 @@ def test_a_body_is_an_object(still: AccountFixture, raw: bytes) -> None:
 )
 def test_a_body_is_read_as_json_and_as_nothing_else(stack: Stack, content_type: str, status: int) -> None:
     owner = stack.account()
-    answer = stack.call("POST", PATH, owner, body_for("bot"), headers={"Content-Type": content_type})
+    answer = stack.call("POST", PATH, owner, service_user_body("bot"), headers={"Content-Type": content_type})
     assert answer.status == status
     if status == 415:
         assert "Content-Type: application/json" in assert_problem(answer, 415)["detail"]
@@ -185,21 +192,21 @@ def test_a_body_is_read_as_json_and_as_nothing_else(stack: Stack, content_type: 
 
 
 def test_a_body_without_a_content_type_is_read(stack: Stack) -> None:
-    event = stack.event("POST", PATH, stack.account(), body_for("bot"))
+    event = stack.event("POST", PATH, stack.account(), service_user_body("bot"))
     del event["headers"]["content-type"]
     assert stack.app(event, None)["statusCode"] == 201
 
 
 def test_the_largest_body_is_read(stack: Stack) -> None:
     owner = stack.account()
-    body = json.dumps(body_for("bot")).encode()
+    body = json.dumps(service_user_body("bot")).encode()
     assert stack.call("POST", PATH, owner, raw=body + b" " * (65_536 - len(body))).status == 201
 
 
 # Bodies with faults
 
 
-def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(still: AccountFixture) -> None:
+def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(shared_accounts: Accounts) -> None:
     body = {
         "username": "a/b",
         "email": 5,
@@ -214,7 +221,7 @@ def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(still: AccountFixt
         "~1": 1,
         "user name": 1,
     }
-    answer = post(still, json.dumps(body))
+    answer = post(shared_accounts, json.dumps(body))
     problem = assert_problem(answer, 400)
     assert problem["detail"] == "The request breaks a rule; 'errors' says which."
     assert {it["pointer"]: it["detail"] for it in problem["errors"]} == {
@@ -244,8 +251,8 @@ UNKNOWN = (
 TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
 
 
-def test_what_is_missing_is_told_with_what_is_wrong(still: AccountFixture) -> None:
-    answer = post(still, '{"displayName": 5}')
+def test_what_is_missing_is_told_with_what_is_wrong(shared_accounts: Accounts) -> None:
+    answer = post(shared_accounts, '{"displayName": 5}')
     assert sorted(answer.pointers) == ["/displayName", "/email", "/role", "/username"]
 
 
@@ -261,10 +268,10 @@ def test_what_is_missing_is_told_with_what_is_wrong(still: AccountFixture) -> No
     ],
 )
 def test_every_call_names_every_fault_of_its_body(
-    still: AccountFixture, method: str, path: str, body: dict[str, Any]
+    shared_accounts: Accounts, method: str, path: str, body: dict[str, Any]
 ) -> None:
-    with untouched(still.stack):
-        answer = still.stack.call(method, path, still["owner"], body)
+    with assert_nothing_written(shared_accounts.stack):
+        answer = shared_accounts.call(method, path, "owner", body)
     assert_problem(answer, 400)
     named = {pointer.split("/")[1] for pointer in answer.pointers}
     assert named == body.keys()
@@ -275,12 +282,12 @@ def test_every_call_names_every_fault_of_its_body(
 
 def calls() -> list[tuple[str, str]]:
     """Answer every method and path that is served."""
-    served = []
+    shared_stack = []
     for path, methods in app.app.routes.items():
         for method, route in methods.items():
             if route.view_name != "other_methods":
-                served.append((method, path))
-    return served
+                shared_stack.append((method, path))
+    return shared_stack
 
 
 def test_the_calls_of_the_design_are_served() -> None:
@@ -305,39 +312,39 @@ def test_the_calls_of_the_design_are_served() -> None:
 
 @pytest.mark.parametrize(("method", "path"), [call for call in calls() if not call[1].startswith("/docs")])
 def test_no_call_takes_a_query_parameter_it_does_not_know(
-    still: AccountFixture, method: str, path: str
+    shared_accounts: Accounts, method: str, path: str
 ) -> None:
     called = path.replace("{username}", "bot" if "service-users" in path else "owner")
-    with untouched(still.stack):
-        answer = still.stack.call(method, f"{called}?verbose=1", still["owner"])
+    with assert_nothing_written(shared_accounts.stack):
+        answer = shared_accounts.call(method, f"{called}?verbose=1", "owner")
     assert_problem(answer, 400)
     assert "'verbose'" in answer.text
 
 
 @pytest.mark.parametrize("path", app.app.routes)
-def test_a_method_a_path_does_not_take_is_told_those_it_does(still: AccountFixture, path: str) -> None:
+def test_a_method_a_path_does_not_take_is_told_those_it_does(shared_accounts: Accounts, path: str) -> None:
     taken = sorted(method for method, at in calls() if at == path)
     called = path.replace("{username}", "bot").replace("{name}", "page.js")
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(taken):
-        with still.stack.counted() as counted:
-            answer = still.stack.call(method, called, still["owner"], {"keyType": "MONITORING"})
+        with shared_accounts.stack.counted() as counted:
+            answer = shared_accounts.call(method, called, "owner", {"keyType": "MONITORING"})
         problem = assert_problem(answer, 405)
         assert problem["detail"] == f"{method} is not for this path; it takes {', '.join(taken)}."
         assert answer.headers["Allow"] == ", ".join(taken)
         assert not counted
 
 
-def test_faults_are_told_in_order_from_the_caller_to_the_target(still: AccountFixture) -> None:
+def test_faults_are_told_in_order_from_the_caller_to_the_target(shared_accounts: Accounts) -> None:
     """Who is nobody learns nothing of the body; who may not, nothing of the target."""
     path = f"{PATH}/nobody-1/api-keys"
     wrong = {"keyType": "X"}
     right = {"keyType": "MONITORING"}
-    assert_problem(still.stack.call("POST", path, None, wrong), 401)
-    assert_problem(still.stack.call("POST", path, still["reader"], wrong), 403)
-    assert_problem(still.stack.call("POST", path, still["owner"], wrong), 400)
-    assert_problem(still.stack.call("POST", path, still["owner"], right), 404)
-    assert_problem(still.stack.call("POST", f"{PATH}/bot/api-keys", still["bystander"], right), 403)
-    assert_problem(still.stack.call("POST", f"{PATH}/bot/api-keys", still["admin"], right), 409)
+    assert_problem(shared_accounts.stack.call("POST", path, None, wrong), 401)
+    assert_problem(shared_accounts.call("POST", path, "reader", wrong), 403)
+    assert_problem(shared_accounts.call("POST", path, "owner", wrong), 400)
+    assert_problem(shared_accounts.call("POST", path, "owner", right), 404)
+    assert_problem(shared_accounts.call("POST", f"{PATH}/bot/api-keys", "bystander", right), 403)
+    assert_problem(shared_accounts.call("POST", f"{PATH}/bot/api-keys", "admin", right), 409)
 
 
 # Events as API Gateway may make them
@@ -354,19 +361,19 @@ def test_faults_are_told_in_order_from_the_caller_to_the_target(still: AccountFi
     ],
 )
 def test_what_api_gateway_leaves_out_is_not_there(
-    still: AccountFixture, change: dict[str, Any], status: int
+    shared_accounts: Accounts, change: dict[str, Any], status: int
 ) -> None:
-    event = still.stack.event("GET", "/v1/whoami", still["owner"]) | change
-    assert still.stack.app(event, None)["statusCode"] == status
+    event = shared_accounts.stack.event("GET", "/v1/whoami", shared_accounts["owner"]) | change
+    assert shared_accounts.stack.app(event, None)["statusCode"] == status
 
 
-def test_a_call_without_an_address_or_a_request_id_is_served(still: AccountFixture) -> None:
-    event = still.stack.event("GET", "/v1/whoami", still["owner"])
+def test_a_call_without_an_address_or_a_request_id_is_served(shared_accounts: Accounts) -> None:
+    event = shared_accounts.stack.event("GET", "/v1/whoami", shared_accounts["owner"])
     event["requestContext"]["identity"] = None
     event["requestContext"]["requestId"] = None
-    assert still.stack.app(event, None)["statusCode"] == 200
+    assert shared_accounts.stack.app(event, None)["statusCode"] == 200
     event["headers"] = {}
-    problem = json.loads(still.stack.app(event, None)["body"])
+    problem = json.loads(shared_accounts.stack.app(event, None)["body"])
     assert (problem["status"], problem["requestId"]) == (401, "")
 
 

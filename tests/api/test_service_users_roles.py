@@ -12,16 +12,16 @@ from tests.support.accounts import (
     MASKED,
     PATH,
     READ_ONLY_TYPES,
-    AccountFixture,
+    Accounts,
+    add_owner_and_admin,
     assert_key,
+    assert_nothing_written,
     assert_problem,
     assert_service_user,
-    body_for,
-    fresh,
-    people,
-    prepared,
-    served,
-    untouched,
+    restored_accounts,
+    service_user_body,
+    shared_stack,
+    unused_username,
 )
 from tests.support.api_client import NO_BODY, Answer, Key, Stack
 
@@ -78,7 +78,7 @@ class Asked(NamedTuple):
     """A call made, and on whom."""
 
     answer: Answer
-    cast: AccountFixture
+    accounts: Accounts
     caller: str
     target: str
 
@@ -97,17 +97,17 @@ def created(role: str, types: list[str]) -> Callable[[Asked], None]:
     def check(asked: Asked) -> None:
         made = asked.answer.json
         assert_service_user(made, made["username"], role, CLEAR, types)
-        assert made["administrators"] == [asked.cast[asked.caller].username]
+        assert made["administrators"] == [asked.accounts[asked.caller].username]
         assert asked.answer.headers["Location"] == f"https://api.example{PATH}/{made['username']}"
         assert re.fullmatch(r'"[0-9a-f]{16}"', asked.answer.headers["ETag"])
         for it in made["apiKeys"]["apiKeys"]:
-            assert works(asked.cast, Key(made["username"], it["key"]))
+            assert works(asked.accounts, Key(made["username"], it["key"]))
 
     return check
 
 
 def listed(asked: Asked) -> None:
-    account = asked.cast.stack.call("GET", "/v1/whoami", asked.cast[asked.caller]).json["account"]
+    account = asked.accounts.stack.call("GET", "/v1/whoami", asked.accounts[asked.caller]).json["account"]
     assert isinstance(asked.answer.json, list)
     for it in asked.answer.json:
         assert it["account"] == account
@@ -120,7 +120,7 @@ def listed(asked: Asked) -> None:
 
 def shown(asked: Asked) -> None:
     assert_service_user(asked.answer.json, asked.target, "READ_ONLY")
-    assert asked.answer.json["administrators"] == [asked.cast["admin"].username]
+    assert asked.answer.json["administrators"] == [asked.accounts["admin"].username]
     assert re.fullmatch(r'"[0-9a-f]{16}"', asked.answer.headers["ETag"])
 
 
@@ -139,20 +139,20 @@ def raised(asked: Asked) -> None:
 
 def deleted(asked: Asked) -> None:
     assert asked.answer.text == ""
-    again = asked.cast.stack.call("GET", f"{PATH}/{asked.target}", asked.cast["owner"])
+    again = asked.accounts.stack.call("GET", f"{PATH}/{asked.target}", asked.accounts["owner"])
     assert_problem(again, 404)
 
 
 def revoked(asked: Asked) -> None:
     assert asked.answer.text == ""
-    left = asked.cast.stack.call("GET", f"{PATH}/{asked.target}", asked.cast["owner"]).json
+    left = asked.accounts.stack.call("GET", f"{PATH}/{asked.target}", asked.accounts["owner"]).json
     assert "MONITORING" not in [it["keyType"] for it in left["apiKeys"]["apiKeys"]]
 
 
 def key_in_the_clear(key_type: str) -> Callable[[Asked], None]:
     def check(asked: Asked) -> None:
         assert_key(asked.answer.json, asked.target, key_type, CLEAR)
-        assert works(asked.cast, Key(asked.target, asked.answer.json["key"]))
+        assert works(asked.accounts, Key(asked.target, asked.answer.json["key"]))
 
     return check
 
@@ -163,12 +163,12 @@ def key_masked(asked: Asked) -> None:
 
 
 def own_key(asked: Asked) -> None:
-    old = asked.cast[asked.caller]
+    old = asked.accounts[asked.caller]
     key_type = asked.answer.json["keyType"]
     assert_key(asked.answer.json, old.username, key_type, CLEAR)
     new = Key(old.username, asked.answer.json["key"])
-    assert works(asked.cast, new)
-    assert not works(asked.cast, old)
+    assert works(asked.accounts, new)
+    assert not works(asked.accounts, old)
 
 
 def oneself(asked: Asked) -> None:
@@ -183,7 +183,7 @@ def oneself(asked: Asked) -> None:
         "keyType",
         "key",
     }
-    assert me["username"] == asked.cast[asked.caller].username
+    assert me["username"] == asked.accounts[asked.caller].username
     assert me["kind"] == ("SERVICE_USER" if "machine" in asked.caller or asked.caller == "itself" else "USER")
     assert me["role"] in {"OWNER", "CLUSTER_ADMIN", "READ_ONLY"}
     assert_key(me["key"], me["username"], me["keyType"], MASKED)
@@ -238,24 +238,24 @@ def cells() -> list[Any]:
     return found
 
 
-def make(cast: AccountFixture, call: Call) -> Key:
+def make(accounts: Accounts, call: Call) -> Key:
     """Make a Service User to be called on, which "admin" administers; answers a key of it."""
-    keys = cast.machine("OWNER" if call.high else "READ_ONLY")
+    keys = accounts.service_user("OWNER" if call.high else "READ_ONLY")
     key = keys["PROVISIONING_READONLY"]
-    assert works(cast, key)
+    assert works(accounts, key)
     if call.method == "POST" and call.path == KEYS:
         path = f"{PATH}/{key.username}/api-keys"
-        assert cast.stack.call("DELETE", path, cast["owner"], MONITORING).status == 204
+        assert accounts.call("DELETE", path, "owner", MONITORING).status == 204
     return key
 
 
-def works(cast: AccountFixture, key: Key) -> bool:
-    return cast.stack.call("GET", "/v1/whoami", key).status == 200
+def works(accounts: Accounts, key: Key) -> bool:
+    return accounts.stack.call("GET", "/v1/whoami", key).status == 200
 
 
-def send(cast: AccountFixture, caller: str, call: Call, target: str) -> Answer:
-    body = body_for(fresh(), call.body) if isinstance(call.body, str) else call.body
-    return cast.stack.call(call.method, call.path.format(target=target), cast.caller(caller), body)
+def send(accounts: Accounts, caller: str, call: Call, target: str) -> Answer:
+    body = service_user_body(unused_username(), call.body) if isinstance(call.body, str) else call.body
+    return accounts.call(call.method, call.path.format(target=target), caller, body)
 
 
 CELLS = cells()
@@ -265,41 +265,41 @@ OTHERS = [cell for cell in CELLS if cell not in CHANGING]
 
 @pytest.mark.parametrize(("caller", "name", "status"), CHANGING)
 def test_a_change_that_a_caller_may_make_is_made(stack: Stack, caller: str, name: str, status: int) -> None:
-    cast = prepared(stack, "people", people)
-    cast.made["itself"] = its_key = make(cast, CALLS[name])
-    cast.caller(caller)
+    accounts = restored_accounts(stack, "people", add_owner_and_admin)
+    accounts.keys["itself"] = its_key = make(accounts, CALLS[name])
+    accounts.caller(caller)
 
-    answer = send(cast, caller, CALLS[name], its_key.username)
+    answer = send(accounts, caller, CALLS[name], its_key.username)
 
     assert answer.status == status, answer.text
     assert answer.headers["Cache-Control"] == "no-store"
-    CALLS[name].check(Asked(answer, cast, caller, its_key.username))
+    CALLS[name].check(Asked(answer, accounts, caller, its_key.username))
 
 
 @pytest.fixture(scope="module")
-def cast(dynamodb: "DynamoDBClient") -> Iterator[AccountFixture]:
+def accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
     """Everybody, on tables that no test changes."""
-    with served(dynamodb) as stack:
-        yield AccountFixture(stack)
+    with shared_stack(dynamodb) as stack:
+        yield Accounts(stack)
 
 
 @pytest.mark.parametrize(("caller", "name", "status"), OTHERS)
 def test_whatever_else_is_called_changes_nothing(
-    cast: AccountFixture, caller: str, name: str, status: int
+    accounts: Accounts, caller: str, name: str, status: int
 ) -> None:
     call = CALLS[name]
     target = "target-high" if call.high else "target"
-    if target not in cast.made:
-        cast.made[target] = make(cast, CALLS["high-update" if call.high else "read"])
-    cast.made["itself"] = its_key = cast[target]
-    cast.caller(caller)
+    if target not in accounts.keys:
+        accounts.keys[target] = make(accounts, CALLS["high-update" if call.high else "read"])
+    accounts.keys["itself"] = its_key = accounts[target]
+    accounts.caller(caller)
 
-    with untouched(cast.stack):
-        answer = send(cast, caller, call, its_key.username)
+    with assert_nothing_written(accounts.stack):
+        answer = send(accounts, caller, call, its_key.username)
 
     if status == 200:
         assert answer.status == 200, answer.text
         assert answer.headers["Cache-Control"] == "no-store"
-        call.check(Asked(answer, cast, caller, its_key.username))
+        call.check(Asked(answer, accounts, caller, its_key.username))
     else:
         assert_problem(answer, status)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib.rules import key_format
-from tests.support.accounts import PATH, AccountFixture, assert_problem, people, prepared, served, untouched
+from tests.support.accounts import (
+    PATH,
+    Accounts,
+    add_owner_and_admin,
+    assert_nothing_written,
+    assert_problem,
+    restored_accounts,
+    shared_stack,
+)
 from tests.support.api_client import Key, Stack
 
 if TYPE_CHECKING:
@@ -17,19 +25,19 @@ HOUR = 3600
 
 
 @pytest.fixture
-def cast(stack: Stack) -> AccountFixture:
-    return prepared(stack, "people", people)
+def accounts(stack: Stack) -> Accounts:
+    return restored_accounts(stack, "people", add_owner_and_admin)
 
 
 @pytest.fixture(scope="module")
-def still(dynamodb: "DynamoDBClient") -> Iterator[AccountFixture]:
+def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
     """A Service User "bot" of two keys, on tables that no test changes."""
-    with served(dynamodb) as stack:
-        cast = AccountFixture(stack)
-        for key_type, key in stack.service_user(cast["owner"], "bot").items():
-            cast.made[key_type] = key
+    with shared_stack(dynamodb) as stack:
+        accounts = Accounts(stack)
+        for key_type, key in stack.service_user(accounts["owner"], "bot").items():
+            accounts.keys[key_type] = key
             assert stack.call("GET", "/v1/whoami", key).status == 200
-        yield cast
+        yield accounts
 
 
 def basic(text: str | bytes) -> str:
@@ -86,15 +94,15 @@ WRONG_HEADERS = {
 
 
 @pytest.mark.parametrize("header", WRONG_HEADERS.values(), ids=WRONG_HEADERS.keys())
-def test_a_header_that_is_no_sign_in_costs_no_read(still: AccountFixture, header: str | None) -> None:
-    key = still["MONITORING"]
+def test_a_header_that_is_no_sign_in_costs_no_read(shared_accounts: Accounts, header: str | None) -> None:
+    key = shared_accounts["MONITORING"]
     headers = (
         {}
         if header is None
         else {"authorization": header.replace("{key}", key.secret).replace("{bare}", key.header[6:])}
     )
-    with untouched(still.stack), still.stack.counted() as calls:
-        answer = still.stack.call("GET", "/v1/whoami", headers=headers)
+    with assert_nothing_written(shared_accounts.stack), shared_accounts.stack.counted() as calls:
+        answer = shared_accounts.stack.call("GET", "/v1/whoami", headers=headers)
     problem = assert_problem(answer, 401)
     assert not calls
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="Service Users", charset="UTF-8"'
@@ -105,23 +113,25 @@ def test_a_header_that_is_no_sign_in_costs_no_read(still: AccountFixture, header
 @pytest.mark.parametrize("form", ["Basic {}", "basic {}", "BASIC {}", "Basic   {}", "  Basic {}  "])
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 def test_the_scheme_and_the_headers_name_are_read_in_any_case(
-    still: AccountFixture, name: str, form: str
+    shared_accounts: Accounts, name: str, form: str
 ) -> None:
-    event = still.stack.event("GET", "/v1/whoami")
-    event["headers"][name] = form.format(still["MONITORING"].header[6:])
-    assert still.stack.app(event, None)["statusCode"] == 200
+    event = shared_accounts.stack.event("GET", "/v1/whoami")
+    event["headers"][name] = form.format(shared_accounts["MONITORING"].header[6:])
+    assert shared_accounts.stack.app(event, None)["statusCode"] == 200
 
 
 @pytest.mark.parametrize("username", ["bot", "BOT", "Bot"])
-def test_a_username_signs_in_in_any_case(still: AccountFixture, username: str) -> None:
-    answer = still.stack.call("GET", "/v1/whoami", Key(username, still["MONITORING"].secret))
+def test_a_username_signs_in_in_any_case(shared_accounts: Accounts, username: str) -> None:
+    answer = shared_accounts.stack.call(
+        "GET", "/v1/whoami", Key(username, shared_accounts["MONITORING"].secret)
+    )
     assert answer.json["username"] == "bot"
 
 
-def test_whoever_signs_in_learns_what_they_signed_in_with(still: AccountFixture) -> None:
+def test_whoever_signs_in_learns_what_they_signed_in_with(shared_accounts: Accounts) -> None:
     for key_type in ("MONITORING", "PROVISIONING_READONLY"):
-        me = still.stack.call("GET", "/v1/whoami", still[key_type]).json
-        assert (me["keyType"], me["key"]["key"][-5:]) == (key_type, still[key_type].secret[-5:])
+        me = shared_accounts.call("GET", "/v1/whoami", key_type).json
+        assert (me["keyType"], me["key"]["key"][-5:]) == (key_type, shared_accounts[key_type].secret[-5:])
 
 
 # The key
@@ -145,32 +155,32 @@ def spoiled(secret: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("case", spoiled(key_format.new_key()))
-def test_a_mistyped_key_is_refused_before_any_database_call(still: AccountFixture, case: str) -> None:
-    key = Key("bot", spoiled(still["MONITORING"].secret)[case])
-    with still.stack.counted() as calls:
-        answer = still.stack.call("GET", "/v1/whoami", key)
+def test_a_mistyped_key_is_refused_before_any_database_call(shared_accounts: Accounts, case: str) -> None:
+    key = Key("bot", spoiled(shared_accounts["MONITORING"].secret)[case])
+    with shared_accounts.stack.counted() as calls:
+        answer = shared_accounts.stack.call("GET", "/v1/whoami", key)
     assert_problem(answer, 401)
     assert not calls
 
 
-def test_a_wrong_key_is_refused_in_the_same_words_whoever_it_is_for(still: AccountFixture) -> None:
+def test_a_wrong_key_is_refused_in_the_same_words_whoever_it_is_for(shared_accounts: Accounts) -> None:
     details = set()
     for username, secret in (
         ("bot", key_format.new_key()),
-        ("owner", still["MONITORING"].secret),
-        ("nobody-1", still["MONITORING"].secret),
+        ("owner", shared_accounts["MONITORING"].secret),
+        ("nobody-1", shared_accounts["MONITORING"].secret),
         ("nobody-1", key_format.new_key()),
         ("bot", "password"),
     ):
-        with untouched(still.stack), still.stack.counted() as calls:
-            answer = still.stack.call("GET", "/v1/whoami", Key(username, secret))
+        with assert_nothing_written(shared_accounts.stack), shared_accounts.stack.counted() as calls:
+            answer = shared_accounts.stack.call("GET", "/v1/whoami", Key(username, secret))
         assert calls.total() == (0 if secret == "password" else 1)
         details.add(assert_problem(answer, 401)["detail"])
     assert len(details) == 1
 
 
 def test_every_key_is_compared_whichever_it_is(
-    still: AccountFixture, monkeypatch: pytest.MonkeyPatch
+    shared_accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How long it takes tells nothing of which key, or whether any, was right."""
     compared: list[bool] = []
@@ -181,18 +191,22 @@ def test_every_key_is_compared_whichever_it_is(
         return compared[-1]
 
     monkeypatch.setattr(key_format, "same", counting)
-    for secret in (still["MONITORING"].secret, still["PROVISIONING_READONLY"].secret, key_format.new_key()):
+    for secret in (
+        shared_accounts["MONITORING"].secret,
+        shared_accounts["PROVISIONING_READONLY"].secret,
+        key_format.new_key(),
+    ):
         compared.clear()
-        still.stack.call("GET", "/v1/whoami", Key("bot", secret))
+        shared_accounts.stack.call("GET", "/v1/whoami", Key("bot", secret))
         assert len(compared) == 2
 
 
 # Notes of use
 
 
-def test_a_use_is_noted_at_most_once_an_hour_a_key(cast: AccountFixture) -> None:
-    stack = cast.stack
-    keys = stack.service_user(cast["owner"], "bot")
+def test_a_use_is_noted_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
+    stack = accounts.stack
+    keys = stack.service_user(accounts["owner"], "bot")
     start = int(stack.clock())
 
     def used(at: int, key_type: str = "MONITORING") -> tuple[int, int | None]:
@@ -207,45 +221,45 @@ def test_a_use_is_noted_at_most_once_an_hour_a_key(cast: AccountFixture) -> None
     assert used(HOUR - 1, "PROVISIONING_READONLY") == (1, start + HOUR - 1)
     assert used(HOUR) == (1, start + HOUR)
     assert used(3 * HOUR) == (1, start + 3 * HOUR)
-    read = stack.call("GET", f"{PATH}/bot", cast["owner"]).json["apiKeys"]["apiKeys"]
+    read = stack.call("GET", f"{PATH}/bot", accounts["owner"]).json["apiKeys"]["apiKeys"]
     assert [it["lastUsedAt"] for it in read] == ["2030-03-17T20:46:40Z", "2030-03-17T18:46:39Z"]
 
 
-def test_the_use_that_a_call_notes_is_not_undone_by_what_it_writes(cast: AccountFixture) -> None:
+def test_the_use_that_a_call_notes_is_not_undone_by_what_it_writes(accounts: Accounts) -> None:
     """A key first used to generate another: what is written back of its holder has the use in it."""
-    start = int(cast.stack.clock())
-    owner = cast.stack.account("olga")
-    cast.stack.own_key(owner, "MONITORING")
-    assert kept(cast.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start
-    cast.stack.clock.forward(2 * HOUR)
-    rotated = cast.stack.call(
+    start = int(accounts.stack.clock())
+    owner = accounts.stack.account("olga")
+    accounts.stack.own_key(owner, "MONITORING")
+    assert kept(accounts.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start
+    accounts.stack.clock.forward(2 * HOUR)
+    rotated = accounts.stack.call(
         "POST", "/v1/users/olga/api-keys/rotate", owner, {"keyType": "MONITORING", "overlapSeconds": 60}
     )
     assert rotated.status == 200
-    assert kept(cast.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
+    assert kept(accounts.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
 
 
-def test_a_rotated_key_keeps_the_use_it_was_rotated_with(cast: AccountFixture) -> None:
-    key = cast.stack.service_user(cast["owner"], "bot")["MONITORING"]
-    answer = cast.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+def test_a_rotated_key_keeps_the_use_it_was_rotated_with(accounts: Accounts) -> None:
+    key = accounts.stack.service_user(accounts["owner"], "bot")["MONITORING"]
+    answer = accounts.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
     assert answer.json["lastUsedAt"] is None
     assert answer.json["predecessor"]["lastUsedAt"] == "2030-03-17T17:46:40Z"
-    cast.stack.clock.forward(HOUR)
-    assert whoami(cast.stack, key) == 401
+    accounts.stack.clock.forward(HOUR)
+    assert whoami(accounts.stack, key) == 401
 
 
-def test_the_key_before_is_noted_apart_from_the_one_after(cast: AccountFixture) -> None:
-    old = cast.stack.service_user(cast["owner"], "bot")["MONITORING"]
-    cast.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 3 * HOUR})
-    cast.stack.clock.forward(2 * HOUR)
-    assert whoami(cast.stack, old) == 200
-    key = kept(cast.stack, "bot")["MONITORING"]
+def test_the_key_before_is_noted_apart_from_the_one_after(accounts: Accounts) -> None:
+    old = accounts.stack.service_user(accounts["owner"], "bot")["MONITORING"]
+    accounts.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 3 * HOUR})
+    accounts.stack.clock.forward(2 * HOUR)
+    assert whoami(accounts.stack, old) == 200
+    key = kept(accounts.stack, "bot")["MONITORING"]
     assert "lastUsedAt" not in key
-    assert key["predecessor"]["lastUsedAt"] == int(cast.stack.clock())
-    with cast.stack.counted() as calls:
-        assert whoami(cast.stack, old) == 200
+    assert key["predecessor"]["lastUsedAt"] == int(accounts.stack.clock())
+    with accounts.stack.counted() as calls:
+        assert whoami(accounts.stack, old) == 200
     assert calls == {"GetItem": 1}
-    act = cast.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": HOUR})
+    act = accounts.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": HOUR})
     assert act.status == 200
 
 
@@ -278,10 +292,10 @@ def test_the_key_before_is_noted_apart_from_the_one_after(cast: AccountFixture) 
     ],
 )
 def test_a_key_is_good_at_its_networks_and_nowhere_else(
-    cast: AccountFixture, networks: list[str], source_ip: str, status: int
+    accounts: Accounts, networks: list[str], source_ip: str, status: int
 ) -> None:
-    keys = cast.stack.service_user(cast["owner"], "bot", allowedNetworks=networks)
-    answer = cast.stack.call("GET", "/v1/whoami", keys["MONITORING"], source_ip=source_ip)
+    keys = accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=networks)
+    answer = accounts.stack.call("GET", "/v1/whoami", keys["MONITORING"], source_ip=source_ip)
     assert answer.status == status
     if status == 403:
         problem = assert_problem(answer, 403)
@@ -291,32 +305,32 @@ def test_a_key_is_good_at_its_networks_and_nowhere_else(
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Via"]
 )
-def test_no_header_moves_a_caller_into_a_network(cast: AccountFixture, header: str) -> None:
-    keys = cast.stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+def test_no_header_moves_a_caller_into_a_network(accounts: Accounts, header: str) -> None:
+    keys = accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     value = "for=203.0.113.9" if header == "Forwarded" else "203.0.113.9"
-    assert whoami(cast.stack, keys["MONITORING"], headers={header: value}) == 403
+    assert whoami(accounts.stack, keys["MONITORING"], headers={header: value}) == 403
 
 
-def test_networks_are_of_one_key_and_hold_for_every_call(cast: AccountFixture) -> None:
-    keys = cast.stack.service_user(cast["owner"], "bot")
+def test_networks_are_of_one_key_and_hold_for_every_call(accounts: Accounts) -> None:
+    keys = accounts.stack.service_user(accounts["owner"], "bot")
     path = f"{PATH}/bot/api-keys"
     body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
-    assert cast.stack.call("PATCH", path, cast["owner"], body).status == 200
-    assert whoami(cast.stack, keys["PROVISIONING_READONLY"]) == 200
+    assert accounts.call("PATCH", path, "owner", body).status == 200
+    assert whoami(accounts.stack, keys["PROVISIONING_READONLY"]) == 200
     for method, called in (("GET", "/v1/whoami"), ("GET", f"{PATH}/bot"), ("POST", "/v1/api-keys/rotate")):
-        assert_problem(cast.stack.call(method, called, keys["MONITORING"]), 403)
-    assert whoami(cast.stack, keys["MONITORING"], source_ip="203.0.113.1") == 200
+        assert_problem(accounts.stack.call(method, called, keys["MONITORING"]), 403)
+    assert whoami(accounts.stack, keys["MONITORING"], source_ip="203.0.113.1") == 200
 
 
-def test_a_wrong_key_from_outside_is_told_nothing_of_networks(cast: AccountFixture) -> None:
-    cast.stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
-    assert_problem(cast.stack.call("GET", "/v1/whoami", Key("bot", key_format.new_key())), 401)
-    assert not refusals(cast.stack)
+def test_a_wrong_key_from_outside_is_told_nothing_of_networks(accounts: Accounts) -> None:
+    accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+    assert_problem(accounts.stack.call("GET", "/v1/whoami", Key("bot", key_format.new_key())), 401)
+    assert not refusals(accounts.stack)
 
 
-def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(cast: AccountFixture) -> None:
-    stack = cast.stack
-    keys = stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
+    stack = accounts.stack
+    keys = stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     start = int(stack.clock())
 
     def refused(at: int, key_type: str = "MONITORING") -> tuple[int, int]:
@@ -342,10 +356,10 @@ def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(cast: AccountFixture)
     assert whoami(stack, keys["MONITORING"], source_ip="203.0.113.5") == 200
 
 
-def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(cast: AccountFixture) -> None:
+def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(accounts: Accounts) -> None:
     """Two calls at once read that there is none yet: the second's note fails its condition, and is let go."""
-    stack = cast.stack
-    key = stack.service_user(cast["owner"], "bot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
+    stack = accounts.stack
+    key = stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
     called = "before-call.dynamodb.TransactWriteItems"
     again = []
 

@@ -11,7 +11,7 @@ from chalicelib.rules import key_format
 from tests.support.api_client import NO_BODY, Answer, Key, Stack
 from tests.support.dynamodb_faults import before_commit
 from tests.support.fake_dynamodb import stack_for
-from tests.support.mail import Post
+from tests.support.mail import MailFixture
 
 USERS, SERVICE_USERS = "/v1/users", "/v1/service-users"
 TOKEN = r"sui_[0-9A-Za-z]{49}"
@@ -57,7 +57,7 @@ def key_changes(event: dict[str, Any]) -> list[tuple[str, str]]:
 
 def mails(stack: Stack) -> list[tuple[str, EmailMessage]]:
     """Answer what the mailer sends of all that waits."""
-    post = Post(stack.client, stack.tables, stack.clock)
+    post = MailFixture(stack.client, stack.tables, stack.clock)
     post.resend()
     sent: list[tuple[str, EmailMessage]] = post.ses.sent
     return sent

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from chalicelib.rules import key_format
-from tests.support.accounts import ALL_TYPES, PATH, AccountFixture, assert_problem, body_for, prepared
+from tests.support.accounts import (
+    ALL_TYPES,
+    PATH,
+    Accounts,
+    assert_problem,
+    restored_accounts,
+    service_user_body,
+)
 from tests.support.api_client import NO_BODY, Answer, Key, Stack
 from tests.support.dynamodb_faults import DiedError, assert_ledger, dying, hangs, trouble, without_notes
 
@@ -19,7 +26,7 @@ KEYS = f"{BOT}/api-keys"
 MONITORING = {"keyType": "MONITORING"}
 MUTATIONS: dict[str, tuple[str, str, str, Any, int]] = {
     # name: who, what, and the status of the same call made a second time
-    "create": ("owner", "POST", PATH, body_for("new"), 409),
+    "create": ("owner", "POST", PATH, service_user_body("new"), 409),
     "rename": ("admin", "PUT", BOT, {"displayName": "x"}, 200),
     "lower": ("owner", "PUT", BOT, {"role": "READ_ONLY"}, 200),
     "hand over": ("owner", "PUT", BOT, {"administrators": ["owner"]}, 200),
@@ -46,60 +53,60 @@ MUTATIONS: dict[str, tuple[str, str, str, Any, int]] = {
 
 
 @pytest.fixture
-def cast(stack: Stack) -> AccountFixture:
+def accounts(stack: Stack) -> Accounts:
     """A CLUSTER_ADMIN Service User "bot" that the "admin" administers, with all keys but one."""
 
-    def build(cast: AccountFixture) -> None:
-        stack.own_key(cast["admin"], "MONITORING")
+    def build(accounts: Accounts) -> None:
+        stack.own_key(accounts["admin"], "MONITORING")
         types = [kind for kind in ALL_TYPES if kind != "PROVISIONING_READONLY"]
-        keys = stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
-        cast.made["bot"] = keys["MONITORING"]
+        keys = stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
+        accounts.keys["bot"] = keys["MONITORING"]
 
-    return prepared(stack, "bot and a key of the admin's own", build)
+    return restored_accounts(stack, "bot and a key of the admin's own", build)
 
 
-def make(cast: AccountFixture, name: str) -> Answer:
+def make(accounts: Accounts, name: str) -> Answer:
     caller, method, path, body, _ = MUTATIONS[name]
-    return cast.stack.call(method, path, cast[caller], body)
+    return accounts.call(method, path, caller, body)
 
 
 # A function that dies
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_function_that_dies_leaves_a_change_whole_or_not_made(cast: AccountFixture, name: str) -> None:
+def test_a_function_that_dies_leaves_a_change_whole_or_not_made(accounts: Accounts, name: str) -> None:
     """Ended right before each of its calls to DynamoDB, by turns, until it gets through."""
-    before = without_notes(cast.stack.snapshot())
+    before = without_notes(accounts.stack.snapshot())
     for number in range(1, 9):
         try:
-            with dying(cast.stack, number):
-                answer = make(cast, name)
+            with dying(accounts.stack, number):
+                answer = make(accounts, name)
         except DiedError:
-            assert without_notes(cast.stack.snapshot()) == before
+            assert without_notes(accounts.stack.snapshot()) == before
         else:
             break
     assert answer.status < 300, answer.text
     assert 3 <= number <= 6
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
     events = len(before[1]) + 1
-    assert len(cast.stack.items(cast.stack.tables.events)) == events
+    assert len(accounts.stack.items(accounts.stack.tables.events)) == events
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_function_that_dies_after_its_transaction_has_made_the_change_and_its_event(
-    cast: AccountFixture, name: str
+    accounts: Accounts, name: str
 ) -> None:
-    before = cast.stack.snapshot()
-    with cast.stack.counted() as calls, pytest.raises(DiedError), dying_after_write(cast.stack):
-        make(cast, name)
+    before = accounts.stack.snapshot()
+    with accounts.stack.counted() as calls, pytest.raises(DiedError), dying_after_write(accounts.stack):
+        make(accounts, name)
     assert calls["TransactWriteItems"] == 1
-    after = cast.stack.snapshot()
+    after = accounts.stack.snapshot()
     assert without_notes(after)[0] != without_notes(before)[0]
     assert len(after[1]) == len(before[1]) + 1
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
     # Who asks again is told what they would be told of a change that was answered.
-    assert make(cast, name).status == MUTATIONS[name][4]
-    assert_ledger(cast.stack)
+    assert make(accounts, name).status == MUTATIONS[name][4]
+    assert_ledger(accounts.stack)
 
 
 @contextmanager
@@ -118,29 +125,27 @@ def dying_after_write(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_call_made_twice_is_done_once_and_answered_by_what_is_there(
-    cast: AccountFixture, name: str
-) -> None:
-    first = make(cast, name)
+def test_a_call_made_twice_is_done_once_and_answered_by_what_is_there(accounts: Accounts, name: str) -> None:
+    first = make(accounts, name)
     assert first.status < 300
-    once = without_notes(cast.stack.snapshot())
-    second = make(cast, name)
+    once = without_notes(accounts.stack.snapshot())
+    second = make(accounts, name)
     assert second.status == MUTATIONS[name][4]
     if name != "rotate":
-        assert without_notes(cast.stack.snapshot()) == once
+        assert without_notes(accounts.stack.snapshot()) == once
     if second.status == 200 and second.text:
         assert second.json.keys() == first.json.keys()
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
 
 
 # Nothing said of a key
 
 
 def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
-    cast: AccountFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    accounts: Accounts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every secret of a day of calls, looked for in both tables, every log line and every answer."""
-    stack = cast.stack
+    stack = accounts.stack
     made: list[str] = []
     for maker in ("new_key", "new_token"):
         monkeypatch.setattr(key_format, maker, remembering(getattr(key_format, maker), made))
@@ -152,12 +157,12 @@ def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
         answers.append(stack.call(method, path, key, body, **more))
         return answers[-1]
 
-    owner = cast["neighbour"]
+    owner = accounts["neighbour"]
     user = {"username": "iris", "email": "iris@people.example", "role": "CLUSTER_ADMIN"}
     call("POST", "/v1/users", owner, user)
     iris = stack.activate("iris")
     call("POST", "/v1/users/activate", None, {"username": "iris", "token": made[-1]})
-    machine = call("POST", PATH, owner, body_for("robot", "OWNER"))
+    machine = call("POST", PATH, owner, service_user_body("robot", "OWNER"))
     keys = {it["keyType"]: Key("robot", it["key"]) for it in machine.json["apiKeys"]["apiKeys"]}
     path = f"{PATH}/robot/api-keys"
     call("POST", f"{path}/rotate", owner, MONITORING)
@@ -213,11 +218,11 @@ def remembering(make_secret: Any, made: list[str]) -> Any:
 # Attacks
 
 
-def test_a_read_only_service_user_gets_nowhere(cast: AccountFixture) -> None:
+def test_a_read_only_service_user_gets_nowhere(accounts: Accounts) -> None:
     """Each call of the API with either of its keys, on itself, on others, and on names that are not there."""
-    stack = cast.stack
-    keys = stack.service_user(cast["owner"], "spy")
-    cast["reader"]
+    stack = accounts.stack
+    keys = stack.service_user(accounts["owner"], "spy")
+    accounts["reader"]
     for key in keys.values():
         assert stack.call("GET", "/v1/whoami", key).status == 200
     before = stack.snapshot()
@@ -225,7 +230,7 @@ def test_a_read_only_service_user_gets_nowhere(cast: AccountFixture) -> None:
     for key in keys.values():
         for name in ("spy", "bot", "owner", "reader", "nobody-1"):
             for method, path, body in (
-                ("POST", PATH, body_for("mine")),
+                ("POST", PATH, service_user_body("mine")),
                 ("GET", PATH, NO_BODY),
                 ("GET", f"{PATH}/{name}", NO_BODY),
                 ("PUT", f"{PATH}/{name}", {"role": "OWNER"}),
@@ -258,10 +263,10 @@ def test_a_read_only_service_user_gets_nowhere(cast: AccountFixture) -> None:
     assert stack.snapshot() == before
 
 
-def test_an_owner_of_another_account_sees_and_touches_nothing(cast: AccountFixture) -> None:
-    stack = cast.stack
-    neighbour = cast["neighbour"]
-    cast["owner"]
+def test_an_owner_of_another_account_sees_and_touches_nothing(accounts: Accounts) -> None:
+    stack = accounts.stack
+    neighbour = accounts["neighbour"]
+    accounts["owner"]
     before = stack.snapshot()
     for method, path, body in (
         ("GET", BOT, NO_BODY),
@@ -284,10 +289,10 @@ def test_an_owner_of_another_account_sees_and_touches_nothing(cast: AccountFixtu
     assert stack.snapshot() == before
 
 
-def test_what_a_right_was_taken_from_cannot_be_done_with_the_next_call(cast: AccountFixture) -> None:
+def test_what_a_right_was_taken_from_cannot_be_done_with_the_next_call(accounts: Accounts) -> None:
     """No cache stands between: each right is used once, taken, and tried again."""
-    stack = cast.stack
-    owner, admin = cast["owner"], cast["admin"]
+    stack = accounts.stack
+    owner, admin = accounts["owner"], accounts["admin"]
 
     def renames() -> int:
         return stack.call("PUT", BOT, admin, {"displayName": key_format.new_token()[:9]}).status

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chalice.local import LocalChalice
 
-from tests.support.accounts import PATH, AccountFixture, body_for
+from tests.support.accounts import PATH, Accounts, service_user_body
 from tests.support.api_client import Answer, Key, Stack
 from tests.support.dynamodb_faults import assert_ledger
 
@@ -22,18 +22,18 @@ Racer = Callable[[int], Answer]
 
 
 @pytest.fixture
-def cast(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AccountFixture:
+def accounts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Accounts:
     """A CLUSTER_ADMIN Service User "bot" that the "admin" administers.
 
     A deployed application sees one request at a time; here, each thread sees its own.
     """
     monkeypatch.setattr(stack.app, "__class__", type("Threaded", (LocalChalice, type(stack.app)), {}))
-    cast = AccountFixture(stack)
-    keys = stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN")
+    accounts = Accounts(stack)
+    keys = stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN")
     for key_type, key in keys.items():
-        cast.made[f"bot/{key_type}"] = key
+        accounts.keys[f"bot/{key_type}"] = key
         assert stack.call("GET", "/v1/whoami", key).status == 200
-    return cast
+    return accounts
 
 
 def race(*racers: Racer, crowd: int) -> list[list[Answer]]:
@@ -64,122 +64,124 @@ def statuses(answers: list[Answer]) -> Counter[int]:
     return Counter(answer.status for answer in answers)
 
 
-def events(cast: AccountFixture, action: str) -> list[dict[str, Any]]:
-    return [it for it in cast.stack.items(cast.stack.tables.events) if it["action"] == action]
+def events(accounts: Accounts, action: str) -> list[dict[str, Any]]:
+    return [it for it in accounts.stack.items(accounts.stack.tables.events) if it["action"] == action]
 
 
-def live_keys(cast: AccountFixture) -> dict[str, str]:
+def live_keys(accounts: Accounts) -> dict[str, str]:
     """Answer the last five characters of each key of "bot" that its item holds."""
-    items = {it["pk"]: it for it in cast.stack.items(cast.stack.tables.directory)}
+    items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
     return {kind: key["last5"] for kind, key in items["USER#bot"].get("keys", {}).items()}
 
 
-def signs_in(cast: AccountFixture, secret: str) -> bool:
-    return cast.stack.call("GET", "/v1/whoami", Key("bot", secret)).status == 200
+def signs_in(accounts: Accounts, secret: str) -> bool:
+    return accounts.stack.call("GET", "/v1/whoami", Key("bot", secret)).status == 200
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
 @pytest.mark.parametrize("callers", ["one", "several"])
-def test_one_of_many_gets_a_username(cast: AccountFixture, crowd: int, callers: str) -> None:
-    keys = [cast[it] for it in ("owner", "admin", "bystander", "neighbour")][: 1 if callers == "one" else 4]
+def test_one_of_many_gets_a_username(accounts: Accounts, crowd: int, callers: str) -> None:
+    keys = [accounts[it] for it in ("owner", "admin", "bystander", "neighbour")][
+        : 1 if callers == "one" else 4
+    ]
     names = ("new", "NEW", "New", "nEw")
 
     def create(number: int) -> Answer:
-        body = body_for(names[number % 4]) | {"email": f"new{number}@machines.example"}
-        return cast.stack.call("POST", PATH, keys[number % len(keys)], body)
+        body = service_user_body(names[number % 4]) | {"email": f"new{number}@machines.example"}
+        return accounts.stack.call("POST", PATH, keys[number % len(keys)], body)
 
     (answers,) = race(create, crowd=crowd)
     assert statuses(answers) == {201: 1, 409: crowd - 1}
-    assert len(events(cast, "SERVICE_USER_CREATED")) == 1 + 1
-    assert_ledger(cast.stack)
+    assert len(events(accounts, "SERVICE_USER_CREATED")) == 1 + 1
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_one_of_many_gets_an_email_under_its_aliases(cast: AccountFixture, crowd: int) -> None:
-    keys = [cast[it] for it in ("owner", "admin", "bystander", "neighbour")]
+def test_one_of_many_gets_an_email_under_its_aliases(accounts: Accounts, crowd: int) -> None:
+    keys = [accounts[it] for it in ("owner", "admin", "bystander", "neighbour")]
     local = ["robot", "ROBOT", "r.o.bot", "robot+tag", "Ro.Bot+x"]
 
     def create(number: int) -> Answer:
         email = f"{local[number % 5]}@{'gmail.com' if number % 2 else 'GoogleMail.com'}"
-        body = body_for(f"new-{number}") | {"email": email}
-        return cast.stack.call("POST", PATH, keys[number % 4], body)
+        body = service_user_body(f"new-{number}") | {"email": email}
+        return accounts.stack.call("POST", PATH, keys[number % 4], body)
 
     (answers,) = race(create, crowd=crowd)
     assert statuses(answers) == {201: 1, 409: crowd - 1}
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_one_of_many_generates_a_key(cast: AccountFixture, crowd: int) -> None:
-    assert cast.stack.call("DELETE", KEYS, cast["owner"], MONITORING).status == 204
-    callers = [cast["owner"], cast["admin"]]
+def test_one_of_many_generates_a_key(accounts: Accounts, crowd: int) -> None:
+    assert accounts.call("DELETE", KEYS, "owner", MONITORING).status == 204
+    callers = [accounts["owner"], accounts["admin"]]
 
-    (answers,) = race(lambda it: cast.stack.call("POST", KEYS, callers[it % 2], MONITORING), crowd=crowd)
+    (answers,) = race(lambda it: accounts.stack.call("POST", KEYS, callers[it % 2], MONITORING), crowd=crowd)
 
     assert statuses(answers) == {201: 1, 409: crowd - 1}
     (won,) = [it.json["key"] for it in answers if it.status == 201]
-    assert signs_in(cast, won)
-    assert live_keys(cast)["MONITORING"] == won[-5:]
-    assert len(events(cast, "API_KEY_GENERATED")) == 1
-    assert_ledger(cast.stack)
+    assert signs_in(accounts, won)
+    assert live_keys(accounts)["MONITORING"] == won[-5:]
+    assert len(events(accounts, "API_KEY_GENERATED")) == 1
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_one_of_many_rotates_its_own_key(cast: AccountFixture, crowd: int) -> None:
-    old = cast["bot/MONITORING"]
-    (answers,) = race(lambda _: cast.stack.call("POST", "/v1/api-keys/rotate", old), crowd=crowd)
+def test_one_of_many_rotates_its_own_key(accounts: Accounts, crowd: int) -> None:
+    old = accounts["bot/MONITORING"]
+    (answers,) = race(lambda _: accounts.stack.call("POST", "/v1/api-keys/rotate", old), crowd=crowd)
     found = statuses(answers)
     assert found[200] == 1
     assert found[409] + found[401] == crowd - 1
     (won,) = [it.json["key"] for it in answers if it.status == 200]
-    assert signs_in(cast, won)
-    assert not signs_in(cast, old.secret)
-    assert len(events(cast, "API_KEY_ROTATED")) == 1
-    assert_ledger(cast.stack)
+    assert signs_in(accounts, won)
+    assert not signs_in(accounts, old.secret)
+    assert len(events(accounts, "API_KEY_ROTATED")) == 1
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_of_many_rotations_by_administrators_the_last_answered_key_lives(
-    cast: AccountFixture, crowd: int
+    accounts: Accounts, crowd: int
 ) -> None:
     """They come one after the other or lose; each that is answered was on record, and one key is left."""
-    callers = [cast["owner"], cast["admin"]]
+    callers = [accounts["owner"], accounts["admin"]]
     (answers,) = race(
-        lambda it: cast.stack.call("POST", f"{KEYS}/rotate", callers[it % 2], MONITORING), crowd=crowd
+        lambda it: accounts.stack.call("POST", f"{KEYS}/rotate", callers[it % 2], MONITORING), crowd=crowd
     )
     found = statuses(answers)
     assert found[200] >= 1
     assert found[200] + found[409] == crowd
-    assert len(events(cast, "API_KEY_ROTATED")) == found[200]
+    assert len(events(accounts, "API_KEY_ROTATED")) == found[200]
     new = [it.json["key"] for it in answers if it.status == 200]
-    assert [signs_in(cast, key) for key in new].count(True) == 1
-    assert not signs_in(cast, cast["bot/MONITORING"].secret)
-    assert_ledger(cast.stack)
+    assert [signs_in(accounts, key) for key in new].count(True) == 1
+    assert not signs_in(accounts, accounts["bot/MONITORING"].secret)
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
 @pytest.mark.parametrize("how", ["revoke", "delete", "lower"])
-def test_nobody_rotates_past_a_revocation(cast: AccountFixture, crowd: int, how: str) -> None:
+def test_nobody_rotates_past_a_revocation(accounts: Accounts, crowd: int, how: str) -> None:
     """Whichever comes first: when the revocation is answered, no key of the type is left, old or new."""
-    old = cast["bot/PROVISIONING"]
+    old = accounts["bot/PROVISIONING"]
     body = {"keyType": "PROVISIONING"}
-    owner, admin = cast["owner"], cast["admin"]
+    owner, admin = accounts["owner"], accounts["admin"]
 
     def rotate_own(_: int) -> Answer:
-        return cast.stack.call("POST", "/v1/api-keys/rotate", old)
+        return accounts.stack.call("POST", "/v1/api-keys/rotate", old)
 
     def rotate(_: int) -> Answer:
-        return cast.stack.call("POST", f"{KEYS}/rotate", admin, body)
+        return accounts.stack.call("POST", f"{KEYS}/rotate", admin, body)
 
     def revoke(_: int) -> Answer:
         for _try in range(100):
             match how:
                 case "revoke":
-                    answer = cast.stack.call("DELETE", KEYS, owner, body)
+                    answer = accounts.stack.call("DELETE", KEYS, owner, body)
                 case "delete":
-                    answer = cast.stack.call("DELETE", BOT, owner)
+                    answer = accounts.stack.call("DELETE", BOT, owner)
                 case _:
-                    answer = cast.stack.call("PUT", BOT, owner, {"role": "READ_ONLY"})
+                    answer = accounts.stack.call("PUT", BOT, owner, {"role": "READ_ONLY"})
             if answer.status != 409:
                 break
         return answer
@@ -192,44 +194,46 @@ def test_nobody_rotates_past_a_revocation(cast: AccountFixture, crowd: int, how:
     assert statuses(others).keys() <= {200, 404, 409}
     for answer in own + others:
         if answer.status == 200:
-            assert not signs_in(cast, answer.json["key"])
-    assert not signs_in(cast, old.secret)
+            assert not signs_in(accounts, answer.json["key"])
+    assert not signs_in(accounts, old.secret)
     if how != "delete":
-        assert "PROVISIONING" not in live_keys(cast)
-    assert_ledger(cast.stack)
+        assert "PROVISIONING" not in live_keys(accounts)
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_one_of_many_deletes_and_nobody_updates_what_is_deleted(cast: AccountFixture, crowd: int) -> None:
-    owner, admin = cast["owner"], cast["admin"]
+def test_one_of_many_deletes_and_nobody_updates_what_is_deleted(accounts: Accounts, crowd: int) -> None:
+    owner, admin = accounts["owner"], accounts["admin"]
 
     def delete(_: int) -> Answer:
-        return cast.stack.call("DELETE", BOT, owner)
+        return accounts.stack.call("DELETE", BOT, owner)
 
     def update(number: int) -> Answer:
-        return cast.stack.call("PUT", BOT, admin, {"displayName": f"x{number}"})
+        return accounts.stack.call("PUT", BOT, admin, {"displayName": f"x{number}"})
 
     deleted, updated = race(delete, update, crowd=crowd)
     assert statuses(deleted).keys() <= {204, 404, 409}
     assert statuses(updated).keys() <= {200, 404, 409}
-    assert len(events(cast, "SERVICE_USER_DELETED")) == statuses(deleted)[204]
-    assert len(events(cast, "SERVICE_USER_UPDATED")) == statuses(updated)[200]
+    assert len(events(accounts, "SERVICE_USER_DELETED")) == statuses(deleted)[204]
+    assert len(events(accounts, "SERVICE_USER_UPDATED")) == statuses(updated)[200]
     assert statuses(deleted)[204] <= 1
-    there = cast.stack.call("GET", BOT, owner).status
+    there = accounts.stack.call("GET", BOT, owner).status
     assert there == (404 if statuses(deleted)[204] else 200)
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_names_that_go_and_come_at_once_are_held_by_one(cast: AccountFixture, crowd: int) -> None:
+def test_names_that_go_and_come_at_once_are_held_by_one(accounts: Accounts, crowd: int) -> None:
     """Deleted by some while others take its name: at most one holds it, with its own address."""
-    owner, bystander = cast["owner"], cast["bystander"]
+    owner, bystander = accounts["owner"], accounts["bystander"]
 
     def delete(_: int) -> Answer:
-        return cast.stack.call("DELETE", BOT, owner)
+        return accounts.stack.call("DELETE", BOT, owner)
 
     def create(number: int) -> Answer:
-        return cast.stack.call("POST", PATH, bystander, body_for("bot") | {"displayName": f"x{number}"})
+        return accounts.stack.call(
+            "POST", PATH, bystander, service_user_body("bot") | {"displayName": f"x{number}"}
+        )
 
     deleted, created = race(delete, create, crowd=crowd)
     assert statuses(deleted).keys() <= {204, 404, 409}
@@ -237,48 +241,49 @@ def test_names_that_go_and_come_at_once_are_held_by_one(cast: AccountFixture, cr
     for answer in created:
         if answer.status == 201:
             keys = [it["key"] for it in answer.json["apiKeys"]["apiKeys"]]
-            assert len({signs_in(cast, key) for key in keys}) == 1
-    assert not statuses(deleted)[204] or not signs_in(cast, cast["bot/MONITORING"].secret)
-    assert_ledger(cast.stack)
+            assert len({signs_in(accounts, key) for key in keys}) == 1
+    assert not statuses(deleted)[204] or not signs_in(accounts, accounts["bot/MONITORING"].secret)
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_who_is_revoked_does_nothing_after_the_answer(cast: AccountFixture, crowd: int) -> None:
+def test_who_is_revoked_does_nothing_after_the_answer(accounts: Accounts, crowd: int) -> None:
     """The admin's calls race their revocation; once that is answered, what they find is what stays."""
-    admin, owner = cast["admin"], cast["owner"]
+    admin, owner = accounts["admin"], accounts["owner"]
 
     def revoke(_: int) -> Answer:
         for _try in range(100):
-            if (answer := cast.stack.call("DELETE", "/v1/users/admin", owner)).status != 409:
+            if (answer := accounts.stack.call("DELETE", "/v1/users/admin", owner)).status != 409:
                 break
-        cast.stack.call("GET", BOT, owner)
+        accounts.stack.call("GET", BOT, owner)
         return answer
 
     def act(number: int) -> Answer:
         if number % 3 == 0:
-            return cast.stack.call("POST", f"{KEYS}/rotate", admin, MONITORING)
+            return accounts.stack.call("POST", f"{KEYS}/rotate", admin, MONITORING)
         if number % 3 == 1:
-            return cast.stack.call("POST", PATH, admin, body_for(f"new-{number}"))
-        return cast.stack.call("PUT", BOT, admin, {"displayName": f"x{number}"})
+            return accounts.stack.call("POST", PATH, admin, service_user_body(f"new-{number}"))
+        return accounts.stack.call("PUT", BOT, admin, {"displayName": f"x{number}"})
 
     revoked, acted = race(revoke, act, crowd=crowd)
     assert statuses(revoked)[204] == 1
     assert statuses(revoked).keys() <= {204, 404}
     assert statuses(acted).keys() <= {200, 201, 401, 409}
-    after = cast.stack.snapshot()
+    after = accounts.stack.snapshot()
     for number in range(3):
         assert act(number).status == 401
-    assert cast.stack.snapshot() == after
-    assert_ledger(cast.stack)
+    assert accounts.stack.snapshot() == after
+    assert_ledger(accounts.stack)
 
 
-def test_different_service_users_do_not_stand_in_each_others_way(cast: AccountFixture) -> None:
+def test_different_service_users_do_not_stand_in_each_others_way(accounts: Accounts) -> None:
     """One administrator's calls on thirty-two Service Users at once are all done."""
-    admin = cast["admin"]
+    admin = accounts["admin"]
     for number in range(32):
-        cast.stack.service_user(admin, f"bot-{number}", keyTypes=["MONITORING"])
+        accounts.stack.service_user(admin, f"bot-{number}", keyTypes=["MONITORING"])
     (answers,) = race(
-        lambda it: cast.stack.call("POST", f"{PATH}/bot-{it}/api-keys/rotate", admin, MONITORING), crowd=32
+        lambda it: accounts.stack.call("POST", f"{PATH}/bot-{it}/api-keys/rotate", admin, MONITORING),
+        crowd=32,
     )
     assert statuses(answers) == {200: 32}
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)

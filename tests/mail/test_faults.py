@@ -14,7 +14,18 @@ from chalicelib.rules.model import Action, Audience, Event, Invitation
 from chalicelib.rules.notifications import LEASE
 from chalicelib.rules.roles import Role
 from tests.support.api_client import Clock, Tables
-from tests.support.mail import BEA, INJECTED, Faults, Killed, Post, Ses, record, revoked, ses_error, shuffled
+from tests.support.mail import (
+    BEA,
+    INJECTED,
+    Faults,
+    Killed,
+    MailFixture,
+    Ses,
+    record,
+    revoked,
+    ses_error,
+    shuffled,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -25,10 +36,10 @@ Told = Counter[tuple[str, str]]
 
 
 @pytest.fixture
-def post(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> Post:
+def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
     """An account with two Administrators who are entitled, four people who no longer are, and an OWNER."""
     clock.at = NOW
-    made = Post(dynamodb, tables, clock)
+    made = MailFixture(dynamodb, tables, clock)
     made.account("acme", "Demo", owner="m-owner")
     made.user("owner", Role.OWNER)
     made.user("alice")
@@ -43,16 +54,16 @@ def post(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> Post:
 LINKS = {name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "robot", "gone")}
 
 
-def every_kind(post: Post, mark: str) -> dict[str, tuple[Event, set[str]]]:
+def every_kind(mail: MailFixture, mark: str) -> dict[str, tuple[Event, set[str]]]:
     """One event of each kind, with the addresses that are entitled to hear of it."""
-    post.user("Bea", invitation=Invitation(f"i-{mark}"))
+    mail.user("Bea", invitation=Invitation(f"i-{mark}"))
     person = {"subject": BEA, "audience": Audience.PERSON}
     events = [
-        (post.event(administrators=LINKS), {"alice", "bob"}),
-        (post.event(administrators={"gone": "m-gone"}), {"owner"}),
-        (post.event(action=Action.USER_UPDATED, keys=(revoked(),), **person), {"bea"}),
-        (post.event(action=Action.USER_INVITED, keys=(), invitation=f"i-{mark}", **person), {"bea"}),
-        (post.event(action=Action.USER_INVITED, keys=(), invitation="void", **person), set()),
+        (mail.event(administrators=LINKS), {"alice", "bob"}),
+        (mail.event(administrators={"gone": "m-gone"}), {"owner"}),
+        (mail.event(action=Action.USER_UPDATED, keys=(revoked(),), **person), {"bea"}),
+        (mail.event(action=Action.USER_INVITED, keys=(), invitation=f"i-{mark}", **person), {"bea"}),
+        (mail.event(action=Action.USER_INVITED, keys=(), invitation="void", **person), set()),
     ]
     return {event.id: (event, {f"{name}@people.example" for name in names}) for event, names in events}
 
@@ -77,27 +88,27 @@ SOME = {("notify", "kill after"), ("resend", "answer lost")}
         for kind in INJECTED
     ],
 )
-def test_death_at_every_call_in_turn(post: Post, how: str, kind: str) -> None:
+def test_death_at_every_call_in_turn(mail: MailFixture, how: str, kind: str) -> None:
     """The run dies before, or after, its first AWS call, then its second, and so on to its last."""
     real, deaths = Ses(), 0
     for number in range(1, 1000):
-        expected = every_kind(post, f"{kind}-{number}")
+        expected = every_kind(mail, f"{kind}-{number}")
         faults = Faults(lambda call, _, number=number: kind if call == number else "")
-        post.ses, post.outbox_client = faults.wrap(real), faults.wrap(post.client)
+        mail.ses, mail.outbox_client = faults.wrap(real), faults.wrap(mail.client)
         records = shuffled([record(event) for event, _ in expected.values()], number)
         try:
             if how == "notify":
-                post.notify_records(records)
+                mail.notify_records(records)
             else:
-                post.resend()
+                mail.resend()
         except (Killed, ConnectionClosedError):
             deaths += 1
-        post.ses, post.outbox_client = real, post.client
-        post.notify_records(records)  # as the stream passes a batch again whose function died
-        post.resend_until_done()
+        mail.ses, mail.outbox_client = real, mail.client
+        mail.notify_records(records)  # as the stream passes a batch again whose function died
+        mail.resend_until_done()
         check(real.told(), expected, crashes=1)
         for event, _ in expected.values():
-            post.forget(event)
+            mail.forget(event)
         if faults.injected == 0:
             assert number > 15, "there are more calls than that"
             break
@@ -105,7 +116,7 @@ def test_death_at_every_call_in_turn(post: Post, how: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.engine) for n in range(1, 8))])
-def test_days_without_ses_then_throttles_and_sudden_deaths(post: Post, seed: int) -> None:
+def test_days_without_ses_then_throttles_and_sudden_deaths(mail: MailFixture, seed: int) -> None:
     """SES is down for three days, in every way it has, then throttles; environments die all the while."""
     chance = random.Random(seed)
     down = [
@@ -120,18 +131,18 @@ def test_days_without_ses_then_throttles_and_sudden_deaths(post: Post, seed: int
     real = Ses()
 
     def outage(_recipient: str) -> None:
-        if post.clock() < mended:
+        if mail.clock() < mended:
             raise chance.choice(down)
 
     def fault(_number: int, operation: str) -> str:
         if chance.random() < 0.02:
             return chance.choice(INJECTED)
         limit = 0.3 if operation == "send_email" else 0.02
-        return "throttled" if post.clock() >= mended and chance.random() < limit else ""
+        return "throttled" if mail.clock() >= mended and chance.random() < limit else ""
 
     real.hook = outage
     faults = Faults(fault)
-    post.ses, post.outbox_client = faults.wrap(real), faults.wrap(post.client)
+    mail.ses, mail.outbox_client = faults.wrap(real), faults.wrap(mail.client)
 
     def survive(run: object) -> None:
         try:
@@ -141,30 +152,30 @@ def test_days_without_ses_then_throttles_and_sudden_deaths(post: Post, seed: int
 
     expected: dict[str, tuple[Event, set[str]]] = {}
     records = []
-    while post.clock() < mended or post.waiting():
-        assert post.clock() < mended + 30 * 24 * HOUR, "it does not come to an end"
-        if post.clock() < mended and chance.random() < 0.8:
-            event = post.event(administrators=LINKS)
+    while mail.clock() < mended or mail.waiting():
+        assert mail.clock() < mended + 30 * 24 * HOUR, "it does not come to an end"
+        if mail.clock() < mended and chance.random() < 0.8:
+            event = mail.event(administrators=LINKS)
             expected[event.id] = (event, {"alice@people.example", "bob@people.example"})
             records.append(record(event))
-            survive(lambda: post.notify_records(shuffled(records[-5:], seed)))
-        survive(post.resend)
-        post.clock.forward(
-            chance.choice([60, HOUR, 4 * HOUR] if post.clock() < mended else [60, 15 * 60, HOUR])
+            survive(lambda: mail.notify_records(shuffled(records[-5:], seed)))
+        survive(mail.resend)
+        mail.clock.forward(
+            chance.choice([60, HOUR, 4 * HOUR] if mail.clock() < mended else [60, 15 * 60, HOUR])
         )
     assert len(expected) > 10
     assert faults.injected > 5
     check(real.told(), expected, crashes=faults.injected)
 
 
-def test_who_is_revoked_during_an_outage_hears_nothing_afterwards(post: Post) -> None:
-    first = post.event(administrators=LINKS)
-    post.ses.hook = lambda _: (_ for _ in ()).throw(ses_error("SendingPausedException"))
-    post.notify(first)
-    post.gone("bob")
-    post.ses.hook = lambda _: None
-    post.resend_until_done()
-    assert post.ses.addresses == ["alice@people.example"]
+def test_who_is_revoked_during_an_outage_hears_nothing_afterwards(mail: MailFixture) -> None:
+    first = mail.event(administrators=LINKS)
+    mail.ses.hook = lambda _: (_ for _ in ()).throw(ses_error("SendingPausedException"))
+    mail.notify(first)
+    mail.gone("bob")
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert mail.ses.addresses == ["alice@people.example"]
 
 
 def in_threads(runs: "list[object]") -> list[BaseException]:
@@ -187,43 +198,47 @@ def in_threads(runs: "list[object]") -> list[BaseException]:
 
 
 @pytest.mark.engine
-def test_notify_and_resend_at_once_tell_everybody_once(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notify_and_resend_at_once_tell_everybody_once(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eight at once on the same events, all of them due: each event is one's, and told by that one alone."""
     monkeypatch.setattr(notify_module, "PAGE", 7)
-    events = [post.event(administrators=LINKS) for _ in range(60)]
+    events = [mail.event(administrators=LINKS) for _ in range(60)]
     records = [record(event) for event in events]
     runs = [
-        *(lambda seed=seed: post.notify_records(shuffled(records, seed)) for seed in range(4)),
-        *[post.resend] * 4,
+        *(lambda seed=seed: mail.notify_records(shuffled(records, seed)) for seed in range(4)),
+        *[mail.resend] * 4,
     ]
     assert in_threads(runs) == []
-    post.clock.forward(10)
-    post.resend()
-    assert post.waiting() == []
-    assert post.ses.told() == Counter(
+    mail.clock.forward(10)
+    mail.resend()
+    assert mail.waiting() == []
+    assert mail.ses.told() == Counter(
         {(event.id, f"{name}@people.example"): 1 for event in events for name in ("alice", "bob")}
     )
 
 
 @pytest.mark.engine
-def test_claims_race_with_one_winner(post: Post) -> None:
+def test_claims_race_with_one_winner(mail: MailFixture) -> None:
     for round_number in range(20):
-        event = post.event(administrators={"alice": "m-alice"})
-        assert in_threads([lambda event=event: post.notify(event)] * 16) == []
-        assert post.ses.calls == round_number + 1
+        event = mail.event(administrators={"alice": "m-alice"})
+        assert in_threads([lambda event=event: mail.notify(event)] * 16) == []
+        assert mail.ses.calls == round_number + 1
 
 
 @pytest.mark.engine
-def test_a_token_minted_while_the_person_is_changed_is_kept_or_the_change_is_refused(post: Post) -> None:
+def test_a_token_minted_while_the_person_is_changed_is_kept_or_the_change_is_refused(
+    mail: MailFixture,
+) -> None:
     """A change read the User before the token was minted: one of the two must not be lost."""
-    post.user("Bea", invitation=Invitation("i-1"))
-    outbox = post.mailer.outbox
+    mail.user("Bea", invitation=Invitation("i-1"))
+    outbox = mail.mailer.outbox
     tokens = [
         lambda mark=mark: outbox.invite("bea", "i-1", f"{mark:064x}", NOW + LEASE) for mark in range(12)
     ]
     assert in_threads(tokens) == []
-    item = post.client.get_item(
-        TableName=post.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
+    item = mail.client.get_item(
+        TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
     )["Item"]
     assert len(item["invitation"]["M"]["digests"]["M"]) == 12
     assert item["version"]["S"] != "v"

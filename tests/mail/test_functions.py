@@ -14,7 +14,7 @@ from chalicelib.functions import mailer
 from chalicelib.rules.notifications import FIRST_PAUSE
 from chalicelib.store import client as store_client
 from tests.support.api_client import Clock, Tables
-from tests.support.mail import SENDER, Post, record
+from tests.support.mail import SENDER, MailFixture, record
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -30,9 +30,9 @@ class Context:
 
 
 @pytest.fixture
-def post(
+def mail(
     dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Post]:
+) -> Iterator[MailFixture]:
     """An account with the Administrator Alice, in tables that the environment names."""
     clock.at = NOW
     monkeypatch.setenv("DIRECTORY_TABLE", tables.directory)
@@ -40,7 +40,7 @@ def post(
     monkeypatch.setenv("SENDER", SENDER)
     monkeypatch.setenv("PUBLIC_URL", "https://api.example/")
     monkeypatch.setattr("time.time", clock)
-    made = Post(dynamodb, tables, clock)
+    made = MailFixture(dynamodb, tables, clock)
     made.account("acme", "Demo", owner="m-owner")
     made.user("Alice")
     forget()
@@ -67,9 +67,9 @@ def sent() -> list[Any]:
     ]
 
 
-def test_notify_mails_by_ses(post: Post) -> None:
+def test_notify_mails_by_ses(mail: MailFixture) -> None:
     mailer._ses().create_email_identity(EmailIdentity=SENDER)
-    event = post.event()
+    event = mail.event()
     answer = mailer.notify_function({"Records": [record(event)]}, Context())
     assert answer == {"batchItemFailures": []}
     [message] = sent()
@@ -79,46 +79,46 @@ def test_notify_mails_by_ses(post: Post) -> None:
     text = message.get_body(("plain",)).get_content()
     assert "curl -X DELETE https://api.example/v1/service-users/ci-bot/api-keys" in text
     assert message.get_body(("html",)) is not None
-    assert post.stored(event)["told"] == {"alice": NOW}
+    assert mail.stored(event)["told"] == {"alice": NOW}
 
 
-def test_resend_mails_what_waited_for_a_verified_sender(post: Post) -> None:
-    event = post.event()
+def test_resend_mails_what_waited_for_a_verified_sender(mail: MailFixture) -> None:
+    event = mail.event()
     mailer._ses().delete_email_identity(EmailIdentity=SENDER)
     assert mailer.notify_function({"Records": [record(event)]}, Context()) == {"batchItemFailures": []}
     assert sent() == []
-    assert "waiting" in post.stored(event)
+    assert "waiting" in mail.stored(event)
     mailer._ses().create_email_identity(EmailIdentity=SENDER)
-    post.clock.forward(FIRST_PAUSE)
+    mail.clock.forward(FIRST_PAUSE)
     assert mailer.resend_function({}, Context()) == {"taken": 1, "sent": 1}
     assert len(sent()) == 1
     assert mailer.resend_function({}, Context()) == {}
 
 
-def test_resend_says_how_many_events_wait(post: Post, caplog: pytest.LogCaptureFixture) -> None:
+def test_resend_says_how_many_events_wait(mail: MailFixture, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     mailer._ses().delete_email_identity(EmailIdentity=SENDER)
     for _ in range(3):
-        mailer.notify_function({"Records": [record(post.event())]}, Context())
+        mailer.notify_function({"Records": [record(mail.event())]}, Context())
     mailer.resend_function({}, Context())
     mailer._ses().create_email_identity(EmailIdentity=SENDER)
-    post.clock.forward(FIRST_PAUSE)
+    mail.clock.forward(FIRST_PAUSE)
     mailer.resend_function({}, Context())
     assert [line.waiting for line in caplog.records if hasattr(line, "waiting")] == [3, 0]
 
 
-def test_clients_are_made_once_in_an_environment(post: Post) -> None:
+def test_clients_are_made_once_in_an_environment(mail: MailFixture) -> None:
     assert mailer._ses() is mailer._ses()
     assert mailer._outbox() is mailer._outbox()
 
 
 @pytest.mark.parametrize("sender", ["", "Service Users <a@b.example>", "nobody"])
 def test_a_sender_that_is_no_address_is_told_of_and_nothing_is_lost(
-    post: Post, sender: str, monkeypatch: pytest.MonkeyPatch
+    mail: MailFixture, sender: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENDER", sender)
-    event = post.event()
+    event = mail.event()
     with pytest.raises(ValueError, match="SENDER must be an address that SES may send from"):
         mailer.notify_function({"Records": [record(event)]}, Context())
-    assert "waiting" in post.stored(event)
-    assert "attempts" not in post.stored(event)
+    assert "waiting" in mail.stored(event)
+    assert "attempts" not in mail.stored(event)

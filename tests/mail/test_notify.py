@@ -17,7 +17,7 @@ from chalicelib.rules.model import Action, Actor, Audience, Event, Invitation, K
 from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, LONGEST_PAUSE, retry_delay
 from chalicelib.rules.roles import Role
 from tests.support.api_client import Clock, Tables
-from tests.support.mail import BEA, SENDER, Faults, Post, record, revoked, ses_error
+from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -28,10 +28,10 @@ ALICE_AT, BOB_AT, OWNER_AT = (f"{name}@people.example" for name in ("alice", "bo
 
 
 @pytest.fixture
-def post(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> Post:
+def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
     """An account Demo with the OWNER owner and the Cluster Admins Alice and bob."""
     clock.at = NOW
-    made = Post(dynamodb, tables, clock)
+    made = MailFixture(dynamodb, tables, clock)
     made.account("acme", "Demo", owner="m-owner")
     made.user("owner", Role.OWNER)
     made.user("Alice")
@@ -52,170 +52,172 @@ def fail(error: Exception, *recipients: str) -> Callable[[str], None]:
 # Who is told
 
 
-def test_every_administrator_is_told_once_each_alone(post: Post) -> None:
-    event = post.event(administrators=BOTH)
-    assert post.notify(event) == []
-    assert sorted(post.ses.addresses) == [ALICE_AT, BOB_AT]
-    for to, message in post.ses.sent:
+def test_every_administrator_is_told_once_each_alone(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
+    assert mail.notify(event) == []
+    assert sorted(mail.ses.addresses) == [ALICE_AT, BOB_AT]
+    for to, message in mail.ses.sent:
         assert message["To"] == to
         assert message["From"] == f"Service Users <{SENDER}>"
         assert message["Subject"] == "API key generated: MONITORING …7ac6a for ci-bot (Demo)"
-    stored = post.stored(event)
+    stored = mail.stored(event)
     assert stored["told"] == {"alice": NOW, "bob": NOW}
     assert not {"waiting", "dueAt"} & stored.keys()
-    assert post.resend() == {}
+    assert mail.resend() == {}
 
 
-def test_records_passed_again_are_not_mailed_again(post: Post) -> None:
-    event = post.event(administrators=BOTH)
-    assert post.notify(event, event) == []
-    assert post.notify(event) == []
-    post.clock.forward(LEASE + 1)
-    assert post.notify(event) == []
-    assert post.ses.calls == 2
+def test_records_passed_again_are_not_mailed_again(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
+    assert mail.notify(event, event) == []
+    assert mail.notify(event) == []
+    mail.clock.forward(LEASE + 1)
+    assert mail.notify(event) == []
+    assert mail.ses.calls == 2
 
 
-def test_only_who_is_entitled_now_is_told(post: Post) -> None:
-    post.user("lowered", Role.READ_ONLY)
-    post.user("returned", membership="m-second")
-    post.user("moved", account="other")
-    post.machine("robot")
+def test_only_who_is_entitled_now_is_told(mail: MailFixture) -> None:
+    mail.user("lowered", Role.READ_ONLY)
+    mail.user("returned", membership="m-second")
+    mail.user("moved", account="other")
+    mail.machine("robot")
     links = {
         name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "robot", "nobody")
     }
-    post.gone("bob")
-    post.notify(post.event(administrators=links))
-    assert post.ses.addresses == [ALICE_AT]
+    mail.gone("bob")
+    mail.notify(mail.event(administrators=links))
+    assert mail.ses.addresses == [ALICE_AT]
 
 
-def test_an_owner_may_be_an_administrator(post: Post) -> None:
-    post.notify(post.event(administrators={"owner": "m-owner"}))
-    [(to, message)] = post.ses.sent
+def test_an_owner_may_be_an_administrator(mail: MailFixture) -> None:
+    mail.notify(mail.event(administrators={"owner": "m-owner"}))
+    [(to, message)] = mail.ses.sent
     assert to == OWNER_AT
     assert "as an Administrator" in str(message.get_body(("plain",)))
 
 
-def test_owners_are_told_where_no_administrator_is_left(post: Post) -> None:
-    post.account("acme", "Demo", owner="m-owner", second="m-second", former="m-former", low="m-low")
-    post.user("second", Role.OWNER)
-    post.user("former", Role.OWNER, membership="another")
-    post.user("low", Role.CLUSTER_ADMIN)
-    post.gone("alice")
-    post.notify(post.event())
-    assert sorted(post.ses.addresses) == [OWNER_AT, "second@people.example"]
-    assert "no Administrator of ci-bot" in post.ses.sent[0][1].get_body(("plain",)).get_content()
+def test_owners_are_told_where_no_administrator_is_left(mail: MailFixture) -> None:
+    mail.account("acme", "Demo", owner="m-owner", second="m-second", former="m-former", low="m-low")
+    mail.user("second", Role.OWNER)
+    mail.user("former", Role.OWNER, membership="another")
+    mail.user("low", Role.CLUSTER_ADMIN)
+    mail.gone("alice")
+    mail.notify(mail.event())
+    assert sorted(mail.ses.addresses) == [OWNER_AT, "second@people.example"]
+    assert "no Administrator of ci-bot" in mail.ses.sent[0][1].get_body(("plain",)).get_content()
 
 
-def test_a_deleted_service_users_administrators_are_told(post: Post) -> None:
-    event = post.event(action=Action.SERVICE_USER_DELETED, keys=(revoked(), revoked("bbbbb")))
-    post.notify(event)
-    assert post.ses.addresses == [ALICE_AT]
+def test_a_deleted_service_users_administrators_are_told(mail: MailFixture) -> None:
+    event = mail.event(action=Action.SERVICE_USER_DELETED, keys=(revoked(), revoked("bbbbb")))
+    mail.notify(event)
+    assert mail.ses.addresses == [ALICE_AT]
 
 
-def test_a_person_is_told_at_the_address_they_had(post: Post) -> None:
-    event = post.event(action=Action.USER_REVOKED, subject=BEA, keys=(revoked(),), audience=Audience.PERSON)
-    post.notify(event)
-    assert post.ses.addresses == ["bea@people.example"]
-    assert post.stored(event)["told"] == {"bea": NOW}
+def test_a_person_is_told_at_the_address_they_had(mail: MailFixture) -> None:
+    event = mail.event(action=Action.USER_REVOKED, subject=BEA, keys=(revoked(),), audience=Audience.PERSON)
+    mail.notify(event)
+    assert mail.ses.addresses == ["bea@people.example"]
+    assert mail.stored(event)["told"] == {"bea": NOW}
 
 
-def test_each_account_hears_of_its_own(post: Post) -> None:
-    post.account("other", "Elsewhere", boss="m-boss")
-    post.user("boss", Role.OWNER, account="other")
-    here, there = post.event(), post.event(account="other", administrators={"boss": "m-boss"})
-    post.notify(here, there)
-    assert post.ses.told() == {(here.id, ALICE_AT): 1, (there.id, "boss@people.example"): 1}
-    assert "(Elsewhere)" in post.ses.sent[1][1]["Subject"]
+def test_each_account_hears_of_its_own(mail: MailFixture) -> None:
+    mail.account("other", "Elsewhere", boss="m-boss")
+    mail.user("boss", Role.OWNER, account="other")
+    here, there = mail.event(), mail.event(account="other", administrators={"boss": "m-boss"})
+    mail.notify(here, there)
+    assert mail.ses.told() == {(here.id, ALICE_AT): 1, (there.id, "boss@people.example"): 1}
+    assert "(Elsewhere)" in mail.ses.sent[1][1]["Subject"]
 
 
-def test_entitlement_is_judged_before_each_message(post: Post) -> None:
-    event = post.event(administrators=BOTH)
+def test_entitlement_is_judged_before_each_message(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
 
     def revoke_bob(recipient: str) -> None:
         if recipient == ALICE_AT:
-            post.gone("bob")
-            post.clock.forward(FRESH + 1)
+            mail.gone("bob")
+            mail.clock.forward(FRESH + 1)
 
-    post.ses.hook = revoke_bob
-    post.notify(event)
-    assert post.ses.addresses == [ALICE_AT]
-    assert "waiting" not in post.stored(event)
-
-
-def test_what_was_read_is_never_older_than_the_batch(post: Post) -> None:
-    post.notify(post.event())
-    post.gone("alice")
-    post.notify(post.event())
-    assert post.ses.addresses == [ALICE_AT, OWNER_AT]
+    mail.ses.hook = revoke_bob
+    mail.notify(event)
+    assert mail.ses.addresses == [ALICE_AT]
+    assert "waiting" not in mail.stored(event)
 
 
-def test_what_was_read_is_never_older_than_the_page(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_read_is_never_older_than_the_batch(mail: MailFixture) -> None:
+    mail.notify(mail.event())
+    mail.gone("alice")
+    mail.notify(mail.event())
+    assert mail.ses.addresses == [ALICE_AT, OWNER_AT]
+
+
+def test_what_was_read_is_never_older_than_the_page(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notify_module, "PAGE", 1)
     for _ in range(2):
-        post.event()
-    post.ses.hook = lambda _: post.gone("alice")
-    post.resend()
-    assert post.ses.addresses == [ALICE_AT, OWNER_AT]
+        mail.event()
+    mail.ses.hook = lambda _: mail.gone("alice")
+    mail.resend()
+    assert mail.ses.addresses == [ALICE_AT, OWNER_AT]
 
 
 def test_an_event_with_nobody_to_tell_waits_for_somebody(
-    post: Post, caplog: pytest.LogCaptureFixture
+    mail: MailFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    post.gone("alice")
-    post.gone("owner")
-    lonely = post.event()
-    unknown = post.event(account="unknown")
-    post.notify(lonely, unknown)
-    assert post.ses.calls == 0
+    mail.gone("alice")
+    mail.gone("owner")
+    lonely = mail.event()
+    unknown = mail.event(account="unknown")
+    mail.notify(lonely, unknown)
+    assert mail.ses.calls == 0
     assert [line.message for line in caplog.records].count("An event has nobody to be told") == 2
-    post.user("owner", Role.OWNER)
-    post.clock.forward(FIRST_PAUSE)
-    post.resend()
-    assert post.ses.addresses == [OWNER_AT]
-    assert post.stored(unknown)["attempts"] == 2
+    mail.user("owner", Role.OWNER)
+    mail.clock.forward(FIRST_PAUSE)
+    mail.resend()
+    assert mail.ses.addresses == [OWNER_AT]
+    assert mail.stored(unknown)["attempts"] == 2
 
 
 @pytest.mark.parametrize(
     "fields", [{"audience": Audience.NOBODY}, {"action": Action.API_KEY_UPDATED}, {"keys": ()}]
 )
-def test_an_event_nobody_is_to_hear_of_is_done(post: Post, fields: dict[str, Any]) -> None:
-    event = post.event(**fields)
-    assert post.notify(event) == []
-    assert post.ses.calls == 0
-    assert "waiting" not in post.stored(event)
+def test_an_event_nobody_is_to_hear_of_is_done(mail: MailFixture, fields: dict[str, Any]) -> None:
+    event = mail.event(**fields)
+    assert mail.notify(event) == []
+    assert mail.ses.calls == 0
+    assert "waiting" not in mail.stored(event)
 
 
 @pytest.mark.parametrize("name", ["MODIFY", "REMOVE"])
-def test_only_new_events_are_taken_from_the_stream(post: Post, name: str) -> None:
-    event = post.event()
-    assert post.notify_records([record(event, name)]) == []
-    assert post.ses.calls == 0
+def test_only_new_events_are_taken_from_the_stream(mail: MailFixture, name: str) -> None:
+    event = mail.event()
+    assert mail.notify_records([record(event, name)]) == []
+    assert mail.ses.calls == 0
 
 
-def test_events_that_do_not_wait_cost_nothing(post: Post) -> None:
-    quiet = post.event(due_at=None, audience=Audience.NOBODY)
+def test_events_that_do_not_wait_cost_nothing(mail: MailFixture) -> None:
+    quiet = mail.event(due_at=None, audience=Audience.NOBODY)
     faults = Faults(lambda *_: "")
-    post.outbox_client = faults.wrap(post.client)
-    post.notify(quiet)
+    mail.outbox_client = faults.wrap(mail.client)
+    mail.notify(quiet)
     assert faults.calls == 0
 
 
-def test_a_record_without_an_image_is_good_enough(post: Post) -> None:
-    event = post.event()
+def test_a_record_without_an_image_is_good_enough(mail: MailFixture) -> None:
+    event = mail.event()
     bare = record(event)
     del bare["dynamodb"]["NewImage"]
-    post.notify_records([bare])
-    assert post.ses.addresses == [ALICE_AT]
+    mail.notify_records([bare])
+    assert mail.ses.addresses == [ALICE_AT]
 
 
 ODD = "=?utf-8?q?x?=@people.example"
 
 
-def test_an_address_that_looks_like_an_encoded_word_is_mailed_as_it_is(post: Post) -> None:
+def test_an_address_that_looks_like_an_encoded_word_is_mailed_as_it_is(mail: MailFixture) -> None:
     """The standard library takes it for one, and refuses it."""
-    post.user("Aaa", email=ODD)
+    mail.user("Aaa", email=ODD)
     raw: list[bytes] = []
-    taken = post.ses.send_email
+    taken = mail.ses.send_email
 
     def send_email(**asked: Any) -> Any:
         if asked["Destination"]["ToAddresses"] == [ODD]:
@@ -223,17 +225,17 @@ def test_an_address_that_looks_like_an_encoded_word_is_mailed_as_it_is(post: Pos
             return {}
         return taken(**asked)
 
-    post.ses.send_email = send_email
-    post.notify(post.event(administrators={"aaa": "m-aaa", "alice": "m-alice"}))
+    mail.ses.send_email = send_email
+    mail.notify(mail.event(administrators={"aaa": "m-aaa", "alice": "m-alice"}))
     assert [line for line in raw[0].split(b"\r\n") if line.startswith(b"To:")] == [f"To: {ODD}".encode()]
-    assert post.ses.addresses == [ALICE_AT]
-    assert not post.waiting()
+    assert mail.ses.addresses == [ALICE_AT]
+    assert not mail.waiting()
 
 
 def test_who_cannot_be_written_to_does_not_hold_up_the_others(
-    post: Post, monkeypatch: pytest.MonkeyPatch
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post.user("Aaa")
+    mail.user("Aaa")
     made = messages.message
 
     def message(event: Event, recipient: Any, setting: Any) -> Any:
@@ -242,19 +244,19 @@ def test_who_cannot_be_written_to_does_not_hold_up_the_others(
         return made(event, recipient, setting)
 
     monkeypatch.setattr(messages, "message", message)
-    event = post.event(administrators={"aaa": "m-aaa", "alice": "m-alice"})
-    post.notify(event)
-    assert post.ses.addresses == [ALICE_AT]
+    event = mail.event(administrators={"aaa": "m-aaa", "alice": "m-alice"})
+    mail.notify(event)
+    assert mail.ses.addresses == [ALICE_AT]
     monkeypatch.setattr(messages, "message", made)
-    post.resend_until_done()
-    assert sorted(post.ses.addresses) == ["aaa@people.example", ALICE_AT]
+    mail.resend_until_done()
+    assert sorted(mail.ses.addresses) == ["aaa@people.example", ALICE_AT]
 
 
 # Invitations
 
 
-def invitation(post: Post, id_: str = "i-1") -> Any:
-    return post.event(
+def invitation(mail: MailFixture, id_: str = "i-1") -> Any:
+    return mail.event(
         action=Action.USER_INVITED,
         subject=BEA,
         keys=(),
@@ -269,62 +271,62 @@ def token_of(message: Any) -> str:
     return str(token)
 
 
-def digests(post: Post) -> dict[str, int]:
-    item = post.client.get_item(
-        TableName=post.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
+def digests(mail: MailFixture) -> dict[str, int]:
+    item = mail.client.get_item(
+        TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
     )["Item"]
     found = item["invitation"]["M"].get("digests", {"M": {}})["M"]
     return {digest: int(until["N"]) for digest, until in found.items()}
 
 
-def test_an_invitation_carries_a_token_that_is_nowhere_else(post: Post) -> None:
-    post.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1"))
-    event = invitation(post)
-    post.notify(event)
-    [(to, message)] = post.ses.sent
+def test_an_invitation_carries_a_token_that_is_nowhere_else(mail: MailFixture) -> None:
+    mail.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1"))
+    event = invitation(mail)
+    mail.notify(event)
+    [(to, message)] = mail.ses.sent
     assert to == "bea@people.example"
     assert message["Subject"] == "Alice invites you to Demo as READ_ONLY: activate within 72 hours"
     token = token_of(message)
     assert key_format.well_formed(token, key_format.TOKEN_PREFIX)
-    assert digests(post) == {key_format.digest(token).hex(): NOW + 72 * 3600}
-    assert token not in f"{post.stored(event)}"
-    assert key_format.digest(token).hex() not in f"{post.stored(event)}"
+    assert digests(mail) == {key_format.digest(token).hex(): NOW + 72 * 3600}
+    assert token not in f"{mail.stored(event)}"
+    assert key_format.digest(token).hex() not in f"{mail.stored(event)}"
 
 
-def test_an_invitation_sent_again_leaves_the_first_token_good(post: Post) -> None:
-    post.user("Bea", invitation=Invitation("i-1"))
-    event = invitation(post)
-    post.ses.hook = fail(ses_error("TooManyRequestsException"))
-    post.notify(event)
-    post.ses.hook = lambda _: None
-    post.clock.forward(LEASE)
-    post.resend()
-    assert len(digests(post)) == 2
-    assert digests(post)[key_format.digest(token_of(post.ses.sent[0][1])).hex()] == NOW + LEASE + 72 * 3600
+def test_an_invitation_sent_again_leaves_the_first_token_good(mail: MailFixture) -> None:
+    mail.user("Bea", invitation=Invitation("i-1"))
+    event = invitation(mail)
+    mail.ses.hook = fail(ses_error("TooManyRequestsException"))
+    mail.notify(event)
+    mail.ses.hook = lambda _: None
+    mail.clock.forward(LEASE)
+    mail.resend()
+    assert len(digests(mail)) == 2
+    assert digests(mail)[key_format.digest(token_of(mail.ses.sent[0][1])).hex()] == NOW + LEASE + 72 * 3600
 
 
-def test_a_void_invitation_is_not_mailed(post: Post) -> None:
-    post.user("Bea", invitation=Invitation("i-2"))
-    events = [invitation(post), invitation(post, "i-3")]
-    post.notify(*events)
-    assert post.ses.calls == 0
-    assert post.waiting() == []
-    assert digests(post) == {}
+def test_a_void_invitation_is_not_mailed(mail: MailFixture) -> None:
+    mail.user("Bea", invitation=Invitation("i-2"))
+    events = [invitation(mail), invitation(mail, "i-3")]
+    mail.notify(*events)
+    assert mail.ses.calls == 0
+    assert mail.waiting() == []
+    assert digests(mail) == {}
 
 
-def test_a_person_who_is_revoked_while_invited_is_not_mailed(post: Post) -> None:
-    post.user("Bea", invitation=Invitation("i-1"))
-    event = invitation(post)
+def test_a_person_who_is_revoked_while_invited_is_not_mailed(mail: MailFixture) -> None:
+    mail.user("Bea", invitation=Invitation("i-1"))
+    event = invitation(mail)
 
     def revoke(_number: int, operation: str) -> str:
         if operation == "batch_get_item":
-            post.gone("bea")
+            mail.gone("bea")
         return ""
 
-    post.outbox_client = Faults(revoke).wrap(post.client)
-    post.notify(event)
-    assert post.ses.calls == 0
-    assert "waiting" not in post.stored(event)
+    mail.outbox_client = Faults(revoke).wrap(mail.client)
+    mail.notify(event)
+    assert mail.ses.calls == 0
+    assert "waiting" not in mail.stored(event)
 
 
 # What fails waits
@@ -340,43 +342,45 @@ def test_a_person_who_is_revoked_while_invited_is_not_mailed(post: Post) -> None
         EndpointConnectionError(endpoint_url="https://ses.example"),
     ],
 )
-def test_what_ses_does_not_take_waits_and_is_no_failure_of_the_batch(post: Post, error: Exception) -> None:
-    event = post.event(administrators=BOTH)
-    post.ses.hook = fail(error, ALICE_AT)
-    assert post.notify(event) == []
-    assert post.ses.addresses == [BOB_AT]
-    stored = post.stored(event)
+def test_what_ses_does_not_take_waits_and_is_no_failure_of_the_batch(
+    mail: MailFixture, error: Exception
+) -> None:
+    event = mail.event(administrators=BOTH)
+    mail.ses.hook = fail(error, ALICE_AT)
+    assert mail.notify(event) == []
+    assert mail.ses.addresses == [BOB_AT]
+    stored = mail.stored(event)
     assert stored["told"] == {"bob": NOW}
     assert stored["dueAt"] == NOW + retry_delay(1, 0.5)
-    post.ses.hook = lambda _: None
-    post.clock.forward(retry_delay(1, 0.5) - 1)
-    assert post.resend() == {}
-    post.clock.forward(1)
-    post.resend()
-    assert post.ses.addresses == [BOB_AT, ALICE_AT]
-    assert "waiting" not in post.stored(event)
+    mail.ses.hook = lambda _: None
+    mail.clock.forward(retry_delay(1, 0.5) - 1)
+    assert mail.resend() == {}
+    mail.clock.forward(1)
+    mail.resend()
+    assert mail.ses.addresses == [BOB_AT, ALICE_AT]
+    assert "waiting" not in mail.stored(event)
 
 
-def test_the_last_one_failing_waits_too(post: Post) -> None:
-    event = post.event(administrators=BOTH)
-    post.ses.hook = fail(ses_error("TooManyRequestsException"), BOB_AT)
-    post.notify(event)
-    assert post.stored(event)["told"] == {"alice": NOW}
-    post.ses.hook = lambda _: None
-    post.resend_until_done()
-    assert post.ses.addresses == [ALICE_AT, BOB_AT]
+def test_the_last_one_failing_waits_too(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
+    mail.ses.hook = fail(ses_error("TooManyRequestsException"), BOB_AT)
+    mail.notify(event)
+    assert mail.stored(event)["told"] == {"alice": NOW}
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert mail.ses.addresses == [ALICE_AT, BOB_AT]
 
 
-def test_pauses_grow_to_six_hours(post: Post) -> None:
-    event = post.event()
-    post.ses.hook = fail(ses_error("SendingPausedException"))
-    post.notify(event)
+def test_pauses_grow_to_six_hours(mail: MailFixture) -> None:
+    event = mail.event()
+    mail.ses.hook = fail(ses_error("SendingPausedException"))
+    mail.notify(event)
     pauses = []
     for _ in range(14):
-        due = post.stored(event)["dueAt"]
-        pauses.append(due - int(post.clock.at))
-        post.clock.at = due
-        post.resend()
+        due = mail.stored(event)["dueAt"]
+        pauses.append(due - int(mail.clock.at))
+        mail.clock.at = due
+        mail.resend()
     assert pauses == sorted(pauses)
     assert pauses[0] == retry_delay(1, 0.5) < FIRST_PAUSE
     assert pauses[1] >= 1.9 * pauses[0]
@@ -390,197 +394,197 @@ def test_pauses_are_spread_and_bounded(attempts: int) -> None:
     assert 0.75 * full - 1 < least < most <= full
 
 
-def test_an_address_ses_refuses_is_on_record_and_blocks_nobody(post: Post) -> None:
-    event = post.event(administrators=BOTH)
-    post.ses.hook = fail(ses_error("BadRequestException", "Illegal address"), ALICE_AT)
-    assert post.notify(event) == []
-    stored = post.stored(event)
+def test_an_address_ses_refuses_is_on_record_and_blocks_nobody(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
+    mail.ses.hook = fail(ses_error("BadRequestException", "Illegal address"), ALICE_AT)
+    assert mail.notify(event) == []
+    stored = mail.stored(event)
     assert stored["refused"] == {"alice": "BadRequestException"}
     assert stored["told"] == {"bob": NOW}
     assert "waiting" not in stored
 
 
-def test_a_refused_address_is_not_tried_again(post: Post) -> None:
-    event = post.event(administrators=BOTH)
+def test_a_refused_address_is_not_tried_again(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
     illegal, throttled = ses_error("BadRequestException", "Illegal address"), ses_error("ThrottlingException")
 
     def hook(recipient: str) -> None:
         raise illegal if recipient == ALICE_AT else throttled
 
-    post.ses.hook = hook
-    post.notify(event)
-    post.ses.hook = lambda _: None
-    post.resend_until_done()
-    assert post.ses.addresses == [BOB_AT]
+    mail.ses.hook = hook
+    mail.notify(event)
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert mail.ses.addresses == [BOB_AT]
 
 
-def test_the_last_address_refused_ends_the_waiting(post: Post) -> None:
-    event = post.event(administrators=BOTH)
-    post.ses.hook = fail(ses_error("MessageRejected", "Address blacklisted."), BOB_AT)
-    post.notify(event)
-    assert post.stored(event)["refused"] == {"bob": "MessageRejected"}
-    assert "waiting" not in post.stored(event)
+def test_the_last_address_refused_ends_the_waiting(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
+    mail.ses.hook = fail(ses_error("MessageRejected", "Address blacklisted."), BOB_AT)
+    mail.notify(event)
+    assert mail.stored(event)["refused"] == {"bob": "MessageRejected"}
+    assert "waiting" not in mail.stored(event)
 
 
-def test_what_is_no_address_is_never_asked_of_ses(post: Post) -> None:
-    post.user("bob", email="bob@people.example\r\nBcc: everybody@evil.example")
-    event = post.event(administrators=BOTH)
-    post.notify(event)
-    assert post.ses.addresses == [ALICE_AT]
-    assert post.stored(event)["refused"] == {"bob": "NotAnAddress"}
+def test_what_is_no_address_is_never_asked_of_ses(mail: MailFixture) -> None:
+    mail.user("bob", email="bob@people.example\r\nBcc: everybody@evil.example")
+    event = mail.event(administrators=BOTH)
+    mail.notify(event)
+    assert mail.ses.addresses == [ALICE_AT]
+    assert mail.stored(event)["refused"] == {"bob": "NotAnAddress"}
 
 
-def test_ses_down_is_asked_a_few_times_and_not_for_every_event(post: Post) -> None:
-    events = [post.event() for _ in range(10)]
-    post.ses.hook = fail(ses_error("AccountSuspendedException"))
-    assert post.notify(*events) == []
-    assert post.ses.calls == IN_A_ROW
-    assert len(post.waiting()) == 10
-    post.ses.hook = lambda _: None
-    assert post.resend()["sent"] == 10 - IN_A_ROW, "those not tried are due at once"
-    post.resend_until_done()
-    assert sorted(post.ses.told().values()) == [1] * 10
+def test_ses_down_is_asked_a_few_times_and_not_for_every_event(mail: MailFixture) -> None:
+    events = [mail.event() for _ in range(10)]
+    mail.ses.hook = fail(ses_error("AccountSuspendedException"))
+    assert mail.notify(*events) == []
+    assert mail.ses.calls == IN_A_ROW
+    assert len(mail.waiting()) == 10
+    mail.ses.hook = lambda _: None
+    assert mail.resend()["sent"] == 10 - IN_A_ROW, "those not tried are due at once"
+    mail.resend_until_done()
+    assert sorted(mail.ses.told().values()) == [1] * 10
 
 
-def test_unverified_recipients_do_not_stop_the_run(post: Post) -> None:
-    events = [post.event(administrators=BOTH) for _ in range(10)]
-    post.ses.hook = fail(ses_error("MessageRejected", "Email address is not verified."), ALICE_AT)
-    post.notify(*events)
-    assert post.ses.addresses == [BOB_AT] * 10
+def test_unverified_recipients_do_not_stop_the_run(mail: MailFixture) -> None:
+    events = [mail.event(administrators=BOTH) for _ in range(10)]
+    mail.ses.hook = fail(ses_error("MessageRejected", "Email address is not verified."), ALICE_AT)
+    mail.notify(*events)
+    assert mail.ses.addresses == [BOB_AT] * 10
 
 
-def test_a_success_between_failures_lets_the_run_go_on(post: Post) -> None:
-    events = [post.event(administrators=BOTH) for _ in range(10)]
-    post.ses.hook = fail(ses_error("TooManyRequestsException"), ALICE_AT)
-    post.notify(*events)
-    assert post.ses.addresses == [BOB_AT] * 10
+def test_a_success_between_failures_lets_the_run_go_on(mail: MailFixture) -> None:
+    events = [mail.event(administrators=BOTH) for _ in range(10)]
+    mail.ses.hook = fail(ses_error("TooManyRequestsException"), ALICE_AT)
+    mail.notify(*events)
+    assert mail.ses.addresses == [BOB_AT] * 10
 
 
-def test_a_run_stopped_within_an_event_leaves_the_rest_of_it_waiting(post: Post) -> None:
+def test_a_run_stopped_within_an_event_leaves_the_rest_of_it_waiting(mail: MailFixture) -> None:
     for number in range(5):
-        post.user(f"admin{number}")
-    event = post.event(administrators={f"admin{number}": f"m-admin{number}" for number in range(5)})
-    post.ses.hook = fail(ses_error("AccountSuspendedException"))
-    post.notify(event)
-    assert post.ses.calls == IN_A_ROW
-    post.ses.hook = lambda _: None
-    post.resend_until_done()
-    assert len(post.ses.told()) == 5
+        mail.user(f"admin{number}")
+    event = mail.event(administrators={f"admin{number}": f"m-admin{number}" for number in range(5)})
+    mail.ses.hook = fail(ses_error("AccountSuspendedException"))
+    mail.notify(event)
+    assert mail.ses.calls == IN_A_ROW
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert len(mail.ses.told()) == 5
 
 
 # DynamoDB fails
 
 
-def test_a_claim_that_fails_is_a_failure_of_its_record_alone(post: Post) -> None:
-    first, second, third = (post.event() for _ in range(3))
-    post.outbox_client = Faults(lambda call, _: "throttled" if call == 1 else "").wrap(post.client)
-    assert post.notify(first, second, third) == [str(int(first.id, 16))]
-    assert {id_ for id_, _ in post.ses.told()} == {second.id, third.id}
-    assert post.notify(first, second, third) == []
-    assert sorted(post.ses.told().values()) == [1, 1, 1]
+def test_a_claim_that_fails_is_a_failure_of_its_record_alone(mail: MailFixture) -> None:
+    first, second, third = (mail.event() for _ in range(3))
+    mail.outbox_client = Faults(lambda call, _: "throttled" if call == 1 else "").wrap(mail.client)
+    assert mail.notify(first, second, third) == [str(int(first.id, 16))]
+    assert {id_ for id_, _ in mail.ses.told()} == {second.id, third.id}
+    assert mail.notify(first, second, third) == []
+    assert sorted(mail.ses.told().values()) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("call", [2, 3])
-def test_a_read_or_a_mark_that_fails_is_a_failure_of_its_record(post: Post, call: int) -> None:
-    event = post.event()
-    post.outbox_client = Faults(lambda number, _: "throttled" if number == call else "").wrap(post.client)
-    assert post.notify(event) == [str(int(event.id, 16))]
-    post.resend_until_done()
-    assert post.ses.told() == {(event.id, ALICE_AT): 2 if call == 3 else 1}
+def test_a_read_or_a_mark_that_fails_is_a_failure_of_its_record(mail: MailFixture, call: int) -> None:
+    event = mail.event()
+    mail.outbox_client = Faults(lambda number, _: "throttled" if number == call else "").wrap(mail.client)
+    assert mail.notify(event) == [str(int(event.id, 16))]
+    mail.resend_until_done()
+    assert mail.ses.told() == {(event.id, ALICE_AT): 2 if call == 3 else 1}
 
 
-def test_dynamodb_down_fails_the_batch_without_asking_for_every_event(post: Post) -> None:
-    events = [post.event() for _ in range(10)]
+def test_dynamodb_down_fails_the_batch_without_asking_for_every_event(mail: MailFixture) -> None:
+    events = [mail.event() for _ in range(10)]
     faults = Faults(lambda *_: "throttled")
-    post.outbox_client = faults.wrap(post.client)
-    assert post.notify(*events) == [str(int(event.id, 16)) for event in events]
+    mail.outbox_client = faults.wrap(mail.client)
+    assert mail.notify(*events) == [str(int(event.id, 16)) for event in events]
     assert faults.calls == IN_A_ROW
-    assert post.ses.calls == 0
+    assert mail.ses.calls == 0
 
 
-def test_failures_here_and_there_do_not_stop_the_run(post: Post) -> None:
-    events = [post.event() for _ in range(8)]
+def test_failures_here_and_there_do_not_stop_the_run(mail: MailFixture) -> None:
+    events = [mail.event() for _ in range(8)]
     claims = Counter[str]()
 
     def every_other_claim(_number: int, operation: str) -> str:
         claims[operation] += operation == "update_item"
         return "throttled" if claims["update_item"] % 3 == 1 and operation == "update_item" else ""
 
-    post.outbox_client = Faults(every_other_claim).wrap(post.client)
-    assert len(post.notify(*events)) == 4
-    assert post.ses.calls == 4
+    mail.outbox_client = Faults(every_other_claim).wrap(mail.client)
+    assert len(mail.notify(*events)) == 4
+    assert mail.ses.calls == 4
 
 
-def test_resend_says_when_the_index_cannot_be_read(post: Post) -> None:
-    post.event()
-    post.outbox_client = Faults(lambda *_: "throttled").wrap(post.client)
+def test_resend_says_when_the_index_cannot_be_read(mail: MailFixture) -> None:
+    mail.event()
+    mail.outbox_client = Faults(lambda *_: "throttled").wrap(mail.client)
     with pytest.raises(Exception, match="Throttling"):
-        post.resend()
+        mail.resend()
 
 
-def test_a_shard_that_cannot_be_read_does_not_hold_up_the_others(post: Post) -> None:
-    events = [post.event() for _ in range(40)]
+def test_a_shard_that_cannot_be_read_does_not_hold_up_the_others(mail: MailFixture) -> None:
+    events = [mail.event() for _ in range(40)]
     queries = Counter[str]()
 
     def first_query(_number: int, operation: str) -> str:
         queries[operation] += 1
         return "throttled" if operation == "query" and queries[operation] == 1 else ""
 
-    post.outbox_client = Faults(first_query).wrap(post.client)
+    mail.outbox_client = Faults(first_query).wrap(mail.client)
     with pytest.raises(Exception, match="Throttling"):
-        post.resend()
-    missed = {item["waiting"]["S"] for item in post.waiting()}
+        mail.resend()
+    missed = {item["waiting"]["S"] for item in mail.waiting()}
     assert len(missed) == 1
-    assert len(post.ses.told()) == len(events) - len(post.waiting()) > 20
+    assert len(mail.ses.told()) == len(events) - len(mail.waiting()) > 20
 
 
-def test_resend_goes_on_after_one_event_fails(post: Post) -> None:
+def test_resend_goes_on_after_one_event_fails(mail: MailFixture) -> None:
     for _ in range(6):
-        post.event()
+        mail.event()
     updates = Counter[str]()
 
     def third_update(_number: int, operation: str) -> str:
         updates[operation] += 1
         return "throttled" if operation == "update_item" and updates[operation] == 3 else ""
 
-    post.outbox_client = Faults(third_update).wrap(post.client)
-    assert post.resend()["store_failed"] == 1
-    assert post.ses.calls == 5
+    mail.outbox_client = Faults(third_update).wrap(mail.client)
+    assert mail.resend()["store_failed"] == 1
+    assert mail.ses.calls == 5
 
 
 # One broken event
 
 
 def test_an_event_we_cannot_read_waits_and_blocks_nobody(
-    post: Post, caplog: pytest.LogCaptureFixture
+    mail: MailFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken, good = post.event(), post.event()
-    post.client.update_item(
-        TableName=post.tables.events,
+    broken, good = mail.event(), mail.event()
+    mail.client.update_item(
+        TableName=mail.tables.events,
         Key={"account": {"S": "acme"}, "id": {"S": broken.id}},
         UpdateExpression="SET #action = :new",
         ExpressionAttributeNames={"#action": "action"},
         ExpressionAttributeValues={":new": {"S": "OF_A_LATER_VERSION"}},
     )
-    assert post.notify(broken, good) == []
-    assert {id_ for id_, _ in post.ses.told()} == {good.id}
-    assert post.stored(broken)["dueAt"] == NOW + LONGEST_PAUSE
+    assert mail.notify(broken, good) == []
+    assert {id_ for id_, _ in mail.ses.told()} == {good.id}
+    assert mail.stored(broken)["dueAt"] == NOW + LONGEST_PAUSE
     assert "An event cannot be mailed" in [line.message for line in caplog.records]
 
 
 def test_an_event_that_breaks_half_way_waits_under_the_lease_it_has_by_then(
-    post: Post,
+    mail: MailFixture,
 ) -> None:
-    event = post.event(administrators=BOTH)
+    event = mail.event(administrators=BOTH)
 
     def bug(recipient: str) -> None:
-        post.clock.forward(1)
+        mail.clock.forward(1)
         if recipient == BOB_AT:
             raise ZeroDivisionError
 
-    post.ses.hook = bug
-    assert post.notify(event) == []
-    stored = post.stored(event)
+    mail.ses.hook = bug
+    assert mail.notify(event) == []
+    stored = mail.stored(event)
     assert stored["told"] == {"alice": NOW + 1}
     assert stored["dueAt"] == NOW + 2 + LONGEST_PAUSE
 
@@ -588,103 +592,105 @@ def test_an_event_that_breaks_half_way_waits_under_the_lease_it_has_by_then(
 # Time
 
 
-def test_nothing_is_begun_when_time_is_short(post: Post) -> None:
-    event = post.event()
+def test_nothing_is_begun_when_time_is_short(mail: MailFixture) -> None:
+    event = mail.event()
     faults = Faults(lambda *_: "")
-    post.outbox_client = faults.wrap(post.client)
-    post.remaining_ms = lambda: MARGIN_MS - 1
-    assert post.notify(event) == []
-    assert post.resend() == {}
+    mail.outbox_client = faults.wrap(mail.client)
+    mail.remaining_ms = lambda: MARGIN_MS - 1
+    assert mail.notify(event) == []
+    assert mail.resend() == {}
     assert faults.calls == 0
-    post.remaining_ms = lambda: MARGIN_MS
-    assert post.resend()["sent"] == 1
+    mail.remaining_ms = lambda: MARGIN_MS
+    assert mail.resend()["sent"] == 1
 
 
-def test_time_that_runs_out_within_an_event_leaves_the_rest_due_at_once(post: Post) -> None:
-    event = post.event(administrators=BOTH)
-    post.remaining_ms = lambda: 600_000 if not post.ses.calls else 0
-    post.notify(event)
-    stored = post.stored(event)
+def test_time_that_runs_out_within_an_event_leaves_the_rest_due_at_once(mail: MailFixture) -> None:
+    event = mail.event(administrators=BOTH)
+    mail.remaining_ms = lambda: 600_000 if not mail.ses.calls else 0
+    mail.notify(event)
+    stored = mail.stored(event)
     assert stored["told"] == {"alice": NOW}
     assert stored["dueAt"] == NOW
-    post.remaining_ms = lambda: 600_000
-    post.resend()
-    assert post.ses.addresses == [ALICE_AT, BOB_AT]
+    mail.remaining_ms = lambda: 600_000
+    mail.resend()
+    assert mail.ses.addresses == [ALICE_AT, BOB_AT]
 
 
-def test_time_that_runs_out_within_a_page_leaves_the_rest(post: Post) -> None:
+def test_time_that_runs_out_within_a_page_leaves_the_rest(mail: MailFixture) -> None:
     for _ in range(20):
-        post.event()
-    post.remaining_ms = lambda: 600_000 if post.ses.calls < 7 else 0
-    counts = post.resend()
+        mail.event()
+    mail.remaining_ms = lambda: 600_000 if mail.ses.calls < 7 else 0
+    counts = mail.resend()
     assert counts["sent"] == 7
-    post.remaining_ms = lambda: 600_000
-    assert post.resend()["sent"] == 13
+    mail.remaining_ms = lambda: 600_000
+    assert mail.resend()["sent"] == 13
 
 
-def test_a_lease_that_has_run_out_is_not_sent_under(post: Post) -> None:
+def test_a_lease_that_has_run_out_is_not_sent_under(mail: MailFixture) -> None:
     """A run that was frozen finds its claim over, or taken by another, and sends no more."""
-    event = post.event(administrators=BOTH)
+    event = mail.event(administrators=BOTH)
 
     def freeze(_recipient: str) -> None:
-        post.clock.forward(LEASE + 1)
-        post.ses.hook = lambda _: None
-        post.resend()
+        mail.clock.forward(LEASE + 1)
+        mail.ses.hook = lambda _: None
+        mail.resend()
 
-    post.ses.hook = freeze
-    post.notify(event)
-    assert post.ses.told() == {(event.id, ALICE_AT): 2, (event.id, BOB_AT): 1}
-    assert post.stored(event)["told"].keys() == {"alice", "bob"}
-    assert "waiting" not in post.stored(event)
+    mail.ses.hook = freeze
+    mail.notify(event)
+    assert mail.ses.told() == {(event.id, ALICE_AT): 2, (event.id, BOB_AT): 1}
+    assert mail.stored(event)["told"].keys() == {"alice", "bob"}
+    assert "waiting" not in mail.stored(event)
 
 
-def test_each_mark_renews_the_lease(post: Post) -> None:
+def test_each_mark_renews_the_lease(mail: MailFixture) -> None:
     names = [f"admin{number}" for number in range(10)]
     for name in names:
-        post.user(name)
-    event = post.event(administrators={name: f"m-{name}" for name in names})
-    post.ses.hook = lambda _: post.clock.forward(LEASE / 3)
-    post.notify(event)
-    assert len(post.ses.told()) == 10
-    assert "waiting" not in post.stored(event)
+        mail.user(name)
+    event = mail.event(administrators={name: f"m-{name}" for name in names})
+    mail.ses.hook = lambda _: mail.clock.forward(LEASE / 3)
+    mail.notify(event)
+    assert len(mail.ses.told()) == 10
+    assert "waiting" not in mail.stored(event)
 
 
-def test_a_slow_read_does_not_outlive_the_lease(post: Post) -> None:
-    event = post.event()
+def test_a_slow_read_does_not_outlive_the_lease(mail: MailFixture) -> None:
+    event = mail.event()
 
     def slow(_number: int, operation: str) -> str:
         if operation == "batch_get_item":
-            post.clock.forward(LEASE)
+            mail.clock.forward(LEASE)
         return ""
 
-    post.outbox_client = Faults(slow).wrap(post.client)
-    post.notify(event)
-    assert post.ses.calls == 0
-    assert "waiting" in post.stored(event)
+    mail.outbox_client = Faults(slow).wrap(mail.client)
+    mail.notify(event)
+    assert mail.ses.calls == 0
+    assert "waiting" in mail.stored(event)
 
 
 # Many
 
 
-def test_resend_works_through_any_backlog_in_pages(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resend_works_through_any_backlog_in_pages(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notify_module, "PAGE", 2)
-    events = [post.event(at=NOW - number) for number in range(50)]
+    events = [mail.event(at=NOW - number) for number in range(50)]
     seen = Counter[str]()
 
     def count(_number: int, operation: str) -> str:
         seen[operation] += 1
         return ""
 
-    post.outbox_client = Faults(count).wrap(post.client)
-    assert post.resend()["sent"] == len(events)
+    mail.outbox_client = Faults(count).wrap(mail.client)
+    assert mail.resend()["sent"] == len(events)
     assert seen["query"] >= len(events) / 2
-    assert post.waiting() == []
-    assert max(post.ses.told().values()) == 1
+    assert mail.waiting() == []
+    assert max(mail.ses.told().values()) == 1
 
 
-def test_what_it_costs_at_a_hundred_events_a_batch(post: Post) -> None:
+def test_what_it_costs_at_a_hundred_events_a_batch(mail: MailFixture) -> None:
     """At best: one claim and one mark for each event, and one read for the batch."""
-    events = [post.event() for _ in range(100)]
+    events = [mail.event() for _ in range(100)]
     seen = Counter[str]()
 
     def count(_number: int, operation: str) -> str:
@@ -692,27 +698,27 @@ def test_what_it_costs_at_a_hundred_events_a_batch(post: Post) -> None:
         return ""
 
     faults = Faults(count)
-    post.outbox_client = faults.wrap(post.client)
-    post.notify(*events)
+    mail.outbox_client = faults.wrap(mail.client)
+    mail.notify(*events)
     assert seen == {"update_item": 200, "batch_get_item": 1}
-    assert post.ses.calls == 100
+    assert mail.ses.calls == 100
 
 
-def test_a_read_brings_the_people_of_the_events_to_come(post: Post) -> None:
+def test_a_read_brings_the_people_of_the_events_to_come(mail: MailFixture) -> None:
     events = []
     for number in range(60):
-        post.user(f"admin{number}")
-        events.append(post.event(administrators={f"admin{number}": f"m-admin{number}"}))
+        mail.user(f"admin{number}")
+        events.append(mail.event(administrators={f"admin{number}": f"m-admin{number}"}))
     seen = Counter[str]()
 
     def count(_number: int, operation: str) -> str:
         seen[operation] += 1
         return ""
 
-    post.outbox_client = Faults(count).wrap(post.client)
-    post.notify(*events)
+    mail.outbox_client = Faults(count).wrap(mail.client)
+    mail.notify(*events)
     assert seen["batch_get_item"] == 1
-    assert len(post.ses.told()) == 60
+    assert len(mail.ses.told()) == 60
 
 
 class Sized:
@@ -730,36 +736,36 @@ class Sized:
         return self._client.batch_get_item(RequestItems=RequestItems)
 
 
-def test_a_read_brings_no_more_than_one_batch(post: Post) -> None:
+def test_a_read_brings_no_more_than_one_batch(mail: MailFixture) -> None:
     events = [
-        post.event(administrators={f"x{number}-{other}": "m" for other in range(15)} | {"alice": "m-alice"})
+        mail.event(administrators={f"x{number}-{other}": "m" for other in range(15)} | {"alice": "m-alice"})
         for number in range(20)
     ]
-    sized = post.outbox_client = Sized(post.client)
-    post.notify(*events)
-    assert post.ses.addresses == [ALICE_AT] * 20
+    sized = mail.outbox_client = Sized(mail.client)
+    mail.notify(*events)
+    assert mail.ses.addresses == [ALICE_AT] * 20
     assert sized.sizes == [92, 90, 90, 30], "six events of 15, and what they share once"
 
 
-def test_what_is_read_again_is_only_for_what_is_still_to_be_done(post: Post) -> None:
+def test_what_is_read_again_is_only_for_what_is_still_to_be_done(mail: MailFixture) -> None:
     events = []
     for number in range(4):
-        post.user(f"admin{number}")
-        events.append(post.event(administrators={f"admin{number}": f"m-admin{number}"}))
-    post.ses.hook = lambda _: post.clock.forward(FRESH + 1)
-    sized = post.outbox_client = Sized(post.client)
-    post.notify(*events)
+        mail.user(f"admin{number}")
+        events.append(mail.event(administrators={f"admin{number}": f"m-admin{number}"}))
+    mail.ses.hook = lambda _: mail.clock.forward(FRESH + 1)
+    sized = mail.outbox_client = Sized(mail.client)
+    mail.notify(*events)
     assert sized.sizes == [5, 4, 3, 2]
 
 
 # What is said of it
 
 
-def test_logs_hold_numbers_and_no_secrets(post: Post, caplog: pytest.LogCaptureFixture) -> None:
-    post.user("Bea", invitation=Invitation("i-1"))
+def test_logs_hold_numbers_and_no_secrets(mail: MailFixture, caplog: pytest.LogCaptureFixture) -> None:
+    mail.user("Bea", invitation=Invitation("i-1"))
     with caplog.at_level(logging.DEBUG, "chalicelib"):
-        post.notify(invitation(post), post.event(administrators=BOTH))
-    token = token_of(post.ses.sent[0][1])
+        mail.notify(invitation(mail), mail.event(administrators=BOTH))
+    token = token_of(mail.ses.sent[0][1])
     [line] = [line for line in caplog.records if line.name == "chalicelib.mail.notify"]
     assert line.__dict__["counts"] == {"taken": 2, "sent": 3}
     everything = "".join(f"{line.__dict__}" for line in caplog.records)
@@ -767,6 +773,6 @@ def test_logs_hold_numbers_and_no_secrets(post: Post, caplog: pytest.LogCaptureF
     assert "people.example" not in everything
 
 
-def test_an_event_by_a_policy_is_mailed_like_any_other(post: Post) -> None:
-    post.notify(post.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=Actor(Kind.POLICY)))
-    assert post.ses.addresses == [ALICE_AT]
+def test_an_event_by_a_policy_is_mailed_like_any_other(mail: MailFixture) -> None:
+    mail.notify(mail.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=Actor(Kind.POLICY)))
+    assert mail.ses.addresses == [ALICE_AT]

@@ -14,41 +14,41 @@ from chalicelib.functions import enforce_policies
 from local.event_sources import context, scheduled_event
 from tests.support.api_client import Key, Stack
 from tests.support.mail import Faults, Killed, ses_error
-from tests.support.policies import DAY, HOUR, LONG, START, PolicyFixture, policy_fixture
+from tests.support.policies import DAY, HOUR, LONG, START, PolicyAccount, policy_account
 
 ENDING, REVOKED = "API_KEY_ENDING", "API_KEY_REVOKED"
 
 
 @pytest.fixture
-def home(stack: Stack) -> PolicyFixture:
-    return policy_fixture(stack)
+def account(stack: Stack) -> PolicyAccount:
+    return policy_account(stack)
 
 
-def days(home: PolicyFixture, *span: int) -> list[tuple[float, str, str]]:
+def days(account: PolicyAccount, *span: int) -> list[tuple[float, str, str]]:
     """Sweep once on each of the days, with the mail going out, and answer what the policy did."""
     for day in range(*span):
-        home.go_to(day)
-    return home.by_policy()
+        account.go_to(day)
+    return account.events_by_policy()
 
 
-def busy_owner(home: PolicyFixture, day: float) -> None:
+def busy_owner(account: PolicyAccount, day: float) -> None:
     """The OWNER rotates their own key, which keeps it out of the way."""
-    home.at(day)
-    answer = home.stack.call("POST", "/v1/api-keys/rotate", home.owner)
+    account.set_day(day)
+    answer = account.stack.call("POST", "/v1/api-keys/rotate", account.owner)
     assert answer.status == 200
-    home.owner = Key(home.owner.username, answer.json["key"])
+    account.owner = Key(account.owner.username, answer.json["key"])
 
 
 # The age of a key
 
 
-def test_a_key_of_age_is_told_of_twice_and_revoked(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.mail()
-    happened = [it for it in days(home, 0, 31) if it[2] == "bot"]
+def test_a_key_of_age_is_told_of_twice_and_revoked(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.send_mail()
+    happened = [it for it in days(account, 0, 31) if it[2] == "bot"]
     assert happened == [(20, ENDING, "bot"), (29, ENDING, "bot"), (30, REVOKED, "bot")]
-    first, last, over = [it for it in home.events(ENDING, REVOKED) if it["subject"]["username"] == "bot"]
+    first, last, over = [it for it in account.events(ENDING, REVOKED) if it["subject"]["username"] == "bot"]
     assert first["keys"][0]["endsAt"] == last["keys"][0]["endsAt"] == START + 30 * DAY
     assert first["reason"] == "The account ends every key 30 days after it was made"
     assert over["reason"] == first["reason"]
@@ -57,45 +57,45 @@ def test_a_key_of_age_is_told_of_twice_and_revoked(home: PolicyFixture) -> None:
         it["actor"] == {"kind": "POLICY"} and it["audience"] == "ADMINISTRATORS" for it in (first, last, over)
     )
     assert over["requestId"] == "sweep-request"
-    assert home.live("bot") == set()
+    assert account.key_types("bot") == set()
 
 
-def test_notices_are_out_ten_days_and_one_day_ahead_whatever_the_time_of_day(home: PolicyFixture) -> None:
-    home.at(0.5)
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    assert [it for it in days(home, 1, 32) if it[2] == "bot"] == [
+def test_notices_are_out_ten_days_and_one_day_ahead_whatever_the_time_of_day(account: PolicyAccount) -> None:
+    account.set_day(0.5)
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    assert [it for it in days(account, 1, 32) if it[2] == "bot"] == [
         (20, ENDING, "bot"),
         (29, ENDING, "bot"),
         (31, REVOKED, "bot"),
     ]
     # The end that is told is kept to: it works until the sweep that finds it over.
-    assert {it["keys"][0]["endsAt"] for it in home.events(ENDING) if it["subject"]["username"] == "bot"} == {
-        START + 30 * DAY + DAY // 2
-    }
+    assert {
+        it["keys"][0]["endsAt"] for it in account.events(ENDING) if it["subject"]["username"] == "bot"
+    } == {START + 30 * DAY + DAY // 2}
 
 
-def test_keys_that_end_alike_are_told_of_in_one_event(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", "CLUSTER_ADMIN")
-    home.policy(maxKeyAgeDays=30)
-    home.go_to(20)
-    [event] = [it for it in home.events(ENDING) if it["subject"]["username"] == "bot"]
+def test_keys_that_end_alike_are_told_of_in_one_event(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", "CLUSTER_ADMIN")
+    account.set_policy(maxKeyAgeDays=30)
+    account.go_to(20)
+    [event] = [it for it in account.events(ENDING) if it["subject"]["username"] == "bot"]
     assert len(event["keys"]) == 4
-    home.go_to(29)
-    home.go_to(30)
-    [event] = [it for it in home.events(REVOKED) if it["subject"]["username"] == "bot"]
+    account.go_to(29)
+    account.go_to(30)
+    [event] = [it for it in account.events(REVOKED) if it["subject"]["username"] == "bot"]
     assert len(event["keys"]) == 4
 
 
-def test_rotation_starts_the_age_anew(home: PolicyFixture) -> None:
-    bot = home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-    home.policy(maxKeyAgeDays=30)
-    days(home, 18, 25)
-    home.at(25.5)
-    answer = home.stack.call("POST", "/v1/api-keys/rotate", bot)
+def test_rotation_starts_the_age_anew(account: PolicyAccount) -> None:
+    bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 18, 25)
+    account.set_day(25.5)
+    answer = account.stack.call("POST", "/v1/api-keys/rotate", bot)
     assert answer.status == 200
-    busy_owner(home, 25.5)
-    happened = [it for it in days(home, 26, 57) if it[2] == "bot"]
+    busy_owner(account, 25.5)
+    happened = [it for it in days(account, 26, 57) if it[2] == "bot"]
     assert happened == [
         (20, ENDING, "bot"),
         (45, ENDING, "bot"),
@@ -104,37 +104,37 @@ def test_rotation_starts_the_age_anew(home: PolicyFixture) -> None:
     ]
 
 
-def test_the_account_without_a_policy_is_left_alone(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", "OWNER")
-    home.mail()
-    before = home.stack.snapshot()[1]
-    days(home, 0, 400, 50)
-    assert home.stack.snapshot()[1] == before
+def test_the_account_without_a_policy_is_left_alone(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", "OWNER")
+    account.send_mail()
+    before = account.stack.snapshot()[1]
+    days(account, 0, 400, 50)
+    assert account.stack.snapshot()[1] == before
 
 
 # Use
 
 
-def test_a_key_that_is_not_used_is_told_of_and_revoked(home: PolicyFixture) -> None:
-    bot = home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-    home.policy(revokeInactiveAfterDays=30)
-    home.at(10)
-    assert home.works(bot)
-    happened = [it for it in days(home, 10, 42) if it[2] == "bot"]
+def test_a_key_that_is_not_used_is_told_of_and_revoked(account: PolicyAccount) -> None:
+    bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.set_day(10)
+    assert account.signs_in(bot)
+    happened = [it for it in days(account, 10, 42) if it[2] == "bot"]
     assert happened == [(30, ENDING, "bot"), (39, ENDING, "bot"), (40, REVOKED, "bot")]
-    assert home.events(REVOKED)[-1]["reason"] == "The account ends keys that are not used for 30 days"
+    assert account.events(REVOKED)[-1]["reason"] == "The account ends keys that are not used for 30 days"
 
 
-def test_a_use_after_both_notices_keeps_the_key_and_starts_them_anew(home: PolicyFixture) -> None:
-    bot = home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-    home.policy(revokeInactiveAfterDays=30)
-    days(home, 15, 30)
-    home.at(29.9)
-    assert home.works(bot)
-    assert "notice" in home.key("bot")
-    home.go_to(30)
-    assert "notice" not in home.key("bot")
-    happened = [it for it in days(home, 31, 62) if it[2] == "bot"]
+def test_a_use_after_both_notices_keeps_the_key_and_starts_them_anew(account: PolicyAccount) -> None:
+    bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_policy(revokeInactiveAfterDays=30)
+    days(account, 15, 30)
+    account.set_day(29.9)
+    assert account.signs_in(bot)
+    assert "notice" in account.key("bot")
+    account.go_to(30)
+    assert "notice" not in account.key("bot")
+    happened = [it for it in days(account, 31, 62) if it[2] == "bot"]
     assert happened == [
         (20, ENDING, "bot"),
         (29, ENDING, "bot"),
@@ -144,145 +144,145 @@ def test_a_use_after_both_notices_keeps_the_key_and_starts_them_anew(home: Polic
     ]
 
 
-def test_an_old_notice_ends_nothing_when_the_policy_comes_back(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    days(home, 20, 30)
-    home.at(29.5)
-    home.policy(maxKeyAgeDays=None)
-    days(home, 30, 33)
-    home.at(100)
-    home.policy(maxKeyAgeDays=30)
-    busy_owner(home, 100)
-    happened = [it for it in days(home, 100, 115) if it[2] == "bot" and it[0] >= 100]
+def test_an_old_notice_ends_nothing_when_the_policy_comes_back(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 20, 30)
+    account.set_day(29.5)
+    account.set_policy(maxKeyAgeDays=None)
+    days(account, 30, 33)
+    account.set_day(100)
+    account.set_policy(maxKeyAgeDays=30)
+    busy_owner(account, 100)
+    happened = [it for it in days(account, 100, 115) if it[2] == "bot" and it[0] >= 100]
     assert happened == [(100, ENDING, "bot"), (109, ENDING, "bot"), (110, REVOKED, "bot")]
 
 
-def test_a_use_while_the_sweep_judges_keeps_the_key(home: PolicyFixture) -> None:
-    bot = home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-    home.policy(revokeInactiveAfterDays=30)
-    days(home, 20, 30)
-    home.at(30)
+def test_a_use_while_the_sweep_judges_keeps_the_key(account: PolicyAccount) -> None:
+    bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_policy(revokeInactiveAfterDays=30)
+    days(account, 20, 30)
+    account.set_day(30)
 
     def use_before_the_write(number: int, operation: str) -> str:
         if operation == "transact_write_items" and not used:
             used.append(number)
-            assert home.works(bot)
+            assert account.signs_in(bot)
         return ""
 
     used: list[int] = []
-    home.sweep(client=Faults(use_before_the_write).wrap(home.stack.client))
+    account.sweep(client=Faults(use_before_the_write).wrap(account.stack.client))
     assert used
-    assert home.live("bot") == {"MONITORING"}
-    assert (30.0, REVOKED, "bot") not in home.by_policy()
+    assert account.key_types("bot") == {"MONITORING"}
+    assert (30.0, REVOKED, "bot") not in account.events_by_policy()
 
 
 # The policy changes
 
 
-def test_a_stricter_policy_ends_no_key_before_its_notices_are_out(home: PolicyFixture) -> None:
-    bot = home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-    home.at(300)
-    home.policy(maxKeyAgeDays=14)
-    busy_owner(home, 300)
-    happened = [it for it in days(home, 300, 312) if it[2] == "bot"]
+def test_a_stricter_policy_ends_no_key_before_its_notices_are_out(account: PolicyAccount) -> None:
+    bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_day(300)
+    account.set_policy(maxKeyAgeDays=14)
+    busy_owner(account, 300)
+    happened = [it for it in days(account, 300, 312) if it[2] == "bot"]
     assert happened == [(300, ENDING, "bot"), (309, ENDING, "bot"), (310, REVOKED, "bot")]
-    assert not home.works(bot)
+    assert not account.signs_in(bot)
 
 
-def test_a_policy_made_stricter_under_way_keeps_to_the_end_that_was_told(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=90)
-    days(home, 80, 82)
-    home.at(82)
-    home.policy(maxKeyAgeDays=14)
-    happened = [it for it in days(home, 82, 92) if it[2] == "bot"]
+def test_a_policy_made_stricter_under_way_keeps_to_the_end_that_was_told(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=90)
+    days(account, 80, 82)
+    account.set_day(82)
+    account.set_policy(maxKeyAgeDays=14)
+    happened = [it for it in days(account, 82, 92) if it[2] == "bot"]
     assert happened == [(80, ENDING, "bot"), (89, ENDING, "bot"), (90, REVOKED, "bot")]
 
 
-def test_a_policy_relaxed_while_the_sweep_judges_keeps_the_key(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    days(home, 20, 30)
-    home.at(30)
+def test_a_policy_relaxed_while_the_sweep_judges_keeps_the_key(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 20, 30)
+    account.set_day(30)
 
     def relax_before_the_write(number: int, operation: str) -> str:
         if operation == "transact_write_items" and not relaxed:
             relaxed.append(number)
-            home.policy(maxKeyAgeDays=None)
+            account.set_policy(maxKeyAgeDays=None)
         return ""
 
     relaxed: list[int] = []
-    home.sweep(client=Faults(relax_before_the_write).wrap(home.stack.client))
+    account.sweep(client=Faults(relax_before_the_write).wrap(account.stack.client))
     assert relaxed
-    assert home.live("bot") == {"MONITORING"}
-    assert "notice" not in home.key("bot")
+    assert account.key_types("bot") == {"MONITORING"}
+    assert "notice" not in account.key("bot")
 
 
-def test_a_function_that_was_down_does_not_skip_the_notices(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.go_to(20)
-    home.go_to(45)
-    assert home.live("bot") == {"MONITORING"}
-    happened = [it for it in days(home, 46, 47) if it[2] == "bot"]
+def test_a_function_that_was_down_does_not_skip_the_notices(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.go_to(20)
+    account.go_to(45)
+    assert account.key_types("bot") == {"MONITORING"}
+    happened = [it for it in days(account, 46, 47) if it[2] == "bot"]
     assert happened == [(20, ENDING, "bot"), (45, ENDING, "bot"), (46, REVOKED, "bot")]
     # What the late notice tells is so.
-    told = [it["keys"][0]["endsAt"] for it in home.events(ENDING) if it["subject"]["username"] == "bot"]
+    told = [it["keys"][0]["endsAt"] for it in account.events(ENDING) if it["subject"]["username"] == "bot"]
     assert told == [START + 30 * DAY, START + 46 * DAY]
 
 
 @pytest.mark.parametrize("outage", [1, 5, 30])
-def test_a_key_waits_for_its_notices_to_be_mailed(home: PolicyFixture, outage: int) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.mail()
+def test_a_key_waits_for_its_notices_to_be_mailed(account: PolicyAccount, outage: int) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.send_mail()
 
     def fail(_recipient: str) -> None:
         raise ses_error("ServiceUnavailableException")
 
-    home.post.ses.hook = fail
+    account.mail.ses.hook = fail
     for day in range(20, 20 + outage):
-        home.go_to(day, mail=day < 60)
-    home.at(20 + outage - 0.5)
-    home.post.ses.hook = lambda _recipient: None
-    home.mail()
+        account.go_to(day, send_mail=day < 60)
+    account.set_day(20 + outage - 0.5)
+    account.mail.ses.hook = lambda _recipient: None
+    account.send_mail()
     first_out = 20 + outage - 0.5
-    days(home, 20 + outage, 34 + outage)
-    [over] = [day for day, action, who in home.by_policy() if (action, who) == (REVOKED, "bot")]
+    days(account, 20 + outage, 34 + outage)
+    [over] = [day for day, action, who in account.events_by_policy() if (action, who) == (REVOKED, "bot")]
     assert over >= first_out + 10
     assert over <= first_out + 12
 
 
-def test_a_notice_that_nobody_can_be_mailed_holds_nothing_up(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
+def test_a_notice_that_nobody_can_be_mailed_holds_nothing_up(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
 
     def refuse(_recipient: str) -> None:
         raise ses_error("MessageRejected", "Address is on the suppression list")
 
-    home.post.ses.hook = refuse
-    assert [it for it in days(home, 20, 31) if it[2] == "bot"][-1] == (30, REVOKED, "bot")
+    account.mail.ses.hook = refuse
+    assert [it for it in days(account, 20, 31) if it[2] == "bot"][-1] == (30, REVOKED, "bot")
 
 
-def test_a_notice_that_is_no_longer_on_record_holds_nothing_up(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    days(home, 20, 30)
-    for event in home.events(ENDING):
+def test_a_notice_that_is_no_longer_on_record_holds_nothing_up(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 20, 30)
+    for event in account.events(ENDING):
         key = {"account": {"S": event["account"]}, "id": {"S": event["id"]}}
-        home.stack.client.delete_item(TableName=home.stack.tables.events, Key=key)
-    home.go_to(30)
-    assert home.live("bot") == set()
+        account.stack.client.delete_item(TableName=account.stack.tables.events, Key=key)
+    account.go_to(30)
+    assert account.key_types("bot") == set()
 
 
 # A key's own end
 
 
-def with_end(home: PolicyFixture, made: float, ends: float) -> Key:
-    home.at(made)
+def with_end(account: PolicyAccount, made: float, ends: float) -> Key:
+    account.set_day(made)
     text = datetime.fromtimestamp(START + ends * DAY, UTC).isoformat()
-    keys = home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"], expiresAt=text)
+    keys = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"], expiresAt=text)
     return keys["MONITORING"]
 
 
@@ -299,43 +299,43 @@ def with_end(home: PolicyFixture, made: float, ends: float) -> Key:
     ],
 )
 def test_an_expiring_key_is_told_of_as_far_as_it_fits(
-    home: PolicyFixture, ends: float, expected: list[tuple[float, str]]
+    account: PolicyAccount, ends: float, expected: list[tuple[float, str]]
 ) -> None:
-    with_end(home, 0, ends)
-    assert days(home, 0, 40) == [(day, action, "bot") for day, action in expected]
-    assert home.live("bot") == set()
-    assert home.events(REVOKED)[0]["reason"].endswith("(expiresAt)")
+    with_end(account, 0, ends)
+    assert days(account, 0, 40) == [(day, action, "bot") for day, action in expected]
+    assert account.key_types("bot") == set()
+    assert account.events(REVOKED)[0]["reason"].endswith("(expiresAt)")
 
 
-def test_an_end_moved_close_on_an_old_key_is_told_of_at_the_next_sweep(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.at(99.5)
+def test_an_end_moved_close_on_an_old_key_is_told_of_at_the_next_sweep(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_day(99.5)
     path = "/v1/service-users/bot/api-keys"
     body = {"keyType": "MONITORING", "expiresAt": "2030-04-16T12:00:00Z"}
-    assert home.stack.call("PATCH", path, home.owner, body).status == 200
-    assert days(home, 100, 107) == [(100, ENDING, "bot"), (104, ENDING, "bot"), (106, REVOKED, "bot")]
+    assert account.stack.call("PATCH", path, account.owner, body).status == 200
+    assert days(account, 100, 107) == [(100, ENDING, "bot"), (104, ENDING, "bot"), (106, REVOKED, "bot")]
 
 
-def test_an_end_moved_close_by_is_told_of_in_one_notice(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.at(99.5)
+def test_an_end_moved_close_by_is_told_of_in_one_notice(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_day(99.5)
     path = "/v1/service-users/bot/api-keys"
     body = {"keyType": "MONITORING", "expiresAt": "2030-04-12T18:00:00Z"}
-    assert home.stack.call("PATCH", path, home.owner, body).status == 200
-    assert days(home, 100, 104) == [(100, ENDING, "bot"), (102, REVOKED, "bot")]
+    assert account.stack.call("PATCH", path, account.owner, body).status == 200
+    assert days(account, 100, 104) == [(100, ENDING, "bot"), (102, REVOKED, "bot")]
 
 
-def test_an_end_moved_away_is_forgotten_and_told_of_anew(home: PolicyFixture) -> None:
-    with_end(home, 0, 30)
-    days(home, 19, 25)
+def test_an_end_moved_away_is_forgotten_and_told_of_anew(account: PolicyAccount) -> None:
+    with_end(account, 0, 30)
+    days(account, 19, 25)
     path = "/v1/service-users/bot/api-keys"
     body = {"keyType": "MONITORING", "expiresAt": None}
-    assert home.stack.call("PATCH", path, home.owner, body).status == 200
-    days(home, 25, 40)
-    assert "notice" not in home.key("bot")
+    assert account.stack.call("PATCH", path, account.owner, body).status == 200
+    days(account, 25, 40)
+    assert "notice" not in account.key("bot")
     body = {"keyType": "MONITORING", "expiresAt": "2030-03-02T00:00:00Z"}
-    assert home.stack.call("PATCH", path, home.owner, body).status == 200
-    assert days(home, 40, 62) == [
+    assert account.stack.call("PATCH", path, account.owner, body).status == 200
+    assert days(account, 40, 62) == [
         (20, ENDING, "bot"),
         (50, ENDING, "bot"),
         (59, ENDING, "bot"),
@@ -343,45 +343,45 @@ def test_an_end_moved_away_is_forgotten_and_told_of_anew(home: PolicyFixture) ->
     ]
 
 
-def test_moving_its_own_end_about_buys_no_time_from_the_policy(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
+def test_moving_its_own_end_about_buys_no_time_from_the_policy(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
     path = "/v1/service-users/bot/api-keys"
     ends: Any = itertools.cycle(["2030-01-30T23:00:00Z", None])
     for day in range(14, 30):
-        home.go_to(day)
-        home.at(day + 0.3)
-        answer = home.stack.call(
-            "PATCH", path, home.owner, {"keyType": "MONITORING", "expiresAt": next(ends)}
+        account.go_to(day)
+        account.set_day(day + 0.3)
+        answer = account.stack.call(
+            "PATCH", path, account.owner, {"keyType": "MONITORING", "expiresAt": next(ends)}
         )
         assert answer.status == 200, answer.text
-    assert home.key("bot").get("expiresAt") is None
-    home.go_to(30)
-    assert home.live("bot") == set()
+    assert account.key("bot").get("expiresAt") is None
+    account.go_to(30)
+    assert account.key_types("bot") == set()
 
 
-def test_a_key_that_is_told_of_at_once_and_loses_its_end_still_has_ten_days(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.at(100)
+def test_a_key_that_is_told_of_at_once_and_loses_its_end_still_has_ten_days(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_day(100)
     path = "/v1/service-users/bot/api-keys"
     body = {"keyType": "MONITORING", "expiresAt": "2030-04-12T18:00:00Z"}
-    assert home.stack.call("PATCH", path, home.owner, body).status == 200
-    home.policy(maxKeyAgeDays=14)
-    busy_owner(home, 100)
-    days(home, 100, 101)
-    assert home.events(ENDING)[0]["reason"].endswith("(expiresAt)")
-    assert home.stack.call("PATCH", path, home.owner, {**body, "expiresAt": None}).status == 200
-    happened = [it for it in days(home, 101, 115) if it[1] == REVOKED and it[2] == "bot"]
+    assert account.stack.call("PATCH", path, account.owner, body).status == 200
+    account.set_policy(maxKeyAgeDays=14)
+    busy_owner(account, 100)
+    days(account, 100, 101)
+    assert account.events(ENDING)[0]["reason"].endswith("(expiresAt)")
+    assert account.stack.call("PATCH", path, account.owner, {**body, "expiresAt": None}).status == 200
+    happened = [it for it in days(account, 101, 115) if it[1] == REVOKED and it[2] == "bot"]
     assert happened == [(110, REVOKED, "bot")]
 
 
 # The last way in
 
 
-def test_the_last_key_that_runs_the_account_is_kept_and_told_of_again(home: PolicyFixture) -> None:
-    home.policy(maxKeyAgeDays=30, revokeInactiveAfterDays=30)
-    home.mail()
-    happened = days(home, 15, 60)
+def test_the_last_key_that_runs_the_account_is_kept_and_told_of_again(account: PolicyAccount) -> None:
+    account.set_policy(maxKeyAgeDays=30, revokeInactiveAfterDays=30)
+    account.send_mail()
+    happened = days(account, 15, 60)
     assert happened == [
         (20, ENDING, "owner"),
         (29, ENDING, "owner"),
@@ -392,65 +392,65 @@ def test_the_last_key_that_runs_the_account_is_kept_and_told_of_again(home: Poli
         (50, ENDING, "owner"),
         (59, ENDING, "owner"),
     ]
-    kept = home.events(ENDING)[2]
+    kept = account.events(ENDING)[2]
     assert "kept as the last" in kept["reason"]
     assert kept["audience"] == "PERSON"
-    assert home.works(home.owner)
+    assert account.signs_in(account.owner)
 
 
-def test_a_second_owner_ends_the_exception(home: PolicyFixture) -> None:
-    home.policy(maxKeyAgeDays=30)
-    days(home, 15, 31)
-    home.at(30.5)
-    home.stack.person(home.owner, "otto", "OWNER")
-    home.mail()
-    days(home, 31, 42)
-    assert home.live("owner") == set()
-    assert home.live("otto") == {"USER_MANAGEMENT"}
+def test_a_second_owner_ends_the_exception(account: PolicyAccount) -> None:
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 15, 31)
+    account.set_day(30.5)
+    account.stack.person(account.owner, "otto", "OWNER")
+    account.send_mail()
+    days(account, 31, 42)
+    assert account.key_types("owner") == set()
+    assert account.key_types("otto") == {"USER_MANAGEMENT"}
 
 
-def test_of_two_owners_who_are_both_late_one_is_kept(home: PolicyFixture) -> None:
-    home.stack.person(home.owner, "otto", "OWNER")
-    home.policy(pciCompliance=True)
-    days(home, 75, 130)
-    assert sorted([len(home.live("owner")), len(home.live("otto"))]) == [0, 1]
-    assert len([it for it in home.by_policy() if it[1] == REVOKED]) == 1
+def test_of_two_owners_who_are_both_late_one_is_kept(account: PolicyAccount) -> None:
+    account.stack.person(account.owner, "otto", "OWNER")
+    account.set_policy(pciCompliance=True)
+    days(account, 75, 130)
+    assert sorted([len(account.key_types("owner")), len(account.key_types("otto"))]) == [0, 1]
+    assert len([it for it in account.events_by_policy() if it[1] == REVOKED]) == 1
 
 
 @pytest.mark.parametrize("why", ["invited", "lowered", "no key", "key ends", "revoked"])
-def test_an_owner_who_cannot_run_the_account_does_not_count(home: PolicyFixture, why: str) -> None:
-    stack = home.stack
+def test_an_owner_who_cannot_run_the_account_does_not_count(account: PolicyAccount, why: str) -> None:
+    stack = account.stack
     if why == "invited":
         body = {"username": "otto", "email": "otto@people.example", "role": "OWNER"}
-        assert stack.call("POST", "/v1/users", home.owner, body).status == 201
+        assert stack.call("POST", "/v1/users", account.owner, body).status == 201
     else:
-        home.at(29)
-        otto = stack.person(home.owner, "otto", "OWNER")
+        account.set_day(29)
+        otto = stack.person(account.owner, "otto", "OWNER")
         if why == "lowered":
             body = {"role": "CLUSTER_ADMIN"}
-            assert stack.call("PUT", "/v1/users/otto", home.owner, body).status == 200
+            assert stack.call("PUT", "/v1/users/otto", account.owner, body).status == 200
         elif why == "revoked":
-            assert stack.call("DELETE", "/v1/users/otto", home.owner).status == 204
+            assert stack.call("DELETE", "/v1/users/otto", account.owner).status == 204
         elif why == "no key":
             path = "/v1/users/otto/api-keys"
             assert stack.call("DELETE", path, otto, {"keyType": "USER_MANAGEMENT"}).status == 204
         else:
             body = {"keyType": "USER_MANAGEMENT", "expiresAt": "2030-02-05T00:00:00Z"}
             assert stack.call("PATCH", "/v1/users/otto/api-keys", otto, body).status == 200
-        home.at(0)
-    home.policy(maxKeyAgeDays=30)
-    days(home, 15, 31)
-    assert home.live("owner") == {"USER_MANAGEMENT"}
+        account.set_day(0)
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 15, 31)
+    assert account.key_types("owner") == {"USER_MANAGEMENT"}
 
 
-def test_the_other_owner_may_lose_their_way_in_at_the_same_moment(home: PolicyFixture) -> None:
-    stack = home.stack
-    home.at(20)
-    otto = stack.person(home.owner, "otto", "OWNER")
-    home.at(0)
-    home.policy(maxKeyAgeDays=30)
-    days(home, 15, 30)
-    home.at(30)
+def test_the_other_owner_may_lose_their_way_in_at_the_same_moment(account: PolicyAccount) -> None:
+    stack = account.stack
+    account.set_day(20)
+    otto = stack.person(account.owner, "otto", "OWNER")
+    account.set_day(0)
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 15, 30)
+    account.set_day(30)
 
     def revoke_before_the_write(number: int, operation: str) -> str:
         if operation == "transact_write_items" and not done:
@@ -460,69 +460,69 @@ def test_the_other_owner_may_lose_their_way_in_at_the_same_moment(home: PolicyFi
         return ""
 
     done: list[int] = []
-    home.sweep(client=Faults(revoke_before_the_write).wrap(stack.client))
+    account.sweep(client=Faults(revoke_before_the_write).wrap(stack.client))
     assert done
-    assert home.live("owner") == {"USER_MANAGEMENT"}
+    assert account.key_types("owner") == {"USER_MANAGEMENT"}
 
 
 def test_who_became_the_only_owner_during_the_run_is_one(stack: Stack) -> None:
     """A run remembers accounts; what it remembers of OWNERs must not cost the last of them their key."""
-    home = policy_fixture(stack, page=1)
-    home.at(5)
-    staff = {name: stack.person(home.owner, name, "CLUSTER_ADMIN") for name in ("carl", "cleo")}
-    home.policy(maxKeyAgeDays=30)
-    busy_owner(home, 20)
-    days(home, 24, 35)
+    account = policy_account(stack, page=1)
+    account.set_day(5)
+    staff = {name: stack.person(account.owner, name, "CLUSTER_ADMIN") for name in ("carl", "cleo")}
+    account.set_policy(maxKeyAgeDays=30)
+    busy_owner(account, 20)
+    days(account, 24, 35)
     scanned = [it["pk"] for it in stack.items(stack.tables.directory)]
     heir = [pk.removeprefix("USER#") for pk in scanned if pk in ("USER#carl", "USER#cleo")][-1]
     before = scanned[scanned.index(f"USER#{heir}") - 1]
 
     def inherit(_number: int, operation: str) -> str:
-        position = home.sweeps().position()
+        position = account.sweeps().position()
         if operation == "scan" and position is not None and position.after == before and not done:
             done.append(1)
-            assert stack.call("PUT", f"/v1/users/{heir}", home.owner, {"role": "OWNER"}).status == 200
+            assert stack.call("PUT", f"/v1/users/{heir}", account.owner, {"role": "OWNER"}).status == 200
             assert stack.call("DELETE", "/v1/users/owner", staff[heir]).status == 204
         return ""
 
     done: list[int] = []
-    home.at(35)
-    home.sweep(client=Faults(inherit).wrap(stack.client))
+    account.set_day(35)
+    account.sweep(client=Faults(inherit).wrap(stack.client))
     assert done
-    assert home.live(heir) == {"USER_MANAGEMENT"}
+    assert account.key_types(heir) == {"USER_MANAGEMENT"}
 
 
-def test_other_keys_of_the_last_owner_are_not_kept(home: PolicyFixture) -> None:
-    home.stack.own_key(home.owner, "MONITORING")
-    home.policy(maxKeyAgeDays=30)
-    days(home, 15, 31)
-    assert home.live("owner") == {"USER_MANAGEMENT"}
+def test_other_keys_of_the_last_owner_are_not_kept(account: PolicyAccount) -> None:
+    account.stack.own_key(account.owner, "MONITORING")
+    account.set_policy(maxKeyAgeDays=30)
+    days(account, 15, 31)
+    assert account.key_types("owner") == {"USER_MANAGEMENT"}
 
 
 # Once a day, and once each
 
 
-def test_one_sweep_a_day_however_often_it_runs(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot")
-    home.at(10.01)
-    assert home.sweep() == {"judged": 2, "done": 1}
+def test_one_sweep_a_day_however_often_it_runs(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot")
+    account.set_day(10.01)
+    assert account.sweep() == {"judged": 2, "done": 1}
     for hour in range(1, 24):
-        home.at(10 + hour / 24)
-        assert home.sweep() == {"done": 1}
-    home.at(11)
-    assert home.sweep() == {"judged": 2, "done": 1}
+        account.set_day(10 + hour / 24)
+        assert account.sweep() == {"done": 1}
+    account.set_day(11)
+    assert account.sweep() == {"judged": 2, "done": 1}
 
 
 def test_it_goes_on_where_time_ran_out(stack: Stack) -> None:
-    home = policy_fixture(stack, page=7)
+    account = policy_account(stack, page=7)
     for number in range(20):
-        stack.service_user(home.owner, f"bot-{number}", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.at(25)
+        stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.set_day(25)
     runs, judged = 0, 0
     while True:
         left = iter([LONG] * 5)
-        counts = home.sweep(lambda left=left: next(left, 0))  # type: ignore[misc]
+        counts = account.sweep(lambda left=left: next(left, 0))  # type: ignore[misc]
         judged += counts.get("judged", 0)
         runs += 1
         assert runs < 60
@@ -530,54 +530,56 @@ def test_it_goes_on_where_time_ran_out(stack: Stack) -> None:
             break
     assert runs > 4
     assert judged == 21
-    told = [it["subject"]["username"] for it in home.events(ENDING)]
+    told = [it["subject"]["username"] for it in account.events(ENDING)]
     assert sorted(told) == sorted({*told})
     assert len(told) == 21
 
 
 def test_a_sweep_that_takes_more_than_its_day_is_finished_first(stack: Stack) -> None:
-    home = policy_fixture(stack, page=2)
+    account = policy_account(stack, page=2)
     for number in range(6):
-        stack.service_user(home.owner, f"bot-{number}", keyTypes=["MONITORING"])
+        stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
     seen = 0
     for day in range(10, 16):
-        home.at(day)
+        account.set_day(day)
         left = iter([LONG] * 5)
-        counts = home.sweep(lambda left=left: next(left, 0))  # type: ignore[misc]
+        counts = account.sweep(lambda left=left: next(left, 0))  # type: ignore[misc]
         seen += counts.get("judged", 0)
         if counts.get("done"):
             break
     assert seen == 7
-    assert home.sweep()["judged"] == 7  # and the next one is today's
+    assert account.sweep()["judged"] == 7  # and the next one is today's
 
 
-def test_no_time_at_all_changes_nothing_but_that_it_began(home: PolicyFixture) -> None:
-    home.at(10)
-    assert home.sweep(lambda: 0) == {}
-    assert home.sweep() == {"judged": 1, "done": 1}
+def test_no_time_at_all_changes_nothing_but_that_it_began(account: PolicyAccount) -> None:
+    account.set_day(10)
+    assert account.sweep(lambda: 0) == {}
+    assert account.sweep() == {"judged": 1, "done": 1}
 
 
 def test_dying_at_any_call_tells_and_revokes_each_once(stack: Stack) -> None:
     """It is killed before and after its nth call, for every n; then the next run finishes the day."""
-    home = policy_fixture(stack, page=2)
+    account = policy_account(stack, page=2)
     for number in range(3):
-        stack.service_user(home.owner, f"bot-{number}", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
+        stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
     number = 0
     for day in (20, 29, 30):
         finished = False
         while not finished:
-            home.at(day + number / 1000)
+            account.set_day(day + number / 1000)
             number += 1
             for how in ("kill before", "kill after", "answer lost"):
                 faults = Faults(lambda call, _operation, n=number % 12, how=how: how if call == n else "")
                 try:
-                    counts = home.sweep(client=faults.wrap(stack.client))
+                    counts = account.sweep(client=faults.wrap(stack.client))
                 except Killed:
                     continue
                 finished |= bool(counts.get("done"))
-        home.mail()
-    happened = sorted((who, action, int(day)) for day, action, who in home.by_policy() if who != "owner")
+        account.send_mail()
+    happened = sorted(
+        (who, action, int(day)) for day, action, who in account.events_by_policy() if who != "owner"
+    )
     assert happened == sorted(
         (f"bot-{bot}", action, day)
         for bot in range(3)
@@ -587,22 +589,22 @@ def test_dying_at_any_call_tells_and_revokes_each_once(stack: Stack) -> None:
 
 @pytest.mark.engine
 def test_runs_at_the_same_time_tell_and_revoke_each_once(stack: Stack) -> None:
-    home = policy_fixture(stack, page=5)
+    account = policy_account(stack, page=5)
     for number in range(30):
-        stack.service_user(home.owner, f"bot-{number:02}", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    busy_owner(home, 5)
+        stack.service_user(account.owner, f"bot-{number:02}", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    busy_owner(account, 5)
     for day in (20, 29, 30):
-        home.at(day)
+        account.set_day(day)
         for _ in range(5):  # a run that is overtaken leaves the rest to the one ahead of it
-            threads = [threading.Thread(target=home.sweep) for _ in range(4)]
+            threads = [threading.Thread(target=account.sweep) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-        assert home.sweep() == {"done": 1}
-        home.mail()
-    happened = sorted((who, action, day) for day, action, who in home.by_policy() if who != "owner")
+        assert account.sweep() == {"done": 1}
+        account.send_mail()
+    happened = sorted((who, action, day) for day, action, who in account.events_by_policy() if who != "owner")
     assert happened == sorted(
         (f"bot-{bot:02}", action, float(day))
         for bot in range(30)
@@ -611,21 +613,21 @@ def test_runs_at_the_same_time_tell_and_revoke_each_once(stack: Stack) -> None:
 
 
 def test_a_run_that_is_overtaken_stops(stack: Stack) -> None:
-    home = policy_fixture(stack, page=1)
-    stack.service_user(home.owner, "bot")
-    home.at(10)
+    account = policy_account(stack, page=1)
+    stack.service_user(account.owner, "bot")
+    account.set_day(10)
 
     def another_run(_number: int, operation: str) -> str:
         if operation == "put_item" and not nested:
             nested.append(1)
-            counts.append(home.sweep())
+            counts.append(account.sweep())
         return ""
 
     nested: list[int] = []
     counts: list[dict[str, int]] = []
-    assert home.sweep(client=Faults(another_run).wrap(stack.client)) == {"overtaken": 1}
+    assert account.sweep(client=Faults(another_run).wrap(stack.client)) == {"overtaken": 1}
     assert counts == [{"judged": 2, "done": 1}]
-    home.at(11)
+    account.set_day(11)
     nested.clear()
     skipped: list[int] = []
 
@@ -634,42 +636,42 @@ def test_a_run_that_is_overtaken_stops(stack: Stack) -> None:
             skipped.append(1)
         if len(skipped) == 2 and not nested:
             nested.append(1)
-            home.sweep()
+            account.sweep()
         return ""
 
-    assert home.sweep(client=Faults(another_run_later).wrap(stack.client)).get("overtaken") == 1
+    assert account.sweep(client=Faults(another_run_later).wrap(stack.client)).get("overtaken") == 1
 
 
 # What may fail
 
 
 def test_a_principal_that_cannot_be_read_holds_nobody_up(
-    home: PolicyFixture, caplog: pytest.LogCaptureFixture
+    account: PolicyAccount, caplog: pytest.LogCaptureFixture
 ) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.stack.service_user(home.owner, "ill", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.stack.client.update_item(
-        TableName=home.stack.tables.directory,
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.stack.service_user(account.owner, "ill", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.stack.client.update_item(
+        TableName=account.stack.tables.directory,
         Key={"pk": {"S": "USER#ill"}},
         UpdateExpression="SET createdAt = :text",
         ExpressionAttributeValues={":text": {"S": "yesterday"}},
     )
-    home.at(25)
+    account.set_day(25)
     with pytest.raises(UnjudgedError, match="1 Principals"):
-        home.sweep()
+        account.sweep()
     assert "USER#ill" in str([record.__dict__.get("place") for record in caplog.records])
-    assert {who for _, _, who in home.by_policy()} == {"bot", "owner"}
-    home.at(25.1)
-    assert home.sweep() == {"done": 1}
+    assert {who for _, _, who in account.events_by_policy()} == {"bot", "owner"}
+    account.set_day(25.1)
+    assert account.sweep() == {"done": 1}
 
 
 def test_many_that_fail_in_a_row_end_the_run_and_are_passed_over(stack: Stack) -> None:
-    home = policy_fixture(stack, page=100)
+    account = policy_account(stack, page=100)
     for number in range(8):
-        stack.service_user(home.owner, f"bot-{number}", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.at(25)
+        stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.set_day(25)
 
     def refuse(_number: int, operation: str) -> str:
         if operation == "transact_write_items":
@@ -677,16 +679,16 @@ def test_many_that_fail_in_a_row_end_the_run_and_are_passed_over(stack: Stack) -
         return ""
 
     with pytest.raises(UnjudgedError, match="3 Principals"):
-        home.sweep(client=Faults(refuse).wrap(stack.client))
-    assert home.sweep()["told"] == 6
+        account.sweep(client=Faults(refuse).wrap(stack.client))
+    assert account.sweep()["told"] == 6
 
 
 def test_a_busy_store_stops_the_run_where_it_is(stack: Stack) -> None:
-    home = policy_fixture(stack)
+    account = policy_account(stack)
     for number in range(4):
-        stack.service_user(home.owner, f"bot-{number}", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.at(25)
+        stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.set_day(25)
     writes: list[int] = []
 
     def throttle(number: int, operation: str) -> str:
@@ -694,144 +696,146 @@ def test_a_busy_store_stops_the_run_where_it_is(stack: Stack) -> None:
             writes.append(number)
         return "throttled" if len(writes) == 3 else ""
 
-    counts = home.sweep(client=Faults(throttle).wrap(stack.client))
+    counts = account.sweep(client=Faults(throttle).wrap(stack.client))
     assert (counts["busy"], counts["told"]) == (1, 2)
     assert "done" not in counts
-    assert home.sweep(client=Faults(lambda *_: "throttled").wrap(stack.client)) == {"busy": 1}
-    assert home.sweep()["told"] == 3
-    assert len(home.events(ENDING)) == 5
+    assert account.sweep(client=Faults(lambda *_: "throttled").wrap(stack.client)) == {"busy": 1}
+    assert account.sweep()["told"] == 3
+    assert len(account.events(ENDING)) == 5
 
 
-def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    busy_owner(home, 20)
-    home.at(25)
+def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    busy_owner(account, 20)
+    account.set_day(25)
     names = itertools.count()
 
     def rename(_number: int, operation: str) -> str:
         if operation == "transact_write_items":
             body = {"displayName": f"Bot {next(names)}"}
-            assert home.stack.call("PUT", "/v1/service-users/bot", home.owner, body).status == 200
+            assert account.stack.call("PUT", "/v1/service-users/bot", account.owner, body).status == 200
         return ""
 
-    counts = home.sweep(client=Faults(rename).wrap(home.stack.client))
+    counts = account.sweep(client=Faults(rename).wrap(account.stack.client))
     assert counts["left"] == 1
-    assert home.events(ENDING) == []
-    home.go_to(26)
-    assert [it[2] for it in home.by_policy()] == ["bot"]
+    assert account.events(ENDING) == []
+    account.go_to(26)
+    assert [it[2] for it in account.events_by_policy()] == ["bot"]
 
 
-def test_a_principal_that_is_gone_meanwhile_is_no_matter(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    busy_owner(home, 20)
-    home.at(25)
+def test_a_principal_that_is_gone_meanwhile_is_no_matter(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    busy_owner(account, 20)
+    account.set_day(25)
 
     def delete(_number: int, operation: str) -> str:
         if operation == "transact_write_items":
-            assert home.stack.call("DELETE", "/v1/service-users/bot", home.owner).status == 204
+            assert account.stack.call("DELETE", "/v1/service-users/bot", account.owner).status == 204
         return ""
 
-    counts = home.sweep(client=Faults(delete).wrap(home.stack.client))
+    counts = account.sweep(client=Faults(delete).wrap(account.stack.client))
     assert counts == {"judged": 2, "done": 1}
 
 
-def test_keys_of_an_account_that_is_gone_end_by_their_own_end_alone(home: PolicyFixture) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-01-05T00:00:00Z")
-    home.policy(maxKeyAgeDays=14)
-    key = {"pk": {"S": f"ACCOUNT#{home.account().id}"}}
-    home.stack.client.delete_item(TableName=home.stack.tables.directory, Key=key)
-    home.at(100)
-    assert home.sweep()["revoked"] == 1
-    assert home.live("owner") == {"USER_MANAGEMENT"}
+def test_keys_of_an_account_that_is_gone_end_by_their_own_end_alone(account: PolicyAccount) -> None:
+    account.stack.service_user(
+        account.owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-01-05T00:00:00Z"
+    )
+    account.set_policy(maxKeyAgeDays=14)
+    key = {"pk": {"S": f"ACCOUNT#{account.stored_account().id}"}}
+    account.stack.client.delete_item(TableName=account.stack.tables.directory, Key=key)
+    account.set_day(100)
+    assert account.sweep()["revoked"] == 1
+    assert account.key_types("owner") == {"USER_MANAGEMENT"}
 
 
 def test_more_accounts_than_it_remembers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.expiry.sweep.MOST_ACCOUNTS", 2)
-    home = policy_fixture(stack)
-    owners = [home.owner, *(stack.account(f"owner-{number}") for number in range(5))]
+    account = policy_account(stack)
+    owners = [account.owner, *(stack.account(f"owner-{number}") for number in range(5))]
     for owner in owners:
-        home.policy(owner, maxKeyAgeDays=30)
-    home.at(25)
-    assert home.sweep()["told"] == 6
+        account.set_policy(owner, maxKeyAgeDays=30)
+    account.set_day(25)
+    assert account.sweep()["told"] == 6
 
 
 # As Lambda runs it
 
 
 def test_the_function_does_it_by_its_environment(
-    home: PolicyFixture, monkeypatch: pytest.MonkeyPatch
+    account: PolicyAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.at(25)
-    monkeypatch.setenv("DIRECTORY_TABLE", home.stack.tables.directory)
-    monkeypatch.setenv("EVENTS_TABLE", home.stack.tables.events)
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.set_day(25)
+    monkeypatch.setenv("DIRECTORY_TABLE", account.stack.tables.directory)
+    monkeypatch.setenv("EVENTS_TABLE", account.stack.tables.events)
     monkeypatch.setenv("EVENT_RETENTION_DAYS", "7")
-    monkeypatch.setattr(enforce_policies, "dynamodb", lambda: home.stack.client)
-    monkeypatch.setattr("chalicelib.functions.enforce_policies.time.time", home.stack.clock)
+    monkeypatch.setattr(enforce_policies, "dynamodb", lambda: account.stack.client)
+    monkeypatch.setattr("chalicelib.functions.enforce_policies.time.time", account.stack.clock)
     enforce_policies._sweeps.cache_clear()
     try:
-        event = scheduled_event("enforce_policies", home.stack.clock())
+        event = scheduled_event("enforce_policies", account.stack.clock())
         counts = app.enforce_policies(event, context("enforce_policies"))
     finally:
         enforce_policies._sweeps.cache_clear()
     assert counts == {"judged": 2, "told": 2, "events": 2, "done": 1}
-    assert {event["ttl"] - event["at"] for event in home.events(ENDING)} == {7 * DAY}
+    assert {event["ttl"] - event["at"] for event in account.events(ENDING)} == {7 * DAY}
 
 
-def test_it_stops_in_time_for_the_function_to_end(home: PolicyFixture) -> None:
-    home.at(10)
-    assert home.sweep(lambda: 19_999) == {}
-    assert home.sweep(lambda: 20_000)["done"] == 1
+def test_it_stops_in_time_for_the_function_to_end(account: PolicyAccount) -> None:
+    account.set_day(10)
+    assert account.sweep(lambda: 19_999) == {}
+    assert account.sweep(lambda: 20_000)["done"] == 1
 
 
-def test_what_it_writes_touches_nothing_else(home: PolicyFixture) -> None:
-    keys = home.stack.service_user(home.owner, "bot", allowedNetworks=["198.51.100.0/24"])
-    home.policy(revokeInactiveAfterDays=30)
-    home.at(3)
-    assert home.works(keys["PROVISIONING_READONLY"])
-    before = home.item("bot")
-    home.go_to(20)
-    after = home.item("bot")
+def test_what_it_writes_touches_nothing_else(account: PolicyAccount) -> None:
+    keys = account.stack.service_user(account.owner, "bot", allowedNetworks=["198.51.100.0/24"])
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.set_day(3)
+    assert account.signs_in(keys["PROVISIONING_READONLY"])
+    before = account.item("bot")
+    account.go_to(20)
+    after = account.item("bot")
     assert after["version"] != before["version"]
     told = after["keys"]["MONITORING"].pop("notice")
     assert told["endsAt"] == START + 30 * DAY
     assert {**after, "version": ""} == {**before, "version": ""}
 
 
-def test_a_change_under_way_does_not_undo_a_notice(home: PolicyFixture) -> None:
+def test_a_change_under_way_does_not_undo_a_notice(account: PolicyAccount) -> None:
     """A call that read the Principal before the sweep wrote to it is refused, or the mark would be lost."""
-    home.stack.service_user(home.owner, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    tag = home.stack.call("GET", "/v1/service-users/bot", home.owner).headers["ETag"]
-    home.at(20)
-    home.sweep()
-    answer = home.stack.call(
-        "PUT", "/v1/service-users/bot", home.owner, {"displayName": "Bot"}, headers={"If-Match": tag}
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    tag = account.stack.call("GET", "/v1/service-users/bot", account.owner).headers["ETag"]
+    account.set_day(20)
+    account.sweep()
+    answer = account.stack.call(
+        "PUT", "/v1/service-users/bot", account.owner, {"displayName": "Bot"}, headers={"If-Match": tag}
     )
     assert answer.status == 412
 
 
-def test_people_are_told_of_their_own_keys(home: PolicyFixture) -> None:
-    home.stack.person(home.owner, "carl", "CLUSTER_ADMIN")
-    home.policy(maxKeyAgeDays=30)
-    home.mail()
-    home.at(20)
-    home.sweep()
-    assert sorted(home.mail()) == [("carl", ENDING), ("owner", ENDING)]
+def test_people_are_told_of_their_own_keys(account: PolicyAccount) -> None:
+    account.stack.person(account.owner, "carl", "CLUSTER_ADMIN")
+    account.set_policy(maxKeyAgeDays=30)
+    account.send_mail()
+    account.set_day(20)
+    account.sweep()
+    assert sorted(account.send_mail()) == [("carl", ENDING), ("owner", ENDING)]
 
 
-def test_administrators_are_told_of_their_service_users(home: PolicyFixture) -> None:
-    carl = home.stack.person(home.owner, "carl", "CLUSTER_ADMIN")
-    home.stack.service_user(carl, "bot", keyTypes=["MONITORING"])
-    home.policy(maxKeyAgeDays=30)
-    home.mail()
-    busy_owner(home, 15)
-    home.stack.clock.forward(HOUR)
-    home.stack.call("POST", "/v1/api-keys/rotate", carl)
-    home.mail()
-    home.at(20)
-    home.sweep()
-    assert home.mail() == [("carl", ENDING)]
+def test_administrators_are_told_of_their_service_users(account: PolicyAccount) -> None:
+    carl = account.stack.person(account.owner, "carl", "CLUSTER_ADMIN")
+    account.stack.service_user(carl, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.send_mail()
+    busy_owner(account, 15)
+    account.stack.clock.forward(HOUR)
+    account.stack.call("POST", "/v1/api-keys/rotate", carl)
+    account.send_mail()
+    account.set_day(20)
+    account.sweep()
+    assert account.send_mail() == [("carl", ENDING)]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from tests.support.api_client import Key, Stack
-from tests.support.policies import PolicyFixture, policy_fixture
+from tests.support.policies import PolicyAccount, policy_account
 
 DAYS = 366
 NIGHT, MORNING, NOON, EVENING = 0.02, 0.27, 0.5, 0.77
@@ -88,10 +88,10 @@ ALIVE_AT_THE_END = {"owner", "carl", "roller"}
 class Year:
     """What happens at noon of each day."""
 
-    def __init__(self, home: PolicyFixture) -> None:
-        self.home = home
-        self.stack: Stack = home.stack
-        self.keys: dict[str, Key] = {"owner": home.owner}
+    def __init__(self, account: PolicyAccount) -> None:
+        self.account = account
+        self.stack: Stack = account.stack
+        self.keys: dict[str, Key] = {"owner": account.owner}
         self.before: Key | None = None
         self.dead: dict[str, Key] = {}
 
@@ -107,7 +107,7 @@ class Year:
         if body:
             self.before = old
         else:
-            assert not self.home.works(old)
+            assert not self.account.signs_in(old)
 
     def begin(self) -> None:
         self.keys["otto"] = self.invite("otto", "OWNER")
@@ -115,12 +115,12 @@ class Year:
         for username in ("steady", "idler", "absent", "roller"):
             self.made(username)
         self.made("long", expiresAt="2030-02-20T12:00:00Z")
-        self.home.policy(self.keys["owner"], maxKeyAgeDays=180, revokeInactiveAfterDays=60)
+        self.account.set_policy(self.keys["owner"], maxKeyAgeDays=180, revokeInactiveAfterDays=60)
 
     def invite(self, username: str, role: str) -> Key:
         body = {"username": username, "email": f"{username}@people.example", "role": role}
         assert self.stack.call("POST", "/v1/users", self.keys["owner"], body).status == 201
-        self.home.mail()
+        self.account.send_mail()
         return self.stack.activate(username)
 
     def noon(self, day: int) -> None:
@@ -131,25 +131,25 @@ class Year:
         if day == 60:
             self.made("late")
         if day == 70:
-            assert not self.home.works(self.keys["otto"])
+            assert not self.account.signs_in(self.keys["otto"])
             assert self.stack.call("POST", "/v1/users/otto/invitation", self.keys["owner"]).status == 200
-            self.home.mail()
+            self.account.send_mail()
             self.keys["otto"] = self.stack.activate("otto")
         if day in (85, 170, 255, 340):
             self.rotate("roller", overlapSeconds=604_800)
         if day in (92, 177, 262, 347):
             assert self.before is not None
-            assert not self.home.works(self.before)
+            assert not self.account.signs_in(self.before)
         if day in (91, 176, 261, 346):
             assert self.before is not None
-            assert self.home.works(self.before)
+            assert self.account.signs_in(self.before)
         for username, days in {"owner": (100, 205, 290), "carl": (120, 205, 280), "otto": (150, 235)}.items():
             if day in days:
                 self.rotate(username)
         if day == 200:
-            self.home.policy(self.keys["owner"], pciCompliance=True)
+            self.account.set_policy(self.keys["owner"], pciCompliance=True)
         for username in self.at_work(day):
-            assert self.home.works(self.keys[username]), (day, username)
+            assert self.account.signs_in(self.keys[username]), (day, username)
 
     def at_work(self, day: int) -> set[str]:
         """Who signs in today: each of those who are at work does every fifth day."""
@@ -166,47 +166,47 @@ class Year:
 
 
 def test_a_year(stack: Stack) -> None:
-    home = policy_fixture(stack)
-    year = Year(home)
+    account = policy_account(stack)
+    year = Year(account)
     mailed: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
 
     def mail(day: int) -> None:
-        seen = len(home.post.ses.sent)
-        home.mail()
-        if len(home.post.ses.sent) == seen:
+        seen = len(account.mail.ses.sent)
+        account.send_mail()
+        if len(account.mail.ses.sent) == seen:
             return
-        told = {event["id"]: event for event in home.events()}
-        for to, message in home.post.ses.sent[seen:]:
+        told = {event["id"]: event for event in account.events()}
+        for to, message in account.mail.ses.sent[seen:]:
             event = told[str(message["Service-Users-Event"])]
             mailed[day].append((to.partition("@")[0], event["action"], event["subject"]["username"]))
 
     for day in range(DAYS):
         for time in (NIGHT, MORNING, NOON, EVENING):
-            home.at(day + time)
-            seen = len(home.post.ses.sent)
-            counts = home.sweep()
+            account.set_day(day + time)
+            seen = len(account.mail.ses.sent)
+            counts = account.sweep()
             assert counts["done"] == 1
             assert time == NIGHT or counts == {"done": 1}
             if counts.get("events"):
                 mail(day)
             if time == NOON:
-                acted = len(home.post.ses.sent)
+                acted = len(account.mail.ses.sent)
                 year.noon(day)
-                for to, message in home.post.ses.sent[acted:]:
-                    mailed[day].append(_line(home, to, str(message["Service-Users-Event"])))
+                for to, message in account.mail.ses.sent[acted:]:
+                    mailed[day].append(_line(account, to, str(message["Service-Users-Event"])))
                 if day in CALENDAR:
                     mail(day)
-            assert len(home.post.ses.sent) - seen <= len(CALENDAR.get(day, ())), (day, mailed.get(day))
-    home.at(DAYS)
+            assert len(account.mail.ses.sent) - seen <= len(CALENDAR.get(day, ())), (day, mailed.get(day))
+    account.set_day(DAYS)
     mail(DAYS)
     assert {day: sorted(lines) for day, lines in mailed.items()} == {
         day: sorted(lines) for day, lines in CALENDAR.items()
     }
-    alive = {username for username in year.keys if home.live(username)}
+    alive = {username for username in year.keys if account.key_types(username)}
     assert alive == ALIVE_AT_THE_END
-    assert {username for username, key in year.keys.items() if home.works(key)} == ALIVE_AT_THE_END
+    assert {username for username, key in year.keys.items() if account.signs_in(key)} == ALIVE_AT_THE_END
 
 
-def _line(home: PolicyFixture, to: str, event_id: str) -> tuple[str, str, str]:
-    [event] = [event for event in home.events() if event["id"] == event_id]
+def _line(account: PolicyAccount, to: str, event_id: str) -> tuple[str, str, str]:
+    [event] = [event for event in account.events() if event["id"] == event_id]
     return to.partition("@")[0], event["action"], event["subject"]["username"]

@@ -17,7 +17,7 @@ from chalicelib.rules.model import Action
 from chalicelib.rules.ports import StillEntitled, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.items import from_attribute, to_attribute
-from tests.support.accounts import PATH, AccountFixture, assert_problem, body_for, prepared
+from tests.support.accounts import PATH, Accounts, assert_problem, restored_accounts, service_user_body
 from tests.support.api_client import NO_BODY, Answer, Key, Stack
 from tests.support.dynamodb_faults import (
     Step,
@@ -36,7 +36,7 @@ BOT = f"{PATH}/bot"
 KEYS = f"{BOT}/api-keys"
 MONITORING = {"keyType": "MONITORING"}
 MUTATIONS: dict[str, tuple[str, str, Any]] = {
-    "create": ("POST", PATH, body_for("new")),
+    "create": ("POST", PATH, service_user_body("new")),
     "update": ("PUT", BOT, {"displayName": "x"}),
     "lower": ("PUT", BOT, {"role": "READ_ONLY"}),
     "administrators": ("PUT", BOT, {"administrators": ["owner", "admin"]}),
@@ -50,15 +50,15 @@ MUTATIONS: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.fixture
-def cast(stack: Stack) -> AccountFixture:
+def accounts(stack: Stack) -> Accounts:
     """A CLUSTER_ADMIN Service User "bot" that the "admin" administers, with all keys but one."""
 
-    def build(cast: AccountFixture) -> None:
+    def build(accounts: Accounts) -> None:
         types = ["MONITORING", "PROVISIONING", "USER_MANAGEMENT"]
-        keys = stack.service_user(cast["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
-        cast.made["bot"] = keys["MONITORING"]
+        keys = stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
+        accounts.keys["bot"] = keys["MONITORING"]
 
-    return prepared(stack, "bot without one key", build)
+    return restored_accounts(stack, "bot without one key", build)
 
 
 @pytest.fixture
@@ -79,9 +79,9 @@ def pairs(ones: Iterable[Any], others: Iterable[Any]) -> list[Any]:
     ]
 
 
-def mutate(cast: AccountFixture, name: str, caller: str = "admin") -> Answer:
+def mutate(accounts: Accounts, name: str, caller: str = "admin") -> Answer:
     method, path, body = MUTATIONS[name]
-    return cast.stack.call(method, path, cast.caller(caller), body)
+    return accounts.call(method, path, caller, body)
 
 
 # One transaction, conditional on what was read
@@ -89,16 +89,16 @@ def mutate(cast: AccountFixture, name: str, caller: str = "admin") -> Answer:
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_change_is_one_transaction_with_one_event_and_every_write_conditional(
-    cast: AccountFixture, name: str
+    accounts: Accounts, name: str
 ) -> None:
-    cast["owner"]
-    with trouble(cast.stack, "TransactWriteItems") as bodies, cast.stack.counted() as calls:
-        assert mutate(cast, name).status < 300
+    accounts["owner"]
+    with trouble(accounts.stack, "TransactWriteItems") as bodies, accounts.stack.counted() as calls:
+        assert mutate(accounts, name).status < 300
     assert calls.keys() <= {"GetItem", "BatchGetItem", "TransactWriteItems"}
     (sent,) = [json.loads(body) for body in bodies]
     assert sent["ClientRequestToken"]
     operations = [next(iter(item.items())) for item in sent["TransactItems"]]
-    events = [it for kind, it in operations if it["TableName"] == cast.stack.tables.events]
+    events = [it for kind, it in operations if it["TableName"] == accounts.stack.tables.events]
     assert [it["ConditionExpression"] for it in events] == ["attribute_not_exists(id)"]
     unconditional = [kind for kind, it in operations if "ConditionExpression" not in it]
     # The address goes with its Principal, whose own condition holds both.
@@ -110,35 +110,35 @@ def test_a_change_is_one_transaction_with_one_event_and_every_write_conditional(
 # The caller loses what they signed in with, between sign-in and commit
 
 
-def revoke_person(cast: AccountFixture) -> Answer:
-    return cast.stack.call("DELETE", "/v1/users/admin", cast["owner"])
+def revoke_person(accounts: Accounts) -> Answer:
+    return accounts.call("DELETE", "/v1/users/admin", "owner")
 
 
-def lower_person(cast: AccountFixture) -> Answer:
-    return cast.stack.call("PUT", "/v1/users/admin", cast["owner"], {"role": "READ_ONLY"})
+def lower_person(accounts: Accounts) -> Answer:
+    return accounts.call("PUT", "/v1/users/admin", "owner", {"role": "READ_ONLY"})
 
 
-def raise_person(cast: AccountFixture) -> Answer:
-    return cast.stack.call("PUT", "/v1/users/admin", cast["owner"], {"role": "OWNER"})
+def raise_person(accounts: Accounts) -> Answer:
+    return accounts.call("PUT", "/v1/users/admin", "owner", {"role": "OWNER"})
 
 
-def invite_again(cast: AccountFixture) -> Answer:
-    return cast.stack.call("POST", "/v1/users/admin/invitation", cast["owner"])
+def invite_again(accounts: Accounts) -> Answer:
+    return accounts.call("POST", "/v1/users/admin/invitation", "owner")
 
 
-def revoke_and_invite(cast: AccountFixture) -> Answer:
-    assert revoke_person(cast).status == 204
+def revoke_and_invite(accounts: Accounts) -> Answer:
+    assert revoke_person(accounts).status == 204
     body = {"username": "admin", "email": "admin@people.example", "role": "CLUSTER_ADMIN"}
-    return cast.stack.call("POST", "/v1/users", cast["owner"], body)
+    return accounts.call("POST", "/v1/users", "owner", body)
 
 
-def rotate_key(cast: AccountFixture) -> Answer:
-    return cast.stack.call("POST", "/v1/api-keys/rotate", cast["admin"])
+def rotate_key(accounts: Accounts) -> Answer:
+    return accounts.call("POST", "/v1/api-keys/rotate", "admin")
 
 
-def revoke_key(cast: AccountFixture) -> Answer:
+def revoke_key(accounts: Accounts) -> Answer:
     path = "/v1/users/admin/api-keys?keyType=USER_MANAGEMENT"
-    return cast.stack.call("DELETE", path, cast["admin"])
+    return accounts.call("DELETE", path, "admin")
 
 
 LOSSES = {
@@ -153,31 +153,31 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("name", "loses"), pairs(MUTATIONS, LOSSES))
-def test_who_was_revoked_under_way_changes_nothing(cast: AccountFixture, name: str, loses: str) -> None:
-    cast["owner"]
+def test_who_was_revoked_under_way_changes_nothing(accounts: Accounts, name: str, loses: str) -> None:
+    accounts["owner"]
     after: list[Any] = []
 
     def lose() -> None:
-        assert LOSSES[loses](cast).status < 300
-        after.append(cast.stack.snapshot())
+        assert LOSSES[loses](accounts).status < 300
+        after.append(accounts.stack.snapshot())
 
-    with meanwhile(cast.stack, "TransactWriteItems", lose):
-        answer = mutate(cast, name)
+    with meanwhile(accounts.stack, "TransactWriteItems", lose):
+        answer = mutate(accounts, name)
 
     # A rotation of one's own key is conditional on the very item that was changed.
     problem = assert_problem(answer, 409 if name == "rotate-own" else 401)
     assert name == "rotate-own" or "while the call was under way" in problem["detail"]
-    assert [cast.stack.snapshot()] == after
-    assert_ledger(cast.stack)
+    assert [accounts.stack.snapshot()] == after
+    assert_ledger(accounts.stack)
 
 
-def test_a_key_that_was_rotated_with_overlap_under_way_is_still_good(cast: AccountFixture) -> None:
+def test_a_key_that_was_rotated_with_overlap_under_way_is_still_good(accounts: Accounts) -> None:
     def roll() -> None:
         body = {"overlapSeconds": 60}
-        assert cast.stack.call("POST", "/v1/api-keys/rotate", cast["admin"], body).status == 200
+        assert accounts.call("POST", "/v1/api-keys/rotate", "admin", body).status == 200
 
-    with meanwhile(cast.stack, "TransactWriteItems", roll):
-        assert mutate(cast, "update").status == 200
+    with meanwhile(accounts.stack, "TransactWriteItems", roll):
+        assert mutate(accounts, "update").status == 200
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_a_key_that_was_rotated_with_overlap_under_way_is_still_good(cast: Accou
     ],
     ids=lambda it: str(it) if it else "as it is",
 )
-def test_a_caller_is_held_to_all_they_were_at_sign_in(cast: AccountFixture, other: dict[str, Any]) -> None:
+def test_a_caller_is_held_to_all_they_were_at_sign_in(accounts: Accounts, other: dict[str, Any]) -> None:
     """Each alone, and whether or not a call can bring it about today."""
-    cast["owner"]
-    directory = cast.stack.service.directory
+    accounts["owner"]
+    directory = accounts.stack.service.directory
     admin = directory.principal("admin")
     account = directory.account(admin.account)
     was = StillEntitled(
@@ -207,12 +207,12 @@ def test_a_caller_is_held_to_all_they_were_at_sign_in(cast: AccountFixture, othe
         Unauthenticated("no longer"),
     )
     change = UpdateAccount(account, "Renamed", account.policy, "new", 0, Conflict("changed"))
-    record = new_event(Origin("", "", cast.stack.clock()), actor(admin), Action.ACCOUNT_UPDATED, account)
-    before = cast.stack.snapshot()
+    record = new_event(Origin("", "", accounts.stack.clock()), actor(admin), Action.ACCOUNT_UPDATED, account)
+    before = accounts.stack.snapshot()
     if other:
         with pytest.raises(Unauthenticated, match="no longer"):
             directory.commit(record, change, was)
-        assert cast.stack.snapshot() == before
+        assert accounts.stack.snapshot() == before
     else:
         directory.commit(record, change, was)
         assert directory.account(admin.account).name == "Renamed"
@@ -232,60 +232,60 @@ CHANGES: dict[str, tuple[str, str, Any]] = {
 
 @pytest.mark.parametrize(("name", "change"), pairs(list(MUTATIONS)[1:-1], CHANGES))
 def test_what_was_decided_on_what_is_no_longer_so_is_not_done(
-    cast: AccountFixture, name: str, change: str
+    accounts: Accounts, name: str, change: str
 ) -> None:
     method, path, body = CHANGES[change]
-    cast["owner"]
+    accounts["owner"]
     after: list[Any] = []
 
     def alter() -> None:
-        assert cast.stack.call(method, path, cast["owner"], body).status < 300
-        after.append(cast.stack.snapshot())
+        assert accounts.call(method, path, "owner", body).status < 300
+        after.append(accounts.stack.snapshot())
 
-    with meanwhile(cast.stack, "TransactWriteItems", alter):
-        answer = mutate(cast, name)
+    with meanwhile(accounts.stack, "TransactWriteItems", alter):
+        answer = mutate(accounts, name)
 
     assert "nothing was done" in assert_problem(answer, 409)["detail"]
-    assert [cast.stack.snapshot()] == after
-    assert_ledger(cast.stack)
+    assert [accounts.stack.snapshot()] == after
+    assert_ledger(accounts.stack)
 
 
-def test_a_self_rotation_and_an_administrators_exclude_each_other(cast: AccountFixture) -> None:
-    with meanwhile(cast.stack, "TransactWriteItems", lambda: mutate(cast, "rotate")):
-        assert_problem(mutate(cast, "rotate-own", "bot"), 409)
-    assert_problem(cast.stack.call("GET", "/v1/whoami", cast["bot"]), 401)
-    assert_ledger(cast.stack)
+def test_a_self_rotation_and_an_administrators_exclude_each_other(accounts: Accounts) -> None:
+    with meanwhile(accounts.stack, "TransactWriteItems", lambda: mutate(accounts, "rotate")):
+        assert_problem(mutate(accounts, "rotate-own", "bot"), 409)
+    assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 401)
+    assert_ledger(accounts.stack)
 
 
-def test_an_administrator_revoked_while_being_named_administers_nothing(cast: AccountFixture) -> None:
+def test_an_administrator_revoked_while_being_named_administers_nothing(accounts: Accounts) -> None:
     """Their link is to a membership that is no more."""
-    cast["bystander"]
+    accounts["bystander"]
 
     def revoke() -> None:
-        assert cast.stack.call("DELETE", "/v1/users/bystander", cast["owner"]).status == 204
+        assert accounts.call("DELETE", "/v1/users/bystander", "owner").status == 204
 
-    with meanwhile(cast.stack, "TransactWriteItems", revoke):
+    with meanwhile(accounts.stack, "TransactWriteItems", revoke):
         body = {"administrators": ["admin", "bystander"]}
-        assert cast.stack.call("PUT", BOT, cast["owner"], body).status == 200
-    assert cast.stack.call("GET", BOT, cast["owner"]).json["administrators"] == ["admin"]
-    again = cast.stack.person(cast["owner"], "bystander", "CLUSTER_ADMIN")
-    assert_problem(cast.stack.call("DELETE", BOT, again), 403)
+        assert accounts.call("PUT", BOT, "owner", body).status == 200
+    assert accounts.call("GET", BOT, "owner").json["administrators"] == ["admin"]
+    again = accounts.stack.person(accounts["owner"], "bystander", "CLUSTER_ADMIN")
+    assert_problem(accounts.stack.call("DELETE", BOT, again), 403)
 
 
 @pytest.mark.parametrize(
     ("taken", "email"), [("new", "other@x.example"), ("other", "new+1@machines.example")]
 )
-def test_a_name_taken_under_way_is_taken(cast: AccountFixture, taken: str, email: str) -> None:
+def test_a_name_taken_under_way_is_taken(accounts: Accounts, taken: str, email: str) -> None:
     after: list[Any] = []
 
     def take() -> None:
-        cast.stack.service_user(cast["owner"], taken, email=email)
-        after.append(cast.stack.snapshot())
+        accounts.stack.service_user(accounts["owner"], taken, email=email)
+        after.append(accounts.stack.snapshot())
 
-    cast["owner"]
-    with meanwhile(cast.stack, "TransactWriteItems", take):
-        assert "is taken" in assert_problem(mutate(cast, "create"), 409)["detail"]
-    assert [cast.stack.snapshot()] == after
+    accounts["owner"]
+    with meanwhile(accounts.stack, "TransactWriteItems", take):
+        assert "is taken" in assert_problem(mutate(accounts, "create"), 409)["detail"]
+    assert [accounts.stack.snapshot()] == after
 
 
 # Others in the way
@@ -294,38 +294,36 @@ CONFLICT = refuses("TransactionCanceledException", reasons=["None", "Transaction
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
-def test_a_transaction_in_the_way_is_waited_for(
-    cast: AccountFixture, pauses: list[float], times: int
-) -> None:
-    with trouble(cast.stack, "TransactWriteItems", *[CONFLICT] * times) as bodies:
-        assert mutate(cast, "create").status == 201
+def test_a_transaction_in_the_way_is_waited_for(accounts: Accounts, pauses: list[float], times: int) -> None:
+    with trouble(accounts.stack, "TransactWriteItems", *[CONFLICT] * times) as bodies:
+        assert mutate(accounts, "create").status == 201
     assert len(bodies) == times + 1
     assert len({json.loads(body)["ClientRequestToken"] for body in bodies}) == times + 1
     assert len(pauses) == times
     assert sum(pauses) < 1
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
 
 
-def test_transactions_always_in_the_way_are_a_conflict(cast: AccountFixture, pauses: list[float]) -> None:
-    cast["admin"]
-    before = cast.stack.snapshot()
-    with trouble(cast.stack, "TransactWriteItems", CONFLICT, for_ever=True) as bodies:
-        problem = assert_problem(mutate(cast, "create"), 409)
+def test_transactions_always_in_the_way_are_a_conflict(accounts: Accounts, pauses: list[float]) -> None:
+    accounts["admin"]
+    before = accounts.stack.snapshot()
+    with trouble(accounts.stack, "TransactWriteItems", CONFLICT, for_ever=True) as bodies:
+        problem = assert_problem(mutate(accounts, "create"), 409)
     assert problem["detail"] == "Other calls keep changing this at the same moment; nothing was done. Retry."
     assert len(bodies) == 5
     assert sum(pauses) < 1
-    assert cast.stack.snapshot() == before
+    assert accounts.stack.snapshot() == before
 
 
 def test_a_condition_that_failed_beside_a_conflict_is_the_answer(
-    cast: AccountFixture, pauses: list[float]
+    accounts: Accounts, pauses: list[float]
 ) -> None:
     both = refuses(
         "TransactionCanceledException",
         reasons=["TransactionConflict", "ConditionalCheckFailed", "None", "None"],
     )
-    with trouble(cast.stack, "TransactWriteItems", both) as bodies:
-        assert "email" in assert_problem(mutate(cast, "create"), 409)["detail"]
+    with trouble(accounts.stack, "TransactWriteItems", both) as bodies:
+        assert "email" in assert_problem(mutate(accounts, "create"), 409)["detail"]
     assert (len(bodies), pauses) == (1, [])
 
 
@@ -351,13 +349,13 @@ CALLS = {
 
 @pytest.mark.parametrize(("operation", "step"), pairs(CALLS, THROTTLED))
 def test_who_is_not_answered_is_told_to_come_again(
-    cast: AccountFixture, pauses: list[float], operation: str, step: str
+    accounts: Accounts, pauses: list[float], operation: str, step: str
 ) -> None:
     method, path, body = CALLS[operation]
-    cast["admin"]
-    before = cast.stack.snapshot()
-    with trouble(cast.stack, operation, THROTTLED[step], for_ever=True) as bodies:
-        answer = cast.stack.call(method, path, cast["admin"], body)
+    accounts["admin"]
+    before = accounts.stack.snapshot()
+    with trouble(accounts.stack, operation, THROTTLED[step], for_ever=True) as bodies:
+        answer = accounts.call(method, path, "admin", body)
     problem = assert_problem(answer, 503)
     assert problem["detail"] == "The store did not answer in time. " + (
         "The change may or may not have been made: read before you ask again."
@@ -367,20 +365,20 @@ def test_who_is_not_answered_is_told_to_come_again(
     assert answer.headers["Retry-After"] == "1"
     assert len(bodies) == 3
     assert sum(pauses) < 10
-    assert cast.stack.snapshot() == before
+    assert accounts.stack.snapshot() == before
 
 
 @pytest.mark.parametrize(("operation", "step"), pairs(CALLS, THROTTLED))
 def test_one_bad_try_is_made_good_by_the_next(
-    cast: AccountFixture, pauses: list[float], operation: str, step: str
+    accounts: Accounts, pauses: list[float], operation: str, step: str
 ) -> None:
     method, path, body = CALLS[operation]
-    cast["admin"]
-    with trouble(cast.stack, operation, THROTTLED[step]) as bodies:
-        assert cast.stack.call(method, path, cast["admin"], body).status == 200
+    accounts["admin"]
+    with trouble(accounts.stack, operation, THROTTLED[step]) as bodies:
+        assert accounts.call(method, path, "admin", body).status == 200
     tokens = {json.loads(body).get("ClientRequestToken") for body in bodies[:2]}
     assert len(tokens) == 1, "the tries of one transaction carry one token"
-    assert_ledger(cast.stack)
+    assert_ledger(accounts.stack)
 
 
 @pytest.mark.parametrize(
@@ -393,10 +391,10 @@ def test_one_bad_try_is_made_good_by_the_next(
     ids=["throttled item", "exceeded item", "in progress"],
 )
 def test_a_transaction_held_up_is_told_to_come_again(
-    cast: AccountFixture, pauses: list[float], step: Step
+    accounts: Accounts, pauses: list[float], step: Step
 ) -> None:
-    with trouble(cast.stack, "TransactWriteItems", step, for_ever=True):
-        assert_problem(mutate(cast, "rotate"), 503)
+    with trouble(accounts.stack, "TransactWriteItems", step, for_ever=True):
+        assert_problem(mutate(accounts, "rotate"), 503)
 
 
 @pytest.mark.parametrize(
@@ -411,15 +409,15 @@ def test_a_transaction_held_up_is_told_to_come_again(
     ids=["denied", "no table", "invalid", "invalid item", "too large"],
 )
 def test_what_only_we_can_mend_is_ours(
-    cast: AccountFixture, step: Step, caplog: pytest.LogCaptureFixture, pauses: list[float]
+    accounts: Accounts, step: Step, caplog: pytest.LogCaptureFixture, pauses: list[float]
 ) -> None:
-    cast["admin"]
-    before = cast.stack.snapshot()
-    with trouble(cast.stack, "TransactWriteItems", step, for_ever=True):
-        answer = mutate(cast, "rotate")
+    accounts["admin"]
+    before = accounts.stack.snapshot()
+    with trouble(accounts.stack, "TransactWriteItems", step, for_ever=True):
+        answer = mutate(accounts, "rotate")
     assert "in trouble" not in assert_problem(answer, 500)["detail"]
     assert "in trouble" in caplog.text
-    assert cast.stack.snapshot() == before
+    assert accounts.stack.snapshot() == before
 
 
 # Answers lost on their way
@@ -428,31 +426,31 @@ def test_what_only_we_can_mend_is_ours(
 @pytest.mark.engine
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_transaction_whose_answer_was_lost_is_done_once_and_answered(
-    cast: AccountFixture, pauses: list[float], name: str
+    accounts: Accounts, pauses: list[float], name: str
 ) -> None:
-    cast["owner"]
-    cast["admin"]
-    events = len(cast.stack.items(cast.stack.tables.events))
-    with trouble(cast.stack, "TransactWriteItems", loses_the_answer) as bodies:
-        answer = mutate(cast, name)
+    accounts["owner"]
+    accounts["admin"]
+    events = len(accounts.stack.items(accounts.stack.tables.events))
+    with trouble(accounts.stack, "TransactWriteItems", loses_the_answer) as bodies:
+        answer = mutate(accounts, name)
     assert answer.status < 300
     assert len(bodies) == 2
-    assert len(cast.stack.items(cast.stack.tables.events)) == events + 1
-    assert_ledger(cast.stack)
+    assert len(accounts.stack.items(accounts.stack.tables.events)) == events + 1
+    assert_ledger(accounts.stack)
     if name in {"generate", "rotate"}:
-        assert cast.stack.call("GET", "/v1/whoami", Key("bot", answer.json["key"])).status == 200
+        assert accounts.stack.call("GET", "/v1/whoami", Key("bot", answer.json["key"])).status == 200
 
 
 @pytest.mark.engine
 def test_a_transaction_whose_answers_are_all_lost_is_done_once_and_not_denied(
-    cast: AccountFixture, pauses: list[float]
+    accounts: Accounts, pauses: list[float]
 ) -> None:
-    cast["admin"]
-    with trouble(cast.stack, "TransactWriteItems", loses_the_answer, for_ever=True):
-        answer = mutate(cast, "rotate")
+    accounts["admin"]
+    with trouble(accounts.stack, "TransactWriteItems", loses_the_answer, for_ever=True):
+        answer = mutate(accounts, "rotate")
     assert "may or may not have been made" in assert_problem(answer, 503)["detail"]
-    assert_problem(cast.stack.call("GET", "/v1/whoami", cast["bot"]), 401)
-    assert_ledger(cast.stack)
+    assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 401)
+    assert_ledger(accounts.stack)
 
 
 # Parts that DynamoDB leaves for later
@@ -480,44 +478,44 @@ def leave_some(stack: Stack, times: int) -> Callable[..., None]:
 
 @pytest.mark.parametrize(("times", "status"), [(1, 200), (5, 200), (6, 503), (99, 503)])
 def test_people_left_unprocessed_are_asked_for_again(
-    cast: AccountFixture, pauses: list[float], times: int, status: int
+    accounts: Accounts, pauses: list[float], times: int, status: int
 ) -> None:
-    people = ["admin", "bystander", "owner"]
-    for name in people:
-        cast.caller(name)
-    assert cast.stack.call("PUT", BOT, cast["owner"], {"administrators": people}).status == 200
-    cut = leave_some(cast.stack, times)
-    cast.stack.client.meta.events.register("after-call.dynamodb.BatchGetItem", cut)
+    administrators = ["admin", "bystander", "owner"]
+    for name in administrators:
+        accounts.caller(name)
+    assert accounts.call("PUT", BOT, "owner", {"administrators": administrators}).status == 200
+    cut = leave_some(accounts.stack, times)
+    accounts.stack.client.meta.events.register("after-call.dynamodb.BatchGetItem", cut)
     try:
-        with cast.stack.counted() as calls:
-            answer = cast.stack.call("GET", BOT, cast["owner"])
+        with accounts.stack.counted() as calls:
+            answer = accounts.call("GET", BOT, "owner")
     finally:
-        cast.stack.client.meta.events.unregister("after-call.dynamodb.BatchGetItem", cut)
+        accounts.stack.client.meta.events.unregister("after-call.dynamodb.BatchGetItem", cut)
     assert answer.status == status
     assert calls["BatchGetItem"] == min(times + 1, 6)
     assert len(pauses) == min(times, 5)
     if status == 200:
-        assert answer.json["administrators"] == people
+        assert answer.json["administrators"] == administrators
 
 
-def test_a_page_that_dynamodb_cuts_short_goes_on_where_it_was_cut(cast: AccountFixture) -> None:
+def test_a_page_that_dynamodb_cuts_short_goes_on_where_it_was_cut(accounts: Accounts) -> None:
     """It answers up to one megabyte, however many items are asked for."""
     for number in range(4):
-        cast.stack.service_user(cast["admin"], f"bot-{number}", keyTypes=[])
+        accounts.stack.service_user(accounts["admin"], f"bot-{number}", keyTypes=[])
 
     def cut(params: dict[str, Any], **_more: Any) -> None:
         params["Limit"] = 2
 
-    cast.stack.client.meta.events.register("provide-client-params.dynamodb.Query", cut)
+    accounts.stack.client.meta.events.register("provide-client-params.dynamodb.Query", cut)
     try:
         page: str | None = PATH
         found = []
         while page:
-            answer = cast.stack.call("GET", page, cast["owner"])
+            answer = accounts.call("GET", page, "owner")
             found += [it["username"] for it in answer.json]
             page = answer.next_path
     finally:
-        cast.stack.client.meta.events.unregister("provide-client-params.dynamodb.Query", cut)
+        accounts.stack.client.meta.events.unregister("provide-client-params.dynamodb.Query", cut)
     assert found == ["bot", "bot-0", "bot-1", "bot-2", "bot-3"]
 
 
@@ -529,44 +527,44 @@ def test_a_page_that_dynamodb_cuts_short_goes_on_where_it_was_cut(cast: AccountF
     [*THROTTLED.values(), refuses("AccessDeniedException"), refuses("ConditionalCheckFailedException")],
 )
 def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
-    cast: AccountFixture, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
+    accounts: Accounts, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cast.stack.clock.forward(3600)
-    with caplog.at_level(logging.INFO), trouble(cast.stack, "UpdateItem", step, for_ever=True) as bodies:
-        assert cast.stack.call("GET", "/v1/whoami", cast["bot"]).status == 200
+    accounts.stack.clock.forward(3600)
+    with caplog.at_level(logging.INFO), trouble(accounts.stack, "UpdateItem", step, for_ever=True) as bodies:
+        assert accounts.call("GET", "/v1/whoami", "bot").status == 200
     assert bodies
     (record,) = [it for it in caplog.records if it.name == "chalicelib.store.directory"]
     assert record.message == "a use was not noted"
-    assert cast["bot"].secret not in caplog.text
+    assert accounts["bot"].secret not in caplog.text
 
 
 @pytest.mark.parametrize(
     "step", [*THROTTLED.values(), refuses("TransactionCanceledException", reasons=["ConditionalCheckFailed"])]
 )
 def test_a_refusal_that_cannot_be_put_on_record_is_a_refusal_all_the_same(
-    cast: AccountFixture, pauses: list[float], step: Step
+    accounts: Accounts, pauses: list[float], step: Step
 ) -> None:
     restricted = {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]}
-    assert cast.stack.call("PATCH", KEYS, cast["admin"], restricted).status == 200
-    with trouble(cast.stack, "TransactWriteItems", step, for_ever=True):
-        assert_problem(cast.stack.call("GET", "/v1/whoami", cast["bot"]), 403)
+    assert accounts.call("PATCH", KEYS, "admin", restricted).status == 200
+    with trouble(accounts.stack, "TransactWriteItems", step, for_ever=True):
+        assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 403)
 
 
-def test_a_note_of_a_key_that_was_just_replaced_is_not_made_on_its_successor(cast: AccountFixture) -> None:
-    cast.stack.clock.forward(3600)
+def test_a_note_of_a_key_that_was_just_replaced_is_not_made_on_its_successor(accounts: Accounts) -> None:
+    accounts.stack.clock.forward(3600)
 
     def rotate() -> None:
-        mutate(cast, "rotate")
+        mutate(accounts, "rotate")
 
-    with meanwhile(cast.stack, "UpdateItem", rotate):
-        assert cast.stack.call("GET", "/v1/whoami", cast["bot"]).status == 200
-    (bot,) = [it for it in cast.stack.items(cast.stack.tables.directory) if it["pk"] == "USER#bot"]
+    with meanwhile(accounts.stack, "UpdateItem", rotate):
+        assert accounts.call("GET", "/v1/whoami", "bot").status == 200
+    (bot,) = [it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"]
     assert "lastUsedAt" not in bot["keys"]["MONITORING"]
 
 
-def test_a_use_that_is_noted_during_a_change_stays(cast: AccountFixture) -> None:
+def test_a_use_that_is_noted_during_a_change_stays(accounts: Accounts) -> None:
     """A note changes no version, so what is written must not be all that was read."""
-    owner = cast["owner"]
+    owner = accounts["owner"]
     other = {"keyType": "PROVISIONING", "allowedNetworks": ["198.51.100.0/24"]}
     for method, path, body in (
         ("PATCH", f"{BOT}/api-keys", other),
@@ -574,23 +572,23 @@ def test_a_use_that_is_noted_during_a_change_stays(cast: AccountFixture) -> None
         ("PATCH", f"{BOT}/api-keys", {"keyType": "MONITORING", "allowedNetworks": ["0.0.0.0/0"]}),
         ("PUT", BOT, {"displayName": "Bot", "role": "READ_ONLY"}),
     ):
-        cast.stack.clock.forward(3601)
+        accounts.stack.clock.forward(3601)
         with meanwhile(
-            cast.stack, "TransactWriteItems", lambda: cast.stack.call("GET", "/v1/whoami", cast["bot"])
+            accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")
         ):
-            assert cast.stack.call(method, path, owner, body).status == 200
-        (bot,) = [it for it in cast.stack.items(cast.stack.tables.directory) if it["pk"] == "USER#bot"]
-        assert bot["keys"]["MONITORING"]["lastUsedAt"] == int(cast.stack.clock()), (method, path)
+            assert accounts.stack.call(method, path, owner, body).status == 200
+        (bot,) = [
+            it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"
+        ]
+        assert bot["keys"]["MONITORING"]["lastUsedAt"] == int(accounts.stack.clock()), (method, path)
 
 
-def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(cast: AccountFixture) -> None:
+def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(accounts: Accounts) -> None:
     """Whether the newer key was used decides who is told that an answer was lost."""
     rotate = {"keyType": "MONITORING"}
-    with meanwhile(
-        cast.stack, "TransactWriteItems", lambda: cast.stack.call("GET", "/v1/whoami", cast["bot"])
-    ):
-        assert cast.stack.call("POST", f"{BOT}/api-keys/rotate", cast["owner"], rotate).status == 200
-    (bot,) = [it for it in cast.stack.items(cast.stack.tables.directory) if it["pk"] == "USER#bot"]
+    with meanwhile(accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")):
+        assert accounts.call("POST", f"{BOT}/api-keys/rotate", "owner", rotate).status == 200
+    (bot,) = [it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"]
     assert "lastUsedAt" not in bot["keys"]["MONITORING"]
     assert "rotatedAt" in bot["keys"]["MONITORING"]
 
@@ -598,20 +596,20 @@ def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(cast: A
 # Small things
 
 
-def test_no_fault_outlives_its_call(cast: AccountFixture, pauses: list[float]) -> None:
+def test_no_fault_outlives_its_call(accounts: Accounts, pauses: list[float]) -> None:
     """One that did would keep the frames it came through, and the keys in them, and grow at every raise."""
-    cast["owner"]
+    accounts["owner"]
     others = raised_faults()  # of other tests, which may keep theirs
     for number in range(3):
         rename = {"displayName": f"x{number}"}
         with meanwhile(
-            cast.stack, "TransactWriteItems", lambda it=rename: cast.stack.call("PUT", BOT, cast["owner"], it)
+            accounts.stack, "TransactWriteItems", lambda it=rename: accounts.call("PUT", BOT, "owner", it)
         ):
-            assert_problem(mutate(cast, "rotate"), 409)
-        with trouble(cast.stack, "GetItem", hangs, for_ever=True):
-            assert_problem(mutate(cast, "rotate"), 503)
-        assert_problem(mutate(cast, "rotate", "nobody"), 401)
-        assert_problem(mutate(cast, "rotate", "reader"), 403)
+            assert_problem(mutate(accounts, "rotate"), 409)
+        with trouble(accounts.stack, "GetItem", hangs, for_ever=True):
+            assert_problem(mutate(accounts, "rotate"), 503)
+        assert_problem(mutate(accounts, "rotate", "nobody"), 401)
+        assert_problem(mutate(accounts, "rotate", "reader"), 403)
     assert [it for it in raised_faults() if not any(it is other for other in others)] == []
 
 
@@ -644,12 +642,12 @@ def test_a_value_of_another_kind_is_kept_nowhere(value: object) -> None:
         to_attribute(value)
 
 
-def test_a_well_formed_key_of_nobody_reads_one_item(cast: AccountFixture) -> None:
-    with trouble(cast.stack, "GetItem", passes) as bodies:
-        assert_problem(cast.stack.call("GET", "/v1/whoami", Key("nobody-1", key_format.new_key())), 401)
+def test_a_well_formed_key_of_nobody_reads_one_item(accounts: Accounts) -> None:
+    with trouble(accounts.stack, "GetItem", passes) as bodies:
+        assert_problem(accounts.stack.call("GET", "/v1/whoami", Key("nobody-1", key_format.new_key())), 401)
     (asked,) = [json.loads(body) for body in bodies]
     assert asked == {
-        "TableName": cast.stack.tables.directory,
+        "TableName": accounts.stack.tables.directory,
         "Key": {"pk": {"S": "USER#nobody-1"}},
         "ConsistentRead": True,
     }

@@ -13,7 +13,7 @@ from chalicelib.store import trail
 from chalicelib.store.outbox import DynamoOutbox
 from chalicelib.store.requests import BATCH_TRIES
 from tests.support.api_client import Clock, Tables
-from tests.support.mail import Post
+from tests.support.mail import MailFixture
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -23,9 +23,9 @@ LEASE = NOW + 120
 
 
 @pytest.fixture
-def post(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> Post:
+def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
     clock.at = NOW
-    return Post(dynamodb, tables, clock)
+    return MailFixture(dynamodb, tables, clock)
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def outbox(dynamodb: "DynamoDBClient", tables: Tables) -> DynamoOutbox:
     return DynamoOutbox(dynamodb, tables.directory, tables.events)
 
 
-def test_an_event_that_is_due_is_claimed_once(post: Post, outbox: DynamoOutbox) -> None:
-    event = post.event()
+def test_an_event_that_is_due_is_claimed_once(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    event = mail.event()
     key = EventKey(event.account, event.id)
     claimed = outbox.claim(key, NOW, LEASE)
     assert claimed is not None
@@ -48,9 +48,11 @@ def test_an_event_that_is_due_is_claimed_once(post: Post, outbox: DynamoOutbox) 
     assert again.attempts == 2
 
 
-def test_what_is_not_due_not_waiting_or_not_there_is_not_claimed(post: Post, outbox: DynamoOutbox) -> None:
-    late = post.event(due_at=NOW + 1)
-    silent = post.event(due_at=None)
+def test_what_is_not_due_not_waiting_or_not_there_is_not_claimed(
+    mail: MailFixture, outbox: DynamoOutbox
+) -> None:
+    late = mail.event(due_at=NOW + 1)
+    silent = mail.event(due_at=None)
     for key in (
         EventKey("acme", late.id),
         EventKey("acme", silent.id),
@@ -58,16 +60,16 @@ def test_what_is_not_due_not_waiting_or_not_there_is_not_claimed(post: Post, out
         EventKey("x", late.id),
     ):
         assert outbox.claim(key, NOW, LEASE) is None
-    assert "told" not in post.stored(silent)
+    assert "told" not in mail.stored(silent)
 
 
-def test_marks_are_kept_and_renew_the_lease(post: Post, outbox: DynamoOutbox) -> None:
-    event = post.event()
+def test_marks_are_kept_and_renew_the_lease(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
     assert outbox.told(key, "a.b-c_d", NOW, LEASE, LEASE + 5)
     assert outbox.refused(key, "bob", "BadRequestException", LEASE + 5, LEASE + 6)
-    stored = post.stored(event)
+    stored = mail.stored(event)
     assert stored["told"] == {"a.b-c_d": NOW}
     assert stored["refused"] == {"bob": "BadRequestException"}
     assert stored["dueAt"] == LEASE + 6
@@ -77,8 +79,8 @@ def test_marks_are_kept_and_renew_the_lease(post: Post, outbox: DynamoOutbox) ->
 
 
 @pytest.mark.parametrize("how", ["told", "refused", "finish"])
-def test_the_last_mark_ends_the_waiting(post: Post, outbox: DynamoOutbox, how: str) -> None:
-    event = post.event()
+def test_the_last_mark_ends_the_waiting(mail: MailFixture, outbox: DynamoOutbox, how: str) -> None:
+    event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
     match how:
@@ -88,13 +90,13 @@ def test_the_last_mark_ends_the_waiting(post: Post, outbox: DynamoOutbox, how: s
             assert outbox.refused(key, "bob", "x", LEASE, None)
         case _:
             assert outbox.finish(key, LEASE)
-    assert not {"waiting", "dueAt"} & post.stored(event).keys()
-    assert post.waiting() == []
+    assert not {"waiting", "dueAt"} & mail.stored(event).keys()
+    assert mail.waiting() == []
     assert outbox.claim(key, NOW + 9999, NOW + 99999) is None
 
 
-def test_a_postponed_event_is_due_when_it_was_said(post: Post, outbox: DynamoOutbox) -> None:
-    event = post.event()
+def test_a_postponed_event_is_due_when_it_was_said(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
     assert outbox.postpone(key, LEASE, NOW + 60)
@@ -102,8 +104,8 @@ def test_a_postponed_event_is_due_when_it_was_said(post: Post, outbox: DynamoOut
     assert outbox.claim(key, NOW + 60, LEASE) is not None
 
 
-def test_who_lost_the_lease_marks_and_leaves_the_rest_alone(post: Post, outbox: DynamoOutbox) -> None:
-    event = post.event()
+def test_who_lost_the_lease_marks_and_leaves_the_rest_alone(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
     outbox.claim(key, LEASE, LEASE + 120)
@@ -111,32 +113,32 @@ def test_who_lost_the_lease_marks_and_leaves_the_rest_alone(post: Post, outbox: 
     assert not outbox.refused(key, "bob", "x", LEASE, None)
     assert not outbox.postpone(key, LEASE, 0)
     assert not outbox.finish(key, LEASE)
-    stored = post.stored(event)
+    stored = mail.stored(event)
     assert stored["told"] == {"alice": LEASE + 1}
     assert stored["refused"] == {"bob": "x"}
     assert stored["dueAt"] == LEASE + 120
     assert "waiting" in stored
 
 
-def test_an_operator_who_gave_up_is_obeyed(post: Post, outbox: DynamoOutbox) -> None:
-    event = post.event()
+def test_an_operator_who_gave_up_is_obeyed(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
-    post.client.update_item(
-        TableName=post.tables.events,
+    mail.client.update_item(
+        TableName=mail.tables.events,
         Key={"account": {"S": "acme"}, "id": {"S": event.id}},
         UpdateExpression="REMOVE waiting, dueAt",
     )
     assert not outbox.told(key, "alice", NOW, LEASE, LEASE + 5)
     assert not outbox.postpone(key, LEASE, NOW + 5)
-    assert "dueAt" not in post.stored(event)
-    assert post.stored(event)["told"] == {"alice": NOW}
+    assert "dueAt" not in mail.stored(event)
+    assert mail.stored(event)["told"] == {"alice": NOW}
 
 
-def test_an_event_we_cannot_read_is_claimed_all_the_same(post: Post, outbox: DynamoOutbox) -> None:
-    event = post.event()
-    post.client.update_item(
-        TableName=post.tables.events,
+def test_an_event_we_cannot_read_is_claimed_all_the_same(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    event = mail.event()
+    mail.client.update_item(
+        TableName=mail.tables.events,
         Key={"account": {"S": "acme"}, "id": {"S": event.id}},
         UpdateExpression="SET #action = :new",
         ExpressionAttributeNames={"#action": "action"},
@@ -144,16 +146,16 @@ def test_an_event_we_cannot_read_is_claimed_all_the_same(post: Post, outbox: Dyn
     )
     with pytest.raises(msgspec.ValidationError):
         outbox.claim(EventKey("acme", event.id), NOW, LEASE)
-    assert post.stored(event)["dueAt"] == LEASE
+    assert mail.stored(event)["dueAt"] == LEASE
 
 
 def test_the_trail_spreads_over_the_shards_we_look_at() -> None:
     assert {str(number) for number in range(trail.SHARDS)} == set(SHARDS)
 
 
-def test_what_is_due_is_paged_the_longest_due_first(post: Post, outbox: DynamoOutbox) -> None:
-    events = [post.event(due_at=NOW - number) for number in range(40)]
-    later = post.event(due_at=NOW + 1)
+def test_what_is_due_is_paged_the_longest_due_first(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    events = [mail.event(due_at=NOW - number) for number in range(40)]
+    later = mail.event(due_at=NOW + 1)
     found: dict[str, list[str]] = {}
     for shard in SHARDS:
         after: Any = None
@@ -170,11 +172,11 @@ def test_what_is_due_is_paged_the_longest_due_first(post: Post, outbox: DynamoOu
         assert [due[id_] for id_ in ids] == sorted(due[id_] or 0 for id_ in ids)
 
 
-def test_people_and_accounts_are_read_without_their_secrets(post: Post, outbox: DynamoOutbox) -> None:
-    post.account("acme", "Demo", owner="m-owner")
-    post.user("Owner", Role.OWNER)
-    post.user("bob")
-    post.machine("ci-bot")
+def test_people_and_accounts_are_read_without_their_secrets(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    mail.account("acme", "Demo", owner="m-owner")
+    mail.user("Owner", Role.OWNER)
+    mail.user("bob")
+    mail.machine("ci-bot")
     found = outbox.read(frozenset({"owner", "bob", "ci-bot", "nobody"}), frozenset({"acme", "none"}))
     assert found.people.keys() == {"owner", "bob"}
     assert found.people["owner"].username == "Owner"
@@ -185,13 +187,13 @@ def test_people_and_accounts_are_read_without_their_secrets(post: Post, outbox: 
     assert found.accounts["acme"].name == "Demo"
 
 
-def test_more_than_a_batch_is_read_in_batches(post: Post, outbox: DynamoOutbox) -> None:
-    post.user("bob")
+def test_more_than_a_batch_is_read_in_batches(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    mail.user("bob")
     names = frozenset(f"user{number}" for number in range(250)) | {"bob"}
     assert outbox.read(names, frozenset()).people.keys() == {"bob"}
 
 
-def test_nothing_is_read_without_a_call(post: Post) -> None:
+def test_nothing_is_read_without_a_call(mail: MailFixture) -> None:
     none: Any = None
     assert DynamoOutbox(none, "x", "y").read(frozenset(), frozenset()).people == {}
 
@@ -215,12 +217,12 @@ class Stingy:
         return {**answer, "UnprocessedKeys": {table: {**request, "Keys": rest or first}}}
 
 
-def test_keys_left_unread_are_asked_for_again_with_growing_pauses(post: Post) -> None:
+def test_keys_left_unread_are_asked_for_again_with_growing_pauses(mail: MailFixture) -> None:
     for name in ("ann", "bob", "cy"):
-        post.user(name)
+        mail.user(name)
     pauses: list[float] = []
-    stingy: Any = Stingy(post.client, 2)
-    outbox = DynamoOutbox(stingy, post.tables.directory, post.tables.events, pauses.append)
+    stingy: Any = Stingy(mail.client, 2)
+    outbox = DynamoOutbox(stingy, mail.tables.directory, mail.tables.events, pauses.append)
     found = outbox.read(frozenset({"ann", "bob", "cy"}), frozenset())
     assert found.people.keys() == {"ann", "bob", "cy"}
     assert stingy.asked == [3, 2, 1]
@@ -228,42 +230,42 @@ def test_keys_left_unread_are_asked_for_again_with_growing_pauses(post: Post) ->
     assert len(set(pauses)) == 2
 
 
-def test_keys_never_read_are_said_to_be(post: Post) -> None:
-    stingy: Any = Stingy(post.client, 99)
-    outbox = DynamoOutbox(stingy, post.tables.directory, post.tables.events, lambda _: None)
+def test_keys_never_read_are_said_to_be(mail: MailFixture) -> None:
+    stingy: Any = Stingy(mail.client, 99)
+    outbox = DynamoOutbox(stingy, mail.tables.directory, mail.tables.events, lambda _: None)
     with pytest.raises(Unavailable):
         outbox.read(frozenset({"bob"}), frozenset())
     assert len(stingy.asked) == BATCH_TRIES
 
 
-def test_an_invitation_takes_tokens_until_it_is_void(post: Post, outbox: DynamoOutbox) -> None:
-    post.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1"))
-    before = version(post)
+def test_an_invitation_takes_tokens_until_it_is_void(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    mail.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1"))
+    before = version(mail)
     assert outbox.invite("bea", "i-1", "aa", NOW + 5)
-    middle = version(post)
+    middle = version(mail)
     assert outbox.invite("bea", "i-1", "bb", NOW + 6)
-    assert digests(post) == {"aa": NOW + 5, "bb": NOW + 6}
-    assert len({before, middle, version(post)}) == 3, "a change under way must not undo it"
+    assert digests(mail) == {"aa": NOW + 5, "bb": NOW + 6}
+    assert len({before, middle, version(mail)}) == 3, "a change under way must not undo it"
     assert not outbox.invite("bea", "i-2", "cc", NOW + 6)
     assert not outbox.invite("nobody", "i-1", "cc", NOW + 6)
-    assert digests(post) == {"aa": NOW + 5, "bb": NOW + 6}
+    assert digests(mail) == {"aa": NOW + 5, "bb": NOW + 6}
 
 
-def test_who_has_activated_is_not_invited(post: Post, outbox: DynamoOutbox) -> None:
-    post.user("bea")
+def test_who_has_activated_is_not_invited(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    mail.user("bea")
     assert not outbox.invite("bea", "i-1", "aa", NOW)
 
 
-def item(post: Post) -> Any:
-    return post.client.get_item(
-        TableName=post.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
+def item(mail: MailFixture) -> Any:
+    return mail.client.get_item(
+        TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
     )["Item"]
 
 
-def version(post: Post) -> str:
-    return str(item(post)["version"]["S"])
+def version(mail: MailFixture) -> str:
+    return str(item(mail)["version"]["S"])
 
 
-def digests(post: Post) -> dict[str, int]:
-    found = item(post)["invitation"]["M"]["digests"]["M"]
+def digests(mail: MailFixture) -> dict[str, int]:
+    found = item(mail)["invitation"]["M"]["digests"]["M"]
     return {digest: int(until["N"]) for digest, until in found.items()}

@@ -19,7 +19,7 @@ from chalicelib.rules import key_format
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.trail import DynamoTrail
 from local.tables import create_tables
-from tests.support.api_client import Answer, Clock, Key, Stack, Tables, items
+from tests.support.api_client import NO_BODY, Answer, Clock, Key, Stack, Tables, items
 from tests.support.secret_scan import CapturedOutput, assert_no_secret
 
 if TYPE_CHECKING:
@@ -38,18 +38,18 @@ ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
 _NUMBER = count()
 
 
-def fresh(beginning: str = "bot") -> str:
+def unused_username(beginning: str = "bot") -> str:
     """Answer a username nobody has."""
     return f"{beginning}-{next(_NUMBER)}"
 
 
-def body_for(username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Any]:
+def service_user_body(username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Any]:
     """Answer the body that makes a Service User."""
     return {"username": username, "email": f"{username}@machines.example", "role": role, **more}
 
 
 @contextmanager
-def served(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
+def shared_stack(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
     """Serve the API on tables that many tests share."""
     mark = uuid4().hex[:12]
     tables = Tables(f"directory-{mark}", f"events-{mark}")
@@ -73,7 +73,7 @@ GONE = {"revoked-key", "former", "wrong-key", "nobody"}
 """Who is refused whatever they call."""
 
 
-class AccountFixture:
+class Accounts:
     """Who calls, by a name for what they are; each is made when first asked for.
 
     Everybody has signed in once, so that what they call next writes no note of a first use.
@@ -81,7 +81,7 @@ class AccountFixture:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.made: dict[str, Key | None] = {"nobody": None}
+        self.keys: dict[str, Key | None] = {"nobody": None}
 
     def __getitem__(self, name: str) -> Key:
         key = self.caller(name)
@@ -90,17 +90,21 @@ class AccountFixture:
 
     def caller(self, name: str) -> Key | None:
         """Answer a caller's key; None for nobody."""
-        if name not in self.made:
+        if name not in self.keys:
             key = self._make(name)
             signed_in = self.stack.call("GET", "/v1/whoami", key).status
             assert signed_in == (401 if name in GONE else 200)
-            self.made[name] = key
-        return self.made[name]
+            self.keys[name] = key
+        return self.keys[name]
 
-    def machine(self, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
+    def call(self, method: str, path: str, caller: str, body: Any = NO_BODY, **more: Any) -> Answer:
+        """Make a call as the caller of that name."""
+        return self.stack.call(method, path, self.caller(caller), body, **more)
+
+    def service_user(self, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
         """Make a Service User that "admin" administers; answers its keys by type."""
         maker = "owner" if role == "OWNER" else "admin"
-        username = fresh()
+        username = unused_username()
         keys = self.stack.service_user(self[maker], username, role, **more)
         if maker != "admin":
             wanted = {"administrators": [self["admin"].username]}
@@ -151,33 +155,33 @@ class AccountFixture:
 _PREPARED: dict[str, tuple[dict[str, list[Any]], dict[str, Key | None]]] = {}
 
 
-def prepared(stack: Stack, name: str, build: Callable[[AccountFixture], object]) -> AccountFixture:
+def restored_accounts(stack: Stack, name: str, build: Callable[[Accounts], object]) -> Accounts:
     """Answer a Cast as ``build`` makes it: by its calls the first time, by what those left behind after."""
-    cast = AccountFixture(stack)
+    accounts = Accounts(stack)
     if name not in _PREPARED:
-        build(cast)
+        build(accounts)
         scans = (stack.client.get_paginator("scan").paginate(TableName=it) for it in stack.tables)
         items = [[item for page in scan for item in page["Items"]] for scan in scans]
-        _PREPARED[name] = dict(zip(stack.tables._fields, items, strict=True)), dict(cast.made)
-        return cast
+        _PREPARED[name] = dict(zip(stack.tables._fields, items, strict=True)), dict(accounts.keys)
+        return accounts
     left, made = _PREPARED[name]
     for table, items in left.items():
         puts = [{"PutRequest": {"Item": item}} for item in items]
         for first in range(0, len(puts), 25):
             request = {getattr(stack.tables, table): puts[first : first + 25]}
             assert not stack.client.batch_write_item(RequestItems=request)["UnprocessedItems"]
-    cast.made = dict(made)
-    return cast
+    accounts.keys = dict(made)
+    return accounts
 
 
-def people(cast: AccountFixture) -> None:
+def add_owner_and_admin(accounts: Accounts) -> None:
     """Make the two whom most tests need."""
-    cast.caller("owner")
-    cast.caller("admin")
+    accounts.caller("owner")
+    accounts.caller("admin")
 
 
 @contextmanager
-def untouched(stack: Stack) -> Iterator[None]:
+def assert_nothing_written(stack: Stack) -> Iterator[None]:
     """Check that nothing is changed: on the real engine by reading all there is, on moto by what is called.
 
     (moto takes a second to list what the engine lists in a hundredth.)

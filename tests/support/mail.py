@@ -115,7 +115,7 @@ class Ses:
 
 
 @dataclass
-class Post:
+class MailFixture:
     """Tables with people in them, an SES, a clock, and the mailer between."""
 
     client: Any

@@ -9,7 +9,7 @@ from chalicelib.rules.model import Account
 from chalicelib.store.items import from_item
 from chalicelib.store.sweep import DynamoSweeps
 from tests.support.api_client import Answer, Key, Stack
-from tests.support.mail import Post
+from tests.support.mail import MailFixture
 
 DAY = 86_400
 HOUR = 3600
@@ -20,20 +20,20 @@ LONG = 300_000
 
 
 @dataclass
-class PolicyFixture:
+class PolicyAccount:
     """An account, its mail, and the function that enforces its policy."""
 
     stack: Stack
     owner: Key
-    post: Post = field(init=False)
+    mail: MailFixture = field(init=False)
     page: int = 400
 
     def __post_init__(self) -> None:
-        self.post = Post(self.stack.client, self.stack.tables, self.stack.clock)  # type: ignore[arg-type]
+        self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)  # type: ignore[arg-type]
 
     # Time
 
-    def at(self, day: float) -> None:
+    def set_day(self, day: float) -> None:
         """Let it be so many days after the start."""
         self.stack.clock.at = START + day * DAY
 
@@ -52,39 +52,39 @@ class PolicyFixture:
         tables = self.stack.tables
         return DynamoSweeps(client or self.stack.client, tables.directory, tables.events, 400, self.page)
 
-    def go_to(self, day: float, *, mail: bool = True) -> dict[str, int]:
+    def go_to(self, day: float, *, send_mail: bool = True) -> dict[str, int]:
         """Let it be a day, sweep, and have the mail go out; answers what came of the sweep."""
-        self.at(day)
+        self.set_day(day)
         counts = self.sweep()
-        if mail and counts.get("events"):
-            self.mail()
+        if send_mail and counts.get("events"):
+            self.send_mail()
         return counts
 
-    def mail(self) -> list[tuple[str, str]]:
+    def send_mail(self) -> list[tuple[str, str]]:
         """Have what waits mailed; answers the new emails: to whom, and which action they tell of."""
-        before = len(self.post.ses.sent)
-        while self.post.resend().get("sent"):
+        before = len(self.mail.ses.sent)
+        while self.mail.resend().get("sent"):
             pass
         actions = {event["id"]: event["action"] for event in self.events()}
         return [
             (to.partition("@")[0], actions[str(message["Service-Users-Event"])])
-            for to, message in self.post.ses.sent[before:]
+            for to, message in self.mail.ses.sent[before:]
         ]
 
     # What there is
 
-    def policy(self, by: Key | None = None, **fields: Any) -> Answer:
+    def set_policy(self, by: Key | None = None, **fields: Any) -> Answer:
         answer = self.stack.call("PUT", "/v1/account", by or self.owner, fields)
         assert answer.status == 200, answer.text
         return answer
 
-    def works(self, key: Key) -> bool:
+    def signs_in(self, key: Key) -> bool:
         """Sign in with a key, which also notes its use."""
         status = self.stack.call("GET", "/v1/whoami", key).status
         assert status in (200, 401), status
         return status == 200
 
-    def live(self, username: str) -> set[str]:
+    def key_types(self, username: str) -> set[str]:
         """The key types a Principal has, without using any."""
         return set(self.item(username).get("keys", {}))
 
@@ -98,7 +98,7 @@ class PolicyFixture:
         found: dict[str, Any] = self.item(username)["keys"][key_type]
         return found
 
-    def account(self) -> Account:
+    def stored_account(self) -> Account:
         client, tables = self.stack.client, self.stack.tables
         account = self.item(self.owner.username)["account"]
         key = {"pk": {"S": f"ACCOUNT#{account}"}}
@@ -109,7 +109,7 @@ class PolicyFixture:
         found = sorted(self.stack.items(self.stack.tables.events), key=lambda event: event["id"])
         return [event for event in found if not actions or event["action"] in actions]
 
-    def by_policy(self) -> list[tuple[float, str, str]]:
+    def events_by_policy(self) -> list[tuple[float, str, str]]:
         """What the policy did: the day it was done, what, and to whom."""
         return [
             (round((event["at"] - START) / DAY, 3), event["action"], event["subject"]["username"])
@@ -118,7 +118,7 @@ class PolicyFixture:
         ]
 
 
-def policy_fixture(stack: Stack, page: int = 400) -> PolicyFixture:
+def policy_account(stack: Stack, page: int = 400) -> PolicyAccount:
     """An account at the start of its time, with the OWNER ``owner``."""
     stack.clock.at = START
-    return PolicyFixture(stack, stack.account(), page=page)
+    return PolicyAccount(stack, stack.account(), page=page)
