@@ -10,9 +10,9 @@ import pytest
 import app as application
 from chalicelib.functions.operator import create_account_function
 from chalicelib.rules.errors import Conflict, NotFound, ValidationError
-from tests.support.api_client import Answer, Key, Stack
+from tests.support.api_client import Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
-from tests.support.fake_dynamodb import stack_for
+from tests.support.fake_dynamodb import fast_stack
 
 RESOURCES = Path(__file__).parent.parent.parent / ".chalice" / "resources.json"
 ASKED = {"accountName": "Acme", "username": "Ann", "email": "ann@acme.example"}
@@ -21,15 +21,15 @@ PATH = "/v1/account"
 
 @pytest.fixture
 def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    return stack_for(request, monkeypatch)
+    return fast_stack(request, monkeypatch)
 
 
-def put(stack: Stack, key: Key, **body: Any) -> Answer:
+def put(stack: Stack, key: Key, **body: Any) -> Response:
     return stack.call("PUT", PATH, key, body)
 
 
-def policy(answer: Answer) -> tuple[Any, Any, Any]:
-    said = answer.json
+def policy(response: Response) -> tuple[Any, Any, Any]:
+    said = response.json
     return said["maxKeyAgeDays"], said["revokeInactiveAfterDays"], said["pciCompliance"]
 
 
@@ -206,7 +206,7 @@ def test_whatever_shut_an_owner_out_they_are_let_in(stack: Stack, how: str) -> N
 
 def test_only_an_owner_who_has_activated_is_let_in(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.user(owner, "cal", "CLUSTER_ADMIN")
     stack.service_user(owner, "robot", "OWNER")
     stack.call("POST", "/v1/users", owner, {"username": "dan", "email": "dan@a.example", "role": "OWNER"})
     before = stack.snapshot()
@@ -244,7 +244,7 @@ def test_of_a_recovery_and_another_change_at_once_one_is_made(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = stack.account()
-    second = stack.person(owner, "second", "OWNER")
+    second = stack.user(owner, "second", "OWNER")
     before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/owner", second))
 
     with pytest.raises(Conflict, match="at the same moment"):
@@ -259,8 +259,8 @@ def test_of_a_recovery_and_another_change_at_once_one_is_made(
 
 def test_the_account_tells_its_owners_who_have_activated(stack: Stack) -> None:
     owner = stack.account("Ann")
-    stack.person(owner, "Bea", "OWNER")
-    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.user(owner, "Bea", "OWNER")
+    stack.user(owner, "cal", "CLUSTER_ADMIN")
     for name in ("dan", "eve"):
         person = {"username": name, "email": f"{name}@people.example", "role": "OWNER"}
         stack.call("POST", "/v1/users", owner, person)
@@ -275,9 +275,9 @@ def test_the_account_tells_its_owners_who_have_activated(stack: Stack) -> None:
 def test_a_new_name_is_on_record(stack: Stack) -> None:
     owner = stack.account()
 
-    answer = put(stack, owner, name="Ajax")
+    response = put(stack, owner, name="Ajax")
 
-    assert answer.json["name"] == "Ajax" == stack.call("GET", PATH, owner).json["name"]
+    assert response.json["name"] == "Ajax" == stack.call("GET", PATH, owner).json["name"]
     (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "ACCOUNT_UPDATED"]
     assert event["changes"] == {"name": ["Account of owner", "Ajax"]}
     assert event["actor"] == {"kind": "USER", "username": "owner"}
@@ -346,19 +346,19 @@ def test_what_a_policy_cannot_be_is_refused_by_name(stack: Stack, body: dict[str
     assert stack.call("GET", "/v1/whoami", owner).status == 200
     before = stack.snapshot()
 
-    answer = put(stack, owner, **body)
+    response = put(stack, owner, **body)
 
-    assert answer.status == 400
-    assert answer.pointers == [f"/{name}" for name in body]
+    assert response.status == 400
+    assert response.pointers == [f"/{name}" for name in body]
     assert stack.snapshot() == before
 
 
 def test_every_fault_of_an_update_is_named(stack: Stack) -> None:
-    answer = put(
+    response = put(
         stack, stack.account(), name="", maxKeyAgeDays=1, revokeInactiveAfterDays="", pciCompliance=0, x=1
     )
 
-    assert sorted(answer.pointers) == [
+    assert sorted(response.pointers) == [
         "/maxKeyAgeDays",
         "/name",
         "/pciCompliance",
@@ -372,14 +372,14 @@ def test_every_fault_of_an_update_is_named(stack: Stack) -> None:
 
 def test_pci_compliance_needs_two_owners_who_have_activated(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
     person = {"username": "cal", "email": "cal@people.example", "role": "OWNER"}
     stack.call("POST", "/v1/users", owner, person)
 
-    answer = put(stack, owner, pciCompliance=True)
+    response = put(stack, owner, pciCompliance=True)
 
-    assert answer.status == 409
-    assert "two OWNERs who have activated" in answer.json["detail"]
+    assert response.status == 409
+    assert "two OWNERs who have activated" in response.json["detail"]
     assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
     stack.activate("cal")
     assert put(stack, owner, pciCompliance=True).status == 200
@@ -399,18 +399,18 @@ def test_pci_compliance_brings_both_to_90_days_or_leaves_them_shorter(
     stack: Stack, before: dict[str, int], given: dict[str, int], after: tuple[int, int, bool]
 ) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     put(stack, owner, **before)
 
-    answer = put(stack, owner, pciCompliance=True, **given)
+    response = put(stack, owner, pciCompliance=True, **given)
 
-    assert policy(answer) == after == policy(stack.call("GET", PATH, owner))
+    assert policy(response) == after == policy(stack.call("GET", PATH, owner))
 
 
 @pytest.mark.parametrize("days", [91, 3650, None])
 def test_under_pci_compliance_no_key_lives_longer(stack: Stack, days: int | None) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     at_once = put(stack, owner, pciCompliance=True, maxKeyAgeDays=days, revokeInactiveAfterDays=days)
     put(stack, owner, pciCompliance=True)
     later = put(stack, owner, revokeInactiveAfterDays=days)
@@ -424,7 +424,7 @@ def test_under_pci_compliance_no_key_lives_longer(stack: Stack, days: int | None
 
 def test_turned_off_pci_compliance_leaves_the_days_until_they_are_changed(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     put(stack, owner, pciCompliance=True)
 
     assert policy(put(stack, owner, pciCompliance=False)) == (90, 90, False)
@@ -433,7 +433,7 @@ def test_turned_off_pci_compliance_leaves_the_days_until_they_are_changed(stack:
 
 def test_pci_compliance_turned_off_and_the_days_lifted_in_one_call(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     put(stack, owner, pciCompliance=True)
 
     assert policy(put(stack, owner, pciCompliance=False, maxKeyAgeDays=None)) == (None, 90, False)
@@ -441,7 +441,7 @@ def test_pci_compliance_turned_off_and_the_days_lifted_in_one_call(stack: Stack)
 
 def test_pci_compliance_once_on_outlives_the_second_owner(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     put(stack, owner, pciCompliance=True)
 
     assert stack.call("DELETE", "/v1/users/bea", owner).status == 204
@@ -453,12 +453,12 @@ def test_pci_compliance_is_not_turned_on_where_an_owner_goes_meanwhile(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
 
     before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/bea", owner))
-    answer = put(stack, owner, pciCompliance=True)
+    response = put(stack, owner, pciCompliance=True)
 
-    assert answer.status == 409
+    assert response.status == 409
     assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
 
 
@@ -468,9 +468,9 @@ def test_of_two_updates_at_once_neither_undoes_the_other(
     owner = stack.account()
 
     before_commit(stack, monkeypatch, lambda: put(stack, owner, maxKeyAgeDays=30))
-    answer = put(stack, owner, name="Ajax")
+    response = put(stack, owner, name="Ajax")
 
-    assert answer.status == 409
+    assert response.status == 409
     assert policy(stack.call("GET", PATH, owner)) == (30, None, False)
     assert put(stack, owner, name="Ajax").json["maxKeyAgeDays"] == 30
 
@@ -482,10 +482,10 @@ def test_an_account_that_is_gone_is_our_fault_and_on_record(
     account = stack.call("GET", PATH, owner).json["account"]
     stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": f"ACCOUNT#{account}"}})
 
-    answer = stack.call("GET", PATH, owner)
+    response = stack.call("GET", PATH, owner)
 
-    assert answer.status == 500
-    assert account not in answer.text
+    assert response.status == 500
+    assert account not in response.text
     assert "a call failed" in caplog.text
 
 
@@ -493,6 +493,6 @@ def test_events_of_what_is_no_username_are_refused(stack: Stack) -> None:
     owner = stack.account()
 
     for asked in ("x", "owner%20", "x" * 65, ""):
-        answer = stack.call("GET", f"/v1/events?username={asked}", owner)
-        assert answer.status == 400
-        assert "'username' is 3 to 64" in answer.json["detail"]
+        response = stack.call("GET", f"/v1/events?username={asked}", owner)
+        assert response.status == 400
+        assert "'username' is 3 to 64" in response.json["detail"]

@@ -113,13 +113,13 @@ def test_each_call_makes_these_calls_to_dynamodb(stack: Stack, name: str) -> Non
     accounts = restored_accounts(stack, "people", add_owner_and_admin)
     accounts.keys["bot"] = stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
     stack.call("GET", "/v1/whoami", accounts["bot"])
-    stack.person(accounts["owner"], "second", "CLUSTER_ADMIN")
+    stack.user(accounts["owner"], "second", "CLUSTER_ADMIN")
     accounts.caller(caller)
     if path == PATH and method == "POST":
         body = {**service_user_body(unused_username()), **({} if body is NEW else body)}
     with stack.counted() as calls:
-        answer = stack.call(method, path, accounts.caller(caller), body)
-    assert calls == Counter(wanted), answer.text
+        response = stack.call(method, path, accounts.caller(caller), body)
+    assert calls == Counter(wanted), response.text
     limit = {"whoami": 1, "rotate one's own key": 2}.get(name, 3 if method == "GET" else 4)
     assert len(wanted) <= limit
 

@@ -51,8 +51,8 @@ def status(stack: Stack, key: Key, source_ip: str) -> int:
 def test_a_network_is_kept_in_its_one_spelling(
     stack: Stack, owner: Key, bot: Key, given: str, kept: str
 ) -> None:
-    answer = restrict(stack, owner, given)
-    assert (answer.status, answer.json["allowedNetworks"]) == (200, [kept])
+    response = restrict(stack, owner, given)
+    assert (response.status, response.json["allowedNetworks"]) == (200, [kept])
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_network_is_kept_in_its_one_spelling(
 def test_what_is_no_network_is_refused_with_its_place(
     stack: Stack, owner: Key, bot: Key, given: object, said: str
 ) -> None:
-    answer = restrict(stack, owner, "192.0.2.0/24", given)
-    assert (answer.status, answer.pointers) == (400, ["/allowedNetworks/1"])
-    detail = answer.json["errors"][0]["detail"]
+    response = restrict(stack, owner, "192.0.2.0/24", given)
+    assert (response.status, response.pointers) == (400, ["/allowedNetworks/1"])
+    detail = response.json["errors"][0]["detail"]
     assert said in detail
     assert len(detail) < 300
     assert (
@@ -119,14 +119,14 @@ def test_up_to_fifty(stack: Stack, owner: Key, bot: Key) -> None:
     fifty = [f"10.{number}.0.0/16" for number in range(50)]
     assert restrict(stack, owner, *fifty).status == 200
     assert status(stack, bot, "10.49.1.1") == 200
-    answer = restrict(stack, owner, *fifty, "192.0.2.0/24")
-    assert (answer.status, answer.pointers) == (400, ["/allowedNetworks"])
-    assert "50" in answer.json["errors"][0]["detail"]
+    response = restrict(stack, owner, *fifty, "192.0.2.0/24")
+    assert (response.status, response.pointers) == (400, ["/allowedNetworks"])
+    assert "50" in response.json["errors"][0]["detail"]
 
 
 def test_one_network_under_two_spellings_is_named_twice(stack: Stack, owner: Key, bot: Key) -> None:
-    answer = restrict(stack, owner, "203.0.113.0/24", "::ffff:203.0.113.0/120")
-    assert (answer.status, answer.pointers) == (400, ["/allowedNetworks/1"])
+    response = restrict(stack, owner, "203.0.113.0/24", "::ffff:203.0.113.0/120")
+    assert (response.status, response.pointers) == (400, ["/allowedNetworks/1"])
 
 
 def test_on_create_generate_and_patch_alike(stack: Stack, owner: Key) -> None:
@@ -177,9 +177,9 @@ def test_no_header_moves_a_caller(stack: Stack, owner: Key, bot: Key) -> None:
 
 def test_a_refusal_says_where_one_called_from_to_the_holder_alone(stack: Stack, owner: Key, bot: Key) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
-    answer = stack.call("GET", "/v1/whoami", bot, source_ip="198.51.100.7")
-    assert "198.51.100.7" in answer.json["detail"]
-    assert "203.0.113" not in answer.text
+    response = stack.call("GET", "/v1/whoami", bot, source_ip="198.51.100.7")
+    assert "198.51.100.7" in response.json["detail"]
+    assert "203.0.113" not in response.text
     wrong = Key("bot", owner.secret)
     assert stack.call("GET", "/v1/whoami", wrong, source_ip="198.51.100.7").status == 401
 
@@ -211,8 +211,8 @@ def test_a_flood_from_elsewhere_writes_one_event_an_hour(stack: Stack, owner: Ke
 
 def test_the_key_before_counts_with_the_one_after(stack: Stack, owner: Key, bot: Key) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
-    answer = stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 60}, source_ip="203.0.113.1")
-    new = Key("bot", answer.json["key"])
+    response = stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 60}, source_ip="203.0.113.1")
+    new = Key("bot", response.json["key"])
     assert [status(stack, key, "198.51.100.7") for key in (bot, new)] == [403, 403]
     [event] = refusals(stack, owner)
     assert event["keys"][0]["key"].endswith(bot.secret[-5:]), "the one that was presented"

@@ -27,7 +27,7 @@ from tests.support.accounts import (
     restored_accounts,
     shared_stack,
 )
-from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.api_client import NO_BODY, Key, Response, Stack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -75,12 +75,12 @@ def signs_in(accounts: Accounts, key: Key) -> bool:
 
 
 def last_event(accounts: Accounts) -> dict[str, Any]:
-    """Answer the newest event: the clock is moved before what is to be it."""
+    """Return the newest event: the clock is moved before what is to be it."""
     event: dict[str, Any] = max(accounts.stack.items(accounts.stack.tables.events), key=lambda it: it["id"])
     return event
 
 
-def call(accounts: Accounts, method: str, path: str, body: Any = NO_BODY, caller: str = "admin") -> Answer:
+def call(accounts: Accounts, method: str, path: str, body: Any = NO_BODY, caller: str = "admin") -> Response:
     accounts.caller(caller)
     accounts.stack.clock.forward(1)
     return accounts.call(method, path, caller, body)
@@ -95,17 +95,17 @@ def test_a_service_user_is_given_keys_of_the_types_its_role_allows(
 ) -> None:
     accounts.stack.service_user(accounts["owner"], "bot", role, keyTypes=[])
     before = accounts.stack.snapshot()
-    answer = call(accounts, "POST", KEYS, {"keyType": key_type}, "owner")
+    response = call(accounts, "POST", KEYS, {"keyType": key_type}, "owner")
     if key_type in TYPES[role]:
-        assert answer.status == 201
-        assert_key(answer.json, "bot", key_type, CLEAR)
-        assert (answer.json["createdBy"], answer.json["rotatedAt"]) == ("owner", None)
-        assert signs_in(accounts, Key("bot", answer.json["key"]))
+        assert response.status == 201
+        assert_key(response.json, "bot", key_type, CLEAR)
+        assert (response.json["createdBy"], response.json["rotatedAt"]) == ("owner", None)
+        assert signs_in(accounts, Key("bot", response.json["key"]))
         listed = accounts.call("GET", f"{PATH}/bot", "owner").json["apiKeys"]["apiKeys"]
-        assert [it["key"][-5:] for it in listed] == [answer.json["key"][-5:]]
+        assert [it["key"][-5:] for it in listed] == [response.json["key"][-5:]]
         assert_key(listed[0], "bot", key_type, MASKED)
     else:
-        problem = assert_problem(answer, 400)
+        problem = assert_problem(response, 400)
         assert problem["errors"] == [
             {
                 "pointer": "/keyType",
@@ -149,8 +149,8 @@ def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts
 def test_a_revoked_key_is_dead_when_the_answer_arrives(accounts: Accounts, how: str) -> None:
     keys = accounts.stack.service_user(accounts["admin"], "bot")
     sent = (KEYS, {"keyType": "MONITORING"}) if how == "body" else (KEYS + "?keyType=MONITORING",)
-    answer = call(accounts, "DELETE", *sent)
-    assert (answer.status, answer.text) == (204, "")
+    response = call(accounts, "DELETE", *sent)
+    assert (response.status, response.text) == (204, "")
     assert not signs_in(accounts, keys["MONITORING"])
     assert signs_in(accounts, keys["PROVISIONING_READONLY"])
     event = last_event(accounts)
@@ -226,9 +226,9 @@ def test_what_breaks_a_rule_changes_no_key(
     shared_accounts: Accounts, method: str, path: str, body: Any, status: int, pointers: list[str] | None
 ) -> None:
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call(method, path, "admin", body)
-    assert_problem(answer, status)
-    named = sorted(answer.pointers) if "errors" in answer.json else None
+        response = shared_accounts.call(method, path, "admin", body)
+    assert_problem(response, status)
+    named = sorted(response.pointers) if "errors" in response.json else None
     assert named == (pointers and sorted(pointers))
 
 
@@ -237,8 +237,8 @@ def test_what_breaks_a_rule_changes_no_key(
 )
 def test_a_self_rotation_with_a_wrong_body_leaves_the_key(shared_accounts: Accounts, body: str) -> None:
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call("POST", "/v1/api-keys/rotate", "bot", raw=body)
-    assert_problem(answer, 400)
+        response = shared_accounts.call("POST", "/v1/api-keys/rotate", "bot", raw=body)
+    assert_problem(response, 400)
 
 
 # Restrict
@@ -247,11 +247,11 @@ def test_a_self_rotation_with_a_wrong_body_leaves_the_key(shared_accounts: Accou
 def test_networks_are_kept_in_one_spelling_and_stay_when_not_given(accounts: Accounts) -> None:
     key = accounts.stack.service_user(accounts["admin"], "bot")["MONITORING"]
     asked = ["198.51.100.0/24", "2001:DB8:0:0::/64", "::ffff:192.0.2.0/120"]
-    answer = call(accounts, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": asked})
-    assert answer.status == 200
-    assert_key(answer.json, "bot", "MONITORING", MASKED)
+    response = call(accounts, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": asked})
+    assert response.status == 200
+    assert_key(response.json, "bot", "MONITORING", MASKED)
     kept = ["198.51.100.0/24", "2001:db8::/64", "192.0.2.0/24"]
-    assert answer.json["allowedNetworks"] == kept
+    assert response.json["allowedNetworks"] == kept
     assert signs_in(accounts, key)
     assert call(accounts, "PATCH", KEYS, {"keyType": "MONITORING"}).json["allowedNetworks"] == kept
     rotated = call(accounts, "POST", ROTATE, {"keyType": "MONITORING"})
@@ -280,13 +280,13 @@ def test_a_restriction_is_on_record_old_and_new_and_mails_nobody(accounts: Accou
 def test_a_rotated_key_replaces_the_old_one_and_nothing_else(accounts: Accounts) -> None:
     keys = accounts.stack.service_user(accounts["admin"], "bot")
     other = accounts.stack.service_user(accounts["admin"], "other")["MONITORING"]
-    answer = call(accounts, "POST", ROTATE, {"keyType": "MONITORING"}, "owner")
-    assert answer.status == 200
-    assert_key(answer.json, "bot", "MONITORING", CLEAR)
-    assert answer.json["rotatedAt"] > answer.json["createdAt"]
-    assert answer.json["createdBy"] == "admin"
-    assert answer.json["predecessor"] is None
-    new = Key("bot", answer.json["key"])
+    response = call(accounts, "POST", ROTATE, {"keyType": "MONITORING"}, "owner")
+    assert response.status == 200
+    assert_key(response.json, "bot", "MONITORING", CLEAR)
+    assert response.json["rotatedAt"] > response.json["createdAt"]
+    assert response.json["createdBy"] == "admin"
+    assert response.json["predecessor"] is None
+    new = Key("bot", response.json["key"])
     assert [signs_in(accounts, it) for it in (keys["MONITORING"], new)] == [False, True]
     assert signs_in(accounts, keys["PROVISIONING_READONLY"])
     assert signs_in(accounts, other)
@@ -314,11 +314,11 @@ def test_anybody_rotates_the_key_they_sign_in_with(accounts: Accounts, caller: s
     old = accounts[caller]
     me = accounts.stack.call("GET", "/v1/whoami", old).json
     items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
-    answer = call(accounts, "POST", "/v1/api-keys/rotate", body, caller)
-    assert answer.status == 200
-    assert_key(answer.json, old.username, me["keyType"], CLEAR)
+    response = call(accounts, "POST", "/v1/api-keys/rotate", body, caller)
+    assert response.status == 200
+    assert_key(response.json, old.username, me["keyType"], CLEAR)
     assert not signs_in(accounts, old)
-    assert signs_in(accounts, Key(old.username, answer.json["key"]))
+    assert signs_in(accounts, Key(old.username, response.json["key"]))
     item = f"USER#{old.username.lower()}"
     now = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
     assert {pk for pk in now if now[pk] != items[pk]} == {item}
@@ -356,11 +356,11 @@ def test_however_often_a_key_changes_one_of_a_type_lives(accounts: Accounts) -> 
             ("POST", KEYS, accounts["owner"]),
         ):
             body = {"keyType": "MONITORING"} if caller is not live and method == "POST" else NO_BODY
-            answer = accounts.stack.call(method, path, live if caller is live else caller, body)
-            assert answer.status < 300, answer.text
+            response = accounts.stack.call(method, path, live if caller is live else caller, body)
+            assert response.status < 300, response.text
             assert not signs_in(accounts, live)
-            if answer.text:
-                live = Key("bot", answer.json["key"])
+            if response.text:
+                live = Key("bot", response.json["key"])
                 assert live.secret not in seen
                 seen.add(live.secret)
                 assert signs_in(accounts, live)

@@ -14,7 +14,7 @@ from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.errors import ValidationError
 from chalicelib.store import client as store_client
 from chalicelib.store.directory import DynamoDirectory
-from tests.support.api_client import Answer, Key, Stack
+from tests.support.api_client import Key, Response, Stack
 from tests.support.mail import Faults
 
 START = 1_900_000_000  # 2030-03-17T17:46:40Z
@@ -43,7 +43,7 @@ def listed(stack: Stack, by: Key) -> dict[str, Any]:
     return found
 
 
-def end_at(stack: Stack, by: Key, moment: object) -> Answer:
+def end_at(stack: Stack, by: Key, moment: object) -> Response:
     return stack.call("PATCH", PATH, by, {"keyType": "MONITORING", "expiresAt": moment})
 
 
@@ -68,8 +68,8 @@ def end_at(stack: Stack, by: Key, moment: object) -> Answer:
 def test_an_end_is_a_time_of_rfc_3339(
     stack: Stack, owner: Key, bot: Key, given: str | None, kept: str | None
 ) -> None:
-    answer = end_at(stack, owner, given)
-    assert (answer.status, answer.json["expiresAt"]) == (200, kept)
+    response = end_at(stack, owner, given)
+    assert (response.status, response.json["expiresAt"]) == (200, kept)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_an_end_is_a_time_of_rfc_3339(
 def test_what_is_no_such_time_is_refused(stack: Stack, owner: Key, bot: Key, given: object) -> None:
     assert status(stack, owner) == 200
     before = stack.snapshot()
-    answer = end_at(stack, owner, given)
-    assert (answer.status, answer.pointers) == (400, ["/expiresAt"])
+    response = end_at(stack, owner, given)
+    assert (response.status, response.pointers) == (400, ["/expiresAt"])
     assert stack.snapshot() == before
 
 
 @pytest.mark.parametrize("given", ["2030-03-17T17:46:40Z", "2030-03-17T17:46:39Z", "1970-01-01T00:00:00Z"])
 def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> None:
-    for answer in (
+    for response in (
         end_at(stack, owner, given),
         stack.call("POST", PATH, owner, {"keyType": "PROVISIONING_READONLY", "expiresAt": given}),
         stack.call(
@@ -121,8 +121,8 @@ def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> No
             {"username": "new", "email": "n@x.example", "role": "READ_ONLY", "expiresAt": given},
         ),
     ):
-        assert (answer.status, answer.pointers) == (400, ["/expiresAt"])
-        assert "over already" in answer.json["errors"][0]["detail"]
+        assert (response.status, response.pointers) == (400, ["/expiresAt"])
+        assert "over already" in response.json["errors"][0]["detail"]
 
 
 def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> None:
@@ -151,9 +151,9 @@ def test_an_expired_key_is_replaced_but_never_revived(stack: Stack, owner: Key) 
     ]
     stack.clock.at = START + 800
     for body in ({"expiresAt": None}, {"expiresAt": "2031-01-01T00:00:00Z"}, {"allowedNetworks": []}):
-        answer = stack.call("PATCH", PATH, owner, {"keyType": "MONITORING", **body})
-        assert answer.status == 404
-        assert "Generate a new one" in answer.json["detail"]
+        response = stack.call("PATCH", PATH, owner, {"keyType": "MONITORING", **body})
+        assert response.status == 404
+        assert "Generate a new one" in response.json["detail"]
     assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 404
     assert stack.call("POST", "/v1/api-keys/rotate", key).status == 401
     fresh = stack.key(owner, "bot", "MONITORING")
@@ -172,9 +172,9 @@ def test_rotation_keeps_the_end(stack: Stack, owner: Key) -> None:
     key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
     ]
-    answer = stack.call("POST", "/v1/api-keys/rotate", key)
-    new = Key("bot", answer.json["key"])
-    assert answer.json["expiresAt"] == "2030-03-17T18:00:00Z"
+    response = stack.call("POST", "/v1/api-keys/rotate", key)
+    new = Key("bot", response.json["key"])
+    assert response.json["expiresAt"] == "2030-03-17T18:00:00Z"
     stack.clock.at = START + 800
     assert status(stack, new) == 401
 
@@ -193,8 +193,8 @@ def test_an_end_taken_away_in_time_is_none(stack: Stack, owner: Key) -> None:
 
 
 def set_policy(stack: Stack, by: Key, **fields: Any) -> None:
-    answer = stack.call("PUT", "/v1/account", by, fields)
-    assert answer.status == 200, answer.text
+    response = stack.call("PUT", "/v1/account", by, fields)
+    assert response.status == 200, response.text
 
 
 def test_an_end_is_no_later_than_the_policy_lets_a_key_live(stack: Stack, owner: Key, bot: Key) -> None:
@@ -226,8 +226,8 @@ def test_so_it_is_for_new_keys(stack: Stack, owner: Key) -> None:
 @pytest.mark.parametrize("days", [13, 0, -1, 3651, 14.5, "30", True])
 @pytest.mark.parametrize("field", ["maxKeyAgeDays", "revokeInactiveAfterDays"])
 def test_a_policy_is_of_so_many_days(stack: Stack, owner: Key, field: str, days: object) -> None:
-    answer = stack.call("PUT", "/v1/account", owner, {field: days})
-    assert (answer.status, answer.pointers) == (400, [f"/{field}"])
+    response = stack.call("PUT", "/v1/account", owner, {field: days})
+    assert (response.status, response.pointers) == (400, [f"/{field}"])
 
 
 def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner: Key) -> None:
@@ -238,9 +238,9 @@ def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner
     assert stack.call("POST", "/v1/users", owner, body).status == 201
     assert stack.call("PUT", "/v1/account", owner, {"pciCompliance": True}).status == 409  # not activated
     stack.activate("otto")
-    answer = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True})
-    assert answer.status == 200
-    assert (answer.json["maxKeyAgeDays"], answer.json["revokeInactiveAfterDays"]) == (90, 90)
+    response = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True})
+    assert response.status == 200
+    assert (response.json["maxKeyAgeDays"], response.json["revokeInactiveAfterDays"]) == (90, 90)
     for field, days in itertools.product(("maxKeyAgeDays", "revokeInactiveAfterDays"), (91, None)):
         assert stack.call("PUT", "/v1/account", owner, {field: days}).status == 400
     set_policy(stack, owner, maxKeyAgeDays=30)
@@ -318,7 +318,7 @@ def test_a_note_that_fails_fails_no_sign_in(
     assert status(stack, bot) == 403
 
 
-def end_networks(stack: Stack, by: Key) -> Answer:
+def end_networks(stack: Stack, by: Key) -> Response:
     return stack.call("PATCH", PATH, by, {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]})
 
 
@@ -353,7 +353,7 @@ def test_a_sign_in_notes_with_the_client_for_notes(
 
 
 def test_a_key_tells_of_its_life(stack: Stack, owner: Key) -> None:
-    carl = stack.person(owner, "carl", "CLUSTER_ADMIN")
+    carl = stack.user(owner, "carl", "CLUSTER_ADMIN")
     stack.service_user(carl, "bot", keyTypes=[])
     stack.clock.at = START + 60
     key = stack.key(owner, "bot", "MONITORING", expiresAt="2031-01-01T00:00:00Z")

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import app as application
-from tests.support.api_client import NO_BODY, Answer, Key, Stack, Tables
-from tests.support.fake_dynamodb import Memory, api_on
+from tests.support.api_client import NO_BODY, Key, Response, Stack, Tables
+from tests.support.fake_dynamodb import FakeDynamoDB, stack_on
 
 WHO = """
 O    an OWNER of Acme
@@ -229,7 +229,7 @@ CALLS = {
 
 
 def read_table(text: str) -> dict[str, dict[str, int]]:
-    """Answer the status of each call (first) by each caller."""
+    """Return the status of each call (first) by each caller."""
     heading, *lines = text.strip("\n").splitlines()
     callers = heading.split()
     width = re.search(r"\S", heading).start()  # type: ignore[union-attr]
@@ -243,7 +243,7 @@ def read_table(text: str) -> dict[str, dict[str, int]]:
 TABLE, OTHERS = read_table(CELLS), read_table(OTHER_KEYS)
 
 
-class World:
+class TwoAccounts:
     """Acme and Zeta, in memory, put back as they were after each call that succeeds."""
 
     def __init__(self, stack: Stack) -> None:
@@ -262,12 +262,12 @@ class World:
     def fill(self) -> None:
         stack, them = self.stack, self.callers
         them["O"] = owner = stack.account("ann")
-        them["A"] = admin = stack.person(owner, "ada", "CLUSTER_ADMIN")
-        them["C"] = stack.person(owner, "cid", "CLUSTER_ADMIN")
-        them["R"] = stack.person(owner, "rob", "READ_ONLY")
+        them["A"] = admin = stack.user(owner, "ada", "CLUSTER_ADMIN")
+        them["C"] = stack.user(owner, "cid", "CLUSTER_ADMIN")
+        them["R"] = stack.user(owner, "rob", "READ_ONLY")
         them["FO"] = foreign = stack.account("zed")
-        them["FC"] = abroad = stack.person(foreign, "zoe", "CLUSTER_ADMIN")
-        them["FR"] = stack.person(foreign, "zac", "READ_ONLY")
+        them["FC"] = abroad = stack.user(foreign, "zoe", "CLUSTER_ADMIN")
+        them["FR"] = stack.user(foreign, "zac", "READ_ONLY")
         for caller, by, role in (
             ("SO", owner, "OWNER"),
             ("SC", owner, "CLUSTER_ADMIN"),
@@ -297,17 +297,17 @@ class World:
 
     def fill_those_gone(self, owner: Key) -> None:
         stack, them = self.stack, self.callers
-        them["X"] = stack.person(owner, "xan", "OWNER")
-        them["I"] = stack.person(owner, "ian", "OWNER")
+        them["X"] = stack.user(owner, "xan", "OWNER")
+        them["I"] = stack.user(owner, "ian", "OWNER")
         for name in ("bea", "lia"):
-            stack.person(owner, name, "CLUSTER_ADMIN")
+            stack.user(owner, name, "CLUSTER_ADMIN")
         them["D"] = stack.service_user(owner, "robot-D", "OWNER")["USER_MANAGEMENT"]
         administrators = {"administrators": ["ann", "ada", "other-A", "xan", "ian", "bea", "lia"]}
         for name in ("reader", "boss"):
             assert stack.call("PUT", f"{SERVICE_USERS}/{name}", owner, administrators).status == 200
         for name in ("xan", "bea"):
             assert stack.call("DELETE", f"{USERS}/{name}", owner).status == 204
-        them["B"] = stack.person(owner, "bea", "CLUSTER_ADMIN")
+        them["B"] = stack.user(owner, "bea", "CLUSTER_ADMIN")
         for role in ("READ_ONLY", "CLUSTER_ADMIN"):
             assert stack.call("PUT", f"{USERS}/lia", owner, {"role": role}).status == 200
         for name in ("ian", "lia"):
@@ -319,7 +319,7 @@ class World:
         """Callers of every role once more, with the keys that do not manage."""
         stack, kinds = self.stack, ["PROVISIONING", "PROVISIONING_READONLY", "MONITORING"]
         for caller, role in (("O", "OWNER"), ("A", "CLUSTER_ADMIN"), ("C", "CLUSTER_ADMIN")):
-            key = stack.person(owner, f"other-{caller}", role)
+            key = stack.user(owner, f"other-{caller}", role)
             self.other_keys[caller] = [stack.own_key(key, kind) for kind in kinds]
         body = {"username": "other-R", "email": "other-r@people.example", "role": "READ_ONLY"}
         assert stack.call("POST", USERS, owner, body).status == 201
@@ -336,16 +336,16 @@ class World:
     def put_back(self) -> None:
         self.stack.client.tables = {name: copy(table) for name, table in self.kept.items()}
 
-    def make(self, call: Call, key: Key | None) -> Answer:
+    def make(self, call: Call, key: Key | None) -> Response:
         """Make a call, and see to it that a refusal has changed nothing; then put all back as it was."""
         me = key.username if key else "ann"
         body = call.body if call.body is NO_BODY else self.meant(call.body, me)
-        answer = self.stack.call(call.method, call.path.replace("{me}", me), key, body)
-        if answer.status >= 400:
+        response = self.stack.call(call.method, call.path.replace("{me}", me), key, body)
+        if response.status >= 400:
             assert self.all_there_is() == self.kept, f"{call} was refused, and changed something"
-            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert response.headers["Content-Type"] == "application/problem+json"
         self.put_back()
-        return answer
+        return response
 
     def meant(self, it: Any, me: str) -> Any:
         """Fill in who calls, and the tokens."""
@@ -357,11 +357,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def two_accounts() -> Iterator[TwoAccounts]:
     with pytest.MonkeyPatch.context() as patch:
         names = Tables("directory", "events")
-        client = Memory({"Directory": names.directory, "Events": names.events})
-        yield World(api_on(client, names, patch))
+        client = FakeDynamoDB({"Directory": names.directory, "Events": names.events})
+        yield TwoAccounts(stack_on(client, names, patch))
 
 
 def test_the_tables_state_a_cell_for_every_call_and_caller() -> None:
@@ -391,27 +391,27 @@ def test_the_calls_are_all_the_api_has() -> None:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_each_caller_gets_the_stated_answer(world: World, name: str) -> None:
+def test_each_caller_gets_the_stated_answer(two_accounts: TwoAccounts, name: str) -> None:
     wrong = []
     for caller, status in TABLE[name].items():
-        answer = world.make(CALLS[name], world.callers[caller])
-        if answer.status != status:
-            wrong.append(f"{caller}: {answer.status}, not {status}: {answer.text}")
-        foreign = world.ids["Acme" if caller in ABROAD else "Zeta"]
-        assert name == "activate" or foreign not in answer.text, f"{caller} is told of the other account"
+        response = two_accounts.make(CALLS[name], two_accounts.callers[caller])
+        if response.status != status:
+            wrong.append(f"{caller}: {response.status}, not {status}: {response.text}")
+        foreign = two_accounts.ids["Acme" if caller in ABROAD else "Zeta"]
+        assert name == "activate" or foreign not in response.text, f"{caller} is told of the other account"
 
     assert not wrong, "\n".join([name, *wrong])
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_each_caller_gets_the_stated_answer_with_other_keys(world: World, name: str) -> None:
+def test_each_caller_gets_the_stated_answer_with_other_keys(two_accounts: TwoAccounts, name: str) -> None:
     stated = OTHERS.get(name, OTHERS["every other call"])
     wrong = []
     for caller, status in stated.items():
-        assert len(world.other_keys[caller]) == (2 if caller in ("R", "SR") else 3)
-        for key in world.other_keys[caller]:
-            answer = world.make(CALLS[name], key)
-            if answer.status != status:
-                wrong.append(f"{caller} {key.username}: {answer.status}, not {status}: {answer.text}")
+        assert len(two_accounts.other_keys[caller]) == (2 if caller in ("R", "SR") else 3)
+        for key in two_accounts.other_keys[caller]:
+            response = two_accounts.make(CALLS[name], key)
+            if response.status != status:
+                wrong.append(f"{caller} {key.username}: {response.status}, not {status}: {response.text}")
 
     assert not wrong, "\n".join([name, *wrong])

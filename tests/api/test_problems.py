@@ -16,7 +16,7 @@ from tests.support.accounts import (
     service_user_body,
     shared_stack,
 )
-from tests.support.api_client import Answer, Stack
+from tests.support.api_client import Response, Stack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -31,7 +31,7 @@ def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
         yield accounts
 
 
-def post(shared_accounts: Accounts, raw: bytes | str, path: str = PATH, **more: Any) -> Answer:
+def post(shared_accounts: Accounts, raw: bytes | str, path: str = PATH, **more: Any) -> Response:
     with assert_nothing_written(shared_accounts.stack):
         return shared_accounts.call("POST", path, "owner", raw=raw, **more)
 
@@ -138,7 +138,7 @@ BODIES = {
 
 
 def texts() -> list[Any]:
-    """Answer the bodies as API Gateway hands them over: base64 of any, and as text what is text."""
+    """Return the bodies as API Gateway hands them over: base64 of any, and as text what is text."""
     found = []
     for case, (raw, status, detail) in BODIES.items():
         found.append(pytest.param(raw, status, detail, id=f"{case} (base64)"))
@@ -184,10 +184,12 @@ def test_a_body_is_an_object(shared_accounts: Accounts, raw: bytes) -> None:
 )
 def test_a_body_is_read_as_json_and_as_nothing_else(stack: Stack, content_type: str, status: int) -> None:
     owner = stack.account()
-    answer = stack.call("POST", PATH, owner, service_user_body("bot"), headers={"Content-Type": content_type})
-    assert answer.status == status
+    response = stack.call(
+        "POST", PATH, owner, service_user_body("bot"), headers={"Content-Type": content_type}
+    )
+    assert response.status == status
     if status == 415:
-        assert "Content-Type: application/json" in assert_problem(answer, 415)["detail"]
+        assert "Content-Type: application/json" in assert_problem(response, 415)["detail"]
         assert stack.call("GET", f"{PATH}/bot", owner).status == 404
 
 
@@ -221,8 +223,8 @@ def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(shared_accounts: A
         "~1": 1,
         "user name": 1,
     }
-    answer = post(shared_accounts, json.dumps(body))
-    problem = assert_problem(answer, 400)
+    response = post(shared_accounts, json.dumps(body))
+    problem = assert_problem(response, 400)
     assert problem["detail"] == "The request breaks a rule; 'errors' says which."
     assert {it["pointer"]: it["detail"] for it in problem["errors"]} == {
         "/": UNKNOWN.format(""),
@@ -252,8 +254,8 @@ TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, US
 
 
 def test_what_is_missing_is_told_with_what_is_wrong(shared_accounts: Accounts) -> None:
-    answer = post(shared_accounts, '{"displayName": 5}')
-    assert sorted(answer.pointers) == ["/displayName", "/email", "/role", "/username"]
+    response = post(shared_accounts, '{"displayName": 5}')
+    assert sorted(response.pointers) == ["/displayName", "/email", "/role", "/username"]
 
 
 @pytest.mark.parametrize(
@@ -271,9 +273,9 @@ def test_every_call_names_every_fault_of_its_body(
     shared_accounts: Accounts, method: str, path: str, body: dict[str, Any]
 ) -> None:
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call(method, path, "owner", body)
-    assert_problem(answer, 400)
-    named = {pointer.split("/")[1] for pointer in answer.pointers}
+        response = shared_accounts.call(method, path, "owner", body)
+    assert_problem(response, 400)
+    named = {pointer.split("/")[1] for pointer in response.pointers}
     assert named == body.keys()
 
 
@@ -281,7 +283,7 @@ def test_every_call_names_every_fault_of_its_body(
 
 
 def calls() -> list[tuple[str, str]]:
-    """Answer every method and path that is served."""
+    """Return every method and path that is served."""
     shared_stack = []
     for path, methods in app.app.routes.items():
         for method, route in methods.items():
@@ -316,9 +318,9 @@ def test_no_call_takes_a_query_parameter_it_does_not_know(
 ) -> None:
     called = path.replace("{username}", "bot" if "service-users" in path else "owner")
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call(method, f"{called}?verbose=1", "owner")
-    assert_problem(answer, 400)
-    assert "'verbose'" in answer.text
+        response = shared_accounts.call(method, f"{called}?verbose=1", "owner")
+    assert_problem(response, 400)
+    assert "'verbose'" in response.text
 
 
 @pytest.mark.parametrize("path", app.app.routes)
@@ -327,10 +329,10 @@ def test_a_method_a_path_does_not_take_is_told_those_it_does(shared_accounts: Ac
     called = path.replace("{username}", "bot").replace("{name}", "page.js")
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(taken):
         with shared_accounts.stack.counted() as counted:
-            answer = shared_accounts.call(method, called, "owner", {"keyType": "MONITORING"})
-        problem = assert_problem(answer, 405)
+            response = shared_accounts.call(method, called, "owner", {"keyType": "MONITORING"})
+        problem = assert_problem(response, 405)
         assert problem["detail"] == f"{method} is not for this path; it takes {', '.join(taken)}."
-        assert answer.headers["Allow"] == ", ".join(taken)
+        assert response.headers["Allow"] == ", ".join(taken)
         assert not counted
 
 
@@ -390,9 +392,9 @@ def test_what_is_our_fault_is_logged_and_answered_without_a_word_of_it(
 
     monkeypatch.setattr(stack.service.directory, "page", broken)
     with caplog.at_level(logging.ERROR):
-        answer = stack.call("GET", PATH, owner)
-    problem = assert_problem(answer, 500)
-    assert "secret place" not in answer.text
+        response = stack.call("GET", PATH, owner)
+    problem = assert_problem(response, 500)
+    assert "secret place" not in response.text
     assert problem["detail"] == "Something is wrong on our side, and on record. Quote the requestId to us."
     (record,) = [it for it in caplog.records if it.name == "chalicelib.http.call"]
     assert record.apiRequestId == problem["requestId"]  # type: ignore[attr-defined]

@@ -108,7 +108,7 @@ GOOD = {
 
 
 def fitting(operation: dict[str, Any], fields: dict[str, Any] = GOOD) -> st.SearchStrategy[bytes | None]:
-    """Answer bodies with the fields of a call."""
+    """Return bodies with the fields of a call."""
     if "requestBody" not in operation:
         return st.none()
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -152,7 +152,7 @@ def test_anything_sent_anywhere_is_done_or_refused_whole(stack: Stack) -> None:
         if stack.call("GET", f"{PATH}/bot", accounts["owner"]).status == 404:
             stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN", keyTypes=["MONITORING"])
         if stack.call("GET", "/v1/users/pat", accounts["owner"]).status == 404:
-            stack.person(accounts["owner"], "pat", "READ_ONLY")
+            stack.user(accounts["owner"], "pat", "READ_ONLY")
 
     make_targets()
 
@@ -174,15 +174,15 @@ def test_anything_sent_anywhere_is_done_or_refused_whole(stack: Stack) -> None:
             key = None  # whose key is rotated or revoked is nobody from then on
 
         with stack.counted() as calls:
-            answer = stack.call(method, called, key, raw=raw, headers=headers)
+            response = stack.call(method, called, key, raw=raw, headers=headers)
 
-        assert answer.status < 500, answer.text
+        assert response.status < 500, response.text
         wrote = bool(calls.keys() - {"GetItem", "BatchGetItem", "Query"})
-        if answer.status >= 400:
-            assert_problem(answer, answer.status)
+        if response.status >= 400:
+            assert_problem(response, response.status)
             assert not wrote or stack.snapshot() == before
-        written += answer.status < 300 and wrote
-        if answer.status == 204:
+        written += response.status < 300 and wrote
+        if response.status == 204:
             make_targets()
 
     anything()
@@ -197,8 +197,8 @@ def test_anything_sent_anywhere_is_done_or_refused_whole(stack: Stack) -> None:
 )
 def test_any_authorization_header_is_a_sign_in_or_a_401(accounts: Accounts, header: str) -> None:
     with accounts.stack.counted() as calls:
-        answer = accounts.stack.call("GET", "/v1/whoami", headers={"Authorization": header})
-    assert_problem(answer, 401)
+        response = accounts.stack.call("GET", "/v1/whoami", headers={"Authorization": header})
+    assert_problem(response, 401)
     assert not calls
 
 
@@ -213,9 +213,9 @@ def test_any_username_and_key_are_a_sign_in_or_a_401(accounts: Accounts, usernam
 @given(expires=st.datetimes().map(lambda it: it.isoformat() + "Z") | st.text() | st.floats() | st.integers())
 def test_any_end_of_a_key_is_a_time_to_come_or_a_400(accounts: Accounts, expires: Any) -> None:
     body = {"keyType": "MONITORING", "expiresAt": expires}
-    answer = accounts.call("POST", f"{PATH}/steady/api-keys", "neighbour", raw=json.dumps(body))
-    if answer.status == 400:
-        assert_problem(answer, 400)
+    response = accounts.call("POST", f"{PATH}/steady/api-keys", "neighbour", raw=json.dumps(body))
+    if response.status == 400:
+        assert_problem(response, 400)
     else:
-        assert_problem(answer, 409)  # it has a key of the type
+        assert_problem(response, 409)  # it has a key of the type
         assert datetime.fromisoformat(expires).timestamp() > accounts.stack.clock()

@@ -17,8 +17,8 @@ def test_links_are_by_api_gateways_own_address(stack: Stack, monkeypatch: pytest
         {"username": "bot", "email": "bot@machines.example", "role": "READ_ONLY"},
     )
     event["requestContext"].update(domainName="abc.execute-api.eu-west-1.amazonaws.com", stage="api")
-    answer = stack.app(event, None)
-    assert answer["statusCode"] == 201
-    assert answer["headers"]["Location"] == (
+    response = stack.app(event, None)
+    assert response["statusCode"] == 201
+    assert response["headers"]["Location"] == (
         "https://abc.execute-api.eu-west-1.amazonaws.com/api/v1/service-users/bot"
     )

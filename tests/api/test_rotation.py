@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.api_client import Answer, Key, Stack
-from tests.support.dynamodb_faults import meanwhile
+from tests.support.api_client import Key, Response, Stack
+from tests.support.dynamodb_faults import before_next_call
 
 WEEK = 604_800
 OWN = "/v1/api-keys/rotate"
@@ -30,28 +30,28 @@ def status(stack: Stack, key: Key, **more: Any) -> int:
 
 def rotate_own(stack: Stack, key: Key, overlap: int | None = None) -> Key:
     body = {} if overlap is None else {"body": {"overlapSeconds": overlap}}
-    answer = stack.call("POST", OWN, key, **body)
-    assert answer.status == 200, answer.text
-    return Key(key.username, answer.json["key"])
+    response = stack.call("POST", OWN, key, **body)
+    assert response.status == 200, response.text
+    return Key(key.username, response.json["key"])
 
 
 def rotate(stack: Stack, by: Key, overlap: int | None = None) -> Key:
     body: dict[str, Any] = {"keyType": "MONITORING"}
     if overlap is not None:
         body["overlapSeconds"] = overlap
-    answer = stack.call("POST", "/v1/service-users/bot/api-keys/rotate", by, body)
-    assert answer.status == 200, answer.text
-    return Key("bot", answer.json["key"])
+    response = stack.call("POST", "/v1/service-users/bot/api-keys/rotate", by, body)
+    assert response.status == 200, response.text
+    return Key("bot", response.json["key"])
 
 
 def listed(stack: Stack, by: Key) -> dict[str, Any]:
-    answer = stack.call("GET", "/v1/service-users/bot", by)
-    [key] = answer.json["apiKeys"]["apiKeys"]
+    response = stack.call("GET", "/v1/service-users/bot", by)
+    [key] = response.json["apiKeys"]["apiKeys"]
     found: dict[str, Any] = key
     return found
 
 
-def lost(stack: Stack, call: Callable[[], Answer]) -> None:
+def lost(stack: Stack, call: Callable[[], Response]) -> None:
     """Make a call whose answer never arrives."""
     assert call().status == 200
 
@@ -101,9 +101,9 @@ def test_an_overlap_that_cannot_be_changes_nothing(
     body = {"overlapSeconds": overlap} | ({"keyType": "MONITORING"} if more is None else {})
     assert status(stack, by) == 200
     before = stack.snapshot()
-    answer = stack.call("POST", path, by, body)
-    assert (answer.status, answer.pointers) == (400, ["/overlapSeconds"])
-    assert detail in answer.json["errors"][0]["detail"]
+    response = stack.call("POST", path, by, body)
+    assert (response.status, response.pointers) == (400, ["/overlapSeconds"])
+    assert detail in response.json["errors"][0]["detail"]
     assert stack.snapshot() == before
 
 
@@ -171,7 +171,7 @@ def test_lowering_the_role_ends_both_at_once(stack: Stack, owner: Key) -> None:
 
 
 def test_revoking_a_person_ends_both_of_theirs_at_once(stack: Stack, owner: Key) -> None:
-    old = stack.person(owner, "carl", "CLUSTER_ADMIN")
+    old = stack.user(owner, "carl", "CLUSTER_ADMIN")
     new = rotate_own(stack, old, WEEK)
     assert (status(stack, old), status(stack, new)) == (200, 200)
     assert stack.call("DELETE", "/v1/users/carl", owner).status == 204
@@ -179,7 +179,7 @@ def test_revoking_a_person_ends_both_of_theirs_at_once(stack: Stack, owner: Key)
 
 
 def test_a_fresh_invitation_ends_both_at_once(stack: Stack, owner: Key) -> None:
-    old = stack.person(owner, "carl", "CLUSTER_ADMIN")
+    old = stack.user(owner, "carl", "CLUSTER_ADMIN")
     new = rotate_own(stack, old, WEEK)
     assert stack.call("POST", "/v1/users/carl/invitation", owner).status == 200
     assert (status(stack, old), status(stack, new)) == (401, 401)
@@ -226,9 +226,9 @@ def test_the_key_before_keeps_to_the_networks_of_the_one_after(stack: Stack, own
 
 
 def rotate_own_from(stack: Stack, key: Key, source_ip: str) -> Key:
-    answer = stack.call("POST", OWN, key, {"overlapSeconds": 60}, source_ip=source_ip)
-    assert answer.status == 200
-    return Key(key.username, answer.json["key"])
+    response = stack.call("POST", OWN, key, {"overlapSeconds": 60}, source_ip=source_ip)
+    assert response.status == 200
+    return Key(key.username, response.json["key"])
 
 
 def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Key) -> None:
@@ -236,9 +236,9 @@ def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Ke
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
     ]
-    answer = stack.call("POST", OWN, old, {"overlapSeconds": WEEK})
-    new = Key("bot", answer.json["key"])
-    assert answer.json["predecessor"]["validUntil"] == answer.json["expiresAt"] == "2030-03-17T18:00:00Z"
+    response = stack.call("POST", OWN, old, {"overlapSeconds": WEEK})
+    new = Key("bot", response.json["key"])
+    assert response.json["predecessor"]["validUntil"] == response.json["expiresAt"] == "2030-03-17T18:00:00Z"
     events = stack.call("GET", "/v1/events?username=bot", owner).json
     (told,) = [key for event in events for key in event["keys"] if event["action"] == "API_KEY_ROTATED"]
     assert told["previousValidUntil"] == "2030-03-17T18:00:00Z"
@@ -289,7 +289,7 @@ def test_a_newer_key_that_is_used_at_that_moment_is_not_taken_for_lost(
 ) -> None:
     """Its use changes no version: the write that would end it looks at it itself."""
     new = rotate_own(stack, bot, 3600)
-    with meanwhile(stack, "TransactWriteItems", lambda: status(stack, new)):
+    with before_next_call(stack, "TransactWriteItems", lambda: status(stack, new)):
         assert stack.call("POST", OWN, bot, {"overlapSeconds": 3600}).status == 409
     assert (status(stack, bot), status(stack, new)) == (200, 200)
 
@@ -310,10 +310,10 @@ def test_a_lost_answer_to_ones_own_management_key(stack: Stack, owner: Key) -> N
     path = f"/v1/users/{owner.username}/api-keys/rotate"
     body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 3600}
     lost(stack, lambda: stack.call("POST", path, owner, body))
-    answer = stack.call("POST", path, owner, body)
-    assert answer.status == 200
+    response = stack.call("POST", path, owner, body)
+    assert response.status == 200
     assert status(stack, owner) == 200
-    assert status(stack, Key(owner.username, answer.json["key"])) == 200
+    assert status(stack, Key(owner.username, response.json["key"])) == 200
 
 
 # Every boundary, on the real engine too: the clock stepped around it
@@ -434,8 +434,8 @@ def sign_in(stack: Stack, key: Key) -> int:
 def moment(call: Callable[[], Any]) -> tuple[float, float, Any]:
     """Make a call; answer when it was made, when its answer was there, and the answer."""
     made = time.monotonic()
-    answer = call()
-    return made, time.monotonic(), answer
+    response = call()
+    return made, time.monotonic(), response
 
 
 @pytest.mark.engine
@@ -443,7 +443,7 @@ def moment(call: Callable[[], Any]) -> tuple[float, float, Any]:
 def test_a_dead_right_is_refused_from_the_answer_on(stack: Stack, owner: Key, end: str) -> None:
     old = stack.service_user(owner, "bot", "CLUSTER_ADMIN")["PROVISIONING"]
     path = "/v1/service-users/bot"
-    calls: dict[str, Callable[[], Answer]] = {
+    calls: dict[str, Callable[[], Response]] = {
         "rotate": lambda: stack.call("POST", f"{path}/api-keys/rotate", owner, {"keyType": "PROVISIONING"}),
         "revoke": lambda: stack.call("DELETE", f"{path}/api-keys", owner, {"keyType": "PROVISIONING"}),
         "delete": lambda: stack.call("DELETE", path, owner),
@@ -451,10 +451,10 @@ def test_a_dead_right_is_refused_from_the_answer_on(stack: Stack, owner: Key, en
     }
     with Watch(stack, old, old) as watch:
         watch.wait_for(old, 20)
-        made, done, answer = moment(calls[end])
-        assert answer.status in (200, 204)
+        made, done, response = moment(calls[end])
+        assert response.status in (200, 204)
         if end == "rotate":
-            new = Key("bot", answer.json["key"])
+            new = Key("bot", response.json["key"])
             watch.add(new)
             watch.wait_for(new, 20)
         watch.wait_for(old, 20)
@@ -475,7 +475,7 @@ def test_an_overlap_has_no_gap_under_load(stack: Stack, owner: Key) -> None:
     with Watch(stack, key) as watch:
         watch.wait_for(key, 5)
         for _ in range(10):
-            made, done, answer = moment(
+            made, done, response = moment(
                 lambda: stack.call(
                     "POST",
                     "/v1/service-users/bot/api-keys/rotate",
@@ -483,10 +483,10 @@ def test_an_overlap_has_no_gap_under_load(stack: Stack, owner: Key) -> None:
                     {"keyType": "MONITORING", "overlapSeconds": WEEK},
                 )
             )
-            assert answer.status == 200
+            assert response.status == 200
             if before is not None:
                 starts_to_end[before], ends[before] = made, done
-            before, key = key, Key("bot", answer.json["key"])
+            before, key = key, Key("bot", response.json["key"])
             watch.add(key)
             watch.wait_for(key, 5)
     for it, made, done, answered in watch.seen:

@@ -24,7 +24,7 @@ from tests.support.accounts import (
     shared_stack,
     unused_username,
 )
-from tests.support.api_client import Answer, Key, Stack
+from tests.support.api_client import Key, Response, Stack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -49,8 +49,8 @@ def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
         yield accounts
 
 
-def keys_of(answer: Answer) -> dict[str, str]:
-    return {it["keyType"]: it["key"] for it in answer.json["apiKeys"]["apiKeys"]}
+def keys_of(response: Response) -> dict[str, str]:
+    return {it["keyType"]: it["key"] for it in response.json["apiKeys"]["apiKeys"]}
 
 
 def signs_in(stack: Stack, key: Key) -> bool:
@@ -129,11 +129,11 @@ def test_a_body_that_breaks_a_rule_makes_nobody(
     shared_accounts: Accounts, body: dict[str, Any], pointers: list[str]
 ) -> None:
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call(
+        response = shared_accounts.call(
             "POST", PATH, "owner", {"username": "bot", "email": "bot@machines.example", **body}
         )
-    assert_problem(answer, 400)
-    assert answer.pointers == pointers
+    assert_problem(response, 400)
+    assert response.pointers == pointers
 
 
 @pytest.mark.parametrize(
@@ -165,11 +165,11 @@ def test_key_types_may_be_picked(accounts: Accounts, role: str, key_types: list[
 def test_nobody_makes_a_role_above_their_own(
     accounts: Accounts, creator: str, role: str, status: int
 ) -> None:
-    answer = accounts.call("POST", PATH, creator, service_user_body(unused_username(), role))
-    assert answer.status == status
+    response = accounts.call("POST", PATH, creator, service_user_body(unused_username(), role))
+    assert response.status == status
     if status == 403:
-        assert "OWNER" in answer.json["detail"]
-        assert "CLUSTER_ADMIN" in answer.json["detail"]
+        assert "OWNER" in response.json["detail"]
+        assert "CLUSTER_ADMIN" in response.json["detail"]
 
 
 @pytest.mark.parametrize("taken", ["Metrics-Bot", "METRICS-BOT", "metrics-bot", "owner", "OWNER"])
@@ -178,11 +178,11 @@ def test_a_username_is_taken_in_any_case_by_anybody(accounts: Accounts, taken: s
     accounts.stack.service_user(accounts["owner"], "Metrics-Bot")
     caller = accounts["owner" if account == "own" else "neighbour"]
     before = accounts.stack.snapshot()
-    answer = accounts.stack.call(
+    response = accounts.stack.call(
         "POST", PATH, caller, service_user_body(taken) | {"email": "new@machines.example"}
     )
-    assert_problem(answer, 409)
-    assert taken in answer.json["detail"]
+    assert_problem(response, 409)
+    assert taken in response.json["detail"]
     assert accounts.stack.snapshot() == before
 
 
@@ -204,9 +204,9 @@ def test_an_email_is_taken_under_every_alias(accounts: Accounts, held: str, aske
         accounts.stack.service_user(accounts["owner"], "first", email=held)
     owner = accounts["owner"]
     before = accounts.stack.snapshot()
-    answer = accounts.stack.call("POST", PATH, owner, service_user_body("second") | {"email": asked})
-    assert_problem(answer, 409)
-    assert asked in answer.json["detail"]
+    response = accounts.stack.call("POST", PATH, owner, service_user_body("second") | {"email": asked})
+    assert_problem(response, 409)
+    assert asked in response.json["detail"]
     assert accounts.stack.snapshot() == before
 
 
@@ -286,17 +286,17 @@ def test_a_list_comes_in_pages_that_join_without_a_gap(accounts: Accounts) -> No
         page: str | None = f"{PATH}?limit={limit}"
         found = []
         while page:
-            answer = accounts.stack.call("GET", page, owner)
-            assert len(answer.json) <= limit
-            found += answer.json
-            page = answer.next_path
+            response = accounts.stack.call("GET", page, owner)
+            assert len(response.json) <= limit
+            found += response.json
+            page = response.next_path
             assert page is None or f"limit={limit}" in page
         assert found == whole.json
 
 
 def test_an_account_without_service_users_lists_none(accounts: Accounts) -> None:
-    answer = accounts.call("GET", PATH, "owner")
-    assert (answer.status, answer.text) == (200, "[]")
+    response = accounts.call("GET", PATH, "owner")
+    assert (response.status, response.text) == (200, "[]")
 
 
 def test_a_cursor_shows_nothing_of_the_account_it_came_from(accounts: Accounts) -> None:
@@ -305,8 +305,8 @@ def test_a_cursor_shows_nothing_of_the_account_it_came_from(accounts: Accounts) 
         accounts.stack.service_user(accounts["neighbour"], f"bot-{number}x")
     page = accounts.call("GET", f"{PATH}?limit=1", "owner").next_path
     assert page
-    answer = accounts.call("GET", page, "neighbour")
-    assert [it["username"] for it in answer.json] == ["bot-1x"]
+    response = accounts.call("GET", page, "neighbour")
+    assert [it["username"] for it in response.json] == ["bot-1x"]
 
 
 def test_a_list_goes_on_after_its_cursor_was_deleted(accounts: Accounts) -> None:
@@ -376,13 +376,13 @@ def test_a_page_ends_where_its_administrators_would_not_fit_one_read(accounts: A
 def test_a_service_user_reads_itself_with_any_key(accounts: Accounts) -> None:
     keys = accounts.service_user("CLUSTER_ADMIN")
     username = keys["MONITORING"].username
-    answers = [
+    responses = [
         accounts.stack.call("GET", f"{PATH}/{name}", key)
         for key in keys.values()
         for name in (username, username.upper())
     ]
-    assert {answer.status for answer in answers} == {200}
-    assert_service_user(answers[-1].json, username, "CLUSTER_ADMIN")
+    assert {response.status for response in responses} == {200}
+    assert_service_user(responses[-1].json, username, "CLUSTER_ADMIN")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
@@ -410,11 +410,11 @@ def test_what_is_not_a_service_user_of_the_account_is_not_there(
 def test_the_keys_of_a_foreign_service_user_are_not_there(
     shared_accounts: Accounts, method: str, tail: str, body: dict[str, Any]
 ) -> None:
-    answers = [
+    responses = [
         assert_problem(shared_accounts.call(method, f"{PATH}/{name}/api-keys{tail}", "owner", body), 404)
         for name in ("theirs-1", "nobody-1")
     ]
-    assert answers[0]["detail"] == answers[1]["detail"].replace("nobody-1", "theirs-1")
+    assert responses[0]["detail"] == responses[1]["detail"].replace("nobody-1", "theirs-1")
 
 
 @pytest.mark.parametrize(
@@ -483,15 +483,15 @@ def test_an_update_that_breaks_a_rule_changes_nothing(
     shared_accounts: Accounts, body: dict[str, Any], pointer: str
 ) -> None:
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call("PUT", f"{PATH}/itself", "owner", {"displayName": "New", **body})
-    assert_problem(answer, 400)
-    assert answer.pointers == [pointer]
+        response = shared_accounts.call("PUT", f"{PATH}/itself", "owner", {"displayName": "New", **body})
+    assert_problem(response, 400)
+    assert response.pointers == [pointer]
 
 
 def test_every_wrong_administrator_is_named_at_once(shared_accounts: Accounts) -> None:
     asked = ["nobody-1", "owner", "nobody-2", "OWNER"]
-    answer = shared_accounts.call("PUT", f"{PATH}/itself", "owner", {"administrators": asked})
-    assert answer.pointers == ["/administrators/0", "/administrators/2", "/administrators/3"]
+    response = shared_accounts.call("PUT", f"{PATH}/itself", "owner", {"administrators": asked})
+    assert response.pointers == ["/administrators/0", "/administrators/2", "/administrators/3"]
 
 
 def test_a_service_user_has_up_to_twenty_administrators(accounts: Accounts) -> None:
@@ -499,13 +499,13 @@ def test_a_service_user_has_up_to_twenty_administrators(accounts: Accounts) -> N
     administrators = [
         "owner",
         *(
-            accounts.stack.person(accounts["owner"], unused_username("p"), "CLUSTER_ADMIN").username
+            accounts.stack.user(accounts["owner"], unused_username("p"), "CLUSTER_ADMIN").username
             for _ in range(19)
         ),
     ]
-    answer = accounts.call("PUT", f"{PATH}/{username}", "owner", {"administrators": administrators})
-    assert answer.status == 200
-    assert answer.json["administrators"] == sorted(administrators)
+    response = accounts.call("PUT", f"{PATH}/{username}", "owner", {"administrators": administrators})
+    assert response.status == 200
+    assert response.json["administrators"] == sorted(administrators)
 
 
 @pytest.mark.parametrize(("was", "asked"), [(was, asked) for was in ROLES for asked in ROLES])
@@ -517,15 +517,15 @@ def test_a_change_of_role_grants_no_more_than_the_callers_own(
     username = keys["MONITORING"].username
     before = accounts.call("GET", f"{PATH}/{username}", "owner")
 
-    answer = accounts.call("PUT", f"{PATH}/{username}", caller, {"role": asked})
+    response = accounts.call("PUT", f"{PATH}/{username}", caller, {"role": asked})
 
     if caller == "admin" and asked == "OWNER":
-        assert_problem(answer, 403)
+        assert_problem(response, 403)
         assert accounts.call("GET", f"{PATH}/{username}", "owner").json == before.json
         return
-    assert answer.status == 200
+    assert response.status == 200
     left = [kind for kind in TYPES[was] if kind in TYPES[asked]]
-    assert_service_user(answer.json, username, asked, MASKED, left)
+    assert_service_user(response.json, username, asked, MASKED, left)
     for key_type, key in keys.items():
         assert signs_in(accounts.stack, key) is (key_type in left)
 
@@ -562,8 +562,8 @@ def test_an_update_that_changes_nothing_writes_nothing(accounts: Accounts) -> No
     was = accounts.call("GET", f"{PATH}/{username}", "owner")
     before = accounts.stack.snapshot()
     body = {"displayName": "Bot", "role": "READ_ONLY", "administrators": ["ADMIN"]}
-    answer = accounts.call("PUT", f"{PATH}/{username}", "admin", body)
-    assert (answer.status, answer.json, answer.headers["ETag"]) == (200, was.json, was.headers["ETag"])
+    response = accounts.call("PUT", f"{PATH}/{username}", "admin", body)
+    assert (response.status, response.json, response.headers["ETag"]) == (200, was.json, was.headers["ETag"])
     assert accounts.stack.snapshot() == before
 
 
@@ -588,7 +588,7 @@ def test_a_revoked_administrator_comes_back_without_their_service_users(accounts
     path = f"{PATH}/{username}"
     assert accounts.call("DELETE", "/v1/users/admin", "owner").status == 204
     assert accounts.call("GET", path, "owner").json["administrators"] == []
-    again = accounts.stack.person(accounts["owner"], "admin", "CLUSTER_ADMIN")
+    again = accounts.stack.user(accounts["owner"], "admin", "CLUSTER_ADMIN")
     assert accounts.stack.call("GET", path, again).json["administrators"] == []
     assert accounts.stack.call("PUT", path, again, {"displayName": "x"}).status == 403
     # An update of something else leaves the dead link out of what is answered, too.
@@ -605,8 +605,8 @@ def test_an_administrator_who_was_sent_a_fresh_invitation_can_be_written_back(ac
     listed = accounts.call("GET", f"{PATH}/{username}", "owner").json["administrators"]
     assert listed == ["admin"]
     more = {"administrators": [*listed, "owner"]}
-    answer = accounts.call("PUT", f"{PATH}/{username}", "owner", more)
-    assert (answer.status, answer.json["administrators"]) == (200, ["admin", "owner"])
+    response = accounts.call("PUT", f"{PATH}/{username}", "owner", more)
+    assert (response.status, response.json["administrators"]) == (200, ["admin", "owner"])
     assert_problem(accounts.call("PUT", f"{PATH}/{other}", "owner", more), 400)
 
 
@@ -623,7 +623,7 @@ def test_an_administrator_lowered_to_read_only_and_raised_again_administers_noth
 
 def test_a_lowered_owner_keeps_no_hold_on_a_higher_service_user(accounts: Accounts) -> None:
     """An OWNER who made an OWNER Service User and is a CLUSTER_ADMIN now gets no new key of that role."""
-    second = accounts.stack.person(accounts["owner"], "second", "OWNER")
+    second = accounts.stack.user(accounts["owner"], "second", "OWNER")
     machine = accounts.stack.service_user(second, unused_username(), "OWNER")["MONITORING"].username
     assert accounts.call("PUT", "/v1/users/second", "owner", {"role": "CLUSTER_ADMIN"}).status == 200
     keys = f"{PATH}/{machine}/api-keys"
@@ -658,10 +658,10 @@ def test_the_etag_is_new_at_every_change_and_at_no_use(accounts: Accounts) -> No
         ("PATCH", "/api-keys", {"keyType": "MONITORING", "allowedNetworks": ["10.0.0.0/8"]}),
         ("POST", "/api-keys/rotate", {"keyType": "MONITORING"}),
     ):
-        answer = accounts.stack.call(method, path + tail, owner, body)
-        assert answer.status < 300, answer.text
+        response = accounts.stack.call(method, path + tail, owner, body)
+        assert response.status < 300, response.text
         seen.append(tag())
-        assert answer.headers.get("ETag", seen[-1]) == seen[-1]
+        assert response.headers.get("ETag", seen[-1]) == seen[-1]
     assert accounts.stack.call("POST", "/v1/api-keys/rotate", keys["USER_MANAGEMENT"]).status == 200
     seen.append(tag())
     assert len(set(seen)) == len(seen)
@@ -691,11 +691,11 @@ def test_if_match_lets_through_what_is_still_as_it_was_read(
     tag = accounts.call("GET", path, "owner").headers["ETag"]
     before = accounts.stack.snapshot()
     body = ({"displayName": "x"},) if method == "PUT" else ()
-    answer = accounts.call(method, path, "owner", *body, headers={"If-Match": header.format(tag=tag)})
+    response = accounts.call(method, path, "owner", *body, headers={"If-Match": header.format(tag=tag)})
     if done:
-        assert answer.status == (200 if method == "PUT" else 204)
+        assert response.status == (200 if method == "PUT" else 204)
     else:
-        assert_problem(answer, 412)
+        assert_problem(response, 412)
         assert accounts.stack.snapshot() == before
 
 
@@ -706,8 +706,8 @@ def test_an_if_match_that_is_none_is_refused(shared_accounts: Accounts, method: 
     headers = {"If-Match": header.replace("{bare}", tag.strip('"'))}
     body = ({"displayName": "x"},) if method == "PUT" else ()
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call(method, f"{PATH}/itself", "owner", *body, headers=headers)
-    assert "ETag" in assert_problem(answer, 400)["detail"]
+        response = shared_accounts.call(method, f"{PATH}/itself", "owner", *body, headers=headers)
+    assert "ETag" in assert_problem(response, 400)["detail"]
 
 
 def test_of_two_who_read_the_same_one_writes(accounts: Accounts) -> None:
@@ -726,14 +726,14 @@ def test_if_match_tells_nothing_to_those_who_may_not_change_it(
     accounts: Accounts, caller: str, status: int
 ) -> None:
     username = accounts.service_user()["MONITORING"].username
-    answer = accounts.call(
+    response = accounts.call(
         "PUT",
         f"{PATH}/{username}",
         caller,
         {"displayName": "x"},
         headers={"If-Match": '"stale"'},
     )
-    assert_problem(answer, status)
+    assert_problem(response, status)
 
 
 # Delete
@@ -742,8 +742,8 @@ def test_if_match_tells_nothing_to_those_who_may_not_change_it(
 def test_a_deleted_service_user_is_gone_with_every_key(accounts: Accounts) -> None:
     keys = accounts.service_user("CLUSTER_ADMIN")
     username = keys["MONITORING"].username
-    answer = accounts.call("DELETE", f"{PATH}/{username.upper()}", "admin")
-    assert (answer.status, answer.text) == (204, "")
+    response = accounts.call("DELETE", f"{PATH}/{username.upper()}", "admin")
+    assert (response.status, response.text) == (204, "")
     assert [signs_in(accounts.stack, key) for key in keys.values()] == [False] * 4
     assert accounts.call("GET", PATH, "owner").json == []
     assert_problem(accounts.call("DELETE", f"{PATH}/{username}", "owner"), 404)
@@ -759,9 +759,9 @@ def test_a_deleted_service_user_is_gone_with_every_key(accounts: Accounts) -> No
 def test_who_means_a_key_does_not_delete_its_holder(shared_accounts: Accounts, path: str) -> None:
     """As a DELETE of …/api-keys with the path cut short would."""
     with assert_nothing_written(shared_accounts.stack):
-        answer = shared_accounts.call("DELETE", path, "owner", {"keyType": "MONITORING"})
-    assert_problem(answer, 400)
-    assert answer.json["errors"] == [
+        response = shared_accounts.call("DELETE", path, "owner", {"keyType": "MONITORING"})
+    assert_problem(response, 400)
+    assert response.json["errors"] == [
         {"pointer": "/keyType", "detail": "There is no field 'keyType' here; this call takes none."}
     ]
 

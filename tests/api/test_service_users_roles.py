@@ -23,7 +23,7 @@ from tests.support.accounts import (
     shared_stack,
     unused_username,
 )
-from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.api_client import NO_BODY, Key, Response, Stack
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -77,7 +77,7 @@ nobody                       401         401         401           401         4
 class Asked(NamedTuple):
     """A call made, and on whom."""
 
-    answer: Answer
+    response: Response
     accounts: Accounts
     caller: str
     target: str
@@ -95,11 +95,11 @@ class Call(NamedTuple):
 
 def created(role: str, types: list[str]) -> Callable[[Asked], None]:
     def check(asked: Asked) -> None:
-        made = asked.answer.json
+        made = asked.response.json
         assert_service_user(made, made["username"], role, CLEAR, types)
         assert made["administrators"] == [asked.accounts[asked.caller].username]
-        assert asked.answer.headers["Location"] == f"https://api.example{PATH}/{made['username']}"
-        assert re.fullmatch(r'"[0-9a-f]{16}"', asked.answer.headers["ETag"])
+        assert asked.response.headers["Location"] == f"https://api.example{PATH}/{made['username']}"
+        assert re.fullmatch(r'"[0-9a-f]{16}"', asked.response.headers["ETag"])
         for it in made["apiKeys"]["apiKeys"]:
             assert works(asked.accounts, Key(made["username"], it["key"]))
 
@@ -108,71 +108,71 @@ def created(role: str, types: list[str]) -> Callable[[Asked], None]:
 
 def listed(asked: Asked) -> None:
     account = asked.accounts.stack.call("GET", "/v1/whoami", asked.accounts[asked.caller]).json["account"]
-    assert isinstance(asked.answer.json, list)
-    for it in asked.answer.json:
+    assert isinstance(asked.response.json, list)
+    for it in asked.response.json:
         assert it["account"] == account
         types = [key["keyType"] for key in it["apiKeys"]["apiKeys"]]
         assert_service_user(it, it["username"], it["role"], MASKED, types)
-    names = [it["username"] for it in asked.answer.json]
+    names = [it["username"] for it in asked.response.json]
     assert names == sorted(names)
     assert (asked.target in names) is (asked.caller != "neighbour")
 
 
 def shown(asked: Asked) -> None:
-    assert_service_user(asked.answer.json, asked.target, "READ_ONLY")
-    assert asked.answer.json["administrators"] == [asked.accounts["admin"].username]
-    assert re.fullmatch(r'"[0-9a-f]{16}"', asked.answer.headers["ETag"])
+    assert_service_user(asked.response.json, asked.target, "READ_ONLY")
+    assert asked.response.json["administrators"] == [asked.accounts["admin"].username]
+    assert re.fullmatch(r'"[0-9a-f]{16}"', asked.response.headers["ETag"])
 
 
 def renamed(role: str) -> Callable[[Asked], None]:
     def check(asked: Asked) -> None:
-        assert_service_user(asked.answer.json, asked.target, role)
-        assert asked.answer.json["displayName"] == "Renamed"
-        assert re.fullmatch(r'"[0-9a-f]{16}"', asked.answer.headers["ETag"])
+        assert_service_user(asked.response.json, asked.target, role)
+        assert asked.response.json["displayName"] == "Renamed"
+        assert re.fullmatch(r'"[0-9a-f]{16}"', asked.response.headers["ETag"])
 
     return check
 
 
 def raised(asked: Asked) -> None:
-    assert_service_user(asked.answer.json, asked.target, "OWNER", types=READ_ONLY_TYPES)
+    assert_service_user(asked.response.json, asked.target, "OWNER", types=READ_ONLY_TYPES)
 
 
 def deleted(asked: Asked) -> None:
-    assert asked.answer.text == ""
+    assert asked.response.text == ""
     again = asked.accounts.stack.call("GET", f"{PATH}/{asked.target}", asked.accounts["owner"])
     assert_problem(again, 404)
 
 
 def revoked(asked: Asked) -> None:
-    assert asked.answer.text == ""
+    assert asked.response.text == ""
     left = asked.accounts.stack.call("GET", f"{PATH}/{asked.target}", asked.accounts["owner"]).json
     assert "MONITORING" not in [it["keyType"] for it in left["apiKeys"]["apiKeys"]]
 
 
 def key_in_the_clear(key_type: str) -> Callable[[Asked], None]:
     def check(asked: Asked) -> None:
-        assert_key(asked.answer.json, asked.target, key_type, CLEAR)
-        assert works(asked.accounts, Key(asked.target, asked.answer.json["key"]))
+        assert_key(asked.response.json, asked.target, key_type, CLEAR)
+        assert works(asked.accounts, Key(asked.target, asked.response.json["key"]))
 
     return check
 
 
 def key_masked(asked: Asked) -> None:
-    assert_key(asked.answer.json, asked.target, "MONITORING", MASKED)
-    assert asked.answer.json["allowedNetworks"] == ["203.0.113.0/24"]
+    assert_key(asked.response.json, asked.target, "MONITORING", MASKED)
+    assert asked.response.json["allowedNetworks"] == ["203.0.113.0/24"]
 
 
 def own_key(asked: Asked) -> None:
     old = asked.accounts[asked.caller]
-    key_type = asked.answer.json["keyType"]
-    assert_key(asked.answer.json, old.username, key_type, CLEAR)
-    new = Key(old.username, asked.answer.json["key"])
+    key_type = asked.response.json["keyType"]
+    assert_key(asked.response.json, old.username, key_type, CLEAR)
+    new = Key(old.username, asked.response.json["key"])
     assert works(asked.accounts, new)
     assert not works(asked.accounts, old)
 
 
 def oneself(asked: Asked) -> None:
-    me = asked.answer.json
+    me = asked.response.json
     assert me.keys() == {
         "account",
         "username",
@@ -190,7 +190,7 @@ def oneself(asked: Asked) -> None:
 
 
 def healthy(asked: Asked) -> None:
-    assert asked.answer.json == {"status": "ok"}
+    assert asked.response.json == {"status": "ok"}
 
 
 KEYS = PATH + "/{target}/api-keys"
@@ -224,7 +224,7 @@ CALLS = {
 
 
 def cells() -> list[Any]:
-    """Answer every cell of the table."""
+    """Return every cell of the table."""
     found = []
     seen = set()
     for block in TABLE.strip("\n").split("\n\n"):
@@ -239,7 +239,7 @@ def cells() -> list[Any]:
 
 
 def make(accounts: Accounts, call: Call) -> Key:
-    """Make a Service User to be called on, which "admin" administers; answers a key of it."""
+    """Make a Service User to be called on, which "admin" administers; returns a key of it."""
     keys = accounts.service_user("OWNER" if call.high else "READ_ONLY")
     key = keys["PROVISIONING_READONLY"]
     assert works(accounts, key)
@@ -253,7 +253,7 @@ def works(accounts: Accounts, key: Key) -> bool:
     return accounts.stack.call("GET", "/v1/whoami", key).status == 200
 
 
-def send(accounts: Accounts, caller: str, call: Call, target: str) -> Answer:
+def send(accounts: Accounts, caller: str, call: Call, target: str) -> Response:
     body = service_user_body(unused_username(), call.body) if isinstance(call.body, str) else call.body
     return accounts.call(call.method, call.path.format(target=target), caller, body)
 
@@ -269,11 +269,11 @@ def test_a_change_that_a_caller_may_make_is_made(stack: Stack, caller: str, name
     accounts.keys["itself"] = its_key = make(accounts, CALLS[name])
     accounts.caller(caller)
 
-    answer = send(accounts, caller, CALLS[name], its_key.username)
+    response = send(accounts, caller, CALLS[name], its_key.username)
 
-    assert answer.status == status, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    CALLS[name].check(Asked(answer, accounts, caller, its_key.username))
+    assert response.status == status, response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    CALLS[name].check(Asked(response, accounts, caller, its_key.username))
 
 
 @pytest.fixture(scope="module")
@@ -295,11 +295,11 @@ def test_whatever_else_is_called_changes_nothing(
     accounts.caller(caller)
 
     with assert_nothing_written(accounts.stack):
-        answer = send(accounts, caller, call, its_key.username)
+        response = send(accounts, caller, call, its_key.username)
 
     if status == 200:
-        assert answer.status == 200, answer.text
-        assert answer.headers["Cache-Control"] == "no-store"
-        call.check(Asked(answer, accounts, caller, its_key.username))
+        assert response.status == 200, response.text
+        assert response.headers["Cache-Control"] == "no-store"
+        call.check(Asked(response, accounts, caller, its_key.username))
     else:
-        assert_problem(answer, status)
+        assert_problem(response, status)

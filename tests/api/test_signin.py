@@ -102,12 +102,12 @@ def test_a_header_that_is_no_sign_in_costs_no_read(shared_accounts: Accounts, he
         else {"authorization": header.replace("{key}", key.secret).replace("{bare}", key.header[6:])}
     )
     with assert_nothing_written(shared_accounts.stack), shared_accounts.stack.counted() as calls:
-        answer = shared_accounts.stack.call("GET", "/v1/whoami", headers=headers)
-    problem = assert_problem(answer, 401)
+        response = shared_accounts.stack.call("GET", "/v1/whoami", headers=headers)
+    problem = assert_problem(response, 401)
     assert not calls
-    assert answer.headers["WWW-Authenticate"] == 'Basic realm="Service Users", charset="UTF-8"'
+    assert response.headers["WWW-Authenticate"] == 'Basic realm="Service Users", charset="UTF-8"'
     assert "Basic" in problem["detail"]
-    assert key.secret not in answer.text
+    assert key.secret not in response.text
 
 
 @pytest.mark.parametrize("form", ["Basic {}", "basic {}", "BASIC {}", "Basic   {}", "  Basic {}  "])
@@ -122,10 +122,10 @@ def test_the_scheme_and_the_headers_name_are_read_in_any_case(
 
 @pytest.mark.parametrize("username", ["bot", "BOT", "Bot"])
 def test_a_username_signs_in_in_any_case(shared_accounts: Accounts, username: str) -> None:
-    answer = shared_accounts.stack.call(
+    response = shared_accounts.stack.call(
         "GET", "/v1/whoami", Key(username, shared_accounts["MONITORING"].secret)
     )
-    assert answer.json["username"] == "bot"
+    assert response.json["username"] == "bot"
 
 
 def test_whoever_signs_in_learns_what_they_signed_in_with(shared_accounts: Accounts) -> None:
@@ -158,8 +158,8 @@ def spoiled(secret: str) -> dict[str, str]:
 def test_a_mistyped_key_is_refused_before_any_database_call(shared_accounts: Accounts, case: str) -> None:
     key = Key("bot", spoiled(shared_accounts["MONITORING"].secret)[case])
     with shared_accounts.stack.counted() as calls:
-        answer = shared_accounts.stack.call("GET", "/v1/whoami", key)
-    assert_problem(answer, 401)
+        response = shared_accounts.stack.call("GET", "/v1/whoami", key)
+    assert_problem(response, 401)
     assert not calls
 
 
@@ -173,9 +173,9 @@ def test_a_wrong_key_is_refused_in_the_same_words_whoever_it_is_for(shared_accou
         ("bot", "password"),
     ):
         with assert_nothing_written(shared_accounts.stack), shared_accounts.stack.counted() as calls:
-            answer = shared_accounts.stack.call("GET", "/v1/whoami", Key(username, secret))
+            response = shared_accounts.stack.call("GET", "/v1/whoami", Key(username, secret))
         assert calls.total() == (0 if secret == "password" else 1)
-        details.add(assert_problem(answer, 401)["detail"])
+        details.add(assert_problem(response, 401)["detail"])
     assert len(details) == 1
 
 
@@ -241,9 +241,9 @@ def test_the_use_that_a_call_notes_is_not_undone_by_what_it_writes(accounts: Acc
 
 def test_a_rotated_key_keeps_the_use_it_was_rotated_with(accounts: Accounts) -> None:
     key = accounts.stack.service_user(accounts["owner"], "bot")["MONITORING"]
-    answer = accounts.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
-    assert answer.json["lastUsedAt"] is None
-    assert answer.json["predecessor"]["lastUsedAt"] == "2030-03-17T17:46:40Z"
+    response = accounts.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+    assert response.json["lastUsedAt"] is None
+    assert response.json["predecessor"]["lastUsedAt"] == "2030-03-17T17:46:40Z"
     accounts.stack.clock.forward(HOUR)
     assert whoami(accounts.stack, key) == 401
 
@@ -295,10 +295,10 @@ def test_a_key_is_good_at_its_networks_and_nowhere_else(
     accounts: Accounts, networks: list[str], source_ip: str, status: int
 ) -> None:
     keys = accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=networks)
-    answer = accounts.stack.call("GET", "/v1/whoami", keys["MONITORING"], source_ip=source_ip)
-    assert answer.status == status
+    response = accounts.stack.call("GET", "/v1/whoami", keys["MONITORING"], source_ip=source_ip)
+    assert response.status == status
     if status == 403:
-        problem = assert_problem(answer, 403)
+        problem = assert_problem(response, 403)
         assert "may not be used from" in problem["detail"]
 
 
@@ -363,11 +363,11 @@ def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(accou
     called = "before-call.dynamodb.TransactWriteItems"
     again = []
 
-    def meanwhile(**_more: Any) -> None:
-        stack.client.meta.events.unregister(called, meanwhile)
+    def before_next_call(**_more: Any) -> None:
+        stack.client.meta.events.unregister(called, before_next_call)
         again.append(whoami(stack, key))
 
-    stack.client.meta.events.register(called, meanwhile)
+    stack.client.meta.events.register(called, before_next_call)
     assert whoami(stack, key) == 403
     assert again == [403]
     assert len(refusals(stack)) == 1

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from chalicelib.rules import key_format
-from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
-from tests.support.fake_dynamodb import stack_for
+from tests.support.fake_dynamodb import fast_stack
 from tests.support.mail import MailFixture
 
 USERS, SERVICE_USERS = "/v1/users", "/v1/service-users"
@@ -20,15 +20,15 @@ HOURS_72 = 72 * 3600
 
 @pytest.fixture
 def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    return stack_for(request, monkeypatch)
+    return fast_stack(request, monkeypatch)
 
 
-def invite(stack: Stack, by: Key, username: str, role: str = "CLUSTER_ADMIN", **more: Any) -> Answer:
+def invite(stack: Stack, by: Key, username: str, role: str = "CLUSTER_ADMIN", **more: Any) -> Response:
     body = {"username": username, "email": f"{username.lower()}@people.example", "role": role, **more}
     return stack.call("POST", USERS, by, body)
 
 
-def activate(stack: Stack, username: str, token: str) -> Answer:
+def activate(stack: Stack, username: str, token: str) -> Response:
     return stack.call("POST", f"{USERS}/activate", body={"username": username, "token": token})
 
 
@@ -56,7 +56,7 @@ def key_changes(event: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def mails(stack: Stack) -> list[tuple[str, EmailMessage]]:
-    """Answer what the mailer sends of all that waits."""
+    """Return what the mailer sends of all that waits."""
     post = MailFixture(stack.client, stack.tables, stack.clock)
     post.resend()
     sent: list[tuple[str, EmailMessage]] = post.ses.sent
@@ -69,14 +69,14 @@ def body_of(message: EmailMessage) -> str:
     return str(part.get_content())
 
 
-def one_write(stack: Stack, call: Callable[[], Answer]) -> Answer:
+def one_write(stack: Stack, call: Callable[[], Response]) -> Response:
     """Make a call, and see that it wrote once: one transaction, and nothing before or after it."""
     with stack.counted() as counter:
-        answer = call()
+        response = call()
     writes = {name: n for name, n in counter.items() if name not in ("GetItem", "BatchGetItem", "Query")}
     assert writes == {"TransactWriteItems": 1}
     assert sum(counter.values()) <= 4
-    return answer
+    return response
 
 
 # Inviting
@@ -128,19 +128,19 @@ def test_a_taken_name_or_address_is_refused(stack: Stack, username: str, email: 
     stack.service_user(owner, "robot")
     before = stack.snapshot()
 
-    answer = invite(stack, owner, username, email=email)
+    response = invite(stack, owner, username, email=email)
 
-    assert answer.status == 409
-    assert answer.json["detail"].startswith(taken)
+    assert response.status == 409
+    assert response.json["detail"].startswith(taken)
     assert stack.snapshot() == before
 
 
 @pytest.mark.parametrize("username", ["activate", "Activate", "ACTIVATE"])
 def test_nobody_is_named_like_a_path_under_which_none_could_revoke_them(stack: Stack, username: str) -> None:
-    answer = invite(stack, stack.account(), username)
+    response = invite(stack, stack.account(), username)
 
-    assert answer.status == 400
-    assert answer.pointers == ["/username"]
+    assert response.status == 400
+    assert response.pointers == ["/username"]
 
 
 def test_every_fault_of_an_invitation_is_named(stack: Stack) -> None:
@@ -148,12 +148,12 @@ def test_every_fault_of_an_invitation_is_named(stack: Stack) -> None:
     assert whoami(stack, owner) == 200
     before = stack.snapshot()
 
-    answer = stack.call(
+    response = stack.call(
         "POST", USERS, owner, {"username": "b", "email": "bea", "role": "KING", "displayName": "", "x": 1}
     )
 
-    assert answer.status == 400
-    assert sorted(answer.pointers) == ["/displayName", "/email", "/role", "/username", "/x"]
+    assert response.status == 400
+    assert sorted(response.pointers) == ["/displayName", "/email", "/role", "/username", "/x"]
     assert stack.snapshot() == before
 
 
@@ -255,15 +255,15 @@ def test_whatever_is_wrong_with_a_token_the_answer_is_one_and_the_same(stack: St
         "of an endless username": ("x" * 3000, key_format.new_token()),
         "of a look-alike": ("\N{KELVIN SIGN}arl", key_format.new_token()),
     }
-    answers = {}
+    responses = {}
     for what, (username, token) in tries.items():
-        answer = activate(stack, username, token)
-        problem = {name: it for name, it in answer.json.items() if name != "requestId"}
-        answers[what] = (answer.status, str(sorted(answer.headers.items())), str(problem))
+        response = activate(stack, username, token)
+        problem = {name: it for name, it in response.json.items() if name != "requestId"}
+        responses[what] = (response.status, str(sorted(response.headers.items())), str(problem))
 
-    assert len(set(answers.values())) == 1, answers
-    assert answers["wrong"][0] == 400
-    assert "Ask an OWNER of the account for a fresh invitation" in answers["wrong"][2]
+    assert len(set(responses.values())) == 1, responses
+    assert responses["wrong"][0] == 400
+    assert "Ask an OWNER of the account for a fresh invitation" in responses["wrong"][2]
     assert stack.snapshot() == before
     assert activate(stack, "eve", eve).status == 200
 
@@ -279,10 +279,10 @@ def test_a_mistyped_token_costs_no_read(stack: Stack) -> None:
 def test_activating_answers_the_key_with_which_to_make_the_others(stack: Stack, role: str) -> None:
     invite(stack, stack.account(), "Bea", role)
 
-    answer = activate(stack, "BEA", stack.token("bea"))
+    response = activate(stack, "BEA", stack.token("bea"))
 
-    assert answer.json["status"] == "ACTIVE"
-    (shown,) = answer.json["apiKeys"]["apiKeys"]
+    assert response.json["status"] == "ACTIVE"
+    (shown,) = response.json["apiKeys"]["apiKeys"]
     assert (shown["keyType"], shown["username"], shown["createdBy"]) == ("USER_MANAGEMENT", "Bea", "Bea")
     key = Key("bea", shown["key"])
     assert stack.own_key(key, "PROVISIONING").secret
@@ -292,9 +292,9 @@ def test_activating_answers_the_key_with_which_to_make_the_others(stack: Stack, 
 def test_a_reader_gets_a_key_of_each_type_they_may_hold(stack: Stack) -> None:
     invite(stack, stack.account(), "bea", "READ_ONLY")
 
-    answer = activate(stack, "bea", stack.token("bea"))
+    response = activate(stack, "bea", stack.token("bea"))
 
-    keys = {it["keyType"]: Key("bea", it["key"]) for it in answer.json["apiKeys"]["apiKeys"]}
+    keys = {it["keyType"]: Key("bea", it["key"]) for it in response.json["apiKeys"]["apiKeys"]}
     assert list(keys) == ["MONITORING", "PROVISIONING_READONLY"]
     assert {whoami(stack, key) for key in keys.values()} == {200}
 
@@ -328,7 +328,7 @@ def test_an_activation_counts_the_owner_and_an_invitation_does_not(stack: Stack)
 
 def test_a_fresh_invitation_ends_the_keys_and_the_tokens_of_before(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     monitoring = stack.own_key(bea, "MONITORING")
     rotated = stack.call(
         "POST", f"{USERS}/bea/api-keys/rotate", bea, {"keyType": "MONITORING", "overlapSeconds": 600}
@@ -336,9 +336,9 @@ def test_a_fresh_invitation_ends_the_keys_and_the_tokens_of_before(stack: Stack)
     newer = Key("bea", rotated.json["key"])
     assert [whoami(stack, key) for key in (owner, bea, monitoring, newer)] == [200] * 4
 
-    answer = one_write(stack, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
+    response = one_write(stack, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
 
-    assert answer.json["status"] == "INVITED"
+    assert response.json["status"] == "INVITED"
     assert [whoami(stack, key) for key in (bea, monitoring, newer)] == [401] * 3
     (event,) = [it for it in events(stack, "USER_INVITED") if "keys" in it]
     assert key_changes(event) == [("REVOKED", "MONITORING"), ("REVOKED", "USER_MANAGEMENT")]
@@ -354,7 +354,7 @@ def test_a_fresh_invitation_ends_the_keys_and_the_tokens_of_before(stack: Stack)
 
 def test_a_person_who_lost_their_key_administers_on_when_they_are_back(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     stack.service_user(bea, "robot")
 
     stack.call("POST", f"{USERS}/bea/invitation", owner)
@@ -368,7 +368,7 @@ def test_a_person_who_lost_their_key_administers_on_when_they_are_back(stack: St
 def test_who_is_invited_and_then_not_hears_of_the_keys_they_lost(stack: Stack, then: str) -> None:
     """The mail of an invitation that is void tells of the keys it ended: that is no less true."""
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     mails(stack)
     assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
     if then == "revoked":
@@ -397,13 +397,13 @@ def test_a_person_who_has_not_activated_cannot_be_made_an_administrator(stack: S
     owner = stack.account()
     stack.service_user(owner, "robot")
     invite(stack, owner, "bea")
-    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    stack.user(owner, "cal", "CLUSTER_ADMIN")
     stack.call("POST", f"{USERS}/cal/invitation", owner)
 
-    answer = stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["owner", "bea", "cal"]})
+    response = stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["owner", "bea", "cal"]})
 
-    assert answer.status == 400
-    assert answer.pointers == ["/administrators/1", "/administrators/2"]
+    assert response.status == 400
+    assert response.pointers == ["/administrators/1", "/administrators/2"]
 
 
 # Revoking and lowering
@@ -411,15 +411,15 @@ def test_a_person_who_has_not_activated_cannot_be_made_an_administrator(stack: S
 
 def test_revoking_a_person_ends_keys_and_links_in_one_write(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     monitoring = stack.own_key(bea, "MONITORING")
     for number in range(3):
         stack.service_user(bea, f"robot-{number}")
     assert [whoami(stack, key) for key in (owner, bea, monitoring)] == [200] * 3
 
-    answer = one_write(stack, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
+    response = one_write(stack, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
 
-    assert (answer.status, answer.text) == (204, "")
+    assert (response.status, response.text) == (204, "")
     assert [whoami(stack, key) for key in (bea, monitoring)] == [401, 401]
     assert [administrators(stack, owner, f"robot-{number}") for number in range(3)] == [[], [], []]
     assert stack.call("GET", f"{USERS}/bea", owner).status == 404
@@ -453,7 +453,7 @@ def test_invited_again_after_being_revoked_they_start_with_nothing(
     stack: Stack, username: str, email: str
 ) -> None:
     owner = stack.account()
-    former = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    former = stack.user(owner, "bea", "CLUSTER_ADMIN")
     monitoring = stack.own_key(former, "MONITORING")
     robot = stack.service_user(former, "robot")["MONITORING"]
     stack.call("POST", f"{USERS}/bea/invitation", owner)
@@ -481,11 +481,11 @@ def test_invited_again_after_being_revoked_they_start_with_nothing(
 
 def test_somebody_in_another_account_who_takes_a_freed_name_gets_nothing(stack: Stack) -> None:
     owner, stranger = stack.account(), stack.account("stranger")
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     stack.service_user(bea, "robot")
     stack.call("DELETE", f"{USERS}/bea", owner)
 
-    other = stack.person(stranger, "bea", "CLUSTER_ADMIN")
+    other = stack.user(stranger, "bea", "CLUSTER_ADMIN")
 
     assert administrators(stack, owner, "robot") == []
     assert stack.call("GET", f"{SERVICE_USERS}/robot", other).status == 404
@@ -494,16 +494,16 @@ def test_somebody_in_another_account_who_takes_a_freed_name_gets_nothing(stack: 
 
 def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     keys = {
         kind: stack.own_key(bea, kind) for kind in ("MONITORING", "PROVISIONING", "PROVISIONING_READONLY")
     }
     stack.service_user(bea, "robot")
     assert [whoami(stack, key) for key in (owner, bea, *keys.values())] == [200] * 5
 
-    answer = one_write(stack, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}))
+    response = one_write(stack, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}))
 
-    assert answer.json["role"] == "READ_ONLY"
+    assert response.json["role"] == "READ_ONLY"
     assert whoami(stack, bea) == 401
     assert {kind: whoami(stack, key) for kind, key in keys.items()} == {
         "MONITORING": 200,
@@ -519,7 +519,7 @@ def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) ->
 
 def test_raised_again_a_lowered_person_gets_nothing_back(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     stack.service_user(bea, "robot")
     for role in ("READ_ONLY", "OWNER", "CLUSTER_ADMIN"):
         assert stack.call("PUT", f"{USERS}/bea", owner, {"role": role}).status == 200
@@ -535,7 +535,7 @@ def test_raised_again_a_lowered_person_gets_nothing_back(stack: Stack) -> None:
 
 def test_an_owner_lowered_to_cluster_admin_keeps_what_those_may_have(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "OWNER")
+    bea = stack.user(owner, "bea", "OWNER")
     stack.service_user(bea, "hers")
     stack.service_user(owner, "his")
     assert stack.call("PUT", f"{SERVICE_USERS}/his", bea, {"displayName": "X"}).status == 200
@@ -556,17 +556,17 @@ def test_lowering_somebody_who_has_not_activated_counts_for_their_token(stack: S
     invite(stack, owner, "bea", "OWNER")
     assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}).status == 200
 
-    answer = activate(stack, "bea", stack.token("bea"))
+    response = activate(stack, "bea", stack.token("bea"))
 
-    assert answer.json["role"] == "READ_ONLY"
+    assert response.json["role"] == "READ_ONLY"
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
 
 
 def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
-    cal = stack.person(owner, "cal", "CLUSTER_ADMIN")
-    stack.person(owner, "dan", "OWNER")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
+    cal = stack.user(owner, "cal", "CLUSTER_ADMIN")
+    stack.user(owner, "dan", "OWNER")
     invite(stack, owner, "eve", "OWNER")
     robot = stack.service_user(bea, "robot")["MONITORING"]
     mails(stack)
@@ -589,7 +589,7 @@ def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(st
 
 def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     mails(stack)
 
     stack.own_key(bea, "MONITORING")
@@ -616,16 +616,16 @@ def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Sta
 def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, by_robot: bool) -> None:
     owner = stack.account()
     robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     invite(stack, owner, "cal", "OWNER")
     stack.call("POST", f"{USERS}/bea/invitation", owner)
     assert [whoami(stack, key) for key in (owner, robot)] == [200, 200]
     before = stack.snapshot()
 
-    answer = stack.call(method, path, robot if by_robot else owner, body)
+    response = stack.call(method, path, robot if by_robot else owner, body)
 
-    assert answer.status == 409
-    assert "An account keeps at least one OWNER" in answer.json["detail"]
+    assert response.status == 409
+    assert "An account keeps at least one OWNER" in response.json["detail"]
     assert stack.snapshot() == before
     assert whoami(stack, owner) == 200
 
@@ -636,7 +636,7 @@ def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, b
 )
 def test_an_owner_may_go_while_another_stays(stack: Stack, method: str, path: str, status: int) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "OWNER")
+    bea = stack.user(owner, "bea", "OWNER")
     assert whoami(stack, owner) == 200
 
     assert one_write(stack, lambda: stack.call(method, path, owner)).status == status
@@ -648,13 +648,13 @@ def test_an_owner_may_go_while_another_stays(stack: Stack, method: str, path: st
 
 def test_nobody_changes_their_own_role(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "OWNER")
+    stack.user(owner, "bea", "OWNER")
     before = stack.call("GET", "/v1/users/owner", owner).json
 
-    answer = stack.call("PUT", f"{USERS}/Owner", owner, {"role": "CLUSTER_ADMIN", "displayName": "Me"})
+    response = stack.call("PUT", f"{USERS}/Owner", owner, {"role": "CLUSTER_ADMIN", "displayName": "Me"})
 
-    assert answer.status == 403
-    assert answer.json["detail"] == "Nobody changes their own role. Ask another OWNER."
+    assert response.status == 403
+    assert response.json["detail"] == "Nobody changes their own role. Ask another OWNER."
     assert stack.call("GET", "/v1/users/owner", owner).json == before
     same = stack.call("PUT", f"{USERS}/owner", owner, {"role": "OWNER", "displayName": "Me"})
     assert (same.status, same.json["displayName"]) == (200, "Me")
@@ -662,7 +662,7 @@ def test_nobody_changes_their_own_role(stack: Stack) -> None:
 
 def test_an_update_that_changes_nothing_writes_nothing(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
     before = stack.snapshot()[1]
 
     for body in ({}, {"role": "CLUSTER_ADMIN"}, {"displayName": "bea"}):
@@ -683,9 +683,9 @@ def test_people_are_listed_by_username_page_by_page(stack: Stack) -> None:
 
     pages, path = [], f"{USERS}?limit=2"
     while path:
-        answer = stack.call("GET", path, owner)
-        pages.append([it["username"] for it in answer.json])
-        path = answer.next_path or ""
+        response = stack.call("GET", path, owner)
+        pages.append([it["username"] for it in response.json])
+        path = response.next_path or ""
 
     assert pages == [["bea", "Cal"], ["owner", "Zac"]]
     assert [it["username"] for it in stack.call("GET", USERS, stranger).json] == ["dan", "stranger"]
@@ -716,7 +716,7 @@ def test_a_look_alike_of_a_name_is_nobodys(stack: Stack) -> None:
 
 
 def test_people_manage_their_own_keys_as_service_users_keys_are_managed(stack: Stack) -> None:
-    bea = stack.person(stack.account(), "bea", "CLUSTER_ADMIN")
+    bea = stack.user(stack.account(), "bea", "CLUSTER_ADMIN")
     path = f"{USERS}/Bea/api-keys"
     asked = {
         "keyType": "MONITORING",
@@ -747,8 +747,8 @@ def test_people_manage_their_own_keys_as_service_users_keys_are_managed(stack: S
 
 def test_the_key_of_the_call_dies_with_the_call_that_ends_it(stack: Stack) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "CLUSTER_ADMIN")
-    cal = stack.person(owner, "cal", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
+    cal = stack.user(owner, "cal", "CLUSTER_ADMIN")
     kind = {"keyType": "USER_MANAGEMENT"}
 
     rotated = stack.call("POST", f"{USERS}/bea/api-keys/rotate", bea, kind)
@@ -760,7 +760,7 @@ def test_the_key_of_the_call_dies_with_the_call_that_ends_it(stack: Stack) -> No
 
 def test_nobody_manages_the_keys_of_another_person(stack: Stack) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
     robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
     before = [whoami(stack, key) for key in (owner, robot)], stack.snapshot()
 
@@ -815,8 +815,8 @@ def test_a_call_whose_caller_is_revoked_meanwhile_changes_nothing(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "OWNER")
-    stack.person(owner, "cal", "CLUSTER_ADMIN")
+    bea = stack.user(owner, "bea", "OWNER")
+    stack.user(owner, "cal", "CLUSTER_ADMIN")
     calls = [
         ("POST", USERS, {"username": "dan", "email": "dan@people.example", "role": "OWNER"}),
         ("PUT", f"{USERS}/cal", {"role": "OWNER"}),
@@ -827,15 +827,15 @@ def test_a_call_whose_caller_is_revoked_meanwhile_changes_nothing(
     ]
     for method, path, body in calls:
         before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
-        answer = stack.call(method, path, bea, body)
+        response = stack.call(method, path, bea, body)
 
-        assert answer.status == (409 if path.endswith("bea") else 401), answer.text
+        assert response.status == (409 if path.endswith("bea") else 401), response.text
         assert stack.call("GET", f"{USERS}/dan", owner).status == 404
         assert stack.call("GET", f"{USERS}/bea", owner).status == 404
         assert stack.call("GET", f"{USERS}/cal", owner).json["role"] == "CLUSTER_ADMIN"
         assert stack.call("GET", f"{USERS}/cal", owner).json["status"] == "ACTIVE"
         assert stack.call("GET", "/v1/account", owner).json["name"] == "Account of owner"
-        bea = stack.person(owner, "bea", "OWNER")
+        bea = stack.user(owner, "bea", "OWNER")
 
 
 @pytest.mark.parametrize(
@@ -849,12 +849,12 @@ def test_a_call_whose_caller_loses_the_right_meanwhile_changes_nothing(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, end: tuple[str, str, Any]
 ) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "OWNER")
+    bea = stack.user(owner, "bea", "OWNER")
 
     before_commit(stack, monkeypatch, lambda: stack.call(end[0], end[1], owner, end[2]))
-    answer = invite(stack, bea, "cal", "OWNER")
+    response = invite(stack, bea, "cal", "OWNER")
 
-    assert answer.status == 401
+    assert response.status == 401
     assert stack.call("GET", f"{USERS}/cal", owner).status == 404
 
 
@@ -862,7 +862,7 @@ def test_a_call_whose_key_is_rotated_meanwhile_changes_nothing(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "OWNER")
+    bea = stack.user(owner, "bea", "OWNER")
 
     before_commit(stack, monkeypatch, lambda: stack.call("POST", "/v1/api-keys/rotate", bea))
 
@@ -873,12 +873,12 @@ def test_the_last_two_owners_who_remove_each_other_at_once_leave_one(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = stack.account()
-    bea = stack.person(owner, "bea", "OWNER")
+    bea = stack.user(owner, "bea", "OWNER")
 
     before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/owner", bea))
-    answer = stack.call("DELETE", f"{USERS}/bea", owner)
+    response = stack.call("DELETE", f"{USERS}/bea", owner)
 
-    assert answer.status == 409
+    assert response.status == 409
     assert stack.call("GET", "/v1/account", bea).json["owners"] == ["bea"]
 
 
@@ -886,12 +886,12 @@ def test_a_promotion_does_not_bring_a_person_back_who_is_revoked_meanwhile(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = stack.account()
-    stack.person(owner, "bea", "CLUSTER_ADMIN")
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
 
     before_commit(stack, monkeypatch, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
-    answer = stack.call("PUT", f"{USERS}/bea", owner, {"role": "OWNER"})
+    response = stack.call("PUT", f"{USERS}/bea", owner, {"role": "OWNER"})
 
-    assert answer.status == 409
+    assert response.status == 409
     assert stack.call("GET", f"{USERS}/bea", owner).status == 404
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
 
@@ -904,9 +904,12 @@ def test_an_invitation_that_is_void_meanwhile_is_not_taken_up(
     token = stack.token("bea")
 
     before_commit(stack, monkeypatch, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
-    answer = activate(stack, "bea", token)
+    response = activate(stack, "bea", token)
 
-    assert (answer.status, answer.json["detail"]) == (400, activate(stack, "bea", "sui_wrong").json["detail"])
+    assert (response.status, response.json["detail"]) == (
+        400,
+        activate(stack, "bea", "sui_wrong").json["detail"],
+    )
     assert activate(stack, "bea", token).status == 400
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
 

@@ -18,8 +18,15 @@ from tests.support.accounts import (
     restored_accounts,
     service_user_body,
 )
-from tests.support.api_client import NO_BODY, Answer, Key, Stack
-from tests.support.dynamodb_faults import DiedError, assert_ledger, dying, hangs, trouble, without_notes
+from tests.support.api_client import NO_BODY, Key, Response, Stack
+from tests.support.dynamodb_faults import (
+    FunctionKilled,
+    assert_events_match_keys,
+    hangs,
+    inject_faults,
+    killed_before_call,
+    without_last_used,
+)
 
 BOT = f"{PATH}/bot"
 KEYS = f"{BOT}/api-keys"
@@ -65,7 +72,7 @@ def accounts(stack: Stack) -> Accounts:
     return restored_accounts(stack, "bot and a key of the admin's own", build)
 
 
-def make(accounts: Accounts, name: str) -> Answer:
+def make(accounts: Accounts, name: str) -> Response:
     caller, method, path, body, _ = MUTATIONS[name]
     return accounts.call(method, path, caller, body)
 
@@ -76,18 +83,18 @@ def make(accounts: Accounts, name: str) -> Answer:
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_function_that_dies_leaves_a_change_whole_or_not_made(accounts: Accounts, name: str) -> None:
     """Ended right before each of its calls to DynamoDB, by turns, until it gets through."""
-    before = without_notes(accounts.stack.snapshot())
+    before = without_last_used(accounts.stack.snapshot())
     for number in range(1, 9):
         try:
-            with dying(accounts.stack, number):
-                answer = make(accounts, name)
-        except DiedError:
-            assert without_notes(accounts.stack.snapshot()) == before
+            with killed_before_call(accounts.stack, number):
+                response = make(accounts, name)
+        except FunctionKilled:
+            assert without_last_used(accounts.stack.snapshot()) == before
         else:
             break
-    assert answer.status < 300, answer.text
+    assert response.status < 300, response.text
     assert 3 <= number <= 6
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
     events = len(before[1]) + 1
     assert len(accounts.stack.items(accounts.stack.tables.events)) == events
 
@@ -97,22 +104,22 @@ def test_a_function_that_dies_after_its_transaction_has_made_the_change_and_its_
     accounts: Accounts, name: str
 ) -> None:
     before = accounts.stack.snapshot()
-    with accounts.stack.counted() as calls, pytest.raises(DiedError), dying_after_write(accounts.stack):
+    with accounts.stack.counted() as calls, pytest.raises(FunctionKilled), dying_after_write(accounts.stack):
         make(accounts, name)
     assert calls["TransactWriteItems"] == 1
     after = accounts.stack.snapshot()
-    assert without_notes(after)[0] != without_notes(before)[0]
+    assert without_last_used(after)[0] != without_last_used(before)[0]
     assert len(after[1]) == len(before[1]) + 1
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
     # Who asks again is told what they would be told of a change that was answered.
     assert make(accounts, name).status == MUTATIONS[name][4]
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @contextmanager
 def dying_after_write(stack: Stack) -> Iterator[None]:
     def die(**_more: Any) -> None:
-        raise DiedError
+        raise FunctionKilled
 
     stack.client.meta.events.register("after-call.dynamodb.TransactWriteItems", die)
     try:
@@ -128,14 +135,14 @@ def dying_after_write(stack: Stack) -> Iterator[None]:
 def test_a_call_made_twice_is_done_once_and_answered_by_what_is_there(accounts: Accounts, name: str) -> None:
     first = make(accounts, name)
     assert first.status < 300
-    once = without_notes(accounts.stack.snapshot())
+    once = without_last_used(accounts.stack.snapshot())
     second = make(accounts, name)
     assert second.status == MUTATIONS[name][4]
     if name != "rotate":
-        assert without_notes(accounts.stack.snapshot()) == once
+        assert without_last_used(accounts.stack.snapshot()) == once
     if second.status == 200 and second.text:
         assert second.json.keys() == first.json.keys()
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 # Nothing said of a key
@@ -149,13 +156,13 @@ def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
     made: list[str] = []
     for maker in ("new_key", "new_token"):
         monkeypatch.setattr(key_format, maker, remembering(getattr(key_format, maker), made))
-    answers: list[Answer] = []
+    responses: list[Response] = []
     caplog.set_level(logging.DEBUG, "chalicelib")
     caplog.set_level(logging.DEBUG, "app")
 
-    def call(method: str, path: str, key: Key | None, body: Any = NO_BODY, **more: Any) -> Answer:
-        answers.append(stack.call(method, path, key, body, **more))
-        return answers[-1]
+    def call(method: str, path: str, key: Key | None, body: Any = NO_BODY, **more: Any) -> Response:
+        responses.append(stack.call(method, path, key, body, **more))
+        return responses[-1]
 
     owner = accounts["neighbour"]
     user = {"username": "iris", "email": "iris@people.example", "role": "CLUSTER_ADMIN"}
@@ -175,7 +182,7 @@ def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
     call("GET", f"/v1/whoami?key={made[0]}", owner)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.sleep", lambda _seconds: None)
-        with trouble(stack, "TransactWriteItems", hangs, for_ever=True):
+        with inject_faults(stack, "TransactWriteItems", hangs, repeat_last=True):
             call("POST", f"{path}/rotate", owner, MONITORING)
         patch.setattr(stack.service.directory, "commit", lambda *_: 1 / 0)
         call("POST", f"{path}/rotate", owner, MONITORING)
@@ -189,11 +196,11 @@ def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
     ):
         call("GET", listed, owner)
 
-    assert [answer.status for answer in answers].count(500) == 1
+    assert [response.status for response in responses].count(500) == 1
     assert len(made) >= 13
     kept = json.dumps(stack.snapshot(), default=lambda value: base64.b64encode(bytes(value)).decode())
     events = json.dumps(stack.snapshot()[1], default=str)
-    said = "\n".join(answer.text + json.dumps(answer.headers) for answer in answers)
+    said = "\n".join(response.text + json.dumps(response.headers) for response in responses)
     logged = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     for secret in made:
         asked_back = 2 if secret == made[0] else 0  # The caller's own words in a refusal of theirs.
@@ -202,9 +209,9 @@ def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
             assert digest not in said + logged + events
         for part in (secret, secret[:-6], secret[4:-6]):
             assert part not in kept + logged
-    for answer in answers:
-        if "suk_" in answer.text:
-            assert answer.headers["Cache-Control"] == "no-store"
+    for response in responses:
+        if "suk_" in response.text:
+            assert response.headers["Cache-Control"] == "no-store"
 
 
 def remembering(make_secret: Any, made: list[str]) -> Any:
@@ -313,6 +320,6 @@ def test_what_a_right_was_taken_from_cannot_be_done_with_the_next_call(accounts:
         rotated = stack.call("POST", f"{KEYS}/rotate", owner, {"keyType": type_now})
         key = Key("bot", rotated.json["key"])
         assert stack.call("GET", "/v1/whoami", key).status == 200
-        answer = stack.call("POST", path, owner, body) if path else stack.call("PUT", BOT, owner, body)
-        assert answer.status == 200
+        response = stack.call("POST", path, owner, body) if path else stack.call("PUT", BOT, owner, body)
+        assert response.status == 200
         assert stack.call("GET", "/v1/whoami", key).status == 401

@@ -9,8 +9,8 @@ import pytest
 from chalice.local import LocalChalice
 
 from tests.support.accounts import PATH, Accounts, service_user_body
-from tests.support.api_client import Answer, Key, Stack
-from tests.support.dynamodb_faults import assert_ledger
+from tests.support.api_client import Key, Response, Stack
+from tests.support.dynamodb_faults import assert_events_match_keys
 
 pytestmark = pytest.mark.engine
 
@@ -18,7 +18,7 @@ BOT = f"{PATH}/bot"
 KEYS = f"{BOT}/api-keys"
 MONITORING = {"keyType": "MONITORING"}
 CROWDS = [2, 3, 8, 32]
-Racer = Callable[[int], Answer]
+Racer = Callable[[int], Response]
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def accounts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Accounts:
     return accounts
 
 
-def race(*racers: Racer, crowd: int) -> list[list[Answer]]:
-    """Let a crowd run, shared out among the racers, from one start; answers what each kind was answered."""
-    answers: list[list[Answer]] = [[] for _ in racers]
+def race(*racers: Racer, crowd: int) -> list[list[Response]]:
+    """Let a crowd run, shared out among the racers, from one start; returns what each kind was answered."""
+    responses: list[list[Response]] = [[] for _ in racers]
     start = threading.Barrier(crowd)
     failed: list[BaseException] = []
 
@@ -46,7 +46,7 @@ def race(*racers: Racer, crowd: int) -> list[list[Answer]]:
         try:
             start.wait(30)
             kind = number % len(racers)
-            answers[kind].append(racers[kind](number))
+            responses[kind].append(racers[kind](number))
         except BaseException as error:
             failed.append(error)
 
@@ -56,12 +56,12 @@ def race(*racers: Racer, crowd: int) -> list[list[Answer]]:
     for thread in threads:
         thread.join(60)
     assert not failed, failed[0]
-    assert sum(map(len, answers)) == crowd
-    return answers
+    assert sum(map(len, responses)) == crowd
+    return responses
 
 
-def statuses(answers: list[Answer]) -> Counter[int]:
-    return Counter(answer.status for answer in answers)
+def statuses(responses: list[Response]) -> Counter[int]:
+    return Counter(response.status for response in responses)
 
 
 def events(accounts: Accounts, action: str) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def events(accounts: Accounts, action: str) -> list[dict[str, Any]]:
 
 
 def live_keys(accounts: Accounts) -> dict[str, str]:
-    """Answer the last five characters of each key of "bot" that its item holds."""
+    """Return the last five characters of each key of "bot" that its item holds."""
     items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
     return {kind: key["last5"] for kind, key in items["USER#bot"].get("keys", {}).items()}
 
@@ -86,14 +86,14 @@ def test_one_of_many_gets_a_username(accounts: Accounts, crowd: int, callers: st
     ]
     names = ("new", "NEW", "New", "nEw")
 
-    def create(number: int) -> Answer:
+    def create(number: int) -> Response:
         body = service_user_body(names[number % 4]) | {"email": f"new{number}@machines.example"}
         return accounts.stack.call("POST", PATH, keys[number % len(keys)], body)
 
-    (answers,) = race(create, crowd=crowd)
-    assert statuses(answers) == {201: 1, 409: crowd - 1}
+    (responses,) = race(create, crowd=crowd)
+    assert statuses(responses) == {201: 1, 409: crowd - 1}
     assert len(events(accounts, "SERVICE_USER_CREATED")) == 1 + 1
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -101,14 +101,14 @@ def test_one_of_many_gets_an_email_under_its_aliases(accounts: Accounts, crowd: 
     keys = [accounts[it] for it in ("owner", "admin", "bystander", "neighbour")]
     local = ["robot", "ROBOT", "r.o.bot", "robot+tag", "Ro.Bot+x"]
 
-    def create(number: int) -> Answer:
+    def create(number: int) -> Response:
         email = f"{local[number % 5]}@{'gmail.com' if number % 2 else 'GoogleMail.com'}"
         body = service_user_body(f"new-{number}") | {"email": email}
         return accounts.stack.call("POST", PATH, keys[number % 4], body)
 
-    (answers,) = race(create, crowd=crowd)
-    assert statuses(answers) == {201: 1, 409: crowd - 1}
-    assert_ledger(accounts.stack)
+    (responses,) = race(create, crowd=crowd)
+    assert statuses(responses) == {201: 1, 409: crowd - 1}
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -116,28 +116,30 @@ def test_one_of_many_generates_a_key(accounts: Accounts, crowd: int) -> None:
     assert accounts.call("DELETE", KEYS, "owner", MONITORING).status == 204
     callers = [accounts["owner"], accounts["admin"]]
 
-    (answers,) = race(lambda it: accounts.stack.call("POST", KEYS, callers[it % 2], MONITORING), crowd=crowd)
+    (responses,) = race(
+        lambda it: accounts.stack.call("POST", KEYS, callers[it % 2], MONITORING), crowd=crowd
+    )
 
-    assert statuses(answers) == {201: 1, 409: crowd - 1}
-    (won,) = [it.json["key"] for it in answers if it.status == 201]
+    assert statuses(responses) == {201: 1, 409: crowd - 1}
+    (won,) = [it.json["key"] for it in responses if it.status == 201]
     assert signs_in(accounts, won)
     assert live_keys(accounts)["MONITORING"] == won[-5:]
     assert len(events(accounts, "API_KEY_GENERATED")) == 1
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_one_of_many_rotates_its_own_key(accounts: Accounts, crowd: int) -> None:
     old = accounts["bot/MONITORING"]
-    (answers,) = race(lambda _: accounts.stack.call("POST", "/v1/api-keys/rotate", old), crowd=crowd)
-    found = statuses(answers)
+    (responses,) = race(lambda _: accounts.stack.call("POST", "/v1/api-keys/rotate", old), crowd=crowd)
+    found = statuses(responses)
     assert found[200] == 1
     assert found[409] + found[401] == crowd - 1
-    (won,) = [it.json["key"] for it in answers if it.status == 200]
+    (won,) = [it.json["key"] for it in responses if it.status == 200]
     assert signs_in(accounts, won)
     assert not signs_in(accounts, old.secret)
     assert len(events(accounts, "API_KEY_ROTATED")) == 1
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -146,17 +148,17 @@ def test_of_many_rotations_by_administrators_the_last_answered_key_lives(
 ) -> None:
     """They come one after the other or lose; each that is answered was on record, and one key is left."""
     callers = [accounts["owner"], accounts["admin"]]
-    (answers,) = race(
+    (responses,) = race(
         lambda it: accounts.stack.call("POST", f"{KEYS}/rotate", callers[it % 2], MONITORING), crowd=crowd
     )
-    found = statuses(answers)
+    found = statuses(responses)
     assert found[200] >= 1
     assert found[200] + found[409] == crowd
     assert len(events(accounts, "API_KEY_ROTATED")) == found[200]
-    new = [it.json["key"] for it in answers if it.status == 200]
+    new = [it.json["key"] for it in responses if it.status == 200]
     assert [signs_in(accounts, key) for key in new].count(True) == 1
     assert not signs_in(accounts, accounts["bot/MONITORING"].secret)
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -167,24 +169,24 @@ def test_nobody_rotates_past_a_revocation(accounts: Accounts, crowd: int, how: s
     body = {"keyType": "PROVISIONING"}
     owner, admin = accounts["owner"], accounts["admin"]
 
-    def rotate_own(_: int) -> Answer:
+    def rotate_own(_: int) -> Response:
         return accounts.stack.call("POST", "/v1/api-keys/rotate", old)
 
-    def rotate(_: int) -> Answer:
+    def rotate(_: int) -> Response:
         return accounts.stack.call("POST", f"{KEYS}/rotate", admin, body)
 
-    def revoke(_: int) -> Answer:
+    def revoke(_: int) -> Response:
         for _try in range(100):
             match how:
                 case "revoke":
-                    answer = accounts.stack.call("DELETE", KEYS, owner, body)
+                    response = accounts.stack.call("DELETE", KEYS, owner, body)
                 case "delete":
-                    answer = accounts.stack.call("DELETE", BOT, owner)
+                    response = accounts.stack.call("DELETE", BOT, owner)
                 case _:
-                    answer = accounts.stack.call("PUT", BOT, owner, {"role": "READ_ONLY"})
-            if answer.status != 409:
+                    response = accounts.stack.call("PUT", BOT, owner, {"role": "READ_ONLY"})
+            if response.status != 409:
                 break
-        return answer
+        return response
 
     own, others, revoked = race(rotate_own, rotate, revoke, crowd=max(crowd, 3))
     done = statuses(revoked)
@@ -192,23 +194,23 @@ def test_nobody_rotates_past_a_revocation(accounts: Accounts, crowd: int, how: s
     assert statuses(own).keys() <= {200, 401, 409}
     assert statuses(own)[200] <= 1
     assert statuses(others).keys() <= {200, 404, 409}
-    for answer in own + others:
-        if answer.status == 200:
-            assert not signs_in(accounts, answer.json["key"])
+    for response in own + others:
+        if response.status == 200:
+            assert not signs_in(accounts, response.json["key"])
     assert not signs_in(accounts, old.secret)
     if how != "delete":
         assert "PROVISIONING" not in live_keys(accounts)
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_one_of_many_deletes_and_nobody_updates_what_is_deleted(accounts: Accounts, crowd: int) -> None:
     owner, admin = accounts["owner"], accounts["admin"]
 
-    def delete(_: int) -> Answer:
+    def delete(_: int) -> Response:
         return accounts.stack.call("DELETE", BOT, owner)
 
-    def update(number: int) -> Answer:
+    def update(number: int) -> Response:
         return accounts.stack.call("PUT", BOT, admin, {"displayName": f"x{number}"})
 
     deleted, updated = race(delete, update, crowd=crowd)
@@ -219,7 +221,7 @@ def test_one_of_many_deletes_and_nobody_updates_what_is_deleted(accounts: Accoun
     assert statuses(deleted)[204] <= 1
     there = accounts.stack.call("GET", BOT, owner).status
     assert there == (404 if statuses(deleted)[204] else 200)
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -227,10 +229,10 @@ def test_names_that_go_and_come_at_once_are_held_by_one(accounts: Accounts, crow
     """Deleted by some while others take its name: at most one holds it, with its own address."""
     owner, bystander = accounts["owner"], accounts["bystander"]
 
-    def delete(_: int) -> Answer:
+    def delete(_: int) -> Response:
         return accounts.stack.call("DELETE", BOT, owner)
 
-    def create(number: int) -> Answer:
+    def create(number: int) -> Response:
         return accounts.stack.call(
             "POST", PATH, bystander, service_user_body("bot") | {"displayName": f"x{number}"}
         )
@@ -238,12 +240,12 @@ def test_names_that_go_and_come_at_once_are_held_by_one(accounts: Accounts, crow
     deleted, created = race(delete, create, crowd=crowd)
     assert statuses(deleted).keys() <= {204, 404, 409}
     assert statuses(created).keys() <= {201, 409}
-    for answer in created:
-        if answer.status == 201:
-            keys = [it["key"] for it in answer.json["apiKeys"]["apiKeys"]]
+    for response in created:
+        if response.status == 201:
+            keys = [it["key"] for it in response.json["apiKeys"]["apiKeys"]]
             assert len({signs_in(accounts, key) for key in keys}) == 1
     assert not statuses(deleted)[204] or not signs_in(accounts, accounts["bot/MONITORING"].secret)
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -251,14 +253,14 @@ def test_who_is_revoked_does_nothing_after_the_answer(accounts: Accounts, crowd:
     """The admin's calls race their revocation; once that is answered, what they find is what stays."""
     admin, owner = accounts["admin"], accounts["owner"]
 
-    def revoke(_: int) -> Answer:
+    def revoke(_: int) -> Response:
         for _try in range(100):
-            if (answer := accounts.stack.call("DELETE", "/v1/users/admin", owner)).status != 409:
+            if (response := accounts.stack.call("DELETE", "/v1/users/admin", owner)).status != 409:
                 break
         accounts.stack.call("GET", BOT, owner)
-        return answer
+        return response
 
-    def act(number: int) -> Answer:
+    def act(number: int) -> Response:
         if number % 3 == 0:
             return accounts.stack.call("POST", f"{KEYS}/rotate", admin, MONITORING)
         if number % 3 == 1:
@@ -273,7 +275,7 @@ def test_who_is_revoked_does_nothing_after_the_answer(accounts: Accounts, crowd:
     for number in range(3):
         assert act(number).status == 401
     assert accounts.stack.snapshot() == after
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 def test_different_service_users_do_not_stand_in_each_others_way(accounts: Accounts) -> None:
@@ -281,9 +283,9 @@ def test_different_service_users_do_not_stand_in_each_others_way(accounts: Accou
     admin = accounts["admin"]
     for number in range(32):
         accounts.stack.service_user(admin, f"bot-{number}", keyTypes=["MONITORING"])
-    (answers,) = race(
+    (responses,) = race(
         lambda it: accounts.stack.call("POST", f"{PATH}/bot-{it}/api-keys/rotate", admin, MONITORING),
         crowd=32,
     )
-    assert statuses(answers) == {200: 32}
-    assert_ledger(accounts.stack)
+    assert statuses(responses) == {200: 32}
+    assert_events_match_keys(accounts.stack)

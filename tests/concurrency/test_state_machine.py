@@ -26,8 +26,8 @@ from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict
 from chalicelib.store.outbox import DynamoOutbox
 from tests.conftest import ENGINE
-from tests.support.api_client import NO_BODY, Answer, Key, Stack, Tables
-from tests.support.fake_dynamodb import Memory, api_on
+from tests.support.api_client import NO_BODY, Key, Response, Stack, Tables
+from tests.support.fake_dynamodb import FakeDynamoDB, stack_on
 from tests.support.reference_model import (
     AT_THE_OFFICE,
     ELSEWHERE,
@@ -39,8 +39,8 @@ from tests.support.reference_model import (
     Held,
     Outcome,
     Record,
+    ReferenceModel,
     Refused,
-    Rulebook,
     Someone,
     fold,
     moment,
@@ -80,7 +80,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.stack = type(self).fresh()
-        self.book = Rulebook()
+        self.book = ReferenceModel()
         self.outbox = DynamoOutbox(
             self.stack.client, self.stack.tables.directory, self.stack.tables.events, sleep=lambda _: None
         )
@@ -398,7 +398,7 @@ class Machine(RuleBasedStateMachine):
         bad: bool = False,
         flaw: str = "",
         office: bool = False,
-    ) -> Answer:
+    ) -> Response:
         source_ip = AT_THE_OFFICE if office else ELSEWHERE
         outcome: Outcome | None = None
         before = len(self.book.records)
@@ -413,43 +413,43 @@ class Machine(RuleBasedStateMachine):
         except Refused as refused:
             expected = refused.status
         path, sent, raw = _flawed(path, body, flaw)
-        answer = self.stack.call(method, path, by, sent, raw=raw, source_ip=source_ip)
-        assert answer.status == expected, (method, path, by, sent, answer.text)
-        self.judge(answer, outcome, before)
-        return answer
+        response = self.stack.call(method, path, by, sent, raw=raw, source_ip=source_ip)
+        assert response.status == expected, (method, path, by, sent, response.text)
+        self.judge(response, outcome, before)
+        return response
 
-    def judge(self, answer: Answer, outcome: Outcome | None, before: int) -> None:
-        assert answer.headers["Cache-Control"] == "no-store"
+    def judge(self, response: Response, outcome: Outcome | None, before: int) -> None:
+        assert response.headers["Cache-Control"] == "no-store"
         if outcome is None:
-            _is_problem(answer)
-        shown = set(SECRET.findall(answer.text))
-        made = [self.learn(answer.json, key, outcome) for key in (outcome.made if outcome else [])]
+            _is_problem(response)
+        shown = set(SECRET.findall(response.text))
+        made = [self.learn(response.json, key, outcome) for key in (outcome.made if outcome else [])]
         assert shown == {key.secret for key in made}, "the keys an answer shows are the keys it made"
         assert not shown & self.seen, "a secret is shown once"
         self.seen |= shown
         self.made += made
         if outcome is not None and outcome.status != 204:
-            self.agree(answer, outcome)
+            self.agree(response, outcome)
         self.check_tables(self.book.records[before:])
         self.bury()
 
-    def learn(self, answer: Any, key: Held, outcome: Outcome | None) -> Key:
+    def learn(self, response: Any, key: Held, outcome: Outcome | None) -> Key:
         """Take a key's secret over from the answer that shows it."""
         assert outcome is not None
         assert outcome.of is not None
-        entries = answer["apiKeys"]["apiKeys"] if "apiKeys" in answer else [answer]
+        entries = response["apiKeys"]["apiKeys"] if "apiKeys" in response else [response]
         (found,) = [it["key"] for it in entries if it["keyType"] == key.kind]
         key.now.text = found
         return Key(outcome.of.username, found)
 
-    def agree(self, answer: Answer, outcome: Outcome) -> None:
+    def agree(self, response: Response, outcome: Outcome) -> None:
         """See that an answer says of who and what it is about what the rulebook says."""
-        said, whom = answer.json, outcome.of
-        if outcome.answer is not None and not isinstance(outcome.answer, Held):
-            _includes(said, outcome.answer)
-        elif isinstance(outcome.answer, Held):
+        said, whom = response.json, outcome.of
+        if outcome.response is not None and not isinstance(outcome.response, Held):
+            _includes(said, outcome.response)
+        elif isinstance(outcome.response, Held):
             assert whom is not None
-            _includes(said, self.key_of(whom, outcome.answer, clear=False))
+            _includes(said, self.key_of(whom, outcome.response, clear=False))
         elif outcome.made and "keyType" in said:
             assert whom is not None
             _includes(said, self.key_of(whom, outcome.made[0], clear=True))
@@ -624,7 +624,7 @@ class Machine(RuleBasedStateMachine):
         return _case(data, username), data.draw(st.sampled_from([*fresh * 3, *EMAILS]), "email")
 
     def home(self, actor: Key | None) -> list[Someone]:
-        """Answer who is in the account of whoever calls."""
+        """Return who is in the account of whoever calls."""
         who = self.book.all.get(actor.username.lower()) if actor else None
         return [it for it in self.book.all.values() if who is None or it.account == who.account]
 
@@ -650,7 +650,7 @@ class Machine(RuleBasedStateMachine):
     def ending(
         self, body: dict[str, Any], ends: int | str | None
     ) -> tuple[dict[str, Any], dict[str, Any], bool]:
-        """Answer a body with an end some seconds from now, as it is sent and as the rulebook reads it."""
+        """Return a body with an end some seconds from now, as it is sent and as the rulebook reads it."""
         if ends is None:
             return body, body, False
         if ends == "none":
@@ -662,7 +662,7 @@ class Machine(RuleBasedStateMachine):
         event = {"accountName": "Acme", "username": username, "email": email}
         before = len(self.book.records)
         self.tick()
-        probe = Rulebook()
+        probe = ReferenceModel()
         probe.all = self.book.all
         try:
             probe._names_free(event)
@@ -714,21 +714,21 @@ class Machine(RuleBasedStateMachine):
         except Refused as refused:
             expected = refused.status
         path, sent, raw = _flawed("/v1/users/activate", {"username": username, "token": token}, flaw)
-        answer = self.stack.call("POST", path, body=sent, raw=raw)
-        assert answer.status == expected, (username, answer.text)
-        self.judge(answer, outcome, before)
+        response = self.stack.call("POST", path, body=sent, raw=raw)
+        assert response.status == expected, (username, response.text)
+        self.judge(response, outcome, before)
 
 
 class Desk:
     """A call by somebody who signed in, put to the rulebook."""
 
-    def __init__(self, book: Rulebook, by: Caller, machine: Machine) -> None:
+    def __init__(self, book: ReferenceModel, by: Caller, machine: Machine) -> None:
         self.book = book
         self.by = by
         self._machine = machine
 
     def __getattr__(self, name: str) -> Callable[..., Outcome]:
-        """Answer a method of the rulebook that takes the caller first."""
+        """Return a method of the rulebook that takes the caller first."""
         return lambda *given, **named: getattr(self.book, name)(self.by, *given, **named)
 
     def whoami(self) -> Outcome:
@@ -777,7 +777,7 @@ class Door(NamedTuple):
     def then(
         self, plan: Callable[[Desk, Someone], Outcome], *, handing_out: bool = False
     ) -> Callable[[Desk], Outcome]:
-        """Answer a plan that first finds the holder of the keys."""
+        """Return a plan that first finds the holder of the keys."""
         if self.own:
             return lambda it: plan(it, it.book.own(it.by, self.name))
         return lambda it: plan(it, it.book.holder(it.by, self.name, handing_out=handing_out))
@@ -794,7 +794,7 @@ FLAWS = ["unknown field", "wrong type", "not an object", "not JSON"]
 
 
 def _flawed(path: str, body: Any, flaw: str) -> tuple[str, Any, str | None]:
-    """Answer a call's path, body and raw body with one flaw of form."""
+    """Return a call's path, body and raw body with one flaw of form."""
     match flaw:
         case "query":
             return f"{path}{'&' if '?' in path else '?'}surprise=1", body, None
@@ -826,11 +826,11 @@ def _formed(flaw: str | bool) -> None:
         raise Refused(400)
 
 
-def _is_problem(answer: Answer) -> None:
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json.keys() >= {"type", "title", "status", "detail", "requestId"}
-    assert answer.json["status"] == answer.status
-    assert ("WWW-Authenticate" in answer.headers) is (answer.status == 401)
+def _is_problem(response: Response) -> None:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json.keys() >= {"type", "title", "status", "detail", "requestId"}
+    assert response.json["status"] == response.status
+    assert ("WWW-Authenticate" in response.headers) is (response.status == 401)
 
 
 def _includes(said: Any, expected: Any) -> None:
@@ -859,8 +859,8 @@ def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ca
     def stack() -> Stack:
         if client:
             _empty(client, names)
-        here = client or Memory({"Directory": names.directory, "Events": names.events})
-        return api_on(here, names, monkeypatch)
+        here = client or FakeDynamoDB({"Directory": names.directory, "Events": names.events})
+        return stack_on(here, names, monkeypatch)
 
     return stack
 

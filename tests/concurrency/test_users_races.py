@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.api_client import NO_BODY, Key, Response, Stack
 
 pytestmark = pytest.mark.engine
 
@@ -19,11 +19,11 @@ USERS = "/v1/users"
 ROUNDS = 6
 
 
-def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
+def at_once(*calls: Callable[[], Response]) -> list[Response]:
     """Make calls at the same moment, each in a thread of its own."""
     barrier = Barrier(len(calls))
 
-    def make(call: Callable[[], Answer]) -> Answer:
+    def make(call: Callable[[], Response]) -> Response:
         barrier.wait()
         return call()
 
@@ -31,8 +31,8 @@ def at_once(*calls: Callable[[], Answer]) -> list[Answer]:
         return list(pool.map(make, calls))
 
 
-def statuses(answers: list[Answer]) -> list[int]:
-    return [answer.status for answer in answers]
+def statuses(responses: list[Response]) -> list[int]:
+    return [response.status for response in responses]
 
 
 class Duel:
@@ -42,15 +42,15 @@ class Duel:
         self.stack = stack
         self.names = (f"a-{number}", f"b-{number}")
         a = stack.account(self.names[0])
-        self.keys = (a, stack.person(a, self.names[1], "OWNER"))
+        self.keys = (a, stack.user(a, self.names[1], "OWNER"))
 
-    def by(self, who: int, method: str, body: Any = NO_BODY, more: str = "") -> Callable[[], Answer]:
-        """Answer a call by one of them on the other."""
+    def by(self, who: int, method: str, body: Any = NO_BODY, more: str = "") -> Callable[[], Response]:
+        """Return a call by one of them on the other."""
         path = f"{USERS}/{self.names[1 - who]}{more}"
         return lambda: self.stack.call(method, path, self.keys[who], body)
 
     def owners(self) -> list[str]:
-        """Answer the OWNERs who have activated, as every item of the tables has it."""
+        """Return the OWNERs who have activated, as every item of the tables has it."""
         items = self.stack.items(self.stack.tables.directory)
         people = {it["username"] for it in items if _is_owner(it) and it["username"] in self.names}
         accounts = [it["owners"] for it in items if it["pk"].startswith("ACCOUNT#")]
@@ -83,11 +83,11 @@ def test_the_last_two_owners_against_each_other_leave_one(stack: Stack, one: Any
     for number in range(ROUNDS):
         duel = Duel(stack, number)
 
-        answers = statuses(at_once(duel.by(0, *one), duel.by(1, *other)))
+        responses = statuses(at_once(duel.by(0, *one), duel.by(1, *other)))
 
-        won = [who for who, status in enumerate(answers) if status < 300]
-        assert len(won) == 1, answers
-        assert answers[1 - won[0]] in (401, 409)
+        won = [who for who, status in enumerate(responses) if status < 300]
+        assert len(won) == 1, responses
+        assert responses[1 - won[0]] in (401, 409)
         assert duel.owners() == [duel.names[won[0]]]
         assert stack.call("GET", "/v1/account", duel.keys[won[0]]).status == 200
         assert stack.call("GET", "/v1/whoami", duel.keys[1 - won[0]]).status == 401
@@ -97,26 +97,26 @@ def test_two_who_go_by_themselves_leave_one(stack: Stack) -> None:
     for number in range(ROUNDS):
         duel = Duel(stack, number)
 
-        def leave(who: int, duel: Duel = duel) -> Callable[[], Answer]:
+        def leave(who: int, duel: Duel = duel) -> Callable[[], Response]:
             return lambda: stack.call("DELETE", f"{USERS}/{duel.names[who]}", duel.keys[who])
 
-        answers = statuses(at_once(leave(0), leave(1)))
+        responses = statuses(at_once(leave(0), leave(1)))
 
-        assert sorted(answers) == [204, 409]
-        assert duel.owners() == [duel.names[answers.index(409)]]
+        assert sorted(responses) == [204, 409]
+        assert duel.owners() == [duel.names[responses.index(409)]]
 
 
 def test_many_owners_who_all_go_at_once_leave_one(stack: Stack) -> None:
     first = stack.account("o-0")
-    keys = [first, *(stack.person(first, f"o-{number}", "OWNER") for number in range(1, 6))]
+    keys = [first, *(stack.user(first, f"o-{number}", "OWNER") for number in range(1, 6))]
 
-    def leave(key: Key) -> Callable[[], Answer]:
+    def leave(key: Key) -> Callable[[], Response]:
         return lambda: stack.call("DELETE", f"{USERS}/{key.username}", key)
 
     for _ in range(10):
-        answers = statuses(at_once(*map(leave, keys)))
-        assert set(answers) <= {204, 409}
-        keys = [key for key, status in zip(keys, answers, strict=True) if status == 409]
+        responses = statuses(at_once(*map(leave, keys)))
+        assert set(responses) <= {204, 409}
+        keys = [key for key, status in zip(keys, responses, strict=True) if status == 409]
         assert keys, "nobody is left"
         if len(keys) == 1:
             break
@@ -134,10 +134,10 @@ def test_a_token_taken_up_twice_at_once_gives_one_key(stack: Stack) -> None:
         assert stack.call("POST", USERS, owner, body).status == 201
         taken = {"username": name, "token": stack.token(name)}
 
-        answers = at_once(*[lambda taken=taken: stack.call("POST", f"{USERS}/activate", body=taken)] * 3)
+        responses = at_once(*[lambda taken=taken: stack.call("POST", f"{USERS}/activate", body=taken)] * 3)
 
-        (won,) = [answer for answer in answers if answer.status == 200]
-        assert sorted(statuses(answers))[1:] == [400, 400]
+        (won,) = [response for response in responses if response.status == 200]
+        assert sorted(statuses(responses))[1:] == [400, 400]
         (key,) = won.json["apiKeys"]["apiKeys"]
         assert stack.call("GET", "/v1/whoami", Key(name, key["key"])).status == 200
         (item,) = [it for it in stack.items(stack.tables.directory) if it["pk"] == f"USER#{name}"]
@@ -156,12 +156,12 @@ def test_two_invitations_of_the_same_name_or_address_make_one_person(stack: Stac
         ]
         bodies[1][same] = bodies[0][same].upper()
 
-        answers = at_once(
+        responses = at_once(
             lambda body=bodies[0]: stack.call("POST", USERS, owner, body),
             lambda body=bodies[1]: stack.call("POST", USERS, stranger, body),
         )
 
-        assert sorted(statuses(answers)) == [201, 409]
+        assert sorted(statuses(responses)) == [201, 409]
         items = [
             it for it in stack.items(stack.tables.directory) if str(number) in it["pk"].partition("#")[2]
         ]
@@ -197,7 +197,7 @@ def test_a_promotion_against_a_revocation(stack: Stack) -> None:
     owner = stack.account()
     for number in range(ROUNDS):
         name = f"bea-{number}"
-        bea = stack.person(owner, name, "CLUSTER_ADMIN")
+        bea = stack.user(owner, name, "CLUSTER_ADMIN")
 
         raised, revoked = statuses(
             at_once(
@@ -223,7 +223,7 @@ def test_a_call_against_the_revocation_of_its_caller(stack: Stack) -> None:
     """Either the call was first, or it changed nothing; nothing comes after the revocation."""
     owner = stack.account()
     for number in range(ROUNDS):
-        bea = stack.person(owner, f"bea-{number}", "OWNER")
+        bea = stack.user(owner, f"bea-{number}", "OWNER")
         new = {"username": f"cal-{number}", "email": f"cal-{number}@people.example", "role": "OWNER"}
 
         invited, revoked = statuses(

@@ -24,7 +24,7 @@ from chalicelib.rules.errors import ApiError
 from chalicelib.rules.roles import KeyType, Role
 from contract import document, examples
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Asked
-from tests.support.api_client import NO_BODY, Answer, Clock, Key, Stack
+from tests.support.api_client import NO_BODY, Clock, Key, Response, Stack
 from tests.support.openapi_assertions import DOCUMENT, Drift, Judge
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -198,7 +198,7 @@ class World:
         }
         assert self.stack.call("POST", "/v1/users", self.ada, body).status == 201
 
-    def ask(self, name: str, asked: Asked) -> Answer:
+    def ask(self, name: str, asked: Asked) -> Response:
         method, path = ROUTES[name]
         if asked.username:
             path = path.replace("{username}", asked.username)
@@ -319,7 +319,7 @@ def _asked(name: str) -> Asked:
     return OPERATIONS[name].asked[0] if OPERATIONS[name].asked else Asked("", None)
 
 
-def _call(world: World, name: str, **changes: Any) -> Answer:
+def _call(world: World, name: str, **changes: Any) -> Response:
     """Make a call's first example, changed."""
     method, path = ROUTES[name]
     asked = _asked(name)
@@ -338,14 +338,14 @@ def _call(world: World, name: str, **changes: Any) -> Answer:
     )
 
 
-def _reach_403(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Answer:
+def _reach_403(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
     path = "/v1/users/ada/api-keys"
     body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
     assert world.stack.call("PATCH", path, world.ada, body).status == 200
     return _call(world, name, source_ip="203.0.113.9")
 
 
-def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Answer:
+def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
     if name in {
         "list_own_keys",
         "generate_own_key",
@@ -359,7 +359,7 @@ def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Ans
     return _call(world, name, username="nobody-at-all")
 
 
-def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answer:
+def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
     """Have somebody change everything between the call's reading and its writing."""
     client, table = world.stack.client, world.stack.tables.directory
     write = client.transact_write_items
@@ -380,7 +380,7 @@ def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answ
     return _call(world, name, **token)
 
 
-REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Answer]] = {
+REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Response]] = {
     400: lambda world, name, _: _call(world, name, query={"nonsense": "1"}),
     401: lambda world, name, _: _call(world, name, key=None),
     403: _reach_403,
@@ -394,7 +394,7 @@ REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Answer]] = {
 }
 
 
-def _with_fault(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answer:
+def _with_fault(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
     def broken() -> Any:
         raise RuntimeError
 
@@ -402,7 +402,7 @@ def _with_fault(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Ans
     return _call(world, name)
 
 
-def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Answer:
+def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
     token = (
         {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
     )

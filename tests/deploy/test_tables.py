@@ -8,7 +8,7 @@ import pytest
 from deploy.tables import delete_account, restore_directory, restore_events
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
-from tests.support.dynamodb_faults import meanwhile
+from tests.support.dynamodb_faults import before_next_call
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -74,7 +74,7 @@ def test_an_account_goes_with_all_it_has_and_no_other_notices(stack: Stack) -> N
     before = stack.snapshot()
     owner = stack.account()
     keys = stack.service_user(owner, "bot")
-    person = stack.person(owner, "person", "CLUSTER_ADMIN")
+    person = stack.user(owner, "person", "CLUSTER_ADMIN")
     account = stack.call("GET", "/v1/whoami", owner).json["account"]
     events = len(stack.call("GET", "/v1/events?limit=100", owner).json)
     assert delete_account(stack.client, *stack.tables, account) == (3, events)
@@ -95,7 +95,7 @@ def test_names_that_another_account_took_meanwhile_stay_theirs(stack: Stack) -> 
         assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
         taken.append(stack.service_user(other, "bot")["MONITORING"])
 
-    with meanwhile(stack, "TransactWriteItems", moves):
+    with before_next_call(stack, "TransactWriteItems", moves):
         assert delete_account(stack.client, *stack.tables, account)[0] == 1
     assert whoami(stack, taken[0]) == 200
     body = {"username": "bot-2", "email": "bot@machines.example", "role": "READ_ONLY"}

@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
 
 def blocks(markdown: str) -> list[Block]:
-    """Answer the fenced blocks of a text."""
+    """Return the fenced blocks of a text."""
     return [
         Block(found[1], markdown.count("\n", 0, found.start()) + 1, found[2])
         for found in re.finditer(r"^```(\w*)\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
@@ -112,7 +112,7 @@ NEW_EACH_TIME = (
 
 
 def _plain(text: str) -> Any:
-    """Answer what JSON says, with what is new each time made the same."""
+    """Return what JSON says, with what is new each time made the same."""
     for pattern, words in NEW_EACH_TIME:
         text = re.sub(pattern, words, text)
     return json.loads(text)

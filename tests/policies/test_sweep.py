@@ -34,9 +34,9 @@ def days(account: PolicyAccount, *span: int) -> list[tuple[float, str, str]]:
 def busy_owner(account: PolicyAccount, day: float) -> None:
     """The OWNER rotates their own key, which keeps it out of the way."""
     account.set_day(day)
-    answer = account.stack.call("POST", "/v1/api-keys/rotate", account.owner)
-    assert answer.status == 200
-    account.owner = Key(account.owner.username, answer.json["key"])
+    response = account.stack.call("POST", "/v1/api-keys/rotate", account.owner)
+    assert response.status == 200
+    account.owner = Key(account.owner.username, response.json["key"])
 
 
 # The age of a key
@@ -92,8 +92,8 @@ def test_rotation_starts_the_age_anew(account: PolicyAccount) -> None:
     account.set_policy(maxKeyAgeDays=30)
     days(account, 18, 25)
     account.set_day(25.5)
-    answer = account.stack.call("POST", "/v1/api-keys/rotate", bot)
-    assert answer.status == 200
+    response = account.stack.call("POST", "/v1/api-keys/rotate", bot)
+    assert response.status == 200
     busy_owner(account, 25.5)
     happened = [it for it in days(account, 26, 57) if it[2] == "bot"]
     assert happened == [
@@ -351,10 +351,10 @@ def test_moving_its_own_end_about_buys_no_time_from_the_policy(account: PolicyAc
     for day in range(14, 30):
         account.go_to(day)
         account.set_day(day + 0.3)
-        answer = account.stack.call(
+        response = account.stack.call(
             "PATCH", path, account.owner, {"keyType": "MONITORING", "expiresAt": next(ends)}
         )
-        assert answer.status == 200, answer.text
+        assert response.status == 200, response.text
     assert account.key("bot").get("expiresAt") is None
     account.go_to(30)
     assert account.key_types("bot") == set()
@@ -402,7 +402,7 @@ def test_a_second_owner_ends_the_exception(account: PolicyAccount) -> None:
     account.set_policy(maxKeyAgeDays=30)
     days(account, 15, 31)
     account.set_day(30.5)
-    account.stack.person(account.owner, "otto", "OWNER")
+    account.stack.user(account.owner, "otto", "OWNER")
     account.send_mail()
     days(account, 31, 42)
     assert account.key_types("owner") == set()
@@ -410,7 +410,7 @@ def test_a_second_owner_ends_the_exception(account: PolicyAccount) -> None:
 
 
 def test_of_two_owners_who_are_both_late_one_is_kept(account: PolicyAccount) -> None:
-    account.stack.person(account.owner, "otto", "OWNER")
+    account.stack.user(account.owner, "otto", "OWNER")
     account.set_policy(pciCompliance=True)
     days(account, 75, 130)
     assert sorted([len(account.key_types("owner")), len(account.key_types("otto"))]) == [0, 1]
@@ -425,7 +425,7 @@ def test_an_owner_who_cannot_run_the_account_does_not_count(account: PolicyAccou
         assert stack.call("POST", "/v1/users", account.owner, body).status == 201
     else:
         account.set_day(29)
-        otto = stack.person(account.owner, "otto", "OWNER")
+        otto = stack.user(account.owner, "otto", "OWNER")
         if why == "lowered":
             body = {"role": "CLUSTER_ADMIN"}
             assert stack.call("PUT", "/v1/users/otto", account.owner, body).status == 200
@@ -446,7 +446,7 @@ def test_an_owner_who_cannot_run_the_account_does_not_count(account: PolicyAccou
 def test_the_other_owner_may_lose_their_way_in_at_the_same_moment(account: PolicyAccount) -> None:
     stack = account.stack
     account.set_day(20)
-    otto = stack.person(account.owner, "otto", "OWNER")
+    otto = stack.user(account.owner, "otto", "OWNER")
     account.set_day(0)
     account.set_policy(maxKeyAgeDays=30)
     days(account, 15, 30)
@@ -469,7 +469,7 @@ def test_who_became_the_only_owner_during_the_run_is_one(stack: Stack) -> None:
     """A run remembers accounts; what it remembers of OWNERs must not cost the last of them their key."""
     account = policy_account(stack, page=1)
     account.set_day(5)
-    staff = {name: stack.person(account.owner, name, "CLUSTER_ADMIN") for name in ("carl", "cleo")}
+    staff = {name: stack.user(account.owner, name, "CLUSTER_ADMIN") for name in ("carl", "cleo")}
     account.set_policy(maxKeyAgeDays=30)
     busy_owner(account, 20)
     days(account, 24, 35)
@@ -812,14 +812,14 @@ def test_a_change_under_way_does_not_undo_a_notice(account: PolicyAccount) -> No
     tag = account.stack.call("GET", "/v1/service-users/bot", account.owner).headers["ETag"]
     account.set_day(20)
     account.sweep()
-    answer = account.stack.call(
+    response = account.stack.call(
         "PUT", "/v1/service-users/bot", account.owner, {"displayName": "Bot"}, headers={"If-Match": tag}
     )
-    assert answer.status == 412
+    assert response.status == 412
 
 
 def test_people_are_told_of_their_own_keys(account: PolicyAccount) -> None:
-    account.stack.person(account.owner, "carl", "CLUSTER_ADMIN")
+    account.stack.user(account.owner, "carl", "CLUSTER_ADMIN")
     account.set_policy(maxKeyAgeDays=30)
     account.send_mail()
     account.set_day(20)
@@ -828,7 +828,7 @@ def test_people_are_told_of_their_own_keys(account: PolicyAccount) -> None:
 
 
 def test_administrators_are_told_of_their_service_users(account: PolicyAccount) -> None:
-    carl = account.stack.person(account.owner, "carl", "CLUSTER_ADMIN")
+    carl = account.stack.user(account.owner, "carl", "CLUSTER_ADMIN")
     account.stack.service_user(carl, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     account.send_mail()

@@ -101,9 +101,9 @@ class Year:
 
     def rotate(self, username: str, **body: int) -> None:
         old = self.keys[username]
-        answer = self.stack.call("POST", "/v1/api-keys/rotate", old, body)
-        assert answer.status == 200, answer.text
-        self.keys[username] = Key(username, answer.json["key"])
+        response = self.stack.call("POST", "/v1/api-keys/rotate", old, body)
+        assert response.status == 200, response.text
+        self.keys[username] = Key(username, response.json["key"])
         if body:
             self.before = old
         else:

@@ -18,18 +18,18 @@ from chalicelib.rules.ports import StillEntitled, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.items import from_attribute, to_attribute
 from tests.support.accounts import PATH, Accounts, assert_problem, restored_accounts, service_user_body
-from tests.support.api_client import NO_BODY, Answer, Key, Stack
+from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import (
     Step,
-    assert_ledger,
+    assert_events_match_keys,
+    before_next_call,
     connects_too_slowly,
     hangs,
+    inject_faults,
     is_out_of_reach,
-    loses_the_answer,
-    meanwhile,
+    loses_the_response,
     passes,
     refuses,
-    trouble,
 )
 
 BOT = f"{PATH}/bot"
@@ -70,7 +70,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def pairs(ones: Iterable[Any], others: Iterable[Any]) -> list[Any]:
-    """Answer every pair. Those without the first of either are left to the real engine, which is quick."""
+    """Return every pair. Those without the first of either are left to the real engine, which is quick."""
     ones, others = list(ones), list(others)
     return [
         pytest.param(one, other, marks=() if one == ones[0] or other == others[0] else pytest.mark.engine)
@@ -79,7 +79,7 @@ def pairs(ones: Iterable[Any], others: Iterable[Any]) -> list[Any]:
     ]
 
 
-def mutate(accounts: Accounts, name: str, caller: str = "admin") -> Answer:
+def mutate(accounts: Accounts, name: str, caller: str = "admin") -> Response:
     method, path, body = MUTATIONS[name]
     return accounts.call(method, path, caller, body)
 
@@ -92,7 +92,7 @@ def test_a_change_is_one_transaction_with_one_event_and_every_write_conditional(
     accounts: Accounts, name: str
 ) -> None:
     accounts["owner"]
-    with trouble(accounts.stack, "TransactWriteItems") as bodies, accounts.stack.counted() as calls:
+    with inject_faults(accounts.stack, "TransactWriteItems") as bodies, accounts.stack.counted() as calls:
         assert mutate(accounts, name).status < 300
     assert calls.keys() <= {"GetItem", "BatchGetItem", "TransactWriteItems"}
     (sent,) = [json.loads(body) for body in bodies]
@@ -110,33 +110,33 @@ def test_a_change_is_one_transaction_with_one_event_and_every_write_conditional(
 # The caller loses what they signed in with, between sign-in and commit
 
 
-def revoke_person(accounts: Accounts) -> Answer:
+def revoke_person(accounts: Accounts) -> Response:
     return accounts.call("DELETE", "/v1/users/admin", "owner")
 
 
-def lower_person(accounts: Accounts) -> Answer:
+def lower_person(accounts: Accounts) -> Response:
     return accounts.call("PUT", "/v1/users/admin", "owner", {"role": "READ_ONLY"})
 
 
-def raise_person(accounts: Accounts) -> Answer:
+def raise_person(accounts: Accounts) -> Response:
     return accounts.call("PUT", "/v1/users/admin", "owner", {"role": "OWNER"})
 
 
-def invite_again(accounts: Accounts) -> Answer:
+def invite_again(accounts: Accounts) -> Response:
     return accounts.call("POST", "/v1/users/admin/invitation", "owner")
 
 
-def revoke_and_invite(accounts: Accounts) -> Answer:
+def revoke_and_invite(accounts: Accounts) -> Response:
     assert revoke_person(accounts).status == 204
     body = {"username": "admin", "email": "admin@people.example", "role": "CLUSTER_ADMIN"}
     return accounts.call("POST", "/v1/users", "owner", body)
 
 
-def rotate_key(accounts: Accounts) -> Answer:
+def rotate_key(accounts: Accounts) -> Response:
     return accounts.call("POST", "/v1/api-keys/rotate", "admin")
 
 
-def revoke_key(accounts: Accounts) -> Answer:
+def revoke_key(accounts: Accounts) -> Response:
     path = "/v1/users/admin/api-keys?keyType=USER_MANAGEMENT"
     return accounts.call("DELETE", path, "admin")
 
@@ -161,14 +161,14 @@ def test_who_was_revoked_under_way_changes_nothing(accounts: Accounts, name: str
         assert LOSSES[loses](accounts).status < 300
         after.append(accounts.stack.snapshot())
 
-    with meanwhile(accounts.stack, "TransactWriteItems", lose):
-        answer = mutate(accounts, name)
+    with before_next_call(accounts.stack, "TransactWriteItems", lose):
+        response = mutate(accounts, name)
 
     # A rotation of one's own key is conditional on the very item that was changed.
-    problem = assert_problem(answer, 409 if name == "rotate-own" else 401)
+    problem = assert_problem(response, 409 if name == "rotate-own" else 401)
     assert name == "rotate-own" or "while the call was under way" in problem["detail"]
     assert [accounts.stack.snapshot()] == after
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 def test_a_key_that_was_rotated_with_overlap_under_way_is_still_good(accounts: Accounts) -> None:
@@ -176,7 +176,7 @@ def test_a_key_that_was_rotated_with_overlap_under_way_is_still_good(accounts: A
         body = {"overlapSeconds": 60}
         assert accounts.call("POST", "/v1/api-keys/rotate", "admin", body).status == 200
 
-    with meanwhile(accounts.stack, "TransactWriteItems", roll):
+    with before_next_call(accounts.stack, "TransactWriteItems", roll):
         assert mutate(accounts, "update").status == 200
 
 
@@ -242,19 +242,19 @@ def test_what_was_decided_on_what_is_no_longer_so_is_not_done(
         assert accounts.call(method, path, "owner", body).status < 300
         after.append(accounts.stack.snapshot())
 
-    with meanwhile(accounts.stack, "TransactWriteItems", alter):
-        answer = mutate(accounts, name)
+    with before_next_call(accounts.stack, "TransactWriteItems", alter):
+        response = mutate(accounts, name)
 
-    assert "nothing was done" in assert_problem(answer, 409)["detail"]
+    assert "nothing was done" in assert_problem(response, 409)["detail"]
     assert [accounts.stack.snapshot()] == after
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 def test_a_self_rotation_and_an_administrators_exclude_each_other(accounts: Accounts) -> None:
-    with meanwhile(accounts.stack, "TransactWriteItems", lambda: mutate(accounts, "rotate")):
+    with before_next_call(accounts.stack, "TransactWriteItems", lambda: mutate(accounts, "rotate")):
         assert_problem(mutate(accounts, "rotate-own", "bot"), 409)
     assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 401)
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 def test_an_administrator_revoked_while_being_named_administers_nothing(accounts: Accounts) -> None:
@@ -264,11 +264,11 @@ def test_an_administrator_revoked_while_being_named_administers_nothing(accounts
     def revoke() -> None:
         assert accounts.call("DELETE", "/v1/users/bystander", "owner").status == 204
 
-    with meanwhile(accounts.stack, "TransactWriteItems", revoke):
+    with before_next_call(accounts.stack, "TransactWriteItems", revoke):
         body = {"administrators": ["admin", "bystander"]}
         assert accounts.call("PUT", BOT, "owner", body).status == 200
     assert accounts.call("GET", BOT, "owner").json["administrators"] == ["admin"]
-    again = accounts.stack.person(accounts["owner"], "bystander", "CLUSTER_ADMIN")
+    again = accounts.stack.user(accounts["owner"], "bystander", "CLUSTER_ADMIN")
     assert_problem(accounts.stack.call("DELETE", BOT, again), 403)
 
 
@@ -283,7 +283,7 @@ def test_a_name_taken_under_way_is_taken(accounts: Accounts, taken: str, email: 
         after.append(accounts.stack.snapshot())
 
     accounts["owner"]
-    with meanwhile(accounts.stack, "TransactWriteItems", take):
+    with before_next_call(accounts.stack, "TransactWriteItems", take):
         assert "is taken" in assert_problem(mutate(accounts, "create"), 409)["detail"]
     assert [accounts.stack.snapshot()] == after
 
@@ -295,19 +295,19 @@ CONFLICT = refuses("TransactionCanceledException", reasons=["None", "Transaction
 
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_a_transaction_in_the_way_is_waited_for(accounts: Accounts, pauses: list[float], times: int) -> None:
-    with trouble(accounts.stack, "TransactWriteItems", *[CONFLICT] * times) as bodies:
+    with inject_faults(accounts.stack, "TransactWriteItems", *[CONFLICT] * times) as bodies:
         assert mutate(accounts, "create").status == 201
     assert len(bodies) == times + 1
     assert len({json.loads(body)["ClientRequestToken"] for body in bodies}) == times + 1
     assert len(pauses) == times
     assert sum(pauses) < 1
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 def test_transactions_always_in_the_way_are_a_conflict(accounts: Accounts, pauses: list[float]) -> None:
     accounts["admin"]
     before = accounts.stack.snapshot()
-    with trouble(accounts.stack, "TransactWriteItems", CONFLICT, for_ever=True) as bodies:
+    with inject_faults(accounts.stack, "TransactWriteItems", CONFLICT, repeat_last=True) as bodies:
         problem = assert_problem(mutate(accounts, "create"), 409)
     assert problem["detail"] == "Other calls keep changing this at the same moment; nothing was done. Retry."
     assert len(bodies) == 5
@@ -322,7 +322,7 @@ def test_a_condition_that_failed_beside_a_conflict_is_the_answer(
         "TransactionCanceledException",
         reasons=["TransactionConflict", "ConditionalCheckFailed", "None", "None"],
     )
-    with trouble(accounts.stack, "TransactWriteItems", both) as bodies:
+    with inject_faults(accounts.stack, "TransactWriteItems", both) as bodies:
         assert "email" in assert_problem(mutate(accounts, "create"), 409)["detail"]
     assert (len(bodies), pauses) == (1, [])
 
@@ -354,15 +354,15 @@ def test_who_is_not_answered_is_told_to_come_again(
     method, path, body = CALLS[operation]
     accounts["admin"]
     before = accounts.stack.snapshot()
-    with trouble(accounts.stack, operation, THROTTLED[step], for_ever=True) as bodies:
-        answer = accounts.call(method, path, "admin", body)
-    problem = assert_problem(answer, 503)
+    with inject_faults(accounts.stack, operation, THROTTLED[step], repeat_last=True) as bodies:
+        response = accounts.call(method, path, "admin", body)
+    problem = assert_problem(response, 503)
     assert problem["detail"] == "The store did not answer in time. " + (
         "The change may or may not have been made: read before you ask again."
         if operation == "TransactWriteItems"
         else "Nothing was changed; ask again."
     )
-    assert answer.headers["Retry-After"] == "1"
+    assert response.headers["Retry-After"] == "1"
     assert len(bodies) == 3
     assert sum(pauses) < 10
     assert accounts.stack.snapshot() == before
@@ -374,11 +374,11 @@ def test_one_bad_try_is_made_good_by_the_next(
 ) -> None:
     method, path, body = CALLS[operation]
     accounts["admin"]
-    with trouble(accounts.stack, operation, THROTTLED[step]) as bodies:
+    with inject_faults(accounts.stack, operation, THROTTLED[step]) as bodies:
         assert accounts.call(method, path, "admin", body).status == 200
     tokens = {json.loads(body).get("ClientRequestToken") for body in bodies[:2]}
     assert len(tokens) == 1, "the tries of one transaction carry one token"
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_one_bad_try_is_made_good_by_the_next(
 def test_a_transaction_held_up_is_told_to_come_again(
     accounts: Accounts, pauses: list[float], step: Step
 ) -> None:
-    with trouble(accounts.stack, "TransactWriteItems", step, for_ever=True):
+    with inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True):
         assert_problem(mutate(accounts, "rotate"), 503)
 
 
@@ -413,9 +413,9 @@ def test_what_only_we_can_mend_is_ours(
 ) -> None:
     accounts["admin"]
     before = accounts.stack.snapshot()
-    with trouble(accounts.stack, "TransactWriteItems", step, for_ever=True):
-        answer = mutate(accounts, "rotate")
-    assert "in trouble" not in assert_problem(answer, 500)["detail"]
+    with inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True):
+        response = mutate(accounts, "rotate")
+    assert "in trouble" not in assert_problem(response, 500)["detail"]
     assert "in trouble" in caplog.text
     assert accounts.stack.snapshot() == before
 
@@ -431,14 +431,14 @@ def test_a_transaction_whose_answer_was_lost_is_done_once_and_answered(
     accounts["owner"]
     accounts["admin"]
     events = len(accounts.stack.items(accounts.stack.tables.events))
-    with trouble(accounts.stack, "TransactWriteItems", loses_the_answer) as bodies:
-        answer = mutate(accounts, name)
-    assert answer.status < 300
+    with inject_faults(accounts.stack, "TransactWriteItems", loses_the_response) as bodies:
+        response = mutate(accounts, name)
+    assert response.status < 300
     assert len(bodies) == 2
     assert len(accounts.stack.items(accounts.stack.tables.events)) == events + 1
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
     if name in {"generate", "rotate"}:
-        assert accounts.stack.call("GET", "/v1/whoami", Key("bot", answer.json["key"])).status == 200
+        assert accounts.stack.call("GET", "/v1/whoami", Key("bot", response.json["key"])).status == 200
 
 
 @pytest.mark.engine
@@ -446,11 +446,11 @@ def test_a_transaction_whose_answers_are_all_lost_is_done_once_and_not_denied(
     accounts: Accounts, pauses: list[float]
 ) -> None:
     accounts["admin"]
-    with trouble(accounts.stack, "TransactWriteItems", loses_the_answer, for_ever=True):
-        answer = mutate(accounts, "rotate")
-    assert "may or may not have been made" in assert_problem(answer, 503)["detail"]
+    with inject_faults(accounts.stack, "TransactWriteItems", loses_the_response, repeat_last=True):
+        response = mutate(accounts, "rotate")
+    assert "may or may not have been made" in assert_problem(response, 503)["detail"]
     assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 401)
-    assert_ledger(accounts.stack)
+    assert_events_match_keys(accounts.stack)
 
 
 # Parts that DynamoDB leaves for later
@@ -488,14 +488,14 @@ def test_people_left_unprocessed_are_asked_for_again(
     accounts.stack.client.meta.events.register("after-call.dynamodb.BatchGetItem", cut)
     try:
         with accounts.stack.counted() as calls:
-            answer = accounts.call("GET", BOT, "owner")
+            response = accounts.call("GET", BOT, "owner")
     finally:
         accounts.stack.client.meta.events.unregister("after-call.dynamodb.BatchGetItem", cut)
-    assert answer.status == status
+    assert response.status == status
     assert calls["BatchGetItem"] == min(times + 1, 6)
     assert len(pauses) == min(times, 5)
     if status == 200:
-        assert answer.json["administrators"] == administrators
+        assert response.json["administrators"] == administrators
 
 
 def test_a_page_that_dynamodb_cuts_short_goes_on_where_it_was_cut(accounts: Accounts) -> None:
@@ -511,9 +511,9 @@ def test_a_page_that_dynamodb_cuts_short_goes_on_where_it_was_cut(accounts: Acco
         page: str | None = PATH
         found = []
         while page:
-            answer = accounts.call("GET", page, "owner")
-            found += [it["username"] for it in answer.json]
-            page = answer.next_path
+            response = accounts.call("GET", page, "owner")
+            found += [it["username"] for it in response.json]
+            page = response.next_path
     finally:
         accounts.stack.client.meta.events.unregister("provide-client-params.dynamodb.Query", cut)
     assert found == ["bot", "bot-0", "bot-1", "bot-2", "bot-3"]
@@ -530,7 +530,10 @@ def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
     accounts: Accounts, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts.stack.clock.forward(3600)
-    with caplog.at_level(logging.INFO), trouble(accounts.stack, "UpdateItem", step, for_ever=True) as bodies:
+    with (
+        caplog.at_level(logging.INFO),
+        inject_faults(accounts.stack, "UpdateItem", step, repeat_last=True) as bodies,
+    ):
         assert accounts.call("GET", "/v1/whoami", "bot").status == 200
     assert bodies
     (record,) = [it for it in caplog.records if it.name == "chalicelib.store.directory"]
@@ -546,7 +549,7 @@ def test_a_refusal_that_cannot_be_put_on_record_is_a_refusal_all_the_same(
 ) -> None:
     restricted = {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]}
     assert accounts.call("PATCH", KEYS, "admin", restricted).status == 200
-    with trouble(accounts.stack, "TransactWriteItems", step, for_ever=True):
+    with inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True):
         assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 403)
 
 
@@ -556,7 +559,7 @@ def test_a_note_of_a_key_that_was_just_replaced_is_not_made_on_its_successor(acc
     def rotate() -> None:
         mutate(accounts, "rotate")
 
-    with meanwhile(accounts.stack, "UpdateItem", rotate):
+    with before_next_call(accounts.stack, "UpdateItem", rotate):
         assert accounts.call("GET", "/v1/whoami", "bot").status == 200
     (bot,) = [it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"]
     assert "lastUsedAt" not in bot["keys"]["MONITORING"]
@@ -573,7 +576,7 @@ def test_a_use_that_is_noted_during_a_change_stays(accounts: Accounts) -> None:
         ("PUT", BOT, {"displayName": "Bot", "role": "READ_ONLY"}),
     ):
         accounts.stack.clock.forward(3601)
-        with meanwhile(
+        with before_next_call(
             accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")
         ):
             assert accounts.stack.call(method, path, owner, body).status == 200
@@ -586,7 +589,9 @@ def test_a_use_that_is_noted_during_a_change_stays(accounts: Accounts) -> None:
 def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(accounts: Accounts) -> None:
     """Whether the newer key was used decides who is told that an answer was lost."""
     rotate = {"keyType": "MONITORING"}
-    with meanwhile(accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")):
+    with before_next_call(
+        accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")
+    ):
         assert accounts.call("POST", f"{BOT}/api-keys/rotate", "owner", rotate).status == 200
     (bot,) = [it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"]
     assert "lastUsedAt" not in bot["keys"]["MONITORING"]
@@ -602,11 +607,11 @@ def test_no_fault_outlives_its_call(accounts: Accounts, pauses: list[float]) -> 
     others = raised_faults()  # of other tests, which may keep theirs
     for number in range(3):
         rename = {"displayName": f"x{number}"}
-        with meanwhile(
+        with before_next_call(
             accounts.stack, "TransactWriteItems", lambda it=rename: accounts.call("PUT", BOT, "owner", it)
         ):
             assert_problem(mutate(accounts, "rotate"), 409)
-        with trouble(accounts.stack, "GetItem", hangs, for_ever=True):
+        with inject_faults(accounts.stack, "GetItem", hangs, repeat_last=True):
             assert_problem(mutate(accounts, "rotate"), 503)
         assert_problem(mutate(accounts, "rotate", "nobody"), 401)
         assert_problem(mutate(accounts, "rotate", "reader"), 403)
@@ -614,7 +619,7 @@ def test_no_fault_outlives_its_call(accounts: Accounts, pauses: list[float]) -> 
 
 
 def raised_faults() -> list[ApiError]:
-    """Answer the faults that were raised and are still in memory."""
+    """Return the faults that were raised and are still in memory."""
     gc.collect()
     return [it for it in gc.get_objects() if isinstance(it, ApiError) and it.__traceback__]
 
@@ -643,7 +648,7 @@ def test_a_value_of_another_kind_is_kept_nowhere(value: object) -> None:
 
 
 def test_a_well_formed_key_of_nobody_reads_one_item(accounts: Accounts) -> None:
-    with trouble(accounts.stack, "GetItem", passes) as bodies:
+    with inject_faults(accounts.stack, "GetItem", passes) as bodies:
         assert_problem(accounts.stack.call("GET", "/v1/whoami", Key("nobody-1", key_format.new_key())), 401)
     (asked,) = [json.loads(body) for body in bodies]
     assert asked == {

@@ -213,8 +213,8 @@ class Stingy:
             return self.client.batch_get_item(RequestItems=RequestItems)
         self.left -= 1
         first, rest = request["Keys"][:1], request["Keys"][1:]
-        answer = self.client.batch_get_item(RequestItems={table: {**request, "Keys": first}})
-        return {**answer, "UnprocessedKeys": {table: {**request, "Keys": rest or first}}}
+        response = self.client.batch_get_item(RequestItems={table: {**request, "Keys": first}})
+        return {**response, "UnprocessedKeys": {table: {**request, "Keys": rest or first}}}
 
 
 def test_keys_left_unread_are_asked_for_again_with_growing_pauses(mail: MailFixture) -> None:

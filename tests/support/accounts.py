@@ -19,7 +19,7 @@ from chalicelib.rules import key_format
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.trail import DynamoTrail
 from local.tables import create_tables
-from tests.support.api_client import NO_BODY, Answer, Clock, Key, Stack, Tables, items
+from tests.support.api_client import NO_BODY, Clock, Key, Response, Stack, Tables, items
 from tests.support.secret_scan import CapturedOutput, assert_no_secret
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ _NUMBER = count()
 
 
 def unused_username(beginning: str = "bot") -> str:
-    """Answer a username nobody has."""
+    """Return a username nobody has."""
     return f"{beginning}-{next(_NUMBER)}"
 
 
 def service_user_body(username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Any]:
-    """Answer the body that makes a Service User."""
+    """Return the body that makes a Service User."""
     return {"username": username, "email": f"{username}@machines.example", "role": role, **more}
 
 
@@ -89,7 +89,7 @@ class Accounts:
         return key
 
     def caller(self, name: str) -> Key | None:
-        """Answer a caller's key; None for nobody."""
+        """Return a caller's key; None for nobody."""
         if name not in self.keys:
             key = self._make(name)
             signed_in = self.stack.call("GET", "/v1/whoami", key).status
@@ -97,12 +97,12 @@ class Accounts:
             self.keys[name] = key
         return self.keys[name]
 
-    def call(self, method: str, path: str, caller: str, body: Any = NO_BODY, **more: Any) -> Answer:
+    def call(self, method: str, path: str, caller: str, body: Any = NO_BODY, **more: Any) -> Response:
         """Make a call as the caller of that name."""
         return self.stack.call(method, path, self.caller(caller), body, **more)
 
     def service_user(self, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
-        """Make a Service User that "admin" administers; answers its keys by type."""
+        """Make a Service User that "admin" administers; returns its keys by type."""
         maker = "owner" if role == "OWNER" else "admin"
         username = unused_username()
         keys = self.stack.service_user(self[maker], username, role, **more)
@@ -119,9 +119,9 @@ class Accounts:
             case "owner" | "neighbour":
                 return self.stack.account(who)
             case "admin" | "bystander":
-                return self.stack.person(self["owner"], who, "CLUSTER_ADMIN")
+                return self.stack.user(self["owner"], who, "CLUSTER_ADMIN")
             case "reader":
-                return self.stack.person(self["owner"], who, "READ_ONLY")
+                return self.stack.user(self["owner"], who, "READ_ONLY")
             case "machine-reader":
                 return self.stack.service_user(self["owner"], who, "READ_ONLY")["MONITORING"]
             case "machine-admin":
@@ -131,7 +131,7 @@ class Accounts:
             case "neighbour-machine":
                 return self.stack.service_user(self["neighbour"], who, "OWNER")["USER_MANAGEMENT"]
             case "former":
-                key = self.stack.person(self["owner"], who, "CLUSTER_ADMIN")
+                key = self.stack.user(self["owner"], who, "CLUSTER_ADMIN")
                 self.stack.service_user(key, "orphan")
                 assert self.stack.call("DELETE", f"/v1/users/{who}", self["owner"]).status == 204
                 return key
@@ -156,7 +156,7 @@ _PREPARED: dict[str, tuple[dict[str, list[Any]], dict[str, Key | None]]] = {}
 
 
 def restored_accounts(stack: Stack, name: str, build: Callable[[Accounts], object]) -> Accounts:
-    """Answer a Cast as ``build`` makes it: by its calls the first time, by what those left behind after."""
+    """Return a Cast as ``build`` makes it: by its calls the first time, by what those left behind after."""
     accounts = Accounts(stack)
     if name not in _PREPARED:
         build(accounts)
@@ -197,12 +197,12 @@ def assert_nothing_written(stack: Stack) -> Iterator[None]:
 # What answers look like
 
 
-def assert_problem(answer: Answer, status: int) -> dict[str, Any]:
-    """Check that an answer is the problem of ``status``, made to be read; answers it."""
-    assert answer.status == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    problem = answer.json
+def assert_problem(response: Response, status: int) -> dict[str, Any]:
+    """Check that an answer is the problem of ``status``, made to be read; returns it."""
+    assert response.status == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    problem = response.json
     assert isinstance(problem, dict)
     assert problem.keys() - {"errors"} == {"type", "title", "status", "detail", "requestId"}
     assert problem["status"] == status
@@ -210,7 +210,7 @@ def assert_problem(answer: Answer, status: int) -> dict[str, Any]:
     assert re.fullmatch(r"request-[0-9a-f]{16}", problem["requestId"])
     assert re.fullmatch(r"[^ ].*[.)…'\"]|.*: .*", problem["detail"], re.DOTALL), problem["detail"]
     if status == 401:
-        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        assert response.headers["WWW-Authenticate"].startswith("Basic ")
     for error in problem.get("errors", ()):
         assert error.keys() == {"pointer", "detail"}
         assert error["pointer"] == "" or error["pointer"].startswith("/")

@@ -55,7 +55,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: dict[str, str]
     text: str
@@ -79,7 +79,7 @@ class Answer:
 
 
 def items(client: "DynamoDBClient", table: str) -> list[dict[str, Any]]:
-    """Answer every item of a table, as plain values."""
+    """Return every item of a table, as plain values."""
     if (found := moto_internals.items(table)) is not None:
         return found
     pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
@@ -110,14 +110,14 @@ class Stack:
         headers: dict[str, str] | None = None,
         raw: bytes | str | None = None,
         source_ip: str = "198.51.100.7",
-    ) -> Answer:
+    ) -> Response:
         """Make a call as API Gateway hands it to the function (REST API, proxy integration).
 
         Raises Drift where the answer is not one that the OpenAPI document tells of.
         """
         event = self.event(method, path, key, body, headers=headers, raw=raw, source_ip=source_ip)
-        answer = self.app(event, None)
-        told = Answer(answer["statusCode"], dict(answer["headers"]), answer["body"] or "")
+        response = self.app(event, None)
+        told = Response(response["statusCode"], dict(response["headers"]), response["body"] or "")
         openapi_assertions.committed().judge(event, told.status, told.headers, told.text)
         return told
 
@@ -175,7 +175,7 @@ class Stack:
     # People and machines
 
     def account(self, username: str = "owner", email: str | None = None) -> Key:
-        """Make an account; answers its OWNER's USER_MANAGEMENT key."""
+        """Make an account; returns its OWNER's USER_MANAGEMENT key."""
         event = {
             "accountName": f"Account of {username}",
             "username": username,
@@ -184,8 +184,8 @@ class Stack:
         made = application.create_account(event, None)
         return Key(made["username"], made["apiKey"])
 
-    def person(self, by: Key, username: str, role: str) -> Key:
-        """Invite a person and activate them; answers their first key."""
+    def user(self, by: Key, username: str, role: str) -> Key:
+        """Invite a person and activate them; returns their first key."""
         email = f"{username}@people.example"
         made = self.call("POST", "/v1/users", by, {"username": username, "email": email, "role": role})
         assert made.status == 201, made.text
@@ -193,14 +193,14 @@ class Stack:
 
     def activate(self, username: str) -> Key:
         """Activate an invited person with a token of an invitation email."""
-        answer = self.call(
+        response = self.call(
             "POST", "/v1/users/activate", body={"username": username, "token": self.token(username)}
         )
-        assert answer.status == 200, answer.text
-        return Key(username, answer.json["apiKeys"]["apiKeys"][0]["key"])
+        assert response.status == 200, response.text
+        return Key(username, response.json["apiKeys"]["apiKeys"][0]["key"])
 
     def token(self, username: str) -> str:
-        """Answer a token as the invitation's email would carry it: its digest is what is kept."""
+        """Return a token as the invitation's email would carry it: its digest is what is kept."""
         from chalicelib.rules import key_format
 
         token = key_format.new_token()
@@ -216,34 +216,34 @@ class Stack:
         return token
 
     def service_user(self, by: Key, username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
-        """Make a Service User; answers its keys by type."""
+        """Make a Service User; returns its keys by type."""
         body = {"username": username, "email": f"{username}@machines.example", "role": role, **more}
-        answer = self.call("POST", "/v1/service-users", by, body)
-        assert answer.status == 201, answer.text
-        return {it["keyType"]: Key(username, it["key"]) for it in answer.json["apiKeys"]["apiKeys"]}
+        response = self.call("POST", "/v1/service-users", by, body)
+        assert response.status == 201, response.text
+        return {it["keyType"]: Key(username, it["key"]) for it in response.json["apiKeys"]["apiKeys"]}
 
     def key(self, by: Key, username: str, key_type: str, **more: Any) -> Key:
         """Generate a key for a Service User."""
-        answer = self.call(
+        response = self.call(
             "POST", f"/v1/service-users/{username}/api-keys", by, {"keyType": key_type, **more}
         )
-        assert answer.status == 201, answer.text
-        return Key(username, answer.json["key"])
+        assert response.status == 201, response.text
+        return Key(username, response.json["key"])
 
     def own_key(self, by: Key, key_type: str) -> Key:
         """Generate a key of one's own."""
-        answer = self.call("POST", f"/v1/users/{by.username}/api-keys", by, {"keyType": key_type})
-        assert answer.status == 201, answer.text
-        return Key(by.username, answer.json["key"])
+        response = self.call("POST", f"/v1/users/{by.username}/api-keys", by, {"keyType": key_type})
+        assert response.status == 201, response.text
+        return Key(by.username, response.json["key"])
 
     # What is there
 
     def items(self, table: str) -> list[dict[str, Any]]:
-        """Answer every item of a table, as plain values."""
+        """Return every item of a table, as plain values."""
         return items(self.client, table)
 
     def snapshot(self) -> tuple[list[Any], list[Any]]:
-        """Answer all there is in both tables, in an order of its own, to see that nothing was changed."""
+        """Return all there is in both tables, in an order of its own, to see that nothing was changed."""
         return (
             sorted(self.items(self.tables.directory), key=lambda item: item["pk"]),
             sorted(self.items(self.tables.events), key=lambda item: (item["account"], item["id"])),

@@ -17,7 +17,7 @@ Request = Any
 Step = Callable[[Request], AWSResponse | None]
 
 
-class DiedError(BaseException):
+class FunctionKilled(BaseException):
     """The function was ended, as Lambda ends one: nothing of ours runs after it."""
 
 
@@ -26,17 +26,17 @@ def passes(_request: Request) -> None:
 
 
 def refuses(code: str, status: int = 400, reasons: list[str] | None = None) -> Step:
-    """Answer a try with an error of DynamoDB's."""
+    """Return a try with an error of DynamoDB's."""
     body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "in trouble"}
     if reasons is not None:
         body["CancellationReasons"] = [{"Code": reason} for reason in reasons]
 
-    def answer(request: Request) -> AWSResponse:
+    def response(request: Request) -> AWSResponse:
         made = AWSResponse(request.url, status, {"content-type": "application/x-amz-json-1.0"}, None)
         made._content = json.dumps(body).encode()
         return made
 
-    return answer
+    return response
 
 
 def hangs(request: Request) -> AWSResponse:
@@ -54,18 +54,18 @@ def connects_too_slowly(request: Request) -> AWSResponse:
     raise ConnectTimeoutError(endpoint_url=request.url)
 
 
-def loses_the_answer(request: Request) -> AWSResponse:
+def loses_the_response(request: Request) -> AWSResponse:
     """Do as the try says, and lose the answer on its way back (the real engine only)."""
     headers = {
         name: value if isinstance(value, str) else value.decode() for name, value in request.headers.items()
     }
     sent = urllib.request.Request(request.url, data=request.body, headers=headers)
-    with urllib.request.urlopen(sent) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(sent) as response:
+        assert response.status == 200
     raise ReadTimeoutError(endpoint_url=request.url)
 
 
-class Wire:
+class FaultyEmitter:
     """The client's event emitter, but for what an operation's tries come to.
 
     (A handler of "before-send" would not do: moto is one too, and does what it is asked beside ours.)
@@ -77,13 +77,15 @@ class Wire:
         self._meet = meet
 
     def emit(self, name: str, **more: Any) -> Any:
-        answer = self._meet(more["request"]) if name == self._event else None
-        return self._emitter.emit(name, **more) if answer is None else [(self._meet, answer)]
+        response = self._meet(more["request"]) if name == self._event else None
+        return self._emitter.emit(name, **more) if response is None else [(self._meet, response)]
 
 
 @contextmanager
-def trouble(stack: Stack, operation: str, *steps: Step, for_ever: bool = False) -> Iterator[list[str]]:
-    """Let an operation's tries come to ``steps``, one each, the last ``for_ever``; answers their bodies."""
+def inject_faults(
+    stack: Stack, operation: str, *steps: Step, repeat_last: bool = False
+) -> Iterator[list[str]]:
+    """Let an operation's tries come to ``steps``, one each, the last ``for_ever``; returns their bodies."""
     bodies: list[str] = []
     left = list(steps)
 
@@ -91,11 +93,11 @@ def trouble(stack: Stack, operation: str, *steps: Step, for_ever: bool = False) 
         bodies.append(request.body.decode() if isinstance(request.body, bytes) else request.body)
         if not left:
             return None
-        return (left[0] if for_ever and len(left) == 1 else left.pop(0))(request)
+        return (left[0] if repeat_last and len(left) == 1 else left.pop(0))(request)
 
     endpoint = stack.client._endpoint
     emitter = endpoint._event_emitter
-    endpoint._event_emitter = Wire(emitter, f"before-send.dynamodb.{operation}", meet)
+    endpoint._event_emitter = FaultyEmitter(emitter, f"before-send.dynamodb.{operation}", meet)
     try:
         yield bodies
     finally:
@@ -103,7 +105,7 @@ def trouble(stack: Stack, operation: str, *steps: Step, for_ever: bool = False) 
 
 
 @contextmanager
-def meanwhile(stack: Stack, operation: str, does: Callable[[], object]) -> Iterator[None]:
+def before_next_call(stack: Stack, operation: str, does: Callable[[], object]) -> Iterator[None]:
     """Let somebody else do something right before the next call of an operation."""
     event = f"before-call.dynamodb.{operation}"
     done = []
@@ -122,7 +124,7 @@ def meanwhile(stack: Stack, operation: str, does: Callable[[], object]) -> Itera
 
 
 @contextmanager
-def dying(stack: Stack, number: int) -> Iterator[None]:
+def killed_before_call(stack: Stack, number: int) -> Iterator[None]:
     """Let the function die right before its DynamoDB call of a number, counted from 1."""
     event = "before-call.dynamodb"
     count = 0
@@ -131,7 +133,7 @@ def dying(stack: Stack, number: int) -> Iterator[None]:
         nonlocal count
         count += 1
         if count == number:
-            raise DiedError
+            raise FunctionKilled
 
     stack.client.meta.events.register(event, die)
     try:
@@ -155,7 +157,7 @@ def before_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[]
 # What must hold whatever happened
 
 
-def assert_ledger(stack: Stack) -> None:
+def assert_events_match_keys(stack: Stack) -> None:
     """Check that the events tell, each change once, how every key there is came to be, and all that went.
 
     And that names belong together: a Principal and its address, an account and its OWNERs.
@@ -193,8 +195,8 @@ def assert_ledger(stack: Stack) -> None:
         assert owners
 
 
-def without_notes(snapshot: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
-    """Answer a snapshot without the notes of use, which no refusal takes back."""
+def without_last_used(snapshot: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
+    """Return a snapshot without the notes of use, which no refusal takes back."""
     text = json.dumps(snapshot, default=lambda value: bytes(value).hex())
     return json.loads(
         text,

@@ -28,7 +28,7 @@ Schema = tuple[str, str | None]
 _TOKEN = re.compile(r"\s*(<=|>=|<>|[=<>(),]|[:#A-Za-z_][\w.#:]*)")
 
 
-class Memory:
+class FakeDynamoDB:
     """A client of the declared tables, under names of one's own: ``{logical name: name}``."""
 
     def __init__(self, names: dict[str, str]) -> None:
@@ -87,10 +87,10 @@ class Memory:
         if ExclusiveStartKey is not None:
             start = order(ExclusiveStartKey)
             found = [it for it in found if (order(it) > start if ScanIndexForward else order(it) < start)]
-        answer: Item = {"Items": found[:Limit]}
+        response: Item = {"Items": found[:Limit]}
         if len(found) > Limit:
-            answer["LastEvaluatedKey"] = {part: found[Limit - 1][part] for part in parts}
-        return answer
+            response["LastEvaluatedKey"] = {part: found[Limit - 1][part] for part in parts}
+        return response
 
     def update_item(
         self,
@@ -165,7 +165,7 @@ class Memory:
         return one, other
 
 
-def api_on(client: Any, tables: Tables, patch: pytest.MonkeyPatch) -> Stack:
+def stack_on(client: Any, tables: Tables, patch: pytest.MonkeyPatch) -> Stack:
     """Serve the API on a client's tables, with a clock of its own."""
     clock = Clock(1_900_000_000.5)
     service = Service(
@@ -178,12 +178,12 @@ def api_on(client: Any, tables: Tables, patch: pytest.MonkeyPatch) -> Stack:
     return Stack(application.app, client, tables, clock, service)
 
 
-def stack_for(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Stack:
+def fast_stack(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Stack:
     """Serve the API in memory or, where there is one, on the real engine."""
     if ENGINE:
-        return api_on(request.getfixturevalue("dynamodb"), request.getfixturevalue("tables"), patch)
+        return stack_on(request.getfixturevalue("dynamodb"), request.getfixturevalue("tables"), patch)
     names = Tables("directory", "events")
-    return api_on(Memory({"Directory": names.directory, "Events": names.events}), names, patch)
+    return stack_on(FakeDynamoDB({"Directory": names.directory, "Events": names.events}), names, patch)
 
 
 class ConditionalCheckFailedException(ClientError):
@@ -376,7 +376,7 @@ def _changes(text: str) -> tuple[Expression, ...]:
 
 
 def _updated(item: Item, text: str, names: _Names, values: Item) -> Item:
-    """Answer an updated copy; the item itself, and what is in it, stays as it was."""
+    """Return an updated copy; the item itself, and what is in it, stays as it was."""
     new = item
     for change in _changes(text):
         clause, path = change[:2]

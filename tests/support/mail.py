@@ -222,7 +222,7 @@ class MailFixture:
     # Runs
 
     def notify(self, *events: Event) -> list[str]:
-        """Run ``notify`` on the records of new events; answers the failures' sequence numbers."""
+        """Run ``notify`` on the records of new events; returns the failures' sequence numbers."""
         return self.notify_records([record(event) for event in events])
 
     def notify_records(self, records: Iterable[dict[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ def _table(name: str) -> Any:
 
 
 def items(name: str) -> list[dict[str, Any]] | None:
-    """Answer every item of a table as plain values; None where it is not moto's."""
+    """Return every item of a table as plain values; None where it is not moto's."""
     table = _table(name)
     if table is None:
         return None
@@ -24,7 +24,7 @@ def items(name: str) -> list[dict[str, Any]] | None:
 
 
 def empty(name: str) -> bool:
-    """Leave a table as it was made, its stream too; answers whether it is there to be left so."""
+    """Leave a table as it was made, its stream too; returns whether it is there to be left so."""
     table = _table(name)
     if table is None:
         return False

@@ -131,12 +131,12 @@ class Judge:
 
 @cache
 def committed() -> Judge:
-    """Answer the judge of the committed document."""
+    """Return the judge of the committed document."""
     return Judge(json.loads(DOCUMENT.read_text(encoding="utf-8")))
 
 
 def _closed(components: Any) -> Any:
-    """Answer components whose objects have nothing but what is told of them."""
+    """Return components whose objects have nothing but what is told of them."""
     schemas = {
         name: {**schema, "additionalProperties": False} if schema.get("type") == "object" else schema
         for name, schema in components["schemas"].items()

@@ -8,7 +8,7 @@ from chalicelib.expiry.sweep import sweep
 from chalicelib.rules.model import Account
 from chalicelib.store.items import from_item
 from chalicelib.store.sweep import DynamoSweeps
-from tests.support.api_client import Answer, Key, Stack
+from tests.support.api_client import Key, Response, Stack
 from tests.support.mail import MailFixture
 
 DAY = 86_400
@@ -53,7 +53,7 @@ class PolicyAccount:
         return DynamoSweeps(client or self.stack.client, tables.directory, tables.events, 400, self.page)
 
     def go_to(self, day: float, *, send_mail: bool = True) -> dict[str, int]:
-        """Let it be a day, sweep, and have the mail go out; answers what came of the sweep."""
+        """Let it be a day, sweep, and have the mail go out; returns what came of the sweep."""
         self.set_day(day)
         counts = self.sweep()
         if send_mail and counts.get("events"):
@@ -61,7 +61,7 @@ class PolicyAccount:
         return counts
 
     def send_mail(self) -> list[tuple[str, str]]:
-        """Have what waits mailed; answers the new emails: to whom, and which action they tell of."""
+        """Have what waits mailed; returns the new emails: to whom, and which action they tell of."""
         before = len(self.mail.ses.sent)
         while self.mail.resend().get("sent"):
             pass
@@ -73,10 +73,10 @@ class PolicyAccount:
 
     # What there is
 
-    def set_policy(self, by: Key | None = None, **fields: Any) -> Answer:
-        answer = self.stack.call("PUT", "/v1/account", by or self.owner, fields)
-        assert answer.status == 200, answer.text
-        return answer
+    def set_policy(self, by: Key | None = None, **fields: Any) -> Response:
+        response = self.stack.call("PUT", "/v1/account", by or self.owner, fields)
+        assert response.status == 200, response.text
+        return response
 
     def signs_in(self, key: Key) -> bool:
         """Sign in with a key, which also notes its use."""

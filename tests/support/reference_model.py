@@ -109,7 +109,7 @@ class Outcome:
     """How a call that is not refused is answered. ``made`` are the keys its answer shows."""
 
     status: int
-    answer: Any = None
+    response: Any = None
     made: list[Held] = field(default_factory=list)
     record: Record | None = None
     of: Someone | None = None
@@ -160,7 +160,7 @@ def moment(at: int | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class Rulebook:
+class ReferenceModel:
     """Everybody there is. A method is a call, made at ``now``: it raises Refused or answers the Outcome."""
 
     def __init__(self) -> None:
@@ -312,10 +312,10 @@ class Rulebook:
         ends = body.get("ends", key.ends)
         offices = body.get("allowedNetworks", key.offices)
         if (ends, offices) == (key.ends, key.offices):
-            return Outcome(200, of=holder, answer=key)
+            return Outcome(200, of=holder, response=key)
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
-        outcome.answer = key
+        outcome.response = key
         return outcome
 
     def rotate_own(self, by: Caller, overlap: int) -> Outcome:

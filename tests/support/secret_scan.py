@@ -88,7 +88,7 @@ def _read(message: EmailMessage) -> str:
 
 
 def secrets_in(text: str) -> list[str]:
-    """Answer what is a key or a token in a text, by form and checksum."""
+    """Return what is a key or a token in a text, by form and checksum."""
     return [found for found in _LIKE_A_SECRET.findall(text) if well_formed(found, found[:4])]
 
 
