@@ -1,0 +1,607 @@
+"""clients/rotate: a key rotated where it is used, against the API behind a socket that can fail."""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from clients.rotate import rotate_key as program
+from tests.support.accounts import AccountFixture
+from tests.support.api_client import Key, Stack
+
+HOUR = 3600
+DAY = 86_400
+
+
+class Died(BaseException):
+    """The program was killed."""
+
+
+class Front:
+    """A socket in front of the API (or of ``others``), that can lose an answer or refuse a call."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.calls: list[str] = []
+        self.faults: list[str] = []
+        """For each rotation to come: "lost" (done, not answered), "503", "429", "" (none)."""
+        self.others: Callable[[str, str, dict[str, str], Any], tuple[int, Any] | None] = lambda *_: None
+        front = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: Any) -> None: ...
+
+            def handle_call(self) -> None:
+                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answered = front.answer(self.command, unquote(self.path), dict(self.headers), raw)
+                if answered is None:
+                    self.close_connection = True
+                    return
+                status, headers, body = answered
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_PATCH = handle_call  # noqa: N815 - http.server's names
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def answer(
+        self, method: str, path: str, headers: dict[str, str], raw: bytes
+    ) -> tuple[int, dict[str, str], bytes] | None:
+        """Answer a request as the API does, but for a planned fault; None closes the connection."""
+        self.calls.append(f"{method} {path}")
+        other = self.others(method, path, headers, json.loads(raw) if raw else None)
+        if other is not None:
+            return other[0], {"Content-Type": "application/json"}, json.dumps(other[1]).encode()
+        fault = self.faults.pop(0) if self.faults and path.endswith("/rotate") else ""
+        if fault in ("503", "429"):
+            problem = json.dumps({"detail": f"Come again. {'suk_' + 'x' * 40}"}).encode()
+            return int(fault), {"Retry-After": "7"}, problem
+        sent = {"headers": {"Authorization": headers["Authorization"], "Content-Type": "application/json"}}
+        told = self.stack.call(method, path, raw=raw or None, **sent)
+        if fault == "lost":
+            return None
+        return told.status, told.headers, told.text.encode()
+
+
+@pytest.fixture
+def front(stack: Stack) -> Iterator[Front]:
+    front = Front(stack)
+    yield front
+    front.server.shutdown()
+    front.server.server_close()
+
+
+@pytest.fixture
+def accounts(stack: Stack) -> AccountFixture:
+    return AccountFixture(stack)
+
+
+@pytest.fixture
+def key(accounts: AccountFixture) -> Key:
+    """A Service User's MONITORING key."""
+    return accounts.machine(keyTypes=["MONITORING"])["MONITORING"]
+
+
+@pytest.fixture
+def file(tmp_path: Path, key: Key) -> Path:
+    """A settings file with the key in it."""
+    path = tmp_path / "app.env"
+    path.write_text(f"# settings\nUSER={key.username}\nAPI_KEY='{key.secret}'\nEND=ü\n")
+    path.chmod(0o640)
+    return path
+
+
+def run(front: Front, key: Key, *arguments: str | Path) -> int:
+    """Run the program as the key's holder, with no pauses."""
+    given = ["--url", front.url, "--username", key.username, *map(str, arguments)]
+    return program.main(given, sleep=lambda _: None)
+
+
+def key_in(file: Path) -> str:
+    found = program.KEY.findall(file.read_text())
+    assert len(found) == 1
+    return str(found[0])
+
+
+def signs_in(stack: Stack, username: str, secret: str) -> bool:
+    return stack.call("GET", "/v1/whoami", Key(username, secret)).status == 200
+
+
+def living(stack: Stack, key: Key) -> tuple[str, str | None]:
+    """Return the last five of a Service User's key and of the one before it that still works."""
+    (told,) = stack.call("GET", f"/v1/service-users/{key.username}", key).json["apiKeys"]["apiKeys"]
+    before = told["predecessor"]
+    return told["key"][-5:], before and before["key"][-5:]
+
+
+# A file
+
+
+def test_a_key_in_a_file_is_replaced_and_nothing_else(
+    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file.read_text()
+    assert run(front, key, "--file", file, "--overlap", "1h") == 0
+    new = key_in(file)
+    assert new != key.secret
+    assert file.read_text() == before.replace(key.secret, new)
+    assert file.stat().st_mode & 0o7777 == 0o640
+    assert signs_in(front.stack, key.username, new)
+    assert signs_in(front.stack, key.username, key.secret), "it works for the overlap"
+    front.stack.clock.forward(HOUR)
+    assert not signs_in(front.stack, key.username, key.secret)
+    assert signs_in(front.stack, key.username, new)
+    said = capsys.readouterr()
+    assert f"rotated: MONITORING …{key.secret[-5:]} to …{new[-5:]}; the former works until 20" in said.out
+    assert not program.KEY.search(said.out + said.err)
+    assert sorted(it.name for it in file.parent.iterdir()) == [".app.env.lock", "app.env"]
+
+
+def test_a_link_stays_a_link(front: Front, key: Key, file: Path) -> None:
+    link = file.with_name("link")
+    link.symlink_to(file)
+    assert run(front, key, "--file", link) == 0
+    assert link.is_symlink()
+    assert key_in(file) != key.secret
+
+
+@pytest.mark.parametrize("fault", ["lost", "503", "429"])
+def test_a_rotation_that_was_not_answered_is_asked_for_again(
+    front: Front, key: Key, file: Path, fault: str
+) -> None:
+    front.faults = [fault, fault]
+    assert run(front, key, "--file", file) == 0
+    new = key_in(file)
+    assert living(front.stack, Key(key.username, new)) == (new[-5:], key.secret[-5:])
+
+
+def test_retry_after_is_waited_for(front: Front, key: Key, file: Path) -> None:
+    front.faults = ["429"]
+    pauses: list[float] = []
+    given = ["--url", front.url, "--username", key.username, "--file", str(file)]
+    assert program.main(given, sleep=pauses.append) == 0
+    assert pauses == [7]
+
+
+def test_a_service_that_stays_away_changes_nothing_and_shows_no_key(
+    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    front.faults = ["503"] * program.TRIES
+    before = file.read_text()
+    assert run(front, key, "--file", file) == 1
+    assert file.read_text() == before
+    assert signs_in(front.stack, key.username, key.secret)
+    said = capsys.readouterr().err
+    assert "503 Come again. suk_…" in said
+    assert "run again" in said
+    assert sorted(it.name for it in file.parent.iterdir()) == [".app.env.lock", "app.env"]
+
+
+@contextmanager
+def killed_at(monkeypatch: pytest.MonkeyPatch, name: str, after: bool) -> Iterator[None]:
+    """Kill the program at its ``name`` step (before it, or after it took effect)."""
+    owner, attribute = {
+        "prepare": (program.File, "prepare"),
+        "rotate": (program.Service, "rotate"),
+        "write": (program.File, "write"),
+        "replace": (os, "replace"),
+        "beside": (program.File, "_write_beside"),
+        "whoami": (program.Service, "whoami"),
+    }[name]
+    real = getattr(owner, attribute)
+
+    def dying(*given: Any, **more: Any) -> Any:
+        if after:
+            real(*given, **more)
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, attribute, dying)
+        yield
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["prepare", "rotate", "beside", "write", "replace", "whoami"])
+def test_a_run_killed_at_any_step_leaves_a_key_that_works_and_the_next_run_finishes(
+    front: Front, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    for _ in range(3):  # also three times in a row
+        with killed_at(monkeypatch, step, after), pytest.raises(Died):
+            run(front, key, "--file", file)
+        assert signs_in(front.stack, key.username, key_in(file)), "what is in place works"
+    in_place = key_in(file)
+    assert run(front, key, "--file", file) == 0
+    new = key_in(file)
+    assert new != in_place
+    assert living(front.stack, Key(key.username, new)) == (new[-5:], in_place[-5:]), "one successor, not more"
+    assert file.stat().st_mode & 0o7777 == 0o640
+
+
+def test_of_two_runs_at_once_one_gives_way(front: Front, key: Key, file: Path) -> None:
+    with program.File(file).open():
+        assert run(front, key, "--file", file) == 1
+    assert front.calls == []
+    assert run(front, key, "--file", file) == 0
+
+
+@pytest.mark.parametrize("text", ["", "no key at all", "suk_A suk_B", b"\xff\xfe"])
+def test_a_file_without_exactly_one_key_is_refused_before_any_call(
+    front: Front, key: Key, file: Path, text: str | bytes
+) -> None:
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert run(front, key, "--file", file) == 1
+    assert front.calls == []
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before_the_rotation(
+    front: Front, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(front, key, "--file", file) == 1
+    assert not [call for call in front.calls if "rotate" in call]
+
+
+def test_a_successor_that_cannot_be_stored_is_told_apart_and_the_next_run_mends_it(
+    front: Front, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse)
+        assert run(front, key, "--file", file, "--overlap", "2h") == 3
+    assert "works until 20" in capsys.readouterr().err
+    assert key_in(file) == key.secret
+    assert run(front, key, "--file", file, "--check") == program.WARNING
+    assert "its successor: run again" in capsys.readouterr().out
+    assert run(front, key, "--file", file, "--older-than", "3650d") == 0, "young or not, it must go"
+    assert signs_in(front.stack, key.username, key_in(file))
+
+
+def test_a_young_key_is_left_alone(
+    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = program.Service(front.url, key.username, 20, lambda _: None)
+    now = front.stack.clock()
+    assert "not due" in program.rotate(service, program.File(file), HOUR, 30 * DAY, now + 30 * DAY - 1)
+    assert key_in(file) == key.secret
+    assert "rotated" in program.rotate(service, program.File(file), HOUR, 30 * DAY, now + 30 * DAY)
+
+
+def test_a_year_of_nightly_runs_refuses_no_reader(front: Front, key: Key, file: Path) -> None:
+    """A fleet reads the file at its own pace, up to an hour late, and is never refused."""
+    service = program.Service(front.url, key.username, 20, lambda _: None)
+    held = [key.secret] * 3
+    for night in range(60):
+        program.rotate(service, program.File(file), 2 * HOUR, 5 * DAY, front.stack.clock())
+        for reader in range(3):
+            assert signs_in(front.stack, key.username, held[reader])
+        front.stack.clock.forward(HOUR)
+        held[night % 3] = key_in(file)
+        for reader in range(3):
+            held[reader] = key_in(file)
+            assert signs_in(front.stack, key.username, held[reader])
+        front.stack.clock.forward(DAY - HOUR)
+
+
+# Monitoring
+
+
+def test_check_of_a_key_that_does_not_expire(
+    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(front, key, "--file", file, "--check") == program.OK
+    assert "works and does not expire" in capsys.readouterr().out
+    assert front.calls == ["GET /v1/whoami"]
+
+
+def test_check_of_a_key_that_expires(
+    front: Front, stack: Stack, accounts: AccountFixture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "key"
+    end = stack.clock() + 30 * DAY
+    moment = program.datetime.fromtimestamp(end, program.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    key = accounts.machine(keyTypes=["MONITORING"], expiresAt=moment)["MONITORING"]
+    file.write_text(key.secret)
+    service = program.Service(front.url, key.username, 20, lambda _: None)
+
+    def checked(days: int) -> int:
+        moment = stack.clock() + days * DAY
+        return program.check(service, program.File(file), 14 * DAY, 2 * DAY, moment)[0]
+
+    assert checked(15) == program.OK
+    assert checked(16) == program.WARNING
+    assert checked(27) == program.WARNING
+    assert checked(28) == program.CRITICAL
+    stack.clock.forward(30 * DAY)
+    assert run(front, key, "--file", file, "--check") == program.CRITICAL
+    said = capsys.readouterr().out
+    assert said.startswith("20")
+    assert f"CRITICAL: the key …{key.secret[-5:]} does not work: GET /v1/whoami: 401" in said
+
+
+def test_check_without_a_key_is_unknown(front: Front, key: Key, tmp_path: Path) -> None:
+    assert run(front, key, "--file", tmp_path / "missing", "--check") == program.UNKNOWN
+    assert front.calls == []
+
+
+# Kubernetes
+
+
+class Cluster:
+    """The Secrets of a Kubernetes API: GET and merge PATCH with resourceVersion."""
+
+    def __init__(self, text: str) -> None:
+        self.version = 1
+        self.data = {"key": base64.b64encode(text.encode()).decode(), "other": "eA=="}
+        self.forbidden = False
+        self.before_patch: Callable[[], None] = lambda: None
+        self.tokens: set[str] = set()
+
+    def __call__(self, method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any] | None:
+        if not path.startswith("/api/v1/namespaces/shop/secrets/ci-bot"):
+            return None
+        self.tokens.add(headers["Authorization"])
+        if method == "GET":
+            return 200, {"metadata": {"resourceVersion": str(self.version)}, "data": self.data}
+        assert headers["Content-Type"] == "application/merge-patch+json"
+        if self.forbidden:
+            return 403, {"message": "secrets is forbidden"}
+        if path.endswith("?dryRun=All"):
+            return 200, {"metadata": {}}
+        self.before_patch()
+        if body["metadata"]["resourceVersion"] != str(self.version):
+            return 409, {"message": "the object has been modified"}
+        self.version += 1
+        self.data |= body["data"]
+        return 200, {"metadata": {"resourceVersion": str(self.version)}}
+
+    @property
+    def text(self) -> str:
+        return base64.b64decode(self.data["key"]).decode()
+
+
+@pytest.fixture
+def cluster(front: Front, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A cluster with the key in a Secret; the program runs in a pod of it."""
+    account = tmp_path / "serviceaccount"
+    account.mkdir()
+    (account / "token").write_text("pod-token\n")
+    (account / "ca.crt").write_text("")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(front.server.server_port))
+    init = program.KubernetesSecret.__init__
+
+    def at_front(self: Any, place: str, timeout: float) -> None:
+        monkeypatch.setattr(program.ssl, "create_default_context", lambda cafile: None)
+        init(self, place, timeout, account)
+        self._url = self._url.replace("https:", "http:")  # the fake has no certificate
+
+    monkeypatch.setattr(program.KubernetesSecret, "__init__", at_front)
+    cluster = Cluster(f"API_KEY={key.secret}\n")
+    front.others = cluster
+    return cluster
+
+
+def test_a_key_in_a_kubernetes_secret(front: Front, key: Key, cluster: Cluster) -> None:
+    assert run(front, key, "--kubernetes", "shop/ci-bot/key") == 0
+    new = program.KEY.findall(cluster.text)[0]
+    assert cluster.text == f"API_KEY={new}\n"
+    assert new != key.secret
+    assert signs_in(front.stack, key.username, new)
+    assert cluster.data["other"] == "eA=="
+    assert cluster.tokens == {"Bearer pod-token"}
+
+
+def test_a_missing_right_in_the_cluster_shows_before_the_rotation(
+    front: Front, key: Key, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.forbidden = True
+    assert run(front, key, "--kubernetes", "shop/ci-bot/key") == 1
+    assert not [call for call in front.calls if "rotate" in call]
+    assert "403): secrets is forbidden" in capsys.readouterr().err
+
+
+def test_a_secret_changed_meanwhile_in_another_entry_is_patched_all_the_same(
+    front: Front, key: Key, cluster: Cluster
+) -> None:
+    def once() -> None:
+        cluster.version += 1
+        cluster.data["other"] = "eQ=="
+        cluster.before_patch = lambda: None
+
+    cluster.before_patch = once
+    assert run(front, key, "--kubernetes", "shop/ci-bot/key") == 0
+    assert cluster.data["other"] == "eQ=="
+    assert key.secret not in cluster.text
+
+
+def test_a_key_changed_meanwhile_by_somebody_else_is_not_overwritten(
+    front: Front, key: Key, cluster: Cluster
+) -> None:
+    theirs = "API_KEY=suk_theirs\n"
+
+    def theirs_first() -> None:
+        cluster.version += 1
+        cluster.data["key"] = base64.b64encode(theirs.encode()).decode()
+
+    cluster.before_patch = theirs_first
+    assert run(front, key, "--kubernetes", "shop/ci-bot/key") == 3
+    assert cluster.text == theirs
+
+
+@pytest.mark.parametrize("place", ["shop/ci-bot", "shop//key", "a/b/c/d", "shop/ci-bot/none"])
+def test_a_secret_that_is_not_there_is_told(front: Front, key: Key, cluster: Cluster, place: str) -> None:
+    assert run(front, key, "--kubernetes", place) in (1, 2)
+    assert not [call for call in front.calls if "rotate" in call]
+
+
+# GitHub Actions
+
+
+@pytest.fixture
+def github(front: Front, key: Key, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """GitHub's API; what it was given stands in the returned dict. The library is a stand-in."""
+    stored: dict[str, Any] = {"status": 204}
+
+    def answer(method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any] | None:
+        if not path.startswith("/repos/acme/shop/actions/secrets/"):
+            return None
+        assert headers["Authorization"] == "Bearer gh-token"
+        if method == "GET":
+            return 200, {"key_id": "7", "key": base64.b64encode(b"public").decode()}
+        stored.update(body, name=path.rpartition("/")[2])
+        return stored["status"], {"message": "Bad credentials"}
+
+    front.others = answer
+    monkeypatch.setenv("GITHUB_TOKEN", "gh-token")
+    monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
+    monkeypatch.setattr(program, "_sealed_box", lambda: lambda public, message: public + message[::-1])
+    return stored
+
+
+def test_a_github_secret_is_sealed_for_the_repository(front: Front, key: Key, github: dict[str, Any]) -> None:
+    assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 0
+    assert (github["name"], github["key_id"]) == ("CI_KEY", "7")
+    new = base64.b64decode(github["encrypted_value"]).removeprefix(b"public")[::-1].decode()
+    assert new != key.secret
+    assert signs_in(front.stack, key.username, new)
+
+
+def test_a_github_that_refuses_leaves_the_former_key_working(
+    front: Front, key: Key, github: dict[str, Any]
+) -> None:
+    github["status"] = 401
+    assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 3
+    assert signs_in(front.stack, key.username, key.secret)
+    github["status"] = 204
+    assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 0
+
+
+def test_without_the_sealing_library_nothing_is_rotated(
+    front: Front, key: Key, github: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("GITHUB_TOKEN", "gh-token")
+    monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
+    monkeypatch.setitem(sys.modules, "nacl.public", None)
+    assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 1
+    assert front.calls == []
+
+
+# Any command
+
+
+def test_a_command_gets_the_key_on_its_standard_input_alone(
+    front: Front, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
+    target = tmp_path / "stored"
+    script = tmp_path / "store.py"
+    script.write_text(
+        "import os, sys\n"
+        f"open({str(target)!r}, 'w').write(sys.stdin.read())\n"
+        f"assert {program.KEY_VARIABLE!r} not in os.environ\n"
+    )
+    assert run(front, key, "--command", f"{sys.executable} {script}") == 0
+    assert target.read_text() != key.secret
+    assert signs_in(front.stack, key.username, target.read_text())
+
+
+@pytest.mark.parametrize(("command", "status"), [("false", 3), ("no-such-command-here", 1), ("", 2)])
+def test_a_command_that_fails_is_told(
+    front: Front, key: Key, monkeypatch: pytest.MonkeyPatch, command: str, status: int
+) -> None:
+    monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
+    assert run(front, key, "--command", command) == status
+    assert signs_in(front.stack, key.username, key.secret)
+
+
+# The program itself
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--url", "http://api.example"),
+        ("--url", "ftp://127.0.0.1"),
+        ("--url", ""),
+        ("--overlap", "59s"),
+        ("--overlap", "8d"),
+        ("--overlap", "soon"),
+        ("--kubernetes", "a/b/c"),
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_is_done(
+    front: Front, key: Key, file: Path, arguments: tuple[str, ...]
+) -> None:
+    try:
+        status = run(front, key, "--file", file, *arguments)
+    except SystemExit as refused:
+        status = int(str(refused.code))
+    assert status == program.USAGE
+    assert front.calls == []
+
+
+def test_a_redirect_is_not_followed_with_the_credentials(front: Front, key: Key, file: Path) -> None:
+    visited: list[str] = []
+
+    def elsewhere(_method: str, path: str, headers: dict[str, str], _body: Any) -> tuple[int, Any] | None:
+        visited.append(path)
+        return 307, {}
+
+    front.others = elsewhere
+    assert run(front, key, "--file", file) == 1
+    assert visited == ["/v1/api-keys/rotate"]
+
+
+def test_it_runs_alone_on_the_standard_library(tmp_path: Path) -> None:
+    """Copied somewhere, isolated from everything installed."""
+    copy = tmp_path / "rotate_key.py"
+    copy.write_text(Path(program.__file__).read_text())
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", copy, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--older-than" in done.stdout
+
+
+# The page
+
+
+def test_every_option_and_status_of_the_page_is_the_programs() -> None:
+    folder = Path(program.__file__).parent
+    page = (folder / "README.md").read_text() + (folder / "kubernetes.yaml").read_text()
+    parser = program._parser()
+    known = {option for action in parser._actions for option in action.option_strings}
+    named = set(re.findall(r"(?<![\w-])--[a-z-]+", page)) - {"--from-file"}
+    assert named <= known
+    assert {
+        "--file",
+        "--kubernetes",
+        "--github",
+        "--command",
+        "--check",
+        "--older-than",
+        "--overlap",
+    } <= named
