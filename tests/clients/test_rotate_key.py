@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import pytest
 
 from clients.rotate import rotate_key as program
-from tests.support.accounts import AccountFixture
+from tests.support.accounts import Accounts
 from tests.support.api_client import Key, Stack
 
 HOUR = 3600
@@ -90,14 +90,14 @@ def front(stack: Stack) -> Iterator[Front]:
 
 
 @pytest.fixture
-def accounts(stack: Stack) -> AccountFixture:
-    return AccountFixture(stack)
+def accounts(stack: Stack) -> Accounts:
+    return Accounts(stack)
 
 
 @pytest.fixture
-def key(accounts: AccountFixture) -> Key:
+def key(accounts: Accounts) -> Key:
     """A Service User's MONITORING key."""
-    return accounts.machine(keyTypes=["MONITORING"])["MONITORING"]
+    return accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
 
 
 @pytest.fixture
@@ -317,12 +317,12 @@ def test_check_of_a_key_that_does_not_expire(
 
 
 def test_check_of_a_key_that_expires(
-    front: Front, stack: Stack, accounts: AccountFixture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    front: Front, stack: Stack, accounts: Accounts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "key"
     end = stack.clock() + 30 * DAY
     moment = program.datetime.fromtimestamp(end, program.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    key = accounts.machine(keyTypes=["MONITORING"], expiresAt=moment)["MONITORING"]
+    key = accounts.service_user(keyTypes=["MONITORING"], expiresAt=moment)["MONITORING"]
     file.write_text(key.secret)
     service = program.Service(front.url, key.username, 20, lambda _: None)
 
@@ -594,7 +594,7 @@ def test_every_option_and_status_of_the_page_is_the_programs() -> None:
     page = (folder / "README.md").read_text() + (folder / "kubernetes.yaml").read_text()
     parser = program._parser()
     known = {option for action in parser._actions for option in action.option_strings}
-    named = set(re.findall(r"(?<![\w-])--[a-z-]+", page)) - {"--from-file"}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - {"--from-file"}
     assert named <= known
     assert {
         "--file",
