@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from chalicelib.authorizer.route_rules import PATH_TRAVERSAL, Rules, allowed_routes, is_allowed
-from chalicelib.rules.acts import AuthContext, actor
+from chalicelib.rules.audit import actor
+from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Forbidden, Unauthenticated
 
 SignIn = Callable[[str | None, str], AuthContext]
@@ -46,7 +47,7 @@ def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
         simple = isinstance(event, dict) and event.get("version") == "2.0"
         return {"isAuthorized": False} if simple else _policy("unknown", deny=("*",))
     try:
-        act = sign_in(request.credentials, request.source_ip)
+        auth = sign_in(request.credentials, request.source_ip)
     except Unauthenticated:
         _log.info("refused (401): the credentials are missing or wrong")
         _unauthorized()
@@ -56,7 +57,7 @@ def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
     except Exception as error:
         _log.exception("failed (500): nobody could be signed in")
         raise AuthorizerFailed("Nobody could be signed in; the log says why.") from error
-    return request.answer(act, rules)
+    return request.answer(auth, rules)
 
 
 def _unauthorized() -> NoReturn:
@@ -120,15 +121,15 @@ def _request_1(event: _Event1) -> _Request:
     stage, method, path = named.groups()
     everything = (f"{stage}/*",)
 
-    def answer(act: AuthContext, rules: Rules) -> dict[str, Any]:
+    def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
         # API Gateway decides, now and for as long as it keeps the policy; this says what it will.
-        _tell(act, is_allowed(rules, act.key_type, act.caller.role, method, path))
-        open_to = allowed_routes(rules, act.key_type, act.caller.role)
+        _tell(auth, is_allowed(rules, auth.key_type, auth.caller.role, method, path))
+        open_to = allowed_routes(rules, auth.key_type, auth.caller.role)
         return _policy(
-            act.caller.username,
+            auth.caller.username,
             allow=tuple(f"{stage}/{method}{path}" for method, path in open_to),
             deny=tuple(f"{stage}/{shut}" for shut in _DENY_TRAVERSAL) if open_to else everything,
-            context=_context(act),
+            context=_context(auth),
         )
 
     return _Request(
@@ -193,10 +194,10 @@ def _request_2(event: _Event2) -> _Request:
     if event.type != "REQUEST":
         raise _Malformed("it is of another type")
 
-    def answer(act: AuthContext, rules: Rules) -> dict[str, Any]:
-        may = is_allowed(rules, act.key_type, act.caller.role, method, _path(event))
-        _tell(act, may)
-        return {"isAuthorized": may, "context": _context(act)}
+    def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
+        may = is_allowed(rules, auth.key_type, auth.caller.role, method, _path(event))
+        _tell(auth, may)
+        return {"isAuthorized": may, "context": _context(auth)}
 
     return _Request(
         credentials=_authorization(event.headers, None),
@@ -228,16 +229,16 @@ def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] |
     return values.pop() if len(values) == 1 else None
 
 
-def _tell(act: AuthContext, may: bool) -> None:
-    _log.info("let in" if may else "refused (403): the key does not open this", extra=_context(act))
+def _tell(auth: AuthContext, may: bool) -> None:
+    _log.info("let in" if may else "refused (403): the key does not open this", extra=_context(auth))
 
 
-def _context(act: AuthContext) -> dict[str, str]:
+def _context(auth: AuthContext) -> dict[str, str]:
     """Answer what the API behind learns of the caller: strings alone, as API Gateway passes nothing else."""
     return {
-        "account": act.caller.account,
-        "username": act.caller.username,
-        "kind": actor(act.caller).kind.value,
-        "role": act.caller.role.value,
-        "keyType": act.key_type.value,
+        "account": auth.caller.account,
+        "username": auth.caller.username,
+        "kind": actor(auth.caller).kind.value,
+        "role": auth.caller.role.value,
+        "keyType": auth.key_type.value,
     }

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from chalicelib.rules import policies
-from chalicelib.rules.acts import Origin, new_event, new_version
 from chalicelib.rules.api_keys import is_expired
+from chalicelib.rules.audit import new_event
+from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import Unavailable
+from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import (
     Account,

@@ -8,8 +8,8 @@ from chalicelib.authorizer.gateway import authorize
 from chalicelib.authorizer.route_rules import VARIABLE, load_rules
 from chalicelib.http import basic_auth
 from chalicelib.http.call import Service
-from chalicelib.rules.acts import AuthContext, Origin
 from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.context import AuthContext, Origin
 
 _rules = cache(load_rules)
 

@@ -8,8 +8,8 @@ from chalicelib.http.call import Service
 from chalicelib.http.keys import or_default
 from chalicelib.rules import accounts
 from chalicelib.rules.accounts import NewAccount
-from chalicelib.rules.acts import Origin
 from chalicelib.rules.api_keys import IssuedKey
+from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import User
 

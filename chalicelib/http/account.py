@@ -18,21 +18,21 @@ EVENT_FORM = r"[0-9a-f]{28}"
 
 def whoami(call: Call) -> Response:
     """200, who signed in and with what."""
-    act = call.authenticate()
+    auth = call.authenticate()
     call.query()
-    return reply(200, responses.whoami(act))
+    return reply(200, responses.whoami(auth))
 
 
 def read(call: Call) -> Response:
     """200, the account's name, OWNERs and policy."""
-    act = call.authenticate(permissions.require_can_read_account)
+    auth = call.authenticate(permissions.require_can_read_account)
     call.query()
-    return reply(200, responses.account(accounts.read(call.directory, act)))
+    return reply(200, responses.account(accounts.read(call.directory, auth)))
 
 
 def update(call: Call) -> Response:
     """200, the account as it is now."""
-    act = call.authenticate(permissions.require_can_change_account)
+    auth = call.authenticate(permissions.require_can_change_account)
     call.query()
     body = call.body(bodies.UpdateAccount)
     wanted = PolicyUpdate(
@@ -41,17 +41,17 @@ def update(call: Call) -> Response:
         or_default(body.revoke_inactive_after_days, NOT_GIVEN),
         or_default(body.pci_compliance, NOT_GIVEN),
     )
-    return reply(200, responses.account(accounts.update(call.directory, act, wanted)))
+    return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
 
 
 def events(call: Call) -> Response:
     """200, an array of events, newest first; ``Link`` while there is more."""
-    act = call.authenticate(permissions.require_can_read_account)
+    auth = call.authenticate(permissions.require_can_read_account)
     query = call.query("username", "limit", "cursor")
     username = query.get("username")
     if username is not None and not re.match(USERNAME, username):
         raise ValidationError("'username' is 3 to 64 of letters, digits, '.', '_', '-'.")
     paging = call.paging(query, EVENT_FORM)
-    page = call.trail.events(act.caller.account, username, paging.limit, paging.after)
+    page = call.trail.events(auth.caller.account, username, paging.limit, paging.after)
     listed = tuple(responses.event(it) for it in page.events)
     return reply(200, listed, call.next_page("/v1/events", page.after, query))

@@ -12,8 +12,8 @@ from chalice.app import Response
 
 from chalicelib.http import basic_auth, bodies
 from chalicelib.http.problems import MEDIA_TYPE, HttpError, headers_of, problem, problem_of
-from chalicelib.rules.acts import AuthContext, Origin
 from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import ApiError, ValidationError
 from chalicelib.rules.ports import Directory, Trail
 
@@ -63,16 +63,18 @@ class Call:
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
         )
 
-    def authenticate(self, *guards: Callable[[AuthContext], Any], noted: bool = True) -> AuthContext:
-        """Answer the act of whoever signs in, after the guards let it pass; ``noted`` as a use of the key.
+    def authenticate(self, *guards: Callable[[AuthContext], Any], record_use: bool = True) -> AuthContext:
+        """Return the context of the caller that signs in, once the guards have passed it.
+
+        Records the use of the key unless ``record_use`` is False.
 
         Raises Unauthenticated, and what the guards raise.
         """
         username, key = basic_auth.credentials(self._request.headers.get("authorization"))
-        act = sign_in(self.directory, username, key, self.origin, noted=noted)
+        auth = sign_in(self.directory, username, key, self.origin, record_use=record_use)
         for guard in guards:
-            guard(act)
-        return act
+            guard(auth)
+        return auth
 
     def body(self, kind: type[B]) -> B:
         """Answer the body; raises HttpFault or Invalid."""

@@ -9,8 +9,8 @@ from msgspec import UNSET, UnsetType
 from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, nothing, reply
 from chalicelib.rules import api_keys, key_operations
-from chalicelib.rules.acts import AuthContext
 from chalicelib.rules.api_keys import KeyRestrictions
+from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import Principal
 
 T = TypeVar("T")
@@ -26,32 +26,32 @@ class KeyHolderLookup(NamedTuple):
 
 def generate(call: Call, door: KeyHolderLookup) -> Response:
     """201, the key in the clear, once."""
-    act = call.authenticate(door.guard)
+    auth = call.authenticate(door.guard)
     call.query()
     body = call.body(bodies.GenerateKey)
     holder, shown = key_operations.generate(
-        call.directory, act, door.holder(call, act), body.key_type, key_restrictions(body)
+        call.directory, auth, door.holder(call, auth), body.key_type, key_restrictions(body)
     )
     return reply(201, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
 def revoke(call: Call, door: KeyHolderLookup) -> Response:
     """204; the key is dead when the answer arrives."""
-    act = call.authenticate(door.guard)
+    auth = call.authenticate(door.guard)
     body = call.body_or_query(bodies.RevokeKey)
-    key_operations.revoke(call.directory, act, door.holder(call, act), body.key_type)
+    key_operations.revoke(call.directory, auth, door.holder(call, auth), body.key_type)
     return nothing()
 
 
 def restrict(call: Call, door: KeyHolderLookup) -> Response:
     """200, the key as it is now, masked."""
-    act = call.authenticate(door.guard)
+    auth = call.authenticate(door.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
     holder = key_operations.restrict(
         call.directory,
-        act,
-        door.holder(call, act),
+        auth,
+        door.holder(call, auth),
         body.key_type,
         api_keys.UNSET if body.allowed_networks is UNSET else _networks(body),
         api_keys.UNSET if body.expires_at is UNSET else _end(body),
@@ -61,21 +61,21 @@ def restrict(call: Call, door: KeyHolderLookup) -> Response:
 
 def rotate(call: Call, door: KeyHolderLookup) -> Response:
     """200, the new key in the clear, once."""
-    act = call.authenticate(door.guard)
+    auth = call.authenticate(door.guard)
     call.query()
     body = call.body(bodies.RotateKey)
     holder, shown = key_operations.rotate(
-        call.directory, act, door.holder(call, act), body.key_type, body.overlap_seconds
+        call.directory, auth, door.holder(call, auth), body.key_type, body.overlap_seconds
     )
     return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
 def rotate_own(call: Call) -> Response:
     """200, the successor of the key the caller signed in with, in the clear, once."""
-    act = call.authenticate(noted=False)  # the rotation writes the key anew, with its last use
+    auth = call.authenticate(record_use=False)  # the rotation writes the key anew, with its last use
     call.query()
     body = call.body_or_none(bodies.RotateOwnKey)
-    holder, shown = key_operations.rotate_own(call.directory, act, body.overlap_seconds)
+    holder, shown = key_operations.rotate_own(call.directory, auth, body.overlap_seconds)
     return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, structs
 
-from chalicelib.rules.acts import AuthContext
 from chalicelib.rules.api_keys import IssuedKey, current_predecessor, no_later
+from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
@@ -265,9 +265,9 @@ def activated(it: User, now: float, shown: tuple[IssuedKey, ...]) -> ActivatedAn
     return ActivatedAnswer(**structs.asdict(user(it)), api_keys=api_keys(it, now, shown))
 
 
-def whoami(act: AuthContext) -> WhoamiAnswer:
+def whoami(auth: AuthContext) -> WhoamiAnswer:
     """Answer who signed in."""
-    caller = act.caller
+    caller = auth.caller
     return WhoamiAnswer(
         account=caller.account,
         username=caller.username,
@@ -275,8 +275,8 @@ def whoami(act: AuthContext) -> WhoamiAnswer:
         role=caller.role,
         display_name=caller.display_name,
         email=caller.email,
-        key_type=act.key_type,
-        key=api_key(caller, act.key_type, act.origin.now),
+        key_type=auth.key_type,
+        key=api_key(caller, auth.key_type, auth.origin.now),
     )
 
 

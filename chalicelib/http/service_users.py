@@ -14,7 +14,7 @@ NAME_FORM = r"[a-z0-9._-]{3,64}"
 
 def create(call: Call) -> Response:
     """201, the Service User with its new keys in the clear, once."""
-    act = call.authenticate(permissions.require_can_manage_service_users)
+    auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.CreateServiceUser)
     asked = NewServiceUser(
@@ -25,31 +25,31 @@ def create(call: Call) -> Response:
         key_types=keys.or_default(body.key_types, None),
         terms=keys.key_restrictions(body),
     )
-    view, shown = service_users.create(call.directory, act, asked)
+    view, shown = service_users.create(call.directory, auth, asked)
     location = call.address(f"{PATH}/{view.service_user.username}")
     return _reply(call, 201, view, shown, {"Location": location})
 
 
 def listing(call: Call) -> Response:
     """200, an array of Service Users by username, keys masked; ``Link`` while there is more."""
-    act = call.authenticate(permissions.require_can_manage_service_users)
+    auth = call.authenticate(permissions.require_can_manage_service_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
-    views, after = service_users.listing(call.directory, act, paging.limit, paging.after)
+    views, after = service_users.listing(call.directory, auth, paging.limit, paging.after)
     page = tuple(responses.service_user(view, call.origin.now) for view in views)
     return reply(200, page, call.next_page(PATH, after, query))
 
 
 def read(call: Call, username: str) -> Response:
     """200, a Service User, with its ``ETag``."""
-    act = call.authenticate()
+    auth = call.authenticate()
     call.query()
-    return _reply(call, 200, service_users.read(call.directory, act, username))
+    return _reply(call, 200, service_users.read(call.directory, auth, username))
 
 
 def update(call: Call, username: str) -> Response:
     """200, the Service User as it is now. Honours ``If-Match``."""
-    act = call.authenticate(permissions.require_can_manage_service_users)
+    auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.UpdateServiceUser)
     wanted = ServiceUserUpdate(
@@ -57,16 +57,16 @@ def update(call: Call, username: str) -> Response:
         keys.or_default(body.role, None),
         keys.or_default(body.administrators, None),
     )
-    view = service_users.update(call.directory, act, username, wanted, call.if_match())
+    view = service_users.update(call.directory, auth, username, wanted, call.if_match())
     return _reply(call, 200, view)
 
 
 def delete(call: Call, username: str) -> Response:
     """204; every key of it is dead when the answer arrives. Honours ``If-Match``."""
-    act = call.authenticate(permissions.require_can_manage_service_users)
+    auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     call.body_or_none(bodies.Body)  # Whoever sends a key type means that key, and not the whole.
-    service_users.delete(call.directory, act, username, call.if_match())
+    service_users.delete(call.directory, auth, username, call.if_match())
     return nothing()
 
 
@@ -93,7 +93,7 @@ def rotate_key(call: Call, username: str) -> Response:
 def _door(username: str, *, handing_out: bool) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
         permissions.require_can_manage_service_users,
-        lambda call, act: service_users.holder(call.directory, act, username, handing_out=handing_out),
+        lambda call, auth: service_users.holder(call.directory, auth, username, handing_out=handing_out),
     )
 
 

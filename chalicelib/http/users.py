@@ -12,39 +12,39 @@ PATH = "/v1/users"
 
 def invite(call: Call) -> Response:
     """201, the invited User; the token goes to them by email and nowhere else."""
-    act = call.authenticate(permissions.require_can_manage_users)
+    auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.InviteUser)
     made = users.invite(
-        call.directory, act, body.username, body.email, body.role, keys.or_default(body.display_name, "")
+        call.directory, auth, body.username, body.email, body.role, keys.or_default(body.display_name, "")
     )
     return reply(201, responses.user(made), {"Location": call.address(f"{PATH}/{made.username}")})
 
 
 def listing(call: Call) -> Response:
     """200, an array of Users by username; ``Link`` while there is more."""
-    act = call.authenticate(permissions.require_can_list_users)
+    auth = call.authenticate(permissions.require_can_list_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
-    page, after = users.listing(call.directory, act, paging.limit, paging.after)
+    page, after = users.listing(call.directory, auth, paging.limit, paging.after)
     return reply(200, tuple(responses.user(it) for it in page), call.next_page(PATH, after, query))
 
 
 def read(call: Call, username: str) -> Response:
     """200, a User."""
-    act = call.authenticate(permissions.require_can_list_users)
+    auth = call.authenticate(permissions.require_can_list_users)
     call.query()
-    return reply(200, responses.user(users.read(call.directory, act, username)))
+    return reply(200, responses.user(users.read(call.directory, auth, username)))
 
 
 def update(call: Call, username: str) -> Response:
     """200, the User as they are now."""
-    act = call.authenticate(permissions.require_can_manage_users)
+    auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.UpdateUser)
     changed = users.update(
         call.directory,
-        act,
+        auth,
         username,
         keys.or_default(body.role, None),
         keys.or_default(body.display_name, None),
@@ -54,19 +54,19 @@ def update(call: Call, username: str) -> Response:
 
 def revoke(call: Call, username: str) -> Response:
     """204; the person's keys and Administrator links are dead when the answer arrives."""
-    act = call.authenticate(permissions.require_can_manage_users)
+    auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(bodies.Body)
-    users.revoke(call.directory, act, username)
+    users.revoke(call.directory, auth, username)
     return nothing()
 
 
 def invite_again(call: Call, username: str) -> Response:
     """200, the User, who is sent a fresh token; former tokens and keys are dead when the answer arrives."""
-    act = call.authenticate(permissions.require_can_manage_users)
+    auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(bodies.Body)
-    return reply(200, responses.user(users.invite_again(call.directory, act, username)))
+    return reply(200, responses.user(users.invite_again(call.directory, auth, username)))
 
 
 def activate(call: Call) -> Response:
@@ -79,9 +79,9 @@ def activate(call: Call) -> Response:
 
 def list_keys(call: Call, username: str) -> Response:
     """200, the caller's own keys, masked."""
-    act = call.authenticate(permissions.require_management_key)
+    auth = call.authenticate(permissions.require_management_key)
     call.query()
-    return reply(200, responses.api_keys(users.own(act, username), call.origin.now))
+    return reply(200, responses.api_keys(users.own(auth, username), call.origin.now))
 
 
 def generate_key(call: Call, username: str) -> Response:
@@ -106,5 +106,5 @@ def rotate_key(call: Call, username: str) -> Response:
 
 def _own(username: str) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
-        permissions.require_management_key, lambda _call, act: users.own(act, username)
+        permissions.require_management_key, lambda _call, auth: users.own(auth, username)
     )

@@ -6,9 +6,11 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, permissions
-from chalicelib.rules.acts import AuthContext, Origin, actor, new_event, new_version
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
+from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.key_operations import concurrent_change
 from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
 from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
@@ -39,7 +41,7 @@ def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[Use
     """
     check_username(asked.username)
     now = origin.second
-    membership = new_version()
+    membership = new_id()
     account = Account(
         id=str(uuid.uuid4()),
         name=asked.name,
@@ -99,10 +101,10 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
     return new, shown
 
 
-def read(directory: Directory, act: AuthContext) -> Account:
+def read(directory: Directory, auth: AuthContext) -> Account:
     """Answer the caller's account to OWNER and CLUSTER_ADMIN Users."""
-    permissions.require_can_read_account(act)
-    return _find(directory, act)
+    permissions.require_can_read_account(auth)
+    return _find(directory, auth)
 
 
 class PolicyUpdate(NamedTuple):
@@ -114,14 +116,14 @@ class PolicyUpdate(NamedTuple):
     pci_compliance: bool | api_keys.Unset = api_keys.UNSET
 
 
-def update(directory: Directory, act: AuthContext, wanted: PolicyUpdate) -> Account:
+def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
     """Change the account's name and policy.
 
     ``pciCompliance`` brings both ages to 90 days (or leaves them lower) and keeps them there, and needs
     two OWNERs who have activated. Raises Conflict where there are fewer.
     """
-    permissions.require_can_change_account(act)
-    old = _find(directory, act)
+    permissions.require_can_change_account(auth)
+    old = _find(directory, auth)
     policy = _policy(old.policy, wanted)
     name = old.name if isinstance(wanted.name, api_keys.Unset) else wanted.name
     changes = _changes(old, name, policy)
@@ -132,19 +134,19 @@ def update(directory: Directory, act: AuthContext, wanted: PolicyUpdate) -> Acco
     if len(old.owners) < owners:
         raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
     new = replace(old, name=name, policy=policy, version=new_version())
-    record = new_event(act.origin, actor(act.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
+    record = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
         record,
         UpdateAccount(old, new.name, new.policy, new.version, owners, concurrent_change()),
-        act.still_entitled(),
+        auth.still_entitled(),
     )
     return new
 
 
-def _find(directory: Directory, act: AuthContext) -> Account:
-    account = directory.account(act.caller.account)
+def _find(directory: Directory, auth: AuthContext) -> Account:
+    account = directory.account(auth.caller.account)
     if account is None:
-        raise LookupError(f"account {act.caller.account} of {act.caller.username} is gone")
+        raise LookupError(f"account {auth.caller.account} of {auth.caller.username} is gone")
     return account
 
 

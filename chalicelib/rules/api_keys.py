@@ -8,8 +8,8 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from chalicelib.rules import key_format
-from chalicelib.rules.acts import new_version
 from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
+from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.model import ApiKey, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.roles import KeyType, Role
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, key_format, networks
-from chalicelib.rules.acts import AuthContext, Origin, actor, new_event
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import Forbidden, Unauthenticated
 from chalicelib.rules.model import Action, ApiKey, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.ports import Directory
@@ -20,9 +21,11 @@ _REFUSAL = (
 
 
 def sign_in(
-    directory: Directory, username: str, secret: str, origin: Origin, *, noted: bool = True
+    directory: Directory, username: str, secret: str, origin: Origin, *, record_use: bool = True
 ) -> AuthContext:
-    """Answer the act of whoever holds ``secret``; its use is noted, unless the act itself will (``noted``).
+    """Authenticate a username and ``secret``, and return the caller's context.
+
+    Records the use of the key (``lastUsedAt``) unless ``record_use`` is False: a rotation writes it itself.
 
     Raises Unauthenticated, in the same words whatever is wrong, and Forbidden for a right key at a
     network it may not be used from. A secret that is not formed like a key costs no read.
@@ -43,7 +46,7 @@ def sign_in(
         )
     used = match.before.last_used_at if match.before else key.last_used_at
     if used is None or origin.second - used >= HOUR:
-        if noted:
+        if record_use:
             directory.used(principal, match.key_type, digest, origin.second, before=match.before is not None)
         principal = _noted(principal, match, origin.second)
     return AuthContext(principal, match.key_type, digest, origin)

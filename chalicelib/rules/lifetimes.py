@@ -1,6 +1,6 @@
 """How long a key may live: what its holder may ask for, and what the account's policy makes of it."""
 
-from chalicelib.rules.acts import AuthContext
+from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import FieldError, validation_error_of
 from chalicelib.rules.ports import Directory
 
@@ -25,14 +25,14 @@ def exceeds_pci_limit(days: int | None) -> bool:
     return days is None or days > PCI_DAYS
 
 
-def require_valid_expiry(directory: Directory, act: AuthContext, expires_at: int | None, since: int) -> None:
+def require_valid_expiry(directory: Directory, auth: AuthContext, expires_at: int | None, since: int) -> None:
     """Refuse what :func:`end_faults` finds. Raises Invalid."""
-    if faults := expiry_errors(directory, act, expires_at, since):
+    if faults := expiry_errors(directory, auth, expires_at, since):
         raise validation_error_of(faults)
 
 
 def expiry_errors(
-    directory: Directory, act: AuthContext, expires_at: int | None, since: int
+    directory: Directory, auth: AuthContext, expires_at: int | None, since: int
 ) -> tuple[FieldError, ...]:
     """Answer that an end is past, or later than the account's policy lets a key live that was made ``since``.
 
@@ -40,9 +40,9 @@ def expiry_errors(
     """
     if expires_at is None:
         return ()
-    if expires_at <= act.origin.now:
+    if expires_at <= auth.origin.now:
         return (FieldError("/expiresAt", EXPIRY_IN_THE_PAST),)
-    account = directory.account(act.caller.account)
+    account = directory.account(auth.caller.account)
     days = account.policy.max_key_age_days if account is not None else None
     if days is not None and expires_at > since + days * DAY:
         why = f"The account's policy ends every key {days} days after it was made. Give an earlier time."

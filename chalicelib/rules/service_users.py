@@ -6,8 +6,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, lifetimes, permissions
-from chalicelib.rules.acts import AuthContext, actor, new_event, new_version
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
     Conflict,
     FieldError,
@@ -16,6 +17,7 @@ from chalicelib.rules.errors import (
     validation_error,
     validation_error_of,
 )
+from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.key_operations import concurrent_change
 from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
@@ -49,18 +51,18 @@ class NewServiceUser(NamedTuple):
 
 
 def create(
-    directory: Directory, act: AuthContext, asked: NewServiceUser
+    directory: Directory, auth: AuthContext, asked: NewServiceUser
 ) -> tuple[View, tuple[IssuedKey, ...]]:
     """Make a Service User with its keys; the caller becomes its Administrator. Answers the keys in the clear.
 
     Raises Forbidden, Invalid, or Conflict where the username or the email is taken.
     """
-    creator = permissions.require_can_manage_service_users(act)
-    permissions.require_can_grant(act, asked.role)
-    now = act.origin.second
-    lifetimes.require_valid_expiry(directory, act, asked.terms.expires_at, now)
+    creator = permissions.require_can_manage_service_users(auth)
+    permissions.require_can_grant(auth, asked.role)
+    now = auth.origin.second
+    lifetimes.require_valid_expiry(directory, auth, asked.terms.expires_at, now)
     made = ServiceUser(
-        id=new_version(),
+        id=new_id(),
         username=asked.username,
         account=creator.account,
         email=asked.email,
@@ -78,20 +80,20 @@ def create(
         shown.append(key)
         changes.append(change)
     record = new_event(
-        act.origin, actor(creator), Action.SERVICE_USER_CREATED, made, tuple(changes), mailed=bool(changes)
+        auth.origin, actor(creator), Action.SERVICE_USER_CREATED, made, tuple(changes), mailed=bool(changes)
     )
-    directory.commit(record, add(act, made), act.still_entitled())
+    directory.commit(record, add(auth, made), auth.still_entitled())
     return View(made, (creator.username,)), tuple(shown)
 
 
 def listing(
-    directory: Directory, act: AuthContext, limit: int, after: str | None
+    directory: Directory, auth: AuthContext, limit: int, after: str | None
 ) -> tuple[tuple[View, ...], str | None]:
     """Answer a page of the account's Service Users by username, and where the next one starts.
 
     A page ends early where its Administrators would not fit one read.
     """
-    caller = permissions.require_can_manage_service_users(act)
+    caller = permissions.require_can_manage_service_users(auth)
     page = directory.page(caller.account, ServiceUser, limit, after)
     members: list[ServiceUser] = []
     names: set[str] = set()
@@ -103,13 +105,13 @@ def listing(
     return _views(directory, members, names), page.after
 
 
-def read(directory: Directory, act: AuthContext, username: str) -> View:
+def read(directory: Directory, auth: AuthContext, username: str) -> View:
     """Answer a Service User to OWNER and CLUSTER_ADMIN Users, or to itself with any key."""
-    caller = act.caller
+    caller = auth.caller
     if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
         return _view(directory, caller)
-    permissions.require_can_manage_service_users(act)
-    return _view(directory, _find(directory, act, username))
+    permissions.require_can_manage_service_users(auth)
+    return _view(directory, _find(directory, auth, username))
 
 
 class ServiceUserUpdate(NamedTuple):
@@ -122,7 +124,7 @@ class ServiceUserUpdate(NamedTuple):
 
 def update(
     directory: Directory,
-    act: AuthContext,
+    auth: AuthContext,
     username: str,
     wanted: ServiceUserUpdate,
     if_match: IfMatch | None = None,
@@ -132,9 +134,9 @@ def update(
     Keys that a lower role may not hold are revoked in the same write. Raises Invalid for an
     Administrator who is not an OWNER or CLUSTER_ADMIN User of the account who has activated.
     """
-    old = _changeable(directory, act, username, if_match)
+    old = _changeable(directory, auth, username, if_match)
     if wanted.role is not None:
-        permissions.require_can_grant(act, wanted.role)
+        permissions.require_can_grant(auth, wanted.role)
     new = old
     lost: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -156,8 +158,8 @@ def update(
     if changes:
         new = replace(new, version=new_version())
         record = new_event(
-            act.origin,
-            actor(act.caller),
+            auth.origin,
+            actor(auth.caller),
             Action.SERVICE_USER_UPDATED,
             old,
             lost,
@@ -165,41 +167,41 @@ def update(
             changes=changes,
             reason=f"The role is now {new.role.value}" if lost else "",
         )
-        directory.commit(record, Replace(old, new, concurrent_change()), act.still_entitled())
+        directory.commit(record, Replace(old, new, concurrent_change()), auth.still_entitled())
     return View(new, _entitled(new, people))
 
 
-def delete(directory: Directory, act: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
+def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
     """Take a Service User away, with every key it has."""
-    old = _changeable(directory, act, username, if_match)
+    old = _changeable(directory, auth, username, if_match)
     lost = api_keys.revoke_all(old)
     record = new_event(
-        act.origin,
-        actor(act.caller),
+        auth.origin,
+        actor(auth.caller),
         Action.SERVICE_USER_DELETED,
         old,
         lost,
         mailed=bool(lost),
         reason="The Service User was deleted",
     )
-    directory.commit(record, Remove(old, concurrent_change()), act.still_entitled())
+    directory.commit(record, Remove(old, concurrent_change()), auth.still_entitled())
 
 
-def holder(directory: Directory, act: AuthContext, username: str, *, handing_out: bool) -> ServiceUser:
+def holder(directory: Directory, auth: AuthContext, username: str, *, handing_out: bool) -> ServiceUser:
     """Answer the Service User whose keys the caller may change, or be handed (``handing_out``)."""
-    target = _changeable(directory, act, username)
+    target = _changeable(directory, auth, username)
     if handing_out:
-        permissions.require_can_issue_keys(act, target)
+        permissions.require_can_issue_keys(auth, target)
     return target
 
 
-def add(act: AuthContext, made: Principal) -> Add:
+def add(auth: AuthContext, made: Principal) -> Add:
     """Answer the write of a new Principal, and what to say where its names are taken.
 
     Raises Conflict for the caller's own username: one transaction cannot look at an item twice.
     """
     taken = Conflict(f"The username '{made.username}' is taken (case does not count). Choose another.")
-    if permissions.is_same_principal(act.caller, made):
+    if permissions.is_same_principal(auth.caller, made):
         raise taken
     return Add(
         made,
@@ -212,11 +214,11 @@ def add(act: AuthContext, made: Principal) -> Add:
 
 
 def _changeable(
-    directory: Directory, act: AuthContext, username: str, if_match: IfMatch | None = None
+    directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
 ) -> ServiceUser:
-    permissions.require_can_manage_service_users(act)
-    target = _find(directory, act, username)
-    permissions.require_administers(act, target)
+    permissions.require_can_manage_service_users(auth)
+    target = _find(directory, auth, username)
+    permissions.require_administers(auth, target)
     if if_match is not None and not if_match(target.version):
         raise PreconditionFailed(
             f"'{target.username}' has changed since you read it. "
@@ -225,9 +227,9 @@ def _changeable(
     return target
 
 
-def _find(directory: Directory, act: AuthContext, username: str) -> ServiceUser:
+def _find(directory: Directory, auth: AuthContext, username: str) -> ServiceUser:
     found = directory.principal(username)
-    if not isinstance(found, ServiceUser) or found.account != act.caller.account:
+    if not isinstance(found, ServiceUser) or found.account != auth.caller.account:
         raise NotFound(f"There is no Service User '{username}' in the account.")
     return found
 

@@ -5,9 +5,11 @@ import hmac
 from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, key_format, permissions
-from chalicelib.rules.acts import AuthContext, Origin, actor, new_event, new_version
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import Conflict, Forbidden, NotFound, ValidationError, validation_error
+from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.key_operations import concurrent_change
 from chalicelib.rules.model import Action, Event, Invitation, KeyChange, User
 from chalicelib.rules.names import fold_username, not_for_people
@@ -26,38 +28,38 @@ _LAST_OWNER = "An account keeps at least one OWNER who has activated; make anoth
 
 
 def invite(
-    directory: Directory, act: AuthContext, username: str, email: str, role: Role, display_name: str
+    directory: Directory, auth: AuthContext, username: str, email: str, role: Role, display_name: str
 ) -> User:
     """Invite a person; they are mailed a token with which they activate. Answers the invited User.
 
     Raises Forbidden, Invalid for a reserved username, or Conflict where the username or the email is taken.
     """
-    permissions.require_can_manage_users(act)
-    permissions.require_can_grant(act, role)
+    permissions.require_can_manage_users(auth)
+    permissions.require_can_grant(auth, role)
     check_username(username)
     made = User(
         username=username,
-        account=act.caller.account,
+        account=auth.caller.account,
         email=email,
         role=role,
         version=new_version(),
-        created_at=act.origin.second,
+        created_at=auth.origin.second,
         display_name=display_name or username,
-        membership=new_version(),
-        invitation=Invitation(new_version()),
+        membership=new_id(),
+        invitation=Invitation(new_id()),
     )
-    directory.commit(_invited(act, made), add(act, made), act.still_entitled())
+    directory.commit(_invited(auth, made), add(auth, made), auth.still_entitled())
     return made
 
 
-def invite_again(directory: Directory, act: AuthContext, username: str) -> User:
+def invite_again(directory: Directory, auth: AuthContext, username: str) -> User:
     """Send a person a fresh token. Former tokens, and the keys they had, are dead when this answers."""
-    permissions.require_can_manage_users(act)
-    old = _find(directory, act, username)
+    permissions.require_can_manage_users(auth)
+    old = _find(directory, auth, username)
     lost = api_keys.revoke_all(old)
-    new = replace(old, keys={}, version=new_version(), invitation=Invitation(new_version()))
+    new = replace(old, keys={}, version=new_version(), invitation=Invitation(new_id()))
     writes = [Replace(old, new, concurrent_change()), *_owners(old, new)]
-    _commit(directory, act, old, _invited(act, new, lost), writes)
+    _commit(directory, auth, old, _invited(auth, new, lost), writes)
     return new
 
 
@@ -95,30 +97,30 @@ def activate(
 
 
 def listing(
-    directory: Directory, act: AuthContext, limit: int, after: str | None
+    directory: Directory, auth: AuthContext, limit: int, after: str | None
 ) -> tuple[tuple[User, ...], str | None]:
     """Answer a page of the account's Users by username, and where the next one starts."""
-    permissions.require_can_list_users(act)
-    page = directory.page(act.caller.account, User, limit, after)
+    permissions.require_can_list_users(auth)
+    page = directory.page(auth.caller.account, User, limit, after)
     return page.members, page.after
 
 
-def read(directory: Directory, act: AuthContext, username: str) -> User:
+def read(directory: Directory, auth: AuthContext, username: str) -> User:
     """Answer a User of the account."""
-    permissions.require_can_list_users(act)
-    return _find(directory, act, username)
+    permissions.require_can_list_users(auth)
+    return _find(directory, auth, username)
 
 
 def update(
-    directory: Directory, act: AuthContext, username: str, role: Role | None, display_name: str | None
+    directory: Directory, auth: AuthContext, username: str, role: Role | None, display_name: str | None
 ) -> User:
     """Change a person's role or display name.
 
     Falling to READ_ONLY ends their Administrator links, and the keys they may no longer hold are
     revoked, in the same write. Raises Conflict where they are the last OWNER.
     """
-    permissions.require_can_manage_users(act)
-    old = _find(directory, act, username)
+    permissions.require_can_manage_users(auth)
+    old = _find(directory, auth, username)
     new = old
     lost: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -126,18 +128,18 @@ def update(
         changes["displayName"] = (old.display_name, display_name)
         new = replace(new, display_name=display_name)
     if role is not None and role is not old.role:
-        if permissions.is_same_principal(act.caller, old):
+        if permissions.is_same_principal(auth.caller, old):
             raise Forbidden("Nobody changes their own role. Ask another OWNER.")
         changes["role"] = (old.role.value, role.value)
         new, lost = api_keys.lower(new, role)
         if role is Role.READ_ONLY:
-            new = replace(new, membership=new_version())
+            new = replace(new, membership=new_id())
     if not changes:
         return old
     new = replace(new, version=new_version())
     record = new_event(
-        act.origin,
-        actor(act.caller),
+        auth.origin,
+        actor(auth.caller),
         Action.USER_UPDATED,
         old,
         lost,
@@ -145,28 +147,28 @@ def update(
         changes=changes,
         reason=f"The role is now {new.role.value}" if lost else "",
     )
-    _commit(directory, act, old, record, [Replace(old, new, concurrent_change()), *_owners(old, new)])
+    _commit(directory, auth, old, record, [Replace(old, new, concurrent_change()), *_owners(old, new)])
     return new
 
 
-def revoke(directory: Directory, act: AuthContext, username: str) -> None:
+def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
     """Take a person out of the account: keys and Administrator links end with this one write.
 
     Raises Conflict where they are the last OWNER.
     """
-    permissions.require_can_manage_users(act)
-    old = _find(directory, act, username)
+    permissions.require_can_manage_users(auth)
+    old = _find(directory, auth, username)
     lost = api_keys.revoke_all(old)
     record = new_event(
-        act.origin,
-        actor(act.caller),
+        auth.origin,
+        actor(auth.caller),
         Action.USER_REVOKED,
         old,
         lost,
         mailed=bool(lost),
         reason="The person was revoked from the account",
     )
-    _commit(directory, act, old, record, [Remove(old, concurrent_change()), *_owners(old, None)])
+    _commit(directory, auth, old, record, [Remove(old, concurrent_change()), *_owners(old, None)])
 
 
 def check_username(username: str) -> None:
@@ -175,25 +177,25 @@ def check_username(username: str) -> None:
         raise validation_error("/username", why)
 
 
-def own(act: AuthContext, username: str) -> User:
+def own(auth: AuthContext, username: str) -> User:
     """Answer the caller as the holder of the keys they manage.
 
     Raises NotFound for a Service User, which is no User, and Forbidden for another's keys.
     """
-    permissions.require_own_keys(act, username)
-    if not isinstance(act.caller, User):
+    permissions.require_own_keys(auth, username)
+    if not isinstance(auth.caller, User):
         raise NotFound(f"There is no User '{username}' in the account.")
-    return act.caller
+    return auth.caller
 
 
-def _find(directory: Directory, act: AuthContext, username: str) -> User:
-    found = act.caller
+def _find(directory: Directory, auth: AuthContext, username: str) -> User:
+    found = auth.caller
     if fold_username(username) != fold_username(found.username):
         other = directory.principal(username)
         if other is None:
             raise _missing(username)
         found = other
-    if not isinstance(found, User) or found.account != act.caller.account:
+    if not isinstance(found, User) or found.account != auth.caller.account:
         raise _missing(username)
     return found
 
@@ -202,11 +204,11 @@ def _missing(username: str) -> NotFound:
     return NotFound(f"There is no User '{username}' in the account.")
 
 
-def _invited(act: AuthContext, user: User, lost: tuple[KeyChange, ...] = ()) -> Event:
+def _invited(auth: AuthContext, user: User, lost: tuple[KeyChange, ...] = ()) -> Event:
     invitation = user.invitation.id if user.invitation else ""
     return new_event(
-        act.origin,
-        actor(act.caller),
+        auth.origin,
+        actor(auth.caller),
         Action.USER_INVITED,
         user,
         lost,
@@ -235,7 +237,7 @@ def _owners(old: User, new: User | None) -> list[Write]:
     return []
 
 
-def _commit(directory: Directory, act: AuthContext, old: User, record: Event, writes: list[Write]) -> None:
-    if not permissions.is_same_principal(act.caller, old):
-        writes.append(act.still_entitled())
+def _commit(directory: Directory, auth: AuthContext, old: User, record: Event, writes: list[Write]) -> None:
+    if not permissions.is_same_principal(auth.caller, old):
+        writes.append(auth.still_entitled())
     directory.commit(record, *writes)

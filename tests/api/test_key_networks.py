@@ -220,8 +220,8 @@ def test_the_key_before_counts_with_the_one_after(stack: Stack, owner: Key, bot:
 
 @pytest.mark.engine
 def test_a_flood_at_one_moment_writes_one_event(stack: Stack, owner: Key, bot: Key) -> None:
-    from chalicelib.rules.acts import Origin
     from chalicelib.rules.authentication import sign_in
+    from chalicelib.rules.context import Origin
     from chalicelib.rules.errors import Forbidden
 
     assert restrict(stack, owner, "203.0.113.0/24").status == 200

@@ -9,8 +9,8 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 import app
 from chalicelib.rules import lifetimes
-from chalicelib.rules.acts import Origin
 from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ValidationError
 from chalicelib.store import client as store_client
 from chalicelib.store.directory import DynamoDirectory
@@ -128,9 +128,9 @@ def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> No
 def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> None:
     """Whoever calls the rules: the second of the call is over when it is asked for."""
     origin = Origin("198.51.100.7", "r", START + 0.5)
-    act = sign_in(stack.service.directory, owner.username, owner.secret, origin)
+    auth = sign_in(stack.service.directory, owner.username, owner.secret, origin)
     with pytest.raises(ValidationError) as refused:
-        lifetimes.require_valid_expiry(stack.service.directory, act, START, START)
+        lifetimes.require_valid_expiry(stack.service.directory, auth, START, START)
     assert refused.value.faults[0].pointer == "/expiresAt"
 
 

@@ -418,8 +418,8 @@ class Watch:
 
 def sign_in(stack: Stack, key: Key) -> int:
     """Sign in, beside others: Chalice keeps one request at a time, what is behind it does not."""
-    from chalicelib.rules.acts import Origin
     from chalicelib.rules.authentication import sign_in as signs_in
+    from chalicelib.rules.context import Origin
     from chalicelib.rules.errors import Unauthenticated
 
     try:
@@ -503,8 +503,8 @@ def test_a_call_under_way_when_its_key_ends_changes_nothing_after(stack: Stack, 
     """Two rotations by one key at once: one answers, the other is refused or is the one that holds."""
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     from chalicelib.rules import key_operations
-    from chalicelib.rules.acts import Origin
     from chalicelib.rules.authentication import sign_in as signs_in
+    from chalicelib.rules.context import Origin
     from chalicelib.rules.errors import Conflict, Unauthenticated
 
     directory = stack.service.directory
@@ -515,8 +515,8 @@ def test_a_call_under_way_when_its_key_ends_changes_nothing_after(stack: Stack, 
     def rotate_at_once() -> None:
         barrier.wait()
         try:
-            act = signs_in(directory, "bot", old.secret, Origin("198.51.100.7", "r", stack.clock()))
-            made.append(Key("bot", key_operations.rotate_own(directory, act, 0)[1].secret))
+            auth = signs_in(directory, "bot", old.secret, Origin("198.51.100.7", "r", stack.clock()))
+            made.append(Key("bot", key_operations.rotate_own(directory, auth, 0)[1].secret))
         except (Conflict, Unauthenticated):
             refused.append(1)
 

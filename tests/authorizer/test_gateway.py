@@ -16,8 +16,8 @@ from chalicelib.authorizer.gateway import AuthorizerFailed, authorize
 from chalicelib.authorizer.route_rules import DEFAULT, Rules, load_rules
 from chalicelib.http.basic_auth import credentials
 from chalicelib.rules import key_format
-from chalicelib.rules.acts import AuthContext, Origin
 from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import Unavailable
 from chalicelib.rules.model import ApiKey, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType, Role

@@ -16,7 +16,7 @@ from chalicelib.authorizer.route_rules import (
     is_allowed,
     load_rules,
 )
-from chalicelib.rules.acts import AuthContext, Origin
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.model import ServiceUser
 from chalicelib.rules.roles import KeyType, Role
 from local.iam import allows
@@ -187,8 +187,8 @@ def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
         created_at=1,
         id="i",
     )
-    act = AuthContext(caller, KeyType.PROVISIONING_READONLY, b"", Origin("192.0.2.1", "r", 1.0))
-    answer = authorize(asks_1(stage, "GET", "/x"), lambda *_: act, load_rules(json.dumps(written)))
+    auth = AuthContext(caller, KeyType.PROVISIONING_READONLY, b"", Origin("192.0.2.1", "r", 1.0))
+    answer = authorize(asks_1(stage, "GET", "/x"), lambda *_: auth, load_rules(json.dumps(written)))
     assert len(json.dumps(answer)) <= 8192
     for statement in answer["policyDocument"]["Statement"]:
         assert all(len(resource) <= 512 for resource in statement["Resource"])

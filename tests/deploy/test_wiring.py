@@ -11,8 +11,8 @@ import pytest
 from chalicelib.functions import mailer, settings
 from chalicelib.http.call import Service
 from chalicelib.rules import service_users
-from chalicelib.rules.acts import Origin
 from chalicelib.rules.authentication import sign_in
+from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.service_users import MOST_ADMINISTRATORS, ServiceUserUpdate
 from chalicelib.store import client as store_client
@@ -111,8 +111,10 @@ def test_the_rules_themselves_keep_to_one_to_twenty_administrators(stack: Stack,
     owner = stack.account()
     stack.service_user(owner, "bot")
     directory = stack.service.directory
-    act = sign_in(directory, owner.username, owner.secret, Origin("198.51.100.7", "request-1", stack.clock()))
+    auth = sign_in(
+        directory, owner.username, owner.secret, Origin("198.51.100.7", "request-1", stack.clock())
+    )
     wanted = ServiceUserUpdate(administrators=tuple(f"person-{number}" for number in range(count)))
     with pytest.raises(ValidationError) as refused:
-        service_users.update(directory, act, "bot", wanted)
+        service_users.update(directory, auth, "bot", wanted)
     assert [fault.pointer for fault in refused.value.faults] == ["/administrators"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.rules import permissions
-from chalicelib.rules.acts import AuthContext, Origin
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import Forbidden
 from chalicelib.rules.model import User
 from chalicelib.rules.roles import KeyType, Role
@@ -34,7 +34,7 @@ def test_a_reader_manages_nothing_even_with_a_key_they_cannot_hold(
         created_at=0,
         membership="m",
     )
-    act = AuthContext(reader, KeyType.USER_MANAGEMENT, b"", Origin("", "", 0))
+    auth = AuthContext(reader, KeyType.USER_MANAGEMENT, b"", Origin("", "", 0))
 
     with pytest.raises(Forbidden, match="your role is READ_ONLY"):
-        rule(act)
+        rule(auth)

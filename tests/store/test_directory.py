@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from chalicelib.rules import key_format
-from chalicelib.rules.acts import Origin, actor, new_event
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ApiError, Conflict, Unauthenticated
 from chalicelib.rules.model import Action
 from chalicelib.rules.ports import StillEntitled, UpdateAccount

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import app as application
-from chalicelib.rules.acts import new_version
+from chalicelib.rules.identifiers import new_version
 from chalicelib.store.items import from_attribute
 from tests.support import moto_internals, openapi_assertions
 

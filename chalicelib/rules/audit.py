@@ -1,9 +1,9 @@
-"""An act: who does something, from where and when; and the event that puts it on record."""
+"""Building audit events."""
 
-import secrets
-from typing import Any, NamedTuple
+from typing import Any
 
-from chalicelib.rules.errors import Unauthenticated
+from chalicelib.rules.context import Origin
+from chalicelib.rules.identifiers import new_event_id
 from chalicelib.rules.model import (
     Account,
     Action,
@@ -17,46 +17,6 @@ from chalicelib.rules.model import (
     Subject,
     User,
 )
-from chalicelib.rules.ports import StillEntitled
-from chalicelib.rules.roles import KeyType
-
-
-class Origin(NamedTuple):
-    """Where a call comes from. ``now`` is seconds since 1970, with its fraction."""
-
-    source_ip: str
-    request_id: str
-    now: float
-
-    @property
-    def second(self) -> int:
-        """The whole second of the call, as times are kept."""
-        return int(self.now)
-
-
-class AuthContext(NamedTuple):
-    """A call by a Principal that has signed in with a key of ``key_type`` and ``digest``."""
-
-    caller: Principal
-    key_type: KeyType
-    digest: bytes
-    origin: Origin
-
-    def still_entitled(self) -> StillEntitled:
-        """Answer the condition that the caller has not lost what they signed in with meanwhile."""
-        return StillEntitled(
-            self.caller,
-            self.key_type,
-            self.digest,
-            Unauthenticated(
-                "The key was revoked, or its holder's rights changed, while the call was under way."
-            ),
-        )
-
-
-def new_version() -> str:
-    """Answer a version no item has had before."""
-    return secrets.token_hex(8)
 
 
 def new_event(
@@ -69,9 +29,9 @@ def new_event(
     mailed: bool = False,
     **more: Any,
 ) -> Event:
-    """Answer the record of an act; ``mailed`` for one that people are to be told of.
+    """Return the audit event of an action; ``mailed`` if somebody is to be notified.
 
-    A Service User's Administrators are told of it, and a person of what is their own.
+    Notifies the Administrators of a Service User, and a User of what concerns them.
     """
     audience = Audience.NOBODY
     administrators: dict[str, str] = {}
@@ -81,7 +41,7 @@ def new_event(
         administrators = subject.administrators
     account = subject.id if isinstance(subject, Account) else subject.account
     return Event(
-        id=f"{int(origin.now * 1000):012x}{secrets.token_hex(8)}",
+        id=new_event_id(origin.now),
         account=account,
         at=origin.second,
         action=action,
@@ -98,7 +58,7 @@ def new_event(
 
 
 def actor(principal: Principal) -> Actor:
-    """Answer a Principal as the one who acts."""
+    """Return a principal as the actor of an event."""
     return Actor(_kind(principal), principal.username)
 
 

@@ -1,0 +1,41 @@
+"""The context of a call: where it comes from, and who is signed in."""
+
+from typing import NamedTuple
+
+from chalicelib.rules.errors import Unauthenticated
+from chalicelib.rules.model import Principal
+from chalicelib.rules.ports import StillEntitled
+from chalicelib.rules.roles import KeyType
+
+
+class Origin(NamedTuple):
+    """Where a call comes from, and when. ``now`` is seconds since 1970, with its fraction."""
+
+    source_ip: str
+    request_id: str
+    now: float
+
+    @property
+    def second(self) -> int:
+        """The time of the call in whole seconds, as times are stored."""
+        return int(self.now)
+
+
+class AuthContext(NamedTuple):
+    """An authenticated call: the caller, and the type and digest of the key they signed in with."""
+
+    caller: Principal
+    key_type: KeyType
+    digest: bytes
+    origin: Origin
+
+    def still_entitled(self) -> StillEntitled:
+        """Return the condition that the caller's rights have not changed since they signed in."""
+        return StillEntitled(
+            self.caller,
+            self.key_type,
+            self.digest,
+            Unauthenticated(
+                "The key was revoked, or its holder's rights changed, while the call was under way."
+            ),
+        )
