@@ -1,7 +1,7 @@
-"""What tests stand on: tables on moto or on the real engine, a clock, and callers with a way in.
+"""What every test stands on: tables on moto or on the real engine, a clock, and the API over both.
 
 ``DYNAMODB_LOCAL_URL`` picks the real engine; without it every table is moto's. Each test has tables of
-its own, so that tests know no order.
+its own, so that no test depends on another or on their order.
 """
 
 import os
@@ -23,14 +23,13 @@ from uuid import uuid4
 import pytest
 from moto import mock_aws
 
-import app
-from chalicelib.http.call import Service
 from chalicelib.store import client as store_client
-from chalicelib.store.directory import DynamoDirectory
-from chalicelib.store.trail import DynamoTrail
 from local.tables import create_tables
 from tests.support import moto_internals
-from tests.support.api_client import Clock, Stack, Tables, items
+from tests.support.accounts import AccountTemplates
+from tests.support.api_client import ENGINE, Clock, Stack, Tables, items, serve
+from tests.support.fake_dynamodb import stack_in_memory
+from tests.support.mail import MailFixture
 from tests.support.secret_scan import (
     CapturedOutput,
     assert_no_secret,
@@ -41,12 +40,6 @@ from tests.support.secret_scan import (
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "engine: needs AWS's DynamoDB Local (moto is no judge of this)")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not ENGINE:
@@ -54,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("engine"):
                 item.add_marker(skip)
-    items.sort(key=lambda item: "test_a_year" not in item.name)  # the longest first: nobody waits for it
+    items.sort(key=lambda item: item.get_closest_marker("slow_first") is None)
 
 
 @pytest.fixture(scope="session")
@@ -68,34 +61,45 @@ def dynamodb() -> "Iterator[DynamoDBClient]":
         yield store_client.session().create_client("dynamodb", config=store_client.CONFIG)
 
 
-_EMPTY: list[Tables] = []
+@pytest.fixture(scope="session")
+def emptied_tables() -> list[Tables]:
+    """Tables that a test of this process has left, emptied, for the next: making new ones is slow."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def account_templates() -> AccountTemplates:
+    """Accounts that many tests of this process begin with, built once."""
+    return AccountTemplates()
 
 
 @pytest.fixture(autouse=True)
 def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
-    """What is logged and mailed in a test; searched for secrets after every test there is."""
+    """What a test logs and mails; searched for secrets after every test."""
     with captured_output(monkeypatch) as everything:
         yield everything
     assert_no_secret_in_output(everything)
 
 
 @pytest.fixture
-def tables(dynamodb: "DynamoDBClient", output: CapturedOutput) -> "Iterator[Tables]":
-    """A Directory and an Events table of the test's own; moto's are emptied and used again.
+def tables(
+    dynamodb: "DynamoDBClient", output: CapturedOutput, emptied_tables: list[Tables]
+) -> Iterator[Tables]:
+    """A Directory and an Events table of the test's own.
 
-    After every test both are searched: no key or token is in them, and no digest is but in Directory.
+    After the test both are searched: neither holds a key or a token, and only Directory holds digests.
     """
-    if _EMPTY:
-        made = _EMPTY.pop()
+    if emptied_tables:
+        made = emptied_tables.pop()
     else:
-        mark = uuid4().hex[:12]
-        made = Tables(f"directory-{mark}", f"events-{mark}")
+        suffix = uuid4().hex[:12]
+        made = Tables(f"directory-{suffix}", f"events-{suffix}")
         create_tables(dynamodb, {"Directory": made.directory, "Events": made.events})
     yield made
     assert_no_secret(*(items(dynamodb, name) for name in made), output)
     emptied = {moto_internals.empty(name) for name in made}
     if emptied == {True}:
-        _EMPTY.append(made)
+        emptied_tables.append(made)
     elif ENGINE:
         for name in made:
             dynamodb.delete_table(TableName=name)
@@ -108,13 +112,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def stack(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def stack(request: pytest.FixtureRequest, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """The API over HTTP events, on the test's tables and clock."""
-    service = Service(
-        directory=DynamoDirectory(dynamodb, tables.directory, tables.events, 400),
-        trail=DynamoTrail(dynamodb, tables.events),
-        now=clock,
-        public_url="https://api.example",
-    )
-    monkeypatch.setattr(app.api, "service", lambda: service)
-    return Stack(app.app, dynamodb, tables, clock, service)
+    if request.node.get_closest_marker("in_memory") and not ENGINE:
+        return stack_in_memory(monkeypatch, clock)
+    dynamodb, tables = request.getfixturevalue("dynamodb"), request.getfixturevalue("tables")
+    return serve(dynamodb, tables, monkeypatch, clock)
+
+
+@pytest.fixture
+def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
+    """The mailer and its tables, without an account."""
+    clock.at = 1_900_000_000
+    return MailFixture(dynamodb, tables, clock)

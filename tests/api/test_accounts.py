@@ -12,16 +12,12 @@ from chalicelib.functions.operator import create_account_function
 from chalicelib.rules.errors import Conflict, NotFound, ValidationError
 from tests.support.api_client import Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
-from tests.support.fake_dynamodb import fast_stack
 
 RESOURCES = Path(__file__).parent.parent.parent / ".chalice" / "resources.json"
 ASKED = {"accountName": "Acme", "username": "Ann", "email": "ann@acme.example"}
 PATH = "/v1/account"
 
-
-@pytest.fixture
-def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    return fast_stack(request, monkeypatch)
+pytestmark = pytest.mark.in_memory
 
 
 def put(stack: Stack, key: Key, **body: Any) -> Response:

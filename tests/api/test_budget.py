@@ -13,8 +13,6 @@ import app as application
 from tests.support.accounts import (
     PATH,
     Accounts,
-    add_owner_and_admin,
-    restored_accounts,
     service_user_body,
     unused_username,
 )
@@ -108,9 +106,9 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", BUDGET)
-def test_each_call_makes_these_calls_to_dynamodb(stack: Stack, name: str) -> None:
+def test_each_call_makes_these_calls_to_dynamodb(accounts: Accounts, name: str) -> None:
     caller, method, path, body, wanted = BUDGET[name]
-    accounts = restored_accounts(stack, "people", add_owner_and_admin)
+    stack = accounts.stack
     accounts.keys["bot"] = stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
     stack.call("GET", "/v1/whoami", accounts["bot"])
     stack.user(accounts["owner"], "second", "CLUSTER_ADMIN")

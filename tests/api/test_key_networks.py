@@ -11,22 +11,8 @@ from tests.support.api_client import Key, Stack
 PATH = "/v1/service-users/bot/api-keys"
 
 
-@pytest.fixture
-def owner(stack: Stack) -> Key:
-    return stack.account()
-
-
-@pytest.fixture
-def bot(stack: Stack, owner: Key) -> Key:
-    return stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-
-
 def restrict(stack: Stack, by: Key, *cidrs: Any) -> Any:
     return stack.call("PATCH", PATH, by, {"keyType": "MONITORING", "allowedNetworks": list(cidrs)})
-
-
-def status(stack: Stack, key: Key, source_ip: str) -> int:
-    return stack.call("GET", "/v1/whoami", key, source_ip=source_ip).status
 
 
 # How they are written
@@ -118,7 +104,7 @@ def test_what_is_no_network_is_refused_with_its_place(
 def test_up_to_fifty(stack: Stack, owner: Key, bot: Key) -> None:
     fifty = [f"10.{number}.0.0/16" for number in range(50)]
     assert restrict(stack, owner, *fifty).status == 200
-    assert status(stack, bot, "10.49.1.1") == 200
+    assert stack.sign_in(bot, source_ip="10.49.1.1") == 200
     response = restrict(stack, owner, *fifty, "192.0.2.0/24")
     assert (response.status, response.pointers) == (400, ["/allowedNetworks"])
     assert "50" in response.json["errors"][0]["detail"]
@@ -132,12 +118,18 @@ def test_one_network_under_two_spellings_is_named_twice(stack: Stack, owner: Key
 def test_on_create_generate_and_patch_alike(stack: Stack, owner: Key) -> None:
     made = stack.service_user(owner, "bot", allowedNetworks=["203.0.113.0/24"])
     for key in made.values():
-        assert (status(stack, key, "203.0.113.1"), status(stack, key, "198.51.100.1")) == (200, 403)
+        assert (
+            stack.sign_in(key, source_ip="203.0.113.1"),
+            stack.sign_in(key, source_ip="198.51.100.1"),
+        ) == (200, 403)
     assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 204
     key = stack.key(owner, "bot", "MONITORING", allowedNetworks=["2001:db8::/32"])
-    assert (status(stack, key, "2001:db8::1"), status(stack, key, "203.0.113.1")) == (200, 403)
+    assert (stack.sign_in(key, source_ip="2001:db8::1"), stack.sign_in(key, source_ip="203.0.113.1")) == (
+        200,
+        403,
+    )
     assert restrict(stack, owner).status == 200
-    assert status(stack, key, "203.0.113.1") == 200
+    assert stack.sign_in(key, source_ip="203.0.113.1") == 200
 
 
 # Who is refused
@@ -165,8 +157,8 @@ def test_an_address_is_judged_by_the_network(
     stack: Stack, owner: Key, bot: Key, network: str, admitted: list[str], refused: list[str]
 ) -> None:
     assert restrict(stack, owner, network).status == 200
-    assert [status(stack, bot, address) for address in admitted] == [200] * len(admitted)
-    assert [status(stack, bot, address) for address in refused] == [403] * len(refused)
+    assert [stack.sign_in(bot, source_ip=address) for address in admitted] == [200] * len(admitted)
+    assert [stack.sign_in(bot, source_ip=address) for address in refused] == [403] * len(refused)
 
 
 def test_no_header_moves_a_caller(stack: Stack, owner: Key, bot: Key) -> None:
@@ -191,21 +183,21 @@ def refusals(stack: Stack, owner: Key) -> list[Any]:
 
 def test_a_flood_from_elsewhere_writes_one_event_an_hour(stack: Stack, owner: Key, bot: Key) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
-    assert status(stack, bot, "198.51.100.7") == 403
+    assert stack.sign_in(bot, source_ip="198.51.100.7") == 403
     [event] = refusals(stack, owner)
     assert event["reason"] == "198.51.100.7 is in none of the key's allowed networks"
     assert event["mail"]["waiting"] is False
     before = stack.snapshot()
     with stack.counted() as calls:
         for number in range(100):
-            assert status(stack, bot, f"198.51.100.{number}") == 403
+            assert stack.sign_in(bot, source_ip=f"198.51.100.{number}") == 403
     assert stack.snapshot() == before
     assert calls == {"GetItem": 100}
     stack.clock.forward(3599)
-    assert status(stack, bot, "198.51.100.7") == 403
+    assert stack.sign_in(bot, source_ip="198.51.100.7") == 403
     assert len(refusals(stack, owner)) == 1
     stack.clock.forward(1)
-    assert status(stack, bot, "198.51.100.7") == 403
+    assert stack.sign_in(bot, source_ip="198.51.100.7") == 403
     assert len(refusals(stack, owner)) == 2
 
 
@@ -213,7 +205,7 @@ def test_the_key_before_counts_with_the_one_after(stack: Stack, owner: Key, bot:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
     response = stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 60}, source_ip="203.0.113.1")
     new = Key("bot", response.json["key"])
-    assert [status(stack, key, "198.51.100.7") for key in (bot, new)] == [403, 403]
+    assert [stack.sign_in(key, source_ip="198.51.100.7") for key in (bot, new)] == [403, 403]
     [event] = refusals(stack, owner)
     assert event["keys"][0]["key"].endswith(bot.secret[-5:]), "the one that was presented"
 

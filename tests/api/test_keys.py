@@ -1,7 +1,6 @@
 """API keys of Service Users: generated, revoked, restricted and rotated; and the key one signs in with."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,25 +19,14 @@ from tests.support.accounts import (
     ROLES,
     TYPES,
     Accounts,
-    add_owner_and_admin,
     assert_key,
     assert_nothing_written,
     assert_problem,
-    restored_accounts,
-    shared_stack,
 )
-from tests.support.api_client import NO_BODY, Key, Response, Stack
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+from tests.support.api_client import NO_BODY, Key, Response
 
 KEYS = f"{PATH}/bot/api-keys"
 ROTATE = f"{KEYS}/rotate"
-
-
-@pytest.fixture
-def accounts(stack: Stack) -> Accounts:
-    return restored_accounts(stack, "people", add_owner_and_admin)
 
 
 def test_no_code_gets_a_key_past_its_role() -> None:
@@ -57,21 +45,6 @@ def test_no_code_gets_a_key_past_its_role() -> None:
     assert refused.value.faults[0].pointer == "/keyType"
     with pytest.raises(ValidationError, match="breaks a rule"):
         check_username("Activate")
-
-
-@pytest.fixture(scope="module")
-def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
-    """A READ_ONLY Service User "bot" with a MONITORING key, on tables that no test changes."""
-    with shared_stack(dynamodb) as stack:
-        accounts = Accounts(stack)
-        stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
-        accounts.keys["bot"] = stack.service_user(accounts["admin"], "other")["MONITORING"]
-        assert signs_in(accounts, accounts["bot"])
-        yield accounts
-
-
-def signs_in(accounts: Accounts, key: Key) -> bool:
-    return accounts.stack.call("GET", "/v1/whoami", key).status == 200
 
 
 def last_event(accounts: Accounts) -> dict[str, Any]:
@@ -100,7 +73,7 @@ def test_a_service_user_is_given_keys_of_the_types_its_role_allows(
         assert response.status == 201
         assert_key(response.json, "bot", key_type, CLEAR)
         assert (response.json["createdBy"], response.json["rotatedAt"]) == ("owner", None)
-        assert signs_in(accounts, Key("bot", response.json["key"]))
+        assert accounts.stack.signs_in(Key("bot", response.json["key"]))
         listed = accounts.call("GET", f"{PATH}/bot", "owner").json["apiKeys"]["apiKeys"]
         assert [it["key"][-5:] for it in listed] == [response.json["key"][-5:]]
         assert_key(listed[0], "bot", key_type, MASKED)
@@ -121,12 +94,12 @@ def test_a_second_key_of_a_type_is_refused_until_the_first_is_revoked(accounts: 
     problem = assert_problem(call(accounts, "POST", KEYS, {"keyType": "MONITORING"}), 409)
     assert problem["detail"] == "'bot' has a MONITORING key already. Rotate it, or revoke it first."
     assert accounts.stack.snapshot() == before
-    assert signs_in(accounts, first)
+    assert accounts.stack.signs_in(first)
     assert call(accounts, "DELETE", KEYS, {"keyType": "MONITORING"}).status == 204
     second = call(accounts, "POST", KEYS, {"keyType": "MONITORING"})
     assert second.status == 201
-    assert not signs_in(accounts, first)
-    assert signs_in(accounts, Key("bot", second.json["key"]))
+    assert not accounts.stack.signs_in(first)
+    assert accounts.stack.signs_in(Key("bot", second.json["key"]))
 
 
 def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts) -> None:
@@ -151,8 +124,8 @@ def test_a_revoked_key_is_dead_when_the_answer_arrives(accounts: Accounts, how: 
     sent = (KEYS, {"keyType": "MONITORING"}) if how == "body" else (KEYS + "?keyType=MONITORING",)
     response = call(accounts, "DELETE", *sent)
     assert (response.status, response.text) == (204, "")
-    assert not signs_in(accounts, keys["MONITORING"])
-    assert signs_in(accounts, keys["PROVISIONING_READONLY"])
+    assert not accounts.stack.signs_in(keys["MONITORING"])
+    assert accounts.stack.signs_in(keys["PROVISIONING_READONLY"])
     event = last_event(accounts)
     assert (event["action"], event["audience"]) == ("API_KEY_REVOKED", "ADMINISTRATORS")
     assert event["keys"] == [
@@ -252,7 +225,7 @@ def test_networks_are_kept_in_one_spelling_and_stay_when_not_given(accounts: Acc
     assert_key(response.json, "bot", "MONITORING", MASKED)
     kept = ["198.51.100.0/24", "2001:db8::/64", "192.0.2.0/24"]
     assert response.json["allowedNetworks"] == kept
-    assert signs_in(accounts, key)
+    assert accounts.stack.signs_in(key)
     assert call(accounts, "PATCH", KEYS, {"keyType": "MONITORING"}).json["allowedNetworks"] == kept
     rotated = call(accounts, "POST", ROTATE, {"keyType": "MONITORING"})
     assert rotated.json["allowedNetworks"] == kept
@@ -287,9 +260,9 @@ def test_a_rotated_key_replaces_the_old_one_and_nothing_else(accounts: Accounts)
     assert response.json["createdBy"] == "admin"
     assert response.json["predecessor"] is None
     new = Key("bot", response.json["key"])
-    assert [signs_in(accounts, it) for it in (keys["MONITORING"], new)] == [False, True]
-    assert signs_in(accounts, keys["PROVISIONING_READONLY"])
-    assert signs_in(accounts, other)
+    assert [accounts.stack.signs_in(it) for it in (keys["MONITORING"], new)] == [False, True]
+    assert accounts.stack.signs_in(keys["PROVISIONING_READONLY"])
+    assert accounts.stack.signs_in(other)
     event = last_event(accounts)
     assert (event["action"], event["actor"]["username"]) == ("API_KEY_ROTATED", "owner")
     assert event["keys"] == [
@@ -317,8 +290,8 @@ def test_anybody_rotates_the_key_they_sign_in_with(accounts: Accounts, caller: s
     response = call(accounts, "POST", "/v1/api-keys/rotate", body, caller)
     assert response.status == 200
     assert_key(response.json, old.username, me["keyType"], CLEAR)
-    assert not signs_in(accounts, old)
-    assert signs_in(accounts, Key(old.username, response.json["key"]))
+    assert not accounts.stack.signs_in(old)
+    assert accounts.stack.signs_in(Key(old.username, response.json["key"]))
     item = f"USER#{old.username.lower()}"
     now = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
     assert {pk for pk in now if now[pk] != items[pk]} == {item}
@@ -340,7 +313,7 @@ def test_a_rotation_called_twice_with_one_key_is_done_once(accounts: Accounts) -
     before = accounts.stack.snapshot()
     assert_problem(accounts.stack.call("POST", "/v1/api-keys/rotate", old), 401)
     assert accounts.stack.snapshot() == before
-    assert signs_in(accounts, new)
+    assert accounts.stack.signs_in(new)
 
 
 def test_however_often_a_key_changes_one_of_a_type_lives(accounts: Accounts) -> None:
@@ -358,12 +331,12 @@ def test_however_often_a_key_changes_one_of_a_type_lives(accounts: Accounts) -> 
             body = {"keyType": "MONITORING"} if caller is not live and method == "POST" else NO_BODY
             response = accounts.stack.call(method, path, live if caller is live else caller, body)
             assert response.status < 300, response.text
-            assert not signs_in(accounts, live)
+            assert not accounts.stack.signs_in(live)
             if response.text:
                 live = Key("bot", response.json["key"])
                 assert live.secret not in seen
                 seen.add(live.secret)
-                assert signs_in(accounts, live)
+                assert accounts.stack.signs_in(live)
     listed = accounts.call("GET", f"{PATH}/bot", "owner").json["apiKeys"]["apiKeys"]
     assert [it["keyType"] for it in listed] == READ_ONLY_TYPES
-    assert signs_in(accounts, keys["PROVISIONING_READONLY"])
+    assert accounts.stack.signs_in(keys["PROVISIONING_READONLY"])

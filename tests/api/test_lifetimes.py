@@ -14,7 +14,7 @@ from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ValidationError
 from chalicelib.store import client as store_client
 from chalicelib.store.directory import DynamoDirectory
-from tests.support.api_client import Key, Response, Stack
+from tests.support.api_client import Clock, Key, Response, Stack
 from tests.support.mail import Faults
 
 START = 1_900_000_000  # 2030-03-17T17:46:40Z
@@ -23,24 +23,9 @@ PATH = "/v1/service-users/bot/api-keys"
 
 
 @pytest.fixture
-def owner(stack: Stack) -> Key:
-    stack.clock.at = START
-    return stack.account()
-
-
-@pytest.fixture
-def bot(stack: Stack, owner: Key) -> Key:
-    return stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-
-
-def status(stack: Stack, key: Key, **more: Any) -> int:
-    return stack.call("GET", "/v1/whoami", key, **more).status
-
-
-def listed(stack: Stack, by: Key) -> dict[str, Any]:
-    [key] = stack.call("GET", "/v1/service-users/bot", by).json["apiKeys"]["apiKeys"]
-    found: dict[str, Any] = key
-    return found
+def clock() -> Clock:
+    """A clock at the start of a second: expiries are whole seconds."""
+    return Clock(START)
 
 
 def end_at(stack: Stack, by: Key, moment: object) -> Response:
@@ -102,7 +87,7 @@ def test_an_end_is_a_time_of_rfc_3339(
     ],
 )
 def test_what_is_no_such_time_is_refused(stack: Stack, owner: Key, bot: Key, given: object) -> None:
-    assert status(stack, owner) == 200
+    assert stack.sign_in(owner) == 200
     before = stack.snapshot()
     response = end_at(stack, owner, given)
     assert (response.status, response.pointers) == (400, ["/expiresAt"])
@@ -141,8 +126,8 @@ def test_an_expired_key_is_refused_at_its_second(stack: Stack, owner: Key) -> No
     expiry = START + 800
     for step, answered in ((-1.0, 200), (-0.001, 200), (0.0, 401), (0.001, 401), (1.0, 401), (DAY, 401)):
         stack.clock.at = expiry + step
-        assert status(stack, key) == answered
-    assert listed(stack, owner)["expiresAt"] == "2030-03-17T18:00:00Z"
+        assert stack.sign_in(key) == answered
+    assert stack.only_key(owner)["expiresAt"] == "2030-03-17T18:00:00Z"
 
 
 def test_an_expired_key_is_replaced_but_never_revived(stack: Stack, owner: Key) -> None:
@@ -157,8 +142,8 @@ def test_an_expired_key_is_replaced_but_never_revived(stack: Stack, owner: Key) 
     assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 404
     assert stack.call("POST", "/v1/api-keys/rotate", key).status == 401
     fresh = stack.key(owner, "bot", "MONITORING")
-    assert (status(stack, key), status(stack, fresh)) == (401, 200)
-    assert listed(stack, owner)["expiresAt"] is None
+    assert (stack.sign_in(key), stack.sign_in(fresh)) == (401, 200)
+    assert stack.only_key(owner)["expiresAt"] is None
 
 
 def test_an_expired_key_can_be_revoked(stack: Stack, owner: Key) -> None:
@@ -176,7 +161,7 @@ def test_rotation_keeps_the_end(stack: Stack, owner: Key) -> None:
     new = Key("bot", response.json["key"])
     assert response.json["expiresAt"] == "2030-03-17T18:00:00Z"
     stack.clock.at = START + 800
-    assert status(stack, new) == 401
+    assert stack.sign_in(new) == 401
 
 
 def test_an_end_taken_away_in_time_is_none(stack: Stack, owner: Key) -> None:
@@ -186,7 +171,7 @@ def test_an_end_taken_away_in_time_is_none(stack: Stack, owner: Key) -> None:
     stack.clock.at = START + 799.999
     assert end_at(stack, owner, None).status == 200
     stack.clock.at = START + 800
-    assert status(stack, key) == 200
+    assert stack.sign_in(key) == 200
 
 
 # Ends and the policy
@@ -251,12 +236,12 @@ def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner
 
 
 def test_a_use_is_noted_within_the_hour(stack: Stack, owner: Key, bot: Key) -> None:
-    assert listed(stack, owner)["lastUsedAt"] is None
+    assert stack.only_key(owner)["lastUsedAt"] is None
     writes = 0
     for minute in range(0, 240, 12):
         stack.clock.at = START + minute * 60
         with stack.counted() as calls:
-            assert status(stack, bot) == 200
+            assert stack.sign_in(bot) == 200
         writes += calls["UpdateItem"]
         assert calls["GetItem"] == 1
         noted = stack.call("GET", "/v1/service-users/bot", bot).json["apiKeys"]["apiKeys"][0]["lastUsedAt"]
@@ -278,9 +263,9 @@ def test_of_many_uses_at_once_one_is_written(stack: Stack, owner: Key, bot: Key)
     digest = principal.keys[key_type].digest
     stack.service.directory.used(principal, key_type, digest, START, before=False)
     stack.service.directory.used(principal, key_type, digest, START + 3599, before=False)
-    assert listed(stack, owner)["lastUsedAt"] == "2030-03-17T17:46:40Z"
+    assert stack.only_key(owner)["lastUsedAt"] == "2030-03-17T17:46:40Z"
     stack.service.directory.used(principal, key_type, digest, START + 3600, before=False)
-    assert listed(stack, owner)["lastUsedAt"] == "2030-03-17T18:46:40Z"
+    assert stack.only_key(owner)["lastUsedAt"] == "2030-03-17T18:46:40Z"
 
 
 def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bot: Key) -> None:
@@ -289,7 +274,7 @@ def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bo
     [(key_type, key)] = principal.keys.items()
     assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 200
     stack.service.directory.used(principal, key_type, key.digest, START, before=False)
-    assert listed(stack, owner)["lastUsedAt"] is None
+    assert stack.only_key(owner)["lastUsedAt"] is None
     assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 204
     stack.service.directory.used(principal, key_type, key.digest, START, before=False)
     assert stack.call("GET", "/v1/service-users/bot", owner).json["apiKeys"]["apiKeys"] == []
@@ -313,9 +298,9 @@ def test_a_note_that_fails_fails_no_sign_in(
     for failure in (hang, lose, lambda *_: "throttled"):
         service = stack.service._replace(directory=directory(failure))
         monkeypatch.setattr(app.api, "service", lambda service=service: service)
-        assert status(stack, bot) == 200
+        assert stack.sign_in(bot) == 200
     assert end_networks(stack, owner).status == 200
-    assert status(stack, bot) == 403
+    assert stack.sign_in(bot) == 403
 
 
 def end_networks(stack: Stack, by: Key) -> Response:
@@ -343,9 +328,9 @@ def test_a_sign_in_notes_with_the_client_for_notes(
     directory = DynamoDirectory(stack.client, tables.directory, tables.events, 400, lambda: notes)
     service = stack.service._replace(directory=directory)
     monkeypatch.setattr(app.api, "service", lambda: service)
-    assert status(stack, bot) == 200
+    assert stack.sign_in(bot) == 200
     assert end_networks(stack, owner).status == 200
-    assert status(stack, bot) == 403
+    assert stack.sign_in(bot) == 403
     assert operations == ["update_item", "transact_write_items"]
 
 
@@ -357,15 +342,15 @@ def test_a_key_tells_of_its_life(stack: Stack, owner: Key) -> None:
     stack.service_user(carl, "bot", keyTypes=[])
     stack.clock.at = START + 60
     key = stack.key(owner, "bot", "MONITORING", expiresAt="2031-01-01T00:00:00Z")
-    told = listed(stack, carl)
+    told = stack.only_key(carl)
     assert told["createdAt"] == "2030-03-17T17:47:40Z"
     assert told["createdBy"] == "owner"
     assert (told["rotatedAt"], told["lastUsedAt"], told["predecessor"]) == (None, None, None)
     stack.clock.at = START + 120
-    assert status(stack, key) == 200
+    assert stack.sign_in(key) == 200
     stack.clock.at = START + 180
     assert stack.call("POST", f"{PATH}/rotate", carl, {"keyType": "MONITORING"}).status == 200
-    told = listed(stack, carl)
+    told = stack.only_key(carl)
     assert told["createdAt"] == "2030-03-17T17:47:40Z"
     assert told["createdBy"] == "owner"
     assert told["rotatedAt"] == "2030-03-17T17:49:40Z"

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import app as application
-from tests.support.api_client import NO_BODY, Key, Response, Stack, Tables
-from tests.support.fake_dynamodb import FakeDynamoDB, stack_on
+from tests.support.api_client import NO_BODY, Key, Response, Stack
+from tests.support.fake_dynamodb import stack_in_memory
 
 WHO = """
 O    an OWNER of Acme
@@ -359,9 +359,7 @@ class TwoAccounts:
 @pytest.fixture(scope="module")
 def two_accounts() -> Iterator[TwoAccounts]:
     with pytest.MonkeyPatch.context() as patch:
-        names = Tables("directory", "events")
-        client = FakeDynamoDB({"Directory": names.directory, "Events": names.events})
-        yield TwoAccounts(stack_on(client, names, patch))
+        yield TwoAccounts(stack_in_memory(patch))
 
 
 def test_the_tables_state_a_cell_for_every_call_and_caller() -> None:

@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,24 +13,11 @@ from tests.support.accounts import (
     assert_nothing_written,
     assert_problem,
     service_user_body,
-    shared_stack,
 )
 from tests.support.api_client import Response, Stack
 
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
-
-@pytest.fixture(scope="module")
-def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
-    """A Service User "bot" that the "admin" administers, on tables that no test changes."""
-    with shared_stack(dynamodb) as stack:
-        accounts = Accounts(stack)
-        stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
-        yield accounts
-
-
-def post(shared_accounts: Accounts, raw: bytes | str, path: str = PATH, **more: Any) -> Response:
+def post_raw(shared_accounts: Accounts, raw: bytes | str, path: str = PATH, **more: Any) -> Response:
     with assert_nothing_written(shared_accounts.stack):
         return shared_accounts.call("POST", path, "owner", raw=raw, **more)
 
@@ -153,14 +139,14 @@ def texts() -> list[Any]:
 def test_what_is_no_json_is_refused_and_told_where(
     shared_accounts: Accounts, raw: bytes | str, status: int, detail: str
 ) -> None:
-    problem = assert_problem(post(shared_accounts, raw), status)
+    problem = assert_problem(post_raw(shared_accounts, raw), status)
     assert problem["detail"] == detail
     assert "errors" not in problem
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b"true", b"5", b'"{}"', b"1e400", b'[{"username": "bot"}]'])
 def test_a_body_is_an_object(shared_accounts: Accounts, raw: bytes) -> None:
-    problem = assert_problem(post(shared_accounts, raw), 400)
+    problem = assert_problem(post_raw(shared_accounts, raw), 400)
     assert problem["errors"] == [{"pointer": "", "detail": "This must be a JSON object."}]
 
 
@@ -223,7 +209,7 @@ def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(shared_accounts: A
         "~1": 1,
         "user name": 1,
     }
-    response = post(shared_accounts, json.dumps(body))
+    response = post_raw(shared_accounts, json.dumps(body))
     problem = assert_problem(response, 400)
     assert problem["detail"] == "The request breaks a rule; 'errors' says which."
     assert {it["pointer"]: it["detail"] for it in problem["errors"]} == {
@@ -254,7 +240,7 @@ TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, US
 
 
 def test_what_is_missing_is_told_with_what_is_wrong(shared_accounts: Accounts) -> None:
-    response = post(shared_accounts, '{"displayName": 5}')
+    response = post_raw(shared_accounts, '{"displayName": 5}')
     assert sorted(response.pointers) == ["/displayName", "/email", "/role", "/username"]
 
 

@@ -3,22 +3,17 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.rules import key_format
-from tests.support.accounts import ALL_TYPES, PATH, ROLES, Accounts, assert_problem, shared_stack
-from tests.support.api_client import Key, Stack
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+from tests.support.accounts import ALL_TYPES, PATH, ROLES, Accounts, assert_problem
+from tests.support.api_client import Key
 
 CALLERS = ["owner", "admin", "reader", "machine-owner", "neighbour", "wrong-key", "nobody"]
 NAMES = ["bot", "other", "owner", "admin", "reader", "nobody-1", "BOT"]
@@ -72,18 +67,6 @@ QUERIES = st.lists(
     ),
     max_size=2,
 )
-
-
-@pytest.fixture(scope="module")
-def accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
-    with shared_stack(dynamodb) as stack:
-        accounts = Accounts(stack)
-        for name in CALLERS:
-            accounts.caller(name)
-        stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
-        stack.service_user(accounts["neighbour"], "other", keyTypes=["MONITORING"])
-        stack.service_user(accounts["neighbour"], "steady", keyTypes=["MONITORING"])
-        yield accounts
 
 
 NUMBERS = st.integers(0, 10**9)
@@ -141,8 +124,8 @@ def sent(draw: st.DrawFn) -> tuple[str, str, str, str, bytes | None, list[Any], 
     return path, method, caller, name, draw(body | BODIES), draw(QUERIES), draw(HEADERS)
 
 
-def test_anything_sent_anywhere_is_done_or_refused_whole(stack: Stack) -> None:
-    accounts = Accounts(stack)
+def test_anything_sent_anywhere_is_done_or_refused_whole(accounts: Accounts) -> None:
+    stack = accounts.stack
     for name in CALLERS:
         accounts.caller(name)
     written = 0
@@ -195,27 +178,29 @@ def test_anything_sent_anywhere_is_done_or_refused_whole(stack: Stack) -> None:
     | st.text().map(lambda text: f"Basic {text}")
     | st.binary().map(lambda raw: "Basic " + base64.b64encode(raw).decode())
 )
-def test_any_authorization_header_is_a_sign_in_or_a_401(accounts: Accounts, header: str) -> None:
-    with accounts.stack.counted() as calls:
-        response = accounts.stack.call("GET", "/v1/whoami", headers={"Authorization": header})
+def test_any_authorization_header_is_a_sign_in_or_a_401(shared_accounts: Accounts, header: str) -> None:
+    with shared_accounts.stack.counted() as calls:
+        response = shared_accounts.stack.call("GET", "/v1/whoami", headers={"Authorization": header})
     assert_problem(response, 401)
     assert not calls
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(username=st.text(), secret=st.text())
-def test_any_username_and_key_are_a_sign_in_or_a_401(accounts: Accounts, username: str, secret: str) -> None:
-    assert_problem(accounts.stack.call("GET", "/v1/whoami", Key(username, secret)), 401)
-    assert_problem(accounts.stack.call("GET", "/v1/whoami", Key(username, key_format.new_key())), 401)
+def test_any_username_and_key_are_a_sign_in_or_a_401(
+    shared_accounts: Accounts, username: str, secret: str
+) -> None:
+    assert_problem(shared_accounts.stack.call("GET", "/v1/whoami", Key(username, secret)), 401)
+    assert_problem(shared_accounts.stack.call("GET", "/v1/whoami", Key(username, key_format.new_key())), 401)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(expires=st.datetimes().map(lambda it: it.isoformat() + "Z") | st.text() | st.floats() | st.integers())
-def test_any_end_of_a_key_is_a_time_to_come_or_a_400(accounts: Accounts, expires: Any) -> None:
+def test_any_end_of_a_key_is_a_time_to_come_or_a_400(shared_accounts: Accounts, expires: Any) -> None:
     body = {"keyType": "MONITORING", "expiresAt": expires}
-    response = accounts.call("POST", f"{PATH}/steady/api-keys", "neighbour", raw=json.dumps(body))
+    response = shared_accounts.call("POST", f"{PATH}/theirs-1/api-keys", "neighbour", raw=json.dumps(body))
     if response.status == 400:
         assert_problem(response, 400)
     else:
         assert_problem(response, 409)  # it has a key of the type
-        assert datetime.fromisoformat(expires).timestamp() > accounts.stack.clock()
+        assert datetime.fromisoformat(expires).timestamp() > shared_accounts.stack.clock()

@@ -14,20 +14,6 @@ WEEK = 604_800
 OWN = "/v1/api-keys/rotate"
 
 
-@pytest.fixture
-def owner(stack: Stack) -> Key:
-    return stack.account()
-
-
-@pytest.fixture
-def bot(stack: Stack, owner: Key) -> Key:
-    return stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-
-
-def status(stack: Stack, key: Key, **more: Any) -> int:
-    return stack.call("GET", "/v1/whoami", key, **more).status
-
-
 def rotate_own(stack: Stack, key: Key, overlap: int | None = None) -> Key:
     body = {} if overlap is None else {"body": {"overlapSeconds": overlap}}
     response = stack.call("POST", OWN, key, **body)
@@ -44,13 +30,6 @@ def rotate(stack: Stack, by: Key, overlap: int | None = None) -> Key:
     return Key("bot", response.json["key"])
 
 
-def listed(stack: Stack, by: Key) -> dict[str, Any]:
-    response = stack.call("GET", "/v1/service-users/bot", by)
-    [key] = response.json["apiKeys"]["apiKeys"]
-    found: dict[str, Any] = key
-    return found
-
-
 def lost(stack: Stack, call: Callable[[], Response]) -> None:
     """Make a call whose answer never arrives."""
     assert call().status == 200
@@ -61,11 +40,11 @@ def lost(stack: Stack, call: Callable[[], Response]) -> None:
 
 def test_without_an_overlap_the_old_key_is_dead_with_the_answer(stack: Stack, owner: Key, bot: Key) -> None:
     new = rotate_own(stack, bot)
-    assert (status(stack, bot), status(stack, new)) == (401, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 200)
     newer = rotate(stack, owner)
-    assert (status(stack, new), status(stack, newer)) == (401, 200)
+    assert (stack.sign_in(new), stack.sign_in(newer)) == (401, 200)
     newest = rotate(stack, owner, 0)
-    assert (status(stack, newer), status(stack, newest)) == (401, 200)
+    assert (stack.sign_in(newer), stack.sign_in(newest)) == (401, 200)
 
 
 @pytest.mark.parametrize("overlap", [1, 3600, WEEK])
@@ -76,9 +55,9 @@ def test_both_keys_work_until_the_overlap_is_over(
     stack.clock.at = 1_900_000_000.0
     new = rotate(stack, owner, overlap) if by_administrator else rotate_own(stack, bot, overlap)
     stack.clock.at = 1_900_000_000 + overlap - 0.001
-    assert (status(stack, bot), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
     stack.clock.at = 1_900_000_000 + overlap
-    assert (status(stack, bot), status(stack, new)) == (401, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 200)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +78,7 @@ def test_an_overlap_that_cannot_be_changes_nothing(
 ) -> None:
     path, by, more = (OWN, bot, {}) if own else ("/v1/service-users/bot/api-keys/rotate", owner, None)
     body = {"overlapSeconds": overlap} | ({"keyType": "MONITORING"} if more is None else {})
-    assert status(stack, by) == 200
+    assert stack.sign_in(by) == 200
     before = stack.snapshot()
     response = stack.call("POST", path, by, body)
     assert (response.status, response.pointers) == (400, ["/overlapSeconds"])
@@ -108,10 +87,10 @@ def test_an_overlap_that_cannot_be_changes_nothing(
 
 
 def test_the_listing_shows_the_key_before_while_it_works(stack: Stack, owner: Key, bot: Key) -> None:
-    assert listed(stack, owner)["predecessor"] is None
+    assert stack.only_key(owner)["predecessor"] is None
     stack.clock.at = 1_900_000_000.0
     new = rotate_own(stack, bot, 3600)
-    shown = listed(stack, owner)
+    shown = stack.only_key(owner)
     assert shown["key"].endswith("…" + new.secret[-5:])
     assert shown["rotatedAt"] == "2030-03-17T17:46:40Z"
     assert shown["predecessor"] == {
@@ -121,7 +100,7 @@ def test_the_listing_shows_the_key_before_while_it_works(stack: Stack, owner: Ke
     }
     assert stack.call("GET", "/v1/whoami", bot).json["key"]["predecessor"] == shown["predecessor"]
     stack.clock.forward(3600)
-    assert listed(stack, owner)["predecessor"] is None
+    assert stack.only_key(owner)["predecessor"] is None
 
 
 def test_the_event_tells_what_was_replaced_and_until_when(stack: Stack, owner: Key, bot: Key) -> None:
@@ -148,13 +127,13 @@ def test_revoking_ends_both_at_once(stack: Stack, owner: Key, bot: Key) -> None:
     new = rotate_own(stack, bot, WEEK)
     path = "/v1/service-users/bot/api-keys?keyType=MONITORING"
     assert stack.call("DELETE", path, owner).status == 204
-    assert (status(stack, bot), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 401)
 
 
 def test_deleting_the_service_user_ends_both_at_once(stack: Stack, owner: Key, bot: Key) -> None:
     new = rotate_own(stack, bot, WEEK)
     assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
-    assert (status(stack, bot), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 401)
 
 
 def test_lowering_the_role_ends_both_at_once(stack: Stack, owner: Key) -> None:
@@ -163,26 +142,26 @@ def test_lowering_the_role_ends_both_at_once(stack: Stack, owner: Key) -> None:
     new = rotate_own(stack, old, WEEK)
     stays = rotate_own(stack, keys["MONITORING"], WEEK)
     assert stack.call("PUT", "/v1/service-users/ops", owner, {"role": "READ_ONLY"}).status == 200
-    assert (status(stack, old), status(stack, new)) == (401, 401)
-    assert (status(stack, keys["MONITORING"]), status(stack, stays)) == (200, 200)
+    assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
+    assert (stack.sign_in(keys["MONITORING"]), stack.sign_in(stays)) == (200, 200)
     back = stack.call("PUT", "/v1/service-users/ops", owner, {"role": "CLUSTER_ADMIN"})
     assert back.status == 200
-    assert (status(stack, old), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
 def test_revoking_a_person_ends_both_of_theirs_at_once(stack: Stack, owner: Key) -> None:
     old = stack.user(owner, "carl", "CLUSTER_ADMIN")
     new = rotate_own(stack, old, WEEK)
-    assert (status(stack, old), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(old), stack.sign_in(new)) == (200, 200)
     assert stack.call("DELETE", "/v1/users/carl", owner).status == 204
-    assert (status(stack, old), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
 def test_a_fresh_invitation_ends_both_at_once(stack: Stack, owner: Key) -> None:
     old = stack.user(owner, "carl", "CLUSTER_ADMIN")
     new = rotate_own(stack, old, WEEK)
     assert stack.call("POST", "/v1/users/carl/invitation", owner).status == 200
-    assert (status(stack, old), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
 def test_the_keys_own_end_ends_both_at_once(stack: Stack, owner: Key, bot: Key) -> None:
@@ -191,25 +170,25 @@ def test_the_keys_own_end_ends_both_at_once(stack: Stack, owner: Key, bot: Key) 
     body = {"keyType": "MONITORING", "expiresAt": "2030-03-17T18:00:00Z"}
     assert stack.call("PATCH", "/v1/service-users/bot/api-keys", owner, body).status == 200
     stack.clock.at = 1_900_000_800 - 0.001
-    assert (status(stack, bot), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
     stack.clock.at = 1_900_000_800.0
-    assert (status(stack, bot), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 401)
 
 
 def test_a_second_rotation_ends_the_oldest(stack: Stack, owner: Key, bot: Key) -> None:
     second = rotate(stack, owner, WEEK)
     third = rotate(stack, owner, WEEK)
-    assert [status(stack, key) for key in (bot, second, third)] == [401, 200, 200]
+    assert [stack.sign_in(key) for key in (bot, second, third)] == [401, 200, 200]
     fourth = rotate_own(stack, third, WEEK)
-    assert [status(stack, key) for key in (bot, second, third, fourth)] == [401, 401, 200, 200]
+    assert [stack.sign_in(key) for key in (bot, second, third, fourth)] == [401, 401, 200, 200]
     fifth = rotate_own(stack, third, WEEK)  # by the key before, the newer of which is in use
-    assert [status(stack, key) for key in (second, third, fourth, fifth)] == [401, 401, 200, 200]
+    assert [stack.sign_in(key) for key in (second, third, fourth, fifth)] == [401, 401, 200, 200]
 
 
 def test_a_rotation_without_overlap_during_one_ends_both(stack: Stack, owner: Key, bot: Key) -> None:
     second = rotate_own(stack, bot, WEEK)
     third = rotate_own(stack, bot)
-    assert [status(stack, key) for key in (bot, second, third)] == [401, 401, 200]
+    assert [stack.sign_in(key) for key in (bot, second, third)] == [401, 401, 200]
 
 
 def test_the_key_before_keeps_to_the_networks_of_the_one_after(stack: Stack, owner: Key, bot: Key) -> None:
@@ -217,12 +196,12 @@ def test_the_key_before_keeps_to_the_networks_of_the_one_after(stack: Stack, own
     body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
     assert stack.call("PATCH", "/v1/service-users/bot/api-keys", owner, body).status == 200
     for key in (bot, new):
-        assert status(stack, key, source_ip="203.0.113.9") == 200
-        assert status(stack, key, source_ip="198.51.100.7") == 403
+        assert stack.sign_in(key, source_ip="203.0.113.9") == 200
+        assert stack.sign_in(key, source_ip="198.51.100.7") == 403
     newest = rotate_own_from(stack, new, "203.0.113.9")
     for key in (new, newest):
-        assert status(stack, key, source_ip="203.0.113.9") == 200
-        assert status(stack, key, source_ip="198.51.100.7") == 403
+        assert stack.sign_in(key, source_ip="203.0.113.9") == 200
+        assert stack.sign_in(key, source_ip="198.51.100.7") == 403
 
 
 def rotate_own_from(stack: Stack, key: Key, source_ip: str) -> Key:
@@ -244,9 +223,9 @@ def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Ke
     assert told["previousValidUntil"] == "2030-03-17T18:00:00Z"
     soon = {"keyType": "MONITORING", "expiresAt": "2030-03-17T17:58:00Z"}
     assert stack.call("PATCH", "/v1/service-users/bot/api-keys", owner, soon).status == 200
-    assert listed(stack, owner)["predecessor"]["validUntil"] == "2030-03-17T17:58:00Z"
+    assert stack.only_key(owner)["predecessor"]["validUntil"] == "2030-03-17T17:58:00Z"
     stack.clock.at = 1_900_000_800.0
-    assert (status(stack, old), status(stack, new)) == (401, 401)
+    assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
 # A lost answer
@@ -255,7 +234,7 @@ def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Ke
 def test_a_lost_answer_is_no_lock_out(stack: Stack, owner: Key, bot: Key) -> None:
     lost(stack, lambda: stack.call("POST", OWN, bot, {"overlapSeconds": 3600}))
     new = rotate_own(stack, bot, 3600)
-    assert (status(stack, bot), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
 
 
 def test_nor_are_ten_lost_answers(stack: Stack, owner: Key, bot: Key) -> None:
@@ -264,24 +243,24 @@ def test_nor_are_ten_lost_answers(stack: Stack, owner: Key, bot: Key) -> None:
         lost(stack, lambda: stack.call("POST", OWN, bot, {"overlapSeconds": 3600}))
         stack.clock.forward(60)
     new = rotate_own(stack, bot, 3600)
-    assert (status(stack, bot), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
     # Asking again does not keep the old key alive: its time runs from the first rotation.
     stack.clock.at = 1_900_000_000 + 3600
-    assert (status(stack, bot), status(stack, new)) == (401, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 200)
 
 
 def test_the_key_that_was_lost_is_dead(stack: Stack, owner: Key, bot: Key) -> None:
     """Whoever may have it from the wire: nobody was given it, so nobody misses it."""
     wire = stack.call("POST", OWN, bot, {"overlapSeconds": 3600})
     rotate_own(stack, bot, 3600)
-    assert status(stack, Key("bot", wire.json["key"])) == 401
+    assert stack.sign_in(Key("bot", wire.json["key"])) == 401
 
 
 def test_a_newer_key_in_use_is_not_taken_for_lost(stack: Stack, owner: Key, bot: Key) -> None:
     new = rotate_own(stack, bot, 3600)
-    assert status(stack, new) == 200
+    assert stack.sign_in(new) == 200
     newest = rotate_own(stack, bot, 3600)
-    assert [status(stack, key) for key in (bot, new, newest)] == [401, 200, 200]
+    assert [stack.sign_in(key) for key in (bot, new, newest)] == [401, 200, 200]
 
 
 def test_a_newer_key_that_is_used_at_that_moment_is_not_taken_for_lost(
@@ -289,9 +268,9 @@ def test_a_newer_key_that_is_used_at_that_moment_is_not_taken_for_lost(
 ) -> None:
     """Its use changes no version: the write that would end it looks at it itself."""
     new = rotate_own(stack, bot, 3600)
-    with before_next_call(stack, "TransactWriteItems", lambda: status(stack, new)):
+    with before_next_call(stack, "TransactWriteItems", lambda: stack.sign_in(new)):
         assert stack.call("POST", OWN, bot, {"overlapSeconds": 3600}).status == 409
-    assert (status(stack, bot), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
 
 
 def test_a_lost_answer_of_an_administrator_leaves_the_machine_running(
@@ -299,11 +278,11 @@ def test_a_lost_answer_of_an_administrator_leaves_the_machine_running(
 ) -> None:
     body = {"keyType": "MONITORING", "overlapSeconds": WEEK}
     lost(stack, lambda: stack.call("POST", "/v1/service-users/bot/api-keys/rotate", owner, body))
-    assert listed(stack, owner)["predecessor"]["key"].endswith(bot.secret[-5:])
-    assert status(stack, bot) == 200
+    assert stack.only_key(owner)["predecessor"]["key"].endswith(bot.secret[-5:])
+    assert stack.sign_in(bot) == 200
     # The machine itself asks again: its own key is the one before, and the newer was never used.
     new = rotate_own(stack, bot, 3600)
-    assert (status(stack, bot), status(stack, new)) == (200, 200)
+    assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
 
 
 def test_a_lost_answer_to_ones_own_management_key(stack: Stack, owner: Key) -> None:
@@ -312,8 +291,8 @@ def test_a_lost_answer_to_ones_own_management_key(stack: Stack, owner: Key) -> N
     lost(stack, lambda: stack.call("POST", path, owner, body))
     response = stack.call("POST", path, owner, body)
     assert response.status == 200
-    assert status(stack, owner) == 200
-    assert status(stack, Key(owner.username, response.json["key"])) == 200
+    assert stack.sign_in(owner) == 200
+    assert stack.sign_in(Key(owner.username, response.json["key"])) == 200
 
 
 # Every boundary, on the real engine too: the clock stepped around it
@@ -330,7 +309,7 @@ class Boundary:
         for step in (-3600.0, -1.0, -0.5, -0.001, 0.0, 0.001, 0.5, 1.0, 3600.0):
             self.stack.clock.at = moment + step
             for key, before, after in expected:
-                assert status(self.stack, key) == (before if step < 0 else after), (step, key.secret[-5:])
+                assert self.stack.sign_in(key) == (before if step < 0 else after), (step, key.secret[-5:])
 
 
 def test_every_boundary_is_at_its_second(stack: Stack, owner: Key) -> None:
@@ -339,11 +318,11 @@ def test_every_boundary_is_at_its_second(stack: Stack, owner: Key) -> None:
     stack.clock.at = start
     edge = Boundary(stack)
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
-    assert status(stack, old) == 200
+    assert stack.sign_in(old) == 200
     # Issue: the key works with the answer, also for a clock that runs behind the one that made it.
     for step in (-1.0, -0.001, 0.0, 0.001):
         stack.clock.at = start + step
-        assert status(stack, old) == 200
+        assert stack.sign_in(old) == 200
     stack.clock.at = start
     new = rotate_own(stack, old, 86_400)
     edge.around(start + 86_400, (old, 200, 401), (new, 200, 200))
@@ -357,11 +336,11 @@ def test_every_boundary_is_at_its_second(stack: Stack, owner: Key) -> None:
     # A successor of an expired key, and revocation.
     stack.clock.at = expiry + 5000
     fresh = stack.key(owner, "bot", "MONITORING")
-    assert [status(stack, key) for key in (new, newest, fresh)] == [401, 401, 200]
+    assert [stack.sign_in(key) for key in (new, newest, fresh)] == [401, 401, 200]
     assert stack.call("DELETE", "/v1/service-users/bot/api-keys?keyType=MONITORING", owner).status == 204
     for step in (-1.0, -0.001, 0.0, 0.001, 1.0):
         stack.clock.at = expiry + 5000 + step
-        assert [status(stack, key) for key in (new, newest, fresh)] == [401, 401, 401]
+        assert [stack.sign_in(key) for key in (new, newest, fresh)] == [401, 401, 401]
 
 
 # Every boundary, with calls under way
@@ -526,4 +505,4 @@ def test_a_call_under_way_when_its_key_ends_changes_nothing_after(stack: Stack, 
     for thread in threads:
         thread.join()
     assert (len(made), len(refused)) == (1, 5)
-    assert (status(stack, old), status(stack, made[0])) == (401, 200)
+    assert (stack.sign_in(old), stack.sign_in(made[0])) == (401, 200)

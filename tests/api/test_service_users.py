@@ -1,7 +1,6 @@
 """Service Users: the rules of making, listing, reading, changing and deleting them."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,50 +14,17 @@ from tests.support.accounts import (
     ROLES,
     TYPES,
     Accounts,
-    add_owner_and_admin,
     assert_nothing_written,
     assert_problem,
     assert_service_user,
-    restored_accounts,
     service_user_body,
-    shared_stack,
     unused_username,
 )
-from tests.support.api_client import Key, Response, Stack
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-
-
-@pytest.fixture
-def accounts(stack: Stack) -> Accounts:
-    return restored_accounts(stack, "people", add_owner_and_admin)
-
-
-@pytest.fixture(scope="module")
-def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
-    """Everybody, and a few Service Users, on tables that no test changes."""
-    with shared_stack(dynamodb) as stack:
-        accounts = Accounts(stack)
-        for name in ("admin", "bystander", "reader", "neighbour", "machine-owner"):
-            accounts.caller(name)
-        invited = {"username": "invited", "email": "invited@people.example", "role": "CLUSTER_ADMIN"}
-        assert stack.call("POST", "/v1/users", accounts["owner"], invited).status == 201
-        stack.service_user(accounts["admin"], "itself", keyTypes=["MONITORING"])
-        stack.service_user(accounts["neighbour"], "theirs-1", keyTypes=["MONITORING"])
-        yield accounts
+from tests.support.api_client import Key, Response
 
 
 def keys_of(response: Response) -> dict[str, str]:
     return {it["keyType"]: it["key"] for it in response.json["apiKeys"]["apiKeys"]}
-
-
-def signs_in(stack: Stack, key: Key) -> bool:
-    return stack.call("GET", "/v1/whoami", key).status == 200
-
-
-def events_of(stack: Stack, action: str) -> list[dict[str, Any]]:
-    return [event for event in stack.items(stack.tables.events) if event["action"] == action]
 
 
 # Create
@@ -152,7 +118,7 @@ def test_key_types_may_be_picked(accounts: Accounts, role: str, key_types: list[
     assert_service_user(
         made.json, username, role, CLEAR, [kind for kind in ALL_TYPES if kind in set(key_types)]
     )
-    (event,) = events_of(accounts.stack, "SERVICE_USER_CREATED")
+    (event,) = accounts.stack.events("SERVICE_USER_CREATED")
     assert sorted(it["keyType"] for it in event.get("keys", [])) == sorted(set(key_types))
     assert ("waiting" in event) is bool(key_types)
 
@@ -242,8 +208,8 @@ def test_every_form_of_username_can_be_used(accounts: Accounts, username: str) -
     made = accounts.call("POST", PATH, "owner", service_user_body(username) | {"email": "x@machines.example"})
     assert made.status == 201
     key = Key(username, keys_of(made)["MONITORING"])
-    assert signs_in(accounts.stack, key)
-    assert signs_in(accounts.stack, Key(username.swapcase(), key.secret))
+    assert accounts.stack.signs_in(key)
+    assert accounts.stack.signs_in(Key(username.swapcase(), key.secret))
     assert accounts.stack.call("GET", f"{PATH}/{username}", key).status == 200
     assert accounts.call("DELETE", f"{PATH}/{username}", "owner").status == 204
 
@@ -252,7 +218,7 @@ def test_what_is_created_is_on_record_with_all_the_mail_needs(accounts: Accounts
     username = unused_username()
     accounts["owner"]
     made = accounts.call("POST", PATH, "admin", service_user_body(username, "READ_ONLY", displayName="Bot"))
-    (event,) = events_of(accounts.stack, "SERVICE_USER_CREATED")
+    (event,) = accounts.stack.events("SERVICE_USER_CREATED")
     (admin,) = [
         it for it in accounts.stack.items(accounts.stack.tables.directory) if it.get("username") == "admin"
         and it["pk"].startswith("USER#")
@@ -527,14 +493,14 @@ def test_a_change_of_role_grants_no_more_than_the_callers_own(
     left = [kind for kind in TYPES[was] if kind in TYPES[asked]]
     assert_service_user(response.json, username, asked, MASKED, left)
     for key_type, key in keys.items():
-        assert signs_in(accounts.stack, key) is (key_type in left)
+        assert accounts.stack.signs_in(key) is (key_type in left)
 
 
 def test_lowering_a_role_revokes_in_the_same_write_and_tells(accounts: Accounts) -> None:
     keys = accounts.service_user("CLUSTER_ADMIN")
     username = keys["MONITORING"].username
     accounts.call("PUT", f"{PATH}/{username}", "owner", {"role": "READ_ONLY"})
-    (event,) = events_of(accounts.stack, "SERVICE_USER_UPDATED")
+    (event,) = accounts.stack.events("SERVICE_USER_UPDATED")
     assert [(it["change"], it["keyType"], it["last5"]) for it in event["keys"]] == [
         ("REVOKED", kind, keys[kind].secret[-5:]) for kind in ("PROVISIONING", "USER_MANAGEMENT")
     ]
@@ -543,7 +509,7 @@ def test_lowering_a_role_revokes_in_the_same_write_and_tells(accounts: Accounts)
     assert "waiting" in event
     raised = accounts.call("PUT", f"{PATH}/{username}", "owner", {"role": "CLUSTER_ADMIN"})
     assert keys_of(raised).keys() == set(READ_ONLY_TYPES)
-    assert not signs_in(accounts.stack, keys["PROVISIONING"])
+    assert not accounts.stack.signs_in(keys["PROVISIONING"])
 
 
 def test_an_update_without_a_key_in_it_is_on_record_and_mails_nobody(accounts: Accounts) -> None:
@@ -551,7 +517,7 @@ def test_an_update_without_a_key_in_it_is_on_record_and_mails_nobody(accounts: A
     accounts["owner"]
     body = {"displayName": "After", "administrators": ["owner"]}
     accounts.call("PUT", f"{PATH}/{username}", "admin", body)
-    (event,) = events_of(accounts.stack, "SERVICE_USER_UPDATED")
+    (event,) = accounts.stack.events("SERVICE_USER_UPDATED")
     assert event["changes"] == {"administrators": ["admin", "owner"], "displayName": ["Before", "After"]}
     assert "keys" not in event
     assert "waiting" not in event
@@ -646,7 +612,7 @@ def test_the_etag_is_new_at_every_change_and_at_no_use(accounts: Accounts) -> No
         return accounts.stack.call("GET", path, owner).headers["ETag"]
 
     seen = [tag()]
-    signs_in(accounts.stack, keys["MONITORING"])
+    accounts.stack.signs_in(keys["MONITORING"])
     accounts.stack.call("GET", path, keys["PROVISIONING"])
     assert tag() == seen[0]
     for method, tail, body in (
@@ -744,10 +710,10 @@ def test_a_deleted_service_user_is_gone_with_every_key(accounts: Accounts) -> No
     username = keys["MONITORING"].username
     response = accounts.call("DELETE", f"{PATH}/{username.upper()}", "admin")
     assert (response.status, response.text) == (204, "")
-    assert [signs_in(accounts.stack, key) for key in keys.values()] == [False] * 4
+    assert [accounts.stack.signs_in(key) for key in keys.values()] == [False] * 4
     assert accounts.call("GET", PATH, "owner").json == []
     assert_problem(accounts.call("DELETE", f"{PATH}/{username}", "owner"), 404)
-    (event,) = events_of(accounts.stack, "SERVICE_USER_DELETED")
+    (event,) = accounts.stack.events("SERVICE_USER_DELETED")
     assert [(it["change"], it["keyType"]) for it in event["keys"]] == [
         ("REVOKED", kind) for kind in ALL_TYPES
     ]
@@ -774,7 +740,7 @@ def test_an_empty_body_deletes_as_none_does(accounts: Accounts) -> None:
 def test_one_without_keys_is_deleted_without_mail(accounts: Accounts) -> None:
     accounts.stack.service_user(accounts["owner"], "bare", keyTypes=[])
     assert accounts.call("DELETE", f"{PATH}/bare", "owner").status == 204
-    (event,) = events_of(accounts.stack, "SERVICE_USER_DELETED")
+    (event,) = accounts.stack.events("SERVICE_USER_DELETED")
     assert "waiting" not in event
 
 
@@ -782,8 +748,8 @@ def test_names_of_a_deleted_service_user_are_free_and_its_past_is_not(accounts: 
     old = accounts.stack.service_user(accounts["admin"], "phoenix", "CLUSTER_ADMIN")
     assert accounts.call("DELETE", f"{PATH}/phoenix", "admin").status == 204
     new = accounts.stack.service_user(accounts["bystander"], "Phoenix", email="phoenix+2@machines.example")
-    assert not signs_in(accounts.stack, old["MONITORING"])
-    assert signs_in(accounts.stack, new["MONITORING"])
+    assert not accounts.stack.signs_in(old["MONITORING"])
+    assert accounts.stack.signs_in(new["MONITORING"])
     read = accounts.call("GET", f"{PATH}/phoenix", "owner").json
     assert_service_user(read, "Phoenix", "READ_ONLY")
     assert read["administrators"] == ["bystander"]

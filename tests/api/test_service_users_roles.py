@@ -13,17 +13,15 @@ from tests.support.accounts import (
     PATH,
     READ_ONLY_TYPES,
     Accounts,
-    add_owner_and_admin,
     assert_key,
     assert_nothing_written,
     assert_problem,
     assert_service_user,
-    restored_accounts,
     service_user_body,
     shared_stack,
     unused_username,
 )
-from tests.support.api_client import NO_BODY, Key, Response, Stack
+from tests.support.api_client import NO_BODY, Key, Response
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -264,8 +262,9 @@ OTHERS = [cell for cell in CELLS if cell not in CHANGING]
 
 
 @pytest.mark.parametrize(("caller", "name", "status"), CHANGING)
-def test_a_change_that_a_caller_may_make_is_made(stack: Stack, caller: str, name: str, status: int) -> None:
-    accounts = restored_accounts(stack, "people", add_owner_and_admin)
+def test_a_change_that_a_caller_may_make_is_made(
+    accounts: Accounts, caller: str, name: str, status: int
+) -> None:
     accounts.keys["itself"] = its_key = make(accounts, CALLS[name])
     accounts.caller(caller)
 
@@ -277,7 +276,7 @@ def test_a_change_that_a_caller_may_make_is_made(stack: Stack, caller: str, name
 
 
 @pytest.fixture(scope="module")
-def accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
+def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
     """Everybody, on tables that no test changes."""
     with shared_stack(dynamodb) as stack:
         yield Accounts(stack)
@@ -285,21 +284,21 @@ def accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
 
 @pytest.mark.parametrize(("caller", "name", "status"), OTHERS)
 def test_whatever_else_is_called_changes_nothing(
-    accounts: Accounts, caller: str, name: str, status: int
+    shared_accounts: Accounts, caller: str, name: str, status: int
 ) -> None:
     call = CALLS[name]
     target = "target-high" if call.high else "target"
-    if target not in accounts.keys:
-        accounts.keys[target] = make(accounts, CALLS["high-update" if call.high else "read"])
-    accounts.keys["itself"] = its_key = accounts[target]
-    accounts.caller(caller)
+    if target not in shared_accounts.keys:
+        shared_accounts.keys[target] = make(shared_accounts, CALLS["high-update" if call.high else "read"])
+    shared_accounts.keys["itself"] = its_key = shared_accounts[target]
+    shared_accounts.caller(caller)
 
-    with assert_nothing_written(accounts.stack):
-        response = send(accounts, caller, call, its_key.username)
+    with assert_nothing_written(shared_accounts.stack):
+        response = send(shared_accounts, caller, call, its_key.username)
 
     if status == 200:
         assert response.status == 200, response.text
         assert response.headers["Cache-Control"] == "no-store"
-        call.check(Asked(response, accounts, caller, its_key.username))
+        call.check(Asked(response, shared_accounts, caller, its_key.username))
     else:
         assert_problem(response, status)

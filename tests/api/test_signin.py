@@ -1,8 +1,7 @@
 """Signing in: HTTP Basic, what a key opens, where it may be used from, and the notes of its use."""
 
 import base64
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -10,52 +9,16 @@ from chalicelib.rules import key_format
 from tests.support.accounts import (
     PATH,
     Accounts,
-    add_owner_and_admin,
     assert_nothing_written,
     assert_problem,
-    restored_accounts,
-    shared_stack,
 )
-from tests.support.api_client import Key, Stack
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+from tests.support.api_client import Key
 
 HOUR = 3600
 
 
-@pytest.fixture
-def accounts(stack: Stack) -> Accounts:
-    return restored_accounts(stack, "people", add_owner_and_admin)
-
-
-@pytest.fixture(scope="module")
-def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
-    """A Service User "bot" of two keys, on tables that no test changes."""
-    with shared_stack(dynamodb) as stack:
-        accounts = Accounts(stack)
-        for key_type, key in stack.service_user(accounts["owner"], "bot").items():
-            accounts.keys[key_type] = key
-            assert stack.call("GET", "/v1/whoami", key).status == 200
-        yield accounts
-
-
 def basic(text: str | bytes) -> str:
     return "Basic " + base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
-
-
-def whoami(stack: Stack, key: Key, **more: Any) -> int:
-    return stack.call("GET", "/v1/whoami", key, **more).status
-
-
-def kept(stack: Stack, username: str) -> dict[str, Any]:
-    items = stack.items(stack.tables.directory)
-    keys: dict[str, Any] = next(it for it in items if it["pk"] == f"USER#{username}")["keys"]
-    return keys
-
-
-def refusals(stack: Stack) -> list[dict[str, Any]]:
-    return [it for it in stack.items(stack.tables.events) if it["action"] == "API_KEY_REFUSED"]
 
 
 # The header
@@ -95,7 +58,7 @@ WRONG_HEADERS = {
 
 @pytest.mark.parametrize("header", WRONG_HEADERS.values(), ids=WRONG_HEADERS.keys())
 def test_a_header_that_is_no_sign_in_costs_no_read(shared_accounts: Accounts, header: str | None) -> None:
-    key = shared_accounts["MONITORING"]
+    key = shared_accounts["two-keys/MONITORING"]
     headers = (
         {}
         if header is None
@@ -116,22 +79,25 @@ def test_the_scheme_and_the_headers_name_are_read_in_any_case(
     shared_accounts: Accounts, name: str, form: str
 ) -> None:
     event = shared_accounts.stack.event("GET", "/v1/whoami")
-    event["headers"][name] = form.format(shared_accounts["MONITORING"].header[6:])
+    event["headers"][name] = form.format(shared_accounts["two-keys/MONITORING"].header[6:])
     assert shared_accounts.stack.app(event, None)["statusCode"] == 200
 
 
-@pytest.mark.parametrize("username", ["bot", "BOT", "Bot"])
+@pytest.mark.parametrize("username", ["two-keys", "TWO-KEYS", "Two-Keys"])
 def test_a_username_signs_in_in_any_case(shared_accounts: Accounts, username: str) -> None:
     response = shared_accounts.stack.call(
-        "GET", "/v1/whoami", Key(username, shared_accounts["MONITORING"].secret)
+        "GET", "/v1/whoami", Key(username, shared_accounts["two-keys/MONITORING"].secret)
     )
-    assert response.json["username"] == "bot"
+    assert response.json["username"] == "two-keys"
 
 
 def test_whoever_signs_in_learns_what_they_signed_in_with(shared_accounts: Accounts) -> None:
     for key_type in ("MONITORING", "PROVISIONING_READONLY"):
-        me = shared_accounts.call("GET", "/v1/whoami", key_type).json
-        assert (me["keyType"], me["key"]["key"][-5:]) == (key_type, shared_accounts[key_type].secret[-5:])
+        me = shared_accounts.call("GET", "/v1/whoami", f"two-keys/{key_type}").json
+        assert (me["keyType"], me["key"]["key"][-5:]) == (
+            key_type,
+            shared_accounts[f"two-keys/{key_type}"].secret[-5:],
+        )
 
 
 # The key
@@ -156,7 +122,7 @@ def spoiled(secret: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", spoiled(key_format.new_key()))
 def test_a_mistyped_key_is_refused_before_any_database_call(shared_accounts: Accounts, case: str) -> None:
-    key = Key("bot", spoiled(shared_accounts["MONITORING"].secret)[case])
+    key = Key("two-keys", spoiled(shared_accounts["two-keys/MONITORING"].secret)[case])
     with shared_accounts.stack.counted() as calls:
         response = shared_accounts.stack.call("GET", "/v1/whoami", key)
     assert_problem(response, 401)
@@ -166,11 +132,11 @@ def test_a_mistyped_key_is_refused_before_any_database_call(shared_accounts: Acc
 def test_a_wrong_key_is_refused_in_the_same_words_whoever_it_is_for(shared_accounts: Accounts) -> None:
     details = set()
     for username, secret in (
-        ("bot", key_format.new_key()),
-        ("owner", shared_accounts["MONITORING"].secret),
-        ("nobody-1", shared_accounts["MONITORING"].secret),
+        ("two-keys", key_format.new_key()),
+        ("owner", shared_accounts["two-keys/MONITORING"].secret),
+        ("nobody-1", shared_accounts["two-keys/MONITORING"].secret),
         ("nobody-1", key_format.new_key()),
-        ("bot", "password"),
+        ("two-keys", "password"),
     ):
         with assert_nothing_written(shared_accounts.stack), shared_accounts.stack.counted() as calls:
             response = shared_accounts.stack.call("GET", "/v1/whoami", Key(username, secret))
@@ -192,12 +158,12 @@ def test_every_key_is_compared_whichever_it_is(
 
     monkeypatch.setattr(key_format, "same", counting)
     for secret in (
-        shared_accounts["MONITORING"].secret,
-        shared_accounts["PROVISIONING_READONLY"].secret,
+        shared_accounts["two-keys/MONITORING"].secret,
+        shared_accounts["two-keys/PROVISIONING_READONLY"].secret,
         key_format.new_key(),
     ):
         compared.clear()
-        shared_accounts.stack.call("GET", "/v1/whoami", Key("bot", secret))
+        shared_accounts.stack.call("GET", "/v1/whoami", Key("two-keys", secret))
         assert len(compared) == 2
 
 
@@ -212,8 +178,8 @@ def test_a_use_is_noted_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
     def used(at: int, key_type: str = "MONITORING") -> tuple[int, int | None]:
         stack.clock.at = start + at
         with stack.counted() as calls:
-            assert whoami(stack, keys[key_type]) == 200
-        return calls["UpdateItem"], kept(stack, "bot")[key_type].get("lastUsedAt")
+            assert stack.sign_in(keys[key_type]) == 200
+        return calls["UpdateItem"], stack.item("bot")["keys"][key_type].get("lastUsedAt")
 
     assert used(0) == (1, start)
     assert used(1) == (0, start)
@@ -230,13 +196,13 @@ def test_the_use_that_a_call_notes_is_not_undone_by_what_it_writes(accounts: Acc
     start = int(accounts.stack.clock())
     owner = accounts.stack.account("olga")
     accounts.stack.own_key(owner, "MONITORING")
-    assert kept(accounts.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start
+    assert accounts.stack.item("olga")["keys"]["USER_MANAGEMENT"]["lastUsedAt"] == start
     accounts.stack.clock.forward(2 * HOUR)
     rotated = accounts.stack.call(
         "POST", "/v1/users/olga/api-keys/rotate", owner, {"keyType": "MONITORING", "overlapSeconds": 60}
     )
     assert rotated.status == 200
-    assert kept(accounts.stack, "olga")["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
+    assert accounts.stack.item("olga")["keys"]["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
 
 
 def test_a_rotated_key_keeps_the_use_it_was_rotated_with(accounts: Accounts) -> None:
@@ -245,19 +211,19 @@ def test_a_rotated_key_keeps_the_use_it_was_rotated_with(accounts: Accounts) -> 
     assert response.json["lastUsedAt"] is None
     assert response.json["predecessor"]["lastUsedAt"] == "2030-03-17T17:46:40Z"
     accounts.stack.clock.forward(HOUR)
-    assert whoami(accounts.stack, key) == 401
+    assert accounts.stack.sign_in(key) == 401
 
 
 def test_the_key_before_is_noted_apart_from_the_one_after(accounts: Accounts) -> None:
     old = accounts.stack.service_user(accounts["owner"], "bot")["MONITORING"]
     accounts.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 3 * HOUR})
     accounts.stack.clock.forward(2 * HOUR)
-    assert whoami(accounts.stack, old) == 200
-    key = kept(accounts.stack, "bot")["MONITORING"]
+    assert accounts.stack.sign_in(old) == 200
+    key = accounts.stack.item("bot")["keys"]["MONITORING"]
     assert "lastUsedAt" not in key
     assert key["predecessor"]["lastUsedAt"] == int(accounts.stack.clock())
     with accounts.stack.counted() as calls:
-        assert whoami(accounts.stack, old) == 200
+        assert accounts.stack.sign_in(old) == 200
     assert calls == {"GetItem": 1}
     act = accounts.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": HOUR})
     assert act.status == 200
@@ -308,7 +274,7 @@ def test_a_key_is_good_at_its_networks_and_nowhere_else(
 def test_no_header_moves_a_caller_into_a_network(accounts: Accounts, header: str) -> None:
     keys = accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     value = "for=203.0.113.9" if header == "Forwarded" else "203.0.113.9"
-    assert whoami(accounts.stack, keys["MONITORING"], headers={header: value}) == 403
+    assert accounts.stack.sign_in(keys["MONITORING"], headers={header: value}) == 403
 
 
 def test_networks_are_of_one_key_and_hold_for_every_call(accounts: Accounts) -> None:
@@ -316,16 +282,16 @@ def test_networks_are_of_one_key_and_hold_for_every_call(accounts: Accounts) -> 
     path = f"{PATH}/bot/api-keys"
     body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
     assert accounts.call("PATCH", path, "owner", body).status == 200
-    assert whoami(accounts.stack, keys["PROVISIONING_READONLY"]) == 200
+    assert accounts.stack.sign_in(keys["PROVISIONING_READONLY"]) == 200
     for method, called in (("GET", "/v1/whoami"), ("GET", f"{PATH}/bot"), ("POST", "/v1/api-keys/rotate")):
         assert_problem(accounts.stack.call(method, called, keys["MONITORING"]), 403)
-    assert whoami(accounts.stack, keys["MONITORING"], source_ip="203.0.113.1") == 200
+    assert accounts.stack.sign_in(keys["MONITORING"], source_ip="203.0.113.1") == 200
 
 
 def test_a_wrong_key_from_outside_is_told_nothing_of_networks(accounts: Accounts) -> None:
     accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     assert_problem(accounts.stack.call("GET", "/v1/whoami", Key("bot", key_format.new_key())), 401)
-    assert not refusals(accounts.stack)
+    assert not accounts.stack.events("API_KEY_REFUSED")
 
 
 def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
@@ -336,15 +302,15 @@ def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -
     def refused(at: int, key_type: str = "MONITORING") -> tuple[int, int]:
         stack.clock.at = start + at
         with stack.counted() as calls:
-            assert whoami(stack, keys[key_type]) == 403
-        return calls["TransactWriteItems"], len(refusals(stack))
+            assert stack.sign_in(keys[key_type]) == 403
+        return calls["TransactWriteItems"], len(stack.events("API_KEY_REFUSED"))
 
     assert refused(0) == (1, 1)
     assert refused(1) == (0, 1)
     assert refused(HOUR - 1) == (0, 1)
     assert refused(HOUR - 1, "PROVISIONING_READONLY") == (1, 2)
     assert refused(HOUR) == (1, 3)
-    (first, *_) = sorted(refusals(stack), key=lambda it: str(it["id"]))
+    (first, *_) = sorted(stack.events("API_KEY_REFUSED"), key=lambda it: str(it["id"]))
     assert first["actor"] == {"kind": "SERVICE_USER", "username": "bot"}
     assert first["keys"] == [
         {"change": "REFUSED", "keyType": "MONITORING", "last5": keys["MONITORING"].secret[-5:]}
@@ -352,8 +318,8 @@ def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -
     assert (first["sourceIp"], "198.51.100.7" in first["reason"]) == ("198.51.100.7", True)
     assert "waiting" not in first
     # It is no use of the key, and the key is as good as before at its own networks.
-    assert "lastUsedAt" not in kept(stack, "bot")["MONITORING"]
-    assert whoami(stack, keys["MONITORING"], source_ip="203.0.113.5") == 200
+    assert "lastUsedAt" not in stack.item("bot")["keys"]["MONITORING"]
+    assert stack.sign_in(keys["MONITORING"], source_ip="203.0.113.5") == 200
 
 
 def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(accounts: Accounts) -> None:
@@ -365,9 +331,9 @@ def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(accou
 
     def before_next_call(**_more: Any) -> None:
         stack.client.meta.events.unregister(called, before_next_call)
-        again.append(whoami(stack, key))
+        again.append(stack.sign_in(key))
 
     stack.client.meta.events.register(called, before_next_call)
-    assert whoami(stack, key) == 403
+    assert stack.sign_in(key) == 403
     assert again == [403]
-    assert len(refusals(stack)) == 1
+    assert len(stack.events("API_KEY_REFUSED")) == 1

@@ -10,17 +10,13 @@ import pytest
 from chalicelib.rules import key_format
 from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
-from tests.support.fake_dynamodb import fast_stack
 from tests.support.mail import MailFixture
 
 USERS, SERVICE_USERS = "/v1/users", "/v1/service-users"
 TOKEN = r"sui_[0-9A-Za-z]{49}"
 HOURS_72 = 72 * 3600
 
-
-@pytest.fixture
-def stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    return fast_stack(request, monkeypatch)
+pytestmark = pytest.mark.in_memory
 
 
 def invite(stack: Stack, by: Key, username: str, role: str = "CLUSTER_ADMIN", **more: Any) -> Response:
@@ -32,23 +28,9 @@ def activate(stack: Stack, username: str, token: str) -> Response:
     return stack.call("POST", f"{USERS}/activate", body={"username": username, "token": token})
 
 
-def whoami(stack: Stack, key: Key) -> int:
-    return stack.call("GET", "/v1/whoami", key).status
-
-
 def administrators(stack: Stack, by: Key, username: str) -> list[str]:
     found: list[str] = stack.call("GET", f"{SERVICE_USERS}/{username}", by).json["administrators"]
     return found
-
-
-def item(stack: Stack, username: str) -> dict[str, Any]:
-    (found,) = [it for it in stack.items(stack.tables.directory) if it["pk"] == f"USER#{username}"]
-    return found
-
-
-def events(stack: Stack, action: str) -> list[dict[str, Any]]:
-    found = [it for it in stack.items(stack.tables.events) if it["action"] == action]
-    return sorted(found, key=lambda it: str(it["id"]))
 
 
 def key_changes(event: dict[str, Any]) -> list[tuple[str, str]]:
@@ -57,9 +39,9 @@ def key_changes(event: dict[str, Any]) -> list[tuple[str, str]]:
 
 def mails(stack: Stack) -> list[tuple[str, EmailMessage]]:
     """Return what the mailer sends of all that waits."""
-    post = MailFixture(stack.client, stack.tables, stack.clock)
-    post.resend()
-    sent: list[tuple[str, EmailMessage]] = post.ses.sent
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    sent: list[tuple[str, EmailMessage]] = mail.ses.sent
     return sent
 
 
@@ -99,7 +81,7 @@ def test_an_invited_person_is_there_and_holds_nothing(stack: Stack) -> None:
         "createdAt": "2030-03-17T17:46:40Z",
     }
     assert stack.call("GET", f"{USERS}/bea", owner).json == made.json
-    assert "keys" not in item(stack, "bea")
+    assert "keys" not in stack.item("bea")
 
 
 def test_a_person_without_a_display_name_is_called_by_their_username(stack: Stack) -> None:
@@ -145,7 +127,7 @@ def test_nobody_is_named_like_a_path_under_which_none_could_revoke_them(stack: S
 
 def test_every_fault_of_an_invitation_is_named(stack: Stack) -> None:
     owner = stack.account()
-    assert whoami(stack, owner) == 200
+    assert stack.sign_in(owner) == 200
     before = stack.snapshot()
 
     response = stack.call(
@@ -172,7 +154,7 @@ def test_the_token_is_in_the_email_and_nowhere_else(stack: Stack) -> None:
     assert "owner invites you" in text
     assert "READ_ONLY" in text
     assert f"{stack.service.public_url}/v1/users/activate" in text
-    kept = item(stack, "bea")["invitation"]["digests"]
+    kept = stack.item("bea")["invitation"]["digests"]
     assert kept == {key_format.digest(token).hex(): int(stack.clock()) + HOURS_72}
     assert token not in str(stack.snapshot())
     assert token not in str(stack.items(stack.tables.events))
@@ -208,7 +190,7 @@ def test_a_token_works_for_72_hours(stack: Stack) -> None:
 
     stack.clock.forward(1)
     assert activate(stack, "cal", tokens["cal"]).status == 400
-    assert "keys" not in item(stack, "cal")
+    assert "keys" not in stack.item("cal")
 
 
 def test_a_token_works_once(stack: Stack) -> None:
@@ -219,7 +201,7 @@ def test_a_token_works_once(stack: Stack) -> None:
 
     assert activate(stack, "bea", token).status == 400
     assert stack.snapshot() == before
-    assert whoami(stack, Key("bea", key)) == 200
+    assert stack.sign_in(Key("bea", key)) == 200
 
 
 def test_whatever_is_wrong_with_a_token_the_answer_is_one_and_the_same(stack: Stack) -> None:
@@ -296,14 +278,14 @@ def test_a_reader_gets_a_key_of_each_type_they_may_hold(stack: Stack) -> None:
 
     keys = {it["keyType"]: Key("bea", it["key"]) for it in response.json["apiKeys"]["apiKeys"]}
     assert list(keys) == ["MONITORING", "PROVISIONING_READONLY"]
-    assert {whoami(stack, key) for key in keys.values()} == {200}
+    assert {stack.sign_in(key) for key in keys.values()} == {200}
 
 
 def test_activating_is_on_record_with_its_keys_and_mailed_to_the_person(stack: Stack) -> None:
     invite(stack, stack.account(), "bea")
     stack.activate("bea")
 
-    (event,) = events(stack, "USER_ACTIVATED")
+    (event,) = stack.events("USER_ACTIVATED")
     assert event["actor"] == {"kind": "USER", "username": "bea"}
     assert key_changes(event) == [("GENERATED", "USER_MANAGEMENT")]
     assert event["subject"]["email"] == "bea@people.example"
@@ -334,19 +316,19 @@ def test_a_fresh_invitation_ends_the_keys_and_the_tokens_of_before(stack: Stack)
         "POST", f"{USERS}/bea/api-keys/rotate", bea, {"keyType": "MONITORING", "overlapSeconds": 600}
     )
     newer = Key("bea", rotated.json["key"])
-    assert [whoami(stack, key) for key in (owner, bea, monitoring, newer)] == [200] * 4
+    assert [stack.sign_in(key) for key in (owner, bea, monitoring, newer)] == [200] * 4
 
     response = one_write(stack, lambda: stack.call("POST", f"{USERS}/bea/invitation", owner))
 
     assert response.json["status"] == "INVITED"
-    assert [whoami(stack, key) for key in (bea, monitoring, newer)] == [401] * 3
-    (event,) = [it for it in events(stack, "USER_INVITED") if "keys" in it]
+    assert [stack.sign_in(key) for key in (bea, monitoring, newer)] == [401] * 3
+    (event,) = [it for it in stack.events("USER_INVITED") if "keys" in it]
     assert key_changes(event) == [("REVOKED", "MONITORING"), ("REVOKED", "USER_MANAGEMENT")]
     first = stack.token("bea")
     assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
     assert activate(stack, "bea", first).status == 400
     back = stack.activate("bea")
-    assert whoami(stack, back) == 200
+    assert stack.sign_in(back) == 200
     assert [it["keyType"] for it in stack.call("GET", f"{USERS}/bea/api-keys", back).json["apiKeys"]] == [
         "USER_MANAGEMENT"
     ]
@@ -415,15 +397,15 @@ def test_revoking_a_person_ends_keys_and_links_in_one_write(stack: Stack) -> Non
     monitoring = stack.own_key(bea, "MONITORING")
     for number in range(3):
         stack.service_user(bea, f"robot-{number}")
-    assert [whoami(stack, key) for key in (owner, bea, monitoring)] == [200] * 3
+    assert [stack.sign_in(key) for key in (owner, bea, monitoring)] == [200] * 3
 
     response = one_write(stack, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
 
     assert (response.status, response.text) == (204, "")
-    assert [whoami(stack, key) for key in (bea, monitoring)] == [401, 401]
+    assert [stack.sign_in(key) for key in (bea, monitoring)] == [401, 401]
     assert [administrators(stack, owner, f"robot-{number}") for number in range(3)] == [[], [], []]
     assert stack.call("GET", f"{USERS}/bea", owner).status == 404
-    (event,) = events(stack, "USER_REVOKED")
+    (event,) = stack.events("USER_REVOKED")
     assert key_changes(event) == [("REVOKED", "MONITORING"), ("REVOKED", "USER_MANAGEMENT")]
     assert event["subject"]["email"] == "bea@people.example"
 
@@ -468,7 +450,7 @@ def test_invited_again_after_being_revoked_they_start_with_nothing(
 
     for name in {"bea", username}:
         for old in (former, monitoring):
-            assert whoami(stack, Key(name, old.secret)) == 401
+            assert stack.sign_in(Key(name, old.secret)) == 401
     assert administrators(stack, owner, "robot") == []
     for call, body in (("PUT", {"displayName": "Mine"}), ("DELETE", NO_BODY)):
         assert stack.call(call, f"{SERVICE_USERS}/robot", back, body).status == 403
@@ -476,7 +458,7 @@ def test_invited_again_after_being_revoked_they_start_with_nothing(
         body = {"keyType": "MONITORING"}
         assert stack.call(call, f"{SERVICE_USERS}/robot/api-keys", back, body).status == 403
     assert len(stack.call("GET", f"{USERS}/{username}/api-keys", back).json["apiKeys"]) == 1
-    assert whoami(stack, robot) == 200
+    assert stack.sign_in(robot) == 200
 
 
 def test_somebody_in_another_account_who_takes_a_freed_name_gets_nothing(stack: Stack) -> None:
@@ -499,19 +481,19 @@ def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) ->
         kind: stack.own_key(bea, kind) for kind in ("MONITORING", "PROVISIONING", "PROVISIONING_READONLY")
     }
     stack.service_user(bea, "robot")
-    assert [whoami(stack, key) for key in (owner, bea, *keys.values())] == [200] * 5
+    assert [stack.sign_in(key) for key in (owner, bea, *keys.values())] == [200] * 5
 
     response = one_write(stack, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}))
 
     assert response.json["role"] == "READ_ONLY"
-    assert whoami(stack, bea) == 401
-    assert {kind: whoami(stack, key) for kind, key in keys.items()} == {
+    assert stack.sign_in(bea) == 401
+    assert {kind: stack.sign_in(key) for kind, key in keys.items()} == {
         "MONITORING": 200,
         "PROVISIONING": 401,
         "PROVISIONING_READONLY": 200,
     }
     assert administrators(stack, owner, "robot") == []
-    (event,) = events(stack, "USER_UPDATED")
+    (event,) = stack.events("USER_UPDATED")
     assert key_changes(event) == [("REVOKED", "PROVISIONING"), ("REVOKED", "USER_MANAGEMENT")]
     assert event["changes"] == {"role": ["CLUSTER_ADMIN", "READ_ONLY"]}
     assert event["audience"] == "PERSON"
@@ -524,7 +506,7 @@ def test_raised_again_a_lowered_person_gets_nothing_back(stack: Stack) -> None:
     for role in ("READ_ONLY", "OWNER", "CLUSTER_ADMIN"):
         assert stack.call("PUT", f"{USERS}/bea", owner, {"role": role}).status == 200
 
-    assert whoami(stack, bea) == 401
+    assert stack.sign_in(bea) == 401
     assert administrators(stack, owner, "robot") == []
     stack.call("POST", f"{USERS}/bea/invitation", owner)
     back = stack.activate("bea")
@@ -547,8 +529,8 @@ def test_an_owner_lowered_to_cluster_admin_keeps_what_those_may_have(stack: Stac
     assert invite(stack, bea, "cal").status == 403
     assert stack.call("PUT", "/v1/account", bea, {"name": "Hers"}).status == 403
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
-    assert "keys" not in events(stack, "USER_UPDATED")[0]
-    assert "audience" not in events(stack, "USER_UPDATED")[0]
+    assert "keys" not in stack.events("USER_UPDATED")[0]
+    assert "audience" not in stack.events("USER_UPDATED")[0]
 
 
 def test_lowering_somebody_who_has_not_activated_counts_for_their_token(stack: Stack) -> None:
@@ -577,7 +559,7 @@ def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(st
     assert stack.call("GET", f"{SERVICE_USERS}/robot", robot).json["administrators"] == []
     (listed,) = stack.call("GET", SERVICE_USERS, cal).json
     assert listed["administrators"] == []
-    assert whoami(stack, robot) == 200
+    assert stack.sign_in(robot) == 200
     assert stack.call("PUT", f"{SERVICE_USERS}/robot", cal, {"administrators": ["cal"]}).status == 403
     rotate = f"{SERVICE_USERS}/robot/api-keys/rotate"
     assert stack.call("POST", rotate, owner, {"keyType": "MONITORING"}).status == 200
@@ -619,7 +601,7 @@ def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, b
     stack.user(owner, "bea", "OWNER")
     invite(stack, owner, "cal", "OWNER")
     stack.call("POST", f"{USERS}/bea/invitation", owner)
-    assert [whoami(stack, key) for key in (owner, robot)] == [200, 200]
+    assert [stack.sign_in(key) for key in (owner, robot)] == [200, 200]
     before = stack.snapshot()
 
     response = stack.call(method, path, robot if by_robot else owner, body)
@@ -627,7 +609,7 @@ def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, b
     assert response.status == 409
     assert "An account keeps at least one OWNER" in response.json["detail"]
     assert stack.snapshot() == before
-    assert whoami(stack, owner) == 200
+    assert stack.sign_in(owner) == 200
 
 
 @pytest.mark.parametrize(
@@ -637,11 +619,11 @@ def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, b
 def test_an_owner_may_go_while_another_stays(stack: Stack, method: str, path: str, status: int) -> None:
     owner = stack.account()
     bea = stack.user(owner, "bea", "OWNER")
-    assert whoami(stack, owner) == 200
+    assert stack.sign_in(owner) == 200
 
     assert one_write(stack, lambda: stack.call(method, path, owner)).status == status
 
-    assert whoami(stack, owner) == 401
+    assert stack.sign_in(owner) == 401
     assert stack.call("GET", "/v1/account", bea).json["owners"] == ["bea"]
     assert stack.call("DELETE", f"{USERS}/bea", bea).status == 409
 
@@ -731,7 +713,7 @@ def test_people_manage_their_own_keys_as_service_users_keys_are_managed(stack: S
 
     assert (made.status, again.status, restricted.status, rotated.status) == (201, 409, 200, 200)
     first, second = Key("bea", made.json["key"]), Key("bea", rotated.json["key"])
-    assert [whoami(stack, key) for key in (first, second)] == [200, 200]
+    assert [stack.sign_in(key) for key in (first, second)] == [200, 200]
     listed = stack.call("GET", path, bea).json["apiKeys"]
     assert [(it["keyType"], it["expiresAt"]) for it in listed] == [
         ("MONITORING", "2040-01-01T00:00:00Z"),
@@ -739,9 +721,9 @@ def test_people_manage_their_own_keys_as_service_users_keys_are_managed(stack: S
     ]
     assert listed[0]["key"] == "•••…" + second.secret[-5:]
     stack.clock.forward(60)
-    assert [whoami(stack, key) for key in (first, second)] == [401, 200]
+    assert [stack.sign_in(key) for key in (first, second)] == [401, 200]
     assert stack.call("DELETE", path, bea, {"keyType": "MONITORING"}).status == 204
-    assert whoami(stack, second) == 401
+    assert stack.sign_in(second) == 401
     assert stack.call("DELETE", path, bea, {"keyType": "MONITORING"}).status == 404
 
 
@@ -754,15 +736,15 @@ def test_the_key_of_the_call_dies_with_the_call_that_ends_it(stack: Stack) -> No
     rotated = stack.call("POST", f"{USERS}/bea/api-keys/rotate", bea, kind)
     assert stack.call("DELETE", f"{USERS}/cal/api-keys", cal, kind).status == 204
 
-    assert [whoami(stack, key) for key in (bea, cal)] == [401, 401]
-    assert whoami(stack, Key("bea", rotated.json["key"])) == 200
+    assert [stack.sign_in(key) for key in (bea, cal)] == [401, 401]
+    assert stack.sign_in(Key("bea", rotated.json["key"])) == 200
 
 
 def test_nobody_manages_the_keys_of_another_person(stack: Stack) -> None:
     owner = stack.account()
     stack.user(owner, "bea", "CLUSTER_ADMIN")
     robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
-    before = [whoami(stack, key) for key in (owner, robot)], stack.snapshot()
+    before = [stack.sign_in(key) for key in (owner, robot)], stack.snapshot()
 
     for key in (owner, robot):
         for path in (f"{USERS}/bea/api-keys", f"{USERS}/nobody/api-keys"):
@@ -786,10 +768,10 @@ def test_an_owner_service_user_runs_people_and_touches_no_service_user(stack: St
     bea = stack.activate("bea")
     assert stack.call("PUT", f"{USERS}/bea", robot, {"role": "CLUSTER_ADMIN"}).status == 200
     assert stack.call("POST", f"{USERS}/bea/invitation", robot).status == 200
-    assert whoami(stack, bea) == 401
+    assert stack.sign_in(bea) == 401
     assert [it["username"] for it in stack.call("GET", USERS, robot).json] == ["bea", "owner"]
     assert stack.call("DELETE", f"{USERS}/bea", robot).status == 204
-    assert {event["actor"]["kind"] for event in events(stack, "USER_REVOKED")} == {"SERVICE_USER"}
+    assert {event["actor"]["kind"] for event in stack.events("USER_REVOKED")} == {"SERVICE_USER"}
 
     before = stack.snapshot()
     kind = {"keyType": "MONITORING"}

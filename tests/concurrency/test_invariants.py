@@ -14,8 +14,8 @@ from tests.support.accounts import (
     ALL_TYPES,
     PATH,
     Accounts,
+    AccountTemplates,
     assert_problem,
-    restored_accounts,
     service_user_body,
 )
 from tests.support.api_client import NO_BODY, Key, Response, Stack
@@ -60,7 +60,7 @@ MUTATIONS: dict[str, tuple[str, str, str, Any, int]] = {
 
 
 @pytest.fixture
-def accounts(stack: Stack) -> Accounts:
+def accounts(stack: Stack, account_templates: AccountTemplates) -> Accounts:
     """A CLUSTER_ADMIN Service User "bot" that the "admin" administers, with all keys but one."""
 
     def build(accounts: Accounts) -> None:
@@ -69,7 +69,7 @@ def accounts(stack: Stack) -> Accounts:
         keys = stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
         accounts.keys["bot"] = keys["MONITORING"]
 
-    return restored_accounts(stack, "bot and a key of the admin's own", build)
+    return account_templates.make(stack, "bot and a key of the admin's own", build)
 
 
 def make(accounts: Accounts, name: str) -> Response:

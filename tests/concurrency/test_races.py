@@ -3,7 +3,6 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from chalice.local import LocalChalice
@@ -64,18 +63,10 @@ def statuses(responses: list[Response]) -> Counter[int]:
     return Counter(response.status for response in responses)
 
 
-def events(accounts: Accounts, action: str) -> list[dict[str, Any]]:
-    return [it for it in accounts.stack.items(accounts.stack.tables.events) if it["action"] == action]
-
-
 def live_keys(accounts: Accounts) -> dict[str, str]:
     """Return the last five characters of each key of "bot" that its item holds."""
     items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
     return {kind: key["last5"] for kind, key in items["USER#bot"].get("keys", {}).items()}
-
-
-def signs_in(accounts: Accounts, secret: str) -> bool:
-    return accounts.stack.call("GET", "/v1/whoami", Key("bot", secret)).status == 200
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -92,7 +83,7 @@ def test_one_of_many_gets_a_username(accounts: Accounts, crowd: int, callers: st
 
     (responses,) = race(create, crowd=crowd)
     assert statuses(responses) == {201: 1, 409: crowd - 1}
-    assert len(events(accounts, "SERVICE_USER_CREATED")) == 1 + 1
+    assert len(accounts.stack.events("SERVICE_USER_CREATED")) == 1 + 1
     assert_events_match_keys(accounts.stack)
 
 
@@ -122,9 +113,9 @@ def test_one_of_many_generates_a_key(accounts: Accounts, crowd: int) -> None:
 
     assert statuses(responses) == {201: 1, 409: crowd - 1}
     (won,) = [it.json["key"] for it in responses if it.status == 201]
-    assert signs_in(accounts, won)
+    assert accounts.stack.signs_in(Key("bot", won))
     assert live_keys(accounts)["MONITORING"] == won[-5:]
-    assert len(events(accounts, "API_KEY_GENERATED")) == 1
+    assert len(accounts.stack.events("API_KEY_GENERATED")) == 1
     assert_events_match_keys(accounts.stack)
 
 
@@ -136,9 +127,9 @@ def test_one_of_many_rotates_its_own_key(accounts: Accounts, crowd: int) -> None
     assert found[200] == 1
     assert found[409] + found[401] == crowd - 1
     (won,) = [it.json["key"] for it in responses if it.status == 200]
-    assert signs_in(accounts, won)
-    assert not signs_in(accounts, old.secret)
-    assert len(events(accounts, "API_KEY_ROTATED")) == 1
+    assert accounts.stack.signs_in(Key("bot", won))
+    assert not accounts.stack.signs_in(Key("bot", old.secret))
+    assert len(accounts.stack.events("API_KEY_ROTATED")) == 1
     assert_events_match_keys(accounts.stack)
 
 
@@ -154,10 +145,10 @@ def test_of_many_rotations_by_administrators_the_last_answered_key_lives(
     found = statuses(responses)
     assert found[200] >= 1
     assert found[200] + found[409] == crowd
-    assert len(events(accounts, "API_KEY_ROTATED")) == found[200]
+    assert len(accounts.stack.events("API_KEY_ROTATED")) == found[200]
     new = [it.json["key"] for it in responses if it.status == 200]
-    assert [signs_in(accounts, key) for key in new].count(True) == 1
-    assert not signs_in(accounts, accounts["bot/MONITORING"].secret)
+    assert [accounts.stack.signs_in(Key("bot", key)) for key in new].count(True) == 1
+    assert not accounts.stack.signs_in(Key("bot", accounts["bot/MONITORING"].secret))
     assert_events_match_keys(accounts.stack)
 
 
@@ -196,8 +187,8 @@ def test_nobody_rotates_past_a_revocation(accounts: Accounts, crowd: int, how: s
     assert statuses(others).keys() <= {200, 404, 409}
     for response in own + others:
         if response.status == 200:
-            assert not signs_in(accounts, response.json["key"])
-    assert not signs_in(accounts, old.secret)
+            assert not accounts.stack.signs_in(Key("bot", response.json["key"]))
+    assert not accounts.stack.signs_in(Key("bot", old.secret))
     if how != "delete":
         assert "PROVISIONING" not in live_keys(accounts)
     assert_events_match_keys(accounts.stack)
@@ -216,8 +207,8 @@ def test_one_of_many_deletes_and_nobody_updates_what_is_deleted(accounts: Accoun
     deleted, updated = race(delete, update, crowd=crowd)
     assert statuses(deleted).keys() <= {204, 404, 409}
     assert statuses(updated).keys() <= {200, 404, 409}
-    assert len(events(accounts, "SERVICE_USER_DELETED")) == statuses(deleted)[204]
-    assert len(events(accounts, "SERVICE_USER_UPDATED")) == statuses(updated)[200]
+    assert len(accounts.stack.events("SERVICE_USER_DELETED")) == statuses(deleted)[204]
+    assert len(accounts.stack.events("SERVICE_USER_UPDATED")) == statuses(updated)[200]
     assert statuses(deleted)[204] <= 1
     there = accounts.stack.call("GET", BOT, owner).status
     assert there == (404 if statuses(deleted)[204] else 200)
@@ -243,8 +234,10 @@ def test_names_that_go_and_come_at_once_are_held_by_one(accounts: Accounts, crow
     for response in created:
         if response.status == 201:
             keys = [it["key"] for it in response.json["apiKeys"]["apiKeys"]]
-            assert len({signs_in(accounts, key) for key in keys}) == 1
-    assert not statuses(deleted)[204] or not signs_in(accounts, accounts["bot/MONITORING"].secret)
+            assert len({accounts.stack.signs_in(Key("bot", key)) for key in keys}) == 1
+    assert not statuses(deleted)[204] or not accounts.stack.signs_in(
+        Key("bot", accounts["bot/MONITORING"].secret)
+    )
     assert_events_match_keys(accounts.stack)
 
 

@@ -25,9 +25,8 @@ import app as application
 from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict
 from chalicelib.store.outbox import DynamoOutbox
-from tests.conftest import ENGINE
-from tests.support.api_client import NO_BODY, Key, Response, Stack, Tables
-from tests.support.fake_dynamodb import FakeDynamoDB, stack_on
+from tests.support.api_client import ENGINE, NO_BODY, Key, Response, Stack, Tables, serve
+from tests.support.fake_dynamodb import FakeDynamoDB
 from tests.support.reference_model import (
     AT_THE_OFFICE,
     ELSEWHERE,
@@ -860,7 +859,7 @@ def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ca
         if client:
             _empty(client, names)
         here = client or FakeDynamoDB({"Directory": names.directory, "Events": names.events})
-        return stack_on(here, names, monkeypatch)
+        return serve(here, names, monkeypatch)
 
     return stack
 

@@ -4,31 +4,22 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from chalicelib.rules.model import Event
-from chalicelib.rules.roles import Role
-from tests.support.api_client import Clock, Tables
 from tests.support.mail import MailFixture, ses_error
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "emails.md"
 NOW = 1_900_000_000
 
 
 @pytest.fixture
-def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
-    clock.at = NOW
-    made = MailFixture(dynamodb, tables, clock)
-    made.account("acme", "Demo", owner="m-owner")
-    made.user("owner", Role.OWNER)
-    made.user("alice")
-    made.user("bob")
-    return made
+def mail(mail: MailFixture) -> MailFixture:
+    """An account Demo with the OWNER owner and the Cluster Admins alice and bob."""
+    mail.demo_account("alice", "bob")
+    return mail
 
 
 def command(words: str) -> str:

@@ -3,7 +3,6 @@
 import random
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
@@ -13,7 +12,6 @@ from chalicelib.rules.errors import Unavailable
 from chalicelib.rules.model import Action, Audience, Event, Invitation
 from chalicelib.rules.notifications import LEASE
 from chalicelib.rules.roles import Role
-from tests.support.api_client import Clock, Tables
 from tests.support.mail import (
     BEA,
     INJECTED,
@@ -27,28 +25,20 @@ from tests.support.mail import (
     shuffled,
 )
 
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
-
 NOW = 1_900_000_000
 HOUR = 3600
 Told = Counter[tuple[str, str]]
 
 
 @pytest.fixture
-def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
+def mail(mail: MailFixture) -> MailFixture:
     """An account with two Administrators who are entitled, four people who no longer are, and an OWNER."""
-    clock.at = NOW
-    made = MailFixture(dynamodb, tables, clock)
-    made.account("acme", "Demo", owner="m-owner")
-    made.user("owner", Role.OWNER)
-    made.user("alice")
-    made.user("bob")
-    made.user("lowered", Role.READ_ONLY)
-    made.user("returned", membership="m-second")
-    made.user("moved", account="other")
-    made.machine("robot")
-    return made
+    mail.demo_account("alice", "bob")
+    mail.user("lowered", Role.READ_ONLY)
+    mail.user("returned", membership="m-second")
+    mail.user("moved", account="other")
+    mail.machine("robot")
+    return mail
 
 
 LINKS = {name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "robot", "gone")}

@@ -4,7 +4,7 @@ import email
 import email.policy
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -13,11 +13,7 @@ from moto.sesv2.models import sesv2_backends
 from chalicelib.functions import mailer
 from chalicelib.rules.notifications import FIRST_PAUSE
 from chalicelib.store import client as store_client
-from tests.support.api_client import Clock, Tables
 from tests.support.mail import SENDER, MailFixture, record
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
 pytestmark = pytest.mark.skipif("DYNAMODB_LOCAL_URL" in os.environ, reason="SES is moto's here")
 
@@ -30,22 +26,18 @@ class Context:
 
 
 @pytest.fixture
-def mail(
-    dynamodb: "DynamoDBClient", tables: Tables, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MailFixture]:
+def mail(mail: MailFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailFixture]:
     """An account with the Administrator Alice, in tables that the environment names."""
-    clock.at = NOW
-    monkeypatch.setenv("DIRECTORY_TABLE", tables.directory)
-    monkeypatch.setenv("EVENTS_TABLE", tables.events)
+    monkeypatch.setenv("DIRECTORY_TABLE", mail.tables.directory)
+    monkeypatch.setenv("EVENTS_TABLE", mail.tables.events)
     monkeypatch.setenv("SENDER", SENDER)
     monkeypatch.setenv("PUBLIC_URL", "https://api.example/")
-    monkeypatch.setattr("time.time", clock)
-    made = MailFixture(dynamodb, tables, clock)
-    made.account("acme", "Demo", owner="m-owner")
-    made.user("Alice")
+    monkeypatch.setattr("time.time", mail.clock)
+    mail.account("acme", "Demo", owner="m-owner")
+    mail.user("Alice")
     forget()
     backend().sent_messages.clear()  # what other tests of this process had mailed
-    yield made
+    yield mail
     backend().sent_messages.clear()
     forget()
 

@@ -4,7 +4,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -16,11 +16,7 @@ from chalicelib.rules import key_format
 from chalicelib.rules.model import Action, Actor, Audience, Event, Invitation, Kind
 from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, LONGEST_PAUSE, retry_delay
 from chalicelib.rules.roles import Role
-from tests.support.api_client import Clock, Tables
 from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
 NOW = 1_900_000_000
 BOTH = {"alice": "m-alice", "bob": "m-bob"}
@@ -28,15 +24,10 @@ ALICE_AT, BOB_AT, OWNER_AT = (f"{name}@people.example" for name in ("alice", "bo
 
 
 @pytest.fixture
-def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
+def mail(mail: MailFixture) -> MailFixture:
     """An account Demo with the OWNER owner and the Cluster Admins Alice and bob."""
-    clock.at = NOW
-    made = MailFixture(dynamodb, tables, clock)
-    made.account("acme", "Demo", owner="m-owner")
-    made.user("owner", Role.OWNER)
-    made.user("Alice")
-    made.user("bob")
-    return made
+    mail.demo_account("Alice", "bob")
+    return mail
 
 
 def fail(error: Exception, *recipients: str) -> Callable[[str], None]:

@@ -19,11 +19,6 @@ from tests.support.policies import DAY, HOUR, LONG, START, PolicyAccount, policy
 ENDING, REVOKED = "API_KEY_ENDING", "API_KEY_REVOKED"
 
 
-@pytest.fixture
-def account(stack: Stack) -> PolicyAccount:
-    return policy_account(stack)
-
-
 def days(account: PolicyAccount, *span: int) -> list[tuple[float, str, str]]:
     """Sweep once on each of the days, with the mail going out, and answer what the policy did."""
     for day in range(*span):

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 
+import pytest
+
 from tests.support.api_client import Key, Stack
 from tests.support.policies import PolicyAccount, policy_account
 
@@ -165,6 +167,7 @@ class Year:
         return busy
 
 
+@pytest.mark.slow_first
 def test_a_year(stack: Stack) -> None:
     account = policy_account(stack)
     year = Year(account)

@@ -18,7 +18,7 @@ from chalicelib.rules.model import Action
 from chalicelib.rules.ports import StillEntitled, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.items import from_attribute, to_attribute
-from tests.support.accounts import PATH, Accounts, assert_problem, restored_accounts, service_user_body
+from tests.support.accounts import PATH, Accounts, AccountTemplates, assert_problem, service_user_body
 from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import (
     Step,
@@ -51,7 +51,7 @@ MUTATIONS: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.fixture
-def accounts(stack: Stack) -> Accounts:
+def accounts(stack: Stack, account_templates: AccountTemplates) -> Accounts:
     """A CLUSTER_ADMIN Service User "bot" that the "admin" administers, with all keys but one."""
 
     def build(accounts: Accounts) -> None:
@@ -59,7 +59,7 @@ def accounts(stack: Stack) -> Accounts:
         keys = stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN", keyTypes=types)
         accounts.keys["bot"] = keys["MONITORING"]
 
-    return restored_accounts(stack, "bot without one key", build)
+    return account_templates.make(stack, "bot without one key", build)
 
 
 @pytest.fixture

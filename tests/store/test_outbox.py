@@ -12,7 +12,7 @@ from chalicelib.rules.roles import Role
 from chalicelib.store import trail
 from chalicelib.store.outbox import DynamoOutbox
 from chalicelib.store.requests import BATCH_TRIES
-from tests.support.api_client import Clock, Tables
+from tests.support.api_client import Tables
 from tests.support.mail import MailFixture
 
 if TYPE_CHECKING:
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 NOW = 1_900_000_000
 LEASE = NOW + 120
-
-
-@pytest.fixture
-def mail(dynamodb: "DynamoDBClient", tables: Tables, clock: Clock) -> MailFixture:
-    clock.at = NOW
-    return MailFixture(dynamodb, tables, clock)
 
 
 @pytest.fixture

@@ -1,9 +1,5 @@
-"""Everybody who may call: one account's people and machines, a neighbour's, and those who no longer may.
+"""Every kind of caller: the Users and Service Users of one account, those of another, and revoked ones."""
 
-A ``Cast`` is made once for many tests that change nothing they share: what a test changes, it makes.
-"""
-
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-import app
-from chalicelib.http.call import Service
 from chalicelib.rules import key_format
-from chalicelib.store.directory import DynamoDirectory
-from chalicelib.store.trail import DynamoTrail
 from local.tables import create_tables
-from tests.support.api_client import NO_BODY, Clock, Key, Response, Stack, Tables, items
+from tests.support.api_client import ENGINE, NO_BODY, Key, Response, Stack, Tables, items, serve
 from tests.support.secret_scan import CapturedOutput, assert_no_secret
 
 if TYPE_CHECKING:
@@ -34,7 +26,6 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 CLEAR = r"suk_[0-9A-Za-z]{49}"
 MASKED = r"•••…[0-9A-Za-z]{5}"
 
-ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
 _NUMBER = count()
 
 
@@ -54,29 +45,21 @@ def shared_stack(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
     mark = uuid4().hex[:12]
     tables = Tables(f"directory-{mark}", f"events-{mark}")
     create_tables(dynamodb, {"Directory": tables.directory, "Events": tables.events})
-    clock = Clock(1_900_000_000.5)
-    service = Service(
-        DynamoDirectory(dynamodb, tables.directory, tables.events, 400),
-        DynamoTrail(dynamodb, tables.events),
-        clock,
-        "https://api.example",
-    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app.api, "service", lambda: service)
-        yield Stack(app.app, dynamodb, tables, clock, service)
+        yield serve(dynamodb, tables, patch)
     assert_no_secret(*(items(dynamodb, name) for name in tables), CapturedOutput())
     for name in tables:
         dynamodb.delete_table(TableName=name)
 
 
-GONE = {"revoked-key", "former", "wrong-key", "nobody"}
-"""Who is refused whatever they call."""
+REFUSED_CALLERS = {"revoked-key", "former", "wrong-key", "nobody"}
+"""Callers whose every call is 401."""
 
 
 class Accounts:
-    """Who calls, by a name for what they are; each is made when first asked for.
+    """The callers of a test, by a name for what they are; each is made when first asked for.
 
-    Everybody has signed in once, so that what they call next writes no note of a first use.
+    Each has signed in once, so that their next call does not write a first ``lastUsedAt``.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -93,7 +76,7 @@ class Accounts:
         if name not in self.keys:
             key = self._make(name)
             signed_in = self.stack.call("GET", "/v1/whoami", key).status
-            assert signed_in == (401 if name in GONE else 200)
+            assert signed_in == (401 if name in REFUSED_CALLERS else 200)
             self.keys[name] = key
         return self.keys[name]
 
@@ -152,32 +135,33 @@ class Accounts:
         return self.stack.own_key(self[who], key_type)
 
 
-_PREPARED: dict[str, tuple[dict[str, list[Any]], dict[str, Key | None]]] = {}
+class AccountTemplates:
+    """Accounts as their first test built them, to be written back for each test after it.
 
+    Building takes dozens of calls of the API; writing back what these left takes two of DynamoDB. A
+    template is kept by its name for as long as the test process lives: nothing it holds is changed.
+    """
 
-def restored_accounts(stack: Stack, name: str, build: Callable[[Accounts], object]) -> Accounts:
-    """Return a Cast as ``build`` makes it: by its calls the first time, by what those left behind after."""
-    accounts = Accounts(stack)
-    if name not in _PREPARED:
-        build(accounts)
-        scans = (stack.client.get_paginator("scan").paginate(TableName=it) for it in stack.tables)
-        items = [[item for page in scan for item in page["Items"]] for scan in scans]
-        _PREPARED[name] = dict(zip(stack.tables._fields, items, strict=True)), dict(accounts.keys)
+    def __init__(self) -> None:
+        self._templates: dict[str, tuple[dict[str, list[Any]], dict[str, Key | None]]] = {}
+
+    def make(self, stack: Stack, name: str, build: Callable[[Accounts], object]) -> Accounts:
+        """Return accounts as ``build`` makes them in empty tables; one name is for one ``build``."""
+        accounts = Accounts(stack)
+        if name not in self._templates:
+            build(accounts)
+            scans = (stack.client.get_paginator("scan").paginate(TableName=it) for it in stack.tables)
+            items = [[item for page in scan for item in page["Items"]] for scan in scans]
+            self._templates[name] = dict(zip(stack.tables._fields, items, strict=True)), dict(accounts.keys)
+            return accounts
+        stored, keys = self._templates[name]
+        for table, items in stored.items():
+            puts = [{"PutRequest": {"Item": item}} for item in items]
+            for first in range(0, len(puts), 25):
+                request = {getattr(stack.tables, table): puts[first : first + 25]}
+                assert not stack.client.batch_write_item(RequestItems=request)["UnprocessedItems"]
+        accounts.keys = dict(keys)
         return accounts
-    left, made = _PREPARED[name]
-    for table, items in left.items():
-        puts = [{"PutRequest": {"Item": item}} for item in items]
-        for first in range(0, len(puts), 25):
-            request = {getattr(stack.tables, table): puts[first : first + 25]}
-            assert not stack.client.batch_write_item(RequestItems=request)["UnprocessedItems"]
-    accounts.keys = dict(made)
-    return accounts
-
-
-def add_owner_and_admin(accounts: Accounts) -> None:
-    """Make the two whom most tests need."""
-    accounts.caller("owner")
-    accounts.caller("admin")
 
 
 @contextmanager

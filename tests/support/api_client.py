@@ -6,6 +6,7 @@ does. Nothing here knows the rules.
 
 import base64
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,15 +15,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 import app as application
+from chalicelib.http.call import Service
 from chalicelib.rules.identifiers import new_version
+from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import from_attribute
+from chalicelib.store.trail import DynamoTrail
 from tests.support import moto_internals, openapi_assertions
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 NO_BODY = object()
+ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
+"""Where DynamoDB Local listens; empty for moto and for tables in memory."""
 
 
 class Tables(NamedTuple):
@@ -236,11 +244,37 @@ class Stack:
         assert response.status == 201, response.text
         return Key(by.username, response.json["key"])
 
-    # What is there
+    # Signing in
+
+    def sign_in(self, key: Key | None, **more: Any) -> int:
+        """Return the status that a sign-in with a key is answered with."""
+        return self.call("GET", "/v1/whoami", key, **more).status
+
+    def signs_in(self, key: Key, **more: Any) -> bool:
+        """Return whether a key signs in."""
+        return self.sign_in(key, **more) == 200
+
+    # What is stored
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return every item of a table, as plain values."""
         return items(self.client, table)
+
+    def item(self, username: str) -> dict[str, Any]:
+        """Return the item of a principal."""
+        (found,) = [it for it in self.items(self.tables.directory) if it["pk"] == f"USER#{username.lower()}"]
+        return found
+
+    def events(self, *actions: str) -> list[dict[str, Any]]:
+        """Return the events of some actions, or all, the oldest first."""
+        found = sorted(self.items(self.tables.events), key=lambda event: str(event["id"]))
+        return [event for event in found if not actions or event["action"] in actions]
+
+    def only_key(self, by: Key, username: str = "bot") -> dict[str, Any]:
+        """Return the one key of a Service User, as the API shows it."""
+        [key] = self.call("GET", f"/v1/service-users/{username}", by).json["apiKeys"]["apiKeys"]
+        found: dict[str, Any] = key
+        return found
 
     def snapshot(self) -> tuple[list[Any], list[Any]]:
         """Return all there is in both tables, in an order of its own, to see that nothing was changed."""
@@ -262,3 +296,16 @@ class Stack:
             yield counter
         finally:
             self.client.meta.events.unregister("before-call.dynamodb", count)
+
+
+def serve(client: Any, tables: Tables, patch: pytest.MonkeyPatch, clock: Clock | None = None) -> Stack:
+    """Serve the API on a client's tables, until ``patch`` is undone."""
+    clock = clock or Clock(1_900_000_000.5)
+    service = Service(
+        directory=DynamoDirectory(client, tables.directory, tables.events, 400),
+        trail=DynamoTrail(client, tables.events),
+        now=clock,
+        public_url="https://api.example",
+    )
+    patch.setattr(application.api, "service", lambda: service)
+    return Stack(application.app, client, tables, clock, service)

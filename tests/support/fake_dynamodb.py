@@ -13,13 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import ClientError
 
-import app as application
-from chalicelib.http.call import Service
-from chalicelib.store.directory import DynamoDirectory
-from chalicelib.store.trail import DynamoTrail
 from local.tables import declared_tables
-from tests.conftest import ENGINE
-from tests.support.api_client import Clock, Stack, Tables
+from tests.support.api_client import Clock, Stack, Tables, serve
 
 Item = dict[str, Any]
 Expression = tuple[Any, ...]
@@ -165,25 +160,10 @@ class FakeDynamoDB:
         return one, other
 
 
-def stack_on(client: Any, tables: Tables, patch: pytest.MonkeyPatch) -> Stack:
-    """Serve the API on a client's tables, with a clock of its own."""
-    clock = Clock(1_900_000_000.5)
-    service = Service(
-        DynamoDirectory(client, tables.directory, tables.events, 400),
-        DynamoTrail(client, tables.events),
-        clock,
-        "https://api.example",
-    )
-    patch.setattr(application.api, "service", lambda: service)
-    return Stack(application.app, client, tables, clock, service)
-
-
-def fast_stack(request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> Stack:
-    """Serve the API in memory or, where there is one, on the real engine."""
-    if ENGINE:
-        return stack_on(request.getfixturevalue("dynamodb"), request.getfixturevalue("tables"), patch)
+def stack_in_memory(patch: pytest.MonkeyPatch, clock: Clock | None = None) -> Stack:
+    """Serve the API on tables in memory."""
     names = Tables("directory", "events")
-    return stack_on(FakeDynamoDB({"Directory": names.directory, "Events": names.events}), names, patch)
+    return serve(FakeDynamoDB({"Directory": names.directory, "Events": names.events}), names, patch, clock)
 
 
 class ConditionalCheckFailedException(ClientError):

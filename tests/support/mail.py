@@ -184,6 +184,13 @@ class MailFixture:
         )
         self._put(self.tables.directory, to_item(made, pk=f"USER#{name}", listKey=f"SERVICE_USER#{name}"))
 
+    def demo_account(self, *administrators: str) -> None:
+        """Make the account Demo with the OWNER "owner" and these CLUSTER_ADMINs."""
+        self.account("acme", "Demo", owner="m-owner")
+        self.user("owner", Role.OWNER)
+        for username in administrators:
+            self.user(username)
+
     def gone(self, username: str) -> None:
         self.client.delete_item(
             TableName=self.tables.directory, Key={"pk": {"S": f"USER#{fold_username(username)}"}}
