@@ -1,5 +1,5 @@
 # Service Users. "make" alone lists what there is.
-# Needs Python 3.11 and make; the rest is set up in .venv, once and when the requirements change.
+# Needs Python 3.11 to 3.14 and make; the rest is set up in .venv, once and when the requirements change.
 
 PORT ?= 8000
 PAYLOAD ?= 1.0
@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run example test check clean package deploy account owner e2e bench
+.PHONY: help run example test check clean package deploy account owner e2e bench lock lock-check audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,25 +34,38 @@ clean: ## remove everything that was set up or made here
 	@rm -rf .venv .tools .local build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): requirements.txt requirements-dev.txt
+# The first of these that is a Python we support makes .venv.
+PYTHONS := python3 python3.13 python3.14 python3.12 python3.11 python
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+
+# Everything installed is locked by version and hash, and comes as a wheel: no package's code runs at set-up.
+INSTALL := $(PYTHON) -m pip --disable-pip-version-check
+LOCKED := install -q --require-hashes --only-binary :all:
+
+$(READY): requirements-dev.txt
 	@python=; \
-	for each in python3.11 python3 python; do \
-	    if $$each -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
-	        python=$$each; break; \
-	    fi; \
+	for each in $(PYTHONS); do \
+	    if $$each -c '$(SUPPORTED)' 2>/dev/null; then python=$$each; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	    echo "Python 3.11 is needed, and neither python3.11 nor python3 is that." >&2; \
-	    echo "Install it (Debian: apt-get install python3.11 python3.11-venv; macOS: brew install python@3.11)." >&2; \
+	    echo "Python 3.11, 3.12, 3.13 or 3.14 is needed, and none of these is one: $(PYTHONS)." >&2; \
+	    if command -v apt-get >/dev/null; then \
+	        echo "Install it as root: apt-get install python3 python3-venv (Debian 12, Ubuntu 24.04 or newer)." >&2; \
+	    elif command -v brew >/dev/null; then \
+	        echo "Install it: brew install python@3.13" >&2; \
+	    fi; \
+	    echo "Where the system has none that new, uv and pyenv install one for you alone." >&2; \
 	    exit 1; \
 	fi; \
-	echo "Setting up .venv (once; it takes about a minute) ..."; \
-	if ! $(PYTHON) -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && \
-	   ! $$python -m venv --clear .venv; then \
-	    echo "Python cannot make a virtual environment (Debian: apt-get install python3.11-venv)." >&2; \
+	echo "Setting up .venv with $$($$python --version) (once; it takes about a minute) ..."; \
+	if ! $(PYTHON) -c 'import pip; $(SUPPORTED)' 2>/dev/null && ! $$python -m venv --clear .venv; then \
+	    echo "$$python cannot make a virtual environment." >&2; \
+	    if command -v apt-get >/dev/null; then \
+	        echo "Install what it lacks, as root: apt-get install $$(basename $$python)-venv" >&2; \
+	    fi; \
 	    exit 1; \
 	fi; \
-	$(PYTHON) -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) $(LOCKED) -r requirements-dev.txt
 	@touch $@
 
 # Shipping to AWS: docs/operations.md tells of every variable.
@@ -84,9 +97,29 @@ bench: $(READY) $(RUNTIME) ## measure the package: a table and a plot in bench/
 	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench
 
 $(CHECKS): deploy/requirements-check.txt | $(READY)
-	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@$(PYTHON) -m venv --clear --without-pip $(@D)
+	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
 	@touch $@
 
 $(RUNTIME): local/package/runtime.txt | $(READY)
-	@$(PYTHON) -m venv --clear $(@D) && $(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@$(PYTHON) -m venv --clear --without-pip $(@D)
+	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
+	@touch $@
+
+# What is required, and in which versions: every X.in and its lock X.txt.
+
+LOCKS := .tools/lock/.ready
+
+lock: $(LOCKS) ## lock every requirement anew, by version and hash; UPGRADE=NAME or UPGRADE=all
+	@$(<D)/bin/python -m deploy.locks --upgrade "$(UPGRADE)"
+
+lock-check: $(LOCKS) ## fail where a lock is out of date with its source
+	@$(<D)/bin/python -m deploy.locks --check
+
+audit: $(LOCKS) ## look for known vulnerabilities in all that is locked (asks PyPI's advisory service)
+	@$(<D)/bin/python -m deploy.locks --audit
+
+$(LOCKS): deploy/requirements-lock.txt | $(READY)
+	@$(PYTHON) -m venv --clear --without-pip $(@D)
+	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
 	@touch $@

@@ -118,8 +118,9 @@ def _environment() -> Path:
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", folder])
-        _run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", REQUIREMENTS])
+        _run([sys.executable, "-m", "venv", "--without-pip", folder])
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
+        _run([*pip, "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", REQUIREMENTS])
         mark.write_text(wanted, encoding="utf-8")
     return python
 
