@@ -238,7 +238,7 @@ REFUSALS: dict[int, Refused] = {
         {"keyType": "MONITORING"},
         _problem(
             403,
-            "People manage their own keys only. An OWNER revokes a person, or sends them a fresh invitation.",
+            "Users manage only their own keys. An OWNER can revoke a User, or send them a fresh invitation.",
         ),
     ),
     404: Refused(

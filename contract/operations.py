@@ -99,7 +99,7 @@ class Operation(NamedTuple):
         return tuple(sorted(found))
 
 
-_CHANGE = (permissions.require_management_key, permissions.require_administers)
+_CHANGE = (permissions.require_administers,)
 _HAND_OUT = (*_CHANGE, permissions.require_can_issue_keys)
 _OWN = (permissions.require_own_keys,)
 _LISTED = (Query.LIMIT, Query.CURSOR)
@@ -144,11 +144,7 @@ OPERATIONS: dict[str, Operation] = {
                 },
             ),
         ),
-        (
-            permissions.require_management_key,
-            permissions.require_can_manage_service_users,
-            permissions.require_can_grant,
-        ),
+        (permissions.require_can_manage_service_users, permissions.require_can_grant),
         body=bodies.CreateServiceUser,
         headers=(Header.LOCATION, Header.ETAG),
         refusals=(409,),
@@ -160,7 +156,7 @@ OPERATIONS: dict[str, Operation] = {
         service_users.listing,
         tuple[responses.ServiceUserAnswer, ...],
         (Asked("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
-        (permissions.require_management_key, permissions.require_can_manage_service_users),
+        (permissions.require_can_manage_service_users,),
         query=_LISTED,
         headers=(Header.LINK,),
     ),
@@ -499,7 +495,7 @@ OPERATIONS: dict[str, Operation] = {
         account.events,
         tuple[responses.EventAnswer, ...],
         (Asked("What was done to one Service User", (examples.EVENT,), query={"username": _BOT}),),
-        (permissions.require_can_read_account,),
+        (permissions.require_can_read_events,),
         query=(Query.USERNAME, *_LISTED),
         headers=(Header.LINK,),
     ),

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from chalicelib.rules import policies
+from chalicelib.rules import permissions, policies
 from chalicelib.rules.api_keys import is_expired
 from chalicelib.rules.audit import new_event
 from chalicelib.rules.context import Origin
@@ -24,6 +24,7 @@ from chalicelib.rules.model import (
     Action,
     Actor,
     ApiKey,
+    Cause,
     Change,
     Event,
     KeyChange,
@@ -34,8 +35,8 @@ from chalicelib.rules.model import (
     User,
 )
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.policies import ClearNotice, Judgement, Revoke, SendNotice
-from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.policies import ClearNotice, Decision, Revoke, SendNotice
+from chalicelib.rules.roles import KeyType
 
 _LOG = logging.getLogger(__name__)
 
@@ -257,11 +258,11 @@ class _Run:
         account = self._account(principal.account)
         policy = account.policy if account is not None else Policy()
         now = int(self._now())
-        judgements: dict[KeyType, Judgement] = {}
+        judgements: dict[KeyType, Decision] = {}
         mailed: Mailed = {}
         others: tuple[Principal, ...] = ()
         for key_type, key in principal.keys.items():
-            judgement = policies.judge(key, policy, now)
+            judgement = policies.decide(key, policy, now)
             if account is not None and isinstance(judgement, Revoke) and judgement.by_policy:
                 if not self._told_in_time(principal, key, mailed, now):
                     self.counts["held"] += 1
@@ -270,7 +271,7 @@ class _Run:
                     other = self._other_owner(principal, account, now)
                     if other is None:
                         self.counts["spared"] += 1
-                        judgement = policies.spare(key, f"{judgement.reason}. {_SPARED}", now)
+                        judgement = policies.spare(key, judgement, _SPARED, now)
                     else:
                         others = (other,)
             if judgement is not None:
@@ -282,10 +283,10 @@ class _Run:
             account=account if bound else None, others=others
         )
 
-    def _write(self, principal: Principal, judgements: dict[KeyType, Judgement], now: int) -> SweepChange:
+    def _write(self, principal: Principal, judgements: dict[KeyType, Decision], now: int) -> SweepChange:
         """Answer the ruling that carries judgements out: one event for each thing done, and its reason."""
         notices: dict[KeyType, Notice | None] = {}
-        groups: dict[tuple[Action, str], list[tuple[KeyType, KeyChange]]] = {}
+        groups: dict[tuple[Action, Cause, str], list[tuple[KeyType, KeyChange]]] = {}
         revoked: list[KeyType] = []
         for key_type, judgement in judgements.items():
             last5 = principal.keys[key_type].last5
@@ -293,23 +294,24 @@ class _Run:
                 notices[key_type] = None
                 continue
             if isinstance(judgement, SendNotice):
-                group = (Action.API_KEY_ENDING, judgement.end.reason)
-                change = KeyChange(Change.ENDING, key_type, last5, ends_at=judgement.end.at)
+                expiry = judgement.expiry
+                group = (Action.API_KEY_ENDING, expiry.cause, expiry.reason)
+                change = KeyChange(Change.ENDING, key_type, last5, ends_at=expiry.at)
             else:
-                group = (Action.API_KEY_REVOKED, judgement.reason)
+                group = (Action.API_KEY_REVOKED, judgement.cause, judgement.reason)
                 change = KeyChange(Change.REVOKED, key_type, last5)
                 revoked.append(key_type)
             groups.setdefault(group, []).append((key_type, change))
         events: list[Event] = []
         origin = Origin("", self._request_id, self._now())
-        for (action, reason), changes in groups.items():
+        for (action, cause, reason), changes in groups.items():
             record = new_event(
                 origin,
                 Actor(Kind.POLICY),
                 action,
                 principal,
                 tuple(change for _, change in changes),
-                mailed=True,
+                cause=cause,
                 reason=reason,
             )
             events.append(record)
@@ -357,8 +359,4 @@ def _runs_account(principal: Principal, key_type: KeyType, account: Account) -> 
 
 
 def _owns(user: User, account: Account) -> bool:
-    return (
-        user.role is Role.OWNER
-        and user.account == account.id
-        and account.owners.get(fold_username(user.username)) == user.membership
-    )
+    return permissions.is_owner(user, account.id, account.owners)

@@ -30,7 +30,7 @@ def create_account_function(event: dict[str, Any], context: Any, service: Servic
             origin,
         )
     except ValidationError as refused:
-        raise ValidationError(_whole("No account was made.", refused), refused.faults) from None
+        raise ValidationError(_whole("No account was made.", refused), refused.errors) from None
     return {"accountName": asked.account_name, **_answer(owner, shown)}
 
 
@@ -45,7 +45,7 @@ def recover_owner_function(event: dict[str, Any], context: Any, service: Service
     try:
         asked = _read(bodies.RecoverOwner, event, origin)
     except ValidationError as refused:
-        raise ValidationError(_whole("No key was made.", refused), refused.faults) from None
+        raise ValidationError(_whole("No key was made.", refused), refused.errors) from None
     return _answer(*accounts.recover(service.directory, asked.username, origin))
 
 
@@ -71,5 +71,5 @@ def _answer(owner: User, shown: IssuedKey) -> dict[str, Any]:
 
 def _whole(outcome: str, refused: ValidationError) -> str:
     """Answer a refusal and each fault it names as one line."""
-    faults = [f"{fault.pointer or 'the event'}: {fault.detail}" for fault in refused.faults]
+    faults = [f"{fault.pointer or 'the event'}: {fault.detail}" for fault in refused.errors]
     return " ".join([outcome, *(faults or [refused.detail])])

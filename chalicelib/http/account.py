@@ -6,10 +6,8 @@ from chalice.app import Response
 
 from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, reply
-from chalicelib.http.keys import or_default
 from chalicelib.rules import accounts, permissions
 from chalicelib.rules.accounts import PolicyUpdate
-from chalicelib.rules.api_keys import UNSET as NOT_GIVEN
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.names import USERNAME
 
@@ -36,17 +34,14 @@ def update(call: Call) -> Response:
     call.query()
     body = call.body(bodies.UpdateAccount)
     wanted = PolicyUpdate(
-        or_default(body.name, NOT_GIVEN),
-        or_default(body.max_key_age_days, NOT_GIVEN),
-        or_default(body.revoke_inactive_after_days, NOT_GIVEN),
-        or_default(body.pci_compliance, NOT_GIVEN),
+        body.name, body.max_key_age_days, body.revoke_inactive_after_days, body.pci_compliance
     )
     return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
 
 
 def events(call: Call) -> Response:
     """200, an array of events, newest first; ``Link`` while there is more."""
-    auth = call.authenticate(permissions.require_can_read_account)
+    auth = call.authenticate(permissions.require_can_read_events)
     query = call.query("username", "limit", "cursor")
     username = query.get("username")
     if username is not None and not re.match(USERNAME, username):

@@ -26,7 +26,7 @@ from chalicelib.rules.lifetimes import (
     PCI_BROKEN,
     exceeds_pci_limit,
 )
-from chalicelib.rules.names import EMAIL, USERNAME, not_for_people
+from chalicelib.rules.names import EMAIL, USERNAME, reserved_username_error
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import MOST_ADMINISTRATORS
 
@@ -341,7 +341,7 @@ class RecoverOwner(Body, frozen=True, kw_only=True):
 
 
 def _for_a_person(given: Mapping[str, Any]) -> Iterator[FieldError]:
-    if why := not_for_people(given.get("username", "")):
+    if why := reserved_username_error(given.get("username", "")):
         yield FieldError("/username", why)
 
 

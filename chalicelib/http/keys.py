@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, nothing, reply
-from chalicelib.rules import api_keys, key_operations
+from chalicelib.rules import key_operations
 from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import Principal
@@ -53,8 +53,8 @@ def restrict(call: Call, door: KeyHolderLookup) -> Response:
         auth,
         door.holder(call, auth),
         body.key_type,
-        api_keys.UNSET if body.allowed_networks is UNSET else _networks(body),
-        api_keys.UNSET if body.expires_at is UNSET else _end(body),
+        UNSET if body.allowed_networks is UNSET else _networks(body),
+        UNSET if body.expires_at is UNSET else _end(body),
     )
     return reply(200, responses.api_key(holder, body.key_type, call.origin.now))
 

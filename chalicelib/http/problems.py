@@ -91,5 +91,5 @@ def problem(status: int, detail: str, request_id: str, errors: tuple[FieldError,
 
 def problem_of(fault: ApiError, request_id: str) -> Problem:
     """Answer the problem a fault is."""
-    field_faults = fault.faults if isinstance(fault, errors.ValidationError) else ()
+    field_faults = fault.errors if isinstance(fault, errors.ValidationError) else ()
     return problem(status_of(fault), fault.detail, request_id, field_faults)

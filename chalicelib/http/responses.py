@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, structs
 
-from chalicelib.rules.api_keys import IssuedKey, current_predecessor, no_later
+from chalicelib.rules.api_keys import IssuedKey, current_predecessor, overlap_end
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
 from chalicelib.rules.roles import KeyType, Role
@@ -344,6 +344,6 @@ def _predecessor(key: ApiKey, now: float) -> PredecessorAnswer | None:
         return None
     return PredecessorAnswer(
         key=MASK + before.last5,
-        valid_until=moment(no_later(key, before.until)),
+        valid_until=moment(overlap_end(key, before.until)),
         last_used_at=maybe(before.last_used_at),
     )

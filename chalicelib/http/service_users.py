@@ -23,7 +23,7 @@ def create(call: Call) -> Response:
         role=body.the_role,
         display_name=keys.or_default(body.display_name, ""),
         key_types=keys.or_default(body.key_types, None),
-        terms=keys.key_restrictions(body),
+        restrictions=keys.key_restrictions(body),
     )
     view, shown = service_users.create(call.directory, auth, asked)
     location = call.address(f"{PATH}/{view.service_user.username}")
@@ -72,28 +72,28 @@ def delete(call: Call, username: str) -> Response:
 
 def generate_key(call: Call, username: str) -> Response:
     """201, a key of a type the Service User has none of, in the clear, once."""
-    return keys.generate(call, _door(username, handing_out=True))
+    return keys.generate(call, _door(username, issuing=True))
 
 
 def revoke_key(call: Call, username: str) -> Response:
     """204; the key is dead when the answer arrives."""
-    return keys.revoke(call, _door(username, handing_out=False))
+    return keys.revoke(call, _door(username, issuing=False))
 
 
 def restrict_key(call: Call, username: str) -> Response:
     """200, the key as it is now, masked."""
-    return keys.restrict(call, _door(username, handing_out=False))
+    return keys.restrict(call, _door(username, issuing=False))
 
 
 def rotate_key(call: Call, username: str) -> Response:
     """200, the new key in the clear, once."""
-    return keys.rotate(call, _door(username, handing_out=True))
+    return keys.rotate(call, _door(username, issuing=True))
 
 
-def _door(username: str, *, handing_out: bool) -> keys.KeyHolderLookup:
+def _door(username: str, *, issuing: bool) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
         permissions.require_can_manage_service_users,
-        lambda call, auth: service_users.holder(call.directory, auth, username, handing_out=handing_out),
+        lambda call, auth: service_users.key_holder(call.directory, auth, username, issuing=issuing),
     )
 
 

@@ -25,10 +25,10 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from chalicelib.rules.model import Action, Event, KeyChange, Kind
+from chalicelib.rules.audit import cause_of
+from chalicelib.rules.model import Action, Cause, Event, KeyChange, Kind
 from chalicelib.rules.names import EMAIL, fold_username
 from chalicelib.rules.notifications import Recipient
-from chalicelib.rules.policies import GIVEN
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import INVITATION_SECONDS
 
@@ -217,7 +217,7 @@ class _View:
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
-        self.given_end = event.reason == GIVEN
+        self.given_end = cause_of(event) is Cause.EXPIRY
 
     def context(self, name: str) -> dict[str, Any]:
         """Answer every name the templates know."""

@@ -18,14 +18,12 @@ from chalicelib.mail import messages
 from chalicelib.mail.ses import SECONDS, Verdict, send
 from chalicelib.rules import key_format, notifications
 from chalicelib.rules.errors import Unavailable
-from chalicelib.rules.model import Action, Audience, Event
+from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
 from chalicelib.rules.notifications import (
     LEASE,
     SHARDS,
-    AccountSummary,
     EventKey,
     Outbox,
-    Person,
     Recipient,
     RecipientLookup,
 )
@@ -237,7 +235,7 @@ class _Delivery:
         [recipient] = notifications.person(event)
         until = int(self._mailer.now()) + INVITATION_SECONDS
         digest = key_format.digest(token).hex()
-        invited: Person | None = None
+        invited: UserSummary | None = None
         if self._mailer.outbox.invite(recipient.name, event.invitation, digest, until):
             directory = self._run.read({recipient.name}, event.account)
             invited = directory.people.get(recipient.name)
@@ -352,7 +350,7 @@ class _Readings:
 
     def __init__(self, mailer: Mailer) -> None:
         self._mailer = mailer
-        self._people: dict[str, Person | None] = {}
+        self._people: dict[str, UserSummary | None] = {}
         self._accounts: dict[str, AccountSummary | None] = {}
         self._at = 0.0
 

@@ -1,32 +1,33 @@
-"""Accounts: making one with its first OWNER, and its name and policy."""
+"""Accounts: creating one with its first OWNER, recovering an OWNER, and changing name and policy."""
 
 import uuid
 from typing import NamedTuple, TypeVar
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
-from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
+from chalicelib.rules.errors import Conflict, FieldError, NotFound, concurrent_change, validation_error_of
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.key_operations import concurrent_change
 from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
-from chalicelib.rules.model import Account, Action, Actor, Kind, Policy, User
+from chalicelib.rules.model import Account, Action, Actor, Cause, Kind, Policy, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Add, AddAccount, Directory, Replace, UpdateAccount
+from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
+from chalicelib.rules.writes import add_principal
 
 T = TypeVar("T")
 
 PCI_OWNERS = 2
-"""OWNERs an account needs before it can turn ``pciCompliance`` on."""
+"""Activated OWNERs an account needs to turn ``pciCompliance`` on."""
 
 
 class NewAccount(NamedTuple):
-    """What ``create_account`` is asked for: the account's name and its first OWNER."""
+    """The input of :func:`create`: the account's name and its first OWNER."""
 
     name: str
     username: str
@@ -34,98 +35,90 @@ class NewAccount(NamedTuple):
     display_name: str
 
 
-def create(directory: Directory, asked: NewAccount, origin: Origin) -> tuple[User, IssuedKey]:
-    """Make an account with its first OWNER. Answers that User and their USER_MANAGEMENT key, once.
+def create(directory: Directory, wanted: NewAccount, origin: Origin) -> tuple[User, IssuedKey]:
+    """Create an account with its first OWNER. Return that User and their USER_MANAGEMENT key.
 
-    Raises Invalid for a reserved username, and Conflict where the username or the email is taken.
+    Raises ValidationError for a reserved username, and Conflict if the username or the email is taken.
     """
-    check_username(asked.username)
+    check_username(wanted.username)
     now = origin.second
     membership = new_id()
     account = Account(
         id=str(uuid.uuid4()),
-        name=asked.name,
+        name=wanted.name,
         version=new_version(),
         created_at=now,
-        owners={fold_username(asked.username): membership},
+        owners={fold_username(wanted.username): membership},
     )
     owner = User(
-        username=asked.username,
+        username=wanted.username,
         account=account.id,
-        email=asked.email,
+        email=wanted.email,
         role=Role.OWNER,
         version=new_version(),
         created_at=now,
-        display_name=asked.display_name or asked.username,
+        display_name=wanted.display_name or wanted.username,
         membership=membership,
     )
-    owner, shown, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, KeyRestrictions(), "", now)
-    record = new_event(origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), mailed=True)
-    directory.commit(
-        record,
-        Add(
-            owner,
-            Conflict(f"The username '{owner.username}' is taken. Choose another."),
-            Conflict(f"The email '{owner.email}' is taken. Choose another."),
-        ),
-        AddAccount(account, concurrent_change()),
+    owner, issued, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, KeyRestrictions(), "", now)
+    event = new_event(
+        origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), cause=Cause.OPERATOR
     )
-    return owner, shown
+    directory.commit(event, add_principal(owner), AddAccount(account, concurrent_change()))
+    return owner, issued
 
 
 def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, IssuedKey]:
-    """Give an OWNER who has lost their way in a new USER_MANAGEMENT key in place of the one they had.
+    """Issue a replacement USER_MANAGEMENT key to an OWNER who is locked out. Return the User and the key.
 
-    Answers the User and the key in the clear, once. The key is good from every address and has no end,
-    whatever shut the OWNER out before; their other keys stay. Raises NotFound where there is no such
-    User, and Conflict where they are no OWNER who has activated.
+    The new key has no restrictions, because those may be what locked the OWNER out; their other keys stay.
+    Raises NotFound if there is no such User, and Conflict if they are not an activated OWNER.
     """
     old = directory.principal(username)
     if not isinstance(old, User):
         raise NotFound(f"There is no User '{username}'.")
     if old.role is not Role.OWNER or old.invitation is not None:
-        raise Conflict(
-            f"'{old.username}' is no OWNER who has activated. An OWNER can send them an invitation."
-        )
+        raise Conflict(f"'{old.username}' is not an activated OWNER. An OWNER can send them an invitation.")
     key_type, now = KeyType.USER_MANAGEMENT, origin.second
-    had = old.keys.get(key_type)
-    if had is None:
+    key = old.keys.get(key_type)
+    if key is None:
         action = Action.API_KEY_GENERATED
-        new, shown, change = api_keys.generate(old, key_type, KeyRestrictions(), "", now)
+        new, issued, change = api_keys.generate(old, key_type, KeyRestrictions(), "", now)
     else:
         action = Action.API_KEY_ROTATED
-        bare = replace(old, keys={**old.keys, key_type: replace(had, networks=(), expires_at=None)})
-        new, shown, change = api_keys.rotate(bare, key_type, 0, now)
-    record = new_event(origin, Actor(Kind.OPERATOR), action, old, (change,), mailed=True)
-    directory.commit(record, Replace(old, new, concurrent_change()))
-    return new, shown
+        unrestricted = replace(key, networks=(), expires_at=None)
+        holder = replace(old, keys={**old.keys, key_type: unrestricted})
+        new, issued, change, _ = api_keys.rotate(holder, key_type, 0, now)
+    event = new_event(origin, Actor(Kind.OPERATOR), action, old, (change,), cause=Cause.OPERATOR)
+    directory.commit(event, Replace(old, new, concurrent_change()))
+    return new, issued
 
 
 def read(directory: Directory, auth: AuthContext) -> Account:
-    """Answer the caller's account to OWNER and CLUSTER_ADMIN Users."""
+    """Return the caller's account."""
     permissions.require_can_read_account(auth)
     return _find(directory, auth)
 
 
 class PolicyUpdate(NamedTuple):
-    """What an account is to be from now on; Unset stays as it is."""
+    """The input of :func:`update`; what is UNSET stays."""
 
-    name: str | api_keys.Unset = api_keys.UNSET
-    max_key_age_days: int | api_keys.Unset | None = api_keys.UNSET
-    revoke_inactive_after_days: int | api_keys.Unset | None = api_keys.UNSET
-    pci_compliance: bool | api_keys.Unset = api_keys.UNSET
+    name: str | UnsetType = UNSET
+    max_key_age_days: int | UnsetType | None = UNSET
+    revoke_inactive_after_days: int | UnsetType | None = UNSET
+    pci_compliance: bool | UnsetType = UNSET
 
 
 def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
-    """Change the account's name and policy.
+    """Change the account's name and policy, and return the account.
 
-    ``pciCompliance`` brings both ages to 90 days (or leaves them lower) and keeps them there, and needs
-    two OWNERs who have activated. Raises Conflict where there are fewer.
+    ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
+    two activated OWNERs. Raises Conflict if there are fewer.
     """
     permissions.require_can_change_account(auth)
     old = _find(directory, auth)
     policy = _policy(old.policy, wanted)
-    name = old.name if isinstance(wanted.name, api_keys.Unset) else wanted.name
+    name = _or_old(wanted.name, old.name)
     changes = _changes(old, name, policy)
     if not changes:
         return old
@@ -134,9 +127,9 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     if len(old.owners) < owners:
         raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
     new = replace(old, name=name, policy=policy, version=new_version())
-    record = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
+    event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
-        record,
+        event,
         UpdateAccount(old, new.name, new.policy, new.version, owners, concurrent_change()),
         auth.still_entitled(),
     )
@@ -146,31 +139,30 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
 def _find(directory: Directory, auth: AuthContext) -> Account:
     account = directory.account(auth.caller.account)
     if account is None:
-        raise LookupError(f"account {auth.caller.account} of {auth.caller.username} is gone")
+        raise LookupError(f"account {auth.caller.account} of {auth.caller.username} is missing")
     return account
 
 
 def _policy(old: Policy, wanted: PolicyUpdate) -> Policy:
-    age = _given(wanted.max_key_age_days, old.max_key_age_days)
-    idle = _given(wanted.revoke_inactive_after_days, old.revoke_inactive_after_days)
-    pci = _given(wanted.pci_compliance, old.pci_compliance)
-    if not pci:
-        return Policy(age, idle, False)
-    faults = [
+    age = _or_old(wanted.max_key_age_days, old.max_key_age_days)
+    inactivity = _or_old(wanted.revoke_inactive_after_days, old.revoke_inactive_after_days)
+    if not _or_old(wanted.pci_compliance, old.pci_compliance):
+        return Policy(age, inactivity, False)
+    errors = [
         FieldError(pointer, PCI_BROKEN)
         for pointer, days in (
             ("/maxKeyAgeDays", wanted.max_key_age_days),
             ("/revokeInactiveAfterDays", wanted.revoke_inactive_after_days),
         )
-        if not isinstance(days, api_keys.Unset) and exceeds_pci_limit(days)
+        if days is not UNSET and exceeds_pci_limit(days)
     ]
-    if faults:
-        raise validation_error_of(faults)
-    return Policy(min(age or PCI_DAYS, PCI_DAYS), min(idle or PCI_DAYS, PCI_DAYS), True)
+    if errors:
+        raise validation_error_of(errors)
+    return Policy(min(age or PCI_DAYS, PCI_DAYS), min(inactivity or PCI_DAYS, PCI_DAYS), True)
 
 
-def _given(value: T | api_keys.Unset, old: T) -> T:
-    return old if isinstance(value, api_keys.Unset) else value
+def _or_old(value: T | UnsetType, old: T) -> T:
+    return old if value is UNSET else value
 
 
 def _changes(old: Account, name: str, policy: Policy) -> dict[str, tuple[str, str]]:

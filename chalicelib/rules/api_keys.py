@@ -1,10 +1,11 @@
-"""The life of an API key, for Users and Service Users alike: what each change makes of its holder.
+"""Changes to API keys, the same for Users and Service Users, as values.
 
-Everything here answers a new holder and what to put on record; nothing is kept yet.
+Each function returns the new holder and what to record about the change; nothing is stored here.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from chalicelib.rules import key_format
@@ -16,62 +17,73 @@ from chalicelib.rules.roles import KeyType, Role
 Holder = TypeVar("Holder", bound=Principal)
 
 LONGEST_OVERLAP = 604_800
-"""Seconds (7 days) for which the key before a rotation may go on working."""
-
-
-class Unset:
-    """The type of a field the caller did not give, where null means something."""
-
-
-UNSET = Unset()
+"""Seconds (7 days) for which the predecessor may keep working after a rotation."""
 
 
 class KeyRestrictions(NamedTuple):
-    """What a key may be asked to keep to. ``networks`` are canonical CIDRs; None means any, or no end."""
+    """Where and until when a key may be used.
+
+    ``networks`` are canonical CIDRs, none for any address; ``expires_at`` is None for no expiry.
+    """
 
     networks: tuple[str, ...] = ()
     expires_at: int | None = None
 
 
 class IssuedKey(NamedTuple):
-    """A key in the clear, to be answered once and forgotten."""
+    """A key with its secret, to be shown once and never stored."""
 
     key_type: KeyType
     secret: str
 
 
+class Rotation(NamedTuple, Generic[Holder]):
+    """What a rotation makes of a holder.
+
+    ``replaced_unused``: the replaced key was treated as lost because it was never used, and the predecessor
+    keeps working in its place. So the rotation may be stored only if that key is still unused.
+    """
+
+    holder: Holder
+    issued: IssuedKey
+    change: KeyChange
+    replaced_unused: bool
+
+
 def is_expired(key: ApiKey, now: float) -> bool:
-    """Answer whether a key's time is over: at the very second it expires."""
+    """Return whether a key has expired; it has at the very second of its expiry."""
     return key.expires_at is not None and now >= key.expires_at
 
 
 def current_predecessor(key: ApiKey, now: float) -> Predecessor | None:
-    """Answer the key before, while it still works beside this one."""
-    before = key.predecessor
-    return before if before is not None and now < before.until and not is_expired(key, now) else None
+    """Return the predecessor of a key while the overlap lasts; None otherwise."""
+    predecessor = key.predecessor
+    if predecessor is None or now >= predecessor.until or is_expired(key, now):
+        return None
+    return predecessor
 
 
-def no_later(key: ApiKey, until: int) -> int:
-    """Answer when the key before a key stops working: with the key itself at the latest."""
+def overlap_end(key: ApiKey, until: int) -> int:
+    """Return when the predecessor of a key stops working: at ``until``, or earlier if the key expires."""
     return until if key.expires_at is None else min(until, key.expires_at)
 
 
 def lifetime_start(key: ApiKey) -> int:
-    """Answer when the present secret was made, which is what its age is counted from."""
+    """Return when the current secret was made; a key's age is counted from then."""
     return key.rotated_at or key.created_at
 
 
 def generate(
-    holder: Holder, key_type: KeyType, terms: KeyRestrictions, by: str, now: int
+    holder: Holder, key_type: KeyType, restrictions: KeyRestrictions, by: str, now: int
 ) -> tuple[Holder, IssuedKey, KeyChange]:
-    """Give a holder its first key of a type, or one in place of a key whose time is over.
+    """Generate a key of a type the holder has no key of, or only an expired one.
 
-    Raises Invalid where the role may not hold the type, Conflict where there is a key of it.
+    Raises ValidationError if the holder's role may not hold the type, Conflict if there is such a key.
     """
-    if faults := type_faults(holder, key_type):
-        raise validation_error_of(faults)
-    present = holder.keys.get(key_type)
-    if present is not None and not is_expired(present, now):
+    if errors := key_type_errors(holder, key_type):
+        raise validation_error_of(errors)
+    current = holder.keys.get(key_type)
+    if current is not None and not is_expired(current, now):
         raise Conflict(
             f"'{holder.username}' has a {key_type.value} key already. Rotate it, or revoke it first."
         )
@@ -81,15 +93,15 @@ def generate(
         last5=key_format.last5(secret),
         created_at=now,
         created_by=by,
-        expires_at=terms.expires_at,
-        networks=terms.networks,
+        expires_at=restrictions.expires_at,
+        networks=restrictions.networks,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
-    return _with(holder, key_type, key), IssuedKey(key_type, secret), change
+    return _with_key(holder, key_type, key), IssuedKey(key_type, secret), change
 
 
-def type_faults(holder: Principal, key_type: KeyType) -> tuple[FieldError, ...]:
-    """Answer that a holder's role may not hold a type of key."""
+def key_type_errors(holder: Principal, key_type: KeyType) -> tuple[FieldError, ...]:
+    """Return the error of a key type that the holder's role may not hold; none if it may."""
     if key_type in holder.role.key_types():
         return ()
     allowed = ", ".join(kind.value for kind in holder.role.key_types())
@@ -97,30 +109,36 @@ def type_faults(holder: Principal, key_type: KeyType) -> tuple[FieldError, ...]:
 
 
 def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
-    """Take a key away, and the one before it with it. Raises NotFound where there is none."""
+    """Revoke a key and its predecessor. Raises NotFound if there is no key of the type."""
     key = find(holder, key_type)
-    return _with(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
+    return _with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
 
 
 def rotate(
-    holder: Holder, key_type: KeyType, overlap: int, now: int, presented: bytes | None = None
-) -> tuple[Holder, IssuedKey, KeyChange]:
-    """Replace a key's secret; its networks and its end stay.
+    holder: Holder, key_type: KeyType, overlap: int, now: int, presented_digest: bytes | None = None
+) -> Rotation[Holder]:
+    """Replace the secret of a key; its restrictions stay.
 
-    For ``overlap`` seconds the key before works too. Of two such, the older ends; but where the caller
-    presented that older one and the newer was never used, the answer that carried it was lost: then the
-    newer ends and the presented one keeps the time it had left, so that a caller who never got an
-    answer can ask again. Raises NotFound where there is no living key of the type.
+    With an ``overlap`` (seconds) the replaced key becomes the predecessor and works that much longer; an
+    earlier predecessor stops working. But if the caller signed in with the predecessor
+    (``presented_digest``) and the key was never used, the response that carried that key was lost. Then
+    that key stops working instead, and the predecessor keeps the time it had left, so that a caller who
+    never received a response can retry. Raises NotFound if there is no usable key of the type.
     """
     key = find_usable(holder, key_type, now)
     secret = key_format.new_key()
-    before: Predecessor | None = None
-    older = current_predecessor(key, now)
+    predecessor: Predecessor | None = None
+    response_was_lost = False
     if overlap:
-        before = Predecessor(key.digest, key.last5, no_later(key, now + overlap), key.last_used_at)
-        lost = older is not None and presented == older.digest and key.last_used_at is None
-        if older is not None and lost:
-            before = older
+        predecessor = Predecessor(key.digest, key.last5, overlap_end(key, now + overlap), key.last_used_at)
+        previous_predecessor = current_predecessor(key, now)
+        if (
+            previous_predecessor is not None
+            and presented_digest == previous_predecessor.digest
+            and key.last_used_at is None
+        ):
+            response_was_lost = True
+            predecessor = previous_predecessor
     rotated = replace(
         key,
         digest=key_format.digest(secret),
@@ -128,51 +146,54 @@ def rotate(
         rotated_at=now,
         last_used_at=None,
         refused_at=None,
-        predecessor=before,
+        predecessor=predecessor,
         notice=None,
     )
     change = KeyChange(
         Change.ROTATED,
         key_type,
         rotated.last5,
-        previous_last5=before.last5 if before else key.last5,
-        previous_until=before.until if before else None,
+        previous_last5=predecessor.last5 if predecessor else key.last5,
+        previous_until=predecessor.until if predecessor else None,
     )
-    return _with(holder, key_type, rotated), IssuedKey(key_type, secret), change
+    return Rotation(
+        _with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
+    )
 
 
 def restrict(
     holder: Holder,
     key_type: KeyType,
-    networks: tuple[str, ...] | Unset,
-    expires_at: int | Unset | None,
+    networks: tuple[str, ...] | UnsetType,
+    expires_at: int | UnsetType | None,
 ) -> tuple[Holder, KeyChange, dict[str, tuple[str, str]]]:
-    """Change where and until when a key may be used; what is Unset stays.
+    """Change a key's allowed networks and expiry; what is UNSET stays.
 
-    Answers what changed, old and new, as text. Raises NotFound where there is no key of the type.
+    The third value returned maps each changed field to its old and new value, as text; empty if none
+    changed. Raises NotFound if there is no key of the type.
     """
     key = find(holder, key_type)
     changes: dict[str, tuple[str, str]] = {}
     new = key
-    if not isinstance(networks, Unset) and networks != key.networks:
+    if networks is not UNSET and networks != key.networks:
         changes["allowedNetworks"] = (" ".join(key.networks), " ".join(networks))
         new = replace(new, networks=networks)
-    if not isinstance(expires_at, Unset) and expires_at != key.expires_at:
+    if expires_at is not UNSET and expires_at != key.expires_at:
         changes["expiresAt"] = (str(key.expires_at or ""), str(expires_at or ""))
         new = replace(new, expires_at=expires_at)
-    return _with(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
+    return _with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 
-def lower(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
-    """Give a holder a role, and take the keys away that it may not hold."""
+def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
+    """Give the holder another role, and revoke the keys that it may not hold."""
     allowed = role.key_types()
-    lost = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
+    revoked = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
     keys = {key_type: key for key_type, key in holder.keys.items() if key_type in allowed}
-    return replace(holder, role=role, keys=keys, version=new_version()), lost
+    return replace(holder, role=role, keys=keys, version=new_version()), revoked
 
 
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
-    """Answer that every key a holder has is revoked, in the published order (a stored map has none)."""
+    """Return the revocation of every key of a holder, in published order (a stored map has none)."""
     return tuple(
         KeyChange(Change.REVOKED, key_type, holder.keys[key_type].last5)
         for key_type in KeyType
@@ -181,7 +202,7 @@ def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
 
 
 def find(holder: Principal, key_type: KeyType) -> ApiKey:
-    """Answer a holder's key of a type; raises NotFound where there is none."""
+    """Return a holder's key of a type, expired or not. Raises NotFound if there is none."""
     key = holder.keys.get(key_type)
     if key is None:
         raise NotFound(f"'{holder.username}' has no {key_type.value} key.")
@@ -189,14 +210,14 @@ def find(holder: Principal, key_type: KeyType) -> ApiKey:
 
 
 def find_usable(holder: Principal, key_type: KeyType, now: int) -> ApiKey:
-    """Answer a holder's key of a type; raises NotFound where there is none or its time is over."""
+    """Return a holder's key of a type. Raises NotFound if there is none or it has expired."""
     key = find(holder, key_type)
     if is_expired(key, now):
         raise NotFound(f"The {key_type.value} key of '{holder.username}' has expired. Generate a new one.")
     return key
 
 
-def _with(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:
+def _with_key(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:
     keys = {**holder.keys}
     if key is None:
         del keys[key_type]

@@ -1,22 +1,28 @@
-"""Building audit events."""
+"""Building audit events. Every change has one, written in the transaction that makes the change."""
 
-from typing import Any
-
-from chalicelib.rules.context import Origin
+from chalicelib.rules import notifications
+from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.identifiers import new_event_id
 from chalicelib.rules.model import (
     Account,
     Action,
     Actor,
     Audience,
+    Cause,
     Event,
     KeyChange,
     Kind,
     Principal,
-    ServiceUser,
     Subject,
     User,
 )
+from chalicelib.rules.notifications import Occurrence
+
+_OLD_EXPIRY_REASON = "The key was given this end when it was made or changed (expiresAt)"
+"""The ``reason`` of events about a key's own expiry that were stored before events had a ``cause``.
+
+It must not change: stored events are recognised by it (see :func:`cause_of`).
+"""
 
 
 def new_event(
@@ -26,19 +32,16 @@ def new_event(
     subject: Principal | Account,
     keys: tuple[KeyChange, ...] = (),
     *,
-    mailed: bool = False,
-    **more: Any,
+    changes: dict[str, tuple[str, str]] | None = None,
+    cause: Cause | None = None,
+    reason: str = "",
+    invitation: str = "",
 ) -> Event:
-    """Return the audit event of an action; ``mailed`` if somebody is to be notified.
+    """Return the audit event of an action, due at once if ``notifications.NOTIFIED`` says who is notified.
 
-    Notifies the Administrators of a Service User, and a User of what concerns them.
+    ``subject`` is the principal or account as it was before the change (as created, if it is new).
     """
-    audience = Audience.NOBODY
-    administrators: dict[str, str] = {}
-    if mailed:
-        audience = Audience.ADMINISTRATORS if isinstance(subject, ServiceUser) else Audience.PERSON
-    if isinstance(subject, ServiceUser) and mailed:
-        administrators = subject.administrators
+    addressees = notifications.addressees(action, Occurrence(subject, keys))
     account = subject.id if isinstance(subject, Account) else subject.account
     return Event(
         id=new_event_id(origin.now),
@@ -48,18 +51,52 @@ def new_event(
         actor=actor,
         subject=_subject(subject),
         keys=keys,
+        changes=changes or {},
+        cause=cause,
+        reason=reason,
         source_ip=origin.source_ip,
         request_id=origin.request_id,
-        audience=audience,
-        administrators=administrators,
-        due_at=origin.second if mailed else None,
-        **more,
+        audience=addressees.audience,
+        administrators=addressees.administrators,
+        invitation=invitation,
+        due_at=None if addressees.audience is Audience.NOBODY else origin.second,
+    )
+
+
+def update_event(
+    auth: AuthContext,
+    action: Action,
+    old: Principal,
+    new: Principal,
+    changes: dict[str, tuple[str, str]],
+    revoked_keys: tuple[KeyChange, ...],
+) -> Event:
+    """Return the event of a principal's update; ``revoked_keys`` are those its new role may not hold."""
+    return new_event(
+        auth.origin,
+        actor(auth.caller),
+        action,
+        old,
+        revoked_keys,
+        changes=changes,
+        cause=Cause.ROLE_LOWERED if revoked_keys else None,
+        reason=f"The role is now {new.role.value}" if revoked_keys else "",
     )
 
 
 def actor(principal: Principal) -> Actor:
     """Return a principal as the actor of an event."""
     return Actor(_kind(principal), principal.username)
+
+
+def cause_of(event: Event) -> Cause | None:
+    """Return why something happened, also of an event stored before events had a ``cause``.
+
+    None if the actor asked for it, or if an old event does not tell.
+    """
+    if event.cause is None and event.reason == _OLD_EXPIRY_REASON:
+        return Cause.EXPIRY
+    return event.cause
 
 
 def _subject(subject: Principal | Account) -> Subject:

@@ -1,4 +1,4 @@
-"""Signing in: one read, and either a Principal or one and the same refusal."""
+"""Signing in: one read, and then either the caller's context or one refusal in the same words."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ from chalicelib.rules import api_keys, key_format, networks
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import Forbidden, Unauthenticated
-from chalicelib.rules.model import Action, ApiKey, Change, KeyChange, Predecessor, Principal
+from chalicelib.rules.model import Action, ApiKey, Cause, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.ports import Directory
 from chalicelib.rules.roles import KeyType
 
 HOUR = 3600
-"""Seconds a use, or a refusal, of a key stays on record before the next is written."""
+"""Seconds before another use, or another refusal, of a key is recorded."""
 
-_REFUSAL = (
+_NOT_VALID = (
     "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API keys."
 )
 
@@ -23,20 +23,19 @@ _REFUSAL = (
 def sign_in(
     directory: Directory, username: str, secret: str, origin: Origin, *, record_use: bool = True
 ) -> AuthContext:
-    """Authenticate a username and ``secret``, and return the caller's context.
+    """Authenticate and return the caller's context.
 
-    Records the use of the key (``lastUsedAt``) unless ``record_use`` is False: a rotation writes it itself.
-
-    Raises Unauthenticated, in the same words whatever is wrong, and Forbidden for a right key at a
-    network it may not be used from. A secret that is not formed like a key costs no read.
+    Records ``lastUsedAt`` unless ``record_use=False``, for an operation that writes it itself. Raises
+    Unauthenticated in the same words whatever is wrong, and Forbidden for a valid key used from a network
+    that it does not allow. A secret that is not formed like a key is refused without a read.
     """
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
-        raise Unauthenticated(_REFUSAL)
+        raise Unauthenticated(_NOT_VALID)
     digest = key_format.digest(secret)
     principal = directory.principal(username)
     match = _match(principal, digest, origin.now) if principal is not None else None
     if principal is None or match is None:
-        raise Unauthenticated(_REFUSAL)
+        raise Unauthenticated(_NOT_VALID)
     key = match.key
     if not networks.admits(key.networks, origin.source_ip):
         _record_refusal(directory, principal, match, origin)
@@ -44,53 +43,58 @@ def sign_in(
             f"This {match.key_type.value} key may not be used from {origin.source_ip or 'this address'}. "
             "Call from one of its allowed networks, or have an Administrator change them."
         )
-    used = match.before.last_used_at if match.before else key.last_used_at
-    if used is None or origin.second - used >= HOUR:
+    last_used_at = match.predecessor.last_used_at if match.predecessor else key.last_used_at
+    if last_used_at is None or origin.second - last_used_at >= HOUR:
         if record_use:
-            directory.used(principal, match.key_type, digest, origin.second, before=match.before is not None)
-        principal = _noted(principal, match, origin.second)
+            directory.used(
+                principal, match.key_type, digest, origin.second, before=match.predecessor is not None
+            )
+        principal = _with_use(principal, match, origin.second)
     return AuthContext(principal, match.key_type, digest, origin)
 
 
-def _noted(principal: Principal, match: "_Match", now: int) -> Principal:
-    """Answer a Principal with the use noted, as it is kept: what this act writes back must not undo that."""
+def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:
+    """Return the principal with the use, as stored: writing the principal back must not undo it."""
     key = match.key
-    if match.before is None:
+    if match.predecessor is None:
         key = replace(key, last_used_at=now)
     else:
-        key = replace(key, predecessor=replace(match.before, last_used_at=now))
+        key = replace(key, predecessor=replace(match.predecessor, last_used_at=now))
     return replace(principal, keys={**principal.keys, match.key_type: key})
 
 
 class _Match(NamedTuple):
+    """The key found, and its predecessor if that is what was presented."""
+
     key_type: KeyType
     key: ApiKey
-    before: Predecessor | None
+    predecessor: Predecessor | None
 
 
 def _match(principal: Principal, digest: bytes, now: float) -> _Match | None:
-    """Answer the living key of a digest, or the one before it; every key is looked at, in constant time."""
+    """Return the usable key or predecessor with this digest. Compares all of them, in constant time."""
     found = None
     for key_type, key in principal.keys.items():
-        before = api_keys.current_predecessor(key, now)
+        predecessor = api_keys.current_predecessor(key, now)
         is_key = key_format.same(key.digest, digest)
-        is_before = before is not None and key_format.same(before.digest, digest)
+        is_predecessor = predecessor is not None and key_format.same(predecessor.digest, digest)
         if is_key and not api_keys.is_expired(key, now):
             found = _Match(key_type, key, None)
-        elif is_before:
-            found = _Match(key_type, key, before)
+        elif is_predecessor:
+            found = _Match(key_type, key, predecessor)
     return found
 
 
 def _record_refusal(directory: Directory, principal: Principal, match: _Match, origin: Origin) -> None:
     since = origin.second - HOUR
     if match.key.refused_at is None or match.key.refused_at <= since:
-        record = new_event(
+        event = new_event(
             origin,
             actor(principal),
             Action.API_KEY_REFUSED,
             principal,
-            (KeyChange(Change.REFUSED, match.key_type, (match.before or match.key).last5),),
+            (KeyChange(Change.REFUSED, match.key_type, (match.predecessor or match.key).last5),),
+            cause=Cause.NETWORK_NOT_ALLOWED,
             reason=f"{origin.source_ip} is in none of the key's allowed networks",
         )
-        directory.refused(principal, match.key_type, since, record)
+        directory.refused(principal, match.key_type, since, event)

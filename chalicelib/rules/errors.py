@@ -1,11 +1,24 @@
-"""Why something is refused, in words for the caller. ``http`` turns these into problems."""
+"""Errors that refuse a call. Each ``detail`` says why, and what to do, in words for the caller.
+
+ApiError
+├── Unauthenticated      401
+├── Forbidden            403
+├── NotFound             404
+├── Conflict             409
+├── PreconditionFailed   412
+├── ValidationError      400, with the FieldErrors of the body
+├── Unavailable          503
+└── http.problems.HttpError: statuses that only HTTP knows (405, 413, 415)
+
+``chalicelib.http.problems`` turns them into problem details (RFC 9457).
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 
 class ApiError(Exception):
-    """A call that is refused. ``detail`` says why and what to do."""
+    """A refused call. ``detail`` says why and what to do."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -13,11 +26,11 @@ class ApiError(Exception):
 
 
 class Unauthenticated(ApiError):
-    """Nobody we know, or no longer: the key is missing, wrong, revoked or over."""
+    """The API key is missing, wrong, revoked or expired."""
 
 
 class Forbidden(ApiError):
-    """The caller is known and may see the thing, but not do this to it."""
+    """The caller is signed in, but may not do this."""
 
 
 class NotFound(ApiError):
@@ -25,37 +38,47 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """What is asked contradicts what is there, or somebody else changed it at the same moment."""
+    """The request contradicts the current state, or a concurrent change got there first."""
 
 
 class PreconditionFailed(ApiError):
-    """The thing is no longer what the caller's ``If-Match`` says (RFC 9110, 13.1.1)."""
+    """The item is no longer the version that the caller's ``If-Match`` names (RFC 9110, 13.1.1)."""
 
 
 class Unavailable(ApiError):
-    """The store did not answer in time; of a change, whether it was made is not known."""
+    """The store did not respond in time; whether a change was made is unknown."""
 
 
 class FieldError(NamedTuple):
-    """One fault of the input: a JSON pointer (RFC 6901) into the body, and what is wrong there."""
+    """One error in the input: a JSON pointer (RFC 6901) into the body, and what is wrong there."""
 
     pointer: str
     detail: str
 
 
 class ValidationError(ApiError):
-    """The input breaks a rule. ``faults`` names every place in the body that does."""
+    """The input is invalid. ``errors`` names every place in the body that is."""
 
-    def __init__(self, detail: str, faults: tuple[FieldError, ...] = ()) -> None:
+    def __init__(self, detail: str, errors: tuple[FieldError, ...] = ()) -> None:
         super().__init__(detail)
-        self.faults = faults
+        self.errors = errors
 
 
-def validation_error_of(faults: Iterable[FieldError]) -> ValidationError:
-    """Answer the refusal of a body for all of its faults."""
-    return ValidationError("The request breaks a rule; 'errors' says which.", tuple(faults))
+def validation_error_of(errors: Iterable[FieldError]) -> ValidationError:
+    """Return the refusal of a body with all of its field errors."""
+    return ValidationError("The request breaks a rule; 'errors' says which.", tuple(errors))
 
 
 def validation_error(pointer: str, detail: str) -> ValidationError:
-    """Answer the refusal of one field of the body."""
+    """Return the refusal of one field of the body."""
     return validation_error_of([FieldError(pointer, detail)])
+
+
+def concurrent_change() -> Conflict:
+    """Return the refusal of a change to an item that has changed since it was read.
+
+    A new one at each call: a raised exception keeps the frames it passed, and the keys in them.
+    """
+    return Conflict(
+        "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
+    )

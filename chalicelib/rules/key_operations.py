@@ -1,12 +1,14 @@
-"""Changing keys: one code for a Service User's, a person's own, and the key one signs in with."""
+"""Operations on keys: those of a Service User, a User's own, and the key the caller signed in with."""
 
 from typing import TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from chalicelib.rules import api_keys, lifetimes, permissions
-from chalicelib.rules.api_keys import UNSET, IssuedKey, KeyRestrictions, Unset
+from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import Conflict, validation_error_of
+from chalicelib.rules.errors import concurrent_change, validation_error_of
 from chalicelib.rules.model import Action, KeyChange, Principal
 from chalicelib.rules.ports import Directory, Replace, Write
 from chalicelib.rules.roles import KeyType
@@ -14,32 +16,26 @@ from chalicelib.rules.roles import KeyType
 Holder = TypeVar("Holder", bound=Principal)
 
 
-def concurrent_change() -> Conflict:
-    """Answer the refusal of a change to what is no longer as it was read.
-
-    Made anew each time: a fault that is raised keeps the frames it came through, and the keys in them.
-    """
-    return Conflict(
-        "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
-    )
-
-
 def generate(
-    directory: Directory, auth: AuthContext, holder: Holder, key_type: KeyType, terms: KeyRestrictions
+    directory: Directory, auth: AuthContext, holder: Holder, key_type: KeyType, restrictions: KeyRestrictions
 ) -> tuple[Holder, IssuedKey]:
-    """Give a holder a key of a type it has none of. Answers the holder and the key in the clear."""
+    """Generate a key of a type the holder has no key of. Return the holder and the key with its secret.
+
+    Raises ValidationError for a type the role may not hold or an invalid expiry, and Conflict if there
+    is a key of the type.
+    """
     now = auth.origin.second
-    faults = api_keys.type_faults(holder, key_type)
-    faults += lifetimes.expiry_errors(directory, auth, terms.expires_at, now)
-    if faults:
-        raise validation_error_of(faults)
-    new, shown, change = api_keys.generate(holder, key_type, terms, auth.caller.username, now)
+    errors = api_keys.key_type_errors(holder, key_type)
+    errors += lifetimes.expiry_errors(directory, auth, restrictions.expires_at, now)
+    if errors:
+        raise validation_error_of(errors)
+    new, issued, change = api_keys.generate(holder, key_type, restrictions, auth.caller.username, now)
     _commit(directory, auth, holder, new, Action.API_KEY_GENERATED, change)
-    return new, shown
+    return new, issued
 
 
 def revoke(directory: Directory, auth: AuthContext, holder: Principal, key_type: KeyType) -> None:
-    """Take a key away, and the one before it: both are dead when this answers."""
+    """Revoke a key and its predecessor: both are refused once this returns. Raises NotFound."""
     new, change = api_keys.revoke(holder, key_type)
     _commit(directory, auth, holder, new, Action.API_KEY_REVOKED, change)
 
@@ -47,21 +43,19 @@ def revoke(directory: Directory, auth: AuthContext, holder: Principal, key_type:
 def rotate(
     directory: Directory, auth: AuthContext, holder: Holder, key_type: KeyType, overlap: int
 ) -> tuple[Holder, IssuedKey]:
-    """Replace a key. Answers the holder and the new key in the clear.
+    """Replace the secret of a key. Return the holder and the new key with its secret.
 
-    Without ``overlap`` (seconds) the old one is dead when this answers.
+    Without ``overlap`` (seconds) the replaced key is refused once this returns. Raises NotFound.
     """
-    presented = auth.digest if holder is auth.caller else None
-    new, shown, change = api_keys.rotate(holder, key_type, overlap, auth.origin.second, presented)
-    kept = new.keys[key_type].predecessor
-    # The newer key ends in place of the presented one: only if it still was never used when that is written.
-    unused = key_type if kept is not None and kept == holder.keys[key_type].predecessor else None
-    _commit(directory, auth, holder, new, Action.API_KEY_ROTATED, change, unused=unused)
-    return new, shown
+    presented_digest = auth.digest if holder is auth.caller else None
+    rotation = api_keys.rotate(holder, key_type, overlap, auth.origin.second, presented_digest)
+    unused = key_type if rotation.replaced_unused else None
+    _commit(directory, auth, holder, rotation.holder, Action.API_KEY_ROTATED, rotation.change, unused=unused)
+    return rotation.holder, rotation.issued
 
 
 def rotate_own(directory: Directory, auth: AuthContext, overlap: int) -> tuple[Principal, IssuedKey]:
-    """Replace the key the caller signed in with (product page: self-rotate)."""
+    """Replace the key the caller signed in with, of any type (product page: self-rotate)."""
     return rotate(directory, auth, auth.caller, auth.key_type, overlap)
 
 
@@ -70,12 +64,15 @@ def restrict(
     auth: AuthContext,
     holder: Holder,
     key_type: KeyType,
-    networks: tuple[str, ...] | Unset = UNSET,
-    expires_at: int | Unset | None = UNSET,
+    networks: tuple[str, ...] | UnsetType = UNSET,
+    expires_at: int | UnsetType | None = UNSET,
 ) -> Holder:
-    """Change where and until when a key may be used; what is Unset stays. Answers the holder."""
+    """Change a key's allowed networks and expiry; what is UNSET stays. Return the holder.
+
+    Raises NotFound if there is no usable key of the type, and ValidationError for an invalid expiry.
+    """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
-    if isinstance(expires_at, int):
+    if expires_at is not UNSET:
         lifetimes.require_valid_expiry(directory, auth, expires_at, api_keys.lifetime_start(key))
     new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)
     if not changes:
@@ -94,16 +91,8 @@ def _commit(
     changes: dict[str, tuple[str, str]] | None = None,
     unused: KeyType | None = None,
 ) -> None:
-    record = new_event(
-        auth.origin,
-        actor(auth.caller),
-        action,
-        old,
-        (change,),
-        mailed=action is not Action.API_KEY_UPDATED,
-        changes=changes or {},
-    )
+    event = new_event(auth.origin, actor(auth.caller), action, old, (change,), changes=changes)
     writes: list[Write] = [Replace(old, new, concurrent_change(), unused)]
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())
-    directory.commit(record, *writes)
+    directory.commit(event, *writes)

@@ -127,6 +127,24 @@ class Account(Value, frozen=True, kw_only=True):
     policy: Policy = Policy()
 
 
+class UserSummary(Value, frozen=True, kw_only=True):
+    """The part of a User that decides who receives an email, and where."""
+
+    username: str
+    account: str
+    email: str
+    role: Role
+    membership: str
+
+
+class AccountSummary(Value, frozen=True, kw_only=True):
+    """The part of an account that decides who receives an email, and names it."""
+
+    id: str
+    name: str
+    owners: dict[str, str] = {}
+
+
 class Kind(str, Enum):
     """Who did something, or to whom it was done."""
 
@@ -138,7 +156,7 @@ class Kind(str, Enum):
 
 
 class Action(str, Enum):
-    """What happened, one per act."""
+    """What happened. ``notifications.NOTIFIED`` says who is notified of each."""
 
     SERVICE_USER_CREATED = "SERVICE_USER_CREATED"
     SERVICE_USER_UPDATED = "SERVICE_USER_UPDATED"
@@ -166,6 +184,24 @@ class Change(str, Enum):
     UPDATED = "UPDATED"
     REFUSED = "REFUSED"
     ENDING = "ENDING"
+
+
+class Cause(str, Enum):
+    """Why something happened, where it is not simply what the actor asked for.
+
+    A key's own ``expiresAt``, the account's policy (age, inactivity), a lower role, a network that the key
+    does not allow, a User revoked or invited again, a Service User deleted, or the operator.
+    """
+
+    EXPIRY = "EXPIRY"
+    POLICY_AGE = "POLICY_AGE"
+    POLICY_INACTIVITY = "POLICY_INACTIVITY"
+    ROLE_LOWERED = "ROLE_LOWERED"
+    NETWORK_NOT_ALLOWED = "NETWORK_NOT_ALLOWED"
+    USER_REVOKED = "USER_REVOKED"
+    USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
+    SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
+    OPERATOR = "OPERATOR"
 
 
 class Actor(Value, frozen=True):
@@ -224,6 +260,7 @@ class Event(Value, frozen=True, kw_only=True):
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
+    cause: Cause | None = None
     reason: str = ""
     source_ip: str = ""
     request_id: str = ""

@@ -1,10 +1,10 @@
-"""Usernames and email addresses: what they may be, and which two are the same."""
+"""Usernames and email addresses: what they may be, and which two count as the same."""
 
 USERNAME = r"^[A-Za-z0-9._-]{3,64}\Z"
 """3 to 64 of letters, digits, ``.``, ``_``, ``-`` (ASCII)."""
 
 RESERVED = frozenset({"activate"})
-"""Folded usernames no User may have: ``/v1/users/activate`` is a call, and hides them from the others."""
+"""Folded usernames no User may have: the path ``/v1/users/activate`` would hide ``/v1/users/{username}``."""
 
 _WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -15,19 +15,19 @@ _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
 def fold_username(username: str) -> str:
-    """Answer what two usernames must differ in: they are unique without regard to case."""
+    """Return the form in which usernames are compared and are unique: case does not count."""
     return username.lower()
 
 
-def not_for_people(username: str) -> str | None:
-    """Answer why no User may have a username; None for one that they may have."""
+def reserved_username_error(username: str) -> str | None:
+    """Return why no User may have a username, because nobody could revoke them; None if they may."""
     if fold_username(username) in RESERVED:
-        return f"'{username}' is a word of this API's own paths. Choose another."
+        return f"'{username}' is reserved, because it is part of a path of this API. Choose another."
     return None
 
 
 def fold_email(email: str) -> str:
-    """Answer what two addresses must differ in: case, ``+tag``s and Gmail's dots do not count.
+    """Return the form in which addresses are unique: case, ``+tag``s and Gmail's dots do not count.
 
     An address whose whole local part is a tag (``+x@``) keeps it, so that it is not folded to none.
     """

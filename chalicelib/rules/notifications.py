@@ -1,12 +1,27 @@
-"""Who is told of an event, and when to try again: decided on what was read, told to a store.
+"""Who is notified of an event by email, and when to retry.
 
-The events are their own outbox. An event that people are to be told of waits until each of them
-has been; whoever mails it first claims it for a while, then marks each person as they are told.
+``NOTIFIED`` decides who an event is addressed to when it is written; :func:`administrators`,
+:func:`owners` and :func:`person` decide who of them is still entitled when the email is sent.
+
+The events are their own outbox. An event is pending until every recipient has been notified; whoever
+mails it first claims it for a while (a lease), then marks each recipient as notified.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from chalicelib.rules.model import Event, Value
+from chalicelib.rules import permissions
+from chalicelib.rules.model import (
+    Account,
+    AccountSummary,
+    Action,
+    Audience,
+    Event,
+    KeyChange,
+    Principal,
+    ServiceUser,
+    UserSummary,
+)
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import Role
 
@@ -21,6 +36,79 @@ LONGEST_PAUSE = 21_600
 """Seconds between two tries: one minute, doubled at each try, and never more than six hours."""
 
 
+class Occurrence(NamedTuple):
+    """What a rule decides on who is notified: the subject as it was before, and what happened to its keys."""
+
+    subject: Principal | Account
+    keys: tuple[KeyChange, ...]
+
+
+class Addressees(NamedTuple):
+    """Whom an event is addressed to. ``administrators`` maps folded usernames to membership ids."""
+
+    audience: Audience
+    administrators: dict[str, str] = {}
+
+
+AudienceRule = Callable[[Occurrence], Addressees]
+"""Decides who is notified of one action."""
+
+
+def nobody(_occurrence: Occurrence) -> Addressees:
+    """Notify nobody."""
+    return Addressees(Audience.NOBODY)
+
+
+def holder(occurrence: Occurrence) -> Addressees:
+    """Notify the Administrators of a Service User; a User of what concerns themselves."""
+    subject = occurrence.subject
+    if isinstance(subject, ServiceUser):
+        return Addressees(Audience.ADMINISTRATORS, subject.administrators)
+    return Addressees(Audience.PERSON)
+
+
+def holder_if_keys_changed(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`holder` does, but only of keys that were issued or revoked."""
+    return holder(occurrence) if occurrence.keys else nobody(occurrence)
+
+
+def for_every_action(rules: Mapping[Action, AudienceRule]) -> Mapping[Action, AudienceRule]:
+    """Return ``rules``. Raises ValueError if an action has none: nobody is left out by mistake."""
+    if missing := [action.value for action in Action if action not in rules]:
+        raise ValueError(f"NOTIFIED has no entry for {', '.join(missing)}")
+    return rules
+
+
+NOTIFIED = for_every_action(
+    {
+        Action.ACCOUNT_CREATED: holder,
+        Action.ACCOUNT_UPDATED: nobody,
+        Action.SERVICE_USER_CREATED: holder_if_keys_changed,
+        Action.SERVICE_USER_UPDATED: holder_if_keys_changed,
+        Action.SERVICE_USER_DELETED: holder_if_keys_changed,
+        Action.API_KEY_GENERATED: holder,
+        Action.API_KEY_ROTATED: holder,
+        Action.API_KEY_REVOKED: holder,
+        Action.API_KEY_UPDATED: nobody,
+        Action.API_KEY_REFUSED: nobody,
+        Action.API_KEY_ENDING: holder,
+        Action.USER_INVITED: holder,
+        Action.USER_ACTIVATED: holder,
+        Action.USER_UPDATED: holder_if_keys_changed,
+        Action.USER_REVOKED: holder_if_keys_changed,
+    }
+)
+"""Who is notified of each action. To notify somebody else, add a rule above and name it here.
+
+An action whose rule notifies anybody also needs an email in ``chalicelib.mail.messages``.
+"""
+
+
+def addressees(action: Action, occurrence: Occurrence) -> Addressees:
+    """Return whom an event is addressed to."""
+    return NOTIFIED[action](occurrence)
+
+
 class EventKey(NamedTuple):
     """Which event."""
 
@@ -28,28 +116,10 @@ class EventKey(NamedTuple):
     id: str
 
 
-class Person(Value, frozen=True, kw_only=True):
-    """What the mail needs to know of a User as they are now."""
-
-    username: str
-    account: str
-    email: str
-    role: Role
-    membership: str
-
-
-class AccountSummary(Value, frozen=True, kw_only=True):
-    """What the mail needs to know of an account as it is now."""
-
-    id: str
-    name: str
-    owners: dict[str, str] = {}
-
-
 class RecipientLookup(NamedTuple):
     """People by folded username and accounts by id, as a strongly consistent read found them."""
 
-    people: dict[str, Person]
+    people: dict[str, UserSummary]
     accounts: dict[str, AccountSummary]
 
 
@@ -126,23 +196,27 @@ class Outbox(Protocol):
 
 
 def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
-    """Answer the Administrators an event names who are entitled still.
-
-    They are in the account, with the membership they were made Administrator with, and their role
-    is CLUSTER_ADMIN or OWNER (product page: an Administrator revoked from the account loses access).
-    """
-    return _entitled(event, event.administrators, directory, Role.CLUSTER_ADMIN, ADMINISTRATOR)
+    """Return the Administrators that an event names and who are still entitled, by username."""
+    return [
+        Recipient(name, user.username, user.email, ADMINISTRATOR, user.role)
+        for name, user in _found(event.administrators, directory)
+        if permissions.is_administrator(user, event)
+    ]
 
 
 def owners(event: Event, directory: RecipientLookup) -> list[Recipient]:
-    """Answer the OWNERs of an event's account, who hear of it when no Administrator is left."""
-    tenancy = directory.accounts.get(event.account)
-    links = tenancy.owners if tenancy else {}
-    return _entitled(event, links, directory, Role.OWNER, OWNER)
+    """Return the OWNERs of an event's account, by username: they are notified if no Administrator is left."""
+    account = directory.accounts.get(event.account)
+    links = account.owners if account else {}
+    return [
+        Recipient(name, user.username, user.email, OWNER, user.role)
+        for name, user in _found(links, directory)
+        if permissions.is_owner(user, event.account, links)
+    ]
 
 
 def person(event: Event) -> list[Recipient]:
-    """Answer the person whom an event is about, at the address they had: also one just revoked."""
+    """Return the User whom an event is about, at the address they had then: also one just revoked."""
     subject = event.subject
     return [Recipient(fold_username(subject.username), subject.username, subject.email, PERSON)]
 
@@ -156,14 +230,7 @@ def retry_delay(attempts: int, chance: float) -> int:
     return int(longest * (0.75 + 0.25 * chance))
 
 
-def _entitled(
-    event: Event, links: dict[str, str], directory: RecipientLookup, least: Role, why: RecipientReason
-) -> list[Recipient]:
-    return [
-        Recipient(name, found.username, found.email, why, found.role)
-        for name, membership in sorted(links.items())
-        if (found := directory.people.get(name)) is not None
-        and found.account == event.account
-        and found.membership == membership
-        and found.role.covers(least)
-    ]
+def _found(links: Mapping[str, str], directory: RecipientLookup) -> Iterator[tuple[str, UserSummary]]:
+    for name in sorted(links):
+        if (user := directory.people.get(name)) is not None:
+            yield name, user

@@ -1,14 +1,55 @@
-"""Who may do what: one function a rule, each raises Forbidden with the reason (product page; DESIGN)."""
+"""Who may do what. One function a rule: ``require_…`` raises Forbidden with the reason.
+
+The first paragraph of a guard's docstring is published: it says in the API contract who may make a call.
+"""
+
+from collections.abc import Mapping
 
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Forbidden
-from chalicelib.rules.model import Principal, ServiceUser, User
+from chalicelib.rules.model import Event, Principal, ServiceUser, User, UserSummary
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import KeyType, Role
 
+# Who may administer a Service User. Stated here, and used by the guards below, by the lists of Administrators
+# that Service Users show and are given (service_users), and by the recipients of email (notifications).
+# A write checks it once more: AuthContext.still_entitled makes the store commit only if the caller's account,
+# role, membership and key are what they were, and Replace or Remove only if the Service User is.
+
+
+def can_administer(user: User | UserSummary, target: ServiceUser | Event) -> bool:
+    """Return whether a User may administer a Service User: any OWNER of its account, or an Administrator."""
+    return (user.account == target.account and user.role is Role.OWNER) or is_administrator(user, target)
+
+
+def is_administrator(user: User | UserSummary, target: ServiceUser | Event) -> bool:
+    """Return whether a User is listed as an Administrator, and still entitled to be.
+
+    An event lists the Administrators that its Service User had at that time.
+    That needs the role CLUSTER_ADMIN or OWNER, in the same account, by the membership that was listed
+    (product page: an Administrator revoked from the account loses access). A User who is invited again
+    keeps their membership, and so stays an Administrator.
+    """
+    return _is_linked(user, target.account, target.administrators, Role.CLUSTER_ADMIN)
+
+
+def can_become_administrator(user: User, target: ServiceUser) -> bool:
+    """Return whether a User may be listed as an Administrator.
+
+    That needs the role CLUSTER_ADMIN or OWNER in the same account, activated. Who is an Administrator
+    already may be listed again, so that a caller can write back the list they read.
+    """
+    eligible = user.account == target.account and user.role.covers(Role.CLUSTER_ADMIN)
+    return eligible and (user.invitation is None or is_administrator(user, target))
+
+
+def is_owner(user: User | UserSummary, account: str, owners: Mapping[str, str]) -> bool:
+    """Return whether a User is one of an account's activated OWNERs (``Account.owners``)."""
+    return _is_linked(user, account, owners, Role.OWNER)
+
 
 def require_management_key(auth: AuthContext) -> None:
-    """Management calls need a USER_MANAGEMENT key."""
+    """Requires a USER_MANAGEMENT key."""
     if auth.key_type is not KeyType.USER_MANAGEMENT:
         raise Forbidden(
             f"This call needs a USER_MANAGEMENT key; you signed in with a {auth.key_type.value} key."
@@ -16,89 +57,116 @@ def require_management_key(auth: AuthContext) -> None:
 
 
 def require_can_manage_service_users(auth: AuthContext) -> User:
-    """OWNER and CLUSTER_ADMIN Users see and create Service Users; Service Users never do."""
-    return _staff(auth, "Service Users are managed by OWNER and CLUSTER_ADMIN Users")
+    """Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key.
 
-
-def require_can_list_users(auth: AuthContext) -> None:
-    """OWNERs, and CLUSTER_ADMIN Users (who pick Administrators), see the people of the account."""
-    require_management_key(auth)
-    if auth.caller.role is Role.OWNER:
-        return
-    _staff(auth, "People are listed by OWNERs and CLUSTER_ADMIN Users")
-
-
-def require_can_manage_users(auth: AuthContext) -> None:
-    """OWNERs, Users and Service Users alike, invite, change and revoke people."""
-    require_management_key(auth)
-    if auth.caller.role is not Role.OWNER:
-        raise Forbidden(
-            f"People are run by OWNERs; your role is {auth.caller.role.value}. Ask an OWNER of the account."
-        )
-
-
-def require_can_read_account(auth: AuthContext) -> User:
-    """OWNER and CLUSTER_ADMIN Users see the account's settings and its events."""
-    return _staff(auth, "The account is seen by OWNER and CLUSTER_ADMIN Users")
-
-
-def require_can_change_account(auth: AuthContext) -> User:
-    """OWNER Users change the account's name and policy."""
-    user = _staff(auth, "The account is run by OWNER Users")
-    if user.role is not Role.OWNER:
-        raise Forbidden(f"The account is run by OWNER Users; your role is {user.role.value}.")
-    return user
+    Returns that User. A Service User never manages Service Users.
+    """
+    return _require_user(auth, "Managing Service Users", Role.CLUSTER_ADMIN)
 
 
 def require_administers(auth: AuthContext, target: ServiceUser) -> None:
-    """OWNER Users change any Service User of the account, CLUSTER_ADMIN Users those they administer."""
+    """Requires a USER_MANAGEMENT key of an OWNER User, or of an Administrator of the Service User."""
     user = require_can_manage_service_users(auth)
-    if user.role is not Role.OWNER and not administers(user, target):
+    if not can_administer(user, target):
         raise Forbidden(
             f"You are not an Administrator of '{target.username}'. "
             "Ask one of its Administrators, or an OWNER, to add you."
         )
 
 
-def administers(user: User, target: ServiceUser) -> bool:
-    """Answer whether a User is listed as an Administrator with the membership they have now."""
-    return target.administrators.get(fold_username(user.username)) == user.membership
-
-
 def require_can_grant(auth: AuthContext, role: Role) -> None:
-    """Nobody grants a role above their own."""
+    """The role given must not be higher than the caller's."""
     if not auth.caller.role.covers(role):
         raise Forbidden(f"The role {role.value} is above your own, {auth.caller.role.value}.")
 
 
 def require_can_issue_keys(auth: AuthContext, target: ServiceUser) -> None:
-    """A key hands out its holder's role, so nobody is handed one of a Service User above their own role."""
+    """The Service User's role must not be higher than the caller's: a key carries its holder's role."""
     if not auth.caller.role.covers(target.role):
         raise Forbidden(
             f"'{target.username}' has the role {target.role.value}, above your own, "
-            f"{auth.caller.role.value}: its keys are for an OWNER to generate and rotate."
+            f"{auth.caller.role.value}. Ask an OWNER to generate or rotate its keys."
+        )
+
+
+def require_can_list_users(auth: AuthContext) -> None:
+    """Requires a USER_MANAGEMENT key of an OWNER (a User or a Service User) or of a CLUSTER_ADMIN User.
+
+    CLUSTER_ADMIN Users list the Users of the account to choose Administrators.
+    """
+    require_management_key(auth)
+    if auth.caller.role is not Role.OWNER:
+        _require_user(auth, "Listing Users", Role.CLUSTER_ADMIN)
+
+
+def require_can_manage_users(auth: AuthContext) -> None:
+    """Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."""
+    require_management_key(auth)
+    if auth.caller.role is not Role.OWNER:
+        raise Forbidden(
+            f"Managing Users requires the role OWNER; your role is {auth.caller.role.value}. "
+            "Ask an OWNER of the account."
         )
 
 
 def require_own_keys(auth: AuthContext, username: str) -> None:
-    """People manage their own keys and nobody else's."""
+    """Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."""
     require_management_key(auth)
-    if fold_username(auth.caller.username) != fold_username(username):
+    if not _is_named(auth.caller, username):
         raise Forbidden(
-            "People manage their own keys only. An OWNER revokes a person, or sends them a fresh invitation."
+            "Users manage only their own keys. An OWNER can revoke a User, or send them a fresh invitation."
         )
 
 
+def require_can_read_account(auth: AuthContext) -> User:
+    """Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key.
+
+    Returns that User.
+    """
+    return _require_user(auth, "Reading the account", Role.CLUSTER_ADMIN)
+
+
+def require_can_change_account(auth: AuthContext) -> User:
+    """Requires a User with the role OWNER, and a USER_MANAGEMENT key.
+
+    Returns that User.
+    """
+    return _require_user(auth, "Changing the account", Role.OWNER)
+
+
+def require_can_read_events(auth: AuthContext) -> User:
+    """Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key.
+
+    Returns that User.
+    """
+    return _require_user(auth, "Reading events", Role.CLUSTER_ADMIN)
+
+
 def is_same_principal(one: Principal, other: Principal) -> bool:
-    """Answer whether two Principals are one and the same."""
-    return fold_username(one.username) == fold_username(other.username)
+    """Return whether two principals are the same one."""
+    return _is_named(one, other.username)
 
 
-def _staff(auth: AuthContext, rule: str) -> User:
+def _is_named(principal: Principal, username: str) -> bool:
+    return fold_username(principal.username) == fold_username(username)
+
+
+def _is_linked(user: User | UserSummary, account: str, links: Mapping[str, str], lowest: Role) -> bool:
+    """Return whether ``links`` (folded usernames to memberships) name a User with at least a role."""
+    return (
+        user.account == account
+        and user.role.covers(lowest)
+        and links.get(fold_username(user.username)) == user.membership
+    )
+
+
+def _require_user(auth: AuthContext, what: str, lowest: Role) -> User:
+    """Return the caller if they are a User with at least a role, signed in with a USER_MANAGEMENT key."""
     require_management_key(auth)
     caller = auth.caller
     if not isinstance(caller, User):
-        raise Forbidden(f"{rule}; a Service User cannot.")
-    if not caller.role.covers(Role.CLUSTER_ADMIN):
-        raise Forbidden(f"{rule}; your role is {caller.role.value}.")
+        raise Forbidden(f"{what} requires a User; a Service User cannot do it.")
+    if not caller.role.covers(lowest):
+        roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))
+        raise Forbidden(f"{what} requires the role {roles}; your role is {caller.role.value}.")
     return caller

@@ -1,4 +1,4 @@
-"""Service Users: create, list, read, update, delete, and their keys (product page)."""
+"""Service Users: create, list, read, update and delete them, and find one whose keys are to change."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,29 +7,31 @@ from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, lifetimes, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
-    Conflict,
     FieldError,
     NotFound,
     PreconditionFailed,
+    concurrent_change,
     validation_error,
     validation_error_of,
 )
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.key_operations import concurrent_change
-from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
+from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Add, Directory, Remove, Replace
+from chalicelib.rules.ports import Directory, Remove, Replace
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.writes import add_principal_by
 
 MOST_ADMINISTRATORS = 20
-"""Administrators of one Service User: so many can be told of every key change and read in one call."""
+"""Administrators of one Service User: few enough to read in one call and to notify of every key change."""
 
+MOST_USERS_READ = 100
+"""Users that ``Directory.users`` reads in one call."""
 
 IfMatch = Callable[[str], bool]
-"""Answers whether a version is one the caller's ``If-Match`` names."""
+"""Returns whether a version is one that the caller's ``If-Match`` names."""
 
 
 class View(NamedTuple):
@@ -40,65 +42,63 @@ class View(NamedTuple):
 
 
 class NewServiceUser(NamedTuple):
-    """What a Service User is asked to be. ``key_types`` None means every type the role allows."""
+    """The input of :func:`create`. ``key_types`` None means every type the role allows."""
 
     username: str
     email: str
     role: Role
     display_name: str
     key_types: tuple[KeyType, ...] | None
-    terms: KeyRestrictions
+    restrictions: KeyRestrictions
 
 
 def create(
-    directory: Directory, auth: AuthContext, asked: NewServiceUser
+    directory: Directory, auth: AuthContext, wanted: NewServiceUser
 ) -> tuple[View, tuple[IssuedKey, ...]]:
-    """Make a Service User with its keys; the caller becomes its Administrator. Answers the keys in the clear.
+    """Create a Service User with its keys; the caller becomes its Administrator. Return both.
 
-    Raises Forbidden, Invalid, or Conflict where the username or the email is taken.
+    Raises Forbidden, ValidationError, or Conflict if the username or the email is taken.
     """
     creator = permissions.require_can_manage_service_users(auth)
-    permissions.require_can_grant(auth, asked.role)
+    permissions.require_can_grant(auth, wanted.role)
     now = auth.origin.second
-    lifetimes.require_valid_expiry(directory, auth, asked.terms.expires_at, now)
-    made = ServiceUser(
+    lifetimes.require_valid_expiry(directory, auth, wanted.restrictions.expires_at, now)
+    new = ServiceUser(
         id=new_id(),
-        username=asked.username,
+        username=wanted.username,
         account=creator.account,
-        email=asked.email,
-        role=asked.role,
+        email=wanted.email,
+        role=wanted.role,
         version=new_version(),
         created_at=now,
-        display_name=asked.display_name or asked.username,
+        display_name=wanted.display_name or wanted.username,
         administrators={fold_username(creator.username): creator.membership},
     )
-    key_types = asked.role.key_types() if asked.key_types is None else asked.key_types
-    shown: list[IssuedKey] = []
+    key_types = wanted.role.key_types() if wanted.key_types is None else wanted.key_types
+    issued: list[IssuedKey] = []
     changes: list[KeyChange] = []
     for key_type in key_types:
-        made, key, change = api_keys.generate(made, key_type, asked.terms, creator.username, now)
-        shown.append(key)
+        new, key, change = api_keys.generate(new, key_type, wanted.restrictions, creator.username, now)
+        issued.append(key)
         changes.append(change)
-    record = new_event(
-        auth.origin, actor(creator), Action.SERVICE_USER_CREATED, made, tuple(changes), mailed=bool(changes)
-    )
-    directory.commit(record, add(auth, made), auth.still_entitled())
-    return View(made, (creator.username,)), tuple(shown)
+    event = new_event(auth.origin, actor(creator), Action.SERVICE_USER_CREATED, new, tuple(changes))
+    directory.commit(event, add_principal_by(auth, new), auth.still_entitled())
+    return View(new, (creator.username,)), tuple(issued)
 
 
 def listing(
     directory: Directory, auth: AuthContext, limit: int, after: str | None
 ) -> tuple[tuple[View, ...], str | None]:
-    """Answer a page of the account's Service Users by username, and where the next one starts.
+    """Return a page of the account's Service Users by username, and where the next page starts.
 
-    A page ends early where its Administrators would not fit one read.
+    A page ends early if its Administrators would not fit in one read.
     """
     caller = permissions.require_can_manage_service_users(auth)
     page = directory.page(caller.account, ServiceUser, limit, after)
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if len(names | member.administrators.keys()) > 100:
+        if len(names | member.administrators.keys()) > MOST_USERS_READ:
             return _views(directory, members, names), fold_username(members[-1].username)
         names |= member.administrators.keys()
         members.append(member)
@@ -106,7 +106,7 @@ def listing(
 
 
 def read(directory: Directory, auth: AuthContext, username: str) -> View:
-    """Answer a Service User to OWNER and CLUSTER_ADMIN Users, or to itself with any key."""
+    """Return a Service User; it may read itself with any key. Raises Forbidden or NotFound."""
     caller = auth.caller
     if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
         return _view(directory, caller)
@@ -115,7 +115,7 @@ def read(directory: Directory, auth: AuthContext, username: str) -> View:
 
 
 class ServiceUserUpdate(NamedTuple):
-    """What a Service User is to be from now on; None stays as it is."""
+    """The input of :func:`update`; what is None stays."""
 
     display_name: str | None = None
     role: Role | None = None
@@ -129,23 +129,23 @@ def update(
     wanted: ServiceUserUpdate,
     if_match: IfMatch | None = None,
 ) -> View:
-    """Change a Service User's display name, role or Administrators.
+    """Change a Service User's display name, role or Administrators, and return it.
 
-    Keys that a lower role may not hold are revoked in the same write. Raises Invalid for an
-    Administrator who is not an OWNER or CLUSTER_ADMIN User of the account who has activated.
+    Keys that a lower role may not hold are revoked in the same write. Raises Forbidden, NotFound,
+    PreconditionFailed, and ValidationError for a username that cannot become an Administrator.
     """
-    old = _changeable(directory, auth, username, if_match)
+    old = _find_administered(directory, auth, username, if_match)
     if wanted.role is not None:
         permissions.require_can_grant(auth, wanted.role)
     new = old
-    lost: tuple[KeyChange, ...] = ()
+    revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
     named = frozenset(
         old.administrators if wanted.administrators is None else map(fold_username, wanted.administrators)
     )
-    people = directory.users(named)
+    users = directory.users(named)
     if wanted.administrators is not None:
-        links = _links(old, wanted.administrators, people)
+        links = _links(old, wanted.administrators, users)
         if links != old.administrators:
             new = replace(new, administrators=links)
             changes["administrators"] = (", ".join(sorted(old.administrators)), ", ".join(sorted(links)))
@@ -154,66 +154,38 @@ def update(
         new = replace(new, display_name=wanted.display_name)
     if wanted.role is not None and wanted.role is not old.role:
         changes["role"] = (old.role.value, wanted.role.value)
-        new, lost = api_keys.lower(new, wanted.role)
+        new, revoked_keys = api_keys.change_role(new, wanted.role)
     if changes:
         new = replace(new, version=new_version())
-        record = new_event(
-            auth.origin,
-            actor(auth.caller),
-            Action.SERVICE_USER_UPDATED,
-            old,
-            lost,
-            mailed=bool(lost),
-            changes=changes,
-            reason=f"The role is now {new.role.value}" if lost else "",
-        )
-        directory.commit(record, Replace(old, new, concurrent_change()), auth.still_entitled())
-    return View(new, _entitled(new, people))
+        event = update_event(auth, Action.SERVICE_USER_UPDATED, old, new, changes, revoked_keys)
+        directory.commit(event, Replace(old, new, concurrent_change()), auth.still_entitled())
+    return View(new, _administrators(new, users))
 
 
 def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
-    """Take a Service User away, with every key it has."""
-    old = _changeable(directory, auth, username, if_match)
-    lost = api_keys.revoke_all(old)
-    record = new_event(
+    """Delete a Service User and revoke its keys. Raises Forbidden, NotFound or PreconditionFailed."""
+    old = _find_administered(directory, auth, username, if_match)
+    event = new_event(
         auth.origin,
         actor(auth.caller),
         Action.SERVICE_USER_DELETED,
         old,
-        lost,
-        mailed=bool(lost),
+        api_keys.revoke_all(old),
+        cause=Cause.SERVICE_USER_DELETED,
         reason="The Service User was deleted",
     )
-    directory.commit(record, Remove(old, concurrent_change()), auth.still_entitled())
+    directory.commit(event, Remove(old, concurrent_change()), auth.still_entitled())
 
 
-def holder(directory: Directory, auth: AuthContext, username: str, *, handing_out: bool) -> ServiceUser:
-    """Answer the Service User whose keys the caller may change, or be handed (``handing_out``)."""
-    target = _changeable(directory, auth, username)
-    if handing_out:
+def key_holder(directory: Directory, auth: AuthContext, username: str, *, issuing: bool) -> ServiceUser:
+    """Return a Service User whose keys the caller may change or, if ``issuing``, generate and rotate."""
+    target = _find_administered(directory, auth, username)
+    if issuing:
         permissions.require_can_issue_keys(auth, target)
     return target
 
 
-def add(auth: AuthContext, made: Principal) -> Add:
-    """Answer the write of a new Principal, and what to say where its names are taken.
-
-    Raises Conflict for the caller's own username: one transaction cannot look at an item twice.
-    """
-    taken = Conflict(f"The username '{made.username}' is taken (case does not count). Choose another.")
-    if permissions.is_same_principal(auth.caller, made):
-        raise taken
-    return Add(
-        made,
-        taken,
-        Conflict(
-            f"The email '{made.email}' is taken (case, '+tag's and Gmail's dots do not count). "
-            "Choose another."
-        ),
-    )
-
-
-def _changeable(
+def _find_administered(
     directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
 ) -> ServiceUser:
     permissions.require_can_manage_service_users(auth)
@@ -239,52 +211,48 @@ def _view(directory: Directory, service_user: ServiceUser) -> View:
 
 
 def _views(directory: Directory, members: list[ServiceUser], names: set[str]) -> tuple[View, ...]:
-    people = directory.users(frozenset(names))
-    return tuple(View(member, _entitled(member, people)) for member in members)
+    users = directory.users(frozenset(names))
+    return tuple(View(member, _administrators(member, users)) for member in members)
 
 
-def _entitled(service_user: ServiceUser, people: dict[str, User]) -> tuple[str, ...]:
+def _administrators(service_user: ServiceUser, users: dict[str, User]) -> tuple[str, ...]:
+    """Return the usernames of the Administrators who are still entitled."""
     return tuple(
-        people[name].username
+        users[name].username
         for name in sorted(service_user.administrators)
-        if name in people and permissions.administers(people[name], service_user)
+        if name in users and permissions.is_administrator(users[name], service_user)
     )
 
 
-def _links(old: ServiceUser, asked: tuple[str, ...], people: dict[str, User]) -> dict[str, str]:
-    """Answer folded usernames and membership ids of those asked for; raises Invalid with every fault.
+def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) -> dict[str, str]:
+    """Return the folded usernames and membership ids of the Administrators wanted.
 
-    Who was sent a fresh invitation stays an Administrator: those a caller has read, they can write back.
+    Raises ValidationError with every error.
     """
-    if not asked:
+    if not wanted:
         raise validation_error(
             "/administrators", "A Service User keeps at least one Administrator; name one."
         )
-    if len(asked) > MOST_ADMINISTRATORS:
+    if len(wanted) > MOST_ADMINISTRATORS:
         raise validation_error(
             "/administrators", f"A Service User has at most {MOST_ADMINISTRATORS} Administrators."
         )
-    faults: list[FieldError] = []
+    errors: list[FieldError] = []
     links: dict[str, str] = {}
-    for place, username in enumerate(asked):
+    for index, username in enumerate(wanted):
         name = fold_username(username)
-        user = people.get(name)
+        user = users.get(name)
         if name in links:
-            faults.append(FieldError(f"/administrators/{place}", f"'{username}' is named twice."))
-        elif (
-            user is None
-            or user.account != old.account
-            or not user.role.covers(Role.CLUSTER_ADMIN)
-            or (user.invitation is not None and not permissions.administers(user, old))
-        ):
-            faults.append(
+            errors.append(FieldError(f"/administrators/{index}", f"'{username}' is named twice."))
+        elif user is None or not permissions.can_become_administrator(user, old):
+            errors.append(
                 FieldError(
-                    f"/administrators/{place}",
-                    f"'{username}' is not an OWNER or CLUSTER_ADMIN User of the account who has activated.",
+                    f"/administrators/{index}",
+                    f"'{username}' is not an activated OWNER or CLUSTER_ADMIN User of the account.",
                 )
             )
         else:
             links[name] = user.membership
-    if faults:
-        raise validation_error_of(faults)
+    if errors:
+        raise validation_error_of(errors)
     return links

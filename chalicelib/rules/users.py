@@ -1,4 +1,4 @@
-"""People: inviting, activating, changing and revoking the Users of an account."""
+"""Users: invite, activate, list, read, update and revoke the people of an account."""
 
 import hmac
 
@@ -6,21 +6,27 @@ from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, key_format, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext, Origin
-from chalicelib.rules.errors import Conflict, Forbidden, NotFound, ValidationError, validation_error
+from chalicelib.rules.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    ValidationError,
+    concurrent_change,
+    validation_error,
+)
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.key_operations import concurrent_change
-from chalicelib.rules.model import Action, Event, Invitation, KeyChange, User
-from chalicelib.rules.names import fold_username, not_for_people
+from chalicelib.rules.model import Action, Cause, Event, Invitation, KeyChange, User
+from chalicelib.rules.names import fold_username, reserved_username_error
 from chalicelib.rules.ports import Directory, GainOwner, LoseOwner, Remove, Replace, Write
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.service_users import add
+from chalicelib.rules.writes import add_principal_by
 
 INVITATION_SECONDS = 72 * 3600
-"""How long a mailed token is good for."""
+"""How long a mailed token is valid."""
 
-_NOT_GOOD = (
+_NOT_VALID = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
     "Ask an OWNER of the account for a fresh invitation."
 )
@@ -30,14 +36,15 @@ _LAST_OWNER = "An account keeps at least one OWNER who has activated; make anoth
 def invite(
     directory: Directory, auth: AuthContext, username: str, email: str, role: Role, display_name: str
 ) -> User:
-    """Invite a person; they are mailed a token with which they activate. Answers the invited User.
+    """Invite a person, who is mailed a token with which to activate. Return the invited User.
 
-    Raises Forbidden, Invalid for a reserved username, or Conflict where the username or the email is taken.
+    Raises Forbidden, ValidationError for a reserved username, or Conflict if the username or the email
+    is taken.
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
     check_username(username)
-    made = User(
+    new = User(
         username=username,
         account=auth.caller.account,
         email=email,
@@ -48,65 +55,69 @@ def invite(
         membership=new_id(),
         invitation=Invitation(new_id()),
     )
-    directory.commit(_invited(auth, made), add(auth, made), auth.still_entitled())
-    return made
+    directory.commit(_invitation_event(auth, new), add_principal_by(auth, new), auth.still_entitled())
+    return new
 
 
 def invite_again(directory: Directory, auth: AuthContext, username: str) -> User:
-    """Send a person a fresh token. Former tokens, and the keys they had, are dead when this answers."""
+    """Mail a User a fresh token, and return the User.
+
+    Earlier tokens and their keys are refused once this returns; Administrator links stay. Raises
+    Forbidden, NotFound, or Conflict if they are the last activated OWNER.
+    """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
-    lost = api_keys.revoke_all(old)
     new = replace(old, keys={}, version=new_version(), invitation=Invitation(new_id()))
-    writes = [Replace(old, new, concurrent_change()), *_owners(old, new)]
-    _commit(directory, auth, old, _invited(auth, new, lost), writes)
+    event = _invitation_event(auth, new, api_keys.revoke_all(old))
+    _commit(directory, auth, old, event, [Replace(old, new, concurrent_change()), *_owner_writes(old, new)])
     return new
 
 
 def activate(
     directory: Directory, username: str, token: str, origin: Origin
 ) -> tuple[User, tuple[IssuedKey, ...]]:
-    """Turn a token into a person's first key, once. Answers the User and the keys in the clear.
+    """Turn a token into a User's first keys, once. Return the User and the keys with their secrets.
 
-    That is a USER_MANAGEMENT key, with which they generate the others; a READ_ONLY person, who may not
-    hold one, gets a key of each type they may hold. Raises Invalid, in the same words whatever is wrong.
+    That is a USER_MANAGEMENT key, with which to generate the others; a READ_ONLY User, who may not hold
+    one, gets a key of each type the role allows. Raises ValidationError, in the same words whatever is
+    wrong.
     """
     user = directory.principal(username) if key_format.well_formed(token, key_format.TOKEN_PREFIX) else None
-    if not isinstance(user, User) or user.invitation is None or not _good(user.invitation, token, origin):
-        raise ValidationError(_NOT_GOOD)
+    if not isinstance(user, User) or not _is_valid(user.invitation, token, origin):
+        raise ValidationError(_NOT_VALID)
     key_types = user.role.key_types()
     if KeyType.USER_MANAGEMENT in key_types:
         key_types = (KeyType.USER_MANAGEMENT,)
     new = replace(user, invitation=None)
-    shown: list[IssuedKey] = []
+    issued: list[IssuedKey] = []
     changes: list[KeyChange] = []
     for key_type in key_types:
         new, key, change = api_keys.generate(new, key_type, KeyRestrictions(), user.username, origin.second)
-        shown.append(key)
+        issued.append(key)
         changes.append(change)
-    record = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes), mailed=True)
+    event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes))
     try:
-        directory.commit(record, Replace(user, new, concurrent_change()), *_owners(user, new))
+        directory.commit(event, Replace(user, new, concurrent_change()), *_owner_writes(user, new))
     except Conflict:
-        # Whoever was overtaken by another with the same token is told what they would be a moment later.
+        # If another call used the token at the same moment, refuse as a moment later: it is used.
         now = directory.principal(username)
-        if isinstance(now, User) and now.invitation is not None and _good(now.invitation, token, origin):
+        if isinstance(now, User) and _is_valid(now.invitation, token, origin):
             raise
-        raise ValidationError(_NOT_GOOD) from None
-    return new, tuple(shown)
+        raise ValidationError(_NOT_VALID) from None
+    return new, tuple(issued)
 
 
 def listing(
     directory: Directory, auth: AuthContext, limit: int, after: str | None
 ) -> tuple[tuple[User, ...], str | None]:
-    """Answer a page of the account's Users by username, and where the next one starts."""
+    """Return a page of the account's Users by username, and where the next page starts."""
     permissions.require_can_list_users(auth)
     page = directory.page(auth.caller.account, User, limit, after)
     return page.members, page.after
 
 
 def read(directory: Directory, auth: AuthContext, username: str) -> User:
-    """Answer a User of the account."""
+    """Return a User of the account. Raises Forbidden or NotFound."""
     permissions.require_can_list_users(auth)
     return _find(directory, auth, username)
 
@@ -114,77 +125,70 @@ def read(directory: Directory, auth: AuthContext, username: str) -> User:
 def update(
     directory: Directory, auth: AuthContext, username: str, role: Role | None, display_name: str | None
 ) -> User:
-    """Change a person's role or display name.
+    """Change a User's role or display name, and return the User; what is None stays.
 
-    Falling to READ_ONLY ends their Administrator links, and the keys they may no longer hold are
-    revoked, in the same write. Raises Conflict where they are the last OWNER.
+    Keys that a lower role may not hold are revoked in the same write, and READ_ONLY ends the User's
+    Administrator links. Raises Forbidden, NotFound, or Conflict if they are the last OWNER.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     new = old
-    lost: tuple[KeyChange, ...] = ()
+    revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
     if display_name is not None and display_name != old.display_name:
         changes["displayName"] = (old.display_name, display_name)
         new = replace(new, display_name=display_name)
     if role is not None and role is not old.role:
         if permissions.is_same_principal(auth.caller, old):
-            raise Forbidden("Nobody changes their own role. Ask another OWNER.")
+            raise Forbidden("You cannot change your own role. Ask another OWNER.")
         changes["role"] = (old.role.value, role.value)
-        new, lost = api_keys.lower(new, role)
+        new, revoked_keys = api_keys.change_role(new, role)
         if role is Role.READ_ONLY:
+            # Links name the membership, so a new one voids them all, as in `revoke`.
             new = replace(new, membership=new_id())
     if not changes:
         return old
     new = replace(new, version=new_version())
-    record = new_event(
-        auth.origin,
-        actor(auth.caller),
-        Action.USER_UPDATED,
-        old,
-        lost,
-        mailed=bool(lost),
-        changes=changes,
-        reason=f"The role is now {new.role.value}" if lost else "",
-    )
-    _commit(directory, auth, old, record, [Replace(old, new, concurrent_change()), *_owners(old, new)])
+    event = update_event(auth, Action.USER_UPDATED, old, new, changes, revoked_keys)
+    _commit(directory, auth, old, event, [Replace(old, new, concurrent_change()), *_owner_writes(old, new)])
     return new
 
 
 def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
-    """Take a person out of the account: keys and Administrator links end with this one write.
+    """Revoke a User from the account: their keys, invitations and Administrator links end with this write.
 
-    Raises Conflict where they are the last OWNER.
+    Raises Forbidden, NotFound, or Conflict if they are the last OWNER.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
-    lost = api_keys.revoke_all(old)
-    record = new_event(
+    event = new_event(
         auth.origin,
         actor(auth.caller),
         Action.USER_REVOKED,
         old,
-        lost,
-        mailed=bool(lost),
-        reason="The person was revoked from the account",
+        api_keys.revoke_all(old),
+        cause=Cause.USER_REVOKED,
+        reason="The User was revoked from the account",
     )
-    _commit(directory, auth, old, record, [Remove(old, concurrent_change()), *_owners(old, None)])
+    # Links name the membership; removing the User voids them all, with no link to remove
+    # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
+    _commit(directory, auth, old, event, [Remove(old, concurrent_change()), *_owner_writes(old, None)])
 
 
 def check_username(username: str) -> None:
-    """Refuse a person's username that is a word of the API's own paths: nobody could revoke them."""
-    if why := not_for_people(username):
-        raise validation_error("/username", why)
+    """Raise ValidationError for a username that no User may have."""
+    if error := reserved_username_error(username):
+        raise validation_error("/username", error)
 
 
 def own(auth: AuthContext, username: str) -> User:
-    """Answer the caller as the holder of the keys they manage.
+    """Return the caller as the holder of the keys they manage.
 
-    Raises NotFound for a Service User, which is no User, and Forbidden for another's keys.
+    Raises Forbidden for another User's keys, and NotFound for a Service User, which is not a User.
     """
     permissions.require_own_keys(auth, username)
     if not isinstance(auth.caller, User):
-        raise NotFound(f"There is no User '{username}' in the account.")
+        raise _not_found(username)
     return auth.caller
 
 
@@ -193,41 +197,43 @@ def _find(directory: Directory, auth: AuthContext, username: str) -> User:
     if fold_username(username) != fold_username(found.username):
         other = directory.principal(username)
         if other is None:
-            raise _missing(username)
+            raise _not_found(username)
         found = other
     if not isinstance(found, User) or found.account != auth.caller.account:
-        raise _missing(username)
+        raise _not_found(username)
     return found
 
 
-def _missing(username: str) -> NotFound:
+def _not_found(username: str) -> NotFound:
     return NotFound(f"There is no User '{username}' in the account.")
 
 
-def _invited(auth: AuthContext, user: User, lost: tuple[KeyChange, ...] = ()) -> Event:
-    invitation = user.invitation.id if user.invitation else ""
+def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChange, ...] = ()) -> Event:
     return new_event(
         auth.origin,
         actor(auth.caller),
         Action.USER_INVITED,
         user,
-        lost,
-        mailed=True,
+        revoked_keys,
         changes={"role": ("", user.role.value)},
-        invitation=invitation,
+        cause=Cause.USER_INVITED_AGAIN if revoked_keys else None,
+        invitation=user.invitation.id if user.invitation else "",
     )
 
 
-def _good(invitation: Invitation, token: str, origin: Origin) -> bool:
-    wanted = key_format.digest(token).hex()
-    good = False
-    for digest, until in invitation.digests.items():
-        good |= hmac.compare_digest(digest, wanted) and origin.now < until
-    return good
+def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool:
+    """Return whether a token opens an invitation. Compares every digest, in constant time."""
+    if invitation is None:
+        return False
+    digest = key_format.digest(token).hex()
+    valid = False
+    for other, until in invitation.digests.items():
+        valid |= hmac.compare_digest(other, digest) and origin.now < until
+    return valid
 
 
-def _owners(old: User, new: User | None) -> list[Write]:
-    """Answer the writes that keep count of the OWNERs who have activated."""
+def _owner_writes(old: User, new: User | None) -> list[Write]:
+    """Return the writes that keep ``Account.owners``, the OWNERs who have activated."""
     was = old.role is Role.OWNER and old.invitation is None
     is_now = new is not None and new.role is Role.OWNER and new.invitation is None
     if was and not is_now:
@@ -237,7 +243,7 @@ def _owners(old: User, new: User | None) -> list[Write]:
     return []
 
 
-def _commit(directory: Directory, auth: AuthContext, old: User, record: Event, writes: list[Write]) -> None:
+def _commit(directory: Directory, auth: AuthContext, old: User, event: Event, writes: list[Write]) -> None:
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())
-    directory.commit(record, *writes)
+    directory.commit(event, *writes)

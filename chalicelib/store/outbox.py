@@ -9,8 +9,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from chalicelib.rules.model import Event
-from chalicelib.rules.notifications import SHARDS, AccountSummary, EventKey, Person, RecipientLookup
+from chalicelib.rules.model import AccountSummary, Event, UserSummary
+from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
 from chalicelib.store.requests import batch_get
 
@@ -126,7 +126,7 @@ class DynamoOutbox:
                 if kind == "ACCOUNT":
                     found.accounts[rest] = from_item(item, AccountSummary)
                 elif item["kind"]["S"] == "USER":
-                    found.people[rest] = from_item(item, Person)
+                    found.people[rest] = from_item(item, UserSummary)
         return found
 
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:

@@ -208,8 +208,8 @@ def test_only_an_owner_who_has_activated_is_let_in(stack: Stack) -> None:
     before = stack.snapshot()
 
     for username, fault, says in (
-        ("cal", Conflict, "'cal' is no OWNER who has activated"),
-        ("dan", Conflict, "'dan' is no OWNER who has activated"),
+        ("cal", Conflict, "'cal' is not an activated OWNER"),
+        ("dan", Conflict, "'dan' is not an activated OWNER"),
         ("robot", NotFound, "There is no User 'robot'."),
         ("nobody", NotFound, "There is no User 'nobody'."),
     ):

@@ -42,7 +42,7 @@ def test_no_code_gets_a_key_past_its_role() -> None:
     )
     with pytest.raises(ValidationError) as refused:
         api_keys.generate(user, KeyType.PROVISIONING, KeyRestrictions(), "u", 0)
-    assert refused.value.faults[0].pointer == "/keyType"
+    assert refused.value.errors[0].pointer == "/keyType"
     with pytest.raises(ValidationError, match="breaks a rule"):
         check_username("Activate")
 

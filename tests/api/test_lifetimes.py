@@ -116,7 +116,7 @@ def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> N
     auth = sign_in(stack.service.directory, owner.username, owner.secret, origin)
     with pytest.raises(ValidationError) as refused:
         lifetimes.require_valid_expiry(stack.service.directory, auth, START, START)
-    assert refused.value.faults[0].pointer == "/expiresAt"
+    assert refused.value.errors[0].pointer == "/expiresAt"
 
 
 def test_an_expired_key_is_refused_at_its_second(stack: Stack, owner: Key) -> None:

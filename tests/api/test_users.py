@@ -636,7 +636,7 @@ def test_nobody_changes_their_own_role(stack: Stack) -> None:
     response = stack.call("PUT", f"{USERS}/Owner", owner, {"role": "CLUSTER_ADMIN", "displayName": "Me"})
 
     assert response.status == 403
-    assert response.json["detail"] == "Nobody changes their own role. Ask another OWNER."
+    assert response.json["detail"] == "You cannot change your own role. Ask another OWNER."
     assert stack.call("GET", "/v1/users/owner", owner).json == before
     same = stack.call("PUT", f"{USERS}/owner", owner, {"role": "OWNER", "displayName": "Me"})
     assert (same.status, same.json["displayName"]) == (200, "Me")

@@ -133,7 +133,7 @@ taken = bodies.check(bodies.InviteUser, {**sent, "costCentre": "R2D2"}, 0)
 try:
     bodies.check(bodies.InviteUser, {**sent, "costCentre": "too long"}, 0)
 except ValidationError as refused:
-    faults = refused.faults
+    faults = refused.errors
 document = write(app.app.routes)
 print(json.dumps([taken.cost_centre, faults, document["components"]["schemas"]["InviteUser"]]))
 """

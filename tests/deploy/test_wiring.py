@@ -117,4 +117,4 @@ def test_the_rules_themselves_keep_to_one_to_twenty_administrators(stack: Stack,
     wanted = ServiceUserUpdate(administrators=tuple(f"person-{number}" for number in range(count)))
     with pytest.raises(ValidationError) as refused:
         service_users.update(directory, auth, "bot", wanted)
-    assert [fault.pointer for fault in refused.value.faults] == ["/administrators"]
+    assert [fault.pointer for fault in refused.value.errors] == ["/administrators"]

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chalicelib.mail.messages import EmailContext, email_content, email_of, is_address, message, plain
-from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
+from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import ADMINISTRATOR, OWNER, PERSON, Recipient
-from chalicelib.rules.policies import GIVEN
 from chalicelib.rules.roles import KeyType, Role
 from tests.support.mail import ALICE, BEA, CI_BOT, PUBLIC_URL, SENDER, Page, generated, make_event, revoked
 
@@ -347,10 +346,17 @@ def test_a_notice_counts_from_when_it_is_mailed(seconds: int, subject: str, titl
     assert "Done by" not in written.text
 
 
-def test_an_end_the_key_was_given_is_no_policys_and_no_rotation_moves_it() -> None:
-    event = make_event(
-        action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY, reason=GIVEN
-    )
+@pytest.mark.parametrize(
+    "why",
+    [
+        {"cause": Cause.EXPIRY, "reason": "Whatever the words"},
+        # As events were stored before they had a cause.
+        {"reason": "The key was given this end when it was made or changed (expiresAt)"},
+    ],
+    ids=["cause", "stored without a cause"],
+)
+def test_an_expiry_of_the_keys_own_is_not_the_policys_and_no_rotation_moves_it(why: dict[str, Any]) -> None:
+    event = make_event(action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY, **why)
     written = email_content(event, BOB, SETTING)
     text = " ".join(written.text.split())
     assert "By the end it was given (expiresAt), the Monitoring API key of the Service User ci-bot" in text
@@ -359,7 +365,7 @@ def test_an_end_the_key_was_given_is_no_policys_and_no_rotation_moves_it() -> No
     [command] = commands(written.text)
     assert command.startswith(f"curl -X PATCH {PUBLIC_URL}/v1/service-users/ci-bot/api-keys -u Bob")
     assert command.endswith("""-d '{"keyType":"MONITORING","expiresAt":null}'""")
-    over = make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=POLICY, reason=GIVEN)
+    over = make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=POLICY, **why)
     written = email_content(over, BOB, SETTING)
     assert written.subject == "API key ended: MONITORING …7ac6a for ci-bot (Demo)"
     text = " ".join(written.text.split())

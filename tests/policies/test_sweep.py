@@ -45,8 +45,9 @@ def test_a_key_of_age_is_told_of_twice_and_revoked(account: PolicyAccount) -> No
     assert happened == [(20, ENDING, "bot"), (29, ENDING, "bot"), (30, REVOKED, "bot")]
     first, last, over = [it for it in account.events(ENDING, REVOKED) if it["subject"]["username"] == "bot"]
     assert first["keys"][0]["endsAt"] == last["keys"][0]["endsAt"] == START + 30 * DAY
-    assert first["reason"] == "The account ends every key 30 days after it was made"
+    assert first["reason"] == "The account revokes every key 30 days after it was made"
     assert over["reason"] == first["reason"]
+    assert [it["cause"] for it in (first, last, over)] == ["POLICY_AGE"] * 3
     assert [it["change"] for it in over["keys"]] == ["REVOKED"]
     assert all(
         it["actor"] == {"kind": "POLICY"} and it["audience"] == "ADMINISTRATORS" for it in (first, last, over)
@@ -117,7 +118,9 @@ def test_a_key_that_is_not_used_is_told_of_and_revoked(account: PolicyAccount) -
     assert account.signs_in(bot)
     happened = [it for it in days(account, 10, 42) if it[2] == "bot"]
     assert happened == [(30, ENDING, "bot"), (39, ENDING, "bot"), (40, REVOKED, "bot")]
-    assert account.events(REVOKED)[-1]["reason"] == "The account ends keys that are not used for 30 days"
+    last = account.events(REVOKED)[-1]
+    assert last["reason"] == "The account revokes keys that are not used for 30 days"
+    assert last["cause"] == "POLICY_INACTIVITY"
 
 
 def test_a_use_after_both_notices_keeps_the_key_and_starts_them_anew(account: PolicyAccount) -> None:
@@ -300,6 +303,7 @@ def test_an_expiring_key_is_told_of_as_far_as_it_fits(
     assert days(account, 0, 40) == [(day, action, "bot") for day, action in expected]
     assert account.key_types("bot") == set()
     assert account.events(REVOKED)[0]["reason"].endswith("(expiresAt)")
+    assert {it["cause"] for it in account.events(ENDING, REVOKED)} == {"EXPIRY"}
 
 
 def test_an_end_moved_close_on_an_old_key_is_told_of_at_the_next_sweep(account: PolicyAccount) -> None:

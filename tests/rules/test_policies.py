@@ -65,14 +65,14 @@ class Life:
         """What the sweep does with one key."""
         if self.revoked is not None:
             return
-        judgement = policies.judge(self.key, self.policy, self.now)
+        judgement = policies.decide(self.key, self.policy, self.now)
         if isinstance(judgement, ClearNotice):
             self.key = replace(self.key, notice=None)
         elif isinstance(judgement, SendNotice):
             name = f"event-{len(self.told)}"
             self.waiting.append(name)
             self.told.append((self.now, judgement))
-            assert judgement.end.at >= self.now
+            assert judgement.expiry.at >= self.now
             self.key = replace(self.key, notice=policies.record_notice(self.key, judgement, name, self.now))
         elif isinstance(judgement, Revoke):
             if judgement.by_policy:
@@ -179,7 +179,7 @@ def test_each_end_is_told_of_once_by_each_notice(
             life.sweep()  # and twice the same day
     ends: dict[int, list[str]] = {}
     for _, tell in life.told:
-        kinds = ends.setdefault(tell.end.at, [])
+        kinds = ends.setdefault(tell.expiry.at, [])
         kinds += ["first"] * tell.first + ["last"] * tell.last
     for kinds in ends.values():
         assert len(kinds) == len(set(kinds))
