@@ -9,12 +9,13 @@ written with a ``*`` after it: ``/monitoring/*`` opens ``/monitoring/`` and ever
 ``/monitoring``. There is no other wildcard, because an IAM policy, in which the rules must be
 expressible to the letter, knows none that stops at a slash.
 
-A path with two dots in a row, or an escaped dot, is shut to every key: to some servers it means a
-path outside of the beginning by which it would be judged.
+A path with two dots in a row, or with what can become a dot when it is decoded twice, is denied to every
+key: to some servers it means a path outside of the beginning by which it would be judged.
 
 ``python -m chalicelib.authorizer.route_rules [FILE...]`` checks rules in files, else in AUTHORIZER_RULES.
 """
 
+import json
 import os
 import re
 import sys
@@ -30,8 +31,12 @@ from chalicelib.rules.roles import KeyType, Role
 VARIABLE = "AUTHORIZER_RULES"
 """The environment variable that holds a deployment's own rules, as JSON."""
 
-PATH_TRAVERSAL = ("..", "%2e", "%2E", "%252e", "%252E")
-"""What no path may contain: two dots, or a dot that was escaped, once or twice."""
+PATH_TRAVERSAL = ("..", "%2e", "%2E", "%25", "%%", "%2%")
+"""What no path may contain: two dots, an escaped dot, or what can become one when decoded once more.
+
+A second decoding finds a new escape only where the first one made a ``%`` or a ``2`` behind a ``%``: of an
+escaped ``%``, or beside a ``%`` that starts no escape and that lenient servers leave as it is.
+"""
 
 LONGEST_PATH = 128
 """Characters a pattern may have."""
@@ -162,6 +167,7 @@ _WANTED = {
 def _read(text: str) -> tuple[Rules, list[str]]:
     try:
         listed = msgspec.json.decode(text)
+        json.loads(text, object_pairs_hook=_unique_names)
     except (ValueError, RecursionError) as error:
         return (), [f"Not JSON: {error}."]
     if not isinstance(listed, list) or not listed:
@@ -178,6 +184,15 @@ def _read(text: str) -> tuple[Rules, list[str]]:
         if not found:
             rules.append(msgspec.convert(given, RouteRule))
     return tuple(rules), faults or list(_too_much(tuple(rules)))
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> None:
+    """Raise ValueError for a name given twice in an object: a reader may take either value."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ValueError(f"the name '{name[:60]}' is given twice in one object")
+        seen.add(name)
 
 
 def _faults(given: Any) -> Iterator[str]:

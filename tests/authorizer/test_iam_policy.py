@@ -1,6 +1,8 @@
 """The policy of a REST API, the simple response of an HTTP API and the rules say the same of every path."""
 
+import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from chalicelib.authorizer.gateway import authorize
 from chalicelib.authorizer.route_rules import (
+    DEFAULT,
     OVERHEAD,
     POLICY_BUDGET,
     Rules,
@@ -67,8 +70,8 @@ def paths(draw: st.DrawFn, rules: list[dict[str, Any]]) -> str:
 
 def means(rules: list[dict[str, Any]], key_type: KeyType, role: Role, method: str, path: str) -> bool:
     """Answer what the rules as they are written mean, read with another pair of eyes."""
-    escaped = path.lower().replace("%252e", "%2e")
-    if ".." in path or "%2e" in escaped:
+    lower = path.lower()
+    if ".." in path or any(shut in lower for shut in ("%2e", "%25", "%%", "%2%")):
         return False
     for each in rules:
         methods = set(each["methods"])
@@ -192,3 +195,46 @@ def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
     assert len(json.dumps(answer)) <= 8192
     for statement in answer["policyDocument"]["Statement"]:
         assert all(len(resource) <= 512 for resource in statement["Resource"])
+
+
+# Every spelling of a dot segment
+
+
+def decoded(path: str) -> str:
+    """Decode a path once as lenient servers do: what is no escape stays as it is."""
+    return re.sub("%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), path)
+
+
+def spellings(text: str) -> set[str]:
+    """Return every way to write ``text`` so that one lenient decoding gives it back."""
+    each = [{character, f"%{ord(character):02x}", f"%{ord(character):02X}"} for character in text]
+    written = {"".join(parts) for parts in itertools.product(*each)}
+    return {one for one in written if decoded(one) == text}
+
+
+GREEDY = policy(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, STAGES[0])
+ONCE = spellings(".")
+TWICE = {again for once in ONCE for again in spellings(once)}
+DOTS = ONCE | TWICE
+
+
+def test_the_spellings_are_those_that_decode_to_a_dot() -> None:
+    assert {"%2e", "%252e", "%25%32%65", "%%32e", "%2%65", "%%32%65", "%252%45"} <= DOTS
+    assert all("." in (dot, decoded(dot), decoded(decoded(dot))) for dot in DOTS)
+    assert len(DOTS) > 15
+
+
+@pytest.mark.parametrize("first", sorted(DOTS))
+def test_no_spelling_of_a_dot_segment_leads_out_of_what_a_key_opens(first: str) -> None:
+    """A backend behind a greedy route may decode a path twice; each dot is written on its own."""
+    for second in sorted(DOTS):
+        path = f"/monitoring/{first}{second}/user-management/users"
+        assert not is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", path)
+        resource = f"{STAGES[0]}/GET{path}"
+        assert not allows(GREEDY, "execute-api:Invoke", resource)
+
+
+@pytest.mark.parametrize("path", ["/a%20b", "/a%2Fb", "/v1.2/x", "/%C3%A9", "/100%", "/a.b.c"])
+def test_ordinary_escapes_pass(path: str) -> None:
+    assert is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", f"/monitoring{path}")
+    assert allows(GREEDY, "execute-api:Invoke", f"{STAGES[0]}/GET/monitoring{path}")

@@ -163,6 +163,8 @@ def test_the_default_rules_can_be_written_by_a_deployment() -> None:
     ("text", "said"),
     [
         ("nonsense", ["Not JSON"]),
+        ('[{"path": "/metrics", "path": "/*"}]', ["Not JSON: the name 'path' is given twice"]),
+        ('[{"leastRole": "OWNER", "leastRole": "READ_ONLY"}]', ["the name 'leastRole' is given twice"]),
         ("[" * 100_000, ["Not JSON"]),
         ("\udcff", ["Not JSON"]),
         ("{}", ["at least one rule"]),
