@@ -95,7 +95,10 @@ _WHEN = {
     404: "There is no such thing in the caller's account.",
     409: "It contradicts what is there, or somebody else changed it at the same moment.",
     412: "It is no longer what `If-Match` says.",
-    413: f"The body has more than {bodies.LARGEST} bytes.",
+    413: (
+        f"The body has more than {bodies.LARGEST} bytes "
+        f"({bodies.ACTIVATION_LARGEST} where nobody signs in: an activation)."
+    ),
     415: "The body is of another type than `application/json`.",
     500: "Something is wrong on our side, and on record.",
     503: "The store did not answer in time. `detail` says whether a change may have been made.",

@@ -33,6 +33,15 @@ from chalicelib.rules.service_users import MOST_ADMINISTRATORS
 LARGEST = 65_536
 """Bytes a body may have."""
 
+ACTIVATION_LARGEST = 1024
+"""Bytes a body may have that nobody signs: a username and a token need far less."""
+
+MOST_ERRORS = 50
+"""Field errors a refusal lists."""
+
+_ERROR_ROOM = 2500
+_SHOWN = 60
+
 # msgspec also takes a space for the T, and an offset without its colon; RFC 3339 (5.6) does not.
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _EXACT = 2**53  # Whole numbers a float tells apart.
@@ -348,16 +357,17 @@ def _for_a_person(given: Mapping[str, Any]) -> Iterator[FieldError]:
 B = TypeVar("B", bound=Body)
 
 
-def read(kind: type[B], raw: bytes, content_type: str | None, now: float) -> B:
-    """Answer a request's body as ``kind``.
+def read(kind: type[B], raw: bytes, content_type: str | None, now: float, largest: int = LARGEST) -> B:
+    """Return a request's body as ``kind``.
 
-    Raises HttpFault where it is too large or of another media type, and Invalid with every fault of it.
+    Raise HttpError where it has more than ``largest`` bytes or another media type, and ValidationError with
+    its field errors.
     """
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise HttpError(415, "The body is read as JSON. Send it with 'Content-Type: application/json'.")
-    if len(raw) > LARGEST:
-        raise HttpError(413, f"The body has {len(raw)} bytes; at most {LARGEST} are read.")
-    return check(kind, parse(raw), now)
+    if len(raw) > largest:
+        raise HttpError(413, f"The body has {len(raw)} bytes; at most {largest} are read.")
+    return check(kind, parse(raw), now, len(raw))
 
 
 def parse(raw: bytes) -> Any:
@@ -391,8 +401,12 @@ def parse(raw: bytes) -> Any:
     return value
 
 
-def check(kind: type[B], value: Any, now: float) -> B:
-    """Answer a parsed body as ``kind``; raises Invalid with every fault of it."""
+def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:
+    """Return a parsed body as ``kind``. Raise ValidationError with its field errors.
+
+    At most MOST_ERRORS are listed, and fewer where they would be many times the ``size`` of the body in
+    bytes; one more says how many are not.
+    """
     if not isinstance(value, dict):
         raise validation_error_of([FieldError("", "This must be a JSON object.")])
     fields = {field.encode_name: field for field in _fields(kind)}
@@ -405,8 +419,19 @@ def check(kind: type[B], value: Any, now: float) -> B:
             found.append(FieldError(_pointer(name), "This field is required."))
     found += kind.cross(given, value.keys(), now)
     if found:
-        raise validation_error_of(found)
+        raise validation_error_of(_first(found, size))
     return kind(**{fields[name].name: it for name, it in given.items()})
+
+
+def _first(found: list[FieldError], size: int) -> list[FieldError]:
+    """Return the errors that are listed: a small body must not be answered with a large one."""
+    room = _ERROR_ROOM + 3 * size
+    for count, error in enumerate(found):
+        room -= len(msgspec.json.encode(error)) + 2
+        if count == MOST_ERRORS or (count and room < 0):
+            rest = len(found) - count
+            return [*found[:count], FieldError("", f"And {rest} more; correct these first.")]
+    return found
 
 
 @cache
@@ -416,6 +441,9 @@ def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldError]:
     """Put a field where it is right, and answer what is wrong with it, entry by entry of an array."""
+    most = _most_entries(kind)
+    if most is not None and isinstance(value, list) and len(value) > most:
+        return [FieldError(_pointer(name), f"This may have at most {most} entries.")]
     try:
         given[name] = msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -501,6 +529,14 @@ def _entry_type(kind: Any) -> Any:
     return next((get_args(part)[0] for part in _parts(kind) if get_origin(part) is tuple), None)
 
 
+def _most_entries(kind: Any) -> int | None:
+    """Return how many entries an array of this type may have; None for no array, or no limit."""
+    for part in _parts(kind):
+        if get_origin(part) is Annotated and get_origin(get_args(part)[0]) is tuple:
+            return next((it.max_length for it in get_args(part)[1:] if isinstance(it, Meta)), None)
+    return None
+
+
 def _described(kind: Any) -> str:
     return next(part.description for part in _parts(kind) if isinstance(part, Meta) and part.description)
 
@@ -519,15 +555,24 @@ def _pointer(name: str) -> str:
 
 def _unknown(name: str, fields: Iterable[str]) -> str:
     known = ", ".join(fields)
-    return f"There is no field {name!r} here; {f'there are {known}' if known else 'this call takes none'}."
+    return (
+        f"There is no field {_shown(name)} here; {f'there are {known}' if known else 'this call takes none'}."
+    )
+
+
+def _shown(name: str) -> str:
+    """Return a caller's name for a field in quotes, and no more of it than says which is meant."""
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice!r} stands twice in one object")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the name {_shown(name)} is given twice in one object")
+            seen.add(name)
     return value
 
 

@@ -76,9 +76,10 @@ class Call:
             guard(auth)
         return auth
 
-    def body(self, kind: type[B]) -> B:
-        """Answer the body; raises HttpFault or Invalid."""
-        return bodies.read(kind, self._raw(), self._request.headers.get("content-type"), self.origin.now)
+    def body(self, kind: type[B], largest: int = bodies.LARGEST) -> B:
+        """Return the body, of at most ``largest`` bytes. Raise HttpError or ValidationError."""
+        media_type = self._request.headers.get("content-type")
+        return bodies.read(kind, self._raw(), media_type, self.origin.now, largest)
 
     def body_or_query(self, kind: type[B]) -> B:
         """Answer the body or, where there is none, the query as one, for clients that cannot send the former.

@@ -72,7 +72,7 @@ def invite_again(call: Call, username: str) -> Response:
 def activate(call: Call) -> Response:
     """200, the User with their first keys in the clear, once."""
     call.query()
-    body = call.body(bodies.ActivateUser)
+    body = call.body(bodies.ActivateUser, bodies.ACTIVATION_LARGEST)
     user, shown = users.activate(call.directory, body.username, body.token, call.origin)
     return reply(200, responses.activated(user, call.origin.now, shown))
 

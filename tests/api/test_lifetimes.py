@@ -107,7 +107,7 @@ def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> No
         ),
     ):
         assert (response.status, response.pointers) == (400, ["/expiresAt"])
-        assert "over already" in response.json["errors"][0]["detail"]
+        assert "must be in the future" in response.json["errors"][0]["detail"]
 
 
 def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> None:

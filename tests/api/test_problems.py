@@ -92,17 +92,17 @@ BODIES = {
     "a name twice": (
         b'{"role": "READ_ONLY", "username": "bot", "role": "OWNER"}',
         400,
-        "The body is not JSON we can read: the name 'role' stands twice in one object.",
+        "The body is not JSON we can read: the name 'role' is given twice in one object.",
     ),
     "a name twice, escaped": (
         b'{"role": "READ_ONLY", "rol\\u0065": "OWNER"}',
         400,
-        "The body is not JSON we can read: the name 'role' stands twice in one object.",
+        "The body is not JSON we can read: the name 'role' is given twice in one object.",
     ),
     "a name twice, deep down": (
         b'{"x": [{"a": 1, "a": 1}]}',
         400,
-        "The body is not JSON we can read: the name 'a' stands twice in one object.",
+        "The body is not JSON we can read: the name 'a' is given twice in one object.",
     ),
     "NaN": (b'{"x": NaN}', 400, "The body is not JSON we can read: NaN is no JSON number."),
     "Infinity": (b'{"x": -Infinity}', 400, "The body is not JSON we can read: -Infinity is no JSON number."),

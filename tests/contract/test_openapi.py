@@ -14,7 +14,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 from botocore.exceptions import ConnectTimeoutError
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import app
@@ -483,6 +483,9 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[bodi
     @settings(max_examples=150, deadline=None, derandomize=True)
     @given(st.one_of(whole, some, JSON))
     def agree(value: Any) -> None:
+        # Of limits beside pciCompliance the document speaks in words ("At most 90 with `pciCompliance`").
+        pci = isinstance(value, dict) and value.get("pciCompliance") is True
+        assume(not (pci and {"maxKeyAgeDays", "revokeInactiveAfterDays"} & value.keys()))
         try:
             bodies.check(kind, bodies.parse(json.dumps(value).encode()), 0)
             taken = True
