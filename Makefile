@@ -20,7 +20,7 @@ run: $(READY) ## serve the API on this machine, everything alive; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
 example: $(READY) ## serve an API that the keys guard beside Service Users; PORT=8000 PAYLOAD=1.0
-	@$(PYTHON) examples/protected-api/run.py --port $(PORT) --payload $(PAYLOAD)
+	@$(PYTHON) examples/protected-api/serve.py --port $(PORT) --payload $(PAYLOAD)
 
 test: $(READY) ## every test that needs no extra program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import apis, data, report
-from local.package.cloud import Cloud, Key
+from bench import data, report
+from bench import peer_packages as apis
+from local.package.emulator import Cloud, Key
+from local.package.event_source_mapping import EventSource
 from local.package.runtime import Environment
-from local.package.stream import EventSource
 from local.package.template import REGION
 
 HERE = Path(__file__).resolve().parent
@@ -171,12 +172,14 @@ def cold(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, Any]:
 
 
 class Measured:
-    """An environment in which ``measured.py`` stands around the handler."""
+    """An environment in which ``instrumented.py`` stands around the handler."""
 
     def __init__(self, cloud: Cloud, logs: Path, function: str = "APIHandler", **more: str) -> None:
         of = cloud.functions[function]
         variables = {**of.variables, "MEASURED": of.handler, "PYTHONPATH": f"{of.task_root}:{HERE}", **more}
-        self._environment = Environment(of.task_root, "measured.handler", variables, logs / "measured.log")
+        self._environment = Environment(
+            of.task_root, "instrumented.handler", variables, logs / "measured.log"
+        )
 
     def call(self, request: Any) -> dict[str, Any]:
         measured: dict[str, Any] = self._environment.invoke(request)

@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
 def _change_tables(told: argparse.Namespace) -> None:
     import boto3  # of the developer's tools; no function has it
 
-    from deploy.tables import delete_account, restore_directory, restore_events
+    from deploy.maintenance import delete_account, restore_directory, restore_events
 
     own = outputs(stack_name(told.stage))
     client = boto3.client("dynamodb")

@@ -24,9 +24,9 @@ SOURCES = (
     "deploy/requirements-check.in",
     "deploy/requirements-lock.in",
     "local/package/runtime.in",
-    "bench/beside/bare.in",
-    "bench/beside/fastapi.in",
-    "bench/beside/powertools.in",
+    "bench/peers/bare.in",
+    "bench/peers/fastapi.in",
+    "bench/peers/powertools.in",
 )
 """Every source, in an order in which a lock comes before those that are constrained by it."""
 

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from local.outbox import Outbox, write_private
+from local.email_folder import Outbox, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

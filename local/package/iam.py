@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from local.package.proxy import Call
+from local.package.aws_proxy import Call
 from local.package.template import ACCOUNT, REGION
 
 _WORDS = frozenset(

@@ -138,7 +138,15 @@ def test_a_deployment_gets_its_rules_without_spaces(tmp_path: Path) -> None:
 
 def test_the_example_lets_in_and_refuses_as_it_says(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "examples/protected-api/run.py", "--check", "--port", "0", "--home", str(tmp_path)],
+        [
+            sys.executable,
+            "examples/protected-api/serve.py",
+            "--check",
+            "--port",
+            "0",
+            "--home",
+            str(tmp_path),
+        ],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         capture_output=True,

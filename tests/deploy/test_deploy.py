@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploy import stack, tables
+from deploy import maintenance as tables
+from deploy import stack
 from deploy.__main__ import main
 from deploy.slim import OPERATIONS, slim
 

@@ -65,7 +65,7 @@ def test_everything_locked_has_its_hash(source: str) -> None:
 
 def test_what_ships_is_developed_and_measured_in_the_same_versions() -> None:
     shipped = {one["name"]: one["version"] for one in locked("requirements.in")}
-    for source in ("requirements-dev.in", "bench/beside/bare.in", "bench/beside/fastapi.in"):
+    for source in ("requirements-dev.in", "bench/peers/bare.in", "bench/peers/fastapi.in"):
         others = {one["name"]: one["version"] for one in locked(source)}
         assert {name: others[name] for name in shipped.keys() & others.keys()} == {
             name: version for name, version in shipped.items() if name in others

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.package.cloud import Cloud
+from local.package.emulator import Cloud
 from local.package.runtime import INTERPRETER
 
 PACKAGE = os.environ.get("SERVICE_USERS_PACKAGE", "")

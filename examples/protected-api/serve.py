@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 import clusters  # noqa: E402
 from chalice.app import Chalice  # noqa: E402
 
+from local.email_folder import write_private  # noqa: E402
 from local.event_sources import context  # noqa: E402
 from local.gateway import (  # noqa: E402
     Gateway,
@@ -37,7 +38,6 @@ from local.gateway import (  # noqa: E402
     match,
 )
 from local.iam import allows  # noqa: E402
-from local.outbox import write_private  # noqa: E402
 from local.run import HOST, REGION, StartError, Terminal, system  # noqa: E402
 
 if TYPE_CHECKING:

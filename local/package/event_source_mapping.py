@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from local.event_sources import stream_record
-from local.package.gateway import filter_takes
+from local.package.api_gateway import filter_takes
 from local.package.runtime import EnvironmentDiedError, FunctionError
 
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.tables import delete_account, restore_directory, restore_events
+from deploy.maintenance import delete_account, restore_directory, restore_events
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.package.cloud import Answer, Cloud, Key, Mail
+from local.package.emulator import Answer, Cloud, Key, Mail
 from local.package.runtime import FunctionError
 
 

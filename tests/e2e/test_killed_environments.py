@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
-from local.package.cloud import Answer, Cloud, Key
-from local.package.proxy import Call, Cut, Refuse
-from tests.e2e.test_walk import keys_of, mails
+from local.package.aws_proxy import Call, Cut, Refuse
+from local.package.emulator import Answer, Cloud, Key
+from tests.e2e.test_customer_journey import keys_of, mails
 
 When = Literal["before", "after"]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from local.package.cloud import Answer, Cloud, Key
+from local.package.emulator import Answer, Cloud, Key
 from local.package.iam import Grant, allowing, grants, questions
 from local.package.template import FUNCTIONS
 from tests.e2e.conftest import ENGINE, PACKAGE
-from tests.e2e.test_crashes import ses_is_away, time_passes
-from tests.e2e.test_walk import ask_authorizer, invite, keys_of
+from tests.e2e.test_customer_journey import ask_authorizer, invite, keys_of
+from tests.e2e.test_killed_environments import ses_is_away, time_passes
 
 # Asked by Lambda in a function's name, not by the function.
 BY_LAMBDA = {

@@ -19,7 +19,7 @@ def build(directory: Path) -> dict[str, Path]:
         if not wanted or line.startswith("#"):
             continue
         target = made[name] = directory / name
-        source = (HERE / "beside" / f"{name}.py").read_text(encoding="utf-8")
+        source = (HERE / "peers" / f"{name}.py").read_text(encoding="utf-8")
         stamp = target / ".made"
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted + source:
             continue

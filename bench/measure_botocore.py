@@ -1,4 +1,4 @@
-"""Where the time of AWS's client goes in a warm GetItem, without the wire: ``python -m bench.client``.
+"""Where the time of AWS's client goes in a warm GetItem: ``python -m bench.measure_botocore``.
 
 The answer is put in the place of the connection, so what is left is botocore's own work: a call in a
 tight loop, and the share of each of its stages as the profiler sees them.

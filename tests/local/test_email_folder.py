@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from local.outbox import Outbox, write_private
+from local.email_folder import Outbox, write_private
 
 SENDER = "service-users@demo.example"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from local.package.cloud import Answer, Cloud, Key
-from local.package.proxy import Call
-from tests.e2e.test_walk import invite, keys_of
+from local.package.aws_proxy import Call
+from local.package.emulator import Answer, Cloud, Key
+from tests.e2e.test_customer_journey import invite, keys_of
 
 AT_ONCE = 6
 

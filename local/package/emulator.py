@@ -20,10 +20,10 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from chalicelib.store.items import from_attribute
-from local.package.gateway import Front, FrontServer
-from local.package.proxy import Proxy
+from local.package.api_gateway import Front, FrontServer
+from local.package.aws_proxy import Proxy
+from local.package.event_source_mapping import EventSource
 from local.package.runtime import Function
-from local.package.stream import EventSource
 from local.package.template import ACCOUNT, FUNCTIONS, REGION, Template
 from local.tables import create_tables
 from tests.support.secret_scan import CapturedOutput, assert_no_secret, assert_no_secret_in_output

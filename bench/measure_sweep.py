@@ -1,9 +1,9 @@
 """What a sweep costs: time, memory and capacity, for many keys at once.
 
-``python -m local.dynamodb_local -- python -m bench.sweep [KEYS]``, 100,000 by default, four to a Service User
-and 100 Service Users to an account: a day with nothing to do; the day on which one Service User in a hundred
-has a notice due; the day after every account made its policy stricter, so that every key is told of; and the
-day on which every key is revoked. A run has the 300 seconds that Lambda gives it, and the next goes on.
+``python -m local.dynamodb_local -- python -m bench.measure_sweep [KEYS]``, 100,000 by default, four to a
+Service User and 100 Service Users to an account: a day with nothing to do; the day on which one in a
+hundred has a notice due; the day after every account made its policy stricter, so that every key is told of;
+and the day on which all are revoked. A run has the 300 seconds that Lambda gives it; the next goes on.
 """
 
 from __future__ import annotations

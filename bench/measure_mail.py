@@ -1,7 +1,7 @@
 """What mailing costs: AWS calls, capacity and time for each event, with SES at no cost.
 
-``python -m local.dynamodb_local -- python -m bench.outbox [EVENTS]``, 10,000 by default, all of one account
-and one Service User: every event to one Administrator, then every event to three, by ``notify`` in
+``python -m local.dynamodb_local -- python -m bench.measure_mail [EVENTS]``, 10,000 by default, all of one
+account and one Service User: every event to one Administrator, then every event to three, by ``notify`` in
 batches of 25 as the stream passes them; and a backlog of as many by ``resend``.
 """
 
@@ -150,7 +150,9 @@ def main(count: int) -> None:
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     url = os.environ.get("DYNAMODB_LOCAL_URL")
     if url is None:
-        raise SystemExit("Run it beside the engine: python -m local.dynamodb_local -- python -m bench.outbox")
+        raise SystemExit(
+            "Run it beside the engine: python -m local.dynamodb_local -- python -m bench.measure_mail"
+        )
     client = store_client.session().create_client("dynamodb", endpoint_url=url, config=store_client.CONFIG)
     mark = uuid4().hex[:8]
     names = {"Directory": f"bench-directory-{mark}", "Events": f"bench-events-{mark}"}
