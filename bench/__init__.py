@@ -1,1 +1,1 @@
-"""What the package costs: cold start, memory, time, DynamoDB's calls and capacity. ``make bench`` runs it."""
+"""Benchmarks of the package: cold start, memory, time, DynamoDB calls and capacity units (``make bench``)."""

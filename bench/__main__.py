@@ -1,4 +1,4 @@
-"""``make bench``: measures the package in one run, prints a table, and keeps it and a plot in ``bench/``."""
+"""``make bench``: measures the package in one run, prints the tables, and writes docs/performance.md."""
 
 import json
 import os
@@ -6,69 +6,62 @@ import platform
 import statistics
 import tempfile
 import time
-from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import data, report
-from bench import peer_packages as apis
-from local.package.emulator import Cloud, Key
-from local.package.event_source_mapping import EventSource
+from bench import data, peer_packages, report
+from bench.calls import HEALTH, WHOAMI, Calls, authorizer_event, event, service_user_calls, user_calls
+from bench.report import AUTHORIZER, BARE, SERVICE_USERS
+from local.package.emulator import Emulator, Key
+from local.package.event_source_mapping import EventSourceMapping
 from local.package.runtime import Environment
-from local.package.template import REGION
 
 HERE = Path(__file__).resolve().parent
 STARTS = int(os.environ.get("BENCH_STARTS", "25"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "150"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_SIZES", "10,1000,100000").split(","))
-
-
-AUTHORIZER = "the authorizer"
+_WARM_UP = 10
 
 
 class Package(NamedTuple):
-    """Something to start: where it is and what it is called with."""
+    """A package to start: its task root and its handler."""
 
     root: Path
     handler: str
 
 
 def main() -> None:
-    """Measure everything. The results go to ``bench/results.*`` and, as a table, to the terminal."""
+    """Measure everything; write ``bench/results.json`` and the documentation, and print the tables."""
     package = Path(os.environ["SERVICE_USERS_PACKAGE"]).absolute()
     with (
         tempfile.TemporaryDirectory() as logs,
-        Cloud(package, os.environ["DYNAMODB_LOCAL_URL"], Path(logs), proxied=False) as cloud,
+        Emulator(package, os.environ["DYNAMODB_LOCAL_URL"], Path(logs), proxied=False) as emulator,
     ):
-        owner = cloud.account(username="owner")
+        owner = emulator.create_account(username="owner")
         results = {
             "machine": machine(),
-            "cold": cold(cloud, package, owner, Path(logs)),
-            "warm": warm(cloud, owner, Path(logs), a_round_of_machines),
-            "mailer": mailer(cloud, Path(logs)),
-            "people": warm(cloud, owner, Path(logs), a_round_of_people),
-            "rate": rate(cloud, package, owner, Path(logs)),
-            "pages": pages(cloud, Path(logs)),
+            "cold": cold(emulator, package, owner, Path(logs)),
+            "warm": warm(emulator, owner, Path(logs), service_user_calls),
+            "mailer": mailer(emulator, Path(logs)),
+            "users": warm(emulator, owner, Path(logs), user_calls),
+            "rate": rate(emulator, package, owner, Path(logs)),
+            "pages": pages(emulator, Path(logs)),
         }
-    results["warm"] |= results.pop("people")  # after the mailer, which was to tell of machines' keys
+    results["warm"] |= results.pop("users")  # measured after the mailer, which is to notify about keys only
     results["machine"]["load after"] = round(os.getloadavg()[0], 2)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    table = report.table(results)
-    (HERE / "results.md").write_text(table, encoding="utf-8")
-    (HERE / "results.svg").write_text(report.plot(results), encoding="utf-8")
-    readme = HERE.parent / "README.md"
-    readme.write_text(report.into_readme(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
-    print(table)
+    report.publish(results)
+    print(report.tables(results))
 
 
 def machine() -> dict[str, Any]:
-    """Answer what this was measured on, and when."""
-    told = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    named = [line.partition(":")[2].strip() for line in told if line.startswith("model name")]
+    """Return what this is measured on, and when."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     cpu = named[0] if named else platform.processor()
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -80,81 +73,41 @@ def machine() -> dict[str, Any]:
     }
 
 
-def event(method: str, path: str, route: str, key: Key | None = None, body: Any = None, **more: Any) -> Any:
-    """Answer API Gateway's event of a request."""
-    headers = {"Accept": "*/*", "Host": "users.example.com", "User-Agent": "curl/8.0"}
-    if key is not None:
-        headers["Authorization"] = "Basic " + b64encode(f"{key.username}:{key.secret}".encode()).decode()
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    query = more.get("query")
-    return {
-        "resource": route,
-        "path": path,
-        "httpMethod": method,
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": query,
-        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()}
-        if query
-        else None,
-        "pathParameters": more.get("parameters"),
-        "stageVariables": None,
-        "requestContext": {
-            "accountId": "123456789012",
-            "apiId": "abc",
-            "stage": "api",
-            "protocol": "HTTP/1.1",
-            "resourcePath": route,
-            "path": f"/api{path}",
-            "httpMethod": method,
-            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
-            "domainName": "abc.execute-api.us-east-1.amazonaws.com",
-            "identity": {"sourceIp": "198.51.100.7", "userAgent": "curl/8.0"},
-        },
-        "body": None if body is None else json.dumps(body),
-        "isBase64Encoded": False,
-    }
-
-
-WHOAMI = ("GET", "/v1/whoami", "/v1/whoami")
-HEALTH = ("GET", "/health", "/health")
-
-
-def cold(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, Any]:
-    """Start everything again and again, in turn, and time it from its process's start to its first answer."""
-    built = apis.build(package.parent / "beside")
+def cold(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str, Any]:
+    """Start each package repeatedly, in turn, and time it from process start to first response."""
+    peers = package.parent / "peers"
+    built = peer_packages.build(peers)
     code = package / "unpacked"
     measured = {
-        "bare boto3 handler": Package(built["bare"], "handler.handler"),
-        "Service Users": Package(code, "app.app"),
+        BARE: Package(built["bare"], "handler.handler"),
+        SERVICE_USERS: Package(code, "app.app"),
         "Powertools + pydantic": Package(built["powertools"], "handler.handler"),
         "FastAPI + Mangum": Package(built["fastapi"], "handler.handler"),
         "bare, not compiled": Package(
-            apis.uncompiled(built["bare"], package.parent / "beside" / "bare-py"), "handler.handler"
+            peer_packages.uncompiled(built["bare"], peers / "bare-py"), "handler.handler"
         ),
         "Service Users, not compiled": Package(
-            apis.uncompiled(code, package.parent / "beside" / "service-users-py"), "app.app"
+            peer_packages.uncompiled(code, peers / "service-users-py"), "app.app"
         ),
     }
-    measured[AUTHORIZER] = Package(code, cloud.functions["Authorizer"].handler)
-    variables = cloud.functions["APIHandler"].variables
+    measured[AUTHORIZER] = Package(code, emulator.functions["Authorizer"].handler)
+    variables = emulator.functions["APIHandler"].variables
     calls = {"start": event(*HEALTH), "sign-in": event(*WHOAMI, owner)}
-    asked = dict.fromkeys(measured, calls) | {AUTHORIZER: {"sign-in": to_authorize(owner)}}
+    requests = dict.fromkeys(measured, calls) | {AUTHORIZER: {"sign-in": authorizer_event(owner)}}
     times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     memory: dict[str, list[int]] = defaultdict(list)
     for turn in range(STARTS + 1):
         for name, one in measured.items():
-            for what, request in asked[name].items():
+            for what, request in requests[name].items():
                 environment = Environment(one.root, one.handler, variables, logs / "cold.log")
                 body, at = environment.invoke_raw(json.dumps(request).encode())
-                answer = json.loads(body)
-                assert answer.get("statusCode") == 200 or answer["context"]["username"] == "owner", body
-                if turn:  # the first one finds its files on disk
+                result = json.loads(body)
+                assert result.get("statusCode") == 200 or result["context"]["username"] == "owner", body
+                if turn:  # the first turn reads its files from disk
                     times[name][what].append((at - environment.started) * 1000)
                     memory[name].append(environment.peak_memory())
                 environment.close()
-    bare = {what: statistics.median(times["bare boto3 handler"][what]) for what in calls}
+    bare = {what: statistics.median(times[BARE][what]) for what in calls}
     return {
         name: {
             **{
@@ -163,7 +116,7 @@ def cold(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, Any]:
                     "least": round(min(times[name][what]), 1),
                     "ratio": round(statistics.median(times[name][what]) / bare[what], 2),
                 }
-                for what in asked[name]
+                for what in requests[name]
             },
             "memory": round(statistics.median(memory[name]) / 2**20, 1),
         }
@@ -171,176 +124,106 @@ def cold(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, Any]:
     }
 
 
-class Measured:
-    """An environment in which ``instrumented.py`` stands around the handler."""
+class InstrumentedEnvironment:
+    """An environment in which ``instrumented.py`` wraps the handler."""
 
-    def __init__(self, cloud: Cloud, logs: Path, function: str = "APIHandler", **more: str) -> None:
-        of = cloud.functions[function]
-        variables = {**of.variables, "MEASURED": of.handler, "PYTHONPATH": f"{of.task_root}:{HERE}", **more}
-        self._environment = Environment(
-            of.task_root, "instrumented.handler", variables, logs / "measured.log"
-        )
+    def __init__(
+        self, emulator: Emulator, logs: Path, function: str = "APIHandler", *, capacity: bool = False
+    ) -> None:
+        wrapped = emulator.functions[function]
+        variables = {
+            **wrapped.variables,
+            "MEASURED": wrapped.handler,
+            "PYTHONPATH": f"{wrapped.task_root}:{HERE}",
+            "CAPACITY": "yes" if capacity else "",
+        }
+        log = logs / "instrumented.log"
+        self._environment = Environment(wrapped.task_root, "instrumented.handler", variables, log)
 
-    def call(self, request: Any) -> dict[str, Any]:
+    def invoke(self, request: Any) -> dict[str, Any]:
+        """Invoke the handler; return its result, its timings and its AWS calls."""
         measured: dict[str, Any] = self._environment.invoke(request)
         return measured
 
     def close(self) -> None:
+        """End the environment."""
         self._environment.close()
 
 
-Round = Callable[[Key, int, Callable[[str, Any], Any]], None]
+Measurement = dict[str, Any]
+"""What ``instrumented.py`` returns for one invocation."""
 
 
-def a_round_of_machines(owner: Key, n: int, call: Callable[[str, Any], Any]) -> None:
-    """One round through the endpoints; ``call`` takes each one's name and event, and answers its body."""
-    name = f"bench-{n}"
-    users, one = "/v1/service-users", "/v1/service-users/{username}"
-    path, parameters = f"/v1/service-users/{name}", {"username": name}
-    key = {"keyType": "MONITORING"}
+def warm(emulator: Emulator, owner: Key, logs: Path, calls: Calls) -> dict[str, Any]:
+    """Make calls repeatedly in one environment; measure the time outside DynamoDB, and the DynamoDB calls."""
+    times: dict[str, list[Measurement]] = defaultdict(list)
+    counts: dict[str, list[Measurement]] = defaultdict(list)
 
-    def of(method: str, below: str = "", body: Any = None) -> Any:
-        return event(method, path + below, one + below, owner, body, parameters=parameters)
+    def repeat(numbers: range, recorded: dict[str, list[Measurement]], *, capacity: bool) -> None:
+        environment = InstrumentedEnvironment(emulator, logs, capacity=capacity)
 
-    body = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
-    made = call("POST /v1/service-users", event("POST", users, users, owner, body))
-    machine = Key(name, made["apiKeys"]["apiKeys"][0]["key"])
-    call("GET /v1/whoami (first use of a key)", event(*WHOAMI, machine))
-    call("GET /v1/whoami", event(*WHOAMI, machine))
-    call("GET /v1/service-users/{username}", of("GET"))
-    call("PUT /v1/service-users/{username}", of("PUT", body={"displayName": "B"}))
-    call("PATCH …/api-keys", of("PATCH", "/api-keys", {**key, "allowedNetworks": ["198.51.100.0/24"]}))
-    call("POST …/api-keys/rotate", of("POST", "/api-keys/rotate", key))
-    call("DELETE …/api-keys", of("DELETE", "/api-keys", key))
-    made = call("POST …/api-keys", of("POST", "/api-keys", key))
-    rotate = "/v1/api-keys/rotate"
-    call("POST /v1/api-keys/rotate", event("POST", rotate, rotate, Key(name, made["key"])))
-    call("GET /v1/service-users?limit=10", event("GET", users, users, owner, query={"limit": "10"}))
-    call("GET /v1/events?limit=10", event("GET", "/v1/events", "/v1/events", owner, query={"limit": "10"}))
-    call("GET /v1/account", event("GET", "/v1/account", "/v1/account", owner))
-    call("GET /v1/users", event("GET", "/v1/users", "/v1/users", owner))
-    call("DELETE /v1/service-users/{username}", of("DELETE"))
+        def call(name: str, request: dict[str, Any]) -> Any:
+            measured = environment.invoke(request)
+            response = measured["result"]
+            assert response["statusCode"] < 300, (name, response)
+            recorded[name].append(measured)
+            return json.loads(response["body"]) if response["body"] else None
 
+        for n in numbers:
+            calls(owner, n, call)
+            if n < _WARM_UP:
+                recorded.clear()
+        environment.close()
 
-def a_round_of_people(owner: Key, n: int, call: Callable[[str, Any], Any]) -> None:
-    """One round through the other endpoints. Activating takes an email, and is not in it."""
-    people(owner, n, call)
-    key = {"keyType": "MONITORING"}
-    mine, parameters = "/v1/users/{username}/api-keys", {"username": owner.username}
-    for method, below, body in (
-        ("POST", "", key),
-        ("GET", "", None),
-        ("PATCH", "", {**key, "allowedNetworks": ["198.51.100.0/24"]}),
-        ("POST", "/rotate", key),
-        ("DELETE", "", key),
-    ):
-        path = f"/v1/users/{owner.username}/api-keys{below}"
-        asked = event(method, path, mine + below, owner, body, parameters=parameters)
-        call(f"{method} /v1/users/{{username}}/api-keys{below}", asked)
-    account = {"maxKeyAgeDays": 100 + n}
-    call("PUT /v1/account", event("PUT", "/v1/account", "/v1/account", owner, account))
-    call("GET /health", event(*HEALTH))
-
-
-def people(owner: Key, n: int, call: Callable[[str, Any], Any]) -> None:
-    """A person who is invited, changed, invited again and revoked; activating takes an email."""
-    name, users, one = f"person-{n}", "/v1/users", "/v1/users/{username}"
-    body = {"username": name, "email": f"{name}@people.example", "role": "READ_ONLY"}
-    call("POST /v1/users", event("POST", users, users, owner, body))
-    for method, below, change in (
-        ("GET", "", None),
-        ("PUT", "", {"role": "CLUSTER_ADMIN"}),
-        ("POST", "/invitation", None),
-        ("DELETE", "", None),
-    ):
-        asked = event(
-            method, f"{users}/{name}{below}", one + below, owner, change, parameters={"username": name}
-        )
-        call(f"{method} {one}{below}", asked)
-
-
-def warm(cloud: Cloud, owner: Key, logs: Path, a_round: Round) -> dict[str, Any]:
-    """Go round endpoints in one environment: what each takes outside DynamoDB, and asks of it."""
-    times: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    units: dict[str, list[list[dict[str, Any]]]] = defaultdict(list)
-
-    def calling(
-        environment: Measured, keep: Callable[[str, dict[str, Any]], None]
-    ) -> Callable[[str, Any], Any]:
-        def call(name: str, request: Any) -> Any:
-            measured = environment.call(request)
-            answer = measured["answer"]
-            assert answer["statusCode"] < 300, (name, answer)
-            keep(name, measured)
-            return json.loads(answer["body"]) if answer["body"] else None
-
-        return call
-
-    environment = Measured(cloud, logs)
-    for n in range(ROUNDS + 10):
-        keep = times if n >= 10 else defaultdict(list)
-        a_round(owner, n, calling(environment, lambda name, measured, keep=keep: keep[name].append(measured)))
-    environment.close()
-    environment = Measured(cloud, logs, CAPACITY="yes")
-    for n in range(3):
-        keep = lambda name, measured: units[name].append(measured["calls"])  # noqa: E731
-        a_round(owner, ROUNDS + 10 + n, calling(environment, keep))
-    environment.close()
-    if a_round is a_round_of_machines:
-        authorizer(cloud, owner, logs, times, units)
+    repeat(range(_WARM_UP + ROUNDS), times, capacity=False)
+    repeat(range(_WARM_UP + ROUNDS, _WARM_UP + ROUNDS + 3), counts, capacity=True)
+    if calls is service_user_calls:
+        times[AUTHORIZER] = authorizer(emulator, owner, logs, ROUNDS, capacity=False)
+        counts[AUTHORIZER] = authorizer(emulator, owner, logs, 3, capacity=True)
     return {
         name: {
-            "own": _ms(one["total"] - one["waited"] - one["client"] for one in measured),
+            "own": _ms(one["total"] - one["waiting"] - one["client"] for one in measured),
             "client": _ms(one["client"] for one in measured),
-            "outside": _ms(one["total"] - one["waited"] for one in measured),
-            "worked": _ms(one["worked"] for one in measured),
-            "dynamodb": _ms(one["waited"] for one in measured),
-            "calls": [call["operation"] for call in units[name][-1]],
-            **{kind: total(units[name][-1], kind) for kind in ("reads", "writes")},
+            "outside": _ms(one["total"] - one["waiting"] for one in measured),
+            "cpu": _ms(one["cpu"] for one in measured),
+            "dynamodb": _ms(one["waiting"] for one in measured),
+            "calls": [call["operation"] for call in counts[name][-1]["calls"]],
+            **{kind: total(counts[name][-1]["calls"], kind) for kind in ("reads", "writes")},
         }
         for name, measured in times.items()
     }
 
 
-def authorizer(cloud: Cloud, owner: Key, logs: Path, times: Any, units: Any) -> None:
-    """Measure the authorizer likewise."""
-    request = to_authorize(owner)
-    for keep, more in ((times, {}), (units, {"CAPACITY": "yes"})):
-        environment = Measured(cloud, logs, "Authorizer", **more)
-        for _ in range(ROUNDS if keep is times else 3):
-            measured = environment.call(request)
-            keep[AUTHORIZER].append(measured if keep is times else measured["calls"])
-        environment.close()
-
-
-def to_authorize(key: Key) -> Any:
-    """Answer the event of a request to somebody's API that the authorizer is to judge."""
-    request = event("GET", "/monitoring/v1/clusters", "/monitoring/v1/clusters", key)
-    request["type"] = "REQUEST"
-    request["methodArn"] = f"arn:aws:execute-api:{REGION}:123456789012:abc/api/GET/monitoring/v1/clusters"
-    return request
+def authorizer(
+    emulator: Emulator, owner: Key, logs: Path, rounds: int, *, capacity: bool
+) -> list[Measurement]:
+    """Call the authorizer repeatedly in one environment."""
+    environment = InstrumentedEnvironment(emulator, logs, "Authorizer", capacity=capacity)
+    measured = [environment.invoke(authorizer_event(owner)) for _ in range(rounds)]
+    environment.close()
+    return measured
 
 
 def total(calls: list[dict[str, Any]], kind: str) -> float:
-    """Answer how many units of a kind calls used."""
-    return round(sum(call.get(kind, 0) for call in calls), 1)
+    """Return the ``reads`` or ``writes`` units that calls consumed."""
+    return round(sum(float(call.get(kind, 0)) for call in calls), 1)
 
 
-def mailer(cloud: Cloud, logs: Path) -> dict[str, Any]:
-    """Have the mailer tell of everything that the rounds left: what it asks of DynamoDB for an event."""
-    environment = Measured(cloud, logs, "Notify", CAPACITY="yes")
+def mailer(emulator: Emulator, logs: Path) -> dict[str, Any]:
+    """Let the mailer notify about all events so far; measure its DynamoDB calls for each event."""
+    environment = InstrumentedEnvironment(emulator, logs, "Notify", capacity=True)
     calls: list[dict[str, Any]] = []
     events = 0
 
     def notify(batch: Any) -> Any:
         nonlocal events
-        measured = environment.call(batch)
+        measured = environment.invoke(batch)
         events += len(batch["Records"])
         calls.extend(measured["calls"])
-        return measured["answer"]
+        return measured["result"]
 
-    properties = cloud.template.properties("Notify")["Events"]["NotifyDynamodbEventSource"]["Properties"]
-    EventSource(cloud.streams, cloud.stream_arn, properties, notify).pump()
+    properties = emulator.template.properties("Notify")["Events"]["NotifyDynamodbEventSource"]["Properties"]
+    EventSourceMapping(emulator.streams, emulator.stream_arn, properties, notify).deliver()
     environment.close()
     return {
         "events": events,
@@ -355,15 +238,15 @@ def _ms(seconds: Iterable[float]) -> float:
     return round(statistics.median(seconds) * 1000, 3)
 
 
-def rate(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, float]:
-    """Sign in as fast as one environment can, one after the other, beside the bare handler's one read."""
-    variables = cloud.functions["APIHandler"].variables
+def rate(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str, float]:
+    """Sign in as fast as one environment can, call after call; compare with the bare handler's one read."""
+    variables = emulator.functions["APIHandler"].variables
     request = json.dumps(event(*WHOAMI, owner)).encode()
     packages = {
-        "Service Users": Package(package / "unpacked", "app.app"),
-        "bare boto3 handler": Package(package.parent / "beside" / "bare", "handler.handler"),
-        "Powertools + pydantic": Package(package.parent / "beside" / "powertools", "handler.handler"),
-        "FastAPI + Mangum": Package(package.parent / "beside" / "fastapi", "handler.handler"),
+        SERVICE_USERS: Package(package / "unpacked", "app.app"),
+        BARE: Package(package.parent / "peers" / "bare", "handler.handler"),
+        "Powertools + pydantic": Package(package.parent / "peers" / "powertools", "handler.handler"),
+        "FastAPI + Mangum": Package(package.parent / "peers" / "fastapi", "handler.handler"),
     }
     environments = {
         name: Environment(one.root, one.handler, variables, logs / "rate.log")
@@ -372,7 +255,7 @@ def rate(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, float
     done: dict[str, list[float]] = defaultdict(list)
     for environment in environments.values():
         environment.invoke_raw(request)
-    for _ in range(5):  # in turn, so that a busy moment of the machine is everybody's
+    for _ in range(5):  # in turn, so that load on the machine affects all of them
         for name, environment in environments.items():
             began, count = time.perf_counter(), 0
             while time.perf_counter() - began < SECONDS / 5:
@@ -384,36 +267,37 @@ def rate(cloud: Cloud, package: Path, owner: Key, logs: Path) -> dict[str, float
     return {name: round(statistics.median(rates)) for name, rates in done.items()}
 
 
-def pages(cloud: Cloud, logs: Path) -> dict[str, Any]:
-    """Read a first and a late page of accounts of several sizes."""
+def pages(emulator: Emulator, logs: Path) -> dict[str, Any]:
+    """Read a first and a later page of accounts of several sizes."""
     results: dict[str, Any] = {}
     for size in SIZES:
-        owner = cloud.account(username=f"owner-of-{size}")
-        account = cloud.call("GET", "/v1/whoami", owner).json["account"]
-        data.fill(cloud.dynamodb, cloud.directory, cloud.events, account, owner.username, size)
-        for what, path in (("Service Users", "/v1/service-users"), ("events", "/v1/events")):
-            results[f"{what}, {size:,}"] = _pages(cloud, logs, owner, path, size)
+        owner = emulator.create_account(username=f"owner-of-{size}")
+        account = emulator.call("GET", "/v1/whoami", owner).json["account"]
+        data.fill(emulator.dynamodb, emulator.directory, emulator.events, account, owner.username, size)
+        for title, path in (("Service Users", "/v1/service-users"), ("events", "/v1/events")):
+            results[f"{title}, {size:,}"] = _pages(emulator, logs, owner, path, size)
     return results
 
 
-def _pages(cloud: Cloud, logs: Path, owner: Key, path: str, size: int) -> dict[str, Any]:
-    timed, counted = Measured(cloud, logs), Measured(cloud, logs, CAPACITY="yes")
+def _pages(emulator: Emulator, logs: Path, owner: Key, path: str, size: int) -> dict[str, Any]:
+    timed = InstrumentedEnvironment(emulator, logs)
+    counted = InstrumentedEnvironment(emulator, logs, capacity=True)
     first = event("GET", path, path, owner, query={"limit": "100"})
     late = first
-    answer = timed.call(first)["answer"]
+    response = timed.invoke(first)["result"]
     for _ in range(min(20, size // 200)):
-        cursor = report.cursor(answer["headers"]["Link"])
+        cursor = report.next_cursor(response["headers"]["Link"])
         late = event("GET", path, path, owner, query={"limit": "100", "cursor": cursor})
-        answer = timed.call(late)["answer"]
-    result: dict[str, Any] = {"members": len(json.loads(timed.call(first)["answer"]["body"]))}
+        response = timed.invoke(late)["result"]
+    result: dict[str, Any] = {"members": len(json.loads(timed.invoke(first)["result"]["body"]))}
     for name, request in (("first", first), ("late", late)):
-        measured = [timed.call(request) for _ in range(20)]
+        measured = [timed.invoke(request) for _ in range(20)]
         result[name] = {
             "ms": _ms(one["total"] for one in measured),
-            "dynamodb": _ms(one["waited"] for one in measured),
+            "dynamodb": _ms(one["waiting"] for one in measured),
         }
-    counted.call(first)
-    calls = counted.call(first)["calls"]
+    counted.invoke(first)
+    calls = counted.invoke(first)["calls"]
     result["calls"], result["reads"] = len(calls), total(calls, "reads")
     timed.close()
     counted.close()

@@ -1,6 +1,6 @@
-"""``python -m bench.costs``: what a stack costs per month, from the measured capacity in ``results.json``.
+"""``python -m bench.costs``: monthly costs of a stack, from the measured capacity in ``results.json``.
 
-Prices are AWS's for us-east-1, on demand, without any free tier, in US dollars; look yours up.
+Prices are AWS's on-demand prices for us-east-1 in US dollars, without any free tier.
 """
 
 import json
@@ -24,15 +24,15 @@ METRIC = 0.30
 ALARMED_METRICS = 23
 METRICS = 2
 MEMORY_GIB = 1.0
-CALL_SECONDS = 0.012  # billed for a warm call, DynamoDB in its region included
+CALL_SECONDS = 0.012  # billed duration of a warm call, including DynamoDB in the same region
 MAIL_SECONDS = 0.25
-LINE_BYTES = 450  # a call's line in the access log
-ITEM_BYTES = 1_300  # a Service User with two keys; the index has a copy of it
-EVENT_BYTES = 1_200  # an event; the index by subject has a copy of it
+LINE_BYTES = 450  # one line of the access log
+ITEM_BYTES = 1_300  # a Service User with two keys; the index holds a copy
+EVENT_BYTES = 1_200  # an event; the index by subject holds a copy
 RETENTION_MONTHS = 13
 
 
-class Use(NamedTuple):
+class Usage(NamedTuple):
     """What each Service User does in a month."""
 
     sign_ins: int
@@ -40,13 +40,13 @@ class Use(NamedTuple):
     administrators: int
 
 
-USE = Use(sign_ins=720, rotations=2, administrators=2)
+USAGE = Usage(sign_ins=720, rotations=2, administrators=2)
 
 
-def month(measured: dict[str, Any], users: int, use: Use = USE) -> dict[str, float]:
-    """Answer a month's costs for so many Service Users, by what they are for."""
+def monthly_costs(measured: dict[str, Any], users: int, usage: Usage = USAGE) -> dict[str, float]:
+    """Return the monthly costs of ``users`` Service Users, by purpose."""
     warm, mailer = measured["warm"], measured["mailer"]
-    noted = warm["GET /v1/whoami (first use of a key)"]  # at one call an hour every call is noted
+    recorded = warm["GET /v1/whoami (first use of a key)"]  # at one call an hour, every call records its use
     rotation = warm["POST /v1/api-keys/rotate"]
     call = (
         GATEWAY_CALL
@@ -54,22 +54,22 @@ def month(measured: dict[str, Any], users: int, use: Use = USE) -> dict[str, flo
         + CALL_SECONDS * MEMORY_GIB * LAMBDA_GIB_SECOND
         + LINE_BYTES / GIB * LOGGED_GIB
     )
-    mailed = (
+    notified = (
         mailer["reads"] * READ_UNIT
-        # A claim and a mark for the first, a mark for each one more.
-        + mailer["writes"] * WRITE_UNIT * (1 + (use.administrators - 1) / 2)
-        + use.administrators * (EMAIL + MAIL_SECONDS * 0.5 * LAMBDA_GIB_SECOND)
+        # A claim and a "notified" write for the first recipient, one write for each further one.
+        + mailer["writes"] * WRITE_UNIT * (1 + (usage.administrators - 1) / 2)
+        + usage.administrators * (EMAIL + MAIL_SECONDS * 0.5 * LAMBDA_GIB_SECOND)
         + LAMBDA_CALL
     )
-    stored = 2 * ITEM_BYTES + 2 * EVENT_BYTES * use.rotations * RETENTION_MONTHS
+    stored = 2 * ITEM_BYTES + 2 * EVENT_BYTES * usage.rotations * RETENTION_MONTHS
     swept = users * ITEM_BYTES / 8192 * 30 * READ_UNIT
     scheduled = 43_200 * (16 * 0.5 * READ_UNIT + LAMBDA_CALL + 0.2 * 0.5 * LAMBDA_GIB_SECOND)
+    sign_in = call + recorded["reads"] * READ_UNIT + recorded["writes"] * WRITE_UNIT
+    rotate = call + rotation["reads"] * READ_UNIT + rotation["writes"] * WRITE_UNIT
     return {
-        "sign-ins": users * use.sign_ins * (call + noted["reads"] * READ_UNIT + noted["writes"] * WRITE_UNIT),
-        "rotations": users
-        * use.rotations
-        * (call + rotation["reads"] * READ_UNIT + rotation["writes"] * WRITE_UNIT),
-        "emails": users * use.rotations * mailed,
+        "sign-ins": users * usage.sign_ins * sign_in,
+        "rotations": users * usage.rotations * rotate,
+        "emails": users * usage.rotations * notified,
         "storage": users * stored / GIB * STORED_GIB,
         "schedules": swept + scheduled,
         "alarms": ALARMED_METRICS * ALARMED_METRIC + METRICS * METRIC,
@@ -77,14 +77,14 @@ def month(measured: dict[str, Any], users: int, use: Use = USE) -> dict[str, flo
 
 
 def main() -> None:
-    """Print the table of the operations page."""
+    """Print the table of docs/operations.md."""
     measured = json.loads(Path(__file__).with_name("results.json").read_text(encoding="utf-8"))
-    columns = {users: month(measured, users) for users in (100, 10_000, MILLION)}
+    columns = {users: monthly_costs(measured, users) for users in (100, 10_000, MILLION)}
     print("| per month, US $ |" + "".join(f" {users:,} Service Users |" for users in columns))
     print("|---|" + "---:|" * len(columns))
     for name in columns[100]:
         print(f"| {name} |" + "".join(f" {costs[name]:,.2f} |" for costs in columns.values()))
-    print("| **together** |" + "".join(f" **{sum(costs.values()):,.2f}** |" for costs in columns.values()))
+    print("| **total** |" + "".join(f" **{sum(costs.values()):,.2f}** |" for costs in columns.values()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Accounts of any size, written straight to the tables."""
+"""Fills accounts of any size, writing directly to the tables."""
+
+from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules import key_format
 from chalicelib.rules.model import (
@@ -19,23 +21,27 @@ from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.items import to_item
 from chalicelib.store.trail import event_item
 
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
 _BATCH = 25
 _START = 1_700_000_000
 
 
-def fill(client: Any, directory: str, events: str, account: str, owner: str, count: int) -> None:
-    """Write ``count`` Service Users with two keys each, and the event of each one's making."""
+def fill(client: DynamoDBClient, directory: str, events: str, account: str, owner: str, count: int) -> None:
+    """Write ``count`` Service Users with two keys each, and the event of each creation."""
 
     def batch(first: int) -> None:
-        users, trail = [], []
+        users: list[Any] = []
+        trail: list[Any] = []
         for n in range(first, min(first + _BATCH, count)):
-            user, event = _made(account, owner, n)
+            user, event = _service_user(account, owner, n)
             name = f"{user.username}"
             item = to_item(user, pk=f"USER#{name}", listKey=f"SERVICE_USER#{name}")
             users.append({"PutRequest": {"Item": item}})
             trail.append({"PutRequest": {"Item": event_item(event, 36_500)}})
         for table, puts in ((directory, users), (events, trail)):
-            request = {table: puts}
+            request: Any = {table: puts}
             while request:
                 request = client.batch_write_item(RequestItems=request)["UnprocessedItems"]
 
@@ -44,7 +50,7 @@ def fill(client: Any, directory: str, events: str, account: str, owner: str, cou
             pass
 
 
-def _made(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]:
+def _service_user(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]:
     username = f"bot-{account[:8]}-{n:06}"
     digest = key_format.digest(username)
     keys = {

@@ -1,8 +1,8 @@
-"""Runs in an environment around a handler: answers what it answered, and what it took.
+"""A handler that runs in an environment, wraps the handler in MEASURED, and returns its result with timings.
 
-``total`` is the time it took, ``worked`` the processor's part of it. ``waited`` is the time from a
-request's last byte until its answer's first line was there: DynamoDB and the way to it. ``client`` is
-all other time in AWS's client. What these two leave of ``total`` is the function's own.
+``total`` is the wall time and ``cpu`` the CPU time of one invocation. ``waiting`` is the time from the last
+byte of each AWS request to the first line of its response: DynamoDB and the connection to it. ``client`` is
+all other time in botocore. The rest of ``total`` is the function's own time.
 """
 
 import importlib
@@ -16,20 +16,20 @@ from botocore.client import BaseClient
 _module, _, _name = os.environ["MEASURED"].partition(".")
 _handler = getattr(importlib.import_module(_module), _name)
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
-_waited = 0.0
+_waiting = 0.0
 _in_client = 0.0
 _calls: list[dict[str, Any]] = []
-_read_status = HTTPResponse._read_status
-_make_api_call = BaseClient._make_api_call
+_read_status = HTTPResponse._read_status  # type: ignore[attr-defined]
+_make_api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 def _timed_read_status(self: HTTPResponse) -> Any:
-    global _waited
+    global _waiting
     began = time.perf_counter()
     try:
         return _read_status(self)
     finally:
-        _waited += time.perf_counter() - began
+        _waiting += time.perf_counter() - began
 
 
 def _timed_api_call(self: Any, operation: str, parameters: dict[str, Any]) -> Any:
@@ -37,34 +37,35 @@ def _timed_api_call(self: Any, operation: str, parameters: dict[str, Any]) -> An
     if os.environ.get("CAPACITY") and operation != "SendEmail":
         parameters = {**parameters, "ReturnConsumedCapacity": "TOTAL"}
     began = time.perf_counter()
-    answer: dict[str, Any] = {}
+    response: dict[str, Any] = {}
     try:
-        answer = _make_api_call(self, operation, parameters)
+        response = _make_api_call(self, operation, parameters)
     finally:
         _in_client += time.perf_counter() - began
-        capacity = answer.get("ConsumedCapacity", [])
+        capacity = response.get("ConsumedCapacity", [])
         each = capacity if isinstance(capacity, list) else [capacity]
         units = sum(one["CapacityUnits"] for one in each)
         _calls.append({"operation": operation, "reads" if operation in _READS else "writes": units})
-    return answer
+    return response
 
 
-HTTPResponse._read_status = _timed_read_status
-BaseClient._make_api_call = _timed_api_call
+HTTPResponse._read_status = _timed_read_status  # type: ignore[attr-defined]
+BaseClient._make_api_call = _timed_api_call  # type: ignore[attr-defined]
 
 
 def handler(event: Any, context: Any) -> Any:
-    global _waited, _in_client
-    _waited = _in_client = 0.0
+    """Invoke the wrapped handler, and return its result, the timings and the AWS calls."""
+    global _waiting, _in_client
+    _waiting = _in_client = 0.0
     _calls.clear()
-    began, worked = time.perf_counter(), time.process_time()
-    answer = _handler(event, context)
-    total, worked = time.perf_counter() - began, time.process_time() - worked
+    began, cpu = time.perf_counter(), time.process_time()
+    result = _handler(event, context)
+    total, cpu = time.perf_counter() - began, time.process_time() - cpu
     return {
-        "answer": answer,
+        "result": result,
         "total": total,
-        "worked": worked,
-        "waited": _waited,
-        "client": _in_client - _waited,
+        "cpu": cpu,
+        "waiting": _waiting,
+        "client": _in_client - _waiting,
         "calls": list(_calls),
     }

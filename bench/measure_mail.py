@@ -1,8 +1,8 @@
-"""What mailing costs: AWS calls, capacity and time for each event, with SES at no cost.
+"""Measures what notifying costs: AWS calls, capacity and time for each event, SES not counted.
 
-``python -m local.dynamodb_local -- python -m bench.measure_mail [EVENTS]``, 10,000 by default, all of one
-account and one Service User: every event to one Administrator, then every event to three, by ``notify`` in
-batches of 25 as the stream passes them; and a backlog of as many by ``resend``.
+``python -m local.dynamodb_local -- python -m bench.measure_mail [EVENTS]``; 10,000 events by default, all
+of one account and one Service User. ``notify`` handles them in batches of 25, as from the stream, first
+with one Administrator and then with three; ``resend`` handles a backlog of as many.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+from bench.capacity import metered
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.rules.model import (
     Account,
@@ -37,49 +37,27 @@ from local.tables import create_tables
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from types_boto3_dynamodb import DynamoDBClient
+
 BATCH = 25
 NOW = 1_900_000_000
 
 
-class Meter:
-    """Counts a client's calls, and the capacity they consumed."""
-
-    def __init__(self, client: Any) -> None:
-        self.calls: Counter[str] = Counter()
-        self.reads = self.writes = 0.0
-        client.meta.events.register("provide-client-params.dynamodb", self._ask)
-        client.meta.events.register("after-call.dynamodb", self._count)
-
-    def _ask(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        if "ReturnConsumedCapacity" in model.input_shape.members:
-            params["ReturnConsumedCapacity"] = "TOTAL"
-
-    def _count(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        self.calls[model.name] += 1
-        found = parsed.get("ConsumedCapacity", [])
-        units = sum(
-            each.get("CapacityUnits", 0.0) for each in (found if isinstance(found, list) else [found])
-        )
-        if model.name in ("BatchGetItem", "Query"):
-            self.reads += units
-        else:
-            self.writes += units
-
-
-class Ses:
-    """An SES that takes everything at once."""
+class FakeSes:
+    """An SES client that accepts every email at once."""
 
     def __init__(self) -> None:
         self.calls = self.bytes = 0
 
-    def send_email(self, **asked: Any) -> dict[str, str]:
+    def send_email(self, **parameters: Any) -> dict[str, str]:
+        """Count the email."""
         self.calls += 1
-        self.bytes += len(asked["Content"]["Raw"]["Data"])
+        self.bytes += len(parameters["Content"]["Raw"]["Data"])
         return {}
 
 
-def fill(client: Any, table: str, administrators: int, count: int) -> list[dict[str, Any]]:
-    """Put events on record and answer their records of the stream."""
+def write_events(client: DynamoDBClient, table: str, administrators: int, count: int) -> list[dict[str, Any]]:
+    """Write pending events, and return their stream records."""
     events = [
         Event(
             id=f"{NOW * 1000:012x}{number:016x}",
@@ -97,7 +75,7 @@ def fill(client: Any, table: str, administrators: int, count: int) -> list[dict[
         )
         for number in range(count)
     ]
-    items = [event_item(event, 400) for event in events]
+    items: list[dict[str, Any]] = [event_item(event, 400) for event in events]
     for start in range(0, count, 25):
         client.batch_write_item(
             RequestItems={table: [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]}
@@ -115,7 +93,8 @@ def fill(client: Any, table: str, administrators: int, count: int) -> list[dict[
     ]
 
 
-def people(client: Any, table: str, administrators: int) -> None:
+def write_users(client: DynamoDBClient, table: str, administrators: int) -> None:
+    """Write an account and its Administrators."""
     account = f"acme-{administrators}"
     made = Account(id=account, name="Demo", version="v", created_at=NOW)
     client.put_item(TableName=table, Item=to_item(made, pk=f"ACCOUNT#{account}"))
@@ -133,31 +112,35 @@ def people(client: Any, table: str, administrators: int) -> None:
         client.put_item(TableName=table, Item=to_item(user, pk=f"USER#{name}", listKey=f"USER#{name}"))
 
 
-def measure(name: str, client: Any, ses: Ses, count: int, run: Callable[[], None]) -> None:
-    meter = Meter(client)
+def measure(name: str, client: DynamoDBClient, ses: FakeSes, count: int, run: Callable[[], object]) -> None:
+    """Run it, and print the calls, capacity units and time for each event."""
     before, started = ses.calls, time.perf_counter()
-    run()
+    with metered(client) as meter:
+        run()
     seconds = time.perf_counter() - started
     calls = [f"{number / count:.3f} {kind}" for kind, number in sorted(meter.calls.items())]
     calls.append(f"{(ses.calls - before) / count:.2f} SendEmail")
-    units = f"{meter.reads / count:.2f} RCU, {meter.writes / count:.2f} WCU"
-    print(f"{name}: {', '.join(calls)}; {units}; {1000 * seconds / count:.2f} ms an event")
-    client.meta.events.unregister("provide-client-params.dynamodb", meter._ask)
-    client.meta.events.unregister("after-call.dynamodb", meter._count)
+    units = f"{meter.units['reads'] / count:.2f} read units, {meter.units['writes'] / count:.2f} write units"
+    print(f"{name}: {', '.join(calls)}; {units}; {1000 * seconds / count:.2f} ms for each event")
 
 
 def main(count: int) -> None:
+    """Measure with ``count`` events."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     url = os.environ.get("DYNAMODB_LOCAL_URL")
     if url is None:
         raise SystemExit(
             "Run it beside the engine: python -m local.dynamodb_local -- python -m bench.measure_mail"
         )
-    client = store_client.session().create_client("dynamodb", endpoint_url=url, config=store_client.CONFIG)
-    mark = uuid4().hex[:8]
-    names = {"Directory": f"bench-directory-{mark}", "Events": f"bench-events-{mark}"}
+    session = store_client.session()
+    client = cast(
+        "DynamoDBClient",
+        session.create_client("dynamodb", endpoint_url=url, config=store_client.CONFIG),
+    )
+    suffix = uuid4().hex[:8]
+    names = {"Directory": f"bench-directory-{suffix}", "Events": f"bench-events-{suffix}"}
     create_tables(client, names)
-    ses: Any = Ses()
+    ses: Any = FakeSes()
     mailer = Mailer(
         outbox=DynamoOutbox(client, names["Directory"], names["Events"]),
         ses=ses,
@@ -168,17 +151,17 @@ def main(count: int) -> None:
     )
     print(f"{count} events of one account, batches of {BATCH}")
     for administrators in (1, 3):
-        people(client, names["Directory"], administrators)
-        records = fill(client, names["Events"], administrators, count)
+        write_users(client, names["Directory"], administrators)
+        records = write_events(client, names["Events"], administrators, count)
 
         def stream(records: list[dict[str, Any]] = records) -> None:
             for start in range(0, count, BATCH):
                 assert notify(records[start : start + BATCH], mailer) == {"batchItemFailures": []}
 
-        measure(f"notify, {administrators} to tell", client, ses, count, stream)
-    fill(client, names["Events"], 1, count)
-    measure("resend, 1 to tell", client, ses, count, lambda: print("", resend(mailer)))
-    print(f"{ses.bytes / ses.calls / 1024:.1f} KB a message")
+        measure(f"notify, {administrators} recipient(s)", client, ses, count, stream)
+    write_events(client, names["Events"], 1, count)
+    measure("resend, 1 recipient(s)", client, ses, count, lambda: resend(mailer))
+    print(f"{ses.bytes / ses.calls / 1024:.1f} KiB for each email")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Builds the packages that are measured beside ours: each as Lambda would get it, compiled as ours is."""
+"""Builds the packages to compare with, each as deployed to Lambda and compiled like ours."""
 
 import shutil
 import subprocess
@@ -7,33 +7,32 @@ from pathlib import Path
 
 from deploy.slim import compile_modules
 
-HERE = Path(__file__).resolve().parent
-REQUIREMENTS = HERE / "requirements.txt"
+PEERS = Path(__file__).resolve().parent / "peers"
+"""Each peer is a handler, ``NAME.py``, and the lock of its requirements, ``NAME.txt``."""
 
 
 def build(directory: Path) -> dict[str, Path]:
-    """Make a task root for each API in ``directory``, unless it is there and as it should be; answer them."""
-    made = {}
-    for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines():
-        name, _, wanted = line.partition(":")
-        if not wanted or line.startswith("#"):
-            continue
-        target = made[name] = directory / name
-        source = (HERE / "peers" / f"{name}.py").read_text(encoding="utf-8")
-        stamp = target / ".made"
-        if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted + source:
+    """Build a task root in ``directory`` for each peer unless it is up to date; return them by name."""
+    built: dict[str, Path] = {}
+    for lock in sorted(PEERS.glob("*.txt")):
+        target = built[lock.stem] = directory / lock.stem
+        source = lock.with_suffix(".py").read_text(encoding="utf-8")
+        content = lock.read_text(encoding="utf-8") + source
+        stamp = target / ".built"
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == content:
             continue
         shutil.rmtree(target, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
-        subprocess.run([*pip, "--target", target, *wanted.split()], check=True)
+        locked = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
+        subprocess.run([*pip, "--target", str(target), *locked], check=True)
         (target / "handler.py").write_text(source, encoding="utf-8")
         compile_modules(target)
-        stamp.write_text(wanted + source, encoding="utf-8")
-    return made
+        stamp.write_text(content, encoding="utf-8")
+    return built
 
 
 def uncompiled(package: Path, target: Path) -> Path:
-    """Make a copy of a package without its compiled modules, as pip and Chalice leave it; answer it."""
+    """Copy a package without its compiled modules, as pip and Chalice leave it; return the copy."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
     return target

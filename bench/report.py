@@ -1,77 +1,105 @@
-"""The table and the plot of what was measured."""
+"""The tables, the chart and the summary of what was measured, and where they are published."""
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
-CHOSEN = "Service Users"
-OURS = (CHOSEN, "the authorizer")
+PROJECT = Path(__file__).resolve().parent.parent
+PAGE = PROJECT / "docs" / "performance.md"
+CHART = PROJECT / "docs" / "images" / "performance.svg"
+README = PROJECT / "README.md"
+
+BARE = "bare boto3 handler"
+SERVICE_USERS = "Service Users"
+AUTHORIZER = "the authorizer"
+OURS = (SERVICE_USERS, AUTHORIZER)
+
+BEGIN, END = "<!-- begin: written by make bench -->\n", "<!-- end: written by make bench -->\n"
 _BAR, _GAP, _LABEL, _WIDTH = 22, 10, 310, 940
 
 _HEAD = """\
-Measured {date} on {processor}, {cores} cores, {system}, Python {python} (load {load_before} before, \
-{load_after} after), by Lambda's own runtime client beside DynamoDB Local.
+Measured {date} on {processor}, {cores} cores, {system}, Python {python} (load average {load_before} before, \
+{load_after} after), with Lambda's runtime client and DynamoDB Local.
 
-**Cold start**: from the process's start to its first answer; medians. All are compiled alike, but for \
-those that say so.
+**Cold start**: from the start of the process to its first response; medians. All packages are compiled \
+alike unless noted.
 
-| | first answer, ms | ratio | first sign-in, ms | ratio | peak memory, MiB |
+| | first response, ms | ratio | first sign-in, ms | ratio | peak memory, MiB |
 |---|---:|---:|---:|---:|---:|
 """
 
 _WARM = """
-**Warm calls**: median milliseconds outside DynamoDB, of which our code with Chalice and msgspec, and \
-AWS's client; the processor's time in all; then DynamoDB's calls and its capacity units, sign-in \
-included.
+**Warm calls**: median milliseconds outside DynamoDB, of which our code (with Chalice and msgspec) and \
+botocore; CPU time; then the DynamoDB calls and their capacity units. The sign-in is included.
 
-| call | outside DynamoDB | ours | AWS's client | processor | calls | read units | write units |
+| call | outside DynamoDB | our code | botocore | CPU | calls | read units | write units |
 |---|---:|---:|---:|---:|---|---:|---:|
 """
 
 _MAILER = (
-    "The mailer uses {reads:g} read and {writes:g} write units for an event of which one person is told."
+    "The mailer consumes {reads:g} read units and {writes:g} write units for an event with one recipient."
 )
 
 _PAGES = """
-**Pages of 100**: median milliseconds in all, DynamoDB included.
+**Pages of 100**: median milliseconds, DynamoDB included.
 
-| list, size of the account | first page | a late page | calls | read units |
+| list, size of the account | first page | later page | calls | read units |
 |---|---:|---:|---:|---:|
 """
 
+_SUMMARY = """\
+A sign-in is {calls} DynamoDB {noun}, and nothing is cached. A cold start takes {ratio:.2f} times as long as
+that of a bare handler with one boto3 client: [docs/performance.md](docs/performance.md).
+"""
 
-def cursor(link: str) -> str:
-    """Answer the cursor in a Link header."""
-    found = re.match(r"<([^>]+)>", link)
-    return parse_qs(urlsplit(found[1] if found else "").query)["cursor"][0]
+
+def publish(results: dict[str, Any]) -> None:
+    """Write the tables to docs/performance.md, the chart beside it, and the summary to the README."""
+    CHART.write_text(chart(results), encoding="utf-8")
+    for file, text in ((PAGE, tables(results)), (README, summary(results))):
+        file.write_text(with_generated(file.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
-def table(results: dict[str, Any]) -> str:
-    """Answer the results as Markdown."""
+def with_generated(page: str, text: str) -> str:
+    """Return ``page`` with ``text`` between its markers. Raises ValueError if it has no such markers."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"The page has no {BEGIN.strip()} … {END.strip()}")
+    return f"{before}{begin}{text}{end}{after}"
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Return the README's sentences."""
+    calls = len(results["warm"]["GET /v1/whoami"]["calls"])
+    ratio = results["cold"][SERVICE_USERS]["start"]["ratio"]
+    number = {1: "one", 2: "two"}.get(calls, str(calls))
+    return _SUMMARY.format(calls=number, noun="read" if calls == 1 else "reads", ratio=ratio)
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
     machine = results["machine"]
     lines = _HEAD.format(**{name.replace(" ", "_"): value for name, value in machine.items()}).splitlines()
     for name, one in results["cold"].items():
         start, sign_in = one.get("start"), one["sign-in"]
-        shown = f"**{name}**" if name == CHOSEN else name
-        first = f"{start['median']:.0f} | {start['ratio']:.2f}" if start else "always signs in |"
+        label = f"**{name}**" if name == SERVICE_USERS else name
+        first = f"{start['median']:.0f} | {start['ratio']:.2f}" if start else "(always signs in) |"
         lines.append(
-            f"| {shown} | {first} | {sign_in['median']:.0f} | {sign_in['ratio']:.2f} | {one['memory']:.0f} |"
+            f"| {label} | {first} | {sign_in['median']:.0f} | {sign_in['ratio']:.2f} | {one['memory']:.0f} |"
         )
     lines += _WARM.splitlines()
     for name, one in results["warm"].items():
         lines.append(
             f"| `{name}` | {one['outside']:.2f} | {one['own']:.2f} | {one['client']:.2f} "
-            f"| {one['worked']:.2f} "
+            f"| {one['cpu']:.2f} "
             f"| {': '.join(filter(None, (str(len(one['calls'])), ', '.join(one['calls']))))} "
             f"| {one['reads']:g} | {one['writes']:g} |"
         )
-    told = results["mailer"]
-    lines += [
-        "",
-        _MAILER.format(**told),
-    ]
-    lines += ["", "**Sign-ins a second**, one environment, one after the other:", ""]
+    lines += ["", _MAILER.format(**results["mailer"])]
+    lines += ["", "**Sign-ins per second**, one environment, one after the other:", ""]
     lines += [f"- {name}: {rate}" for name, rate in results["rate"].items()]
     lines += _PAGES.splitlines()
     for name, one in results["pages"].items():
@@ -80,39 +108,23 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def into_readme(text: str, results: dict[str, Any]) -> str:
-    """Answer the README with these results in it: the machine, the cold starts, a few of the warm calls."""
-    began, ended = "<!-- make bench writes this -->\n", "<!-- up to here -->\n"
-    before, _, rest = text.partition(began)
-    _, _, after = rest.partition(ended)
-    whole = table(results)
-    head, cold, warm, *more = whole.rstrip("\n").split("\n\n**")
-    chosen = [line for line in warm.splitlines() if not line.startswith("| `") or _shown(line)]
-    parts = (head, f"**{cold}", "**" + "\n".join(chosen), *(f"**{part}" for part in more))
-    return before + began + "\n\n".join(parts) + "\n" + ended + after
+def next_cursor(link: str) -> str:
+    """Return the cursor in a Link header."""
+    found = re.match(r"<([^>]+)>", link)
+    return parse_qs(urlsplit(found[1] if found else "").query)["cursor"][0]
 
 
-def _shown(line: str) -> bool:
-    return line.split("`")[1] in (
-        "GET /v1/whoami",
-        "the authorizer",
-        "POST /v1/api-keys/rotate",
-        "POST /v1/service-users",
-        "GET /v1/service-users?limit=10",
-    )
-
-
-def plot(results: dict[str, Any]) -> str:
-    """Answer a picture (SVG) of cold starts and of warm calls."""
+def chart(results: dict[str, Any]) -> str:
+    """Return a chart (SVG) of cold starts and of warm calls."""
     cold = [(name, one["sign-in"]["median"]) for name, one in results["cold"].items()]
     calls = sorted(results["warm"].items(), key=lambda one: one[1]["outside"])
     warm = [(name, one["own"], one["client"]) for name, one in calls]
     parts: list[str] = []
-    y = _title(parts, 28, "Cold start to the first sign-in (ms)")
+    y = _title(parts, 28, "Cold start until the first sign-in (ms)")
     longest = max(value for _, value in cold)
     for name, value in cold:
         y = _row(parts, y, name, [(value, "#2a6fb0" if name in OURS else "#9aa5b1")], longest, "{:.0f}")
-    y = _title(parts, y + 36, "A warm call outside DynamoDB (ms): ours, and AWS's client")
+    y = _title(parts, y + 36, "A warm call outside DynamoDB (ms): our code, and botocore")
     longest = max(own + client for _, own, client in warm)
     for name, own, client in warm:
         y = _row(parts, y, name, [(own, "#2a6fb0"), (client, "#9aa5b1")], longest, "{:.2f}")

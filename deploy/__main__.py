@@ -1,13 +1,21 @@
-"""``python -m deploy``: what the Makefile's targets package, deploy, account and owner call, and two more."""
+"""``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from deploy.package import PROJECT, package
-from deploy.stack import Refused, authorizer_rules, deploy, make_account, outputs, recover_owner, stack_name
+from deploy.stack import (
+    DeployError,
+    create_account,
+    deploy,
+    read_authorizer_rules,
+    recover_owner,
+    stack_name,
+    stack_outputs,
+)
 
-_PARAMETER_OPTIONS = {
+_PARAMETERS_BY_OPTION = {
     "sender": "SenderAddress",
     "public_url": "PublicUrl",
     "memory": "Memory",
@@ -18,86 +26,107 @@ _PARAMETER_OPTIONS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; answer the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, does in (
-        ("package", "make the package in build/STAGE"),
-        ("deploy", "make the package and deploy it as the stack service-users-STAGE"),
-        ("account", "make an account in a deployed stack, and print its first key, once"),
-        ("owner", "give an OWNER who has lost their way in a new key, and print it, once"),
-        ("restore", "bring the items of a restored table back into the stack's own"),
-        ("delete-account", "delete an account, everybody and everything in it"),
-    ):
-        command = commands.add_parser(name, help=does)
-        command.add_argument("--stage", required=True, help="any name: letters, digits, hyphens")
-        if name == "package":
-            command.add_argument("--out", type=Path, help="where to, instead of build/STAGE")
-        if name == "deploy":
-            command.add_argument(
-                "--bucket", default="", help="where the code goes; made where it is not there"
-            )
-            for option in _PARAMETER_OPTIONS:
-                command.add_argument(f"--{option.replace('_', '-')}", default="")
-            command.add_argument("--authorizer-rules", default="", help="a file of rules: docs/authorizer.md")
-            command.add_argument("--parameters", default="", help="further ones: NAME=VALUE NAME=VALUE")
-        if name == "restore":
-            command.add_argument(
-                "--directory", default="", help="a table that table Directory was restored to"
-            )
-            command.add_argument("--events", default="", help="a table that table Events was restored to")
-        if name == "delete-account":
-            command.add_argument("--account", required=True, help="its id, as in GET /v1/whoami")
-        if name == "owner":
-            command.add_argument("--username", required=True)
-        if name == "account":
-            for option in ("name", "username", "email"):
-                command.add_argument(f"--{option}", required=True)
-    told = parser.parse_args(arguments)
+    """Run the command in ``arguments``, and return the exit status."""
+    args = _parser().parse_args(arguments)
     try:
-        stack_name(told.stage)  # or it is told of before anything is made
-        if told.command == "package":
-            made = package(told.stage, told.out or PROJECT / "build" / told.stage)
-            print(f"The package is in {made}.")
-        elif told.command == "deploy":
-            parameters = dict(pair.split("=", 1) for pair in told.parameters.split())
-            for option, name in _PARAMETER_OPTIONS.items():
-                if value := getattr(told, option):
-                    parameters[name] = value
-            if told.authorizer_rules:
-                parameters["AuthorizerRules"] = authorizer_rules(Path(told.authorizer_rules))
-            deploy(told.stage, told.bucket, parameters)
-        elif told.command in ("restore", "delete-account"):
-            _change_tables(told)
-        elif told.command == "owner":
-            recover_owner(told.stage, told.username)
-        else:
-            make_account(told.stage, told.name, told.username, told.email)
-    except Refused as refused:
-        print(refused, file=sys.stderr)
+        stack_name(args.stage)  # reported before anything is built
+        args.command(args)
+    except DeployError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _change_tables(told: argparse.Namespace) -> None:
-    import boto3  # of the developer's tools; no function has it
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy", description=__doc__)
+    commands = parser.add_subparsers(required=True)
 
-    from deploy.maintenance import delete_account, restore_directory, restore_events
+    command = commands.add_parser("package", help="build the package in build/STAGE")
+    command.add_argument("--out", type=Path, help="folder to build in, instead of build/STAGE")
+    command.set_defaults(command=_package)
 
-    own = outputs(stack_name(told.stage))
+    command = commands.add_parser("deploy", help="build the package and deploy it as service-users-STAGE")
+    command.add_argument("--bucket", default="", help="bucket for the code; created if it is missing")
+    for option in _PARAMETERS_BY_OPTION:
+        command.add_argument(f"--{option.replace('_', '-')}", default="")
+    command.add_argument("--authorizer-rules", default="", help="file with route rules: docs/authorizer.md")
+    command.add_argument("--parameters", default="", help="further parameters: NAME=VALUE NAME=VALUE")
+    command.set_defaults(command=_deploy)
+
+    command = commands.add_parser("account", help="create an account and print its first key")
+    for option in ("name", "username", "email"):
+        command.add_argument(f"--{option}", required=True)
+    command.set_defaults(command=_create_account)
+
+    command = commands.add_parser("owner", help="issue a replacement key to an OWNER who is locked out")
+    command.add_argument("--username", required=True)
+    command.set_defaults(command=_recover_owner)
+
+    command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
+    command.add_argument("--directory", default="", help="table that Directory was restored to")
+    command.add_argument("--events", default="", help="table that Events was restored to")
+    command.set_defaults(command=_restore)
+
+    command = commands.add_parser("delete-account", help="delete an account with all its data")
+    command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
+    command.set_defaults(command=_delete_account)
+
+    for command in commands.choices.values():
+        command.add_argument("--stage", required=True, help="name of the stage: letters, digits, hyphens")
+    return parser
+
+
+def _package(args: argparse.Namespace) -> None:
+    folder = package(args.stage, args.out or PROJECT / "build" / args.stage)
+    print(f"The package is in {folder}.")
+
+
+def _deploy(args: argparse.Namespace) -> None:
+    parameters = dict(pair.split("=", 1) for pair in args.parameters.split())
+    for option, name in _PARAMETERS_BY_OPTION.items():
+        if value := getattr(args, option):
+            parameters[name] = value
+    if args.authorizer_rules:
+        parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules))
+    deploy(args.stage, args.bucket, parameters)
+
+
+def _create_account(args: argparse.Namespace) -> None:
+    create_account(args.stage, args.name, args.username, args.email)
+
+
+def _recover_owner(args: argparse.Namespace) -> None:
+    recover_owner(args.stage, args.username)
+
+
+def _restore(args: argparse.Namespace) -> None:
+    import boto3  # a development requirement; no function has it
+
+    from deploy.maintenance import restore_directory, restore_events
+
+    outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb")
-    if told.command == "delete-account":
-        try:
-            people, events = delete_account(client, own["DirectoryName"], own["EventsName"], told.account)
-        except LookupError as missing:
-            raise Refused(str(missing)) from None
-        print(f"Deleted the account, {people} Users and Service Users, and {events} events.")
-        return
-    if told.directory:
-        written, deleted = restore_directory(client, told.directory, own["DirectoryName"])
+    if args.directory:
+        written, deleted = restore_directory(client, args.directory, outputs["DirectoryName"])
         print(f"Directory: {written} items written, {deleted} deleted.")
-    if told.events:
-        print(f"Events: {restore_events(client, told.events, own['EventsName'])} brought back.")
+    if args.events:
+        print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
+
+
+def _delete_account(args: argparse.Namespace) -> None:
+    import boto3
+
+    from deploy.maintenance import delete_account
+
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    try:
+        principals, events = delete_account(
+            client, outputs["DirectoryName"], outputs["EventsName"], args.account
+        )
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What an operator does to a deployed stack's tables: bring a restored one's items back, delete an account.
+"""Maintenance of a deployed stack's tables: copy the items of a restored table back, delete an account.
 
-The tables are written to directly. Neither is in anybody's trail but CloudTrail's.
+Both write to the tables directly, so that only CloudTrail has a record of them.
 """
 
 from collections.abc import Iterator
@@ -16,42 +16,42 @@ _BATCH = 25
 
 
 def restore_directory(client: "DynamoDBClient", source: str, target: str) -> tuple[int, int]:
-    """Make table Directory what it was when ``source`` was: every item of it, and no other.
+    """Replace the items of table Directory with those of ``source``; return the numbers written and deleted.
 
-    Answers how many items were written, and how many deleted. Keys are as they were then too: what was
-    revoked or replaced since works again, and what was made since is gone.
+    Keys return to their earlier state too: keys revoked or replaced since then work again, and keys
+    generated since then are lost.
     """
     kept = {item["pk"]["S"]: item for item in _items(client, source)}
-    now = {item["pk"]["S"]: item for item in _items(client, target)}
-    written = [{"PutRequest": {"Item": item}} for key, item in kept.items() if now.get(key) != item]
-    deleted = [_deletion(key) for key in now.keys() - kept.keys()]
+    current = {item["pk"]["S"]: item for item in _items(client, target)}
+    written = [{"PutRequest": {"Item": item}} for key, item in kept.items() if current.get(key) != item]
+    deleted = [_deletion(key) for key in current.keys() - kept.keys()]
     _write(client, target, [*written, *deleted])
     return len(written), len(deleted)
 
 
 def restore_events(client: "DynamoDBClient", source: str, target: str) -> int:
-    """Bring back the events that table Events has no longer; answer how many. Nobody is mailed of them."""
-    now = {_event_key(item) for item in _items(client, target)}
-    lost = [item for item in _items(client, source) if _event_key(item) not in now]
-    for item in lost:
-        # What makes an event wait to be mailed: everybody was told when it happened.
+    """Restore the events that are missing in table Events, without notifications; return how many."""
+    present = {_event_key(item) for item in _items(client, target)}
+    missing = [item for item in _items(client, source) if _event_key(item) not in present]
+    for item in missing:
+        # What makes an event pending; its recipients were notified when it happened.
         item.pop("waiting", None)
         item.pop("dueAt", None)
-    _write(client, target, [{"PutRequest": {"Item": item}} for item in lost])
-    return len(lost)
+    _write(client, target, [{"PutRequest": {"Item": item}} for item in missing])
+    return len(missing)
 
 
 def delete_account(client: "DynamoDBClient", directory: str, events: str, account: str) -> tuple[int, int]:
-    """Delete an account, everybody and everything in it; answer how many Principals and events it had.
+    """Delete an account with all its data; return the numbers of principals and events deleted.
 
-    The account itself goes last, so that a try that was cut short is gone on with by another. Raises
-    LookupError where there is no such account.
+    The account item is deleted last, so that an interrupted deletion can be repeated. Raises LookupError
+    if there is no such account.
     """
     key: Item = {"pk": {"S": f"ACCOUNT#{account}"}}
     if "Item" not in client.get_item(TableName=directory, Key=key, ConsistentRead=True):
         raise LookupError(f"There is no account {account}. Its id is in GET /v1/whoami and in every event.")
     count = 0
-    # Not by the index, which may not know the newest yet; and again, for whoever came in the meantime.
+    # Not by the index, which may lag; and repeated, for principals created in the meantime.
     while principals := [
         item for item in _items(client, directory) if item.get("account", {}).get("S") == account
     ]:
@@ -84,19 +84,19 @@ def _deletion(pk: str) -> Any:
 
 
 def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
-    """Delete a Principal and the address it holds; answer whether it still was the account's.
+    """Delete a principal and its email address; return False if it no longer belongs to the account.
 
-    A name that is free again can be another account's by now.
+    A name that became free may belong to another account by now.
     """
     address = f"EMAIL#{fold_email(item['email']['S'])}"
-    still: Any = {
+    conditional: Any = {
         "TableName": table,
         "Key": {"pk": item["pk"]},
         "ConditionExpression": "#account = :account",
         "ExpressionAttributeNames": {"#account": "account"},
         "ExpressionAttributeValues": {":account": item["account"]},
     }
-    both: Any = [{"Delete": still}, {"Delete": {"TableName": table, "Key": {"pk": {"S": address}}}}]
+    both: Any = [{"Delete": conditional}, {"Delete": {"TableName": table, "Key": {"pk": {"S": address}}}}]
     try:
         client.transact_write_items(TransactItems=both)
     except client.exceptions.TransactionCanceledException:
@@ -106,6 +106,6 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
 
 def _write(client: "DynamoDBClient", table: str, requests: list[Any]) -> None:
     for start in range(0, len(requests), _BATCH):
-        left: Any = {table: requests[start : start + _BATCH]}
-        while left:
-            left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+        unprocessed: Any = {table: requests[start : start + _BATCH]}
+        while unprocessed:
+            unprocessed = client.batch_write_item(RequestItems=unprocessed)["UnprocessedItems"]

@@ -1,4 +1,4 @@
-"""Deploys the stack, and makes accounts in it, with the AWS CLI of whoever runs this."""
+"""Deploys the stack and calls its operator functions, with the AWS CLI of whoever runs this."""
 
 import contextlib
 import json
@@ -17,35 +17,35 @@ from deploy.package import PROJECT, TEMPLATE, package
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
 
 
-class Refused(Exception):
-    """Something is not as it has to be; the text says what to do."""
+class DeployError(Exception):
+    """A command cannot be completed; the message says what to do."""
 
 
 def stack_name(stage: str) -> str:
-    """Answer the stack of a stage. Raises Refused where CloudFormation would not take the name."""
+    """Return the name of a stage's stack. Raises DeployError if CloudFormation would refuse the name."""
     if not _STAGE.fullmatch(stage):
-        raise Refused(f"STAGE={stage}: start with a letter, go on with letters, digits and hyphens.")
+        raise DeployError(f"STAGE={stage}: use letters, digits and hyphens, and start with a letter.")
     return f"service-users-{stage}"
 
 
 def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
-    """Package a stage and make its stack, or bring it up to date; print the stack's outputs.
+    """Build the package of a stage, create or update its stack, and print the stack's outputs.
 
-    Parameters that are not given stay as they were deployed. Without a ``bucket``, the code goes to
-    one of ours, made where it is not there. Raises Refused where the authorizer's rules are broken,
-    or the AWS CLI fails.
+    Parameters that are not given keep their deployed values. Without a ``bucket``, the code goes to the
+    account's own code bucket, which is created if it is missing. Raises DeployError if the authorizer's
+    rules are invalid or the AWS CLI fails.
     """
     stack = stack_name(stage)
     if rules := parameters.get("AuthorizerRules"):
-        refuse_broken("AuthorizerRules", rules)
+        require_valid_rules("AuthorizerRules", rules)
     existing = _run("cloudformation", "describe-stacks", "--stack-name", stack, check=False)
     if existing is None and "SenderAddress" not in parameters:
-        raise Refused("A first deploy needs SENDER=address: the verified SES identity that emails come from.")
-    made = package(stage, PROJECT / "build" / stage)
-    bucket = bucket or _own_bucket()
-    packaged = made / "packaged.json"
+        raise DeployError("A first deploy needs SENDER=address: the verified SES identity for emails.")
+    folder = package(stage, PROJECT / "build" / stage)
+    bucket = bucket or _code_bucket()
+    packaged = folder / "packaged.json"
     _run(
-        *("cloudformation", "package", "--use-json", "--template-file", str(made / TEMPLATE)),
+        *("cloudformation", "package", "--use-json", "--template-file", str(folder / TEMPLATE)),
         *("--s3-bucket", bucket, "--s3-prefix", stack, "--output-template-file", str(packaged)),
         shown=True,
     )
@@ -57,78 +57,80 @@ def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
         *(("--parameter-overrides", *overrides) if overrides else ()),
         shown=True,
     )
-    for name, value in outputs(stack).items():
+    for name, value in stack_outputs(stack).items():
         print(f"{name}: {value}")
 
 
-def authorizer_rules(file: Path) -> str:
-    """Answer a file of rules as the stack takes them. Raises Refused where they are broken, or not there."""
+def read_authorizer_rules(file: Path) -> str:
+    """Return a file of route rules, compacted. Raises DeployError if it is missing or invalid."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"The authorizer's rules cannot be read: {error}") from error
-    with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is told of below
+        raise DeployError(f"The authorizer's rules cannot be read: {error}") from error
+    with contextlib.suppress(ValueError, RecursionError):  # invalid JSON is reported below
         text = json.dumps(json.loads(text), separators=(",", ":"))
-    refuse_broken(str(file), text)
+    require_valid_rules(str(file), text)
     return text
 
 
-def refuse_broken(name: str, rules: str) -> None:
-    """Raise Refused, with all that is wrong, where the authorizer could not judge by ``rules``."""
-    if faults := check_rules(rules):
-        told = "\n  ".join(faults)
-        raise Refused(f"{name}: the authorizer cannot judge by these rules (docs/authorizer.md).\n  {told}")
+def require_valid_rules(name: str, rules: str) -> None:
+    """Raise DeployError with all errors if the authorizer could not use ``rules``."""
+    if errors := check_rules(rules):
+        problems = "\n  ".join(errors)
+        raise DeployError(f"{name}: the route rules are invalid (docs/authorizer.md).\n  {problems}")
 
 
-def outputs(stack: str) -> dict[str, str]:
-    """Answer a stack's outputs. Raises Refused where there is no such stack."""
+def stack_outputs(stack: str) -> dict[str, str]:
+    """Return a stack's outputs. Raises DeployError if there is no such stack."""
     described = json.loads(_run("cloudformation", "describe-stacks", "--stack-name", stack) or "{}")
     return {
         output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", ())
     }
 
 
-def make_account(stage: str, name: str, username: str, email: str) -> None:
-    """Make an account with its first OWNER in a deployed stack, and print what came back: the key is in it.
+def create_account(stage: str, name: str, username: str, email: str) -> None:
+    """Create an account with its first OWNER in a deployed stack, and print the response with the key.
 
-    The answer is nowhere else afterwards. Raises Refused where the function refuses or fails.
+    The key is shown only here. Raises DeployError if the function refuses or fails.
     """
     _print_key(stage, "CreateAccountName", {"accountName": name, "username": username, "email": email})
 
 
 def recover_owner(stage: str, username: str) -> None:
-    """Give an OWNER who has lost their way in a new key, and print it as ``make_account`` does."""
+    """Issue a replacement key to an OWNER who is locked out, and print it like ``create_account``."""
     _print_key(stage, "RecoverOwnerName", {"username": username})
 
 
 def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
-    function = outputs(stack_name(stage)).get(output)
+    function = stack_outputs(stack_name(stage)).get(output)
     if function is None:
-        raise Refused(f"The stack of '{stage}' has no function for this yet. Deploy this version first.")
+        raise DeployError(
+            f"The stack of '{stage}' does not have this function yet. Deploy this version first."
+        )
     with tempfile.TemporaryDirectory() as directory:
-        answer = Path(directory) / "answer.json"
+        response_file = Path(directory) / "response.json"
         command = ("lambda", "invoke", "--function-name", function)
         as_text = ("--cli-binary-format", "raw-in-base64-out", "--payload", json.dumps(payload))
-        told = json.loads(_run(*command, *as_text, str(answer)) or "{}")
-        answered: Any = json.loads(answer.read_text(encoding="utf-8"))
-    if "FunctionError" in told:
-        raise Refused(str(answered.get("errorMessage", answered)))
-    print(json.dumps(answered, indent=2, ensure_ascii=False))
-    print("The key is shown this once and kept nowhere. Put it where it belongs now.", file=sys.stderr)
+        status = json.loads(_run(*command, *as_text, str(response_file)) or "{}")
+        response: Any = json.loads(response_file.read_text(encoding="utf-8"))
+    if "FunctionError" in status:
+        raise DeployError(str(response.get("errorMessage", response)))
+    print(json.dumps(response, indent=2, ensure_ascii=False))
+    print("The key is shown only once and not stored. Save it now.", file=sys.stderr)
 
 
-def _own_bucket() -> str:
-    """Answer the bucket for code in this AWS account and region, made where it is not there."""
+def _code_bucket() -> str:
+    """Return the bucket for code in this AWS account and region, and create it if it is missing."""
     account = json.loads(_run("sts", "get-caller-identity") or "{}")["Account"]
     region = _region()
     bucket = f"service-users-code-{account}-{region}"
-    # The name can be guessed: from a bucket of that name somebody else could hand Lambda other code.
-    ours = ("--expected-bucket-owner", account)
-    if _run("s3api", "head-bucket", "--bucket", bucket, *ours, check=False) is None:
-        elsewhere = (
+    # The name can be guessed: whoever owned a bucket of that name could give Lambda other code.
+    expected_owner = ("--expected-bucket-owner", account)
+    if _run("s3api", "head-bucket", "--bucket", bucket, *expected_owner, check=False) is None:
+        location = (
             () if region == "us-east-1" else ("--create-bucket-configuration", f"LocationConstraint={region}")
         )
-        _run("s3api", "create-bucket", "--bucket", bucket, *elsewhere)
+        _run("s3api", "create-bucket", "--bucket", bucket, *location)
         blocked = (
             "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
         )
@@ -140,25 +142,25 @@ def _own_bucket() -> str:
 
 
 def _region() -> str:
-    """Answer the region the AWS CLI works in."""
+    """Return the region that the AWS CLI uses."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         if region := os.environ.get(name):
             return region
     if region := (_run("configure", "get", "region", check=False) or "").strip():
         return region
-    raise Refused("Set AWS_REGION to the region the stack is to be in.")
+    raise DeployError("Set AWS_REGION to the region for the stack.")
 
 
 def _run(*arguments: str, check: bool = True, shown: bool = False) -> str | None:
-    """Run the AWS CLI and answer what it printed; None where it failed and ``check`` is off."""
+    """Run the AWS CLI and return its output, or None if it fails and ``check`` is off."""
     command = ["aws", *arguments, *(() if shown else ("--output", "json"))]
     try:
         done = subprocess.run(command, check=False, text=True, capture_output=not shown)
     except FileNotFoundError:
-        raise Refused("The AWS CLI is needed: install it, and sign in (aws configure).") from None
+        raise DeployError("The AWS CLI is needed: install and configure it (aws configure).") from None
     if done.returncode == 0:
         return done.stdout or ""
     if not check:
         return None
-    said = (done.stderr or "").strip()
-    raise Refused(f"aws {' '.join(arguments[:2])} failed. {said}".strip())
+    complaint = (done.stderr or "").strip()
+    raise DeployError(f"aws {' '.join(arguments[:2])} failed. {complaint}".strip())

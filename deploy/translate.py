@@ -1,4 +1,4 @@
-"""``translate.py TEMPLATE``: print what CloudFormation's SAM transform makes of a template.
+"""``translate.py TEMPLATE``: print a template after CloudFormation's SAM transform.
 
 Runs where ``requirements-check.txt`` is installed.
 """
@@ -13,15 +13,15 @@ from samtranslator.translator.transform import transform  # type: ignore[import-
 
 
 class _NoManagedPolicies:
-    """Our roles are written out; no policy of AWS's is asked for by its short name."""
+    """The template names no AWS managed policy."""
 
     def load(self) -> dict[str, str]:
-        """Answer none."""
+        """Return no policies."""
         return {}
 
 
 def main(file: str) -> None:
-    """Print the translation. Raises InvalidDocumentException where the transform refuses the template."""
+    """Print the translated template. Raises InvalidDocumentException if the transform refuses it."""
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     template: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
     for resource in template["Resources"].values():

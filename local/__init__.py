@@ -1,1 +1,1 @@
-"""The system on one machine: its tables, its gateway, its schedules, the real database engine."""
+"""The whole system on one machine, and an emulator of the deployed package (``local/package``)."""

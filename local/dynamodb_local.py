@@ -1,8 +1,8 @@
-"""AWS's own DynamoDB Local around a command: ``python -m local.dynamodb_local -- <command…>``.
+"""Runs a command beside AWS's DynamoDB Local: ``python -m local.dynamodb_local -- <command…>``.
 
-moto is quick and needs nothing, but it is no judge of concurrency. This engine is: it is the
-one AWS publishes, here as it lies in an npm package of a fixed version and checksum. It needs
-Java 17 to run, and npm once, to fetch it into ``.tools/``.
+moto is fast and needs no installation, but does not emulate concurrency. This engine does: AWS publishes
+it, and an npm package of a pinned version and checksum contains it. It needs Java 17 to run, and npm
+once, to fetch it into ``.tools/``.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ REGION = "eu-central-1"
 
 
 class EngineError(Exception):
-    """The engine cannot be had or does not start; the text says what to do."""
+    """The engine is not available or does not start; the message says what to do."""
 
 
 def fetch(tools: Path = TOOLS) -> Path:
-    """Answer the folder of the unpacked engine, fetching it first if it is not there.
+    """Return the folder of the unpacked engine, and fetch it first if it is missing.
 
-    Raises EngineError if npm is missing or fails, or if what it brought is not what we expect.
+    Raises EngineError if npm is missing or fails, or if the archive has another checksum.
     """
     home = tools / f"{PACKAGE}-{VERSION}"
     if home.is_dir():
@@ -51,14 +51,14 @@ def fetch(tools: Path = TOOLS) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise EngineError(
-            "DynamoDB Local is fetched with npm, which is not here: install npm "
+            "DynamoDB Local is fetched with npm, which is not installed: install npm "
             "(Debian: apt-get install npm; macOS: brew install node)."
         )
     tools.mkdir(parents=True, exist_ok=True)
     print(f"Fetching DynamoDB Local (npm {PACKAGE}@{VERSION}, 57 MB) …", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(dir=tools) as scratch:
+    with tempfile.TemporaryDirectory(dir=tools) as directory:
         packed = subprocess.run(
-            [npm, "pack", "--silent", "--pack-destination", scratch, f"{PACKAGE}@{VERSION}"],
+            [npm, "pack", "--silent", "--pack-destination", directory, f"{PACKAGE}@{VERSION}"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -66,24 +66,24 @@ def fetch(tools: Path = TOOLS) -> Path:
         )
         if packed.returncode:
             raise EngineError(f"npm could not fetch {PACKAGE}@{VERSION}:\n{packed.stderr.strip()}")
-        archive = Path(scratch) / packed.stdout.strip().splitlines()[-1]
-        unpacked = unpack(archive, Path(scratch), SHA256)
-        # Renamed in one go, so that a folder of that name is always a whole engine; where
-        # another process was quicker, theirs is as good.
+        archive = Path(directory) / packed.stdout.strip().splitlines()[-1]
+        unpacked = unpack(archive, Path(directory), SHA256)
+        # Renamed atomically, so that a folder of that name is always a complete engine. If another
+        # process was faster, its folder is used.
         with contextlib.suppress(OSError):
             unpacked.rename(home)
     return home
 
 
 def unpack(archive: Path, into: Path, sha256: str) -> Path:
-    """Unpack the ``emulator`` folder of ``archive``, checked against ``sha256``, and answer where it is.
+    """Verify ``archive`` against ``sha256``, unpack its ``emulator`` folder, and return that folder.
 
-    Raises EngineError on another checksum, before anything is unpacked.
+    Raises EngineError for another checksum, before anything is unpacked.
     """
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != sha256:
         raise EngineError(
-            f"{archive.name} is not the file we know: its SHA-256 is {found}, expected {sha256}. Not used."
+            f"{archive.name} is not the expected file: its SHA-256 is {found}, expected {sha256}."
         )
     with tarfile.open(archive) as tar:
         members = [m for m in tar.getmembers() if m.name.startswith("package/emulator/")]
@@ -93,19 +93,19 @@ def unpack(archive: Path, into: Path, sha256: str) -> Path:
 
 @contextlib.contextmanager
 def running(home: Path | None = None) -> Iterator[str]:
-    """Run an engine, empty and in memory, and give its URL; it stops when the block ends.
+    """Run an empty in-memory engine while the block runs, and yield its URL.
 
-    Raises EngineError if Java is missing or the engine does not answer within a minute.
+    Raises EngineError if Java is missing or the engine does not respond within a minute.
     """
     java = shutil.which("java")
     if java is None:
         raise EngineError(
-            "DynamoDB Local runs on Java 17, which is not here: install java "
+            "DynamoDB Local runs on Java 17, which is not installed: install java "
             "(Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17)."
         )
     home = home or fetch()
     for _ in range(3):
-        # Between finding a free port and the engine taking it somebody else may: then again.
+        # Another process may take the free port before the engine does: then try another.
         port = _free_port()
         with tempfile.TemporaryFile() as log:
             engine = subprocess.Popen(
@@ -118,25 +118,25 @@ def running(home: Path | None = None) -> Iterator[str]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C is for the command; the engine must outlive it to let it finish.
+                # Ctrl-C is for the command; the engine runs on until the command has finished.
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
             try:
-                if _answers(engine, port):
+                if _responds(engine, port):
                     yield f"http://127.0.0.1:{port}"
                     return
             finally:
                 _stop(engine)
             log.seek(0)
-            said = log.read().decode(errors="replace").strip()
-    raise EngineError(f"DynamoDB Local does not start (Java 17 or newer is needed). It said:\n{said}")
+            output = log.read().decode(errors="replace").strip()
+    raise EngineError(f"DynamoDB Local does not start (Java 17 or later is needed). Its output:\n{output}")
 
 
 def environment(url: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Answer the environment in which every AWS client talks to the engine at ``url``.
+    """Return an environment in which every AWS client uses the engine at ``url``.
 
-    Whatever real credentials and profile ``inherited`` has are left out.
+    Real credentials and a profile in ``inherited`` are left out.
     """
     kept = {k: v for k, v in inherited.items() if k not in ("AWS_PROFILE", "AWS_SESSION_TOKEN")}
     return kept | {
@@ -146,24 +146,24 @@ def environment(url: str, inherited: Mapping[str, str]) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL_DYNAMODB": url,
         "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": url,
-        # Else botocore puts the account into the host name, and DescribeStream is not found.
+        # Otherwise botocore puts the account into the host name, and DescribeStream is a 404.
         "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
         "DYNAMODB_LOCAL_URL": url,
     }
 
 
 def run(command: Sequence[str]) -> int:
-    """Run ``command`` beside an engine and answer its exit status (128 + n if signal n ended it).
+    """Run ``command`` beside an engine and return its exit status (128 + n if signal n ended it).
 
-    Raises EngineError if there is no engine to be had or no such command.
+    Raises EngineError if the engine is not available or the command does not exist.
     """
-    # Python's own way with SIGTERM is to die on the spot and leave the engine behind.
+    # Python's default for SIGTERM is to end at once, and leave the engine running.
     command_process: subprocess.Popen[bytes] | None = None
 
     def forward(number: int, _frame: FrameType | None) -> None:
         if command_process is None:
             raise SystemExit(128 + number)
-        if number != signal.SIGINT:  # the terminal has sent that one to the command already
+        if number != signal.SIGINT:  # the terminal has sent that one to the command as well
             command_process.send_signal(number)
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -182,7 +182,7 @@ def run(command: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command after ``--`` beside an engine and answer the exit status to end with."""
+    """Run the command after ``--`` beside an engine and return the exit status."""
     command = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
     if not command:
         print("usage: python -m local.dynamodb_local -- <command…>", file=sys.stderr)
@@ -201,8 +201,8 @@ def _free_port() -> int:
         return port
 
 
-def _answers(engine: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until the engine answers (True) or has ended or takes too long (False)."""
+def _responds(engine: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until the engine responds (True), ends, or takes too long (False)."""
     deadline = time.monotonic() + START_SECONDS
     while engine.poll() is None and time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
@@ -219,12 +219,12 @@ def _answers(engine: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def _stop(engine: subprocess.Popen[bytes]) -> None:
-    engine.kill()  # all it holds is in memory
+    engine.kill()  # all its data is in memory
     engine.wait()
 
 
 def _die_with_parent() -> None:
-    """Have Linux end this process with its parent, also when the parent is killed outright."""
+    """Have Linux kill this process when its parent ends, even if the parent is killed."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What calls the app's other functions in AWS: the table's stream, and the schedules."""
+"""Invokes the app's other functions as AWS does: from the table's stream, and on schedules."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _FUNCTION_SECONDS = 900
 _UNITS = {"minute": 60, "hour": 3600, "day": 86400}
 
 
-def context(name: str) -> Any:
-    """Answer a Lambda context for one invocation of the function ``name``."""
+def lambda_context(name: str) -> Any:
+    """Return a Lambda context for one invocation of the function ``name``."""
     return LambdaContext(name, 512, _FUNCTION_SECONDS * 1000)
 
 
 class Schedule(NamedTuple):
-    """A function that is to run every so many seconds."""
+    """A function and its interval, in seconds."""
 
     name: str
     handler: Handler
@@ -41,20 +41,20 @@ class Schedule(NamedTuple):
 
 
 def schedules(app: Chalice) -> list[Schedule]:
-    """Answer every schedule of ``app``. Raises ValueError on one that is not a rate."""
+    """Return every schedule of ``app``. Raises ValueError for one that is not a rate."""
     found = []
     for source in app.event_sources:
         if (expression := getattr(source, "schedule_expression", None)) is not None:
             text = expression if isinstance(expression, str) else expression.to_string()
             rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", text)
             if rate is None:
-                raise ValueError(f"{source.name} runs at {text}; only rate(…) is understood here.")
+                raise ValueError(f"{source.name} runs at {text}; only rate(…) is supported here.")
             found.append(Schedule(source.name, app.handler_map[source.name], int(rate[1]) * _UNITS[rate[2]]))
     return found
 
 
 def scheduled_event(name: str, at: float) -> dict[str, Any]:
-    """Answer the event with which a schedule calls its function."""
+    """Return the event with which a schedule invokes its function."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -68,10 +68,10 @@ def scheduled_event(name: str, at: float) -> dict[str, Any]:
     }
 
 
-class Clockwork(threading.Thread):
-    """Runs each schedule at its rate, first one period from now, until :meth:`stop`.
+class Scheduler(threading.Thread):
+    """Runs each schedule at its rate, first after one interval, until :meth:`stop`.
 
-    ``lock`` is held during a run. A run that fails is told of and does not end the schedule.
+    ``lock`` is held during a run. A failed run is printed and does not end the schedule.
     """
 
     def __init__(
@@ -83,37 +83,37 @@ class Clockwork(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Wait for whatever is due next, and run it."""
+        """Wait for the next due schedule, and run it."""
         started = time.monotonic()
         due = [started + schedule.seconds for schedule in self._schedules]
         while due:
             first = min(range(len(due)), key=due.__getitem__)
             if self._stopped.wait(max(0.0, due[first] - time.monotonic())):
                 return
-            # From now on and not from when it was due: a machine that slept does not catch up.
+            # Counted from now, not from when it was due: a machine that was asleep does not catch up.
             due[first] = time.monotonic() + self._schedules[first].seconds
-            self.fire(self._schedules[first])
+            self.run_schedule(self._schedules[first])
 
-    def fire(self, schedule: Schedule) -> None:
+    def run_schedule(self, schedule: Schedule) -> None:
         """Run one schedule now."""
         try:
             with self._lock:
-                schedule.handler(scheduled_event(schedule.name, time.time()), context(schedule.name))
-        except Exception:  # the next one may do better
+                schedule.handler(scheduled_event(schedule.name, time.time()), lambda_context(schedule.name))
+        except Exception:  # the next run may succeed
             traceback.print_exc()
 
     def stop(self) -> None:
-        """Have the thread end, after the run that is on."""
+        """End the thread after the current run."""
         self._stopped.set()
 
 
-class Feed(threading.Thread):
-    """Feeds a table's stream, from now on, to a function, as its event source mapping does in AWS.
+class StreamPoller(threading.Thread):
+    """Polls a table's stream and invokes a function with new records, as an event source mapping in AWS does.
 
-    Only the records that ``wanted`` takes are passed. A batch that fails, whole or in part
-    (``batchItemFailures``), is tried again from its first failure, ``tries`` times in all; then it
-    is told of and left, as it would go to the dead-letter queue. ``lock`` is held during every call;
-    ``moto`` says whose stream it is.
+    Only records for which ``matches`` is true are passed. A batch that fails, as a whole or in part
+    (``batchItemFailures``), is retried from its first failure, up to ``attempts`` attempts; then it is
+    reported through ``say`` and dropped, as it would go to the dead-letter queue. ``lock`` is held during
+    every call; ``moto``: the stream is moto's.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class Feed(threading.Thread):
         stream_arn: str,
         handler: Handler,
         *,
-        wanted: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+        matches: Callable[[Mapping[str, Any]], bool] = lambda _: True,
         lock: contextlib.AbstractContextManager[Any] | None = None,
         moto: bool = False,
-        tries: int = 3,
+        attempts: int = 3,
         pause: float = 1.0,
         say: Callable[[str], None] = print,
     ) -> None:
@@ -133,79 +133,79 @@ class Feed(threading.Thread):
         self._client = client
         self._stream_arn = stream_arn
         self._handler = handler
-        self._wanted = wanted
+        self._matches = matches
         self._lock = lock or contextlib.nullcontext()
         self._moto = moto
-        self._tries = tries
+        self._attempts = attempts
         self._pause = pause
         self._say = say
         self._iterators: dict[str, str | None] = {}
-        self._last: dict[str, str] = {}
-        self._news = threading.Event()
+        self._last_sequence_number: dict[str, str] = {}
+        self._wake = threading.Event()
         self._stopped = threading.Event()
         self._find_shards("LATEST")
 
-    def nudge(self) -> None:
-        """Have the stream read at once: something was written."""
-        self._news.set()
+    def wake(self) -> None:
+        """Poll at once instead of at the next interval."""
+        self._wake.set()
 
     def stop(self) -> None:
-        """Have the thread end, after the batch that is on."""
+        """End the thread after the current batch."""
         self._stopped.set()
-        self._news.set()
+        self._wake.set()
 
     def run(self) -> None:
-        """Read and pass on, at a nudge and once a second."""
+        """Poll once a second, and whenever woken."""
         while not self._stopped.is_set():
             try:
-                passed = self.pump()
-            except Exception:  # the engine may be back in a second
+                count = self.poll()
+            except Exception:  # the engine may be available again in a second
                 if not self._stopped.is_set():
                     traceback.print_exc()
-                passed = 0
-            if not passed:
-                self._news.wait(1.0)
-                self._news.clear()
+                count = 0
+            if not count:
+                self._wake.wait(1.0)
+                self._wake.clear()
 
-    def pump(self) -> int:
-        """Read every shard once, pass on what is wanted, and answer how many records were read."""
+    def poll(self) -> int:
+        """Read every shard once, invoke the function with matching records, and return how many were read."""
         read = 0
         for shard, iterator in list(self._iterators.items()):
             if iterator is None:
                 continue
             try:
                 with self._lock:
-                    answer = self._client.get_records(ShardIterator=self._present(shard, iterator))
+                    page = self._client.get_records(ShardIterator=self._current_iterator(shard, iterator))
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") != "TrimmedDataAccessException":
                     raise
-                # What the iterator was at is gone, or, on DynamoDB Local, has never been.
+                # The iterator's position was trimmed, or, on DynamoDB Local, never existed.
                 del self._iterators[shard]
                 self._find_shards("TRIM_HORIZON")
                 continue
-            self._iterators[shard] = following = answer.get("NextShardIterator")
-            if answer["Records"]:
-                self._last[shard] = answer["Records"][-1]["dynamodb"]["SequenceNumber"]
-            records = [stream_record(record, self._stream_arn) for record in answer["Records"]]
+            self._iterators[shard] = following = page.get("NextShardIterator")
+            if page["Records"]:
+                self._last_sequence_number[shard] = page["Records"][-1]["dynamodb"]["SequenceNumber"]
+            records = [stream_record(record, self._stream_arn) for record in page["Records"]]
             read += len(records)
-            self._pass_on([record for record in records if self._wanted(record)])
-            if following is None:  # the shard is full; its children go on from there
+            self._invoke([record for record in records if self._matches(record)])
+            if following is None:  # the shard is closed; its child shards continue it
                 self._find_shards("TRIM_HORIZON")
         return read
 
-    def _present(self, shard: str, iterator: str) -> str:
-        """Answer an iterator of the shard as it is now.
+    def _current_iterator(self, shard: str, iterator: str) -> str:
+        """Return an iterator for the current state of the shard.
 
-        moto undoes a transaction that fails by putting a copy of the table in its place, and iterators
-        go on reading the former one's stream: not another record would come.
+        moto rolls a failed transaction back by replacing the table with a copy, and existing iterators
+        keep reading the stream of the replaced table, which gets no further records.
         """
-        if not self._moto or shard not in self._last:
+        if not self._moto or shard not in self._last_sequence_number:
             return iterator
         return self._client.get_shard_iterator(
             StreamArn=self._stream_arn,
             ShardId=shard,
             ShardIteratorType="AFTER_SEQUENCE_NUMBER",
-            SequenceNumber=self._last[shard],
+            SequenceNumber=self._last_sequence_number[shard],
         )["ShardIterator"]
 
     def _find_shards(self, start: Any) -> None:
@@ -217,33 +217,33 @@ class Feed(threading.Thread):
                         StreamArn=self._stream_arn, ShardId=shard["ShardId"], ShardIteratorType=start
                     )["ShardIterator"]
 
-    def _pass_on(self, records: list[dict[str, Any]]) -> None:
-        for attempt in range(self._tries):
+    def _invoke(self, records: list[dict[str, Any]]) -> None:
+        for attempt in range(self._attempts):
             if not records:
                 return
             try:
                 with self._lock:
-                    answer = self._handler({"Records": records}, context("notify"))
-            except Exception:  # as for Lambda: the whole batch is to be tried again
+                    result = self._handler({"Records": records}, lambda_context("notify"))
+            except Exception:  # as in Lambda, the whole batch is retried
                 if not attempt:
                     traceback.print_exc()
             else:
-                records = unfinished(records, answer)
+                records = unprocessed(records, result)
             if records and self._stopped.wait(self._pause):
                 return
         if records:
             self._say(
-                f"The stream's function failed {self._tries} times; {len(records)} records left undone."
+                f"The stream's function failed {self._attempts} times; {len(records)} records were dropped."
             )
 
 
-def unfinished(records: list[dict[str, Any]], answer: Any) -> list[dict[str, Any]]:
-    """Answer the records that are to be passed again after ``answer``: those from the first failure on.
+def unprocessed(records: list[dict[str, Any]], result: Any) -> list[dict[str, Any]]:
+    """Return the records to retry after ``result``: those from the first failure on.
 
-    As Lambda reads a partial batch failure: no list or an empty one is success; an identifier that
-    is empty or not in the batch fails the whole batch.
+    As Lambda reads a partial batch response: no list or an empty one is success; an identifier that is
+    empty or not in the batch fails the whole batch.
     """
-    failures = (answer or {}).get("batchItemFailures") or []
+    failures = (result or {}).get("batchItemFailures") or []
     if not failures:
         return []
     numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
@@ -254,8 +254,8 @@ def unfinished(records: list[dict[str, Any]], answer: Any) -> list[dict[str, Any
 
 
 def stream_record(record: Mapping[str, Any], stream_arn: str) -> dict[str, Any]:
-    """Answer a record of GetRecords as Lambda passes it to a function: JSON, with bytes in base64."""
-    plain: dict[str, Any] = _plain(record)
+    """Return a record of GetRecords as Lambda passes it to a function: JSON, with bytes in base64."""
+    plain: dict[str, Any] = _json_value(record)
     return {
         **{k: plain[k] for k in ("eventID", "eventName") if k in plain},
         "eventVersion": "1.1",
@@ -266,11 +266,11 @@ def stream_record(record: Mapping[str, Any], stream_arn: str) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _json_value(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_json_value(inner) for inner in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime):

@@ -1,22 +1,28 @@
-"""Judges an IAM policy as an authorizer answers it: what API Gateway does with it, here."""
+"""IAM's part: evaluates the policies that an authorizer returns and those of the packaged template's roles.
+
+Knows what these policies use and refuses everything else: Effect, Action, Resource, and in a role's
+policy the condition operators StringEquals, StringEqualsIfExists and StringLike with their set prefixes.
+"""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+# The policy of an authorizer's response
 
 
 def allows(document: Mapping[str, Any], action: str, resource: str, *, loose: bool = False) -> bool:
-    """Answer whether a policy document allows ``action`` on ``resource``.
+    """Return whether a policy document allows ``action`` on ``resource``.
 
-    An explicit Deny wins over every Allow, and what neither speaks of is denied (IAM user guide,
-    "Policy evaluation logic"). Knows Effect, Action and Resource, and refuses statements with more;
-    for ``loose`` see :func:`matches`.
+    An explicit Deny overrides every Allow, and what no statement matches is denied (IAM user guide,
+    "Policy evaluation logic"). Raises ValueError for a statement with further elements; for ``loose``
+    see :func:`matches`.
     """
     effects = set()
     for statement in document["Statement"]:
         if unknown := statement.keys() - {"Effect", "Action", "Resource", "Sid"}:
-            raise ValueError(f"Cannot judge {', '.join(sorted(unknown))} in a policy.")
-        actions, resources = (_listed(statement[element]) for element in ("Action", "Resource"))
+            raise ValueError(f"Cannot evaluate {', '.join(sorted(unknown))} in a policy.")
+        actions, resources = (_as_list(statement[element]) for element in ("Action", "Resource"))
         if any(matches(one, action, loose=True) for one in actions) and any(
             matches(one, resource, loose=loose) for one in resources
         ):
@@ -25,12 +31,11 @@ def allows(document: Mapping[str, Any], action: str, resource: str, *, loose: bo
 
 
 def matches(pattern: str, text: str, *, loose: bool = False) -> bool:
-    """Answer whether a name in a policy, with its wildcards, is for ``text``.
+    """Return whether a pattern of a policy, with its wildcards, matches ``text``.
 
-    ``*`` is any number of characters, slashes too, and ``?`` is one; case counts. Within an ARN
-    neither crosses a colon, but for a ``*`` that is the last character before one or of them all
-    (IAM user guide, "Using wildcards in resource ARNs"). ``loose`` lets every wildcard cross, for
-    that is how much of what judges policies does it.
+    ``*`` matches any number of characters, slashes included, and ``?`` exactly one; case counts. Within
+    an ARN neither crosses a colon, except a ``*`` that ends a segment (IAM user guide, "Using wildcards
+    in resource ARNs"). ``loose`` lets every wildcard cross colons, as many policy evaluators do.
     """
     within = "." if loose else "[^:]"
     segments = []
@@ -41,5 +46,138 @@ def matches(pattern: str, text: str, *, loose: bool = False) -> bool:
     return re.fullmatch(":".join(segments), text, re.DOTALL) is not None
 
 
-def _listed(element: str | list[str]) -> list[str]:
+# The policies of a function's role
+
+_EXPRESSION_WORDS = frozenset(
+    [
+        "and",
+        "or",
+        "not",
+        "between",
+        "in",
+        "set",
+        "remove",
+        "add",
+        "delete",
+        "attribute_exists",
+        "attribute_not_exists",
+        "attribute_type",
+        "begins_with",
+        "contains",
+        "size",
+        "if_not_exists",
+        "list_append",
+    ]
+)
+_WRITES = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+
+class IamRequest(NamedTuple):
+    """What IAM decides about: an action on a resource, with the values of the condition keys."""
+
+    action: str
+    resource: str
+    context: dict[str, frozenset[str]]
+
+
+class Permission(NamedTuple):
+    """One action of one statement."""
+
+    sid: str
+    action: str
+
+
+def iam_requests(
+    operation: str, parameters: Mapping[str, Any], *, region: str, account: str
+) -> Iterator[IamRequest]:
+    """Yield the IAM requests that one call of DynamoDB or SES makes."""
+    table_arns = f"arn:aws:dynamodb:{region}:{account}:table/"
+    match operation:
+        case "SendEmail":
+            found = re.search(r"<?([^<>\s]+@[^<>\s]+?)>?$", parameters["FromEmailAddress"])
+            sender = found[1] if found else ""
+            # SES checks both for a raw message (SendEmail of its second API).
+            for action in ("ses:SendEmail", "ses:SendRawEmail"):
+                resource = f"arn:aws:ses:{region}:{account}:identity/{sender}"
+                yield IamRequest(action, resource, {"ses:FromAddress": frozenset({sender})})
+        case "TransactWriteItems":
+            for item in parameters["TransactItems"]:
+                [(kind, write)] = item.items()
+                yield _dynamodb_request(_WRITES[kind], write, table_arns)
+        case "BatchGetItem":
+            for table, wanted in parameters["RequestItems"].items():
+                for key in wanted["Keys"]:
+                    get = {**wanted, "Key": key, "TableName": table}
+                    yield _dynamodb_request("BatchGetItem", get, table_arns)
+        case _:
+            yield _dynamodb_request(operation, parameters, table_arns)
+
+
+def permissions(statements: Iterable[Mapping[str, Any]]) -> set[Permission]:
+    """Return everything that statements allow, one action each."""
+    return {Permission(one["Sid"], action) for one in statements for action in _as_list(one["Action"])}
+
+
+def permissions_for(statements: Iterable[Mapping[str, Any]], request: IamRequest) -> set[Permission]:
+    """Return the permissions that allow a request; an empty set if it is denied."""
+    return {
+        Permission(one["Sid"], request.action)
+        for one in statements
+        if request.action in _as_list(one["Action"])
+        and any(matches(pattern, request.resource) for pattern in _as_list(one["Resource"]))
+        and all(
+            _holds(operator, tests, request.context) for operator, tests in one.get("Condition", {}).items()
+        )
+    }
+
+
+def _dynamodb_request(operation: str, parameters: Mapping[str, Any], table_arns: str) -> IamRequest:
+    index = f"/index/{parameters['IndexName']}" if "IndexName" in parameters else ""
+    key = parameters.get("Key") or parameters.get("Item") or {}
+    leading = {value["S"] for name, value in key.items() if name in ("pk", "account") and "S" in value}
+    attributes = set(_attributes(parameters)) | set(key)
+    context = {"dynamodb:LeadingKeys": frozenset(leading), "dynamodb:Attributes": frozenset(attributes)}
+    if operation in ("GetItem", "BatchGetItem", "Scan", "Query"):
+        projected = "ProjectionExpression" in parameters
+        context["dynamodb:Select"] = frozenset({"SPECIFIC_ATTRIBUTES" if projected else "ALL_ATTRIBUTES"})
+    else:
+        context["dynamodb:ReturnValues"] = frozenset({parameters.get("ReturnValues", "NONE")})
+    return IamRequest(f"dynamodb:{operation}", table_arns + parameters["TableName"] + index, context)
+
+
+def _attributes(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every attribute that the expressions name: the attribute itself, and the path below it."""
+    names = parameters.get("ExpressionAttributeNames", {})
+    for field in ("UpdateExpression", "ConditionExpression", "ProjectionExpression"):
+        for path in re.findall(r"(?<![:\w])[#A-Za-z_][\w#.]*", parameters.get(field, "")):
+            if path.lower() not in _EXPRESSION_WORDS:
+                parts = [names.get(part, part) for part in path.split(".")]
+                yield parts[0]
+                yield ".".join(parts)
+
+
+def _holds(operator: str, tests: Mapping[str, Any], context: Mapping[str, frozenset[str]]) -> bool:
+    kind = operator.rpartition(":")[2]
+    if kind not in ("StringEquals", "StringEqualsIfExists", "StringLike"):
+        raise NotImplementedError(operator)
+    for name, patterns in tests.items():
+        for value in context[name] if kind != "StringEqualsIfExists" else context.get(name, ()):
+            if kind.startswith("StringEquals") and value not in _as_list(patterns):
+                return False
+            if kind == "StringLike" and not any(matches(p, value, loose=True) for p in _as_list(patterns)):
+                return False
+    return True
+
+
+def _conditions(statement: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    conditions: dict[str, Mapping[str, Any]] = statement.get("Condition", {})
+    return conditions.items()
+
+
+def _as_list(element: str | list[str]) -> list[str]:
     return [element] if isinstance(element, str) else element

@@ -1,8 +1,8 @@
-"""``make run``: the whole system on this machine, with every function alive.
+"""``make run``: the whole system on this machine, with every function running.
 
-The API is served by the local gateway, the tables are moto's, in this process. The Events table's
-stream feeds its function, the schedules run, every email becomes a file. Where the usual boto3
-variables (``AWS_ENDPOINT_URL_DYNAMODB`` and the like) name an endpoint, that one is used instead.
+The local gateway serves the API; the tables are moto's, in this process. The stream of the Events table
+and the schedules invoke their functions; every email is written to a file. An endpoint in boto3's usual
+variables (``AWS_ENDPOINT_URL_DYNAMODB`` and the like) is used instead of moto.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from local.email_folder import Outbox, write_private
+from local.email_folder import EmailFolder, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from chalice.app import Chalice
 
-    from local.event_sources import Feed
+    from local.event_sources import StreamPoller
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -40,103 +40,111 @@ REGION = "eu-central-1"
 
 
 class StartError(Exception):
-    """It cannot start; the text says why and what to do."""
+    """The system cannot start; the message says why and what to do."""
 
 
 class Endpoints(NamedTuple):
-    """Which services are somewhere else than in this process, as the environment says."""
+    """The endpoints that the environment names; None for a service that moto emulates."""
 
     dynamodb: str | None
     ses: str | None
 
     @classmethod
-    def named_in(cls, environment: Mapping[str, str]) -> Endpoints:
-        """Answer the endpoints that boto3's variables name."""
-        everything = environment.get("AWS_ENDPOINT_URL")
+    def from_environment(cls, environment: Mapping[str, str]) -> Endpoints:
+        """Return the endpoints that boto3's variables name."""
+        default = environment.get("AWS_ENDPOINT_URL")
         return cls(
-            environment.get("AWS_ENDPOINT_URL_DYNAMODB", everything),
-            environment.get("AWS_ENDPOINT_URL_SESV2", everything),
+            environment.get("AWS_ENDPOINT_URL_DYNAMODB", default),
+            environment.get("AWS_ENDPOINT_URL_SESV2", default),
         )
 
 
 class Terminal:
-    """Says one thing at a time, from whatever thread, in columns."""
+    """Prints messages and log lines, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
     def say(self, text: str = "") -> None:
-        """Print ``text`` at once; a terminal that has gone is no error."""
+        """Print ``text`` at once; a closed terminal is not an error."""
         with self._lock, contextlib.suppress(OSError):
             print(text, flush=True)
 
-    def answered(self, method: str, target: str, status: int, seconds: float) -> None:
-        """Tell of an answered request. The query stays out: what is in it is the caller's."""
+    def log_response(self, method: str, target: str, status: int, seconds: float) -> None:
+        """Print a line about a response. The query is left out: it may hold what is not for a log."""
         path = re.sub(r"[^!-~]", "?", target.partition("?")[0])[:80]
         method = re.sub(r"[^!-~]", "?", method or "?")[:7]
         self.say(f"  {_clock()}  {status}   {method:<7} {path:<46} {seconds * 1000:4.0f} ms")
 
-    def mailed(self, recipient: str, subject: str) -> None:
-        """Tell of an email."""
+    def log_email(self, recipient: str, subject: str) -> None:
+        """Print a line about an email."""
         self.say(f"  {_clock()}  mail  {recipient}: {subject}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C or SIGTERM, and answer the exit status."""
+    """Serve until Ctrl-C or SIGTERM, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.run", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--port", type=_port, default=8000, help="port to serve on (default 8000, 0: any)")
     parser.add_argument(
-        "--home", type=Path, default=ROOT / ".local", help="folder for owner.json and outbox/"
+        "--port", type=_port, default=8000, help="port to serve on (default 8000, 0: any free port)"
     )
-    parser.add_argument("--app", default="app", metavar="MODULE", help="module that has the app")
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=ROOT / ".local",
+        help="folder for owner.json and outbox/ (default .local)",
+    )
+    parser.add_argument(
+        "--app", default="app", metavar="MODULE", help="module with the Chalice app (default app)"
+    )
+    args = parser.parse_args(arguments)
 
-    # Also where a shell without job control started this with SIGINT ignored.
+    # SIGINT too: a shell without job control starts background commands with it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     terminal = Terminal()
     try:
-        with system(options.port, options.home.absolute(), options.app, terminal) as running:
-            terminal.say(welcome(running))
+        with local_system(args.port, args.home.absolute(), args.app, terminal) as system:
+            terminal.say(welcome(system))
             while True:
                 signal.pause()
     except KeyboardInterrupt:
-        terminal.say("\n  Stopped. Goodbye.")
+        terminal.say("\n  Stopped.")
         return 0
     except StartError as error:
         print(f"\n  {error}\n", file=sys.stderr)
         return 1
 
 
-class Running(NamedTuple):
-    """The system while it runs. ``lock`` is to be held by whatever else calls one of the app's functions."""
+class LocalSystem(NamedTuple):
+    """The running system. Hold ``lock`` while calling one of the app's functions."""
 
     app: Chalice
     url: str
     owner: dict[str, str]
     credentials: Path
     outbox: Path
-    elsewhere: Endpoints
+    endpoints: Endpoints
     lock: contextlib.AbstractContextManager[Any]
 
 
 @contextlib.contextmanager
-def system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[Running]:
-    """Run everything while the block runs. Raises StartError where that cannot be."""
-    # Imported here, so that a wrong argument is told of at once.
+def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[LocalSystem]:
+    """Run everything while the block runs. Raises StartError if that is not possible."""
+    # Imported here, so that a wrong argument is reported without delay.
     import boto3
 
-    from local.event_sources import Clockwork, Feed, schedules
-    from local.gateway import GatewayServer
+    from local.event_sources import Scheduler, StreamPoller, schedules
+    from local.gateway import Gateway
+    from local.server import HttpServer
 
-    elsewhere = Endpoints.named_in(os.environ)
-    port = port or _free_port()  # the app wants to know it before there is a server
-    # moto's DynamoDB is not made for threads; a real engine is.
-    lock = contextlib.nullcontext() if elsewhere.dynamodb else threading.Lock()
-    outbox = Outbox(home / "outbox", terminal.mailed)
+    endpoints = Endpoints.from_environment(os.environ)
+    port = port or _free_port()  # the app needs it before the server exists
+    # moto's DynamoDB is not thread-safe; a real engine is.
+    lock = contextlib.nullcontext() if endpoints.dynamodb else threading.Lock()
+    emails = EmailFolder(home / "outbox", terminal.log_email)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(outbox.watching())
-        stack.enter_context(_aws(elsewhere))
+        stack.enter_context(emails.recording())
+        stack.enter_context(_aws(endpoints))
         os.environ.setdefault("DIRECTORY_TABLE", "service-users-directory")
         os.environ.setdefault("EVENTS_TABLE", "service-users-events")
         os.environ.setdefault("SENDER", SENDER)
@@ -144,63 +152,63 @@ def system(port: int, home: Path, module: str, terminal: Terminal) -> Iterator[R
         functions = importlib.import_module(module)
         app: Chalice = functions.app
 
-        feeds: list[Feed] = []
+        pollers: list[StreamPoller] = []
 
-        def answered(method: str, target: str, status: int, seconds: float) -> None:
-            terminal.answered(method, target, status, seconds)
-            for feed in feeds:
-                feed.nudge()
+        def log(method: str, target: str, status: int, seconds: float) -> None:
+            terminal.log_response(method, target, status, seconds)
+            for poller in pollers:
+                poller.wake()
 
         try:
-            server = GatewayServer(app, HOST, port, lock=lock, log=answered)
+            server = HttpServer(Gateway(app, lock).respond, HOST, port, log=log)
         except OSError as error:
             raise StartError(
-                f"Port {port} is not to be had ({(error.strerror or str(error)).lower()}). "
-                f"Take another: make run PORT={port + 1 if port < 65535 else 8000}"
+                f"Port {port} is not available ({(error.strerror or str(error)).lower()}). "
+                f"Use another one: make run PORT={port + 1 if port < 65535 else 8000}"
             ) from error
         stack.callback(server.server_close)
-        # Not before the port is ours: these may be another run's.
+        # Not before the port is ours: these may belong to another run.
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.chmod(0o700)
-        outbox.clear()
+        emails.clear()
 
-        if not elsewhere.ses:
+        if not endpoints.ses:
             boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
         stream_arn, new = _tables()
         for source in app.event_sources:
             if hasattr(source, "stream_arn"):
                 client = boto3.client("dynamodbstreams")
                 handler = app.handler_map[source.name]
-                feed = Feed(
+                poller = StreamPoller(
                     client,
                     stream_arn,
                     handler,
-                    wanted=_is_mail,
+                    matches=_is_pending_event,
                     lock=lock,
-                    moto=not elsewhere.dynamodb,
+                    moto=not endpoints.dynamodb,
                     say=terminal.say,
                 )
-                feeds.append(_started(stack, feed))
-        _started(stack, Clockwork(schedules(app), lock))
+                pollers.append(_start(stack, poller))
+        _start(stack, Scheduler(schedules(app), lock))
 
         credentials = home / "owner.json"
-        owner = _owner(app, server.url, credentials, new=new)
+        owner = _owner_credentials(app, server.url, credentials, new=new)
         stack.enter_context(server.serving())
         write_private(credentials, (json.dumps(owner, indent=2) + "\n").encode())
         try:
-            yield Running(app, server.url, owner, credentials, home / "outbox", elsewhere, lock)
+            yield LocalSystem(app, server.url, owner, credentials, home / "outbox", endpoints, lock)
         finally:
-            # From here on it ends; one more Ctrl-C shall not end it half.
+            # Another Ctrl-C must not interrupt the shutdown.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
 
 
-def welcome(running: Running) -> str:
-    """Answer what is printed on start: where everything is, and lines to paste."""
-    _, url, owner, credentials, outbox, elsewhere, _ = running
+def welcome(system: LocalSystem) -> str:
+    """Return the text printed on start: where everything is, and commands to paste."""
+    _, url, owner, credentials, outbox, endpoints, _ = system
     # A Python string inside single quotes of the shell.
     file = shlex.quote(json.dumps(_short(credentials)))[1:-1]
-    state = f"at {elsewhere.dynamodb}" if elsewhere.dynamodb else "in memory, gone when this ends"
+    state = f"at {endpoints.dynamodb}" if endpoints.dynamodb else "in memory, lost when this stops"
     return f"""
   Service Users is running.
 
@@ -210,58 +218,60 @@ def welcome(running: Running) -> str:
     Data         {state}
     Stop         Ctrl-C
 
-  A first walk: paste this into another terminal, in this folder.
+  To try it, paste this into another terminal, in this folder.
 
 # Sign in as {owner["username"]}. The key stays in a variable, off the screen.
 API={url}
 OWNER=$(python3 -c 'import json; o = json.load(open({file})); print(o["username"] + ":" + o["apiKey"])')
 
-# Create a READ_ONLY Service User and keep one of its keys: an answer shows a key once.
+# Create a READ_ONLY Service User and keep one of its keys: a key is shown only once.
 KEY=$(curl -sS -u "$OWNER" "$API/v1/service-users" -H 'Content-Type: application/json' \\
   -d '{{"username":"metrics-bot","email":"metrics-bot@{DOMAIN}","role":"READ_ONLY"}}' |
   python3 -c 'import json, sys; print(json.load(sys.stdin)["apiKeys"]["apiKeys"][0]["key"])')
 
-# Who is it?
+# Sign in with the key.
 curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami"; echo
 
-# It rotates its own key …
+# Let the Service User rotate its own key …
 NEW=$(curl -sS -u "metrics-bot:$KEY" -X POST "$API/v1/api-keys/rotate" |
   python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])')
 
-# … so the old one is refused, and the new one works.
+# … after which the old key is refused and the new one works.
 curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami" -w '\\nold key: %{{http_code}}\\n'
 curl -sS -u "metrics-bot:$NEW" "$API/v1/whoami" -w '\\nnew key: %{{http_code}}\\n'
 
-  What happens from here on, as it happens:
+  Requests and emails:
 """
 
 
 @contextlib.contextmanager
-def _aws(elsewhere: Endpoints) -> Iterator[None]:
-    """Have AWS be moto in this process, but for the services that are elsewhere."""
+def _aws(endpoints: Endpoints) -> Iterator[None]:
+    """Emulate AWS with moto in this process, except the services with an endpoint of their own."""
     from moto import mock_aws
 
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     os.environ.setdefault("AWS_REGION", os.environ["AWS_DEFAULT_REGION"])
-    # Else botocore puts the account into the host name, and DescribeStream is not found.
+    # Otherwise botocore puts the account into the host name, and DescribeStream is a 404.
     os.environ.setdefault("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
-    passed: list[str] = []
-    if elsewhere.dynamodb:
-        os.environ.setdefault("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", elsewhere.dynamodb)
-        passed += ["dynamodb", "dynamodbstreams"]
-    if elsewhere.ses:
-        passed += ["sesv2"]
-    if passed:
+    passthrough: list[str] = []
+    if endpoints.dynamodb:
+        os.environ.setdefault("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", endpoints.dynamodb)
+        passthrough += ["dynamodb", "dynamodbstreams"]
+    if endpoints.ses:
+        passthrough += ["sesv2"]
+    if passthrough:
         import boto3
 
-        if boto3.Session().get_credentials() is None:  # a local engine takes any
+        if boto3.Session().get_credentials() is None:  # a local engine accepts any
             os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
-    with mock_aws(config={"core": {"mock_credentials": not passed, "passthrough": {"services": passed}}}):
+    with mock_aws(
+        config={"core": {"mock_credentials": not passthrough, "passthrough": {"services": passthrough}}}
+    ):
         yield
 
 
 def _tables() -> tuple[str, bool]:
-    """Answer the ARN of the Events table's stream, and whether the tables had to be made."""
+    """Create missing tables; return the ARN of the Events table's stream, and whether any was missing."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -270,43 +280,45 @@ def _tables() -> tuple[str, bool]:
     client = boto3.client("dynamodb")
     names = {"Directory": os.environ["DIRECTORY_TABLE"], "Events": os.environ["EVENTS_TABLE"]}
     try:
-        there = {
+        existing = {
             name for page in client.get_paginator("list_tables").paginate() for name in page["TableNames"]
         }
-        missing = {logical: name for logical, name in names.items() if name not in there}
+        missing = {logical: name for logical, name in names.items() if name not in existing}
         create_tables(client, missing)
         return client.describe_table(TableName=names["Events"])["Table"]["LatestStreamArn"], bool(missing)
     except (BotoCoreError, ClientError) as error:
-        raise StartError(f"DynamoDB does not do as asked: {error}") from error
+        raise StartError(f"DynamoDB cannot be used: {error}") from error
 
 
-def _owner(app: Chalice, url: str, credentials: Path, *, new: bool) -> dict[str, str]:
-    """Make the account and answer its owner's credentials; if the tables are not new, those kept."""
-    from local.event_sources import context
+def _owner_credentials(app: Chalice, url: str, credentials: Path, *, new: bool) -> dict[str, str]:
+    """Create the account and return its OWNER's credentials, or those on file if the tables are not new."""
+    from local.event_sources import lambda_context
 
     if not new and credentials.is_file():
         kept: dict[str, str] = json.loads(credentials.read_text(encoding="utf-8"))
         return kept | {"baseUrl": url}
-    credentials.unlink(missing_ok=True)  # until the new one is there, none is
+    credentials.unlink(missing_ok=True)  # no outdated file while the account is created
     try:
-        answer: dict[str, Any] = app.handler_map["create_account"](dict(OWNER), context("create_account"))
-        return {"baseUrl": url, **{field: answer[field] for field in ("account", "username", "apiKey")}}
+        created: dict[str, Any] = app.handler_map["create_account"](
+            dict(OWNER), lambda_context("create_account")
+        )
+        return {"baseUrl": url, **{field: created[field] for field in ("account", "username", "apiKey")}}
     except Exception as error:
         if new:
             raise
         raise StartError(
-            f"The tables are not new and take no account Demo with the owner 'owner' ({error}). "
+            f"The tables exist already, and the account Demo cannot be created in them ({error}). "
             "Name other tables in DIRECTORY_TABLE and EVENTS_TABLE, or delete these."
         ) from error
 
 
-def _is_mail(record: Any) -> bool:
-    """The filter of the event source: new events that somebody waits for."""
+def _is_pending_event(record: Any) -> bool:
+    """Return whether a record is a new event to notify about: the filter of the event source."""
     return record["eventName"] == "INSERT" and "dueAt" in record["dynamodb"].get("NewImage", {})
 
 
-def _started(stack: contextlib.ExitStack, thread: Any) -> Any:
-    """Start ``thread`` and have it stopped, and waited for, when ``stack`` closes."""
+def _start(stack: contextlib.ExitStack, thread: Any) -> Any:
+    """Start ``thread``; stop it and wait for it when ``stack`` closes."""
     thread.start()
     stack.callback(thread.join, 2.0)
     stack.callback(thread.stop)
@@ -331,7 +343,7 @@ def _free_port() -> int:
 
 
 def _short(path: Path) -> str:
-    """Answer ``path`` as seen from the current folder, if it is in it."""
+    """Return ``path`` relative to the current folder, if it is inside."""
     with contextlib.suppress(ValueError):
         return str(path.relative_to(Path.cwd()))
     return str(path)

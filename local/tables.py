@@ -1,4 +1,4 @@
-"""The two tables, made from the same declaration that CloudFormation makes them from."""
+"""Creates the tables on a local engine, from the declaration that CloudFormation uses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 RESOURCES = Path(__file__).resolve().parent.parent / ".chalice" / "resources.json"
 
-# What CreateTable takes and a local engine understands. The rest of a declaration (backups,
-# encryption, deletion protection, tags) guards a deployed table and would only hinder here.
+# What CreateTable takes and a local engine supports. The rest of a declaration (backups, encryption,
+# deletion protection, tags) protects a deployed table and would only hinder here.
 _TABLE_FIELDS = (
     "AttributeDefinitions",
     "KeySchema",
@@ -27,7 +27,7 @@ _INDEX_FIELDS = ("IndexName", "KeySchema", "Projection", "ProvisionedThroughput"
 
 
 def declared_tables(resources: Path = RESOURCES) -> dict[str, dict[str, Any]]:
-    """Answer the CloudFormation properties of every table declared in ``resources``, by logical name."""
+    """Return the CloudFormation properties of every table declared in ``resources``, by logical name."""
     template = json.loads(resources.read_text(encoding="utf-8"))
     return {
         name: resource["Properties"]
@@ -39,11 +39,11 @@ def declared_tables(resources: Path = RESOURCES) -> dict[str, dict[str, Any]]:
 def create_tables(
     client: DynamoDBClient, names: Mapping[str, str], resources: Path = RESOURCES
 ) -> dict[str, TableDescriptionTypeDef]:
-    """Create the declared tables, ready for use, and answer their descriptions by logical name.
+    """Create declared tables, wait until they are active, and return their descriptions by logical name.
 
-    ``names`` maps each logical name ("Directory", "Events") to the name the table shall have;
-    a table it does not name is not made. Raises the client's ResourceInUseException where a
-    table of that name is there already, KeyError where ``names`` has a table nobody declared.
+    ``names`` maps logical names ("Directory", "Events") to physical ones; a table that is not in it is
+    not created. Raises the client's ResourceInUseException if a table of that name exists, KeyError for
+    a logical name that is not declared.
     """
     declared = declared_tables(resources)
     described: dict[str, TableDescriptionTypeDef] = {}

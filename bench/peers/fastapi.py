@@ -1,9 +1,9 @@
-"""Sign-in and whoami by FastAPI, brought to Lambda by Mangum."""
+"""Sign-in and whoami with FastAPI, on Lambda through Mangum."""
 
 import hashlib
 import hmac
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import boto3
 from fastapi import Depends, FastAPI, HTTPException
@@ -28,21 +28,21 @@ class NewServiceUser(BaseModel):
     role: str
 
 
-def signed_in(credentials: Annotated[HTTPBasicCredentials, Depends(HTTPBasic())]) -> tuple[dict, str]:
+def sign_in(credentials: Annotated[HTTPBasicCredentials, Depends(HTTPBasic())]) -> tuple[dict[str, Any], str]:
     key = {"pk": f"USER#{credentials.username.lower()}"}
-    item = table.get_item(Key=key, ConsistentRead=True).get("Item", {})
+    item: dict[str, Any] = table.get_item(Key=key, ConsistentRead=True).get("Item", {})
     digest = hashlib.sha256(credentials.password.encode()).digest()
-    for key_type, key in item.get("keys", {}).items():
-        if hmac.compare_digest(digest, key["digest"].value):
+    for key_type, stored in item.get("keys", {}).items():
+        if hmac.compare_digest(digest, stored["digest"].value):
             return item, key_type
     raise HTTPException(401, "Sign in.", {"WWW-Authenticate": "Basic"})
 
 
-SignedIn = Annotated[tuple, Depends(signed_in)]
+SignedIn = Annotated[tuple[dict[str, Any], str], Depends(sign_in)]
 
 
 @app.get("/health")
-def health() -> dict:
+def health() -> dict[str, Any]:
     return {"status": "ok"}
 
 
@@ -58,7 +58,7 @@ def create(body: NewServiceUser, _: SignedIn) -> NewServiceUser:
 
 
 @app.get("/v1/service-users/{username}")
-def read(username: str, _: SignedIn) -> dict:
+def read(username: str, _: SignedIn) -> dict[str, Any]:
     return table.get_item(Key={"pk": f"USER#{username.lower()}"}, ConsistentRead=True).get("Item", {})
 
 

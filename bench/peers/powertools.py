@@ -1,10 +1,10 @@
-"""Sign-in and whoami by Powertools for AWS Lambda: its resolver, validation by pydantic, its logger."""
+"""Sign-in and whoami with Powertools for AWS Lambda: its resolver, pydantic validation, its logger."""
 
 import base64
 import hashlib
 import hmac
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -31,42 +31,44 @@ class NewServiceUser(BaseModel):
     role: str
 
 
-def signed_in() -> tuple[dict, str]:
+def sign_in() -> tuple[dict[str, Any], str]:
     header = app.current_event.headers.get("Authorization", "")
     try:
         username, _, secret = base64.b64decode(header.removeprefix("Basic ")).decode().partition(":")
     except ValueError:
         raise UnauthorizedError("Sign in.") from None
-    item = table.get_item(Key={"pk": f"USER#{username.lower()}"}, ConsistentRead=True).get("Item", {})
+    item: dict[str, Any] = table.get_item(Key={"pk": f"USER#{username.lower()}"}, ConsistentRead=True).get(
+        "Item", {}
+    )
     digest = hashlib.sha256(secret.encode()).digest()
-    for key_type, key in item.get("keys", {}).items():
-        if hmac.compare_digest(digest, key["digest"].value):
+    for key_type, stored in item.get("keys", {}).items():
+        if hmac.compare_digest(digest, stored["digest"].value):
             return item, key_type
     raise UnauthorizedError("Sign in.")
 
 
 @app.get("/health")
-def health() -> dict:
+def health() -> dict[str, Any]:
     return {"status": "ok"}
 
 
 @app.get("/v1/whoami")
 def whoami() -> Whoami:
-    item, key_type = signed_in()
+    item, key_type = sign_in()
     return Whoami(account=item["account"], username=item["username"], role=item["role"], keyType=key_type)
 
 
 @app.post("/v1/service-users")
 def create(body: NewServiceUser) -> NewServiceUser:
-    signed_in()
+    sign_in()
     return body
 
 
 @app.get("/v1/service-users/<username>")
-def read(username: Annotated[str, Path(min_length=3)]) -> dict:
-    signed_in()
+def read(username: Annotated[str, Path(min_length=3)]) -> dict[str, Any]:
+    sign_in()
     return table.get_item(Key={"pk": f"USER#{username.lower()}"}, ConsistentRead=True).get("Item", {})
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: Any) -> Any:
     return app.resolve(event, context)

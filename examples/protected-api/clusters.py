@@ -1,21 +1,22 @@
-"""A small API about clusters that knows nothing of keys: by the time it is called, the caller was let in.
+"""A small clusters API without any code for keys: it is called for authorized requests only.
 
-Who the caller is stands in the request, put there by API Gateway from the authorizer's answer.
-The clusters are kept in memory, as this is not about them.
+API Gateway puts the caller into the request, from the authorizer's response. The clusters are kept in
+memory, to keep the example short.
 """
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-Answer = tuple[int, Any]
+Response = tuple[int, Any]
+"""A status and a JSON body."""
 
 CLUSTERS: dict[str, dict[str, str]] = {}
-"""Names of clusters by their ids, for each account."""
+"""The names of an account's clusters, by id."""
 
 
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Answer one request of a REST API (payload 1.0) or an HTTP API (payload 2.0)."""
+    """Handle one request of a REST API (payload 1.0) or an HTTP API (payload 2.0)."""
     if event.get("version") == "2.0":
         route = event["routeKey"]
         caller = event["requestContext"]["authorizer"]["lambda"]
@@ -30,18 +31,18 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     }
 
 
-def watch(_event: dict[str, Any], caller: dict[str, str]) -> Answer:
-    """Tell how the account's clusters are."""
+def monitor(_event: dict[str, Any], caller: dict[str, str]) -> Response:
+    """Return the state of the account's clusters."""
     return 200, [{"id": number, "status": "RUNNING", "cpu": 0.42} for number in _clusters(caller)]
 
 
-def listing(_event: dict[str, Any], caller: dict[str, str]) -> Answer:
+def list_clusters(_event: dict[str, Any], caller: dict[str, str]) -> Response:
     """List the account's clusters."""
     return 200, [{"id": number, "name": name} for number, name in _clusters(caller).items()]
 
 
-def create(event: dict[str, Any], caller: dict[str, str]) -> Answer:
-    """Create a cluster, in the account of whoever asks."""
+def create(event: dict[str, Any], caller: dict[str, str]) -> Response:
+    """Create a cluster in the caller's account."""
     try:
         name = json.loads(event["body"])["name"]
     except (TypeError, ValueError, KeyError):
@@ -52,15 +53,15 @@ def create(event: dict[str, Any], caller: dict[str, str]) -> Answer:
     return 201, {"id": number, "name": str(name), "createdBy": caller["username"]}
 
 
-def delete(event: dict[str, Any], caller: dict[str, str]) -> Answer:
-    """Delete a cluster of the account."""
+def delete(event: dict[str, Any], caller: dict[str, str]) -> Response:
+    """Delete a cluster of the caller's account."""
     if _clusters(caller).pop(event["pathParameters"]["id"], None) is None:
         return 404, {"message": "There is no such cluster."}
     return 204, None
 
 
-def people(_event: dict[str, Any], caller: dict[str, str]) -> Answer:
-    """List people; this one knows of nobody but who asks."""
+def list_users(_event: dict[str, Any], caller: dict[str, str]) -> Response:
+    """List users; this example knows only the caller."""
     return 200, [{"username": caller["username"], "kind": caller["kind"], "role": caller["role"]}]
 
 
@@ -68,10 +69,10 @@ def _clusters(caller: dict[str, str]) -> dict[str, str]:
     return CLUSTERS.setdefault(caller["account"], {"1": "blue", "2": "green"})
 
 
-ROUTES: dict[str, Callable[[dict[str, Any], dict[str, str]], Answer]] = {
-    "GET /monitoring/clusters": watch,
-    "GET /provisioning/clusters": listing,
+ROUTES: dict[str, Callable[[dict[str, Any], dict[str, str]], Response]] = {
+    "GET /monitoring/clusters": monitor,
+    "GET /provisioning/clusters": list_clusters,
     "POST /provisioning/clusters": create,
     "DELETE /provisioning/clusters/{id}": delete,
-    "GET /user-management/users": people,
+    "GET /user-management/users": list_users,
 }

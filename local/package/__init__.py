@@ -1,1 +1,1 @@
-"""The emulator of the deployed package, used by the tests and the benchmark."""
+"""An emulator of AWS around the deployed package, used by tests and benchmarks."""

@@ -1,142 +1,69 @@
-"""API Gateway as the packaged template sets it up: its routes, and its own answers to what no route takes."""
+"""API Gateway as the packaged template configures it: its routes and its own (gateway) responses."""
 
-import base64
-import json
-import threading
-from collections.abc import Mapping
-from http.server import ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from local.gateway import Handler, HttpRequest, HttpResponse, Refusal, event_of, match
+from local.gateway import HttpRequest, HttpResponse, Refusal, http_response, match_route, rest_event
 from local.package.runtime import EnvironmentDiedError, Function, FunctionError
 from local.package.template import Template
-from tests.support.openapi_assertions import Drift, committed
 
-_TYPES = {
-    400: "BAD_REQUEST_BODY",
-    404: "MISSING_AUTHENTICATION_TOKEN",
-    413: "REQUEST_TOO_LARGE",
-    502: "INTEGRATION_FAILURE",
-    504: "INTEGRATION_TIMEOUT",
-}
+ResponseObserver = Callable[[dict[str, Any], dict[str, Any], HttpResponse], None]
+"""Called with the event a function was invoked with, its result, and the response made of it."""
+
+_REMAPPED_HEADERS = {"WWW-Authenticate": "x-amzn-Remapped-WWW-Authenticate"}
+"""Headers of a function's response that a REST API renames."""
 
 
-class Front:
-    """Makes API Gateway's event of each request, has ``function`` answer it, and answers as told."""
+def ignore_response(_event: dict[str, Any], _result: dict[str, Any], _response: HttpResponse) -> None:
+    """Do nothing: the default observer."""
 
-    def __init__(self, template: Template, function: Function) -> None:
+
+class ApiGateway:
+    """A REST API in front of ``function``. ``observe`` is called with every response of the function."""
+
+    def __init__(
+        self, template: Template, function: Function, observe: ResponseObserver = ignore_response
+    ) -> None:
         api = template.properties("RestAPI")
         definition = api["DefinitionBody"]
         self._routes = definition["paths"]
         self._binary_types = definition["x-amazon-apigateway-binary-media-types"]
-        self._own_answers = api["GatewayResponses"]
+        self._gateway_responses = api["GatewayResponses"]
         self._function = function
-        self.drifts: list[str] = []
-        """What a function answered that the OpenAPI document does not tell of."""
+        self._observe = observe
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def respond(self, request: HttpRequest) -> HttpResponse:
+        """Invoke the function with the request's event and return its response, or a gateway response."""
         request_id = str(uuid4())
         try:
             path = request.target.partition("?")[0]
-            route, parameters = match(path, self._routes)
-        except Refusal as refusal:
-            return self.own_answer(_TYPES[refusal.status], request_id)
+            route, parameters = match_route(path, self._routes)
+        except Refusal:
+            return self.gateway_response("MISSING_AUTHENTICATION_TOKEN", request_id)
         if request.method.lower() not in self._routes[route]:
-            return self.own_answer("MISSING_AUTHENTICATION_TOKEN", request_id)
-        event = event_of(request, route, parameters, request_id, self._binary_types)
+            return self.gateway_response("MISSING_AUTHENTICATION_TOKEN", request_id)
+        event = rest_event(request, route, parameters, request_id, self._binary_types)
         event["path"] = path
         event["requestContext"].update(
             path=f"/api{path}", domainName="abc.execute-api.us-east-1.amazonaws.com"
         )
         try:
-            answer = self._function.invoke(event)
+            result = self._function.invoke(event)
         except (EnvironmentDiedError, FunctionError):
-            return self.own_answer("INTEGRATION_FAILURE", request_id)
-        response = _response(answer, request_id)
-        try:
-            committed().judge(event, response.status, answer["headers"], response.body.decode())
-        except Drift as drift:
-            self.drifts.append(str(drift))
+            return self.gateway_response("INTEGRATION_FAILURE", request_id)
+        response = http_response(result, request_id)
+        renamed = [(_REMAPPED_HEADERS.get(name, name), value) for name, value in response.headers]
+        response = response._replace(headers=renamed)
+        self._observe(event, result, response)
         return response
 
-    def own_answer(self, kind: str, request_id: str) -> HttpResponse:
-        """Answer one of the gateway's own answers."""
-        declared = self._own_answers[kind]
+    def gateway_response(self, kind: str, request_id: str) -> HttpResponse:
+        """Return one of the gateway's own responses, as the template declares it."""
+        declared = self._gateway_responses[kind]
         body = declared["ResponseTemplates"]["application/json"].replace("$context.requestId", request_id)
         headers = [
             (name, value.removeprefix("'").removesuffix("'"))
             for name, value in declared["ResponseParameters"]["Headers"].items()
         ]
         return HttpResponse(int(declared["StatusCode"]), headers, body.encode(), request_id)
-
-
-class FrontServer(ThreadingHTTPServer):
-    """Serves a front on a free port, in a thread."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def __init__(self, front: Front) -> None:
-        self.gateway = front
-        super().__init__(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def log(self, *_: Any) -> None:
-        """Stay silent."""
-
-    def server_bind(self) -> None:
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: a test's client may go in the middle."""
-
-    def close(self) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-
-_REMAPPED = {"WWW-Authenticate": "x-amzn-Remapped-WWW-Authenticate"}
-"""What a REST API renames of a function's answer."""
-
-
-def _response(answer: Mapping[str, Any], request_id: str) -> HttpResponse:
-    text = answer.get("body") or ""
-    headers = [
-        (_REMAPPED.get(name, name), str(value)) for name, value in (answer.get("headers") or {}).items()
-    ]
-    headers += [
-        (name, str(value))
-        for name, values in (answer.get("multiValueHeaders") or {}).items()
-        for value in values
-    ]
-    body = base64.b64decode(text) if answer.get("isBase64Encoded") else text.encode()
-    return HttpResponse(int(answer["statusCode"]), headers, body, request_id)
-
-
-def filter_takes(pattern: str, record: Any) -> bool:
-    """Answer whether an event source's filter pattern takes a record (equality and ``exists`` are known)."""
-    return _takes(json.loads(pattern), record)
-
-
-def _takes(pattern: Any, value: Any) -> bool:
-    if isinstance(pattern, dict):
-        return all(
-            _takes(rule, value.get(name) if isinstance(value, dict) else None)
-            for name, rule in pattern.items()
-        )
-    return any(
-        (value is not None and not isinstance(value, dict)) == rule["exists"]
-        if isinstance(rule, dict)
-        else value == rule
-        for rule in pattern
-    )

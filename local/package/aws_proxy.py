@@ -1,7 +1,7 @@
-"""Stands between a function and an AWS service: sees every call, and can hold, fail or cut it.
+"""A proxy between a function and an AWS service: records every call, and can delay, fail or drop it.
 
-What a function asked of AWS is read off here, on the wire; and a test can end an environment at the
-worst moment there is: with its call made and its answer not yet there.
+It shows what a function asks of AWS, as sent. A test can also end an environment at the worst moment:
+with its call made and the response not yet received.
 """
 
 import http.client
@@ -14,19 +14,19 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 
-class Call(NamedTuple):
-    """One call: the operation's name, its input, and where it is in the order of calls."""
+class AwsCall(NamedTuple):
+    """One call of an AWS service: the operation's name and its input."""
 
     operation: str
     input: dict[str, Any]
 
 
-class Cut(Exception):
-    """Raised by a hook: the connection ends here, without an answer."""
+class DropConnectionError(Exception):
+    """Raised by a hook to close the connection without a response."""
 
 
-class Refuse(Exception):
-    """Raised by a hook: the call is answered with this error instead."""
+class ServiceError(Exception):
+    """Raised by a hook to respond with this error instead."""
 
     def __init__(self, status: int, code: str, message: str = "") -> None:
         super().__init__(code)
@@ -35,14 +35,15 @@ class Refuse(Exception):
         self.message = message
 
 
-Hook = Callable[[Call], None]
+Hook = Callable[[AwsCall], None]
 
 
-class Proxy(ThreadingHTTPServer):
-    """Passes every call on to ``upstream`` and records it.
+class AwsProxy(ThreadingHTTPServer):
+    """Forwards every call to ``upstream`` and records it in ``calls``.
 
-    ``before`` is called with a call that has arrived and not been passed on, ``after`` with one that the
-    service has answered and the function has not heard of yet. Either may raise Cut or Refuse.
+    The hook ``before`` is called with a call that has arrived and is not forwarded yet, ``after`` with one
+    to which the service has responded and the function has not received the response. Either may raise
+    DropConnectionError or ServiceError.
     """
 
     daemon_threads = True
@@ -51,26 +52,28 @@ class Proxy(ThreadingHTTPServer):
     def __init__(self, upstream: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(upstream)
-        self.calls: list[Call] = []
-        self.before: Hook = _nothing
-        self.after: Hook = _nothing
+        self.calls: list[AwsCall] = []
+        self.before: Hook = _no_hook
+        self.after: Hook = _no_hook
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
+        """The proxy's base URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
     @contextmanager
-    def hooked(self, before: "Hook | None" = None, after: "Hook | None" = None) -> Iterator[None]:
-        """Have the hooks called while the block runs."""
-        self.before, self.after = before or _nothing, after or _nothing
+    def hooked(self, before: Hook | None = None, after: Hook | None = None) -> Iterator[None]:
+        """Call these hooks while the block runs."""
+        self.before, self.after = before or _no_hook, after or _no_hook
         try:
             yield
         finally:
-            self.before = self.after = _nothing
+            self.before = self.after = _no_hook
 
     def close(self) -> None:
+        """Stop the proxy."""
         self.shutdown()
         self._thread.join()
         self.server_close()
@@ -81,11 +84,11 @@ class Proxy(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: what calls dies in the middle of it."""
+        """Print nothing: environments are ended in the middle of a call."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Proxy
+    server: AwsProxy
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
@@ -94,38 +97,38 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         target = self.headers.get("X-Amz-Target", "")
         operation = target.partition(".")[2] or _REST_OPERATIONS.get((self.command, self.path), self.path)
-        call = Call(operation, json.loads(body or b"{}"))
+        call = AwsCall(operation, json.loads(body or b"{}"))
         self.server.calls.append(call)
         try:
             self.server.before(call)
-            status, headers, answer = self._pass_on(body)
+            status, headers, payload = self._forward(body)
             self.server.after(call)
-        except Cut:
+        except DropConnectionError:
             self.close_connection = True
             return
-        except Refuse as refusal:
-            status = refusal.status
-            answer = json.dumps({"__type": refusal.code, "message": refusal.message}).encode()
-            headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", refusal.code)]
+        except ServiceError as error:
+            status = error.status
+            payload = json.dumps({"__type": error.code, "message": error.message}).encode()
+            headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", error.code)]
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(payload)
 
     do_POST = _handle  # noqa: N815 - the base class's name
 
-    def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = self.server.upstream
         connection = http.client.HTTPConnection(str(upstream.hostname), upstream.port, timeout=60)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
-            answer = response.read()
+            payload = response.read()
         except (OSError, http.client.HTTPException):
-            raise Refuse(503, "ServiceUnavailable", "The service is away.") from None
+            raise ServiceError(503, "ServiceUnavailable", "The service is not available.") from None
         finally:
             connection.close()
         kept = [
@@ -133,13 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in response.getheaders()
             if name.lower() not in ("connection", "content-length", "transfer-encoding", "date", "server")
         ]
-        return response.status, kept, answer
+        return response.status, kept, payload
 
     def log_message(self, *_: Any) -> None:
-        """Stay silent."""
+        """Print nothing."""
 
 
-def _nothing(_call: Call) -> None:
+def _no_hook(_call: AwsCall) -> None:
     pass
 
 

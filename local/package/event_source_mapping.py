@@ -1,18 +1,18 @@
-"""The event source mapping of the packaged template: feeds the stream of Events to ``notify``."""
+"""The event source mapping of the packaged template: passes the stream of Events to ``notify``."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from local.event_sources import stream_record
-from local.package.api_gateway import filter_takes
 from local.package.runtime import EnvironmentDiedError, FunctionError
 
 
-class EventSource:
-    """Reads a stream from where it is told to start, and hands on what its filter takes.
+class EventSourceMapping:
+    """Reads a stream from its starting position and invokes a function with the records its filter matches.
 
-    As Lambda does it: a batch is tried again from its first failure; one that fails whole is halved, to
-    find the record that is at fault; after so many tries what is left goes to ``dead_letters``.
+    As in Lambda, a batch is retried from its first failure; a batch that fails as a whole is bisected, to
+    isolate the record at fault; after the last attempt the remaining records go to ``dead_letters``.
     """
 
     def __init__(
@@ -21,59 +21,82 @@ class EventSource:
         self._client = client
         self._stream_arn = stream_arn
         self._invoke = invoke
-        self._start = properties["StartingPosition"]
+        self._starting_position = properties["StartingPosition"]
         self._batch = int(properties["BatchSize"])
-        self._tries = int(properties["MaximumRetryAttempts"]) + 1
-        self._bisects = bool(properties["BisectBatchOnFunctionError"])
+        self._attempts = int(properties["MaximumRetryAttempts"]) + 1
+        self._bisect = bool(properties["BisectBatchOnFunctionError"])
         self._partial = properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         self._patterns = [one["Pattern"] for one in properties["FilterCriteria"]["Filters"]]
         self._iterators: dict[str, str | None] = {}
         self.dead_letters: list[Any] = []
 
-    def pump(self) -> int:
-        """Hand on everything that is new; answer how many records were handed on."""
+    def deliver(self) -> int:
+        """Pass on all new records, and return how many there were."""
         described = self._client.describe_stream(StreamArn=self._stream_arn)["StreamDescription"]
         for shard in described["Shards"]:
             if shard["ShardId"] not in self._iterators:
                 self._iterators[shard["ShardId"]] = self._client.get_shard_iterator(
-                    StreamArn=self._stream_arn, ShardId=shard["ShardId"], ShardIteratorType=self._start
+                    StreamArn=self._stream_arn,
+                    ShardId=shard["ShardId"],
+                    ShardIteratorType=self._starting_position,
                 )["ShardIterator"]
-        passed = 0
+        delivered = 0
         for shard_id in self._iterators:
-            passed += self._pump_shard(shard_id)
-        return passed
+            delivered += self._deliver_shard(shard_id)
+        return delivered
 
-    def _pump_shard(self, shard_id: str) -> int:
-        passed = 0
+    def _deliver_shard(self, shard_id: str) -> int:
+        delivered = 0
         while iterator := self._iterators[shard_id]:
-            answer = self._client.get_records(ShardIterator=iterator)
-            self._iterators[shard_id] = answer.get("NextShardIterator")
-            if not answer["Records"]:
+            page = self._client.get_records(ShardIterator=iterator)
+            self._iterators[shard_id] = page.get("NextShardIterator")
+            if not page["Records"]:
                 break
-            records = [stream_record(record, self._stream_arn) for record in answer["Records"]]
-            wanted = [one for one in records if any(filter_takes(pattern, one) for pattern in self._patterns)]
-            for start in range(0, len(wanted), self._batch):
-                self._pass_on(wanted[start : start + self._batch], self._tries)
-            passed += len(wanted)
-        return passed
+            records = [stream_record(record, self._stream_arn) for record in page["Records"]]
+            matching = [
+                one for one in records if any(filter_matches(pattern, one) for pattern in self._patterns)
+            ]
+            for start in range(0, len(matching), self._batch):
+                self._invoke_with(matching[start : start + self._batch], self._attempts)
+            delivered += len(matching)
+        return delivered
 
-    def _pass_on(self, records: list[Any], tries: int) -> None:
+    def _invoke_with(self, records: list[Any], attempts: int) -> None:
         while records:
-            if not tries:
+            if not attempts:
                 self.dead_letters.append(records)
                 return
-            tries -= 1
+            attempts -= 1
             try:
-                answer = self._invoke({"Records": records})
+                result = self._invoke({"Records": records})
             except (FunctionError, EnvironmentDiedError):
-                if self._bisects and len(records) > 1:
+                if self._bisect and len(records) > 1:
                     middle = len(records) // 2
-                    self._pass_on(records[:middle], tries)
-                    self._pass_on(records[middle:], tries)
+                    self._invoke_with(records[:middle], attempts)
+                    self._invoke_with(records[middle:], attempts)
                     return
                 continue
-            failed = {one["itemIdentifier"] for one in (answer or {}).get("batchItemFailures", ())}
+            failed = {one["itemIdentifier"] for one in (result or {}).get("batchItemFailures", ())}
             if not (self._partial and failed):
                 return
             numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
             records = records[min(numbers.index(number) for number in failed) :]
+
+
+def filter_matches(pattern: str, record: Any) -> bool:
+    """Return whether a filter pattern matches a record. Knows equality and ``exists``."""
+    return _matches(json.loads(pattern), record)
+
+
+def _matches(pattern: Any, value: Any) -> bool:
+    if isinstance(pattern, dict):
+        return all(
+            _matches(rule, value.get(name) if isinstance(value, dict) else None)
+            for name, rule in pattern.items()
+        )
+    return any(
+        (value is not None and not isinstance(value, dict)) == rule["exists"]
+        if isinstance(rule, dict)
+        else value == rule
+        for rule in pattern
+    )

@@ -1,8 +1,8 @@
-"""Lambda's side of a function: its environments, each a process with Lambda's runtime client in it.
+"""Lambda's part for a function: execution environments, each a process with Lambda's runtime client.
 
-An environment asks its Runtime API for invocations, one at a time, and posts what came of each; that
-API is here. As in Lambda, an idle environment is taken again, another is started while all are busy,
-and one that runs out of time or dies is never heard of again.
+An environment fetches invocations from its Runtime API, one at a time, and posts the result of each; this
+module has that API. As in Lambda, an idle environment is reused, another is started while all are busy,
+and one that times out or dies is discarded.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -27,20 +27,21 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 INTERPRETER = ROOT / ".tools" / "runtime" / "bin" / "python"
 START_SECONDS = 30
 
-# Linux ends a child that is to die with its parent when the thread that started it ends: so one lives on.
+# The parent-death signal fires when the thread that started the child ends: so one thread stays alive.
 _SPAWNER = ThreadPoolExecutor(1, "spawner")
+_popen: Callable[..., "subprocess.Popen[bytes]"] = subprocess.Popen
 
 
 class FunctionError(Exception):
-    """The function raised; ``told`` is what its runtime told of it."""
+    """The function raised an exception; ``error`` is what its runtime client posted."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
-        super().__init__(f"{told.get('errorType')}: {told.get('errorMessage')}")
-        self.told = told
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"{error.get('errorType')}: {error.get('errorMessage')}")
+        self.error = error
 
 
 class EnvironmentDiedError(Exception):
-    """The environment ended, or was ended, before it answered."""
+    """The environment ended, or was ended, before it returned a result."""
 
 
 @dataclass
@@ -67,7 +68,7 @@ class _RuntimeApi(socketserver.ThreadingMixIn, HTTPServer):
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: environments die in the middle of anything."""
+        """Print nothing: environments are ended in the middle of a request."""
 
 
 class _RuntimeHandler(BaseHTTPRequestHandler):
@@ -78,7 +79,7 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         request_id, event, deadline = self.server.events.get()
-        self._answer(
+        self._respond(
             200,
             event,
             {
@@ -101,9 +102,9 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         outcome = _Outcome(time.perf_counter(), not self.path.endswith("/response"), body)
         self.server.outcomes.put(outcome)
-        self._answer(202, b"", {})
+        self._respond(202, b"", {})
 
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def _respond(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -112,11 +113,11 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Stay silent."""
+        """Print nothing."""
 
 
 class Environment:
-    """One environment of a function, started at once. What it logs goes to ``log``."""
+    """One execution environment of a function, started on creation. Its log goes to ``log``."""
 
     def __init__(self, task_root: Path, handler: str, variables: Mapping[str, str], log: Path) -> None:
         name = handler.partition(".")[2]
@@ -127,7 +128,7 @@ class Environment:
         self.started = time.perf_counter()
         with log.open("ab") as output:
             self._process = _SPAWNER.submit(
-                subprocess.Popen,
+                _popen,
                 [INTERPRETER, "-m", "awslambdaric", handler],
                 cwd=task_root,
                 env={
@@ -156,18 +157,20 @@ class Environment:
 
     @property
     def pid(self) -> int:
+        """The process id."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def invoke(self, event: Any, seconds: float = START_SECONDS) -> Any:
-        """Answer what the function answers. Raises FunctionError or EnvironmentDiedError."""
+        """Return the function's result. Raises FunctionError or EnvironmentDiedError."""
         return json.loads(self.invoke_raw(json.dumps(event).encode(), seconds)[0])
 
     def invoke_raw(self, event: bytes, seconds: float = START_SECONDS) -> tuple[bytes, float]:
-        """Answer the function's answer as it came, and when it came by ``time.perf_counter``."""
+        """Return the function's result as posted, and when it arrived (``time.perf_counter``)."""
         ends = time.monotonic() + seconds
         self._api.events.put((str(uuid.uuid4()), event, time.time() + seconds))
         while True:
@@ -175,7 +178,7 @@ class Environment:
                 outcome = self._api.outcomes.get(timeout=0.05)
             except queue.Empty:
                 if not self.alive:
-                    with contextlib.suppress(queue.Empty):  # it may have answered with its last breath
+                    with contextlib.suppress(queue.Empty):  # it may have posted its result just before
                         outcome = self._api.outcomes.get_nowait()
                         break
                     raise EnvironmentDiedError("The environment died.") from None
@@ -189,26 +192,26 @@ class Environment:
         return outcome.body, outcome.at
 
     def kill(self) -> None:
-        """End it on the spot, as kill -9 does."""
+        """Kill the process (SIGKILL)."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """End it and its Runtime API."""
+        """Kill the process and stop its Runtime API."""
         self.kill()
         self._api.shutdown()
         self._thread.join()
         self._api.server_close()
 
     def peak_memory(self) -> int:
-        """Answer the most memory it has had so far, in bytes."""
+        """Return the peak memory (resident set) so far, in bytes."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 @dataclass
 class Function:
-    """A function and its environments. ``seconds`` is its time limit."""
+    """A function and its environments. ``seconds`` is its timeout."""
 
     name: str
     task_root: Path
@@ -221,12 +224,12 @@ class Function:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def invoke(self, event: Any) -> Any:
-        """Run it once, in an idle environment or a new one. Raises FunctionError or EnvironmentDiedError."""
-        with self._taken() as environment:
+        """Invoke it in an idle environment or a new one. Raises FunctionError or EnvironmentDiedError."""
+        with self._reserved() as environment:
             return environment.invoke(event, self.seconds)
 
     @contextlib.contextmanager
-    def _taken(self) -> Iterator[Environment]:
+    def _reserved(self) -> Iterator[Environment]:
         with self._lock:
             self.environments = [one for one in self.environments if one.alive]
             idle = [one for one in self.environments if one.pid not in self.busy]
@@ -238,27 +241,20 @@ class Function:
             with self._lock:
                 self.busy.discard(environment.pid)
 
-    def warm(self, count: int, event: Any) -> None:
-        """Have ``count`` environments that have each answered ``event``."""
-        with self._lock:
-            fresh = [self._start() for _ in range(count - len(self.environments))]
-        for environment in fresh:
-            environment.invoke(event, START_SECONDS)
-
     def kill_busy(self) -> None:
-        """Kill every environment that is in the middle of a call."""
+        """Kill every environment that is handling an invocation."""
         for environment in list(self.environments):
             if environment.pid in self.busy:
                 environment.kill()
 
     def close(self) -> None:
-        """End every environment."""
+        """Kill every environment."""
         for environment in self.environments:
             environment.close()
         self.environments.clear()
 
-    def logged(self) -> str:
-        """Answer everything its environments have logged."""
+    def read_logs(self) -> str:
+        """Return everything that its environments have logged."""
         return "".join(file.read_text(encoding="utf-8") for file in sorted(self.logs.glob(f"{self.name}-*")))
 
     def _start(self) -> Environment:
@@ -269,7 +265,7 @@ class Function:
 
 
 def _die_with_parent() -> None:
-    """Have Linux end this process with its parent."""
+    """Have Linux kill this process when its parent ends."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The packaged template, with its parameters given and its references resolved as CloudFormation would."""
+"""The packaged template, with parameter values, and references resolved as in CloudFormation."""
 
 import json
 import re
@@ -28,7 +28,11 @@ _PSEUDO = {
 
 
 class Template:
-    """``names`` says what the resources are called; any other is called as in the template."""
+    """A template with values for its parameters.
+
+    ``names`` maps logical to physical names; every other resource keeps its logical name. ``attributes``
+    gives values for ``Fn::GetAtt``. Raises KeyError for a parameter that the template does not declare.
+    """
 
     def __init__(
         self,
@@ -55,19 +59,20 @@ class Template:
         names: Mapping[str, str] | None = None,
         attributes: Mapping[tuple[str, str], str] | None = None,
     ) -> "Template":
+        """Return the template in ``file``."""
         return cls(json.loads(file.read_text(encoding="utf-8")), parameters, names, attributes)
 
     def properties(self, name: str) -> dict[str, Any]:
-        """Answer a resource's properties, resolved."""
+        """Return the properties of a resource, resolved."""
         resolved: dict[str, Any] = self.resolve(self.resources[name]["Properties"])
         return resolved
 
     def of_type(self, kind: str) -> list[str]:
-        """Answer the names of the resources of a type."""
+        """Return the logical names of all resources of a type."""
         return [name for name, resource in self.resources.items() if resource["Type"] == kind]
 
     def arn(self, name: str) -> str:
-        """Answer what ``Fn::GetAtt: [name, Arn]`` would."""
+        """Return the ARN of a resource (``Fn::GetAtt: [name, Arn]``)."""
         physical = self._names.get(name, name)
         match self.resources[name]["Type"]:
             case "AWS::DynamoDB::Table":
@@ -77,6 +82,7 @@ class Template:
         return f"arn:aws:any:{REGION}:{ACCOUNT}:{physical}"
 
     def resolve(self, node: Any) -> Any:
+        """Return a part of the template with its intrinsic functions evaluated."""
         if isinstance(node, list):
             return [self.resolve(child) for child in node]
         if not isinstance(node, dict):
@@ -121,12 +127,12 @@ class Template:
         return re.sub(r"\$\{([^}]+)\}", one, text)
 
     def _holds(self, condition: str) -> bool:
-        return self._judge(self._conditions[condition])
+        return self._evaluate(self._conditions[condition])
 
-    def _judge(self, node: Mapping[str, Any]) -> bool:
+    def _evaluate(self, node: Mapping[str, Any]) -> bool:
         [(function, arguments)] = node.items()
         if function == "Fn::Not":
-            return not self._judge(arguments[0])
+            return not self._evaluate(arguments[0])
         if function == "Fn::Equals":
             left, right = self.resolve(arguments)
             return bool(left == right)

@@ -11,7 +11,7 @@ import pytest
 
 import app
 from chalicelib.authorizer.route_rules import InvalidRules
-from deploy.stack import Refused, authorizer_rules, deploy
+from deploy.stack import DeployError, deploy, read_authorizer_rules
 from tests.authorizer.test_gateway import NAMES, asked, golden, status
 from tests.support.api_client import Key, Stack
 
@@ -117,18 +117,18 @@ def test_a_deployment_is_refused_broken_rules(tmp_path: Path) -> None:
         ("[" * 100_000, "Not JSON"),
     ):
         file.write_text(text)
-        with pytest.raises(Refused, match=said):
-            authorizer_rules(file)
-    with pytest.raises(Refused, match="cannot be read"):
-        authorizer_rules(tmp_path / "nowhere")
-    with pytest.raises(Refused, match=r"(?s)AuthorizerRules: .* at least one rule"):
+        with pytest.raises(DeployError, match=said):
+            read_authorizer_rules(file)
+    with pytest.raises(DeployError, match="cannot be read"):
+        read_authorizer_rules(tmp_path / "nowhere")
+    with pytest.raises(DeployError, match=r"(?s)AuthorizerRules: .* at least one rule"):
         deploy("acme", "", {"AuthorizerRules": "[]"})
 
 
 def test_a_deployment_gets_its_rules_without_spaces(tmp_path: Path) -> None:
     rule = {"path": "/a", "methods": ["GET"], "keyTypes": ["MONITORING"], "leastRole": "OWNER"}
     (tmp_path / "rules.json").write_text(json.dumps([rule], indent=8))
-    text = authorizer_rules(tmp_path / "rules.json")
+    text = read_authorizer_rules(tmp_path / "rules.json")
     assert " " not in text
     assert json.loads(text) == [rule]
 

@@ -1,4 +1,4 @@
-"""``make deploy`` and ``make account``, with an AWS CLI that writes down what it is asked."""
+"""``make deploy`` and ``make account``, with a fake AWS CLI that records its arguments."""
 
 import json
 import os
@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy import maintenance as tables
-from deploy import stack
+from deploy import maintenance, stack
 from deploy.__main__ import main
 from deploy.slim import OPERATIONS, slim
 
@@ -19,13 +18,14 @@ from pathlib import Path
 here = Path(__file__).parent
 with (here / "asked").open("a") as asked:
     asked.write(json.dumps(sys.argv[1:]) + "\\n")
-answers = json.loads((here / "answers.json").read_text())
-answer = answers.get(" ".join(sys.argv[1:3]), {{}})
-if "file" in answer:
-    Path(sys.argv[-3] if sys.argv[-2] == "--output" else sys.argv[-1]).write_text(json.dumps(answer["file"]))
-sys.stdout.write(json.dumps(answer.get("says", "")) if answer.get("says") else "")
-sys.stderr.write(answer.get("complains", ""))
-sys.exit(answer.get("status", 0))
+responses = json.loads((here / "responses.json").read_text())
+response = responses.get(" ".join(sys.argv[1:3]), {{}})
+if "file" in response:
+    file = sys.argv[-3] if sys.argv[-2] == "--output" else sys.argv[-1]
+    Path(file).write_text(json.dumps(response["file"]))
+sys.stdout.write(json.dumps(response.get("says", "")) if response.get("says") else "")
+sys.stderr.write(response.get("complains", ""))
+sys.exit(response.get("status", 0))
 """
 OUTPUTS = [
     {"OutputKey": "EndpointURL", "OutputValue": "https://abc.example/api"},
@@ -35,11 +35,11 @@ OUTPUTS = [
 
 
 class Aws:
-    """What the AWS CLI was asked, and what it is to answer."""
+    """The calls of the fake AWS CLI, and its responses."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self.answers: dict[str, Any] = {
+        self.responses: dict[str, Any] = {
             "cloudformation describe-stacks": {"says": {"Stacks": [{"Outputs": OUTPUTS}]}},
             "sts get-caller-identity": {"says": {"Account": "123456789012"}},
         }
@@ -49,7 +49,7 @@ class Aws:
         self.write()
 
     def write(self) -> None:
-        (self._home / "answers.json").write_text(json.dumps(self.answers))
+        (self._home / "responses.json").write_text(json.dumps(self.responses))
 
     @property
     def asked(self) -> list[list[str]]:
@@ -57,7 +57,7 @@ class Aws:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def of(self, *words: str) -> list[str]:
-        """Answer the one call that began with these words."""
+        """Return the one call that begins with these words."""
         [one] = [asked for asked in self.asked if asked[: len(words)] == list(words)]
         return one
 
@@ -74,7 +74,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
 
 
 def after(call: list[str], option: str) -> list[str]:
-    """Answer what follows an option, up to the next."""
+    """Return the arguments after an option, up to the next option."""
     rest = call[call.index(option) + 1 :]
     end = next((n for n, word in enumerate(rest) if word.startswith("--")), len(rest))
     return rest[:end]
@@ -106,16 +106,16 @@ def test_an_upgrade_leaves_parameters_as_they_are(aws: Aws) -> None:
     assert not [asked for asked in aws.asked if asked[0] in ("s3api", "sts")]
 
 
-def test_a_first_deploy_asks_for_the_sender(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
-    aws.answers["cloudformation describe-stacks"] = {"status": 254, "complains": "does not exist"}
+def test_a_first_deploy_requires_the_sender(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.responses["cloudformation describe-stacks"] = {"status": 254, "complains": "does not exist"}
     aws.write()
     assert main(["deploy", "--stage", "acme"]) == 1
     assert "SENDER=address" in capsys.readouterr().err
     assert len(aws.asked) == 1
 
 
-def test_the_code_goes_to_no_bucket_of_somebody_elses(aws: Aws) -> None:
-    """Its name can be guessed, and taken before us."""
+def test_the_code_goes_to_no_other_owners_bucket(aws: Aws) -> None:
+    """Its name can be guessed, and somebody else may own it."""
     assert main(["deploy", "--stage", "acme"]) == 0
     [owner] = after(aws.of("s3api", "head-bucket"), "--expected-bucket-owner")
     assert owner in after(aws.of("s3api", "head-bucket"), "--bucket")[0]
@@ -124,14 +124,14 @@ def test_the_code_goes_to_no_bucket_of_somebody_elses(aws: Aws) -> None:
 def test_a_stack_that_is_too_old_to_recover_an_owner_says_so(
     aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    aws.answers["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": []}]}}
+    aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": []}]}}
     aws.write()
     assert main(["owner", "--stage", "acme", "--username", "ann"]) == 1
     assert "Deploy this version first" in capsys.readouterr().err
 
 
 def test_the_bucket_is_made_once_and_closed_to_the_public(aws: Aws) -> None:
-    aws.answers["s3api head-bucket"] = {"status": 254}
+    aws.responses["s3api head-bucket"] = {"status": 254}
     aws.write()
     assert main(["deploy", "--stage", "acme"]) == 0
     made = aws.of("s3api", "create-bucket")
@@ -148,14 +148,14 @@ def test_the_region_is_the_environments_or_the_profiles_or_asked_for(
     assert main(["deploy", "--stage", "acme"]) == 1
     assert "Set AWS_REGION" in capsys.readouterr().err
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    aws.answers["s3api head-bucket"] = {"status": 254}
+    aws.responses["s3api head-bucket"] = {"status": 254}
     aws.write()
     assert main(["deploy", "--stage", "acme"]) == 0
     assert "--create-bucket-configuration" not in aws.of("s3api", "create-bucket")
 
 
 @pytest.mark.parametrize("stage", ["", "9lives", "a b", "a_b", "x" * 102])
-def test_a_stage_that_cannot_be_a_stack_is_told_of(
+def test_a_stage_that_is_no_stack_name_is_reported(
     aws: Aws, stage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["deploy", "--stage", stage]) == 1
@@ -171,13 +171,13 @@ def test_a_new_account_shows_its_key_once(aws: Aws, capsys: pytest.CaptureFixtur
         "keyType": "USER_MANAGEMENT",
         "apiKey": "suk_x",
     }
-    aws.answers["lambda invoke"] = {"says": {"StatusCode": 200}, "file": made}
+    aws.responses["lambda invoke"] = {"says": {"StatusCode": 200}, "file": made}
     aws.write()
-    told = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
-    assert main(["account", "--stage", "acme", *told]) == 0
+    options = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
+    assert main(["account", "--stage", "acme", *options]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out) == made
-    assert "kept nowhere" in shown.err
+    assert "not stored" in shown.err
     invoked = aws.of("lambda", "invoke")
     assert after(invoked, "--function-name") == ["service-users-acme-CreateAccount-X"]
     assert json.loads(after(invoked, "--payload")[0]) == {
@@ -189,7 +189,7 @@ def test_a_new_account_shows_its_key_once(aws: Aws, capsys: pytest.CaptureFixtur
 
 def test_an_owner_is_recovered_and_their_key_printed(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
     made = {"account": "a", "username": "ann", "keyType": "USER_MANAGEMENT", "apiKey": "suk_x"}
-    aws.answers["lambda invoke"] = {"says": {"StatusCode": 200}, "file": made}
+    aws.responses["lambda invoke"] = {"says": {"StatusCode": 200}, "file": made}
     aws.write()
     assert main(["owner", "--stage", "acme", "--username", "ann"]) == 0
     assert json.loads(capsys.readouterr().out) == made
@@ -198,25 +198,25 @@ def test_an_owner_is_recovered_and_their_key_printed(aws: Aws, capsys: pytest.Ca
     assert json.loads(after(invoked, "--payload")[0]) == {"username": "ann"}
 
 
-def test_an_account_that_is_refused_says_why(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
-    aws.answers["lambda invoke"] = {
+def test_a_refused_account_is_reported_with_the_reason(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.responses["lambda invoke"] = {
         "says": {"StatusCode": 200, "FunctionError": "Unhandled"},
         "file": {"errorMessage": "No account was made. /username: 'ann' is taken.", "errorType": "Conflict"},
     }
     aws.write()
-    told = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
-    assert main(["account", "--stage", "acme", *told]) == 1
+    options = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
+    assert main(["account", "--stage", "acme", *options]) == 1
     assert "'ann' is taken" in capsys.readouterr().err
 
 
-def test_what_the_cli_complains_of_is_passed_on(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
-    aws.answers["sts get-caller-identity"] = {"status": 255, "complains": "Unable to locate credentials"}
+def test_errors_of_the_cli_are_passed_on(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.responses["sts get-caller-identity"] = {"status": 255, "complains": "Unable to locate credentials"}
     aws.write()
     assert main(["deploy", "--stage", "acme"]) == 1
     assert "Unable to locate credentials" in capsys.readouterr().err
 
 
-def test_without_the_cli_it_says_what_is_needed(
+def test_a_missing_cli_is_reported(
     aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
@@ -224,7 +224,7 @@ def test_without_the_cli_it_says_what_is_needed(
     assert "The AWS CLI is needed" in capsys.readouterr().err
 
 
-def test_a_model_without_an_operation_of_ours_is_no_model(tmp_path: Path) -> None:
+def test_a_model_without_one_of_our_operations_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "botocore" / "data"
     for service in OPERATIONS:
         version = data / service / "2020-01-01"
@@ -234,29 +234,31 @@ def test_a_model_without_an_operation_of_ours_is_no_model(tmp_path: Path) -> Non
         slim(tmp_path)
 
 
-def test_tables_are_found_by_the_stack(
+def test_maintenance_finds_the_tables_by_the_stack_outputs(
     aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = [
         {"OutputKey": "DirectoryName", "OutputValue": "D"},
         {"OutputKey": "EventsName", "OutputValue": "E"},
     ]
-    aws.answers["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": named}]}}
+    aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": named}]}}
     aws.write()
-    monkeypatch.setattr(tables, "restore_directory", lambda _, source, target: (len(source), len(target)))
-    monkeypatch.setattr(tables, "restore_events", lambda _, source, target: len(source + target))
-    monkeypatch.setattr(tables, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
+    monkeypatch.setattr(
+        maintenance, "restore_directory", lambda _, source, target: (len(source), len(target))
+    )
+    monkeypatch.setattr(maintenance, "restore_events", lambda _, source, target: len(source + target))
+    monkeypatch.setattr(maintenance, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
     assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies"]) == 0
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Directory: 4 items written, 1 deleted.",
-        "Events: 7 brought back.",
+        "Events: 7 restored.",
         "Deleted the account, 2 Users and Service Users, and 3 events.",
     ]
 
     def nobody(*_: Any) -> Any:
         raise LookupError("There is no account abc.")
 
-    monkeypatch.setattr(tables, "delete_account", nobody)
+    monkeypatch.setattr(maintenance, "delete_account", nobody)
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 1
     assert "no account abc" in capsys.readouterr().err

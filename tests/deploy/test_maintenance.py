@@ -1,4 +1,4 @@
-"""What an operator does to the tables: bring back what a restored one has, delete an account."""
+"""Maintenance of the tables: copying a restored table back, deleting an account."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def restored(dynamodb: "DynamoDBClient", stack: Stack) -> Any:
-    """Copies both tables as they are when called, as a restore would; answers the copies' names."""
+    """A function that copies both tables, as a restore does, and returns the copies' names."""
     made: list[str] = []
 
     def copy() -> tuple[str, str]:
@@ -37,7 +37,7 @@ def whoami(stack: Stack, key: Key) -> int:
     return stack.call("GET", "/v1/whoami", key).status
 
 
-def test_the_directory_is_as_it_was(stack: Stack, restored: Any) -> None:
+def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
     owner = stack.account()
     lost = stack.service_user(owner, "lost")["MONITORING"]
     before, _ = stack.snapshot()
@@ -53,7 +53,7 @@ def test_the_directory_is_as_it_was(stack: Stack, restored: Any) -> None:
     assert whoami(stack, lost) == 200
 
 
-def test_lost_events_come_back_and_nobody_is_mailed(stack: Stack, restored: Any) -> None:
+def test_missing_events_are_restored_without_notifications(stack: Stack, restored: Any) -> None:
     owner = stack.account()
     stack.service_user(owner, "bot")
     _, copy = restored()
@@ -68,7 +68,7 @@ def test_lost_events_come_back_and_nobody_is_mailed(stack: Stack, restored: Any)
     assert restore_events(stack.client, copy, stack.tables.events) == 0
 
 
-def test_an_account_goes_with_all_it_has_and_no_other_notices(stack: Stack) -> None:
+def test_an_account_is_deleted_with_all_its_data_and_no_other(stack: Stack) -> None:
     other = stack.account("other")
     stack.service_user(other, "others-bot")
     before = stack.snapshot()
@@ -85,7 +85,7 @@ def test_an_account_goes_with_all_it_has_and_no_other_notices(stack: Stack) -> N
     assert stack.account().username == "owner"  # its names and addresses are free again
 
 
-def test_names_that_another_account_took_meanwhile_stay_theirs(stack: Stack) -> None:
+def test_names_that_another_account_took_meanwhile_are_kept(stack: Stack) -> None:
     owner, other = stack.account(), stack.account("other")
     stack.service_user(owner, "bot")
     account = stack.call("GET", "/v1/whoami", owner).json["account"]
@@ -105,6 +105,6 @@ def test_names_that_another_account_took_meanwhile_stay_theirs(stack: Stack) -> 
     assert whoami(stack, owner) == 401
 
 
-def test_an_account_that_is_not_there_is_told_of(stack: Stack) -> None:
+def test_an_unknown_account_is_reported(stack: Stack) -> None:
     with pytest.raises(LookupError, match="There is no account nobody"):
         delete_account(stack.client, *stack.tables, "nobody")

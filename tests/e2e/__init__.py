@@ -1,1 +1,1 @@
-"""The package as Lambda would run it: unpacked, on Lambda's own runtime client, a process an environment."""
+"""The deployed package in the emulator: each environment a process with Lambda's runtime client."""

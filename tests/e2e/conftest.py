@@ -1,13 +1,19 @@
-"""Stands these tests on the package SERVICE_USERS_PACKAGE and the engine DYNAMODB_LOCAL_URL name."""
+"""Fixtures for the package in SERVICE_USERS_PACKAGE and the engine at DYNAMODB_LOCAL_URL."""
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from local.package.emulator import Cloud
+from chalicelib.store.items import from_attribute
+from local.gateway import HttpResponse
+from local.package.emulator import Emulator
 from local.package.runtime import INTERPRETER
+from tests.support.openapi_assertions import Drift, committed
+from tests.support.secret_scan import CapturedOutput, assert_no_secret, assert_no_secret_in_output
 
 PACKAGE = os.environ.get("SERVICE_USERS_PACKAGE", "")
 ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
@@ -22,9 +28,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+@contextmanager
+def checked_emulator(logs: Path) -> Iterator[Emulator]:
+    """Run an emulator; afterwards check all its responses, logs, emails and tables."""
+    drifts: list[str] = []
+
+    def observe(event: dict[str, Any], result: dict[str, Any], response: HttpResponse) -> None:
+        try:
+            committed().judge(event, response.status, result["headers"], response.body.decode())
+        except Drift as drift:
+            drifts.append(str(drift))
+
+    with Emulator(Path(PACKAGE).absolute(), ENGINE, logs, observe=observe) as emulator:
+        yield emulator
+        assert drifts == []
+        assert_no_secret_anywhere(emulator)
+
+
+def assert_no_secret_anywhere(emulator: Emulator) -> None:
+    """Search the logs, the emails and both tables for secrets, and for digests outside the Directory."""
+    emails = [(email.recipient, email.message) for email in emulator.mail.sent()]
+    output = CapturedOutput([emulator.logs()], emails)
+    assert_no_secret_in_output(output)
+    directory = [from_attribute({"M": item}) for item in emulator.items(emulator.directory)]
+    events = [from_attribute({"M": item}) for item in emulator.items(emulator.events)]
+    assert_no_secret(directory, events, output)
+
+
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The stack, for all tests of this process: each makes an account of its own in it."""
-    with Cloud(Path(PACKAGE).absolute(), ENGINE, tmp_path_factory.mktemp("logs")) as made:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One emulated stack for all tests of this process; each test creates an account of its own in it."""
+    with checked_emulator(tmp_path_factory.mktemp("logs")) as made:
         yield made
-        made.find_nothing_wrong()

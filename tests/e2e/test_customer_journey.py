@@ -1,4 +1,4 @@
-"""A customer's whole way through the service, over HTTP, emails included."""
+"""A customer's use of the whole service, over HTTP, emails included."""
 
 import json
 import re
@@ -7,71 +7,71 @@ from typing import Any
 
 import pytest
 
-from local.package.emulator import Answer, Cloud, Key, Mail
+from local.package.emulator import ApiResponse, Email, Emulator, Key
 from local.package.runtime import FunctionError
 
 
-def keys_of(answer: Answer) -> dict[str, Key]:
-    """Answer the keys that an answer shows, by type."""
-    shown = answer.json
+def keys_of(response: ApiResponse) -> dict[str, Key]:
+    """Return the keys that a response shows, by type."""
+    shown = response.json
     return {one["keyType"]: Key(shown["username"], one["key"]) for one in shown["apiKeys"]["apiKeys"]}
 
 
-def mails(cloud: Cloud, recipient: str, after: int = 0) -> list[Mail]:
-    """Answer the emails to somebody, but the first few of all."""
-    return [mail for mail in cloud.mail.taken()[after:] if mail.recipient == recipient]
+def mails(emulator: Emulator, recipient: str, after: int = 0) -> list[Email]:
+    """Return the emails to a recipient, without the first ``after`` of all emails."""
+    return [mail for mail in emulator.mail.sent()[after:] if mail.recipient == recipient]
 
 
-def invite(cloud: Cloud, by: Key, username: str, role: str) -> Key:
-    """Invite a person, and have them activate with the token from their email; answer their key."""
+def invite(emulator: Emulator, by: Key, username: str, role: str) -> Key:
+    """Invite a user, activate with the token from the email, and return the user's key."""
     address = f"{username}@people.example"
-    made = cloud.call("POST", "/v1/users", by, {"username": username, "email": address, "role": role})
+    made = emulator.call("POST", "/v1/users", by, {"username": username, "email": address, "role": role})
     assert made.status == 201, made.body
-    cloud.stream()
-    [invitation] = mails(cloud, address)
-    told = {"username": username, "token": invitation.token}
-    activated = cloud.call("POST", "/v1/users/activate", None, told)
+    emulator.deliver_stream()
+    [invitation] = mails(emulator, address)
+    activation = {"username": username, "token": invitation.token}
+    activated = emulator.call("POST", "/v1/users/activate", None, activation)
     assert activated.status == 200, activated.body
-    assert cloud.call("POST", "/v1/users/activate", None, told).status == 400
+    assert emulator.call("POST", "/v1/users/activate", None, activation).status == 400
     return next(iter(keys_of(activated).values()))
 
 
 @pytest.fixture
-def owner(cloud: Cloud) -> Key:
-    return cloud.account()
+def owner(emulator: Emulator) -> Key:
+    return emulator.create_account()
 
 
-def test_a_service_user_from_its_first_key_to_its_last(cloud: Cloud, owner: Key) -> None:
+def test_the_life_of_a_service_user(emulator: Emulator, owner: Key) -> None:
     name = f"bot-{owner.username}"
     body = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
-    created = cloud.call("POST", "/v1/service-users", owner, body)
+    created = emulator.call("POST", "/v1/service-users", owner, body)
     assert created.status == 201
     assert created.headers["Location"] == f"https://users.example.com/v1/service-users/{name}"
     assert created.headers["Cache-Control"] == "no-store"
     keys = keys_of(created)
     assert set(keys) == {"MONITORING", "PROVISIONING_READONLY"}
 
-    assert cloud.call("GET", "/v1/whoami", keys["MONITORING"]).json["keyType"] == "MONITORING"
-    rotated = cloud.call("POST", "/v1/api-keys/rotate", keys["MONITORING"])
+    assert emulator.call("GET", "/v1/whoami", keys["MONITORING"]).json["keyType"] == "MONITORING"
+    rotated = emulator.call("POST", "/v1/api-keys/rotate", keys["MONITORING"])
     fresh = Key(name, rotated.json["key"])
-    refused = cloud.call("GET", "/v1/whoami", keys["MONITORING"])
+    refused = emulator.call("GET", "/v1/whoami", keys["MONITORING"])
     assert refused.status == 401
     assert refused.headers["x-amzn-Remapped-WWW-Authenticate"].startswith("Basic")
-    assert cloud.call("GET", "/v1/whoami", fresh).status == 200
+    assert emulator.call("GET", "/v1/whoami", fresh).status == 200
 
-    shown = cloud.call("GET", f"/v1/service-users/{name}", owner)
+    shown = emulator.call("GET", f"/v1/service-users/{name}", owner)
     assert all(one["key"].startswith("•••…") for one in shown.json["apiKeys"]["apiKeys"])
-    revoked = cloud.call("DELETE", f"/v1/service-users/{name}/api-keys", owner, {"keyType": "MONITORING"})
+    revoked = emulator.call("DELETE", f"/v1/service-users/{name}/api-keys", owner, {"keyType": "MONITORING"})
     assert revoked.status == 204
-    assert cloud.call("GET", "/v1/whoami", fresh).status == 401
-    assert cloud.call("GET", "/v1/whoami", keys["PROVISIONING_READONLY"]).status == 200
-    assert cloud.call("DELETE", f"/v1/service-users/{name}", owner).status == 204
-    assert cloud.call("GET", "/v1/whoami", keys["PROVISIONING_READONLY"]).status == 401
+    assert emulator.call("GET", "/v1/whoami", fresh).status == 401
+    assert emulator.call("GET", "/v1/whoami", keys["PROVISIONING_READONLY"]).status == 200
+    assert emulator.call("DELETE", f"/v1/service-users/{name}", owner).status == 204
+    assert emulator.call("GET", "/v1/whoami", keys["PROVISIONING_READONLY"]).status == 401
 
-    cloud.stream()
-    told = [str(mail.message["Subject"]) for mail in mails(cloud, f"{owner.username}@example.com")]
-    assert len(told) == 5, told  # the owner's own first key, then: created, rotated, revoked, deleted
-    trail = cloud.call("GET", f"/v1/events?username={name}", owner).json
+    emulator.deliver_stream()
+    subjects = [str(mail.message["Subject"]) for mail in mails(emulator, f"{owner.username}@example.com")]
+    assert len(subjects) == 5, subjects  # the owner's own first key, then: created, rotated, revoked, deleted
+    trail = emulator.call("GET", f"/v1/events?username={name}", owner).json
     assert [event["action"] for event in trail] == [
         "SERVICE_USER_DELETED",
         "API_KEY_REVOKED",
@@ -80,44 +80,49 @@ def test_a_service_user_from_its_first_key_to_its_last(cloud: Cloud, owner: Key)
     ]
 
 
-def test_people_come_administer_and_go(cloud: Cloud, owner: Key) -> None:
-    admin = invite(cloud, owner, f"admin-{owner.username}", "CLUSTER_ADMIN")
+def test_users_are_invited_administer_and_are_revoked(emulator: Emulator, owner: Key) -> None:
+    admin = invite(emulator, owner, f"admin-{owner.username}", "CLUSTER_ADMIN")
     name = f"bot-{owner.username}"
     body = {"username": name, "email": f"{name}@machines.example", "role": "CLUSTER_ADMIN"}
-    made = keys_of(cloud.call("POST", "/v1/service-users", admin, body))
-    before = len(cloud.mail.taken())
-    cloud.stream()
+    made = keys_of(emulator.call("POST", "/v1/service-users", admin, body))
+    before = len(emulator.mail.sent())
+    emulator.deliver_stream()
     address = f"{admin.username}@people.example"
-    assert [mail.recipient for mail in cloud.mail.taken()[before:]].count(address) == 2  # activated, created
-    assert cloud.call("DELETE", f"/v1/users/{admin.username}", owner).status == 204
-    assert cloud.call("GET", "/v1/whoami", admin).status == 401
-    cloud.stream()
-    before = len(cloud.mail.taken())
-    # Nobody administers the Service User now, so the OWNERs hear of it.
-    assert cloud.call("POST", "/v1/api-keys/rotate", made["PROVISIONING"]).status == 200
-    cloud.stream()
-    assert [mail.recipient for mail in cloud.mail.taken()[before:]] == [f"{owner.username}@example.com"]
-    # Who comes back gets nothing of it.
-    again = invite_again(cloud, owner, admin.username)
+    assert [mail.recipient for mail in emulator.mail.sent()[before:]].count(
+        address
+    ) == 2  # activated, created
+    assert emulator.call("DELETE", f"/v1/users/{admin.username}", owner).status == 204
+    assert emulator.call("GET", "/v1/whoami", admin).status == 401
+    emulator.deliver_stream()
+    before = len(emulator.mail.sent())
+    # The Service User has no Administrator now, so the OWNERs are notified.
+    assert emulator.call("POST", "/v1/api-keys/rotate", made["PROVISIONING"]).status == 200
+    emulator.deliver_stream()
+    assert [mail.recipient for mail in emulator.mail.sent()[before:]] == [f"{owner.username}@example.com"]
+    # A new invitation does not restore the Administrator link.
+    again = invite_again(emulator, owner, admin.username)
     path = f"/v1/service-users/{name}"
-    assert cloud.call("PUT", path, again, {"displayName": "mine again"}).status == 403
+    assert emulator.call("PUT", path, again, {"displayName": "mine again"}).status == 403
 
 
-def invite_again(cloud: Cloud, by: Key, username: str) -> Key:
-    """Invite somebody who was in the account before."""
-    before = len(cloud.mail.taken())
+def invite_again(emulator: Emulator, by: Key, username: str) -> Key:
+    """Invite a user who was revoked before."""
+    before = len(emulator.mail.sent())
     body = {"username": username, "email": f"{username}@people.example", "role": "CLUSTER_ADMIN"}
-    assert cloud.call("POST", "/v1/users", by, body).status == 201
-    cloud.stream()
-    [invitation] = [mail for mail in mails(cloud, body["email"], before) if "sui_" in mail.text]
-    told = {"username": username, "token": invitation.token}
-    return next(iter(keys_of(cloud.call("POST", "/v1/users/activate", None, told)).values()))
+    assert emulator.call("POST", "/v1/users", by, body).status == 201
+    emulator.deliver_stream()
+    [invitation] = [mail for mail in mails(emulator, body["email"], before) if "sui_" in mail.text]
+    activation = {"username": username, "token": invitation.token}
+    return next(iter(keys_of(emulator.call("POST", "/v1/users/activate", None, activation)).values()))
 
 
-def ask_authorizer(cloud: Cloud, key: Key) -> dict[str, Any]:
-    """Answer what the authorizer makes of a request to read clusters. Raises FunctionError for nobody."""
+def authorize(emulator: Emulator, key: Key) -> dict[str, Any]:
+    """Return the authorizer's decision about a request to read clusters.
+
+    Raises FunctionError for an invalid key.
+    """
     credentials = b64encode(f"{key.username}:{key.secret}".encode()).decode()
-    answered: dict[str, Any] = cloud.functions["Authorizer"].invoke(
+    decision: dict[str, Any] = emulator.functions["Authorizer"].invoke(
         {
             "type": "REQUEST",
             "methodArn": "arn:aws:execute-api:us-east-1:123456789012:abc/live/GET/monitoring/v1/clusters",
@@ -137,53 +142,53 @@ def ask_authorizer(cloud: Cloud, key: Key) -> dict[str, Any]:
             },
         }
     )
-    return answered
+    return decision
 
 
-def test_an_owner_who_is_shut_out_is_let_in_by_the_operator(cloud: Cloud, owner: Key) -> None:
-    shut = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["192.0.2.0/24"]}
-    assert cloud.call("PATCH", f"/v1/users/{owner.username}/api-keys", owner, shut).status == 200
-    assert cloud.call("GET", "/v1/whoami", owner).status == 403
-    key = cloud.recover(owner.username)
-    assert cloud.call("GET", "/v1/whoami", owner).status == 401
-    assert cloud.call("GET", "/v1/users", key).status == 200
-    before = len(cloud.mail.taken())
-    cloud.stream()
-    told = mails(cloud, f"{owner.username}@example.com", before)
-    assert any("operator of this service" in mail.text for mail in told)
+def test_the_operator_issues_a_replacement_key_to_a_locked_out_owner(emulator: Emulator, owner: Key) -> None:
+    restriction = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["192.0.2.0/24"]}
+    assert emulator.call("PATCH", f"/v1/users/{owner.username}/api-keys", owner, restriction).status == 200
+    assert emulator.call("GET", "/v1/whoami", owner).status == 403
+    key = emulator.recover_owner(owner.username)
+    assert emulator.call("GET", "/v1/whoami", owner).status == 401
+    assert emulator.call("GET", "/v1/users", key).status == 200
+    before = len(emulator.mail.sent())
+    emulator.deliver_stream()
+    sent = mails(emulator, f"{owner.username}@example.com", before)
+    assert any("operator of this service" in mail.text for mail in sent)
 
 
-def test_the_authorizer_opens_what_a_key_opens(cloud: Cloud, owner: Key) -> None:
-    assert ask_authorizer(cloud, owner)["principalId"] == owner.username
+def test_the_authorizer_allows_what_a_key_allows(emulator: Emulator, owner: Key) -> None:
+    assert authorize(emulator, owner)["principalId"] == owner.username
     with pytest.raises(FunctionError, match="Unauthorized"):
-        ask_authorizer(cloud, Key(owner.username, owner.secret[:-1] + "x"))
+        authorize(emulator, Key(owner.username, owner.secret[:-1] + "x"))
 
 
-def test_the_gateway_answers_for_itself_in_the_same_form(cloud: Cloud, owner: Key) -> None:
-    nowhere = cloud.call("GET", "/v1/nowhere", owner)
+def test_gateway_responses_are_problems_too(emulator: Emulator, owner: Key) -> None:
+    nowhere = emulator.call("GET", "/v1/nowhere", owner)
     assert nowhere.status == 404
     assert nowhere.headers["Content-Type"] == "application/problem+json"
     assert nowhere.json["status"] == 404
     assert nowhere.json["requestId"] == nowhere.headers["x-amzn-RequestId"]
     assert owner.secret not in nowhere.body.decode()
-    large = cloud.call("POST", "/v1/service-users", owner, {"username": "x" * 11_000_000})
+    large = emulator.call("POST", "/v1/service-users", owner, {"username": "x" * 11_000_000})
     assert (large.status, large.json["status"]) == (413, 413)
 
 
-def test_nothing_secret_is_logged_or_kept(cloud: Cloud, owner: Key) -> None:
+def test_no_secret_is_logged_or_stored(emulator: Emulator, owner: Key) -> None:
     name = f"bot-{owner.username}"
     body = {"username": name, "email": f"{name}@machines.example", "role": "OWNER"}
-    made = keys_of(cloud.call("POST", "/v1/service-users", owner, body))
-    person = invite(cloud, owner, f"person-{owner.username}", "READ_ONLY")
-    cloud.call("GET", "/v1/whoami", Key(name, made["MONITORING"].secret[:-1]))
-    cloud.stream()
-    cloud.schedule("Resend")
-    token = mails(cloud, f"{person.username}@people.example")[0].token
+    made = keys_of(emulator.call("POST", "/v1/service-users", owner, body))
+    person = invite(emulator, owner, f"person-{owner.username}", "READ_ONLY")
+    emulator.call("GET", "/v1/whoami", Key(name, made["MONITORING"].secret[:-1]))
+    emulator.deliver_stream()
+    emulator.run_schedule("Resend")
+    token = mails(emulator, f"{person.username}@people.example")[0].token
     secrets = [owner.secret, person.secret, token, *(key.secret for key in made.values())]
-    logged = cloud.logged()
-    kept = repr(cloud.items(cloud.directory)) + repr(cloud.items(cloud.events))
+    logged = emulator.logs()
+    kept = repr(emulator.items(emulator.directory)) + repr(emulator.items(emulator.events))
     mailed = "".join(
-        mail.message.as_string() for mail in cloud.mail.taken() if token not in mail.message.as_string()
+        mail.message.as_string() for mail in emulator.mail.sent() if token not in mail.message.as_string()
     )
     for secret in secrets:
         assert secret not in logged
@@ -192,24 +197,24 @@ def test_nothing_secret_is_logged_or_kept(cloud: Cloud, owner: Key) -> None:
     assert not re.search(r"Basic [A-Za-z0-9+/=]{8,}", logged)
 
 
-def test_what_the_metrics_are_made_of_is_logged_as_they_want_it(cloud: Cloud, owner: Key) -> None:
-    cloud.schedule("Resend")
+def test_metric_filters_match_what_is_logged(emulator: Emulator, owner: Key) -> None:
+    emulator.run_schedule("Resend")
     with pytest.raises(FunctionError):
-        ask_authorizer(cloud, Key(owner.username, owner.secret[:-1]))
-    told = {
-        name: [json.loads(line) for line in cloud.functions[name].logged().splitlines()]
+        authorize(emulator, Key(owner.username, owner.secret[:-1]))
+    logged = {
+        name: [json.loads(line) for line in emulator.functions[name].read_logs().splitlines()]
         for name in ("Resend", "Authorizer")
     }
     patterns = {
-        name: cloud.template.properties(name)["FilterPattern"]
-        for name in cloud.template.of_type("AWS::Logs::MetricFilter")
+        name: emulator.template.properties(name)["FilterPattern"]
+        for name in emulator.template.of_type("AWS::Logs::MetricFilter")
     }
     assert patterns["EventsWaiting"] == "{ $.waiting = * }"
-    assert [line["waiting"] for line in told["Resend"] if "waiting" in line][-1] == 0
-    # A refusal of the authorizer's is an error to Lambda, and no failure.
+    assert [line["waiting"] for line in logged["Resend"] if "waiting" in line][-1] == 0
+    # A refusal by the authorizer is an error to Lambda, but not a failure.
     assert (
         '$.level = "ERROR" && ($.errorMessage NOT EXISTS || $.errorMessage != "Unauthorized")'
         in (patterns["AuthorizerFailures"])
     )
-    errors = [line for line in told["Authorizer"] if line["level"] == "ERROR"]
+    errors = [line for line in logged["Authorizer"] if line["level"] == "ERROR"]
     assert {line["errorMessage"] for line in errors} == {"Unauthorized"}

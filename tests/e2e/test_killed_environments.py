@@ -1,8 +1,8 @@
-"""Environments that die in the middle of a call, at every place where they wait for AWS.
+"""Environments that are killed in the middle of an invocation, at each of their AWS calls.
 
-Before a call: it is made by nobody. After it: AWS has done it, and nobody heard. The client tries
-again, the stream tries again, the schedule goes on; and then there is one event for each change, a
-mail for everybody who is to have one, and at most one too many.
+Before a call, it never happens. After it, AWS has done the work and the function never learns of it. The
+client retries, the stream retries, the schedule runs again. Then there is one event for each change and
+one email for each recipient, with at most one duplicate.
 """
 
 from collections import Counter
@@ -12,56 +12,61 @@ from typing import Any, Literal
 
 import pytest
 
-from local.package.aws_proxy import Call, Cut, Refuse
-from local.package.emulator import Answer, Cloud, Key
+from local.package.aws_proxy import AwsCall, DropConnectionError, ServiceError
+from local.package.emulator import ApiResponse, Emulator, Key
 from tests.e2e.test_customer_journey import keys_of, mails
 
 When = Literal["before", "after"]
 
 
 @pytest.fixture
-def owner(cloud: Cloud) -> Iterator[Key]:
-    made = cloud.account()
-    cloud.stream()
+def owner(emulator: Emulator) -> Iterator[Key]:
+    made = emulator.create_account()
+    emulator.deliver_stream()
     yield made
-    cloud.stream()  # nothing is left for another test's stream
+    emulator.deliver_stream()  # leave nothing for another test
 
 
 @contextmanager
-def dying(cloud: Cloud, function: str, place: int, when: When, *, ses: bool = False) -> Iterator[list[str]]:
-    """Kill the environment at its ``place``-th call of DynamoDB (or SES), once; tell which call that was."""
-    proxy = cloud.proxies[function][1 if ses else 0]
+def killed_at(
+    emulator: Emulator, function: str, place: int, when: When, *, ses: bool = False
+) -> Iterator[list[str]]:
+    """Kill the environment at its ``place``-th call of DynamoDB (or SES), once; yield a list of that call."""
+    proxies = emulator.proxies[function]
+    proxy = proxies.ses if ses else proxies.dynamodb
     hit: list[str] = []
-    seen = 0
+    count = 0
 
-    def at(call: Call) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == place and not hit:
+    def kill(call: AwsCall) -> None:
+        nonlocal count
+        count += 1
+        if count == place and not hit:
             hit.append(call.operation)
-            cloud.functions[function].kill_busy()
-            raise Cut
+            emulator.functions[function].kill_busy()
+            raise DropConnectionError
 
-    with proxy.hooked(**{when: at}):
+    with proxy.hooked(**{when: kill}):
         yield hit
 
 
-def retried(cloud: Cloud, *call: Any) -> Answer:
-    """Call as a client does that tries again after a 502."""
-    answer = cloud.call(*call)
-    return cloud.call(*call) if answer.status == 502 else answer
+def call_with_retry(emulator: Emulator, *call: Any) -> ApiResponse:
+    """Call as a client that retries after a 502."""
+    response = emulator.call(*call)
+    return emulator.call(*call) if response.status == 502 else response
 
 
-def actions(cloud: Cloud, owner: Key, name: str) -> list[str]:
-    return [event["action"] for event in cloud.call("GET", f"/v1/events?username={name}", owner).json][::-1]
+def actions(emulator: Emulator, owner: Key, name: str) -> list[str]:
+    return [event["action"] for event in emulator.call("GET", f"/v1/events?username={name}", owner).json][
+        ::-1
+    ]
 
 
-def time_passes(cloud: Cloud) -> None:
-    """Have every waiting event be due: as if its lease or its pause were over."""
-    for item in cloud.items(cloud.events):
+def make_pending_due(emulator: Emulator) -> None:
+    """Make every pending event due, as if its lease or retry delay had passed."""
+    for item in emulator.items(emulator.events):
         if "waiting" in item:
-            cloud.dynamodb.update_item(
-                TableName=cloud.events,
+            emulator.dynamodb.update_item(
+                TableName=emulator.events,
                 Key={"account": item["account"], "id": item["id"]},
                 UpdateExpression="SET dueAt = :past",
                 ConditionExpression="attribute_exists(waiting)",
@@ -69,12 +74,12 @@ def time_passes(cloud: Cloud) -> None:
             )
 
 
-def waiting(cloud: Cloud) -> int:
-    return sum("waiting" in item for item in cloud.items(cloud.events))
+def pending_count(emulator: Emulator) -> int:
+    return sum("waiting" in item for item in emulator.items(emulator.events))
 
 
-def service_user(cloud: Cloud, owner: Key) -> tuple[str, Key]:
-    """Make a Service User whose mail is out; answer its name and its key."""
+def create_service_user(emulator: Emulator, owner: Key) -> tuple[str, Key]:
+    """Create a Service User and deliver its emails; return its username and its key."""
     name = f"bot-{owner.username}"
     body = {
         "username": name,
@@ -82,180 +87,191 @@ def service_user(cloud: Cloud, owner: Key) -> tuple[str, Key]:
         "role": "READ_ONLY",
         "keyTypes": ["MONITORING"],
     }
-    key = keys_of(cloud.call("POST", "/v1/service-users", owner, body))["MONITORING"]
-    cloud.stream()
+    key = keys_of(emulator.call("POST", "/v1/service-users", owner, body))["MONITORING"]
+    emulator.deliver_stream()
     return name, key
 
 
-Act = Callable[[Cloud, Key, str, Key], Answer]
-ACTS: dict[str, tuple[Act, set[int], set[int]]] = {
-    # What is asked, what the try that died may be followed by where it had no effect, and where it had.
+Operation = Callable[[Emulator, Key, str, Key], ApiResponse]
+OPERATIONS: dict[str, tuple[Operation, set[int], set[int]]] = {
+    # The call; the statuses of its retry if the killed attempt had no effect; and if it had.
     "rotate": (
-        lambda cloud, owner, name, _: retried(
-            cloud, "POST", f"/v1/service-users/{name}/api-keys/rotate", owner, {"keyType": "MONITORING"}
+        lambda emulator, owner, name, _: call_with_retry(
+            emulator, "POST", f"/v1/service-users/{name}/api-keys/rotate", owner, {"keyType": "MONITORING"}
         ),
         {200},
         {200},
     ),
     "rotate one's own": (
-        lambda cloud, _, __, key: retried(cloud, "POST", "/v1/api-keys/rotate", key),
+        lambda emulator, _, __, key: call_with_retry(emulator, "POST", "/v1/api-keys/rotate", key),
         {200},
         {401},
     ),
     "generate": (
-        lambda cloud, owner, name, _: retried(
-            cloud, "POST", f"/v1/service-users/{name}/api-keys", owner, {"keyType": "PROVISIONING_READONLY"}
+        lambda emulator, owner, name, _: call_with_retry(
+            emulator,
+            "POST",
+            f"/v1/service-users/{name}/api-keys",
+            owner,
+            {"keyType": "PROVISIONING_READONLY"},
         ),
         {201},
         {409},
     ),
     "revoke": (
-        lambda cloud, owner, name, _: retried(
-            cloud, "DELETE", f"/v1/service-users/{name}/api-keys", owner, {"keyType": "MONITORING"}
+        lambda emulator, owner, name, _: call_with_retry(
+            emulator, "DELETE", f"/v1/service-users/{name}/api-keys", owner, {"keyType": "MONITORING"}
         ),
         {204},
         {404},
     ),
     "delete": (
-        lambda cloud, owner, name, _: retried(cloud, "DELETE", f"/v1/service-users/{name}", owner),
+        lambda emulator, owner, name, _: call_with_retry(
+            emulator, "DELETE", f"/v1/service-users/{name}", owner
+        ),
         {204},
         {404},
     ),
 }
 
 
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_the_api_dies_at_any_call_of_an_act(cloud: Cloud, owner: Key, act: str, when: When) -> None:
-    do, without_effect, with_effect = ACTS[act]
+def test_the_api_is_killed_at_any_call_of_an_operation(
+    emulator: Emulator, owner: Key, operation: str, when: When
+) -> None:
+    do, without_effect, with_effect = OPERATIONS[operation]
     place = 0
     while True:
         place += 1
-        name, key = service_user(cloud, owner)
-        history = actions(cloud, owner, name)
-        with dying(cloud, "APIHandler", place, when) as hit:
-            answer = do(cloud, owner, name, key)
+        name, key = create_service_user(emulator, owner)
+        history = actions(emulator, owner, name)
+        with killed_at(emulator, "APIHandler", place, when) as hit:
+            response = do(emulator, owner, name, key)
         if not hit:
-            assert answer.status in without_effect  # every place has had its turn
+            assert response.status in without_effect  # every call has been tried
             break
         took_effect = when == "after" and hit == ["TransactWriteItems"]
-        assert answer.status in (with_effect if took_effect else without_effect), (hit, answer.body)
-        # One event for each change that happened, and none for one that did not.
-        done = int(took_effect) + (answer.status < 300)
-        assert len(actions(cloud, owner, name)) == len(history) + done, hit
-        before = len(cloud.mail.taken())
-        cloud.stream()
-        assert len(mails(cloud, f"{owner.username}@example.com", before)) == done
-        cloud.call("DELETE", f"/v1/service-users/{name}", owner)
-        cloud.stream()
+        assert response.status in (with_effect if took_effect else without_effect), (hit, response.body)
+        # One event for each change that took effect, and no other.
+        done = int(took_effect) + (response.status < 300)
+        assert len(actions(emulator, owner, name)) == len(history) + done, hit
+        before = len(emulator.mail.sent())
+        emulator.deliver_stream()
+        assert len(mails(emulator, f"{owner.username}@example.com", before)) == done
+        emulator.call("DELETE", f"/v1/service-users/{name}", owner)
+        emulator.deliver_stream()
     assert place > 2
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("service", ["dynamodb", "ses"])
-def test_the_mailer_dies_at_any_call(cloud: Cloud, owner: Key, when: When, service: str) -> None:
-    name, _ = service_user(cloud, owner)
+def test_the_mailer_is_killed_at_any_call(emulator: Emulator, owner: Key, when: When, service: str) -> None:
+    name, _ = create_service_user(emulator, owner)
     place = 0
     while True:
         place += 1
-        path, asked = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
-        assert cloud.call("POST", path, owner, asked).status == 200
-        before = len(cloud.mail.taken())
-        with dying(cloud, "Notify", place, when, ses=service == "ses") as hit:
-            cloud.stream()
-        time_passes(cloud)
-        cloud.schedule("Resend")
-        told = mails(cloud, f"{owner.username}@example.com", before)
-        assert waiting(cloud) == 0
+        path, body = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
+        assert emulator.call("POST", path, owner, body).status == 200
+        before = len(emulator.mail.sent())
+        with killed_at(emulator, "Notify", place, when, ses=service == "ses") as hit:
+            emulator.deliver_stream()
+        make_pending_due(emulator)
+        emulator.run_schedule("Resend")
+        sent = mails(emulator, f"{owner.username}@example.com", before)
+        assert pending_count(emulator) == 0
         if not hit:
-            assert len(told) == 1
+            assert len(sent) == 1
             break
-        # SES had taken it and nobody had heard: the one case of a second copy, and known as one.
-        assert 1 <= len(told) <= 2, hit
-        assert len({mail.message["Service-Users-Event"] for mail in told}) == 1
-        if len(told) == 2:
+        # SES had accepted it and the function had not learned of it: the one case of a second copy, which
+        # carries the same event id.
+        assert 1 <= len(sent) <= 2, hit
+        assert len({mail.message["Service-Users-Event"] for mail in sent}) == 1
+        if len(sent) == 2:
             assert hit == (["SendEmail"] if service == "ses" else ["UpdateItem"])
     assert place > 1
 
 
-def test_the_schedule_dies_at_any_call_and_goes_on_the_next_time(cloud: Cloud, owner: Key) -> None:
-    name, _ = service_user(cloud, owner)
+def test_the_schedule_is_killed_at_any_call_and_continues_at_its_next_run(
+    emulator: Emulator, owner: Key
+) -> None:
+    name, _ = create_service_user(emulator, owner)
     place = 0
     while True:
         place += 1
-        path, asked = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
-        with cloud.proxies["Notify"][1].hooked(before=ses_is_away):
-            assert cloud.call("POST", path, owner, asked).status == 200
-            cloud.stream()
-        time_passes(cloud)
-        before = len(cloud.mail.taken())
-        with dying(cloud, "Resend", place, "after") as hit:
+        path, body = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
+        with emulator.proxies["Notify"].ses.hooked(before=ses_is_unavailable):
+            assert emulator.call("POST", path, owner, body).status == 200
+            emulator.deliver_stream()
+        make_pending_due(emulator)
+        before = len(emulator.mail.sent())
+        with killed_at(emulator, "Resend", place, "after") as hit:
             try:
-                cloud.schedule("Resend")
+                emulator.run_schedule("Resend")
             except Exception:
                 assert hit
-        time_passes(cloud)
-        cloud.schedule("Resend")
-        assert waiting(cloud) == 0
-        assert 1 <= len(mails(cloud, f"{owner.username}@example.com", before)) <= 2
+        make_pending_due(emulator)
+        emulator.run_schedule("Resend")
+        assert pending_count(emulator) == 0
+        assert 1 <= len(mails(emulator, f"{owner.username}@example.com", before)) <= 2
         if not hit:
             break
     assert place > 1
 
 
-def ses_is_away(_call: Call) -> None:
-    raise Refuse(503, "ServiceUnavailable", "away")
+def ses_is_unavailable(_call: AwsCall) -> None:
+    raise ServiceError(503, "ServiceUnavailable", "unavailable")
 
 
-def test_what_ses_is_too_ill_to_take_goes_out_once_it_is_well(cloud: Cloud, owner: Key) -> None:
-    name, _ = service_user(cloud, owner)
-    before = len(cloud.mail.taken())
+def test_emails_that_ses_cannot_accept_are_sent_once_it_recovers(emulator: Emulator, owner: Key) -> None:
+    name, _ = create_service_user(emulator, owner)
+    before = len(emulator.mail.sent())
     changes = 4
-    notify, resend = cloud.proxies["Notify"][1], cloud.proxies["Resend"][1]
-    with notify.hooked(before=ses_is_away), resend.hooked(before=ses_is_away):
+    notify, resend = emulator.proxies["Notify"].ses, emulator.proxies["Resend"].ses
+    with notify.hooked(before=ses_is_unavailable), resend.hooked(before=ses_is_unavailable):
         for _ in range(changes):
-            path, asked = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
-            assert cloud.call("POST", path, owner, asked).status == 200
-            cloud.stream()
+            path, body = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
+            assert emulator.call("POST", path, owner, body).status == 200
+            emulator.deliver_stream()
         for _ in range(3):  # days
-            time_passes(cloud)
-            cloud.schedule("Resend")
-        assert len(cloud.mail.taken()) == before
-        assert waiting(cloud) == changes
-    time_passes(cloud)
-    cloud.schedule("Resend")
-    told = mails(cloud, f"{owner.username}@example.com", before)
-    assert Counter(mail.message["Service-Users-Event"] for mail in told).most_common(1)[0][1] == 1
-    assert len(told) == changes
-    assert waiting(cloud) == 0
-    assert not cloud.source.dead_letters
+            make_pending_due(emulator)
+            emulator.run_schedule("Resend")
+        assert len(emulator.mail.sent()) == before
+        assert pending_count(emulator) == changes
+    make_pending_due(emulator)
+    emulator.run_schedule("Resend")
+    sent = mails(emulator, f"{owner.username}@example.com", before)
+    assert Counter(mail.message["Service-Users-Event"] for mail in sent).most_common(1)[0][1] == 1
+    assert len(sent) == changes
+    assert pending_count(emulator) == 0
+    assert not emulator.event_source.dead_letters
 
 
-def test_a_lost_answer_of_the_engine_is_no_second_change(cloud: Cloud, owner: Key) -> None:
-    """The same environment tries again by itself: the transaction is known by its token."""
-    name, _ = service_user(cloud, owner)
+def test_a_lost_response_of_the_engine_causes_no_second_change(emulator: Emulator, owner: Key) -> None:
+    """The same environment retries by itself; the transaction is recognised by its token."""
+    name, _ = create_service_user(emulator, owner)
     lost: list[str] = []
 
-    def lose(call: Call) -> None:
+    def drop(call: AwsCall) -> None:
         if call.operation == "TransactWriteItems" and not lost:
             lost.append(call.input["ClientRequestToken"])
-            raise Cut
+            raise DropConnectionError
 
-    path, asked = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
-    with cloud.proxies["APIHandler"][0].hooked(after=lose):
-        answer = cloud.call("POST", path, owner, asked)
+    path, body = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
+    with emulator.proxies["APIHandler"].dynamodb.hooked(after=drop):
+        response = emulator.call("POST", path, owner, body)
     assert lost
-    assert answer.status == 200
-    assert cloud.call("GET", "/v1/whoami", Key(name, answer.json["key"])).status == 200
-    assert actions(cloud, owner, name).count("API_KEY_ROTATED") == 1
+    assert response.status == 200
+    assert emulator.call("GET", "/v1/whoami", Key(name, response.json["key"])).status == 200
+    assert actions(emulator, owner, name).count("API_KEY_ROTATED") == 1
 
 
-def test_an_engine_that_is_away_is_a_problem_with_a_name(cloud: Cloud, owner: Key) -> None:
-    def away(_call: Call) -> None:
-        raise Refuse(400, "ProvisionedThroughputExceededException", "too much")
+def test_an_unavailable_engine_is_a_503_problem(emulator: Emulator, owner: Key) -> None:
+    def unavailable(_call: AwsCall) -> None:
+        raise ServiceError(400, "ProvisionedThroughputExceededException", "too much")
 
-    with cloud.proxies["APIHandler"][0].hooked(before=away):
-        answer = cloud.call("GET", "/v1/whoami", owner)
-    assert answer.status == 503
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert cloud.call("GET", "/v1/whoami", owner).status == 200
+    with emulator.proxies["APIHandler"].dynamodb.hooked(before=unavailable):
+        response = emulator.call("GET", "/v1/whoami", owner)
+    assert response.status == 503
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert emulator.call("GET", "/v1/whoami", owner).status == 200

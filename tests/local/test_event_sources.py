@@ -1,4 +1,4 @@
-"""The stream and the schedules call functions as their event sources do in AWS."""
+"""The stream and the schedules invoke functions as in AWS."""
 
 import base64
 import threading
@@ -10,15 +10,15 @@ from botocore.exceptions import ClientError
 from chalice import Chalice, Cron, Rate
 from moto import mock_aws
 
-from local.event_sources import Clockwork, Feed, Schedule, scheduled_event, schedules, unfinished
+from local.event_sources import Schedule, Scheduler, StreamPoller, scheduled_event, schedules, unprocessed
 from local.tables import create_tables
 
 
 class Function:
-    """Takes batches and answers, or raises, what it was told to, one after the other, and then nothing."""
+    """Records batches and returns, or raises, the given results in order, and then None."""
 
-    def __init__(self, *answers):
-        self.answers = list(answers)
+    def __init__(self, *results):
+        self.results = list(results)
         self.batches = []
         self.called = threading.Event()
 
@@ -27,14 +27,14 @@ class Function:
         self.batches.append([record["dynamodb"]["NewImage"]["id"]["S"] for record in event["Records"]])
         self.records = event["Records"]
         self.called.set()
-        answer = self.answers.pop(0) if self.answers else None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer(event["Records"]) if callable(answer) else answer
+        result = self.results.pop(0) if self.results else None
+        if isinstance(result, Exception):
+            raise result
+        return result(event["Records"]) if callable(result) else result
 
 
 def failing(index):
-    """Answer a partial batch failure of the record at ``index``."""
+    """Return a result that reports the record at ``index`` as failed."""
     return lambda records: {
         "batchItemFailures": [{"itemIdentifier": records[index]["dynamodb"]["SequenceNumber"]}]
     }
@@ -54,8 +54,8 @@ class Table:
                 Item={"account": {"S": "a"}, "id": {"S": each}, "subjectKey": {"S": "a#b"}, **more},
             )
 
-    def feed(self, function, **more):
-        return Feed(self.streams, self.arn, function, pause=0, **more)
+    def poller(self, function, **more):
+        return StreamPoller(self.streams, self.arn, function, pause=0, **more)
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def table():
         yield Table()
 
 
-class TestFeed:
-    def test_records_have_lambdas_shape(self, table):
+class TestStreamPoller:
+    def test_records_have_the_shape_that_lambda_passes(self, table):
         function = Function()
-        feed = table.feed(function)
+        poller = table.poller(function)
         table.put("1", digest={"B": b"\x00\xff"}, dueAt={"N": "5"}, some={"M": {"x": {"L": [{"B": b"a"}]}}})
 
-        assert feed.pump() == 1
+        assert poller.poll() == 1
 
         (record,) = function.records
         assert record["eventName"] == "INSERT"
@@ -87,77 +87,77 @@ class TestFeed:
         assert change["SequenceNumber"].isdigit()
         assert change["StreamViewType"] == "NEW_IMAGE"
 
-    def test_what_chalice_makes_of_them(self, table):
-        app = Chalice(app_name="toy")
+    def test_chalice_reads_the_records(self, table):
+        app = Chalice(app_name="test")
         seen = []
 
         @app.on_dynamodb_record(stream_arn="set-later")
         def notify(event):
             seen.extend((record.table_name, record.new_image["id"]["S"]) for record in event)
 
-        feed = table.feed(app.handler_map["notify"])
+        poller = table.poller(app.handler_map["notify"])
         table.put("1", "2")
-        feed.pump()
+        poller.poll()
         assert seen == [(table.name, "1"), (table.name, "2")]
 
-    def test_it_starts_now_and_every_record_comes_once(self, table):
+    def test_it_starts_now_and_passes_every_record_once(self, table):
         function = Function()
         table.put("before")
-        feed = table.feed(function)
-        assert feed.pump() == 0
+        poller = table.poller(function)
+        assert poller.poll() == 0
         table.put("1", "2")
-        assert feed.pump() == 2
-        assert feed.pump() == 0
+        assert poller.poll() == 2
+        assert poller.poll() == 0
         table.put("3")
-        feed.pump()
+        poller.poll()
         assert function.batches == [["1", "2"], ["3"]]
 
-    def test_it_goes_on_after_a_transaction_that_failed(self, table):
+    def test_it_continues_after_a_failed_transaction(self, table):
         function = Function()
-        feed = table.feed(function, moto=True)
+        poller = table.poller(function, moto=True)
         table.put("1")
-        feed.pump()
+        poller.poll()
         item = {"account": {"S": "a"}, "id": {"S": "1"}}
         put = {"TableName": table.name, "Item": item, "ConditionExpression": "attribute_not_exists(id)"}
         client = boto3.client("dynamodb")
         with pytest.raises(client.exceptions.TransactionCanceledException):
             client.transact_write_items(TransactItems=[{"Put": put}])
         table.put("2")
-        feed.pump()
+        poller.poll()
         assert function.batches == [["1"], ["2"]]
 
-    def test_only_what_is_wanted_comes(self, table):
+    def test_only_matching_records_are_passed(self, table):
         function = Function()
-        feed = table.feed(function, wanted=lambda record: record["eventName"] == "INSERT")
+        poller = table.poller(function, matches=lambda record: record["eventName"] == "INSERT")
         table.put("1")
         table.put("1", told={"BOOL": True})
-        assert feed.pump() == 2
+        assert poller.poll() == 2
         assert function.batches == [["1"]]
         table.put("1", told={"BOOL": False})
-        feed.pump()
+        poller.poll()
         assert function.batches == [["1"]]
 
-    def test_after_a_partial_failure_it_goes_on_from_there(self, table):
+    def test_after_a_partial_failure_it_retries_from_there(self, table):
         function = Function(failing(1), failing(0), {"batchItemFailures": []})
-        feed = table.feed(function)
+        poller = table.poller(function)
         table.put("1", "2", "3")
-        feed.pump()
+        poller.poll()
         assert function.batches == [["1", "2", "3"], ["2", "3"], ["2", "3"]]
 
-    def test_a_batch_that_goes_on_failing_is_left_and_told_of(self, table, capfd):
-        said = []
+    def test_a_batch_that_keeps_failing_is_dropped_and_reported(self, table, capfd):
+        lines = []
         function = Function(*[RuntimeError("out of order")] * 3)
-        feed = table.feed(function, say=said.append)
+        poller = table.poller(function, say=lines.append)
         table.put("1")
-        feed.pump()
+        poller.poll()
         table.put("2")
-        feed.pump()
+        poller.poll()
         assert function.batches == [["1"], ["1"], ["1"], ["2"]]
-        assert len(said) == 1
-        assert "failed 3 times" in said[0]
+        assert len(lines) == 1
+        assert "failed 3 times" in lines[0]
         assert capfd.readouterr().err.count("RuntimeError: out of order") == 1
 
-    def test_a_full_shards_children_are_read_from_their_beginning(self):
+    def test_the_children_of_a_closed_shard_are_read_from_their_beginning(self):
         class Streams:
             """A stream whose first shard ends after its first record."""
 
@@ -171,21 +171,21 @@ class TestFeed:
 
             def get_records(self, ShardIterator):  # noqa: N803
                 change = {"SequenceNumber": "1", "NewImage": {"id": {"S": ShardIterator}}}
-                answer = {"Records": [{"eventName": "INSERT", "dynamodb": change}]}
+                page = {"Records": [{"eventName": "INSERT", "dynamodb": change}]}
                 if ShardIterator.startswith("a"):
                     self.shards = ["a", "b"]
-                    return answer
-                return {**answer, "NextShardIterator": "b later"}
+                    return page
+                return {**page, "NextShardIterator": "b later"}
 
         function = Function()
-        feed = Feed(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
+        poller = StreamPoller(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
         for _ in range(3):
-            feed.pump()
+            poller.poll()
         assert function.batches == [["a LATEST"], ["b TRIM_HORIZON"], ["b later"]]
 
-    def test_where_records_are_gone_it_goes_on_with_the_oldest_there_is(self):
+    def test_after_a_trim_it_continues_with_the_oldest_record(self):
         class Streams:
-            """A stream whose records before the first there is were trimmed."""
+            """A stream whose oldest records were trimmed."""
 
             def describe_stream(self, StreamArn):  # noqa: N803
                 return {"StreamDescription": {"Shards": [{"ShardId": "a"}]}}
@@ -205,17 +205,17 @@ class TestFeed:
                 }
 
         function = Function()
-        feed = Feed(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
-        assert feed.pump() == 0
-        assert feed.pump() == 1
+        poller = StreamPoller(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
+        assert poller.poll() == 0
+        assert poller.poll() == 1
         assert function.batches == [["TRIM_HORIZON"]]
         with pytest.raises(ClientError, match="Expired"):
-            feed.pump()
+            poller.poll()
 
-    def test_the_thread_reads_at_a_nudge_and_outlives_an_engine_that_fails(self, table, monkeypatch, capfd):
+    def test_the_thread_polls_when_woken_and_survives_a_failing_engine(self, table, monkeypatch, capfd):
         function = Function()
-        feed = table.feed(function, lock=threading.Lock())
-        real, failed = feed.pump, threading.Event()
+        poller = table.poller(function, lock=threading.Lock())
+        real, failed = poller.poll, threading.Event()
 
         def once_broken():
             if not failed.is_set():
@@ -223,20 +223,20 @@ class TestFeed:
                 raise ConnectionError("no engine")
             return real()
 
-        monkeypatch.setattr(feed, "pump", once_broken)
-        feed.start()
+        monkeypatch.setattr(poller, "poll", once_broken)
+        poller.start()
         assert failed.wait(10)
         table.put("1")
-        feed.nudge()
+        poller.wake()
         assert function.called.wait(10)
-        feed.stop()
-        feed.join(10)
-        assert not feed.is_alive()
+        poller.stop()
+        poller.join(10)
+        assert not poller.is_alive()
         assert "no engine" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("answer", "left"),
+    ("result", "retried"),
     [
         (None, ""),
         ({}, ""),
@@ -249,16 +249,16 @@ class TestFeed:
         ({"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "9"}]}, "123"),
     ],
 )
-def test_what_is_passed_again(answer, left):
+def test_which_records_are_retried(result, retried):
     records = [{"dynamodb": {"SequenceNumber": number}} for number in "123"]
-    assert unfinished(records, answer) == [
-        record for record in records if record["dynamodb"]["SequenceNumber"] in left
+    assert unprocessed(records, result) == [
+        record for record in records if record["dynamodb"]["SequenceNumber"] in retried
     ]
 
 
 class TestSchedules:
-    def test_they_are_the_apps(self):
-        app = Chalice(app_name="toy")
+    def test_schedules_are_read_from_the_app(self):
+        app = Chalice(app_name="test")
         app.schedule("rate(1 minute)", name="one")(lambda event: event.time)
         app.schedule("rate(5 minutes)", name="five")(print)
         app.schedule(Rate(1, unit=Rate.HOURS), name="hourly")(print)
@@ -273,8 +273,8 @@ class TestSchedules:
         ]
         assert found[0].handler(scheduled_event("one", 0.0), None) == "1970-01-01T00:00:00Z"
 
-    def test_a_cron_is_not_understood(self):
-        app = Chalice(app_name="toy")
+    def test_a_cron_schedule_is_refused(self):
+        app = Chalice(app_name="test")
         app.schedule(Cron(0, 1, "*", "*", "?", "*"), name="nightly")(print)
         with pytest.raises(ValueError, match="nightly runs at cron"):
             schedules(app)
@@ -286,7 +286,7 @@ class TestSchedules:
         assert event["time"] == "2023-11-14T22:13:20Z"
         assert event["resources"][0].endswith(":rule/resend")
 
-    def test_each_runs_at_its_rate_also_after_it_failed(self, capfd):
+    def test_each_runs_at_its_rate_even_after_a_failure(self, capfd):
         runs = []
         thrice = threading.Event()
 
@@ -296,20 +296,20 @@ class TestSchedules:
                 thrice.set()
             raise RuntimeError("out of order")
 
-        clockwork = Clockwork(
+        scheduler = Scheduler(
             [Schedule("seldom", lambda *_: runs.append("seldom"), 3600), Schedule("often", often, 0.001)],
             threading.Lock(),
         )
-        clockwork.start()
+        scheduler.start()
         assert thrice.wait(10)
-        clockwork.stop()
-        clockwork.join(10)
-        assert not clockwork.is_alive()
+        scheduler.stop()
+        scheduler.join(10)
+        assert not scheduler.is_alive()
         assert "seldom" not in runs
         assert "out of order" in capfd.readouterr().err
 
-    def test_without_schedules_there_is_nothing_to_wait_for(self):
-        clockwork = Clockwork([])
-        clockwork.start()
-        clockwork.join(10)
-        assert not clockwork.is_alive()
+    def test_without_schedules_the_thread_ends(self):
+        scheduler = Scheduler([])
+        scheduler.start()
+        scheduler.join(10)
+        assert not scheduler.is_alive()

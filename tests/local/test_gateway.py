@@ -1,4 +1,4 @@
-"""The local gateway, spoken to over sockets, in front of a toy app that tells what it was given."""
+"""The local gateway and its HTTP server, called over sockets, in front of an app that returns its event."""
 
 import base64
 import http.client
@@ -10,25 +10,26 @@ import threading
 import pytest
 from chalice import Chalice, CORSConfig, Response
 
-from local.gateway import MAX_BODY, GatewayServer
+from local.gateway import Gateway
+from local.server import MAX_BODY, HttpServer
 
 
-def toy_app() -> Chalice:
-    app = Chalice(app_name="toy")
+def echo_app() -> Chalice:
+    app = Chalice(app_name="echo")
 
-    def told() -> dict:
+    def event() -> dict:
         return app.current_request.to_original_event()
 
     @app.route("/things", methods=["GET"])
     def listing():
-        return {"event": told()}
+        return {"event": event()}
 
     # One view for both methods of a path, as Chalice wants it.
     @app.route("/things/{name}", methods=["GET", "PUT", "DELETE"])
     def thing(name):
         if app.current_request.method == "DELETE":
             return Response(body="", status_code=204, headers={"Content-Type": "text/plain"})
-        return {"name": name, "event": told()}
+        return {"name": name, "event": event()}
 
     @app.route("/things/special", methods=["GET"])
     def special():
@@ -37,7 +38,7 @@ def toy_app() -> Chalice:
     @app.route("/raw", methods=["POST"], content_types=["text/plain", "application/json"])
     def raw():
         body = app.current_request.raw_body
-        return {"hex": body.hex() if body else "", "event": told()}
+        return {"hex": body.hex() if body else "", "event": event()}
 
     @app.route("/cookies", methods=["GET"])
     def cookies():
@@ -56,7 +57,7 @@ def toy_app() -> Chalice:
 
 @pytest.fixture(scope="module")
 def server():
-    with GatewayServer(toy_app()).serving() as running:
+    with HttpServer(Gateway(echo_app()).respond).serving() as running:
         yield running
 
 
@@ -74,7 +75,7 @@ def call(connection, method, path, body=None, headers=None):
 
 
 def exchange(server, sent: bytes, *, shut: bool = False) -> bytes:
-    """Send bytes as they are and answer all that comes back until the server closes."""
+    """Send raw bytes and return everything received until the server closes."""
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as client:
         client.sendall(sent)
         if shut:
@@ -311,13 +312,13 @@ class TestRefusals:
 
         app = Broken(app_name="broken")
         app.route("/things", methods=["GET"])(dict)
-        with GatewayServer(app).serving() as broken:
+        with HttpServer(Gateway(app).respond).serving() as broken:
             sent = b"GET /things HTTP/1.1\r\nConnection: close\r\n\r\n"
             assert_problem(exchange(broken, sent), 502)
         assert "RuntimeError: out of order" in capfd.readouterr().err
 
 
-class TestAnswers:
+class TestResponses:
     def test_repeated_headers_and_text(self, connection):
         response, body = call(connection, "GET", "/cookies")
         assert response.msg.get_all("Set-Cookie") == ["a=1", "b=2"]
@@ -362,12 +363,13 @@ class TestConnections:
         assert exchange(server, b"GET /things HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
         assert capfd.readouterr().err == ""
 
-    def test_the_log_hears_of_every_answer(self):
-        heard = []
-        with GatewayServer(toy_app(), log=lambda *said: heard.append(said[:3])).serving() as server:
+    def test_every_response_is_logged(self):
+        logged = []
+        gateway = Gateway(echo_app())
+        with HttpServer(gateway.respond, log=lambda *line: logged.append(line[:3])).serving() as server:
             exchange(server, b"GET /things?a=1 HTTP/1.0\r\n\r\n")
             exchange(server, b"GET /nowhere HTTP/1.0\r\n\r\n")
-        assert heard == [("GET", "/things?a=1", 200), ("GET", "/nowhere", 404)]
+        assert logged == [("GET", "/things?a=1", 200), ("GET", "/nowhere", 404)]
 
 
 class TestOneAtATime:
@@ -384,7 +386,8 @@ class TestOneAtATime:
                 return {"together": False}
             return {"together": True}
 
-        with GatewayServer(app, lock=threading.Lock() if serial else None).serving() as server:
+        gateway = Gateway(app, threading.Lock() if serial else None)
+        with HttpServer(gateway.respond).serving() as server:
             answers = []
             callers = [
                 threading.Thread(target=lambda: answers.append(exchange(server, b"GET / HTTP/1.0\r\n\r\n")))
@@ -406,7 +409,7 @@ class TestOneAtATime:
             both_in.wait(timeout=10)
             return {"same": app.current_request.uri_params["name"] == name}
 
-        with GatewayServer(app).serving() as server:
+        with HttpServer(Gateway(app).respond).serving() as server:
             answers = []
             callers = [
                 threading.Thread(
@@ -423,7 +426,7 @@ class TestOneAtATime:
 
 def test_a_port_in_use_is_an_os_error(server):
     with pytest.raises(OSError, match="in use"):
-        GatewayServer(toy_app(), port=server.server_port)
+        HttpServer(Gateway(echo_app()).respond, port=server.server_port)
 
 
 def test_its_address_is_known(server):

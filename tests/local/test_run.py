@@ -1,4 +1,4 @@
-"""``make run``, started as a person starts it: a process of its own."""
+"""``make run``, as a process of its own."""
 
 import http.client
 import json
@@ -35,7 +35,7 @@ def put(**more):
 
 @app.route("/events", methods=["POST"])
 def events():
-    put(subjectKey={"S": "nobody waits"})
+    put(subjectKey={"S": "no notification"})
     put(waiting={"S": "0"}, dueAt={"N": "1"}, subjectKey={"S": app.current_request.json_body["subject"]})
     return {"publicUrl": os.environ["PUBLIC_URL"]}
 
@@ -61,7 +61,7 @@ def resend(event):
 
 @app.lambda_function()
 def create_account(event, context):
-    # Old credentials must not be taken for this run's.
+    # Outdated credentials must not be mistaken for this run's.
     assert not os.path.exists(os.environ["RUN_HOME"] + "/owner.json")
     assert event == {"accountName": "Demo", "username": "owner", "email": "owner@demo.example"}
     return {"account": "acc", "username": event["username"], "apiKey": "suk_stub"}
@@ -77,7 +77,7 @@ signal.pause()
 
 
 class Running:
-    """One run, with what it has said so far."""
+    """One run, with its output so far."""
 
     def __init__(self, home: Path, *arguments: str, path: Path | None = None, **environment: str) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and k != "DYNAMODB_LOCAL_URL"}
@@ -92,23 +92,23 @@ class Running:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.said = ""
-        # However a test goes wrong, nothing waits for ever and nothing is left running.
+        self.output = ""
+        # Whatever fails in a test, nothing waits forever and nothing is left running.
         self._watchdog = threading.Timer(60, self.process.kill)
         self._watchdog.start()
 
-    def hear(self, what: str) -> re.Match[str]:
-        """Read on until a line matches ``what``."""
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Read output until a line matches ``pattern``."""
         for line in self.process.stdout:
-            self.said += line
-            if found := re.search(what, line):
+            self.output += line
+            if found := re.search(pattern, line):
                 return found
-        raise AssertionError(f"It never said {what!r}, but:\n{self.said}")
+        raise AssertionError(f"The output never matched {pattern!r}:\n{self.output}")
 
     def end(self, number: int | None = None) -> int:
         if number is not None:
             self.process.send_signal(number)
-        self.said += self.process.stdout.read()
+        self.output += self.process.stdout.read()
         return self.process.wait()
 
     def close(self) -> None:
@@ -118,9 +118,9 @@ class Running:
         self.process.stdout.close()
 
     def serving(self) -> int:
-        """Wait until it serves, and answer its port."""
-        port = int(self.hear(r"API +http://127\.0\.0\.1:(\d+)")[1])
-        self.hear("as it happens")
+        """Wait until it serves, and return its port."""
+        port = int(self.wait_for(r"API +http://127\.0\.0\.1:(\d+)")[1])
+        self.wait_for("Requests and emails:")
         return port
 
     def owner(self) -> dict:
@@ -129,7 +129,7 @@ class Running:
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a run of the stub, or of the real app where told."""
+    """Start runs of the stub, or of the real app."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "stub_app.py").write_text(STUB)
     (tmp_path / "code" / "slow_app.py").write_text(SLOW)
@@ -155,7 +155,7 @@ def call(port: int, method: str, path: str, body: object = None) -> tuple[int, d
     return response.status, answer
 
 
-def test_it_serves_with_credentials_and_every_function_alive_and_ends_cleanly(start):
+def test_it_serves_with_credentials_and_every_function_running_and_ends_cleanly(start):
     running = start("--port", "0")
     port = running.serving()
 
@@ -168,36 +168,36 @@ def test_it_serves_with_credentials_and_every_function_alive_and_ends_cleanly(st
     }
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(running.home.stat().st_mode) == 0o700
-    assert "suk_stub" not in running.said
+    assert "suk_stub" not in running.output
 
     assert call(port, "POST", "/events", {"subject": "A key was made"}) == (
         200,
         {"publicUrl": f"http://127.0.0.1:{port}"},
     )
-    running.hear("mail  owner@demo.example: A key was made")
+    running.wait_for("mail  owner@demo.example: A key was made")
     (mail,) = (running.home / "outbox").glob("*.eml")
     assert message_from_bytes(mail.read_bytes())["Subject"] == "A key was made"
     assert running.end(signal.SIGINT) == 0
-    assert re.search(r"\d\d:\d\d:\d\d  200   POST    /events +\d+ ms\n", running.said)
-    assert running.said.endswith("Stopped. Goodbye.\n")
-    assert "Traceback" not in running.said
+    assert re.search(r"\d\d:\d\d:\d\d  200   POST    /events +\d+ ms\n", running.output)
+    assert running.output.endswith("Stopped.\n")
+    assert "Traceback" not in running.output
 
 
-def test_sigterm_ends_it_as_cleanly(start):
+def test_sigterm_ends_it_cleanly(start):
     running = start("--port", "0")
     running.serving()
     assert running.end(signal.SIGTERM) == 0
-    assert "Traceback" not in running.said
+    assert "Traceback" not in running.output
 
 
-def test_ctrl_c_while_it_starts_ends_it_too(start):
+def test_ctrl_c_during_the_start_ends_it_cleanly(start):
     running = start("--port", "0", "--app", "slow_app")
-    running.hear("importing")
+    running.wait_for("importing")
     assert running.end(signal.SIGINT) == 0
-    assert "Traceback" not in running.said
+    assert "Traceback" not in running.output
 
 
-def test_a_port_in_use_is_told_of_and_what_is_there_stays(start, tmp_path):
+def test_a_port_in_use_is_reported_and_existing_files_stay(start, tmp_path):
     outbox = tmp_path / "home" / "outbox"
     outbox.mkdir(parents=True)
     theirs = outbox / "20260101T000000Z-001-x@demo.example.eml"
@@ -206,24 +206,24 @@ def test_a_port_in_use_is_told_of_and_what_is_there_stays(start, tmp_path):
         port = taken.getsockname()[1]
         running = start("--port", str(port))
         assert running.end() == 1
-    assert f"Port {port} is not to be had (address already in use)" in running.said
-    assert f"make run PORT={port + 1}" in running.said
-    assert "Traceback" not in running.said
+    assert f"Port {port} is not available (address already in use)" in running.output
+    assert f"make run PORT={port + 1}" in running.output
+    assert "Traceback" not in running.output
     assert theirs.exists()
 
 
 @pytest.mark.parametrize("port", ["http", "-1", "65536", "٣"])
-def test_what_is_no_port_is_told_of(start, port):
+def test_an_invalid_port_is_reported(start, port):
     running = start(f"--port={port}")
     assert running.end() == 2
-    assert "is not a port" in running.said
+    assert "is not a port" in running.output
 
 
-def test_every_run_starts_afresh(start):
+def test_every_run_starts_empty(start):
     first = start("--port", "0")
     port = first.serving()
     call(port, "POST", "/events", {"subject": "First"})
-    first.hear("mail")
+    first.wait_for("mail")
     first.end(signal.SIGINT)
     assert list((first.home / "outbox").glob("*.eml"))
 
@@ -233,24 +233,24 @@ def test_every_run_starts_afresh(start):
     assert second.end(signal.SIGINT) == 0
 
 
-def test_a_database_that_is_named_but_not_there_is_told_of(start):
+def test_an_unreachable_database_endpoint_is_reported(start):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
     running = start("--port", "0", AWS_ENDPOINT_URL_DYNAMODB=url, AWS_MAX_ATTEMPTS="1")
     assert running.end() == 1
-    assert "DynamoDB does not do as asked" in running.said
-    assert url in running.said
-    assert "Traceback" not in running.said
+    assert "DynamoDB cannot be used" in running.output
+    assert url in running.output
+    assert "Traceback" not in running.output
 
 
 @pytest.mark.engine
-def test_a_database_that_is_named_is_used_and_keeps_its_account(start):
+def test_a_database_endpoint_is_used_and_keeps_its_account(start):
     names = {"DIRECTORY_TABLE": f"run-d-{os.getpid()}", "EVENTS_TABLE": f"run-e-{os.getpid()}"}
     at = {"AWS_ENDPOINT_URL_DYNAMODB": os.environ["DYNAMODB_LOCAL_URL"], **names}
     first = start("--port", "0", **at)
     port = first.serving()
     assert call(port, "POST", "/events", {"subject": "On the engine"})[0] == 200
-    first.hear("mail  owner@demo.example: On the engine")
+    first.wait_for("mail  owner@demo.example: On the engine")
     assert first.end(signal.SIGINT) == 0
     owner = first.owner()
 
@@ -264,14 +264,14 @@ def test_a_database_that_is_named_is_used_and_keeps_its_account(start):
     assert stranger.end(signal.SIGINT) == 0
     refused = start("--port", "0", real=True, home="a-third", **at)
     assert refused.end() == 1
-    assert "Name other tables in DIRECTORY_TABLE and EVENTS_TABLE" in refused.said
+    assert "Name other tables in DIRECTORY_TABLE and EVENTS_TABLE" in refused.output
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the printed lines are for curl")
-def test_the_printed_lines_work_as_pasted(start):
+def test_the_printed_commands_work_as_pasted(start):
     running = start("--port", "0", real=True)
     running.serving()
-    walk = running.said[running.said.index("# Sign in") : running.said.index("  What happens from here on")]
+    walk = running.output[running.output.index("# Sign in") : running.output.index("  Requests and emails:")]
 
     pasted = subprocess.run(
         ["sh", "-eu"], input=walk, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
@@ -284,9 +284,9 @@ def test_the_printed_lines_work_as_pasted(start):
     assert (old["status"], new["username"]) == (401, "metrics-bot")
     assert "old key: 401" in pasted.stdout
     assert "new key: 200" in pasted.stdout
-    assert running.owner()["apiKey"] not in pasted.stdout + running.said
-    assert "suk_" not in pasted.stdout + running.said
-    running.hear("mail  owner@demo.example: API key rotated: ")
+    assert running.owner()["apiKey"] not in pasted.stdout + running.output
+    assert "suk_" not in pasted.stdout + running.output
+    running.wait_for("mail  owner@demo.example: API key rotated: ")
     mails = [message_from_bytes(file.read_bytes()) for file in (running.home / "outbox").glob("*.eml")]
     assert mails
     for mail in mails:
@@ -298,4 +298,4 @@ def test_the_printed_lines_work_as_pasted(start):
         assert all(part.get_payload(decode=True).strip() for part in mail.walk() if not part.is_multipart())
         assert mail.defects == []
     assert running.end(signal.SIGINT) == 0
-    assert "Traceback" not in running.said
+    assert "Traceback" not in running.output

@@ -1,4 +1,4 @@
-"""The tables a local engine gets are the ones that are declared for CloudFormation."""
+"""The tables of a local engine are the ones declared for CloudFormation."""
 
 import json
 from uuid import uuid4
@@ -18,7 +18,7 @@ def client():
 
 @pytest.fixture
 def name():
-    """A name nobody else has: other tests' tables are in the same engine."""
+    """A unique name: other tests' tables are in the same engine."""
     return uuid4().hex
 
 
@@ -49,7 +49,7 @@ def test_the_events_table_has_its_stream_and_its_time_to_live(client, name):
     assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
 
 
-def test_what_guards_a_deployed_table_is_left_out(client, tmp_path, name):
+def test_protection_of_deployed_tables_is_left_out(client, tmp_path, name):
     resources = tmp_path / "resources.json"
     keys = [{"AttributeName": "k", "KeyType": "HASH"}]
     attributes = [{"AttributeName": "k", "AttributeType": "S"}]
@@ -89,6 +89,6 @@ def test_what_guards_a_deployed_table_is_left_out(client, tmp_path, name):
     client.delete_table(TableName=name)
 
 
-def test_a_table_nobody_declared_is_an_error(client):
+def test_an_undeclared_table_is_an_error(client):
     with pytest.raises(KeyError):
         create_tables(client, {"Nope": "nope"})

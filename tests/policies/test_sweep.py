@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 import app
 from chalicelib.expiry.sweep import UnjudgedError
 from chalicelib.functions import enforce_policies
-from local.event_sources import context, scheduled_event
+from local.event_sources import lambda_context, scheduled_event
 from tests.support.api_client import Key, Stack
 from tests.support.mail import Faults, Killed, ses_error
 from tests.support.policies import DAY, HOUR, LONG, START, PolicyAccount, policy_account
@@ -777,7 +777,7 @@ def test_the_function_does_it_by_its_environment(
     enforce_policies._sweeps.cache_clear()
     try:
         event = scheduled_event("enforce_policies", account.stack.clock())
-        counts = app.enforce_policies(event, context("enforce_policies"))
+        counts = app.enforce_policies(event, lambda_context("enforce_policies"))
     finally:
         enforce_policies._sweeps.cache_clear()
     assert counts == {"judged": 2, "told": 2, "events": 2, "done": 1}
