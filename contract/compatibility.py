@@ -17,7 +17,7 @@ _HIGHEST = {"maximum", "maxLength", "maxItems", "exclusiveMaximum"}
 
 
 def breaking_changes(old: Json, new: Json) -> list[str]:
-    """Answer what breaks clients of ``old``, one line each; nothing where they may go on as they are."""
+    """Return what breaks clients of ``old``, one line each; nothing where they may go on as they are."""
     return list(_Comparison(old, new).all())
 
 
@@ -159,7 +159,7 @@ class _Comparison:
         return (self._resolved(document, it) for it in parameters)
 
     def _resolved(self, document: Json, it: Json) -> Json:
-        """Answer what a reference means, with what stands beside it."""
+        """Return what a reference means, with what stands beside it."""
         if "$ref" not in it:
             return it
         found = document

@@ -106,7 +106,7 @@ _WHEN = {
 
 
 def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
-    """Answer the OpenAPI document of an application's routes (Chalice's, by path and method).
+    """Return the OpenAPI document of an application's routes (Chalice's, by path and method).
 
     Raises KeyError for a view that ``operations`` does not have.
     """
@@ -150,7 +150,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
 
 
 def _calls(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
-    """Answer path, method and view of every call, in the order of the application."""
+    """Return path, method and view of every call, in the order of the application."""
     for path, methods in routes.items():
         for method, entry in methods.items():
             if entry.view_name not in {"other_methods", *PARTS_OF_THE_PAGE}:
@@ -200,7 +200,7 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
 
 
 def _success(operation: Operation) -> tuple[int, str]:
-    """Answer a call's status of success and what it answers, as its view's docstring has them."""
+    """Return a call's status of success and what it answers, as its view's docstring has them."""
     words = _sentence(inspect.getdoc(operation.view) or "")
     status, text = re.fullmatch(r"(\d{3})[,;]? (.+)", words).groups()  # type: ignore[union-attr]
     return int(status), text[0].upper() + text[1:]
@@ -281,7 +281,7 @@ def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
 
 
 def _refusal(status: int) -> Json:
-    """Answer the response of a refusal: a problem of one type."""
+    """Return the response of a refusal: a problem of one type."""
     shown = examples.REFUSALS[status]
     headers = ["Cache-Control"]
     if status in _REFUSAL_HEADERS:
@@ -313,13 +313,13 @@ class _Schemas:
         self._types: list[Any] = [problems.Problem, Role, KeyType]
 
     def of(self, kind: Any) -> Json:
-        """Answer the schema of a type: a reference where it has a name."""
+        """Return the schema of a type: a reference where it has a name."""
         if kind not in self._types:
             self._types.append(kind)
         return _schema(kind)[0]
 
     def components(self) -> Json:
-        """Answer the schemas that have a name, by it."""
+        """Return the schemas that have a name, by it."""
         made: Json = {}
         for kind in self._types:
             made.update(_schema(kind)[1])
@@ -327,7 +327,7 @@ class _Schemas:
 
 
 def _schema(kind: Any) -> tuple[Json, Json]:
-    """Answer the schema of a type, and the named ones it refers to."""
+    """Return the schema of a type, and the named ones it refers to."""
     (schema,), named = msgspec.json.schema_components(
         [kind], schema_hook=_form, ref_template="#/components/schemas/{name}"
     )
@@ -349,12 +349,12 @@ def _schema(kind: Any) -> tuple[Json, Json]:
 
 
 def _ordered(properties: Json, required: list[str]) -> Json:
-    """Answer an object's properties, those it must have first."""
+    """Return an object's properties, those it must have first."""
     return {name: properties[name] for name in sorted(properties, key=lambda name: name not in required)}
 
 
 def _form(kind: type) -> Json:
-    """Answer the schema of a type that JSON has no form of."""
+    """Return the schema of a type that JSON has no form of."""
     if kind is bodies.Cidr:
         return {"type": "string", "format": "cidr", "examples": ["203.0.113.0/24", "2001:db8::/32"]}
     if kind is bodies.Moment:
@@ -363,7 +363,7 @@ def _form(kind: type) -> Json:
 
 
 def _tidied(schema: Any) -> Any:
-    """Answer a schema as other tools read it best: ECMA's patterns, null beside a type, short names."""
+    """Return a schema as other tools read it best: ECMA's patterns, null beside a type, short names."""
     if isinstance(schema, list):
         return [_tidied(it) for it in schema]
     if not isinstance(schema, dict):
@@ -386,12 +386,12 @@ def _tidied(schema: Any) -> Any:
 
 
 def _plain(name: str) -> str:
-    """Answer a type's name as customers read it."""
+    """Return a type's name as customers read it."""
     return name.removesuffix("Answer")
 
 
 def _sentence(docstring: str) -> str:
-    """Answer the first paragraph of a docstring as one line of Markdown, but for what programmers read."""
+    """Return the first paragraph of a docstring as one line of Markdown, but for what programmers read."""
     text = " ".join(docstring.split("\n\n")[0].split()).replace("``", "`")
     return re.sub(r" [^.]*:meth:`[^`]*`\.", "", text)
 
@@ -414,7 +414,7 @@ def _slug(title: str) -> str:
 
 
 def text(routes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Answer the document as it is committed and served."""
+    """Return the document as it is committed and served."""
     return json.dumps(document(routes), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -33,7 +33,7 @@ class AuthorizerFailed(Exception):
 
 
 def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
-    """Answer API Gateway whether the request of ``event`` may pass.
+    """Tell API Gateway whether the request of ``event`` may pass.
 
     An event that is malformed, or of another kind, is answered no without signing anybody in.
     Raises Exception("Unauthorized") for missing or wrong credentials, and AuthorizerFailed where
@@ -152,7 +152,7 @@ def _policy(
     allow: tuple[str, ...] = (),
     context: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Answer an IAM policy on the resources named (API Gateway: "Output from a Lambda authorizer")."""
+    """Return an IAM policy on the resources named (API Gateway: "Output from a Lambda authorizer")."""
     return {
         "principalId": principal,
         "policyDocument": {
@@ -208,7 +208,7 @@ def _request_2(event: _Event2) -> _Request:
 
 
 def _path(event: _Event2) -> str:
-    """Answer the path without the stage's name, which stands before it at an API's own address only."""
+    """Return the path without the stage's name, which stands before it at an API's own address only."""
     at = event.request_context
     stage = f"/{at.stage}"
     own = at.domain_name.startswith(f"{at.api_id}.execute-api.")
@@ -221,7 +221,7 @@ def _path(event: _Event2) -> str:
 
 
 def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] | None) -> str | None:
-    """Answer the one Authorization header, None where there is none or they contradict each other."""
+    """Return the one Authorization header, None where there is none or they contradict each other."""
     values = {value for name, value in (headers or {}).items() if name.lower() == "authorization"}
     for name, several in (multi or {}).items():
         if name.lower() == "authorization":
@@ -234,7 +234,7 @@ def _tell(auth: AuthContext, may: bool) -> None:
 
 
 def _context(auth: AuthContext) -> dict[str, str]:
-    """Answer what the API behind learns of the caller: strings alone, as API Gateway passes nothing else."""
+    """Return what the API behind learns of the caller: strings alone, as API Gateway passes nothing else."""
     return {
         "account": auth.caller.account,
         "username": auth.caller.username,

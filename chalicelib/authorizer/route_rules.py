@@ -79,18 +79,18 @@ class RouteRule(msgspec.Struct, frozen=True, rename="camel"):
     least_role: Role
 
     def admits(self, key_type: KeyType, role: Role) -> bool:
-        """Answer whether the rule is for a key of this type and role."""
+        """Return whether the rule is for a key of this type and role."""
         return key_type in self.key_types and role.covers(self.least_role)
 
     def spelled(self) -> tuple[str, ...]:
-        """Answer the rule's methods one by one."""
+        """Return the rule's methods one by one."""
         if Method.ANY in self.methods:
             return _EVERY
         head = (Method.HEAD.value,) if Method.GET in self.methods else ()
         return tuple(dict.fromkeys((*(method.value for method in self.methods), *head)))
 
     def covers(self, path: str) -> bool:
-        """Answer whether ``path`` is the rule's, or below it where the rule ends in ``/*``."""
+        """Return whether ``path`` is the rule's, or below it where the rule ends in ``/*``."""
         return path.startswith(self.path[:-1]) if self.path.endswith("/*") else path == self.path
 
 
@@ -114,7 +114,7 @@ class InvalidRules(ValueError):
 
 
 def is_allowed(rules: Rules, key_type: KeyType, role: Role, method: str, path: str) -> bool:
-    """Answer whether a key of this type and role may call ``method`` on ``path``."""
+    """Return whether a key of this type and role may call ``method`` on ``path``."""
     if any(climbing in path for climbing in PATH_TRAVERSAL):
         return False
     return any(
@@ -123,7 +123,7 @@ def is_allowed(rules: Rules, key_type: KeyType, role: Role, method: str, path: s
 
 
 def allowed_routes(rules: Rules, key_type: KeyType, role: Role) -> tuple[tuple[str, str], ...]:
-    """Answer all that a key of this type and role opens, as methods with patterns; empty for nothing."""
+    """Return all that a key of this type and role opens, as methods with patterns; empty for nothing."""
     return tuple(
         dict.fromkeys(
             (method, rule.path) for rule in rules if rule.admits(key_type, role) for method in rule.spelled()
@@ -132,9 +132,9 @@ def allowed_routes(rules: Rules, key_type: KeyType, role: Role) -> tuple[tuple[s
 
 
 def load_rules(text: str | None) -> Rules:
-    """Answer a deployment's rules from their JSON, the default ones where there is none.
+    """Return a deployment's rules from their JSON, the default ones where there is none.
 
-    Raises BrokenRules where :func:`check_rules` finds fault: nothing is open by half a set.
+    Raises InvalidRules where :func:`check_rules` finds fault: nothing is open by half a set.
     """
     if text is None or not text.strip():
         return DEFAULT
@@ -145,7 +145,7 @@ def load_rules(text: str | None) -> Rules:
 
 
 def check_rules(text: str) -> list[str]:
-    """Answer all that is wrong with rules as JSON, each with its place and what to write instead."""
+    """Return all that is wrong with rules as JSON, each with its place and what to write instead."""
     return _read(text)[1]
 
 
@@ -238,7 +238,7 @@ def _too_much(rules: Rules) -> Iterator[str]:
 
 
 def main(files: list[str]) -> int:
-    """Check the rules in files, or in the environment; tell of what is wrong; answer the exit status."""
+    """Check the rules in files, or in the environment; tell of what is wrong; returns the exit status."""
     texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
     if own := os.environ.get(VARIABLE, "").strip():
         texts = texts or {VARIABLE: own}

@@ -98,35 +98,35 @@ class SweepStore(Protocol):
     """What the sweep asks of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
 
     def position(self) -> Position | None:
-        """Answer where the sweep stands; None before the first one."""
+        """Return where the sweep stands; None before the first one."""
         ...
 
     def move(self, old: Position | None, new: Position) -> bool:
-        """Keep where the sweep stands now; answer False where somebody else moved it from ``old``."""
+        """Keep where the sweep stands now; returns False where somebody else moved it from ``old``."""
         ...
 
     def page(self, after: str | None) -> Page:
-        """Answer the Principals after a place in the table; they may be as they were a moment ago."""
+        """Return the Principals after a place in the table; they may be as they were a moment ago."""
         ...
 
     def principal(self, username: str) -> Principal | None:
-        """Answer a Principal as it is now."""
+        """Return a Principal as it is now."""
         ...
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
-        """Answer the Users among folded usernames, as they are now."""
+        """Return the Users among folded usernames, as they are now."""
         ...
 
     def account(self, account: str) -> Account | None:
-        """Answer an account as it is now."""
+        """Return an account as it is now."""
         ...
 
     def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
-        """Answer two events of an account as they are now; None for one that is no longer on record."""
+        """Return two events of an account as they are now; None for one that is no longer on record."""
         ...
 
     def rule(self, ruling: SweepChange) -> bool:
-        """Carry a ruling out, all of it or nothing; answer False where something is not as it was judged."""
+        """Carry a ruling out, all of it or nothing; returns False where something is not as it was judged."""
         ...
 
 
@@ -139,7 +139,7 @@ def sweep(
 ) -> dict[str, int]:
     """Begin the sweep of the day, or go on with the one that is not done, until it is or time is short.
 
-    Answers what came of it, in numbers; ``done`` is 1 where there is nothing left to do today. Raises
+    Returns what came of it, in numbers; ``done`` is 1 where there is nothing left to do today. Raises
     UnjudgedError at its end where a Principal was beyond it.
     """
     run = _Run(sweeps, now, remaining_ms, request_id)
@@ -192,7 +192,7 @@ class _Run:
             self.counts["done"] = 1
 
     def _begin(self) -> Position | None:
-        """Answer where to go on; None where another run is beginning."""
+        """Return where to go on; None where another run is beginning."""
         today = int(self._now()) // DAY
         old = self._sweeps.position()
         if old is not None and (not old.done or old.day >= today):
@@ -207,7 +207,7 @@ class _Run:
         return self._remaining_ms() >= MARGIN_MS and self._failures < IN_A_ROW and not self.counts["busy"]
 
     def _treat(self, page: Page) -> str | None:
-        """Judge the Principals of a page; answer the place of the last one where it stopped before the end.
+        """Judge the Principals of a page; returns the place of the last one where it stopped before the end.
 
         That is empty where it stopped before the first.
         """
@@ -254,7 +254,7 @@ class _Run:
         self.counts["events"] += len(ruling.events)
 
     def _ruling(self, principal: Principal) -> SweepChange | None:
-        """Answer what is to become of a Principal's keys; None for nothing."""
+        """Return what is to become of a Principal's keys; None for nothing."""
         account = self._account(principal.account)
         policy = account.policy if account is not None else Policy()
         now = int(self._now())
@@ -284,7 +284,7 @@ class _Run:
         )
 
     def _write(self, principal: Principal, judgements: dict[KeyType, Decision], now: int) -> SweepChange:
-        """Answer the ruling that carries judgements out: one event for each thing done, and its reason."""
+        """Return the ruling that carries judgements out: one event for each thing done, and its reason."""
         notices: dict[KeyType, Notice | None] = {}
         groups: dict[tuple[Action, Cause, str], list[tuple[KeyType, KeyChange]]] = {}
         revoked: list[KeyType] = []
@@ -323,7 +323,7 @@ class _Run:
         return SweepChange(principal, new_version(), notices, tuple(revoked), tuple(events))
 
     def _told_in_time(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
-        """Answer whether a key's notices were out in time; those of one event are looked up once."""
+        """Return whether a key's notices were out in time; those of one event are looked up once."""
         notice = key.notice
         if notice is None:  # pragma: no cover - a policy ends no key without one
             return False
@@ -333,7 +333,7 @@ class _Run:
         return policies.in_time(notice, *mailed[ids], now)
 
     def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
-        """Answer another OWNER who can run the account, with a key that will not end before they are told."""
+        """Return another OWNER who can run the account, with a key that will not end before they are told."""
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
@@ -342,7 +342,7 @@ class _Run:
         return None
 
     def _account(self, account: str) -> Account | None:
-        """Answer an account, as it was when this run first asked."""
+        """Return an account, as it was when this run first asked."""
         if account not in self._accounts:
             if len(self._accounts) >= MOST_ACCOUNTS:
                 self._accounts.clear()
@@ -354,7 +354,7 @@ _SPARED = "It is kept as the last with which an OWNER can run the account: rotat
 
 
 def _runs_account(principal: Principal, key_type: KeyType, account: Account) -> bool:
-    """Answer whether it is by this key that an OWNER runs the account."""
+    """Return whether it is by this key that an OWNER runs the account."""
     return key_type is KeyType.USER_MANAGEMENT and isinstance(principal, User) and _owns(principal, account)
 
 

@@ -15,9 +15,9 @@ _rules = cache(load_rules)
 
 
 def authorizer_function(event: Any, context: Any, service: Service) -> dict[str, Any]:
-    """Answer API Gateway's question about a request, by the deployment's rules.
+    """Return API Gateway's question about a request, by the deployment's rules.
 
-    Raises BrokenRules, at every call, where those cannot be judged by; else as ``authorize`` does.
+    Raises InvalidRules, at every call, where those cannot be judged by; else as ``authorize`` does.
     """
     request_id = str(getattr(context, "aws_request_id", ""))
 

@@ -11,7 +11,7 @@ from chalicelib.store.sweep import DynamoSweeps
 
 
 def enforce_policies_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Tell of keys that are to end and revoke those that are over, once a day; answers how many."""
+    """Tell of keys that are to end and revoke those that are over, once a day; returns how many."""
     return sweep(_sweeps(), time.time, context.get_remaining_time_in_millis, context.aws_request_id)
 
 

@@ -19,12 +19,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def notify_function(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Tell the people concerned of the events in a batch of the stream; answers its partial failures."""
+    """Tell the people concerned of the events in a batch of the stream; returns its partial failures."""
     return notify(event["Records"], _mailer(context))
 
 
 def resend_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Tell the people concerned of the events that are due; answers what came of it, in numbers.
+    """Tell the people concerned of the events that are due; returns what came of it, in numbers.
 
     Logs how many events wait then: the stack makes a metric of that line, and an alarm of the metric.
     """

@@ -17,7 +17,7 @@ from chalicelib.rules.model import User
 def create_account_function(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
     """Make an account: ``{accountName, username, email, displayName?}``.
 
-    Answers ``{account, accountName, username, keyType, apiKey}``; the key is answered this once. Raises
+    Returns ``{account, accountName, username, keyType, apiKey}``; the key is answered this once. Raises
     Invalid with every fault of the event, and Conflict where the username or the email is taken. Lambda
     shows its caller the message of an exception and nothing else, so all of it is said there.
     """
@@ -37,8 +37,8 @@ def create_account_function(event: dict[str, Any], context: Any, service: Servic
 def recover_owner_function(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
     """Give an OWNER who has lost their way in a new key: ``{username}``.
 
-    Answers ``{account, username, keyType, apiKey}``; the key is answered this once, and the one they had
-    of the type is dead. Raises Invalid with every fault of the event, NotFound where there is no such
+    Returns ``{account, username, keyType, apiKey}``; the key is answered this once, and the one they had
+    of the type is dead. Raises ValidationError with every fault of the event, NotFound where there is no such
     User, and Conflict where they are no OWNER who has activated.
     """
     origin = _origin(context, service)
@@ -70,6 +70,6 @@ def _answer(owner: User, shown: IssuedKey) -> dict[str, Any]:
 
 
 def _whole(outcome: str, refused: ValidationError) -> str:
-    """Answer a refusal and each fault it names as one line."""
+    """Return a refusal and each fault it names as one line."""
     faults = [f"{fault.pointer or 'the event'}: {fault.detail}" for fault in refused.errors]
     return " ".join([outcome, *(faults or [refused.detail])])

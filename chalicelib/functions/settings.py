@@ -15,7 +15,7 @@ RETENTION_DAYS = 400
 
 @cache
 def service() -> Service:
-    """Answer what the API's calls run on, made at the first call of an environment."""
+    """Return what the API's calls run on, made at the first call of an environment."""
     client = dynamodb()
     events_table = os.environ["EVENTS_TABLE"]
     retention_days = int(os.environ.get("EVENT_RETENTION_DAYS", RETENTION_DAYS))

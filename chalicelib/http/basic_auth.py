@@ -13,7 +13,7 @@ _MALFORMED = "The Authorization header is not HTTP Basic: 'Basic ' and base64 of
 
 
 def credentials(header: str | None) -> tuple[str, str]:
-    """Answer the username and the API key of an ``Authorization`` header.
+    """Return the username and the API key of an ``Authorization`` header.
 
     Raises Unauthenticated where there is none, or none of this form.
     """

@@ -129,7 +129,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         names: Collection[str],  # noqa: ARG003
         now: float,  # noqa: ARG003
     ) -> Iterator[FieldError]:
-        """Answer what is wrong between fields that are each right.
+        """Return what is wrong between fields that are each right.
 
         ``given`` has those by their JSON names, ``names`` are all that were sent.
         """
@@ -137,7 +137,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
-        """Answer what of ``cross`` a JSON Schema can say, as schemas that all hold."""
+        """Return what of ``cross`` a JSON Schema can say, as schemas that all hold."""
         return []
 
 
@@ -371,7 +371,7 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float, larges
 
 
 def parse(raw: bytes) -> Any:
-    """Answer what JSON text says; raises Invalid for bad UTF-8, bad JSON, and what RFC 8259 leaves open."""
+    """Return what JSON text says. Raise ValidationError for bad UTF-8 or JSON, and what RFC 8259 leaves open."""
     if not raw.strip():
         raise ValidationError("The body is empty. Send a JSON object.")
     if raw.startswith(codecs.BOM_UTF8):
@@ -502,7 +502,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 
 
 def _say(error: str, kind: Any) -> str:
-    """Answer msgspec's refusal in the caller's words."""
+    """Return msgspec's refusal in the caller's words."""
     message = error.partition(" - at `")[0]
     if "matching regex" in message:
         return f"This must be: {_described(kind)}"
@@ -518,7 +518,7 @@ def _say(error: str, kind: Any) -> str:
 
 
 def _parts(kind: Any) -> Iterator[Any]:
-    """Answer a type and what it is made of: the arms of a union, and what is annotated."""
+    """Return a type and what it is made of: the arms of a union, and what is annotated."""
     yield kind
     if get_origin(kind) in (Union, UnionType, Annotated):
         for part in get_args(kind):
@@ -584,7 +584,7 @@ def _whole(digits: str) -> int:
 
 
 def _number(digits: str) -> int | float:
-    """Answer a number with a fraction or an exponent; 60.0 is a whole number to JSON Schema as 60 is."""
+    """Return a number with a fraction or an exponent; 60.0 is a whole number to JSON Schema as 60 is."""
     value = float(digits)
     return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 

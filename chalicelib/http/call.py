@@ -82,9 +82,9 @@ class Call:
         return bodies.read(kind, self._raw(), media_type, self.origin.now, largest)
 
     def body_or_query(self, kind: type[B]) -> B:
-        """Answer the body or, where there is none, the query as one, for clients that cannot send the former.
+        """Return the body or, where there is none, the query as one, for clients that cannot send the former.
 
-        Raises Invalid where there are both.
+        Raises ValidationError where there are both.
         """
         query = self._query()
         if not self._raw():
@@ -94,11 +94,11 @@ class Call:
         return self.body(kind)
 
     def body_or_none(self, kind: type[B]) -> B:
-        """Answer the body, or what ``kind`` is with nothing given."""
+        """Return the body, or what ``kind`` is with nothing given."""
         return self.body(kind) if self._raw() else kind()
 
     def query(self, *names: str) -> dict[str, str]:
-        """Answer the query's parameters; raises Invalid for one that is not in ``names``, or stands twice."""
+        """Return the query's parameters. Raise ValidationError for one not in ``names``, or given twice."""
         query = self._query()
         for name in query:
             if name not in names:
@@ -107,7 +107,7 @@ class Call:
         return query
 
     def paging(self, query: Mapping[str, str], cursor_form: str) -> Paging:
-        """Answer the part of a list that ``limit`` and ``cursor`` ask for; raises Invalid."""
+        """Return the part of a list that ``limit`` and ``cursor`` ask for; raises ValidationError."""
         limit = query.get("limit", str(MAX_PAGE_SIZE))
         if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MAX_PAGE_SIZE):
             raise ValidationError(f"'limit' is a whole number from 1 to {MAX_PAGE_SIZE}.")
@@ -115,9 +115,9 @@ class Call:
         return Paging(int(limit), None if cursor is None else _opened(cursor, cursor_form))
 
     def if_match(self) -> Callable[[str], bool] | None:
-        """Answer the test of a version that ``If-Match`` is (RFC 9110, 13.1.1); None where there is none.
+        """Return the test of a version that ``If-Match`` is (RFC 9110, 13.1.1); None where there is none.
 
-        Raises Invalid for what is no list of entity tags.
+        Raises ValidationError for what is no list of entity tags.
         """
         header = self._request.headers.get("if-match")
         if header is None:
@@ -130,14 +130,14 @@ class Call:
         return lambda version: etag(version) in tags
 
     def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:
-        """Answer the ``Link`` to the next part of a list (RFC 8288), if there is one."""
+        """Return the ``Link`` to the next part of a list (RFC 8288), if there is one."""
         if after is None:
             return {}
         more = {**query, "cursor": _sealed(after)}
         return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
 
     def address(self, path: str) -> str:
-        """Answer a path as the URL customers reach it by: as deployed with, or API Gateway's own."""
+        """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own."""
         if self.service.public_url:
             return self.service.public_url + path
         context = self._request.context
@@ -159,7 +159,7 @@ class Call:
 
 
 def etag(version: str) -> str:
-    """Answer a version as a strong entity tag."""
+    """Return a version as a strong entity tag."""
     return f'"{version}"'
 
 
@@ -168,19 +168,19 @@ def reply(
     answer: "msgspec.Struct | tuple[msgspec.Struct, ...]",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer a JSON response."""
+    """Return a JSON response."""
     return _response(status, msgspec.json.encode(answer).decode(), "application/json", headers)
 
 
 def nothing() -> Response:
-    """Answer that it is done, and that there is nothing to say."""
+    """Return that it is done, and that there is nothing to say."""
     return Response(body="", status_code=204, headers=dict(_NO_STORE))
 
 
 def serve(
     request: "Request", service: Callable[[], Service], view: Callable[..., Response], *parameters: str
 ) -> Response:
-    """Answer what a view makes of a call and its path's parameters, or the problem it raises.
+    """Return what a view makes of a call and its path's parameters, or the problem it raises.
 
     API Gateway may hand parameters over percent-escaped or not; what they name has no '%' in it. What is
     no Fault is ours: logged, and a 500.
@@ -201,12 +201,12 @@ def serve(
 
 
 def refusal(fault: ApiError, request_id: str) -> Response:
-    """Answer a fault as its problem."""
+    """Return a fault as its problem."""
     return _problem(problem_of(fault, request_id), headers_of(fault))
 
 
 def not_allowed(request: "Request", methods: list[str]) -> Response:
-    """Answer that a path is there, but not for this method (RFC 9110, 15.5.6)."""
+    """Return that a path is there, but not for this method (RFC 9110, 15.5.6)."""
     allow = ", ".join(sorted(methods))
     fault = HttpError(405, f"{request.method} is not for this path; it takes {allow}.", {"Allow": allow})
     return refusal(fault, str(request.context.get("requestId") or ""))

@@ -80,21 +80,21 @@ def rotate_own(call: Call) -> Response:
 
 
 def key_restrictions(body: bodies.KeyTerms) -> KeyRestrictions:
-    """Answer what a body asks a new key to keep to."""
+    """Return what a body asks a new key to keep to."""
     return KeyRestrictions(_networks(body), _end(body))
 
 
 def or_default(value: T | UnsetType, default: D) -> T | D:
-    """Answer a field of a body, or what stands for one that was not given."""
+    """Return a field of a body, or what stands for one that was not given."""
     return default if value is UNSET else value
 
 
 def _networks(body: bodies.KeyTerms) -> tuple[str, ...]:
-    """Answer the networks a body names, as the plain strings they are kept as."""
+    """Return the networks a body names, as the plain strings they are kept as."""
     return tuple(str(network) for network in or_default(body.allowed_networks, ()))
 
 
 def _end(body: bodies.KeyTerms) -> int | None:
-    """Answer the end a body names, as the plain number it is kept as."""
+    """Return the end a body names, as the plain number it is kept as."""
     end = or_default(body.expires_at, None)
     return None if end is None else int(end)

@@ -57,28 +57,28 @@ _HEADERS: dict[int, dict[str, str]] = {401: {"WWW-Authenticate": CHALLENGE}, 503
 
 
 def status_of(fault: ApiError) -> int:
-    """Answer the HTTP status of a fault."""
+    """Return the HTTP status of a fault."""
     return fault.status if isinstance(fault, HttpError) else _STATUS[type(fault)]
 
 
 def headers_of(fault: ApiError) -> dict[str, str]:
-    """Answer the headers a fault's response carries beside those every response has."""
+    """Return the headers a fault's response carries beside those every response has."""
     more = fault.headers if isinstance(fault, HttpError) else {}
     return {**_HEADERS.get(status_of(fault), {}), **more}
 
 
 def title_of(status: int) -> str:
-    """Answer the title of a status' problem."""
+    """Return the title of a status' problem."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def type_of(status: int) -> str:
-    """Answer the type of a status' problem: a URN that names its title."""
+    """Return the type of a status' problem: a URN that names its title."""
     return TYPE + title_of(status).lower().replace(" ", "-")
 
 
 def problem(status: int, detail: str, request_id: str, errors: tuple[FieldError, ...] = ()) -> Problem:
-    """Answer the problem of a status."""
+    """Return the problem of a status."""
     return Problem(
         type=type_of(status),
         title=title_of(status),
@@ -90,6 +90,6 @@ def problem(status: int, detail: str, request_id: str, errors: tuple[FieldError,
 
 
 def problem_of(fault: ApiError, request_id: str) -> Problem:
-    """Answer the problem a fault is."""
+    """Return the problem a fault is."""
     field_faults = fault.errors if isinstance(fault, errors.ValidationError) else ()
     return problem(status_of(fault), fault.detail, request_id, field_faults)

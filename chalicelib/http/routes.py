@@ -18,7 +18,7 @@ class Routes:
         self.service = service
 
     def serve(self, view: Callable[..., Response], *parameters: str) -> Response:
-        """Answer what a view makes of the request Chalice is at, and of its path's parameters."""
+        """Return what a view makes of the request Chalice is at, and of its path's parameters."""
         return serve(_request(self._app), self.service, view, *parameters)
 
     def refuse_other_methods(self) -> None:

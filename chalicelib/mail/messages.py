@@ -93,18 +93,18 @@ class EmailContent(NamedTuple):
 
 
 def email_of(event: Event) -> str | None:
-    """Answer the name of the email an event asks for; None where there is nothing to say."""
+    """Return the name of the email an event asks for; None where there is nothing to say."""
     name = _EMAILS.get(event.action)
     return name if event.keys or name in _WITHOUT_KEYS else None
 
 
 def is_address(text: str) -> bool:
-    """Answer whether mail can be sent to ``text`` at all: whether it is an address, and nothing else."""
+    """Return whether mail can be sent to ``text`` at all: whether it is an address, and nothing else."""
     return _ADDRESS.match(text) is not None
 
 
 def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailMessage:
-    """Answer the message that tells one recipient of an event.
+    """Return the message that tells one recipient of an event.
 
     Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
     so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
@@ -130,7 +130,7 @@ def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailM
 
 
 def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
-    """Answer the words of the email that tells one recipient of an event.
+    """Return the words of the email that tells one recipient of an event.
 
     Raises LookupError where the event asks for no email.
     """
@@ -147,7 +147,7 @@ def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> 
 
 
 def plain(text: str) -> str:
-    """Answer text as one line of harmless characters.
+    """Return text as one line of harmless characters.
 
     Line ends and other controls become spaces; what only turns, joins or hides other characters is
     left out, but for the two joiners that some scripts and emoji need; half characters become U+FFFD.
@@ -195,7 +195,7 @@ _POLICY = _Policy(linesep="\r\n")
 
 
 def _encoded(text: str) -> str:
-    """Answer a line of a header: as it is, or where it is long or not ASCII in encoded words (RFC 2047)."""
+    """Return a line of a header: as it is, or where it is long or not ASCII in encoded words (RFC 2047)."""
     if text.isascii() and "=?" not in text and len(text) <= _WIDTH - len("Subject: "):
         return text
     chunks = [""]
@@ -220,7 +220,7 @@ class _View:
         self.given_end = cause_of(event) is Cause.EXPIRY
 
     def context(self, name: str) -> dict[str, Any]:
-        """Answer every name the templates know."""
+        """Return every name the templates know."""
         event = self.event
         steps = self._steps(name)
         role = self.setting.role
@@ -260,7 +260,7 @@ class _View:
     # Who, and which keys
 
     def _who(self) -> str:
-        """Answer who did it, as a sentence starts with them."""
+        """Return who did it, as a sentence starts with them."""
         actor = self.event.actor
         if self._by_recipient():
             return "You"
@@ -308,7 +308,7 @@ class _View:
         }
 
     def _ends(self) -> str:
-        """Answer when the keys end, seen from now: the notice may have had to wait for SES."""
+        """Return when the keys end, seen from now: the notice may have had to wait for SES."""
         times = [key.ends_at for key in self.event.keys if key.ends_at is not None]
         if not times:
             return ""
@@ -391,7 +391,7 @@ class _View:
         ]
 
     def _locked_out(self) -> bool:
-        """Answer whether it is the key by which the person would undo it."""
+        """Return whether it is the key by which the person would undo it."""
         return self.person and any(key.key_type is KeyType.USER_MANAGEMENT for key in self.event.keys)
 
     def _restore(self) -> list[Step]:
@@ -437,7 +437,7 @@ class _View:
         )
 
     def _mend(self) -> list[Step]:
-        """Answer what to do about whoever did it."""
+        """Return what to do about whoever did it."""
         actor = self.event.actor
         if self.person and not self._by_recipient():
             return [Step(self._ask())]
@@ -485,7 +485,7 @@ class _View:
         ]
 
     def _asks(self, name: str, steps: list[Step]) -> str:
-        """Answer what curl asks for; nothing where it does not."""
+        """Return what curl asks for; nothing where it does not."""
         if not any(line.startswith("-u ") for step in steps for line in step.command):
             return ""
         own = name == "api-key-ending" and self.person and not self.given_end
@@ -513,7 +513,7 @@ class _View:
         return {"username": self.subject, "token": self.setting.token}
 
     def _curl(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[str, ...]:
-        """Answer a command, line by line. curl asks for the password, so that no key is left in a history."""
+        """Return a command, line by line. curl asks for the password, so that no key is left in a history."""
         lines = [f"curl -X {method} {shlex.quote(self.setting.public_url + path)}"]
         if path != "/v1/users/activate":
             lines.append(f"-u {shlex.quote(self.recipient.username)}")
@@ -548,7 +548,7 @@ def _short(text: str, most: int = _SHOWN) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Answer text with its paragraphs wrapped; indented lines are commands and tables, and stay."""
+    """Return text with its paragraphs wrapped; indented lines are commands and tables, and stay."""
     lines: list[str] = []
     for line in text.strip().splitlines():
         keep = line.startswith((" ", "-- ")) or len(line) <= _WIDTH

@@ -71,7 +71,7 @@ class Mailer(NamedTuple):
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
     """Tell the people concerned of the events that a batch of the stream brings.
 
-    Answers the records to be passed again, as Lambda wants them: those for which DynamoDB failed. What
+    Returns the records to be passed again, as Lambda wants them: those for which DynamoDB failed. What
     only SES fails is not among them: it waits in the outbox, and so does what time was too short for.
     """
     fresh = [(record, key) for record in records if (key := _new(record)) is not None]
@@ -89,7 +89,7 @@ def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, lis
 def resend(mailer: Mailer) -> dict[str, int]:
     """Tell the people concerned of the events that wait and are due, until none is left or time is short.
 
-    Answers what came of it, in numbers. Raises botocore's error, at the end, where part of the index
+    Returns what came of it, in numbers. Raises botocore's error, at the end, where part of the index
     could not be read.
     """
     run = _Run(mailer)
@@ -128,7 +128,7 @@ class _Run:
         self._store_failures = 0
 
     def goes_on(self) -> bool:
-        """Answer whether to take another event."""
+        """Return whether to take another event."""
         return (
             max(self._ses_failures, self._store_failures) < IN_A_ROW
             and self.mailer.remaining_ms() >= MARGIN_MS
@@ -144,7 +144,7 @@ class _Run:
             _LOG.info("%s is done", name, extra={"counts": dict(self.counts)})
 
     def deliver(self, key: EventKey) -> bool:
-        """Tell of one event whoever is to be told and has not been; answer False where DynamoDB failed.
+        """Tell of one event whoever is to be told and has not been; returns False where DynamoDB failed.
 
         Leaves the event to the next run where this one should not go on.
         """
@@ -179,7 +179,7 @@ class _Run:
         self._store_failures += 1
 
     def read(self, names: "Iterable[str]", account: str) -> RecipientLookup:
-        """Answer people and an account as they are now, or were a moment ago."""
+        """Return people and an account as they are now, or were a moment ago."""
         return self._readings.of(frozenset(names), account, self._ahead)
 
     def send(self, event: Event, recipient: Recipient, setting: messages.EmailContext) -> tuple[Verdict, str]:
@@ -308,7 +308,7 @@ class _Delivery:
             self._mailer.outbox.finish(self._key, self._lease)
 
     def _goes_on(self) -> bool:
-        """Answer whether to begin another message: the run should go on, and the claim still holds."""
+        """Return whether to begin another message: the run should go on, and the claim still holds."""
         return self._run.goes_on() and self._mailer.now() + SECONDS < self._lease
 
     def _mark(self, recipient: Recipient, verdict: Verdict, code: str, *, done: bool) -> bool:
@@ -357,7 +357,7 @@ class _Readings:
     def of(
         self, names: frozenset[str], account: str, ahead: "Iterable[tuple[frozenset[str], str]]"
     ) -> RecipientLookup:
-        """Answer people and an account, from one read at most, which brings those ``ahead`` along."""
+        """Return people and an account, from one read at most, which brings those ``ahead`` along."""
         now = self._mailer.now()
         if now - self._at > FRESH:
             self._people, self._accounts, self._at = {}, {}, now
@@ -379,7 +379,7 @@ class _Readings:
 
 
 def _new(record: dict[str, Any]) -> EventKey | None:
-    """Answer the key of an event that is new and waits; None for any other record of the stream."""
+    """Return the key of an event that is new and waits; None for any other record of the stream."""
     if record.get("eventName") != "INSERT":
         return None
     change = record["dynamodb"]
@@ -389,7 +389,7 @@ def _new(record: dict[str, Any]) -> EventKey | None:
 
 
 def _concerned(record: dict[str, Any]) -> tuple[frozenset[str], str]:
-    """Answer whom and which account an event's recipients are judged by, as far as its record tells."""
+    """Return whom and which account an event's recipients are judged by, as far as its record tells."""
     change = record["dynamodb"]
     image = change.get("NewImage", {})
     return frozenset(image.get("administrators", {}).get("M", {})), change["Keys"]["account"]["S"]

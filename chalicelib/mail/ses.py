@@ -81,7 +81,7 @@ _NOT_VERIFIED = re.compile(r"not verified|failed the check", re.IGNORECASE)
 
 
 def judge(error: ClientError) -> Answer:
-    """Answer what an error of SendEmail means.
+    """Return what an error of SendEmail means.
 
     Only what says something of this one message or address is final: a BadRequestException about an
     address, and a MessageRejected that is not about the account. All else passes or is for an operator

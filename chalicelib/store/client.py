@@ -39,17 +39,17 @@ NOTES_CONFIG = CONFIG.merge(
 
 @cache
 def session() -> "Session":
-    """Answer the environment's botocore session; boto3 would add imports to every start, and no more."""
+    """Return the environment's botocore session; boto3 would add imports to every start, and no more."""
     return botocore.session.get_session()
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
-    """Answer the environment's client, made at the first call."""
+    """Return the environment's client, made at the first call."""
     return cast("DynamoDBClient", session().create_client("dynamodb", config=CONFIG))
 
 
 @cache
 def notes() -> "DynamoDBClient":
-    """Answer the environment's client for notes, made at the first one: 7 ms, once, off the cold start."""
+    """Return the environment's client for notes, made at the first one: 7 ms, once, off the cold start."""
     return cast("DynamoDBClient", session().create_client("dynamodb", config=NOTES_CONFIG))

@@ -65,7 +65,7 @@ class DynamoDirectory:
         self._retention_days = retention_days
 
     def principal(self, username: str) -> Principal | None:
-        """Answer the Principal of a username in any case: one strongly consistent GetItem.
+        """Return the Principal of a username in any case: one strongly consistent GetItem.
 
         None for what is no username, unread: DynamoDB refuses a key of over 2,048 bytes.
         """
@@ -75,18 +75,18 @@ class DynamoDirectory:
         return None if item is None else from_item(item, ServiceUser | User)  # type: ignore[arg-type]
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
-        """Answer the Users among folded usernames: one strongly consistent BatchGetItem."""
+        """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
         found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
         people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
         return {fold_username(user.username): user for user in people if isinstance(user, User)}
 
     def account(self, account: str) -> Account | None:
-        """Answer an account: one strongly consistent GetItem."""
+        """Return an account: one strongly consistent GetItem."""
         item = self._get(f"ACCOUNT#{account}")
         return None if item is None else from_item(item, Account)
 
     def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
-        """Answer part of the index by account: one Query, as stale as a global index may be."""
+        """Return part of the index by account: one Query, as stale as a global index may be."""
         start: dict[str, Any] = {}
         prefix = _PREFIX[kind]
         if after is not None:
@@ -192,7 +192,7 @@ class DynamoDirectory:
 
 
 def _raise_first(error: ClientError, faults: list[ApiError]) -> None:
-    """Raise the fault of the first condition that failed; answer where a conflict asks for another try."""
+    """Raise the fault of the first condition that failed; returns where a conflict asks for another try."""
     codes = cancellations(error)
     for code, fault in zip(codes, faults, strict=False):
         if code == "ConditionalCheckFailed":
@@ -219,7 +219,7 @@ def _principal_item(principal: Principal) -> Item:
 
 
 def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], ApiError]]":
-    """Answer a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
+    """Return a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
             holder = {"username": {"S": fold_username(principal.username)}}
@@ -253,7 +253,7 @@ def _unchanged(old: Principal) -> dict[str, Any]:
 
 
 def _replacement(write: Replace) -> dict[str, Any]:
-    """Answer the update that makes the old Principal the new one, of what differs and nothing else.
+    """Return the update that makes the old Principal the new one, of what differs and nothing else.
 
     So what is noted meanwhile without a new version stays: a key's use, or its refusal.
     """
@@ -280,7 +280,7 @@ class _Update:
         self._removed: list[str] = []
 
     def path(self, names: tuple[str, ...]) -> str:
-        """Answer a document path, by names that stand for its parts (any of them may be a reserved word)."""
+        """Return a document path, by names that stand for its parts (any of them may be a reserved word)."""
         self.names |= {f"#{name}": name for name in names}
         return ".".join(f"#{name}" for name in names)
 
@@ -300,13 +300,13 @@ class _Update:
                 self._set.append(f"{self.path(path)} = {value}")
 
     def expression(self) -> str:
-        """Answer it all as an UpdateExpression; a version is always new, so there is something to SET."""
+        """Return it all as an UpdateExpression; a version is always new, so there is something to SET."""
         removal = f" REMOVE {', '.join(self._removed)}" if self._removed else ""
         return f"SET {', '.join(self._set)}{removal}"
 
 
 def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
-    """Answer whether to go into a map: into ``keys``, and into a key that is the same before and after."""
+    """Return whether to go into a map: into ``keys``, and into a key that is the same before and after."""
     match path:
         case ("keys",):
             return True

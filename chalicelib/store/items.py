@@ -13,19 +13,19 @@ Item = dict[str, AttributeValue]
 
 
 def to_item(value: msgspec.Struct, **more: object) -> Item:
-    """Answer a value's fields, and ``more``, as an item (camelCase names, defaults left out)."""
+    """Return a value's fields, and ``more``, as an item (camelCase names, defaults left out)."""
     fields = msgspec.to_builtins(value, builtin_types=(bytes,))
     return {name: to_attribute(field) for name, field in {**fields, **more}.items()}
 
 
 def from_item(item: "Mapping[str, AttributeValue]", kind: type[T]) -> T:
-    """Answer the value of type ``kind`` that an item holds; attributes it has no field for are left."""
+    """Return the value of type ``kind`` that an item holds; attributes it has no field for are left."""
     fields = {name: from_attribute(attribute) for name, attribute in item.items()}
     return msgspec.convert(fields, kind, builtin_types=(bytes,))
 
 
 def to_attribute(value: object) -> AttributeValue:
-    """Answer one plain value as DynamoDB writes it; raises TypeError for a kind no value here has."""
+    """Return one plain value as DynamoDB writes it; raises TypeError for a kind no value here has."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -45,7 +45,7 @@ def to_attribute(value: object) -> AttributeValue:
 
 
 def from_attribute(attribute: AttributeValue) -> Any:
-    """Answer the plain value DynamoDB wrote."""
+    """Return the plain value DynamoDB wrote."""
     ((kind, value),) = attribute.items()
     match kind:
         case "N":

@@ -80,7 +80,7 @@ class DynamoOutbox:
         return self._end(key, "REMOVE waiting, dueAt", lease, {})
 
     def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
-        """Answer a page of what is due, the longest due first, and where the next page starts."""
+        """Return a page of what is due, the longest due first, and where the next page starts."""
         start = {"ExclusiveStartKey": after} if after else {}
         page = self._client.query(
             TableName=self._events,
@@ -94,7 +94,7 @@ class DynamoOutbox:
         return keys, page.get("LastEvaluatedKey")
 
     def waiting(self) -> int:
-        """Answer how many events wait, due or not, of each shard as many as one Query counts."""
+        """Return how many events wait, due or not, of each shard as many as one Query counts."""
         return sum(
             self._client.query(
                 TableName=self._events,
@@ -107,7 +107,7 @@ class DynamoOutbox:
         )
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
-        """Answer Users and accounts, strongly consistent, without their keys' digests.
+        """Return Users and accounts, strongly consistent, without their keys' digests.
 
         One BatchGetItem for each 100 of them.
         """

@@ -36,7 +36,7 @@ _THROTTLED = frozenset(
 
 
 def unavailable(*, writing: bool = False) -> Unavailable:
-    """Answer that the store did not; made anew each time, as a raised fault keeps its frames.
+    """Return that the store did not; made anew each time, as a raised fault keeps its frames.
 
     Whatever a call of the API reads, it reads before it writes.
     """
@@ -62,9 +62,9 @@ def batch_get(
     sleep: "Callable[[float], None] | None" = None,
     **part: Any,
 ) -> "list[Item]":
-    """Answer the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
+    """Return the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
 
-    ``part`` says which attributes. Raises Busy where it goes on leaving some.
+    ``part`` says which attributes. Raises Unavailable where it goes on leaving some.
     """
     if not keys:
         return []
@@ -82,7 +82,7 @@ def batch_get(
 
 
 def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
-    """Answer at most ``limit`` items of a Query for one more, and the key the next part starts after."""
+    """Return at most ``limit`` items of a Query for one more, and the key the next part starts after."""
     items: list[Item] = answer["Items"]
     last = answer.get("LastEvaluatedKey")
     if len(items) > limit:
@@ -92,7 +92,7 @@ def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item],
 
 
 def cancellations(error: ClientError) -> list[str]:
-    """Answer why each operation of a cancelled transaction was, 'None' for one that was not at fault."""
+    """Return why each operation of a cancelled transaction was, 'None' for one that was not at fault."""
     reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
     return [str(reason.get("Code", "")) for reason in reasons]
 

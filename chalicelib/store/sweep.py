@@ -43,7 +43,7 @@ class DynamoSweeps:
         self._directory = DynamoDirectory(client, table, events_table, retention_days)
 
     def position(self) -> Position | None:
-        """Answer where the sweep stands: one strongly consistent GetItem."""
+        """Return where the sweep stands: one strongly consistent GetItem."""
         answer = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": STATE}}, ConsistentRead=True
         )
@@ -80,7 +80,7 @@ class DynamoSweeps:
         return True
 
     def page(self, after: str | None) -> Page:
-        """Answer the Principals among the next items: one Scan."""
+        """Return the Principals among the next items: one Scan."""
         start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after is not None else {}
         answer = call_dynamodb(
             self._client.scan,
@@ -95,19 +95,19 @@ class DynamoSweeps:
         return Page(entries, last["pk"]["S"] if last else None)
 
     def principal(self, username: str) -> Principal | None:
-        """Answer a Principal: one strongly consistent GetItem."""
+        """Return a Principal: one strongly consistent GetItem."""
         return self._directory.principal(username)
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
-        """Answer Users: one strongly consistent BatchGetItem."""
+        """Return Users: one strongly consistent BatchGetItem."""
         return self._directory.users(usernames)
 
     def account(self, account: str) -> "Account | None":
-        """Answer an account: one strongly consistent GetItem."""
+        """Return an account: one strongly consistent GetItem."""
         return self._directory.account(account)
 
     def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
-        """Answer two events: one strongly consistent GetItem each, or one for both where they are one."""
+        """Return two events: one strongly consistent GetItem each, or one for both where they are one."""
         first = self._event(account, ids[0])
         return first, first if ids[1] == ids[0] else self._event(account, ids[1])
 
@@ -140,7 +140,7 @@ class DynamoSweeps:
         return None if item is None else from_item(item, Event)
 
     def _same_account(self, account: "Account") -> dict[str, Any]:
-        """Answer the check of an account's policy and its OWNERs, who come and go without a new version."""
+        """Return the check of an account's policy and its OWNERs, who come and go without a new version."""
         check = self._unchanged(f"ACCOUNT#{account.id}", account.version)
         check["ConditionExpression"] += " AND owners = :owners"
         check["ExpressionAttributeValues"][":owners"] = to_attribute(account.owners)
@@ -167,7 +167,7 @@ def _pk(principal: Principal) -> str:
 
 
 def _update(ruling: SweepChange) -> dict[str, Any]:
-    """Answer the update of a Principal's item: what is not ruled on stays, uses noted meanwhile too.
+    """Return the update of a Principal's item: what is not ruled on stays, uses noted meanwhile too.
 
     A key that is ruled on must not have been used since it was judged.
     """

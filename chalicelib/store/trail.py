@@ -19,7 +19,7 @@ _DAY = 86_400
 
 
 def event_item(event: Event, retention_days: int) -> Item:
-    """Answer an event as its item, with what the indexes and the table's TTL go by."""
+    """Return an event as its item, with what the indexes and the table's TTL go by."""
     more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
     if event.subject.username:
         more["subjectKey"] = _subject_key(event.account, event.subject.username)
@@ -36,7 +36,7 @@ class DynamoTrail:
         self._table = table
 
     def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Answer part of a trail, newest first: one Query, strongly consistent without ``username``."""
+        """Return part of a trail, newest first: one Query, strongly consistent without ``username``."""
         names, values, query = self._selection(account, username, after)
         answer = call_dynamodb(
             self._client.query,
