@@ -25,7 +25,7 @@ from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query,
 
 Json = dict[str, Any]
 
-VERSION = "1.0.1"
+VERSION = "1.1.0"
 """Of the contract: docs/versioning.md says when it changes and how."""
 
 _ABOUT = """\

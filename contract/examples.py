@@ -65,6 +65,7 @@ def key(
         last_used_at=None if rotated else used,
         allowed_networks=networks,
         predecessor=before if overlapping else None,
+        ceiling=Role.OWNER if holder.endswith("-bot") else None,
     )
 
 

@@ -123,8 +123,8 @@ def _request_1(event: _Event1) -> _Request:
 
     def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
         # API Gateway decides, now and for as long as it keeps the policy; this says what it will.
-        _tell(auth, is_allowed(rules, auth.key_type, auth.caller.role, method, path))
-        open_to = allowed_routes(rules, auth.key_type, auth.caller.role)
+        _tell(auth, is_allowed(rules, auth.key_type, auth.role, method, path))
+        open_to = allowed_routes(rules, auth.key_type, auth.role)
         return _policy(
             auth.caller.username,
             allow=tuple(f"{stage}/{method}{path}" for method, path in open_to),
@@ -195,7 +195,7 @@ def _request_2(event: _Event2) -> _Request:
         raise _Malformed("it is of another type")
 
     def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
-        may = is_allowed(rules, auth.key_type, auth.caller.role, method, _path(event))
+        may = is_allowed(rules, auth.key_type, auth.role, method, _path(event))
         _tell(auth, may)
         return {"isAuthorized": may, "context": _context(auth)}
 
@@ -239,6 +239,6 @@ def _context(auth: AuthContext) -> dict[str, str]:
         "account": auth.caller.account,
         "username": auth.caller.username,
         "kind": actor(auth.caller).kind.value,
-        "role": auth.caller.role.value,
+        "role": auth.role.value,
         "keyType": auth.key_type.value,
     }

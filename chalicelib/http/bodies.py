@@ -6,6 +6,7 @@ The types are the contract: they validate here, and the OpenAPI document is writ
 import codecs
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
@@ -371,7 +372,7 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float, larges
 
 
 def parse(raw: bytes) -> Any:
-    """Return what JSON text says. Raise ValidationError for bad UTF-8 or JSON, and what RFC 8259 leaves open."""
+    """Return what JSON text says. Raise ValidationError where it is wrong, or RFC 8259 leaves it open."""
     if not raw.strip():
         raise ValidationError("The body is empty. Send a JSON object.")
     if raw.startswith(codecs.BOM_UTF8):
@@ -566,13 +567,12 @@ def _shown(name: str) -> str:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. Raise ValueError for a name given twice; takes linear time."""
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise ValueError(f"the name {_shown(name)} is given twice in one object")
-            seen.add(name)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"the name {_shown(twice)} is given twice in one object")
     return value
 
 

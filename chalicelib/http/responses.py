@@ -69,6 +69,18 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="CIDRs the key may be used from; none means every address.")
     ]
     predecessor: PredecessorAnswer | None
+    ceiling: (
+        Annotated[
+            Role,
+            Meta(
+                description=(
+                    "The highest role the key may act with: that of whoever was shown it. Where it is below "
+                    "the holder's role, an OWNER rotates the key to raise it. Null is no ceiling."
+                )
+            ),
+        ]
+        | None
+    )
 
 
 class ApiKeysAnswer(Answer, frozen=True, kw_only=True):
@@ -244,6 +256,7 @@ def api_key(
         last_used_at=maybe(key.last_used_at),
         allowed_networks=key.networks,
         predecessor=_predecessor(key, now),
+        ceiling=key.ceiling,
     )
 
 
@@ -272,7 +285,7 @@ def whoami(auth: AuthContext) -> WhoamiAnswer:
         account=caller.account,
         username=caller.username,
         kind="USER" if isinstance(caller, User) else "SERVICE_USER",
-        role=caller.role,
+        role=auth.role,
         display_name=caller.display_name,
         email=caller.email,
         key_type=auth.key_type,

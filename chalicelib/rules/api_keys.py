@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
 from chalicelib.rules.identifiers import new_version
-from chalicelib.rules.model import ApiKey, Change, KeyChange, Predecessor, Principal
+from chalicelib.rules.model import ApiKey, Change, KeyChange, Predecessor, Principal, ServiceUser
+from chalicelib.rules.networks import within
 from chalicelib.rules.roles import KeyType, Role
 
 Holder = TypeVar("Holder", bound=Principal)
@@ -74,9 +75,16 @@ def lifetime_start(key: ApiKey) -> int:
 
 
 def generate(
-    holder: Holder, key_type: KeyType, restrictions: KeyRestrictions, by: str, now: int
+    holder: Holder,
+    key_type: KeyType,
+    restrictions: KeyRestrictions,
+    by: str,
+    now: int,
+    ceiling: Role | None = None,
 ) -> tuple[Holder, IssuedKey, KeyChange]:
     """Generate a key of a type the holder has no key of, or only an expired one.
+
+    ``ceiling`` is the role of whoever is shown the secret; None for a User's own key.
 
     Raises ValidationError if the holder's role may not hold the type, Conflict if there is such a key.
     """
@@ -95,6 +103,7 @@ def generate(
         created_by=by,
         expires_at=restrictions.expires_at,
         networks=restrictions.networks,
+        ceiling=ceiling,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
     return _with_key(holder, key_type, key), IssuedKey(key_type, secret), change
@@ -115,9 +124,14 @@ def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
 
 
 def rotate(
-    holder: Holder, key_type: KeyType, overlap: int, now: int, presented_digest: bytes | None = None
+    holder: Holder,
+    key_type: KeyType,
+    overlap: int,
+    now: int,
+    presented_digest: bytes | None = None,
+    ceiling: Role | None = None,
 ) -> Rotation[Holder]:
-    """Replace the secret of a key; its restrictions stay.
+    """Replace the secret of a key; its restrictions stay. ``ceiling`` is the new key's.
 
     With an ``overlap`` (seconds) the replaced key becomes the predecessor and works that much longer; an
     earlier predecessor stops working. But if the caller signed in with the predecessor
@@ -130,7 +144,8 @@ def rotate(
     predecessor: Predecessor | None = None
     response_was_lost = False
     if overlap:
-        predecessor = Predecessor(key.digest, key.last5, overlap_end(key, now + overlap), key.last_used_at)
+        until = overlap_end(key, now + overlap)
+        predecessor = Predecessor(key.digest, key.last5, until, key.last_used_at, key.ceiling)
         previous_predecessor = current_predecessor(key, now)
         if (
             previous_predecessor is not None
@@ -148,6 +163,7 @@ def rotate(
         refused_at=None,
         predecessor=predecessor,
         notice=None,
+        ceiling=ceiling,
     )
     change = KeyChange(
         Change.ROTATED,
@@ -185,11 +201,23 @@ def restrict(
 
 
 def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
-    """Give the holder another role, and revoke the keys that it may not hold."""
+    """Give the holder another role, and revoke the keys that it may not hold.
+
+    A Service User's keys without a ceiling get its former role as theirs when its role is raised: who knows
+    them is not known. A User is the only one who was shown their own keys, so those rise with them.
+    """
     allowed = role.key_types()
     revoked = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
     keys = {key_type: key for key_type, key in holder.keys.items() if key_type in allowed}
+    if isinstance(holder, ServiceUser) and role.covers(holder.role):
+        keys = {key_type: _with_ceiling(key, holder.role) for key_type, key in keys.items()}
     return replace(holder, role=role, keys=keys, version=new_version()), revoked
+
+
+def is_looser(old: ApiKey, new: ApiKey) -> bool:
+    """Return whether a change of restrictions lets a key be used from more addresses, or for longer."""
+    longer = old.expires_at is not None and (new.expires_at is None or new.expires_at > old.expires_at)
+    return longer or not within(new.networks, old.networks)
 
 
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
@@ -215,6 +243,14 @@ def find_usable(holder: Principal, key_type: KeyType, now: int) -> ApiKey:
     if is_expired(key, now):
         raise NotFound(f"The {key_type.value} key of '{holder.username}' has expired. Generate a new one.")
     return key
+
+
+def _with_ceiling(key: ApiKey, ceiling: Role) -> ApiKey:
+    """Return a key that has a ceiling, and its predecessor; one that they have stays."""
+    predecessor = key.predecessor
+    if predecessor is not None and predecessor.ceiling is None:
+        predecessor = replace(predecessor, ceiling=ceiling)
+    return replace(key, predecessor=predecessor, ceiling=key.ceiling or ceiling)
 
 
 def _with_key(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from chalicelib.rules.errors import Unauthenticated
 from chalicelib.rules.model import Principal
 from chalicelib.rules.ports import StillEntitled
-from chalicelib.rules.roles import KeyType
+from chalicelib.rules.roles import KeyType, Role
 
 
 class Origin(NamedTuple):
@@ -28,6 +28,21 @@ class AuthContext(NamedTuple):
     key_type: KeyType
     digest: bytes
     origin: Origin
+
+    @property
+    def ceiling(self) -> Role | None:
+        """The ceiling of the key, or of the predecessor, that the caller signed in with."""
+        key = self.caller.keys.get(self.key_type)
+        if key is None:
+            return None
+        if key.predecessor is not None and key.predecessor.digest == self.digest:
+            return key.predecessor.ceiling
+        return key.ceiling
+
+    @property
+    def role(self) -> Role:
+        """The role the call is made with: the caller's, but never above the key's ceiling."""
+        return self.caller.role.at_most(self.ceiling)
 
     def still_entitled(self) -> StillEntitled:
         """Return the condition that the caller's rights have not changed since they signed in."""

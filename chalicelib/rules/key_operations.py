@@ -9,9 +9,9 @@ from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import concurrent_change, validation_error_of
-from chalicelib.rules.model import Action, KeyChange, Principal
+from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser
 from chalicelib.rules.ports import Directory, Replace, Write
-from chalicelib.rules.roles import KeyType
+from chalicelib.rules.roles import KeyType, Role
 
 Holder = TypeVar("Holder", bound=Principal)
 
@@ -29,7 +29,9 @@ def generate(
     errors += lifetimes.expiry_errors(directory, auth, restrictions.expires_at, now)
     if errors:
         raise validation_error_of(errors)
-    new, issued, change = api_keys.generate(holder, key_type, restrictions, auth.caller.username, now)
+    new, issued, change = api_keys.generate(
+        holder, key_type, restrictions, auth.caller.username, now, _ceiling(auth, holder)
+    )
     _commit(directory, auth, holder, new, Action.API_KEY_GENERATED, change)
     return new, issued
 
@@ -48,7 +50,8 @@ def rotate(
     Without ``overlap`` (seconds) the replaced key is refused once this returns. Raises NotFound.
     """
     presented_digest = auth.digest if holder is auth.caller else None
-    rotation = api_keys.rotate(holder, key_type, overlap, auth.origin.second, presented_digest)
+    ceiling = _ceiling(auth, holder)
+    rotation = api_keys.rotate(holder, key_type, overlap, auth.origin.second, presented_digest, ceiling)
     unused = key_type if rotation.replaced_unused else None
     _commit(directory, auth, holder, rotation.holder, Action.API_KEY_ROTATED, rotation.change, unused=unused)
     return rotation.holder, rotation.issued
@@ -69,7 +72,8 @@ def restrict(
 ) -> Holder:
     """Change a key's allowed networks and expiry; what is UNSET stays. Return the holder.
 
-    Raises NotFound if there is no usable key of the type, and ValidationError for an invalid expiry.
+    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, and
+    Forbidden for loosening a key of a Service User above the caller's role.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if expires_at is not UNSET:
@@ -77,8 +81,21 @@ def restrict(
     new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)
     if not changes:
         return holder
+    if isinstance(holder, ServiceUser) and api_keys.is_looser(key, new.keys[key_type]):
+        permissions.require_can_change_rights(auth, holder)
     _commit(directory, auth, holder, new, Action.API_KEY_UPDATED, change, changes)
     return new
+
+
+def _ceiling(auth: AuthContext, holder: Principal) -> Role | None:
+    """Return the ceiling of a key that the caller is about to be shown.
+
+    A key that rotates itself passes on the ceiling it acted under, not that of the key it replaces: the two
+    differ for a predecessor.
+    """
+    if holder is auth.caller:
+        return auth.ceiling
+    return auth.role if isinstance(holder, ServiceUser) else None
 
 
 def _commit(

@@ -22,6 +22,7 @@ class Predecessor(Value, frozen=True):
     last5: str
     until: int
     last_used_at: int | None = None
+    ceiling: Role | None = None
 
 
 class Notice(Value, frozen=True):
@@ -43,6 +44,10 @@ class ApiKey(Value, frozen=True):
 
     ``networks`` empty means every address. ``created_at`` is when the Principal was given a
     key of the type, ``rotated_at`` when the present secret replaced an earlier one.
+
+    The key acts with the lower of its holder's role and its ``ceiling``: the role of whoever was shown the
+    secret, so that raising a Service User's role raises no secret beyond those who know it. None is no
+    ceiling: a User's own key, or one stored before keys had ceilings.
     """
 
     digest: bytes
@@ -56,6 +61,7 @@ class ApiKey(Value, frozen=True):
     networks: tuple[str, ...] = ()
     predecessor: Predecessor | None = None
     notice: Notice | None = None
+    ceiling: Role | None = None
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):

@@ -43,6 +43,22 @@ def admits(networks: tuple[str, ...], source_ip: str) -> bool:
     return any(address in ipaddress.ip_network(network) for network in networks)
 
 
+def within(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Return whether every address that ``networks`` allow is allowed by ``others`` (none: every address)."""
+    if not others:
+        return True
+    outer = [ipaddress.ip_network(network) for network in others]
+    return bool(networks) and all(
+        any(_contains(network, ipaddress.ip_network(inner)) for network in outer) for inner in networks
+    )
+
+
+def _contains(outer: Network, inner: Network) -> bool:
+    if isinstance(outer, ipaddress.IPv4Network):
+        return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
 def _unmapped(network: Network) -> Network:
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
         mapped = network.network_address.ipv4_mapped

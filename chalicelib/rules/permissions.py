@@ -76,16 +76,29 @@ def require_administers(auth: AuthContext, target: ServiceUser) -> None:
 
 def require_can_grant(auth: AuthContext, role: Role) -> None:
     """The role given must not be higher than the caller's."""
-    if not auth.caller.role.covers(role):
-        raise Forbidden(f"The role {role.value} is above your own, {auth.caller.role.value}.")
+    if not auth.role.covers(role):
+        raise Forbidden(f"The role {role.value} is above your own, {auth.role.value}.")
 
 
 def require_can_issue_keys(auth: AuthContext, target: ServiceUser) -> None:
     """The Service User's role must not be higher than the caller's: a key carries its holder's role."""
-    if not auth.caller.role.covers(target.role):
+    if not auth.role.covers(target.role):
         raise Forbidden(
             f"'{target.username}' has the role {target.role.value}, above your own, "
-            f"{auth.caller.role.value}. Ask an OWNER to generate or rotate its keys."
+            f"{auth.role.value}. Ask an OWNER to generate or rotate its keys."
+        )
+
+
+def require_can_change_rights(auth: AuthContext, target: ServiceUser) -> None:
+    """Changing the role or Administrators, or loosening a key, takes a role that is not lower.
+
+    Who is below may revoke its keys and delete it, which gives nobody anything.
+    """
+    if not auth.role.covers(target.role):
+        raise Forbidden(
+            f"'{target.username}' has the role {target.role.value}, above your own, {auth.role.value}. "
+            "You can revoke its keys or delete it. Ask an OWNER to change its role or Administrators, or to "
+            "loosen the restrictions of its keys."
         )
 
 
@@ -95,16 +108,16 @@ def require_can_list_users(auth: AuthContext) -> None:
     CLUSTER_ADMIN Users list the Users of the account to choose Administrators.
     """
     require_management_key(auth)
-    if auth.caller.role is not Role.OWNER:
+    if auth.role is not Role.OWNER:
         _require_user(auth, "Listing Users", Role.CLUSTER_ADMIN)
 
 
 def require_can_manage_users(auth: AuthContext) -> None:
     """Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."""
     require_management_key(auth)
-    if auth.caller.role is not Role.OWNER:
+    if auth.role is not Role.OWNER:
         raise Forbidden(
-            f"Managing Users requires the role OWNER; your role is {auth.caller.role.value}. "
+            f"Managing Users requires the role OWNER; your role is {auth.role.value}. "
             "Ask an OWNER of the account."
         )
 
@@ -166,7 +179,7 @@ def _require_user(auth: AuthContext, what: str, lowest: Role) -> User:
     caller = auth.caller
     if not isinstance(caller, User):
         raise Forbidden(f"{what} requires a User; a Service User cannot do it.")
-    if not caller.role.covers(lowest):
+    if not auth.role.covers(lowest):
         roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))
-        raise Forbidden(f"{what} requires the role {roles}; your role is {caller.role.value}.")
+        raise Forbidden(f"{what} requires the role {roles}; your role is {auth.role.value}.")
     return caller

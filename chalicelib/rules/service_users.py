@@ -78,7 +78,9 @@ def create(
     issued: list[IssuedKey] = []
     changes: list[KeyChange] = []
     for key_type in key_types:
-        new, key, change = api_keys.generate(new, key_type, wanted.restrictions, creator.username, now)
+        new, key, change = api_keys.generate(
+            new, key_type, wanted.restrictions, creator.username, now, auth.role
+        )
         issued.append(key)
         changes.append(change)
     event = new_event(auth.origin, actor(creator), Action.SERVICE_USER_CREATED, new, tuple(changes))
@@ -131,7 +133,8 @@ def update(
 ) -> View:
     """Change a Service User's display name, role or Administrators, and return it.
 
-    Keys that a lower role may not hold are revoked in the same write. Raises Forbidden, NotFound,
+    Keys that a lower role may not hold are revoked in the same write. A higher role raises the keys that an
+    OWNER was shown, and no other: each keeps its ceiling. Raises Forbidden, NotFound,
     PreconditionFailed, and ValidationError for a username that cannot become an Administrator.
     """
     old = _find_administered(directory, auth, username, if_match)
@@ -155,6 +158,8 @@ def update(
     if wanted.role is not None and wanted.role is not old.role:
         changes["role"] = (old.role.value, wanted.role.value)
         new, revoked_keys = api_keys.change_role(new, wanted.role)
+    if changes.keys() & {"role", "administrators"}:
+        permissions.require_can_change_rights(auth, old)
     if changes:
         new = replace(new, version=new_version())
         event = update_event(auth, Action.SERVICE_USER_UPDATED, old, new, changes, revoked_keys)

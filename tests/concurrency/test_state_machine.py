@@ -488,6 +488,7 @@ class Machine(RuleBasedStateMachine):
             "expiresAt": moment(key.ends),
             "lastUsedAt": moment(key.now.used),
             "allowedNetworks": key.offices,
+            "ceiling": key.now.seen_by,
             "predecessor": before
             and {
                 "key": MASK + before.text[-5:],

@@ -216,6 +216,7 @@ def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> 
         "lastUsedAt",
         "allowedNetworks",
         "predecessor",
+        "ceiling",
     }
     assert (value["username"], value["keyType"]) == (holder, key_type)
     assert re.fullmatch(form, value["key"])

@@ -32,6 +32,8 @@ class Secret:
 
     text: str = ""
     used: int | None = None
+    seen_by: str | None = None
+    """The role of whoever was shown it: it never acts above that. None where only its holder was."""
 
 
 @dataclass(eq=False)
@@ -123,28 +125,36 @@ class Caller:
     kind: str
     secret: Secret
 
+    @property
+    def role(self) -> str:
+        """What the call is made as."""
+        return min(self.who.role, self.secret.seen_by or "OWNER", key=ROLES.index)
+
+    def at_least(self, role: str) -> bool:
+        return ROLES.index(self.role) >= ROLES.index(role)
+
     def manages(self) -> None:
         if self.kind != "USER_MANAGEMENT":
             raise Refused(403)
 
     def staff(self) -> None:
         self.manages()
-        if self.who.machine or not self.who.at_least("CLUSTER_ADMIN"):
+        if self.who.machine or not self.at_least("CLUSTER_ADMIN"):
             raise Refused(403)
 
     def runs_people(self) -> None:
         self.manages()
-        if self.who.role != "OWNER":
+        if self.role != "OWNER":
             raise Refused(403)
 
     def sees_people(self) -> None:
         self.manages()
-        if self.who.role != "OWNER":
+        if self.role != "OWNER":
             self.staff()
 
     def runs_account(self) -> None:
         self.staff()
-        if self.who.role != "OWNER":
+        if self.role != "OWNER":
             raise Refused(403)
 
 
@@ -225,7 +235,7 @@ class ReferenceModel:
         )
         made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
-        keys = [self._give(made, kind, body) for kind in kinds]
+        keys = [self._give(made, kind, body, by.role) for kind in kinds]
         self.all[made.name] = made
         return self._done(201, by, "SERVICE_USER_CREATED", made, made=keys, of=made)
 
@@ -263,6 +273,8 @@ class ReferenceModel:
         same = links == machine.links and body.get("displayName", machine.display) == machine.display
         if same and body.get("role", machine.role) == machine.role:
             return Outcome(200, of=machine)
+        if links != machine.links or body.get("role", machine.role) != machine.role:
+            self._may_grant(by, machine.role)
         machine.links = links
         machine.display = body.get("displayName", machine.display)
         lost = self._lower(machine, body.get("role", machine.role))
@@ -298,7 +310,7 @@ class ReferenceModel:
             raise Refused(400)
         if kind in holder.keys and not holder.keys[kind].over(self.second):
             raise Refused(409)
-        key = self._give(holder, kind, body)
+        key = self._give(holder, kind, body, by.role if holder.machine else None)
         return self._done(201, by, "API_KEY_GENERATED", holder, [("GENERATED", kind)], [key])
 
     def revoke(self, by: Caller, holder: Someone, kind: str) -> Outcome:
@@ -313,6 +325,9 @@ class ReferenceModel:
         offices = body.get("allowedNetworks", key.offices)
         if (ends, offices) == (key.ends, key.offices):
             return Outcome(200, of=holder, response=key)
+        longer = key.ends is not None and (ends is None or ends > key.ends)
+        if holder.machine and (longer or (key.offices and key.offices != offices)):
+            self._may_grant(by, holder.role)
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
         outcome.response = key
@@ -336,7 +351,8 @@ class ReferenceModel:
             key.before, key.before_until = key.now, until if key.ends is None else min(until, key.ends)
         else:
             key.before = None
-        key.now, key.refused = Secret(), None
+        seen_by = by.secret.seen_by if holder is by.who else by.role
+        key.now, key.refused = Secret(seen_by=seen_by if holder.machine else None), None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
     # People
@@ -435,7 +451,7 @@ class ReferenceModel:
     # What they share
 
     def _may_grant(self, by: Caller, role: str) -> None:
-        if not by.who.at_least(role):
+        if not by.at_least(role):
             raise Refused(403)
 
     def _names_free(self, body: dict[str, Any]) -> None:
@@ -454,8 +470,13 @@ class ReferenceModel:
             raise Refused(404)
         return key
 
-    def _give(self, holder: Someone, kind: str, body: dict[str, Any]) -> Held:
-        key = Held(kind, Secret(), ends=body.get("ends"), offices=list(body.get("allowedNetworks", [])))
+    def _give(self, holder: Someone, kind: str, body: dict[str, Any], seen_by: str | None = None) -> Held:
+        key = Held(
+            kind,
+            Secret(seen_by=seen_by),
+            ends=body.get("ends"),
+            offices=list(body.get("allowedNetworks", [])),
+        )
         holder.keys[kind] = key
         return key
 
