@@ -51,7 +51,7 @@ def key(
     rotated: bool = False,
     overlapping: bool = False,
 ) -> responses.ApiKeyAnswer:
-    """Answer an API key, masked where ``text`` is not given."""
+    """Return an API key, masked where ``text`` is not given."""
     before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used)
     return responses.ApiKeyAnswer(
         account=ACCOUNT,

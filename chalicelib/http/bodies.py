@@ -441,7 +441,7 @@ def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldError]:
-    """Put a field where it is right, and answer what is wrong with it, entry by entry of an array."""
+    """Put a valid field into ``given``; return its errors, one for each wrong entry of an array."""
     most = _most_entries(kind)
     if most is not None and isinstance(value, list) and len(value) > most:
         return [FieldError(_pointer(name), f"This may have at most {most} entries.")]

@@ -214,7 +214,7 @@ class EventAnswer(Answer, frozen=True, kw_only=True):
 
 
 def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> ServiceUserAnswer:
-    """Answer a Service User; keys in ``shown`` are in the clear."""
+    """Return a Service User; keys in ``shown`` are in the clear."""
     it = view.service_user
     return ServiceUserAnswer(
         account=it.account,
@@ -229,7 +229,7 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
 
 
 def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -> ApiKeysAnswer:
-    """Answer a holder's keys in the published order; those in ``shown`` in the clear."""
+    """Return a holder's keys in the published order; those in ``shown`` in the clear."""
     return ApiKeysAnswer(
         allowed_api_key_types=tuple(
             AllowedKeyType(name=kind, display_name=kind.display_name) for kind in holder.role.key_types()
@@ -241,7 +241,7 @@ def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -
 def api_key(
     holder: Principal, key_type: KeyType, now: float, shown: tuple[IssuedKey, ...] = ()
 ) -> ApiKeyAnswer:
-    """Answer one key of a holder; in the clear where it is in ``shown``."""
+    """Return one key of a holder; in the clear where it is in ``shown``."""
     key = holder.keys[key_type]
     clear = next((it.secret for it in shown if it.key_type is key_type), None)
     return ApiKeyAnswer(
@@ -261,7 +261,7 @@ def api_key(
 
 
 def user(it: User) -> UserAnswer:
-    """Answer a person."""
+    """Return a person."""
     return UserAnswer(
         account=it.account,
         username=it.username,
@@ -274,12 +274,12 @@ def user(it: User) -> UserAnswer:
 
 
 def activated(it: User, now: float, shown: tuple[IssuedKey, ...]) -> ActivatedAnswer:
-    """Answer a person with their first keys in the clear."""
+    """Return a person with their first keys in the clear."""
     return ActivatedAnswer(**structs.asdict(user(it)), api_keys=api_keys(it, now, shown))
 
 
 def whoami(auth: AuthContext) -> WhoamiAnswer:
-    """Answer who signed in."""
+    """Return who signed in."""
     caller = auth.caller
     return WhoamiAnswer(
         account=caller.account,
@@ -294,7 +294,7 @@ def whoami(auth: AuthContext) -> WhoamiAnswer:
 
 
 def account(it: Account) -> AccountAnswer:
-    """Answer an account."""
+    """Return an account."""
     return AccountAnswer(
         account=it.id,
         name=it.name,
@@ -307,7 +307,7 @@ def account(it: Account) -> AccountAnswer:
 
 
 def event(it: Event) -> EventAnswer:
-    """Answer an act on record."""
+    """Return an act on record."""
     return EventAnswer(
         id=it.id,
         at=moment(it.at),
@@ -342,12 +342,12 @@ def event(it: Event) -> EventAnswer:
 
 
 def moment(seconds: int) -> str:
-    """Answer a time in RFC 3339, UTC."""
+    """Return a time in RFC 3339, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def maybe(seconds: int | None) -> str | None:
-    """Answer a time in RFC 3339, or None for none."""
+    """Return a time in RFC 3339, or None for none."""
     return None if seconds is None else moment(seconds)
 
 

@@ -24,24 +24,24 @@ _SHAPE = re.compile(PATTERN)
 
 
 def new_key() -> str:
-    """Answer a new API key in the clear."""
+    """Return a new API key in the clear."""
     return _sealed(KEY_PREFIX)
 
 
 def new_token() -> str:
-    """Answer a new invitation token in the clear."""
+    """Return a new invitation token in the clear."""
     return _sealed(TOKEN_PREFIX)
 
 
 def well_formed(secret: str, prefix: str) -> bool:
-    """Answer whether ``secret`` has the prefix, the alphabet, the length and a right checksum."""
+    """Return whether ``secret`` has the prefix, the alphabet, the length and a right checksum."""
     if not (secret.startswith(prefix) and _SHAPE.fullmatch(secret)):
         return False
     return _checksum(secret[:-_CHECK]) == secret[-_CHECK:]
 
 
 def digest(secret: str) -> bytes:
-    """Answer the SHA-256 digest (32 bytes): with 256 random bits inside, a slow hash adds nothing."""
+    """Return the SHA-256 digest (32 bytes): with 256 random bits inside, a slow hash adds nothing."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -51,7 +51,7 @@ def same(one: bytes, other: bytes) -> bool:
 
 
 def last5(secret: str) -> str:
-    """Answer the characters by which people tell a key from another."""
+    """Return the characters by which people tell a key from another."""
     return secret[-5:]
 
 

@@ -16,7 +16,7 @@ _SHOWN = 60
 
 
 def parse(text: str) -> str:
-    """Answer a CIDR in its one canonical spelling.
+    """Return a CIDR in its one canonical spelling.
 
     An IPv4-mapped IPv6 network is the IPv4 network it maps. Raises ValueError, with what was
     probably meant where that can be told, for anything that is not a CIDR with clear host bits.
@@ -31,7 +31,7 @@ def parse(text: str) -> str:
 
 
 def admits(networks: tuple[str, ...], source_ip: str) -> bool:
-    """Answer whether a call from ``source_ip`` may use a key of these networks (none: any may)."""
+    """Return whether a call from ``source_ip`` may use a key of these networks (none: any may)."""
     if not networks:
         return True
     try:

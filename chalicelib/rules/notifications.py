@@ -179,7 +179,7 @@ class Outbox(Protocol):
         ...
 
     def due(self, shard: str, now: int, limit: int, after: object) -> tuple[list[EventKey], object]:
-        """Answer up to ``limit`` waiting events of a shard that are due, the longest due first.
+        """Return up to ``limit`` waiting events of a shard that are due, the longest due first.
 
         Starts after what an earlier call answered beside them (None: from the first), and answers
         None there when there are no more.
@@ -187,7 +187,7 @@ class Outbox(Protocol):
         ...
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
-        """Answer the Users among folded usernames, and accounts, strongly consistent."""
+        """Return the Users among folded usernames, and accounts, strongly consistent."""
         ...
 
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
@@ -222,7 +222,7 @@ def person(event: Event) -> list[Recipient]:
 
 
 def retry_delay(attempts: int, chance: float) -> int:
-    """Answer the seconds to wait after so many tries; ``chance`` in [0, 1) spreads those who wait.
+    """Return the seconds to wait after so many tries; ``chance`` in [0, 1) spreads those who wait.
 
     Between three quarters of the pause and all of it, so that what failed together is not tried together.
     """

@@ -105,19 +105,19 @@ class Directory(Protocol):
     """Principals and accounts."""
 
     def principal(self, username: str) -> Principal | None:
-        """Answer the Principal of a username in any case, strongly consistent, in one read; None if none."""
+        """Return the Principal of a username in any case, strongly consistent, in one read; None if none."""
         ...
 
     def users(self, usernames: "frozenset[str]") -> dict[str, User]:
-        """Answer the Users among folded usernames, strongly consistent, in one read (100 at most)."""
+        """Return the Users among folded usernames, strongly consistent, in one read (100 at most)."""
         ...
 
     def account(self, account: str) -> Account | None:
-        """Answer an account, strongly consistent, in one read; None if there is none."""
+        """Return an account, strongly consistent, in one read; None if there is none."""
         ...
 
     def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
-        """Answer up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
+        """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
         ...
 
     def commit(self, event: Event, *writes: Write) -> None:
@@ -141,5 +141,5 @@ class Trail(Protocol):
     """The events."""
 
     def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Answer an account's events (about one username, if given), newest first, in one read."""
+        """Return an account's events (about one username, if given), newest first, in one read."""
         ...

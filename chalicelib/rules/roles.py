@@ -11,7 +11,7 @@ class Role(str, Enum):
     OWNER = "OWNER"
 
     def covers(self, other: "Role") -> bool:
-        """Answer whether this role is at least as high as ``other``."""
+        """Return whether this role is at least as high as ``other``."""
         return _RANK[self] >= _RANK[other]
 
     def at_most(self, ceiling: "Role | None") -> "Role":
@@ -19,7 +19,7 @@ class Role(str, Enum):
         return self if ceiling is None or ceiling.covers(self) else ceiling
 
     def key_types(self) -> tuple["KeyType", ...]:
-        """Answer the key types a Principal of this role may hold, in the published order."""
+        """Return the key types a Principal of this role may hold, in the published order."""
         return _READ_ONLY_TYPES if self is Role.READ_ONLY else tuple(KeyType)
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def pass_(event: dict[str, Any]) -> int:
-    """Answer the status that API Gateway makes of what the function says."""
+    """Return the status that API Gateway makes of what the function says."""
     return status(event, None, ask=lambda asked_, *_: app.authorizer(asked_, None))
 
 

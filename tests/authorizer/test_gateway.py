@@ -97,7 +97,7 @@ def golden(name: str, header: str = PLACE) -> dict[str, Any]:
 
 
 def asked(event: dict[str, Any], method: str, path: str) -> dict[str, Any]:
-    """Answer the event for another method and path."""
+    """Return the event for another method and path."""
     event = copy.deepcopy(event)
     if event.get("version") == "2.0":
         context = event["requestContext"]
@@ -116,7 +116,7 @@ def status(
     rules: Rules = DEFAULT,
     ask: Callable[..., dict[str, Any]] = authorize,
 ) -> int:
-    """Answer what API Gateway would make of it: 200 for what is let in."""
+    """Return what API Gateway would make of it: 200 for what is let in."""
     try:
         answer = ask(event, sign_in, rules)
     except Exception as error:

@@ -69,7 +69,7 @@ def paths(draw: st.DrawFn, rules: list[dict[str, Any]]) -> str:
 
 
 def means(rules: list[dict[str, Any]], key_type: KeyType, role: Role, method: str, path: str) -> bool:
-    """Answer what the rules as they are written mean, read with another pair of eyes."""
+    """Return what the rules as they are written mean, read with another pair of eyes."""
     lower = path.lower()
     if ".." in path or any(shut in lower for shut in ("%2e", "%25", "%%", "%2%")):
         return False

@@ -65,7 +65,7 @@ class Front:
     def answer(
         self, method: str, path: str, headers: dict[str, str], raw: bytes
     ) -> tuple[int, dict[str, str], bytes] | None:
-        """Answer a request as the API does, but for a planned fault; None closes the connection."""
+        """Return a request as the API does, but for a planned fault; None closes the connection."""
         self.calls.append(f"{method} {path}")
         other = self.others(method, path, headers, json.loads(raw) if raw else None)
         if other is not None:

@@ -60,7 +60,7 @@ class Caller:
         self.key: str | None = None
 
     def current(self) -> str:
-        """Answer a key of Ada's that works as far as we know."""
+        """Return a key of Ada's that works as far as we know."""
         if self.key is None:
             self.key = self._let_in()
         return self.key
@@ -83,7 +83,7 @@ class Caller:
         raise TimeoutError("no email has brought a token for Ada that works")
 
     def _activated(self, email: str) -> str | None:
-        """Answer the key an email's token is good for; a former invitation's is good for none."""
+        """Return the key an email's token is good for; a former invitation's is good for none."""
         token = re.search(r"sui_[0-9A-Za-z]{49}", email)
         if token is None:
             return None
@@ -111,7 +111,7 @@ class SignIn:
     """Signs Ada in."""
 
     def get(self, _case: Case, _context: Any) -> str:
-        """Answer her key."""
+        """Return her key."""
         return CALLER.current()
 
     def set(self, case: Case, data: str, _context: Any) -> None:
@@ -183,7 +183,7 @@ _OTHERWISE = (
 
 
 def _by_the_document(case: Case) -> bool:
-    """Answer whether every part is; a case that is called positive can have a header that is not."""
+    """Return whether every part is; a case that is called positive can have a header that is not."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return False
     return all(part.mode.is_positive for part in case.meta.components.values())

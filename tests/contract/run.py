@@ -33,7 +33,7 @@ CHAINED = 5
 
 
 def main() -> int:
-    """Run everything; answer the exit status."""
+    """Run everything; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.contract.run", description=__doc__)
     parser.add_argument("--examples", type=int, default=20, help="generated requests a call and phase")
     parser.add_argument("--seed", type=int, default=1, help="what the generated requests come from")
@@ -90,7 +90,7 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
 
 @contextlib.contextmanager
 def served(home: Path) -> Iterator[tuple[Path, Path]]:
-    """Serve the API while the block runs; answer its folder, and the log of what it answers."""
+    """Serve the API while the block runs; returns its folder, and the log of what it answers."""
     environment = dict(os.environ)
     if engine := environment.get("DYNAMODB_LOCAL_URL"):
         environment["AWS_ENDPOINT_URL_DYNAMODB"] = engine
@@ -111,7 +111,7 @@ def served(home: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _environment() -> Path:
-    """Answer the Python that has the tools; made at the first run, and when the requirements change."""
+    """Return the Python that has the tools; made at the first run, and when the requirements change."""
     folder = TOOLS / "contract"
     python = folder / "bin" / "python"
     mark = folder / "requirements.txt"

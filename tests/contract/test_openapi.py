@@ -305,7 +305,7 @@ SAME = (
 
 
 def _plain(value: Any) -> Any:
-    """Answer a value with what is new at every call made the same."""
+    """Return a value with what is new at every call made the same."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     for pattern, words in SAME:
         text = re.sub(pattern, words, text)

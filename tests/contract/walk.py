@@ -49,12 +49,12 @@ OWNER = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
 
 
 def signed_in(username: str, key: str) -> Client:
-    """Answer a client that signs in by HTTP Basic."""
+    """Return a client that signs in by HTTP Basic."""
     return Client(OWNER["baseUrl"], httpx_args={"auth": httpx.BasicAuth(username, key)})
 
 
 def check(answer: Any, status: HTTPStatus) -> Any:
-    """Answer what was parsed, where the status is as it should be and the client could read the answer."""
+    """Return what was parsed, where the status is as it should be and the client could read the answer."""
     assert answer.status_code is status, answer.content
     assert answer.parsed is not None or not answer.content, answer.content
     return answer.parsed
