@@ -256,7 +256,7 @@ def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function(name="recover_owner")
 def recover_owner(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Give an OWNER who has lost their way in a new key; whoever IAM lets call this is the operator."""
+    """Issue a replacement key to an OWNER who is locked out; whoever IAM lets call this is the operator."""
     from chalicelib.functions.operator import recover_owner_function
 
     return recover_owner_function(event, context, api.service())

@@ -35,7 +35,7 @@ def create_account_function(event: dict[str, Any], context: Any, service: Servic
 
 
 def recover_owner_function(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
-    """Give an OWNER who has lost their way in a new key: ``{username}``.
+    """Issue a replacement key to an OWNER who is locked out: ``{username}``.
 
     Returns ``{account, username, keyType, apiKey}``; the key is answered this once, and the one they had
     of the type is dead. Raises ValidationError with every fault of the event, NotFound where there is no such

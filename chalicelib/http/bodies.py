@@ -345,7 +345,7 @@ class CreateAccount(Body, frozen=True, kw_only=True):
 
 
 class RecoverOwner(Body, frozen=True, kw_only=True):
-    """An OWNER who has lost their way in."""
+    """An OWNER who is locked out."""
 
     username: Username
 
