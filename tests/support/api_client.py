@@ -256,6 +256,11 @@ class Stack:
 
     # What is stored
 
+    @property
+    def key_attributes(self) -> dict[str, tuple[str, ...]]:
+        """The attributes of each table's primary key."""
+        return {self.tables.directory: ("pk",), self.tables.events: ("account", "id")}
+
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return every item of a table, as plain values."""
         return items(self.client, table)
