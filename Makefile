@@ -1,10 +1,10 @@
-# Service Users. "make" alone lists what there is.
+# Service Users. "make" alone lists the targets.
 # Needs Python 3.11 to 3.14 and make; the rest is set up in .venv, once and when the requirements change.
 
 PORT ?= 8000
 PAYLOAD ?= 1.0
 
-# Many a machine has these in its environment, and means somebody else by them.
+# Many environments define these for other purposes: only values given on the command line count.
 $(foreach name,NAME USERNAME EMAIL,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
@@ -16,21 +16,21 @@ READY := .venv/.ready
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(READY) ## serve the API on this machine, everything alive; PORT=8000
+run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
-example: $(READY) ## serve an API that the keys guard beside Service Users; PORT=8000 PAYLOAD=1.0
+example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0
 	@$(PYTHON) examples/protected-api/serve.py --port $(PORT) --payload $(PAYLOAD)
 
-test: $(READY) ## every test that needs no extra program
+test: $(READY) ## run every test that needs no further program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
 
-check: $(READY) ## lint, format and types
+check: $(READY) ## check lint, format and types
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 
-clean: ## remove everything that was set up or made here
+clean: ## remove everything that was set up or built here
 	@rm -rf .venv .tools .local build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -68,31 +68,31 @@ $(READY): requirements-dev.txt
 	$(INSTALL) $(LOCKED) -r requirements-dev.txt
 	@touch $@
 
-# Shipping to AWS: docs/operations.md tells of every variable.
+# Deploying to AWS: docs/operations.md describes every variable.
 
 CHECKS := .tools/stack/.ready
 RUNTIME := .tools/runtime/.ready
 
-package: $(READY) ## make the package and its template in build/STAGE; STAGE=acme
+package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme
 	@$(PYTHON) -m deploy package --stage "$(STAGE)"
 
-deploy: $(READY) ## package and deploy; STAGE=acme SENDER=users@example.com, and what docs/operations.md names
+deploy: $(READY) ## build and deploy; STAGE=acme SENDER=users@example.com, further variables: docs/operations.md
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
 	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)"
 
-account: $(READY) ## make an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
+account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
 
 owner: $(READY) ## issue a replacement key to an OWNER who is locked out; STAGE=acme USERNAME=ann
 	@$(PYTHON) -m deploy owner --stage "$(STAGE)" --username "$(USERNAME)"
 
-e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package: on Lambda's runtime client, beside the real engine (Java)
+e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package, on Lambda's runtime client and DynamoDB Local (Java)
 	@$(PYTHON) -m deploy package --stage test
 	@SERVICE_USERS_PACKAGE=build/test $(PYTHON) -m local.dynamodb_local -- \
 	    $(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/e2e tests/deploy/test_package.py
 
-bench: $(READY) $(RUNTIME) ## measure the package: a table and a plot in bench/
+bench: $(READY) $(RUNTIME) ## measure the package and write docs/performance.md
 	@$(PYTHON) -m deploy package --stage bench
 	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench
 

@@ -1,11 +1,11 @@
 """Rotate a Service User's API key in AWS Secrets Manager: the rotation function, for Lambda.
 
-The secret is a JSON object with ``url``, ``username`` and ``apiKey``; other fields stay as they are. The key
-asks for its own successor, so the function needs no other credentials, and the former key goes on working for
-OVERLAP_HOURS: the version AWSPREVIOUS stays good for clients that have not read the new one yet.
+The secret is a JSON object with ``url``, ``username`` and ``apiKey``; other fields stay unchanged. The key
+rotates itself, so the function needs no other credentials, and its predecessor keeps working for
+OVERLAP_HOURS: the version AWSPREVIOUS stays valid for clients that have not read the new one yet.
 
-Secrets Manager calls each of four steps at least once, in order, and again until it succeeds. Every step
-first looks at what an earlier call has done, so it may be called twice and may die after any line.
+Secrets Manager calls each of four steps at least once, in order, and retries until it succeeds. Every step
+first checks what an earlier call has done, so it may be called twice and may be killed at any line.
 """
 
 import base64
@@ -28,11 +28,11 @@ Secret = dict[str, Any]
 
 
 class RotationError(Exception):
-    """A step cannot be done; the text, which is in the function's log, says why and what to do."""
+    """A step cannot be completed; the message, which is logged, says why and what to do."""
 
 
 def handler(event: dict[str, str], context: object) -> None:  # noqa: ARG001 - Lambda passes it
-    """Do one step of a rotation: ``{"Step", "SecretId", "ClientRequestToken"}``. Raise RotationError."""
+    """Run one step of a rotation: ``{"Step", "SecretId", "ClientRequestToken"}``. Raise RotationError."""
     step, arn, token = event["Step"], event["SecretId"], event["ClientRequestToken"]
     client = boto3.client("secretsmanager")
     described = client.describe_secret(SecretId=arn)
@@ -55,17 +55,17 @@ def handler(event: dict[str, str], context: object) -> None:  # noqa: ARG001 - L
 
 
 def create_secret(client: Any, arn: str, token: str) -> None:
-    """Rotate the current key and keep its successor as the pending version.
+    """Rotate the current key and store its successor as the pending version.
 
-    A successor that an earlier call got and did not keep is replaced by the service, as nobody has used it.
+    A successor that an earlier call received and did not store is unused, so the service replaces it.
     """
     if _version(client, arn, token) is not None:
         return
     current = _secret(client, arn, CURRENT)
-    living = call(current, "GET", "/v1/whoami")["key"]
-    if living["key"][-5:] != current["apiKey"][-5:] and living["lastUsedAt"] is not None:
-        # An earlier rotation was given up after its key had been tried. That key is the successor.
-        successor = _kept_elsewhere(client, arn, living["key"][-5:])
+    newest = call(current, "GET", "/v1/whoami")["key"]
+    if newest["key"][-5:] != current["apiKey"][-5:] and newest["lastUsedAt"] is not None:
+        # An earlier rotation was abandoned after its key had been used. That key is the successor.
+        successor = _find_stored(client, arn, newest["key"][-5:])
     else:
         overlap = {"overlapSeconds": round(float(os.environ.get("OVERLAP_HOURS", "48")) * 3600)}
         successor = {**current, "apiKey": call(current, "POST", "/v1/api-keys/rotate", overlap)["key"]}
@@ -75,7 +75,7 @@ def create_secret(client: Any, arn: str, token: str) -> None:
 
 
 def check_secret(client: Any, arn: str, token: str) -> None:
-    """Sign in with the pending key. A version whose key is dead is given up, so that a new one can start."""
+    """Sign in with the pending key. Abandon a version whose key is refused, for a new one to start."""
     pending = _version(client, arn, token)
     if pending is None:
         raise RotationError(f"Version {token} of {arn} has no key yet.")
@@ -91,10 +91,10 @@ def check_secret(client: Any, arn: str, token: str) -> None:
 
 
 def finish_secret(client: Any, arn: str, token: str, stages: dict[str, list[str]]) -> None:
-    """Make the pending version the current one; Secrets Manager keeps the former as AWSPREVIOUS."""
-    former = next(version for version, labels in stages.items() if CURRENT in labels)
+    """Make the pending version the current one; Secrets Manager keeps the previous one as AWSPREVIOUS."""
+    previous = next(version for version, labels in stages.items() if CURRENT in labels)
     client.update_secret_version_stage(
-        SecretId=arn, VersionStage=CURRENT, MoveToVersionId=token, RemoveFromVersionId=former
+        SecretId=arn, VersionStage=CURRENT, MoveToVersionId=token, RemoveFromVersionId=previous
     )
 
 
@@ -107,14 +107,14 @@ class RefusedError(RotationError):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the credentials to an address the secret does not name."""
+    """Follows no redirect, which would send the credentials to an address that the secret does not name."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
 def call(secret: Secret, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """Return the response to a call signed in by ``secret``. Raise RefusedError or RotationError."""
+    """Call the service with the credentials in ``secret``. Raise RefusedError or RotationError."""
     url = str(secret["url"]).rstrip("/")
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1"):
@@ -142,7 +142,7 @@ def _detail(content: bytes) -> str:
 
 
 def _version(client: Any, arn: str, token: str) -> Secret | None:
-    """Return the secret that a version holds; None where it holds none yet."""
+    """Return the secret of a version; None if it has none yet."""
     try:
         found = client.get_secret_value(SecretId=arn, VersionId=token)
     except client.exceptions.ResourceNotFoundException:
@@ -159,8 +159,8 @@ def _secret(client: Any, arn: str, stage: str) -> Secret:
     return secret
 
 
-def _kept_elsewhere(client: Any, arn: str, last5: str) -> Secret:
-    """Return the version, without a label by now, that holds the living key."""
+def _find_stored(client: Any, arn: str, last5: str) -> Secret:
+    """Return the secret of the version, no longer labelled, that has the key ending in ``last5``."""
     page = client.list_secret_version_ids(SecretId=arn, IncludeDeprecated=True, MaxResults=100)
     for version in page["Versions"]:
         found = _version(client, arn, version["VersionId"])

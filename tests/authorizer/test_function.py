@@ -136,7 +136,7 @@ def test_a_deployment_gets_its_rules_without_spaces(tmp_path: Path) -> None:
 # The example
 
 
-def test_the_example_lets_in_and_refuses_as_it_says(tmp_path: Path) -> None:
+def test_the_example_allows_and_refuses_as_shown(tmp_path: Path) -> None:
     ran = subprocess.run(
         [
             sys.executable,

@@ -16,8 +16,8 @@ CLI = """#!{python}
 import json, os, sys
 from pathlib import Path
 here = Path(__file__).parent
-with (here / "asked").open("a") as asked:
-    asked.write(json.dumps(sys.argv[1:]) + "\\n")
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
 responses = json.loads((here / "responses.json").read_text())
 response = responses.get(" ".join(sys.argv[1:3]), {{}})
 if "file" in response:
@@ -52,13 +52,13 @@ class Aws:
         (self._home / "responses.json").write_text(json.dumps(self.responses))
 
     @property
-    def asked(self) -> list[list[str]]:
-        file = self._home / "asked"
+    def calls(self) -> list[list[str]]:
+        file = self._home / "calls"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def of(self, *words: str) -> list[str]:
         """Return the one call that begins with these words."""
-        [one] = [asked for asked in self.asked if asked[: len(words)] == list(words)]
+        [one] = [call for call in self.calls if call[: len(words)] == list(words)]
         return one
 
 
@@ -103,7 +103,7 @@ def test_an_upgrade_leaves_parameters_as_they_are(aws: Aws) -> None:
     deployed = aws.of("cloudformation", "deploy")
     assert "--parameter-overrides" not in deployed
     assert after(deployed, "--s3-bucket") == ["mine"]
-    assert not [asked for asked in aws.asked if asked[0] in ("s3api", "sts")]
+    assert not [call for call in aws.calls if call[0] in ("s3api", "sts")]
 
 
 def test_a_first_deploy_requires_the_sender(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,19 +111,17 @@ def test_a_first_deploy_requires_the_sender(aws: Aws, capsys: pytest.CaptureFixt
     aws.write()
     assert main(["deploy", "--stage", "acme"]) == 1
     assert "SENDER=address" in capsys.readouterr().err
-    assert len(aws.asked) == 1
+    assert len(aws.calls) == 1
 
 
 def test_the_code_goes_to_no_other_owners_bucket(aws: Aws) -> None:
-    """Its name can be guessed, and somebody else may own it."""
+    """Its name can be guessed, and another AWS account may own it."""
     assert main(["deploy", "--stage", "acme"]) == 0
     [owner] = after(aws.of("s3api", "head-bucket"), "--expected-bucket-owner")
     assert owner in after(aws.of("s3api", "head-bucket"), "--bucket")[0]
 
 
-def test_a_stack_that_is_too_old_to_recover_an_owner_says_so(
-    aws: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stack_without_the_function_is_reported(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
     aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": []}]}}
     aws.write()
     assert main(["owner", "--stage", "acme", "--username", "ann"]) == 1
@@ -160,7 +158,7 @@ def test_a_stage_that_is_no_stack_name_is_reported(
 ) -> None:
     assert main(["deploy", "--stage", stage]) == 1
     assert "letters, digits and hyphens" in capsys.readouterr().err
-    assert aws.asked == []
+    assert aws.calls == []
 
 
 def test_a_new_account_shows_its_key_once(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:

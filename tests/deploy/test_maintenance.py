@@ -39,18 +39,18 @@ def whoami(stack: Stack, key: Key) -> int:
 
 def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
     owner = stack.account()
-    lost = stack.service_user(owner, "lost")["MONITORING"]
+    key = stack.service_user(owner, "bot")["MONITORING"]
     before, _ = stack.snapshot()
     directory, _ = restored()
-    assert stack.call("DELETE", "/v1/service-users/lost", owner).status == 204
+    assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
     for n in range(30):  # more than one batch
         stack.service_user(owner, f"since-{n}")
-    assert whoami(stack, lost) == 401
+    assert whoami(stack, key) == 401
     written, deleted = restore_directory(stack.client, directory, stack.tables.directory)
     assert (written, deleted) == (2, 60)
     assert stack.snapshot()[0] == before
     assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0)
-    assert whoami(stack, lost) == 200
+    assert whoami(stack, key) == 200
 
 
 def test_missing_events_are_restored_without_notifications(stack: Stack, restored: Any) -> None:

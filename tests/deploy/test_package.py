@@ -1,4 +1,4 @@
-"""The package and its template, as they are deployed: ``make e2e`` makes them and runs this."""
+"""The package and its template, as deployed: ``make e2e`` builds them and runs these tests."""
 
 import importlib.util
 import json
@@ -52,7 +52,7 @@ def test_the_same_sources_make_the_same_bytes(tmp_path: Path) -> None:
     assert (again / "sam.json").read_text() == (PACKAGE / "sam.json").read_text()
 
 
-def test_every_module_is_compiled_and_taken_as_it_is() -> None:
+def test_every_module_is_compiled_with_an_unchecked_hash() -> None:
     modules = list((PACKAGE / "unpacked").rglob("*.py"))
     assert modules
     for module in modules:
@@ -77,7 +77,7 @@ json.dump(sorted(set(sys.modules) - before), sys.stdout)
 """
 
 
-def test_the_api_loads_nothing_its_calls_do_not_need() -> None:
+def test_the_api_imports_only_what_its_calls_need() -> None:
     done = run(RUNTIME, "-c", LOADED, cwd=PACKAGE / "unpacked", env=ENVIRONMENT)
     loaded = set(json.loads(done.stdout))
     assert "chalicelib.store.directory" in loaded
@@ -108,7 +108,7 @@ ENVIRONMENT = {
 }
 
 
-def test_the_slimmed_models_speak_as_the_whole_ones() -> None:
+def test_the_slimmed_models_make_the_same_requests() -> None:
     slim = run(RUNTIME, REQUESTS, cwd="/", env=ENVIRONMENT | {"PYTHONPATH": str(PACKAGE / "unpacked")})
     whole = run(sys.executable, REQUESTS, cwd="/", env=ENVIRONMENT)
     assert slim.stderr == whole.stderr == ""
@@ -119,7 +119,7 @@ def test_the_slimmed_models_speak_as_the_whole_ones() -> None:
 # The template
 
 
-def test_cfn_lint_finds_nothing_before_and_after_the_translation_nor_in_the_examples(
+def test_cfn_lint_finds_nothing_in_the_template_its_translation_and_the_examples(
     translated: Path,
 ) -> None:
     examples = sorted((ROOT / "examples").glob("*/*.yaml"))
@@ -166,7 +166,7 @@ def test_a_runtime_with_snapstart_uses_it(tmp_path: Path) -> None:
     assert "SnapStart" not in json.dumps(template())
 
 
-def test_checkov_finds_nothing_that_is_not_explained() -> None:
+def test_checkov_finds_nothing_without_an_explanation() -> None:
     command = ["--framework", "cloudformation", "--skip-download", "--output", "json"]
     found = json.loads(run(CHECKS / "checkov", "-f", "sam.json", *command, cwd=PACKAGE).stdout)["results"]
     assert [(one["check_id"], one["resource"]) for one in found["failed_checks"]] == []
@@ -178,10 +178,10 @@ def test_checkov_finds_nothing_that_is_not_explained() -> None:
         for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", ())
         if len(skip["comment"]) > 20
     }
-    assert explained == skipped, "an explanation for each, and none that is for nothing"
+    assert explained == skipped, "an explanation for each skipped check, and no unused one"
 
 
-def test_each_function_is_ours_and_its_log_is_kept_as_long_as_asked() -> None:
+def test_each_function_has_our_runtime_and_log_retention() -> None:
     functions = resources("AWS::Serverless::Function")
     assert functions.keys() == set(FUNCTIONS)
     for name, function in functions.items():
@@ -194,7 +194,7 @@ def test_each_function_is_ours_and_its_log_is_kept_as_long_as_asked() -> None:
         assert {"DIRECTORY_TABLE", "EVENTS_TABLE"} <= properties["Environment"]["Variables"].keys(), name
 
 
-def test_the_tables_are_kept_safe() -> None:
+def test_the_tables_are_protected() -> None:
     tables = resources("AWS::DynamoDB::Table")
     assert tables.keys() == {"Directory", "Events"}
     for table in tables.values():
@@ -207,7 +207,7 @@ def test_the_tables_are_kept_safe() -> None:
     assert tables["Events"]["Properties"]["TimeToLiveSpecification"]["Enabled"] is True
 
 
-def test_the_stream_feeds_the_mailer_from_its_start_and_within_bounds() -> None:
+def test_the_mailer_reads_the_stream_from_its_start_with_bounded_retries() -> None:
     source = template()["Resources"]["Notify"]["Properties"]["Events"]["NotifyDynamodbEventSource"][
         "Properties"
     ]
@@ -220,7 +220,7 @@ def test_the_stream_feeds_the_mailer_from_its_start_and_within_bounds() -> None:
     assert source["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
 
 
-def test_the_gateway_speaks_problem_json_and_repeats_nothing() -> None:
+def test_gateway_responses_are_problems_and_repeat_no_input() -> None:
     api = template()["Resources"]["RestAPI"]["Properties"]
     answers = api["GatewayResponses"]
     assert {
@@ -240,13 +240,13 @@ def test_the_gateway_speaks_problem_json_and_repeats_nothing() -> None:
         assert headers["Content-Type"] == "'application/problem+json'"
         if answer.get("StatusCode") == 401:
             assert headers["WWW-Authenticate"].startswith("'Basic ")
-        # API Gateway's own words can repeat the Authorization header: unknown path, Basic credentials.
+        # API Gateway's own messages can repeat the Authorization header: unknown path, Basic credentials.
         assert "$context.error" not in answer["ResponseTemplates"]["application/json"]
     assert answers["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
     assert answers["INVALID_SIGNATURE"]["StatusCode"] == 404
     logged = json.loads(api["AccessLogSetting"]["Format"])
     assert {"$context.requestId", "$context.integration.requestId"} <= set(logged.values())
-    assert "$context.path" not in logged.values(), "people put keys in the strangest places"
+    assert "$context.path" not in logged.values(), "a path may contain a key by mistake"
     assert not [
         name
         for name in logged.values()
@@ -257,7 +257,7 @@ def test_the_gateway_speaks_problem_json_and_repeats_nothing() -> None:
     assert settings["LoggingLevel"] == "OFF"
 
 
-def test_every_alarm_reaches_somebody_and_names_its_page() -> None:
+def test_every_alarm_has_a_recipient_and_names_its_section() -> None:
     headings = set(re.findall(r"^#+ (.+)$", OPERATIONS_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     alarms = resources("AWS::CloudWatch::Alarm")
     assert len(alarms) >= 8
@@ -269,7 +269,7 @@ def test_every_alarm_reaches_somebody_and_names_its_page() -> None:
         assert page[1] in headings, name
 
 
-def test_the_dashboard_shows_what_there_is() -> None:
+def test_the_dashboard_refers_to_existing_resources() -> None:
     [board] = resources("AWS::CloudWatch::Dashboard").values()
     body = board["Properties"]["DashboardBody"]["Fn::Sub"]
     assert json.loads(body)["widgets"]
@@ -277,7 +277,7 @@ def test_the_dashboard_shows_what_there_is() -> None:
     assert names - {"AWS::Region", "AWS::StackName"} <= template()["Resources"].keys()
 
 
-def test_the_outputs_are_what_others_build_on() -> None:
+def test_the_outputs_are_complete() -> None:
     outputs = template()["Outputs"]
     assert outputs["AuthorizerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-AuthorizerArn"}
     assert {

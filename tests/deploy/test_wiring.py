@@ -1,4 +1,4 @@
-"""The functions as Lambda starts them: told by their environment, and by nothing else."""
+"""The functions as Lambda starts them: configured by their environment alone."""
 
 import logging
 import runpy
@@ -59,7 +59,7 @@ def started(
         cache.cache_clear()
 
 
-def test_the_client_is_made_while_the_environment_starts(started: dict[str, Any]) -> None:
+def test_the_client_is_created_while_the_environment_starts(started: dict[str, Any]) -> None:
     assert settings.service.cache_info().currsize == 1
     service = started["api"].service()
     assert isinstance(service, Service)
@@ -73,7 +73,7 @@ def test_the_aws_client_never_logs_what_it_sends() -> None:
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
 
 
-def test_every_function_answers(started: dict[str, Any]) -> None:
+def test_every_function_can_be_invoked(started: dict[str, Any]) -> None:
     made = started["create_account"](
         {"accountName": "Demo", "username": "owner", "email": "owner@demo.example"}, Context()
     )

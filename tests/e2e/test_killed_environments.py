@@ -250,17 +250,17 @@ def test_emails_that_ses_cannot_accept_are_sent_once_it_recovers(emulator: Emula
 def test_a_lost_response_of_the_engine_causes_no_second_change(emulator: Emulator, owner: Key) -> None:
     """The same environment retries by itself; the transaction is recognised by its token."""
     name, _ = create_service_user(emulator, owner)
-    lost: list[str] = []
+    dropped: list[str] = []
 
     def drop(call: AwsCall) -> None:
-        if call.operation == "TransactWriteItems" and not lost:
-            lost.append(call.input["ClientRequestToken"])
+        if call.operation == "TransactWriteItems" and not dropped:
+            dropped.append(call.input["ClientRequestToken"])
             raise DropConnectionError
 
     path, body = f"/v1/service-users/{name}/api-keys/rotate", {"keyType": "MONITORING"}
     with emulator.proxies["APIHandler"].dynamodb.hooked(after=drop):
         response = emulator.call("POST", path, owner, body)
-    assert lost
+    assert dropped
     assert response.status == 200
     assert emulator.call("GET", "/v1/whoami", Key(name, response.json["key"])).status == 200
     assert actions(emulator, owner, name).count("API_KEY_ROTATED") == 1

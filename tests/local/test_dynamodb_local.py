@@ -82,8 +82,8 @@ def test_it_is_fetched_once_checked_and_unpacked_whole(tmp_path, nothing_install
 
     assert [each.name for each in home.iterdir()] == ["DynamoDBLocal.jar"]
     assert fetch(tools) == home
-    (asked,) = (tmp_path / "npm.log").read_text().splitlines()
-    assert asked.endswith("amplify-dynamodb-simulator@2.9.30")
+    (arguments,) = (tmp_path / "npm.log").read_text().splitlines()
+    assert arguments.endswith("amplify-dynamodb-simulator@2.9.30")
     assert [each.name for each in tools.iterdir()] == [home.name]
 
 

@@ -205,11 +205,11 @@ class TestBodies:
         sent = b"POST /raw HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"
         assert_problem(exchange(server, sent), 400)
 
-    def test_a_body_shorter_than_it_says_is_refused(self, server):
+    def test_a_body_shorter_than_its_content_length_is_refused(self, server):
         sent = b"POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
         assert_problem(exchange(server, sent, shut=True), 400)
 
-    def test_a_chunked_body_is_put_together(self, server):
+    def test_a_chunked_body_is_assembled(self, server):
         sent = (
             b"POST /raw HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\n\r\n3;ext=1\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n"
@@ -225,11 +225,11 @@ class TestBodies:
         assert_problem(exchange(server, sent, shut=True), 400)
 
     @pytest.mark.parametrize("length", [str(MAX_BODY + 1), "9" * 5000])
-    def test_a_body_that_says_it_is_too_large_is_refused(self, server, length):
+    def test_a_content_length_over_the_limit_is_refused(self, server, length):
         sent = f"POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
         assert_problem(exchange(server, sent, shut=True), 413)
 
-    def test_a_client_that_sends_too_much_before_it_reads_still_gets_the_answer(self, connection):
+    def test_a_client_that_sends_too_much_before_it_reads_still_gets_the_response(self, connection):
         response, body = call(connection, "POST", "/raw", b"x" * (MAX_BODY + 1))
         assert response.status == 413
         assert json.loads(body)["status"] == 413
@@ -243,7 +243,7 @@ class TestBodies:
         assert response.status == 200
         assert len(json.loads(body)["event"]["body"]) == MAX_BODY
 
-    def test_a_body_that_will_not_be_read_is_not_asked_for(self, server):
+    def test_a_body_that_will_be_refused_is_not_requested(self, server):
         head = b"POST /raw HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
         assert_problem(exchange(server, head % (MAX_BODY + 1), shut=True), 413)
         with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as client:
@@ -277,12 +277,12 @@ class TestRefusals:
         assert int(response.getheader("Content-Length")) > 0
         assert call(connection, "GET", "/things")[0].status == 200
 
-    def test_not_a_byte_follows_the_headers_of_an_answer_to_head(self, server):
+    def test_a_response_to_head_ends_with_its_headers(self, server):
         answer = exchange(server, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 405 ")
         assert answer.endswith(b"\r\n\r\n")
 
-    def test_options_of_a_shared_path_is_answered(self, connection):
+    def test_options_of_a_path_with_cors_is_a_preflight(self, connection):
         response, _ = call(connection, "OPTIONS", "/shared")
         assert response.status == 200
         assert response.getheader("Access-Control-Allow-Origin") == "https://a.example"
@@ -302,10 +302,10 @@ class TestRefusals:
             (b"GET /things HTTP/1.1\r\n" + b"".join(b"X%d: 1\r\n" % i for i in range(150)) + b"\r\n", 431),
         ],
     )
-    def test_what_cannot_be_read_is_a_problem(self, server, sent, status):
+    def test_an_unreadable_request_is_a_problem(self, server, sent, status):
         assert_problem(exchange(server, sent), status)
 
-    def test_an_app_that_fails_altogether_is_502(self, capfd):
+    def test_a_failing_app_is_502(self, capfd):
         class Broken(Chalice):
             def __call__(self, event, context):
                 raise RuntimeError("out of order")
@@ -337,7 +337,7 @@ class TestResponses:
 
 
 class TestConnections:
-    def test_requests_in_a_row_are_answered_in_order_on_one_connection(self, server):
+    def test_pipelined_requests_are_answered_in_order_on_one_connection(self, server):
         first = b"GET /things/%d HTTP/1.1\r\nHost: x\r\n\r\n"
         sent = b"".join(first % i for i in range(5))
         posted = b"POST /raw HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc"
@@ -348,14 +348,14 @@ class TestConnections:
         names = [answer.index(b'"name":"%d"' % i) for i in range(5)]
         assert names == sorted(names)
 
-    def test_http_1_0_closes_unless_told_otherwise(self, server):
+    def test_http_1_0_closes_unless_keep_alive_is_requested(self, server):
         assert b"Connection: close" in exchange(server, b"GET /things HTTP/1.0\r\n\r\n")
         sent = b"GET /things HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /things HTTP/1.0\r\n\r\n"
         answer = exchange(server, sent)
         assert answer.count(b"HTTP/1.1 200 OK") == 2
         assert b"Connection: keep-alive" in answer
 
-    def test_a_client_that_hangs_up_leaves_no_trace(self, server, capfd):
+    def test_a_client_that_disconnects_prints_nothing(self, server, capfd):
         for sent in (b"", b"GET /th", b"POST /raw HTTP/1.1\r\nContent-Length: 9\r\n\r\nab"):
             with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as client:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # reset
@@ -429,5 +429,5 @@ def test_a_port_in_use_is_an_os_error(server):
         HttpServer(Gateway(echo_app()).respond, port=server.server_port)
 
 
-def test_its_address_is_known(server):
+def test_its_url(server):
     assert server.url == f"http://127.0.0.1:{server.server_port}"
