@@ -102,7 +102,7 @@ DEFAULT: Rules = (
     RouteRule("/provisioning/*", (Method.ANY,), (KeyType.PROVISIONING,), Role.CLUSTER_ADMIN),
     RouteRule("/user-management/*", (Method.ANY,), (KeyType.USER_MANAGEMENT,), Role.OWNER),
 )
-"""What the product page says of the key types and roles."""
+"""What each key type and role is for (product page: roles)."""
 
 
 class InvalidRules(ValueError):

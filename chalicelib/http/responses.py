@@ -1,4 +1,4 @@
-"""What the calls answer: the model in the words and shapes of the published reference.
+"""The bodies of responses, with the names and shapes that clients know.
 
 The types are the contract: what they say of their fields, the OpenAPI document says.
 """

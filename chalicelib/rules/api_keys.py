@@ -137,7 +137,9 @@ def rotate(
     earlier predecessor stops working. But if the caller signed in with the predecessor
     (``presented_digest``) and the key was never used, the response that carried that key was lost. Then
     that key stops working instead, and the predecessor keeps the time it had left, so that a caller who
-    never received a response can retry. Raises NotFound if there is no usable key of the type.
+    never received a response can retry (product page: lost-response).
+
+    Raises NotFound if there is no usable key of the type.
     """
     key = find_usable(holder, key_type, now)
     secret = key_format.new_key()

@@ -58,7 +58,7 @@ def rotate(
 
 
 def rotate_own(directory: Directory, auth: AuthContext, overlap: int) -> tuple[Principal, IssuedKey]:
-    """Replace the key the caller signed in with, of any type (product page: self-rotate)."""
+    """Replace the key the caller signed in with, of any type (product page: self-rotation)."""
     return rotate(directory, auth, auth.caller, auth.key_type, overlap)
 
 

@@ -1,4 +1,4 @@
-"""Networks a key may be used from (API-keys facts: an allow-list of CIDR entries)."""
+"""Networks a key may be used from (product page: network-restriction)."""
 
 import ipaddress
 import re

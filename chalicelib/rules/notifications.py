@@ -98,8 +98,9 @@ NOTIFIED = for_every_action(
         Action.USER_REVOKED: holder_if_keys_changed,
     }
 )
-"""Who is notified of each action. To notify somebody else, add a rule above and name it here.
+"""Who is notified of each action (product page: who-is-notified).
 
+To notify somebody else, add a rule above and name it here.
 An action whose rule notifies anybody also needs an email in ``chalicelib.mail.messages``.
 """
 

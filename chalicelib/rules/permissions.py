@@ -27,7 +27,7 @@ def is_administrator(user: User | UserSummary, target: ServiceUser | Event) -> b
 
     An event lists the Administrators that its Service User had at that time.
     That needs the role CLUSTER_ADMIN or OWNER, in the same account, by the membership that was listed
-    (product page: an Administrator revoked from the account loses access). A User who is invited again
+    (product page: revoked-administrator). A User who is invited again
     keeps their membership, and so stays an Administrator.
     """
     return _is_linked(user, target.account, target.administrators, Role.CLUSTER_ADMIN)

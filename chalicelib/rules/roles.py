@@ -1,4 +1,4 @@
-"""Roles, key types, and which role may hold which type (product page; user-roles facts)."""
+"""Roles, key types, and which role may hold which type (product page: roles) (product page: key-types)."""
 
 from enum import Enum
 
@@ -33,7 +33,7 @@ class KeyType(str, Enum):
 
     @property
     def display_name(self) -> str:
-        """The name people read (published API reference)."""
+        """The name people read."""
         return _DISPLAY_NAMES[self]
 
 

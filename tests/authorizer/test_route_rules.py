@@ -36,7 +36,7 @@ def rules(*each: dict[str, Any]) -> str:
     return json.dumps(each)
 
 
-# The product page's meaning
+# What docs/rules.md says of roles and key types
 
 
 @pytest.mark.parametrize(

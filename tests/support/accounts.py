@@ -227,7 +227,7 @@ def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> 
 def assert_service_user(
     value: dict[str, Any], username: str, role: str, form: str = MASKED, types: list[str] | None = None
 ) -> None:
-    """Check a Service User of an answer, in the shape of the published reference."""
+    """Check a Service User of an answer, in the shape that docs/openapi.json describes."""
     assert value.keys() == {
         "account",
         "username",
