@@ -20,13 +20,11 @@ from chalicelib.http.system import SERVER
 from chalicelib.rules import roles
 from chalicelib.rules.names import USERNAME
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.version import VERSION
 from contract import examples
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query, Tag
 
 Json = dict[str, Any]
-
-VERSION = "1.1.0"
-"""Of the contract: docs/versioning.md says when it changes and how."""
 
 _ABOUT = """\
 **Signing in** is HTTP Basic with a username and one of its API keys. Calls that manage anything need a

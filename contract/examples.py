@@ -12,6 +12,7 @@ from chalicelib.http.responses import MASK
 from chalicelib.http.system import Health
 from chalicelib.rules.errors import FieldError
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.version import VERSION
 
 KEY = "suk_" + "Example" * 7
 TOKEN = "sui_" + "Example" * 7
@@ -196,7 +197,7 @@ EVENT = responses.EventAnswer(
     mail=responses.MailAnswer(waiting=True, told=(), undeliverable=()),
 )
 
-HEALTH = Health("ok")
+HEALTH = Health("ok", VERSION)
 
 
 def _problem(status: int, detail: str, *errors: tuple[str, str]) -> problems.Problem:

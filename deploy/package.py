@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from chalicelib.version import VERSION
 from deploy.slim import compile_modules, slim
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -56,12 +57,13 @@ def package(stage: str, out: Path) -> Path:
 
 
 def finish(template: dict[str, Any], python: tuple[int, int]) -> None:
-    """Complete Chalice's template in place: the dashboard, and SnapStart where the runtime has it."""
+    """Complete Chalice's template in place: dashboard, version, and SnapStart where the runtime has it."""
     resources = template["Resources"]
     resources["Dashboard"] = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {"DashboardBody": {"Fn::Sub": _one_line(DASHBOARD)}},
     }
+    template["Outputs"]["Version"] = {"Description": "Version of Service Users", "Value": VERSION}
     if python >= _SNAPSTART_FROM:
         for name in _WAITED_FOR:
             resources[name]["Properties"].update(

@@ -2,12 +2,15 @@
 
 import os
 import re
+from typing import Annotated
 
 import msgspec
 from chalice.app import Response
+from msgspec import Meta
 
 from chalicelib.http.call import Call, reply
 from chalicelib.rules.errors import NotFound
+from chalicelib.version import VERSION
 
 SERVER = "https://api.service-users.example"
 """The address the document names where it does not know the real one."""
@@ -32,15 +35,16 @@ _POLICY = (
 
 
 class Health(msgspec.Struct, frozen=True):
-    """That the API answers."""
+    """That the API answers, and in which version."""
 
     status: str
+    version: Annotated[str, Meta(description="The version of the contract that this stack serves.")]
 
 
 def health(call: Call) -> Response:
     """200 where the API answers; reads no table."""
     call.query()
-    return reply(200, Health("ok"))
+    return reply(200, Health("ok", VERSION))
 
 
 def openapi(call: Call) -> Response:

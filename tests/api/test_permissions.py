@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import app as application
+from chalicelib.version import VERSION
 from tests.support.accounts import (
     ALL_TYPES,
     CLEAR,
@@ -317,7 +318,7 @@ def caller_shown(granted: Granted) -> None:
 
 
 def healthy(granted: Granted) -> None:
-    assert granted.response.json == {"status": "ok"}
+    assert granted.response.json == {"status": "ok", "version": VERSION}
 
 
 LISTED_AS_ADMINISTRATORS = ["ada", "ann", "ian", "other-A"]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from chalicelib.http.problems import title_of, type_of
+from chalicelib.version import VERSION
 from deploy.package import RESOURCES, finish, package
 from local.package.template import FUNCTIONS
 
@@ -279,6 +280,7 @@ def test_the_dashboard_refers_to_existing_resources() -> None:
 
 def test_the_outputs_are_complete() -> None:
     outputs = template()["Outputs"]
+    assert outputs["Version"]["Value"] == VERSION
     assert outputs["AuthorizerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-AuthorizerArn"}
     assert {
         "EndpointURL",

@@ -39,28 +39,40 @@ def blocks(markdown: str) -> list[Block]:
     ]
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder with the ``.local`` of a server that runs, and the server's address."""
-    home = tmp_path / ".local"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "local.run", "--port", "0", "--home", str(home)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder with the ``.local`` of a running server and its output (``printed``), and the server's URL."""
+    folder = tmp_path_factory.mktemp("readme")
+    home = folder / ".local"
+    with (folder / "printed").open("w", encoding="utf-8") as printed:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "local.run", "--port", "0", "--home", str(home)],
+            cwd=ROOT,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     try:
         owner = home / "owner.json"
         end = time.monotonic() + 60
-        while not owner.exists():
+        while "Stop " not in (folder / "printed").read_text(encoding="utf-8"):
             assert server.poll() is None, server.stderr and server.stderr.read()
             assert time.monotonic() < end, "the server does not start"
             time.sleep(0.05)  # its start is what is waited for, and nothing can tell of it sooner
-        yield tmp_path, json.loads(owner.read_text())["baseUrl"]
+        yield folder, json.loads(owner.read_text())["baseUrl"]
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)
+
+
+def test_the_command_to_run_it_prints_what_the_readme_shows(served: tuple[Path, str]) -> None:
+    folder, url = served
+    commands = blocks(README.read_text(encoding="utf-8"))
+    place = next(place for place, block in enumerate(commands) if block.text == "make run\n")
+    printed = (folder / "printed").read_text(encoding="utf-8")
+    printed = printed.replace(url, TOLD_URL).replace(f"{folder}/", "")
+    assert commands[place + 1].language == "text"
+    assert printed.startswith(f"\n{commands[place + 1].text}\n")
 
 
 def test_every_block_for_the_shell_does_what_the_readme_shows(served: tuple[Path, str]) -> None:
