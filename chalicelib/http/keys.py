@@ -11,7 +11,7 @@ from chalicelib.http.call import Call, nothing, reply
 from chalicelib.rules import key_operations
 from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.model import Principal
+from chalicelib.rules.model import ServiceUser, User
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -21,7 +21,7 @@ class KeyHolderLookup(NamedTuple):
     """How a call comes to the holder of the keys: whom it lets in at all, and to which holder."""
 
     guard: Callable[[AuthContext], Any]
-    holder: Callable[[Call, AuthContext], Principal]
+    holder: Callable[[Call, AuthContext], ServiceUser | User]
 
 
 def generate(call: Call, door: KeyHolderLookup) -> Response:
@@ -39,7 +39,7 @@ def revoke(call: Call, door: KeyHolderLookup) -> Response:
     """204; the key is dead when the answer arrives."""
     auth = call.authenticate(door.guard)
     body = call.body_or_query(bodies.RevokeKey)
-    key_operations.revoke(call.directory, auth, door.holder(call, auth), body.key_type)
+    key_operations.revoke(call.directory, auth, lambda: door.holder(call, auth), body.key_type)
     return nothing()
 
 

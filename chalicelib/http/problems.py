@@ -48,6 +48,7 @@ _STATUS: dict[type[ApiError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.ConcurrentChange: 409,
     errors.PreconditionFailed: 412,
     errors.Unavailable: 503,
 }

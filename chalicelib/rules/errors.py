@@ -5,6 +5,7 @@ ApiError
 ├── Forbidden            403
 ├── NotFound             404
 ├── Conflict             409
+│   └── ConcurrentChange
 ├── PreconditionFailed   412
 ├── ValidationError      400, with the FieldErrors of the body
 ├── Unavailable          503
@@ -41,6 +42,10 @@ class Conflict(ApiError):
     """The request contradicts the current state, or a concurrent change got there first."""
 
 
+class ConcurrentChange(Conflict):
+    """The item has changed since it was read; nothing was done."""
+
+
 class PreconditionFailed(ApiError):
     """The item is no longer the version that the caller's ``If-Match`` names (RFC 9110, 13.1.1)."""
 
@@ -74,11 +79,11 @@ def validation_error(pointer: str, detail: str) -> ValidationError:
     return validation_error_of([FieldError(pointer, detail)])
 
 
-def concurrent_change() -> Conflict:
+def concurrent_change() -> ConcurrentChange:
     """Return the refusal of a change to an item that has changed since it was read.
 
     A new one at each call: a raised exception keeps the frames it passed, and the keys in them.
     """
-    return Conflict(
+    return ConcurrentChange(
         "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
     )

@@ -1,5 +1,6 @@
 """Operations on keys: those of a Service User, a User's own, and the key the caller signed in with."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -9,9 +10,10 @@ from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import concurrent_change, validation_error_of
-from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser
-from chalicelib.rules.ports import Directory, Replace, Write
+from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
+from chalicelib.rules.ports import Directory, Replace, RevokeKey, Write
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.writes import until_revoked
 
 Holder = TypeVar("Holder", bound=Principal)
 
@@ -36,10 +38,27 @@ def generate(
     return new, issued
 
 
-def revoke(directory: Directory, auth: AuthContext, holder: Principal, key_type: KeyType) -> None:
-    """Revoke a key and its predecessor: both are refused once this returns. Raises NotFound."""
-    new, change = api_keys.revoke(holder, key_type)
-    _commit(directory, auth, holder, new, Action.API_KEY_REVOKED, change)
+def revoke(
+    directory: Directory, auth: AuthContext, find_holder: Callable[[], ServiceUser | User], key_type: KeyType
+) -> None:
+    """Revoke a key and its predecessor: both are refused once this returns. Raises NotFound.
+
+    ``find_holder`` returns the holder as read now. A concurrent change is no reason to refuse: whoever
+    rotates the key in a loop cannot keep it from being revoked.
+    """
+
+    def attempt(*, any_version: bool) -> None:
+        holder = find_holder()
+        caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, holder) else None
+        new, change = api_keys.revoke(holder, key_type)
+        write: Write = Replace(holder, new, concurrent_change())
+        if any_version:
+            write = RevokeKey(holder, key_type, new.version, concurrent_change(), caller)
+        event = new_event(auth.origin, actor(auth.caller), Action.API_KEY_REVOKED, holder, (change,))
+        entitled = () if caller else (auth.still_entitled(),)
+        directory.commit(event, write, *entitled, patient=True)
+
+    until_revoked(attempt)
 
 
 def rotate(

@@ -3,7 +3,7 @@
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.errors import ApiError
-from chalicelib.rules.model import Account, Event, Policy, Principal, User
+from chalicelib.rules.model import Account, Event, Policy, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
 
 P = TypeVar("P", bound=Principal)
@@ -29,13 +29,6 @@ class Replace(NamedTuple):
     unused: KeyType | None = None
 
 
-class Remove(NamedTuple):
-    """A Principal that goes, and its address with it; refused where it has changed since it was read."""
-
-    old: Principal
-    changed: ApiError
-
-
 class StillEntitled(NamedTuple):
     """The caller is at the commit what they were at sign-in: same account, role, membership and live key.
 
@@ -46,6 +39,34 @@ class StillEntitled(NamedTuple):
     key_type: KeyType
     digest: bytes
     ended: ApiError
+
+
+class Remove(NamedTuple):
+    """A Principal that goes, and its address with it; refused where it has changed since it was read.
+
+    With ``any_version`` it is refused only where it is another Principal by now, or a User of another role
+    or invitation: of those, other writes depend. ``caller`` are the caller's rights where they remove
+    themselves, since a transaction cannot name an item twice.
+    """
+
+    old: ServiceUser | User
+    changed: ApiError
+    any_version: bool = False
+    caller: StillEntitled | None = None
+
+
+class RevokeKey(NamedTuple):
+    """A key that goes, and its predecessor with it, whatever version of the Principal there is.
+
+    Refused where there is no key of the type, or another Principal by now. ``caller`` are the caller's rights
+    where the key is their own.
+    """
+
+    holder: ServiceUser | User
+    key_type: KeyType
+    version: str
+    changed: ApiError
+    caller: StillEntitled | None = None
 
 
 class AddAccount(NamedTuple):
@@ -84,7 +105,9 @@ class LoseOwner(NamedTuple):
     last: ApiError
 
 
-Write = Add | Replace | Remove | StillEntitled | AddAccount | UpdateAccount | GainOwner | LoseOwner
+Write = (
+    Add | Replace | Remove | RevokeKey | StillEntitled | AddAccount | UpdateAccount | GainOwner | LoseOwner
+)
 
 
 class Page(NamedTuple, Generic[P]):
@@ -120,8 +143,10 @@ class Directory(Protocol):
         """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
         ...
 
-    def commit(self, event: Event, *writes: Write) -> None:
+    def commit(self, event: Event, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record, or none of it.
+
+        ``patient`` waits for other transactions in the way for seconds, as a revocation does.
 
         Raises the fault of the first write that is refused; Conflict where another transaction is
         always in the way; Busy where DynamoDB did not answer in time.

@@ -22,7 +22,7 @@ from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Directory, Remove, Replace
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.writes import add_principal_by
+from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MOST_ADMINISTRATORS = 20
 """Administrators of one Service User: few enough to read in one call and to notify of every key change."""
@@ -168,18 +168,27 @@ def update(
 
 
 def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
-    """Delete a Service User and revoke its keys. Raises Forbidden, NotFound or PreconditionFailed."""
-    old = _find_administered(directory, auth, username, if_match)
-    event = new_event(
-        auth.origin,
-        actor(auth.caller),
-        Action.SERVICE_USER_DELETED,
-        old,
-        api_keys.revoke_all(old),
-        cause=Cause.SERVICE_USER_DELETED,
-        reason="The Service User was deleted",
-    )
-    directory.commit(event, Remove(old, concurrent_change()), auth.still_entitled())
+    """Delete a Service User and revoke its keys, whatever else changes meanwhile.
+
+    With ``if_match``, only the version that it names. Raises Forbidden, NotFound or PreconditionFailed.
+    """
+
+    def attempt(*, any_version: bool) -> None:
+        old = _find_administered(directory, auth, username, if_match)
+        event = new_event(
+            auth.origin,
+            actor(auth.caller),
+            Action.SERVICE_USER_DELETED,
+            old,
+            api_keys.revoke_all(old),
+            cause=Cause.SERVICE_USER_DELETED,
+            reason="The Service User was deleted",
+        )
+        any_version = any_version and if_match is None
+        removal = Remove(old, concurrent_change(), any_version)
+        directory.commit(event, removal, auth.still_entitled(), patient=True)
+
+    until_revoked(attempt)
 
 
 def key_holder(directory: Directory, auth: AuthContext, username: str, *, issuing: bool) -> ServiceUser:

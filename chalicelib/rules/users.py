@@ -21,7 +21,7 @@ from chalicelib.rules.model import Action, Cause, Event, Invitation, KeyChange, 
 from chalicelib.rules.names import fold_username, reserved_username_error
 from chalicelib.rules.ports import Directory, GainOwner, LoseOwner, Remove, Replace, Write
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.writes import add_principal_by
+from chalicelib.rules.writes import add_principal_by, until_revoked
 
 INVITATION_SECONDS = 72 * 3600
 """How long a mailed token is valid."""
@@ -157,22 +157,29 @@ def update(
 def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
     """Revoke a User from the account: their keys, invitations and Administrator links end with this write.
 
-    Raises Forbidden, NotFound, or Conflict if they are the last OWNER.
+    It is done whatever else changes meanwhile. Raises Forbidden, NotFound, or Conflict if they are the last
+    OWNER.
     """
     permissions.require_can_manage_users(auth)
-    old = _find(directory, auth, username)
-    event = new_event(
-        auth.origin,
-        actor(auth.caller),
-        Action.USER_REVOKED,
-        old,
-        api_keys.revoke_all(old),
-        cause=Cause.USER_REVOKED,
-        reason="The User was revoked from the account",
-    )
-    # Links name the membership; removing the User voids them all, with no link to remove
-    # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
-    _commit(directory, auth, old, event, [Remove(old, concurrent_change()), *_owner_writes(old, None)])
+
+    def attempt(*, any_version: bool) -> None:
+        old = _find(directory, auth, username, again=any_version)
+        event = new_event(
+            auth.origin,
+            actor(auth.caller),
+            Action.USER_REVOKED,
+            old,
+            api_keys.revoke_all(old),
+            cause=Cause.USER_REVOKED,
+            reason="The User was revoked from the account",
+        )
+        caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, old) else None
+        # Links name the membership; removing the User voids them all, with no link to remove
+        # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
+        removal = Remove(old, concurrent_change(), any_version, caller)
+        _commit(directory, auth, old, event, [removal, *_owner_writes(old, None)], patient=True)
+
+    until_revoked(attempt)
 
 
 def check_username(username: str) -> None:
@@ -192,9 +199,10 @@ def own(auth: AuthContext, username: str) -> User:
     return auth.caller
 
 
-def _find(directory: Directory, auth: AuthContext, username: str) -> User:
+def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:
+    """Return a User of the account: the caller as they signed in, unless they are to be read ``again``."""
     found = auth.caller
-    if fold_username(username) != fold_username(found.username):
+    if again or fold_username(username) != fold_username(found.username):
         other = directory.principal(username)
         if other is None:
             raise _not_found(username)
@@ -243,7 +251,15 @@ def _owner_writes(old: User, new: User | None) -> list[Write]:
     return []
 
 
-def _commit(directory: Directory, auth: AuthContext, old: User, event: Event, writes: list[Write]) -> None:
+def _commit(
+    directory: Directory,
+    auth: AuthContext,
+    old: User,
+    event: Event,
+    writes: list[Write],
+    *,
+    patient: bool = False,
+) -> None:
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())
-    directory.commit(event, *writes)
+    directory.commit(event, *writes, patient=patient)

@@ -1,7 +1,9 @@
 """Writes that several operations build alike."""
 
+from typing import Protocol
+
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import Conflict
+from chalicelib.rules.errors import ConcurrentChange, Conflict
 from chalicelib.rules.model import Principal
 from chalicelib.rules.permissions import is_same_principal
 from chalicelib.rules.ports import Add
@@ -27,6 +29,32 @@ def add_principal_by(auth: AuthContext, principal: Principal) -> Add:
     if is_same_principal(auth.caller, principal):
         raise _username_taken(principal)
     return add_principal(principal)
+
+
+class Revocation(Protocol):
+    """One try to revoke something, of what is there now."""
+
+    def __call__(self, *, any_version: bool) -> None:
+        """Read, and write: if the version read is still there, or with ``any_version`` whichever there is.
+
+        Raises ConcurrentChange if it is not.
+        """
+        ...
+
+
+def until_revoked(attempt: Revocation) -> None:
+    """Attempt a revocation until no concurrent change is in its way.
+
+    The first try puts exactly what it revoked on record. The others revoke whatever is there, and put on
+    record what they read just before.
+    """
+    for any_version in (False, True):
+        try:
+            attempt(any_version=any_version)
+        except ConcurrentChange:
+            continue
+        return
+    attempt(any_version=True)
 
 
 def _username_taken(principal: Principal) -> Conflict:

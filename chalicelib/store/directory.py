@@ -8,7 +8,7 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +25,7 @@ from chalicelib.rules.ports import (
     Page,
     Remove,
     Replace,
+    RevokeKey,
     StillEntitled,
     UpdateAccount,
     Write,
@@ -42,8 +43,12 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
+_PATIENT_TRIES = 20
+_LONGEST_PAUSE = 0.8
+"""Seconds between two tries: some 0.3 seconds in all, or 6 on average (12 at most) for who is patient."""
 _USERNAME = re.compile(USERNAME)
 _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
+_KIND: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER", User: "USER"}
 
 
 class DynamoDirectory:
@@ -107,7 +112,7 @@ class DynamoDirectory:
         items, last = paginate(answer, limit, "listKey")
         return Page(tuple(from_item(item, kind) for item in items), last and last.removeprefix(prefix))
 
-    def commit(self, event: Event, *writes: Write) -> None:
+    def commit(self, event: Event, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record in one transaction, or nothing."""
         items: list[dict[str, Any]] = []
         faults: list[ApiError] = []
@@ -124,7 +129,7 @@ class DynamoDirectory:
                 }
             }
         )
-        self._transact(items, faults)
+        self._transact(items, faults, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
 
     def used(
         self, principal: Principal, key_type: "KeyType", digest: bytes, now: int, *, before: bool
@@ -178,16 +183,17 @@ class DynamoDirectory:
         item: Item | None = answer.get("Item")
         return item
 
-    def _transact(self, items: list[dict[str, Any]], faults: list[ApiError]) -> None:
-        """Write all or nothing. Another transaction in the way is waited for, briefly, then a Conflict."""
-        for attempt in range(_CONFLICT_TRIES):
+    def _transact(self, items: list[dict[str, Any]], faults: list[ApiError], tries: int) -> None:
+        """Write all or nothing. Wait while another transaction is in the way; after ``tries``, a Conflict."""
+        for attempt in range(tries):
             try:
                 call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
             except ClientError as error:
                 _raise_first(error, faults)
             else:
                 return
-            time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - a pause, no secret
+            longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
+            time.sleep(random.uniform(0, longest))  # noqa: S311 - a pause, no secret
         raise Conflict("Other calls keep changing this at the same moment; nothing was done. Retry.")
 
 
@@ -229,8 +235,10 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
         case Replace(old, _, changed):
             yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
         case Remove(old, changed):
-            yield {"Delete": {"TableName": table, "Key": _key(old), **_unchanged(old)}}, changed
+            yield {"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed
             yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
+        case RevokeKey():
+            yield {"Update": {"TableName": table, **_key_revocation(write)}}, write.changed
         case StillEntitled():
             yield {"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended
         case AddAccount(account, taken):
@@ -315,14 +323,88 @@ def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
     return False
 
 
+class _Condition(NamedTuple):
+    """A condition on one item, with what its names and values stand for."""
+
+    text: str
+    names: dict[str, str]
+    values: Item
+
+    def and_also(self, *others: "_Condition") -> "_Condition":
+        """Return the condition that this and the others hold."""
+        both = (self, *others)
+        return _Condition(
+            " AND ".join(f"({it.text})" for it in both),
+            {name: it for part in both for name, it in part.names.items()},
+            {value: it for part in both for value, it in part.values.items()},
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return it as DynamoDB takes it; an empty map of names is refused there."""
+        names = {"ExpressionAttributeNames": self.names} if self.names else {}
+        return {"ConditionExpression": self.text, **names, "ExpressionAttributeValues": self.values}
+
+
+def _is_still(principal: ServiceUser | User) -> _Condition:
+    """Return the condition that an item is this Principal, of any version."""
+    field, value = (
+        ("membership", principal.membership) if isinstance(principal, User) else ("id", principal.id)
+    )
+    return _Condition(
+        f"kind = :kind AND account = :account AND {field} = :this",
+        {},
+        {
+            ":kind": {"S": _KIND[type(principal)]},
+            ":account": {"S": principal.account},
+            ":this": {"S": value},
+        },
+    )
+
+
+def _removal(write: Remove) -> dict[str, Any]:
+    """Return the condition of a removal. A User's role and invitation tell whether they count as an OWNER."""
+    old = write.old
+    if not write.any_version:
+        return _unchanged(old)
+    condition = _is_still(old)
+    if isinstance(old, User):
+        invitation = "attribute_not_exists" if old.invitation is None else "attribute_exists"
+        unchanged = f"#role = :role AND {invitation}(invitation)"
+        condition = condition.and_also(
+            _Condition(unchanged, {"#role": "role"}, {":role": {"S": old.role.value}})
+        )
+    return _with_caller(condition, write.caller).parameters()
+
+
+def _key_revocation(write: RevokeKey) -> dict[str, Any]:
+    key = _Condition(
+        "attribute_exists(#keys.#revoked)", {"#keys": "keys", "#revoked": write.key_type.value}, {}
+    )
+    update = _with_caller(_is_still(write.holder).and_also(key), write.caller).parameters()
+    update["ExpressionAttributeValues"] |= {":version": {"S": write.version}}
+    return {
+        "Key": _key(write.holder),
+        "UpdateExpression": "SET version = :version REMOVE #keys.#revoked",
+        **update,
+    }
+
+
+def _with_caller(condition: _Condition, caller: StillEntitled | None) -> _Condition:
+    return condition if caller is None else condition.and_also(_entitlement(caller))
+
+
 def _entitled(write: StillEntitled) -> dict[str, Any]:
+    return {"Key": _key(write.caller), **_entitlement(write).parameters()}
+
+
+def _entitlement(write: StillEntitled) -> _Condition:
     caller = write.caller
     condition = (
         "kind = :kind AND account = :account AND #role = :role AND "
         "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest)"
     )
-    values = {
-        ":kind": {"S": "USER" if isinstance(caller, User) else "SERVICE_USER"},
+    values: Item = {
+        ":kind": {"S": _KIND[type(caller)]},
         ":account": {"S": caller.account},
         ":role": {"S": caller.role.value},
         ":digest": {"B": write.digest},
@@ -330,12 +412,7 @@ def _entitled(write: StillEntitled) -> dict[str, Any]:
     if isinstance(caller, User):
         condition += " AND membership = :membership"
         values[":membership"] = {"S": caller.membership}
-    return {
-        "Key": _key(caller),
-        "ConditionExpression": condition,
-        "ExpressionAttributeNames": {"#role": "role", "#keys": "keys", "#type": write.key_type.value},
-        "ExpressionAttributeValues": values,
-    }
+    return _Condition(condition, {"#role": "role", "#keys": "keys", "#type": write.key_type.value}, values)
 
 
 def _account_update(write: UpdateAccount) -> dict[str, Any]:

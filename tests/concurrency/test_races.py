@@ -1,5 +1,6 @@
 """Many at once, on the real engine: one winner each, losers change nothing, and the ledger is right after."""
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +9,7 @@ import pytest
 from chalice.local import LocalChalice
 
 from tests.support.accounts import PATH, Accounts, service_user_body
-from tests.support.api_client import Key, Response, Stack
+from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import assert_events_match_keys
 
 pytestmark = pytest.mark.engine
@@ -192,6 +193,55 @@ def test_nobody_rotates_past_a_revocation(accounts: Accounts, crowd: int, how: s
     if how != "delete":
         assert "PROVISIONING" not in live_keys(accounts)
     assert_events_match_keys(accounts.stack)
+
+
+THIEVES = 8
+
+
+@pytest.mark.parametrize("how", ["key", "service user", "user"])
+def test_a_revocation_wins_at_the_first_try_against_rotations_in_a_loop(accounts: Accounts, how: str) -> None:
+    """Each contest: eight threads rotate the keys without pause, and one call revokes."""
+    stack, owner, admin = accounts.stack, accounts["owner"], accounts["admin"]
+    contests = int(os.environ.get("REVOCATION_CONTESTS", "60")) // 3
+    responses: list[int] = []
+    for number in range(contests):
+        name = f"target-{number}"
+        if how == "user":
+            held = stack.user(owner, name, "READ_ONLY")
+            path, body = f"/v1/users/{name}", NO_BODY
+        else:
+            held = stack.service_user(admin, name, "CLUSTER_ADMIN")["PROVISIONING"]
+            path, body = f"{PATH}/{name}", NO_BODY
+            if how == "key":
+                path, body = f"{path}/api-keys", {"keyType": "PROVISIONING"}
+        revoked = threading.Event()
+        rotating = threading.Event()
+
+        def rotate(
+            key: Key = held, over: threading.Event = revoked, begun: threading.Event = rotating
+        ) -> Response:
+            response = stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+            while not over.is_set() and response.status in (200, 409):
+                begun.set()
+                if response.status == 200:
+                    key = Key(key.username, response.json["key"])
+                response = stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+            return response
+
+        thieves = [threading.Thread(target=rotate) for _ in range(THIEVES)]
+        for thief in thieves:
+            thief.start()
+        assert rotating.wait(30)
+        responses.append(stack.call("DELETE", path, owner, body).status)
+        revoked.set()
+        for thief in thieves:
+            thief.join(60)
+        assert not stack.signs_in(held)
+        if how == "key":
+            assert "PROVISIONING" not in stack.item(name)["keys"]
+    assert Counter(responses) == {204: contests}
+    actions = {"key": "API_KEY_REVOKED", "service user": "SERVICE_USER_DELETED", "user": "USER_REVOKED"}
+    assert len(stack.events(actions[how])) == contests
 
 
 @pytest.mark.parametrize("crowd", CROWDS)

@@ -231,7 +231,11 @@ CHANGES: dict[str, tuple[str, str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "change"), pairs(list(MUTATIONS)[1:-1], CHANGES))
+REVOCATIONS = ("delete", "revoke")
+DECISIONS = [name for name in list(MUTATIONS)[1:-1] if name not in REVOCATIONS]
+
+
+@pytest.mark.parametrize(("name", "change"), pairs(DECISIONS, CHANGES))
 def test_what_was_decided_on_what_is_no_longer_so_is_not_done(
     accounts: Accounts, name: str, change: str
 ) -> None:
@@ -248,6 +252,93 @@ def test_what_was_decided_on_what_is_no_longer_so_is_not_done(
 
     assert "nothing was done" in assert_problem(response, 409)["detail"]
     assert [accounts.stack.snapshot()] == after
+    assert_events_match_keys(accounts.stack)
+
+
+@pytest.mark.parametrize("name", REVOCATIONS)
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("renamed", 204),
+        ("handed over", 403),
+        ("raised", 204),
+        ("deleted", 404),
+        ("rotated", 204),
+        ("revoked", 204),
+    ],
+)
+def test_a_revocation_is_done_whatever_else_changed(
+    accounts: Accounts, name: str, change: str, status: int
+) -> None:
+    """But only by who may still do it, to what is still there."""
+    method, path, body = CHANGES[change]
+    accounts["owner"]
+
+    def alter() -> None:
+        assert accounts.call(method, path, "owner", body).status < 300
+
+    with before_next_call(accounts.stack, "TransactWriteItems", alter):
+        assert mutate(accounts, name).status == status
+    assert_events_match_keys(accounts.stack)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "there"),
+    [({"displayName": "B"}, 204, False), ({"role": "READ_ONLY"}, 204, False)],
+)
+def test_a_user_is_revoked_whatever_else_changed(
+    accounts: Accounts, change: dict[str, Any], status: int, there: bool
+) -> None:
+    accounts["bystander"]
+    users = "/v1/users/bystander"
+
+    def alter() -> None:
+        assert accounts.call("PUT", users, "owner", change).status == 200
+
+    with before_next_call(accounts.stack, "TransactWriteItems", alter):
+        assert accounts.call("DELETE", users, "owner").status == status
+    assert accounts.call("GET", users, "owner").status == (200 if there else 404)
+    assert_events_match_keys(accounts.stack)
+
+
+@pytest.mark.parametrize("key_type", ["USER_MANAGEMENT", "MONITORING"])
+def test_a_user_revokes_their_own_key_though_a_thief_rotates_it(accounts: Accounts, key_type: str) -> None:
+    """Unless it is the one they signed in with: that one is no longer theirs."""
+    mine = accounts["admin"]
+    stolen = mine if key_type == "USER_MANAGEMENT" else accounts.stack.own_key(mine, key_type)
+
+    def rotate() -> None:
+        assert accounts.stack.call("POST", "/v1/api-keys/rotate", stolen).status == 200
+
+    with before_next_call(accounts.stack, "TransactWriteItems", rotate):
+        revoked = accounts.call("DELETE", "/v1/users/admin/api-keys", "admin", {"keyType": key_type})
+    if key_type == "USER_MANAGEMENT":
+        assert_problem(revoked, 409)
+    else:
+        assert revoked.status == 204
+        assert key_type not in accounts.stack.item("admin")["keys"]
+        assert accounts.stack.sign_in(mine) == 200
+    assert len(accounts.stack.events("API_KEY_REVOKED")) == (key_type == "MONITORING")
+
+
+def test_an_owner_leaves_though_a_thief_rotates_their_key(accounts: Accounts) -> None:
+    """And not with a key that is revoked meanwhile."""
+    second = accounts.stack.user(accounts["owner"], "second", "OWNER")
+    other = accounts.stack.own_key(second, "MONITORING")
+
+    def rotate() -> None:
+        assert accounts.stack.call("POST", "/v1/api-keys/rotate", other).status == 200
+
+    def revoke() -> None:
+        body = {"keyType": "USER_MANAGEMENT"}
+        assert accounts.stack.call("DELETE", "/v1/users/second/api-keys", second, body).status == 204
+
+    with before_next_call(accounts.stack, "TransactWriteItems", revoke):
+        assert_problem(accounts.stack.call("DELETE", "/v1/users/second", second), 409)
+    third = accounts.stack.user(accounts["owner"], "third", "OWNER")
+    other = accounts.stack.own_key(third, "MONITORING")
+    with before_next_call(accounts.stack, "TransactWriteItems", rotate):
+        assert accounts.stack.call("DELETE", "/v1/users/third", third).status == 204
     assert_events_match_keys(accounts.stack)
 
 

@@ -146,10 +146,10 @@ def before_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[]
     """Have something happen between what the next call has read and what it writes."""
     commit = type(stack.service.directory).commit
 
-    def late(self: Any, *writes: Any) -> None:
+    def late(self: Any, *writes: Any, **how: Any) -> None:
         monkeypatch.setattr(type(self), "commit", commit)
         do()
-        commit(self, *writes)
+        commit(self, *writes, **how)
 
     monkeypatch.setattr(type(stack.service.directory), "commit", late)
 
