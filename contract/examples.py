@@ -62,6 +62,7 @@ def key(
         created_at=NOW,
         created_by=by,
         rotated_at=NOW if rotated else None,
+        rotated_by="ada" if rotated else None,
         expires_at=expires,
         last_used_at=None if rotated else used,
         allowed_networks=networks,
@@ -100,6 +101,7 @@ def _user(username: str, role: Role, status: Any, name: str) -> responses.UserAn
         email=f"{username}@people.example",
         role=role,
         status=status,
+        invited_by=None if username == "ada" else "ada",
         created_at=NOW,
     )
 
@@ -136,6 +138,7 @@ JOAN_ACTIVE = responses.ActivatedAnswer(
     email="joan@people.example",
     role=Role.READ_ONLY,
     status="ACTIVE",
+    invited_by="ada",
     created_at=NOW,
     api_keys=_keys(
         Role.READ_ONLY, *(key("joan", kind, KEY, by="joan") for kind in Role.READ_ONLY.key_types())
@@ -162,6 +165,7 @@ ACCOUNT_OF_ADA = responses.AccountAnswer(
     max_key_age_days=None,
     revoke_inactive_after_days=None,
     pci_compliance=False,
+    machines_manage_owners=False,
 )
 ACCOUNT_CHANGED = responses.AccountAnswer(
     account=ACCOUNT,
@@ -171,6 +175,7 @@ ACCOUNT_CHANGED = responses.AccountAnswer(
     max_key_age_days=180,
     revoke_inactive_after_days=None,
     pci_compliance=False,
+    machines_manage_owners=False,
 )
 
 EVENT = responses.EventAnswer(

@@ -34,7 +34,11 @@ def update(call: Call) -> Response:
     call.query()
     body = call.body(bodies.UpdateAccount)
     wanted = PolicyUpdate(
-        body.name, body.max_key_age_days, body.revoke_inactive_after_days, body.pci_compliance
+        body.name,
+        body.max_key_age_days,
+        body.revoke_inactive_after_days,
+        body.pci_compliance,
+        body.machines_manage_owners,
     )
     return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
 

@@ -318,6 +318,18 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET
     pci_compliance: bool | UnsetType = UNSET
+    machines_manage_owners: (
+        Annotated[
+            bool,
+            Meta(
+                description=(
+                    "Whether a Service User with the role OWNER may invite, change and revoke OWNERs. "
+                    "Without it, only OWNER Users can."
+                )
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:

@@ -63,6 +63,7 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
         Annotated[str, Meta(description="The username of who did that; null for the operator.")] | None
     )
     rotated_at: Annotated[Time, Meta(description="When the present key replaced an earlier one.")] | None
+    rotated_by: Annotated[str, Meta(description="The username of who rotated it last.")] | None
     expires_at: Annotated[Time, Meta(description="When it ends; null is never.")] | None
     last_used_at: Annotated[Time, Meta(description="To the hour; null until it is used.")] | None
     allowed_networks: Annotated[
@@ -112,6 +113,9 @@ class UserAnswer(Answer, frozen=True, kw_only=True):
     email: Address
     role: Role
     status: Literal["INVITED", "ACTIVE"]
+    invited_by: (
+        Annotated[str, Meta(description="The username of who invited them; null for the first OWNER.")] | None
+    )
     created_at: Time
 
 
@@ -144,6 +148,10 @@ class AccountAnswer(Answer, frozen=True, kw_only=True):
     max_key_age_days: Days | None
     revoke_inactive_after_days: Days | None
     pci_compliance: bool
+    machines_manage_owners: Annotated[
+        bool,
+        Meta(description="Whether a Service User with the role OWNER may invite, change and revoke OWNERs."),
+    ]
 
 
 class Who(Answer, frozen=True, kw_only=True):
@@ -252,6 +260,7 @@ def api_key(
         created_at=moment(key.created_at),
         created_by=key.created_by or None,
         rotated_at=maybe(key.rotated_at),
+        rotated_by=key.rotated_by or None,
         expires_at=maybe(key.expires_at),
         last_used_at=maybe(key.last_used_at),
         allowed_networks=key.networks,
@@ -269,6 +278,7 @@ def user(it: User) -> UserAnswer:
         email=it.email,
         role=it.role,
         status="ACTIVE" if it.invitation is None else "INVITED",
+        invited_by=it.invited_by or None,
         created_at=moment(it.created_at),
     )
 
@@ -303,6 +313,7 @@ def account(it: Account) -> AccountAnswer:
         max_key_age_days=it.policy.max_key_age_days,
         revoke_inactive_after_days=it.policy.revoke_inactive_after_days,
         pci_compliance=it.policy.pci_compliance,
+        machines_manage_owners=it.machines_manage_owners,
     )
 
 

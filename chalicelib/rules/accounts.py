@@ -107,6 +107,7 @@ class PolicyUpdate(NamedTuple):
     max_key_age_days: int | UnsetType | None = UNSET
     revoke_inactive_after_days: int | UnsetType | None = UNSET
     pci_compliance: bool | UnsetType = UNSET
+    machines_manage_owners: bool | UnsetType = UNSET
 
 
 def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
@@ -118,19 +119,24 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     permissions.require_can_change_account(auth)
     old = _find(directory, auth)
     policy = _policy(old.policy, wanted)
-    name = _or_old(wanted.name, old.name)
-    changes = _changes(old, name, policy)
+    new = replace(
+        old,
+        name=_or_old(wanted.name, old.name),
+        policy=policy,
+        machines_manage_owners=_or_old(wanted.machines_manage_owners, old.machines_manage_owners),
+        version=new_version(),
+    )
+    changes = _changes(old, new)
     if not changes:
         return old
     turned_on = policy.pci_compliance and not old.policy.pci_compliance
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
         raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
-    new = replace(old, name=name, policy=policy, version=new_version())
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
         event,
-        UpdateAccount(old, new.name, new.policy, new.version, owners, concurrent_change()),
+        UpdateAccount(old, new, owners, concurrent_change()),
         auth.still_entitled(),
     )
     return new
@@ -165,14 +171,16 @@ def _or_old(value: T | UnsetType, old: T) -> T:
     return old if value is UNSET else value
 
 
-def _changes(old: Account, name: str, policy: Policy) -> dict[str, tuple[str, str]]:
+def _changes(old: Account, new: Account) -> dict[str, tuple[str, str]]:
+    was, now = old.policy, new.policy
     pairs = {
-        "name": (old.name, name),
-        "maxKeyAgeDays": (old.policy.max_key_age_days, policy.max_key_age_days),
-        "revokeInactiveAfterDays": (old.policy.revoke_inactive_after_days, policy.revoke_inactive_after_days),
-        "pciCompliance": (old.policy.pci_compliance, policy.pci_compliance),
+        "name": (old.name, new.name),
+        "maxKeyAgeDays": (was.max_key_age_days, now.max_key_age_days),
+        "revokeInactiveAfterDays": (was.revoke_inactive_after_days, now.revoke_inactive_after_days),
+        "pciCompliance": (was.pci_compliance, now.pci_compliance),
+        "machinesManageOwners": (old.machines_manage_owners, new.machines_manage_owners),
     }
-    return {field: (_text(was), _text(now)) for field, (was, now) in pairs.items() if was != now}
+    return {field: (_text(one), _text(other)) for field, (one, other) in pairs.items() if one != other}
 
 
 def _text(value: str | int | bool | None) -> str:

@@ -130,8 +130,11 @@ def rotate(
     now: int,
     presented_digest: bytes | None = None,
     ceiling: Role | None = None,
+    by: str = "",
 ) -> Rotation[Holder]:
-    """Replace the secret of a key; its restrictions stay. ``ceiling`` is the new key's.
+    """Replace the secret of a key; its restrictions stay.
+
+    ``ceiling`` is the new key's, and ``by`` the username of whoever rotates it.
 
     With an ``overlap`` (seconds) the replaced key becomes the predecessor and works that much longer; an
     earlier predecessor stops working. But if the caller signed in with the predecessor
@@ -166,6 +169,7 @@ def rotate(
         predecessor=predecessor,
         notice=None,
         ceiling=ceiling,
+        rotated_by=by,
     )
     change = KeyChange(
         Change.ROTATED,

@@ -70,7 +70,9 @@ def rotate(
     """
     presented_digest = auth.digest if holder is auth.caller else None
     ceiling = _ceiling(auth, holder)
-    rotation = api_keys.rotate(holder, key_type, overlap, auth.origin.second, presented_digest, ceiling)
+    rotation = api_keys.rotate(
+        holder, key_type, overlap, auth.origin.second, presented_digest, ceiling, auth.caller.username
+    )
     unused = key_type if rotation.replaced_unused else None
     _commit(directory, auth, holder, rotation.holder, Action.API_KEY_ROTATED, rotation.change, unused=unused)
     return rotation.holder, rotation.issued

@@ -43,7 +43,8 @@ class ApiKey(Value, frozen=True):
     """A credential of one type, without its secret: SHA-256 digest and last five characters.
 
     ``networks`` empty means every address. ``created_at`` is when the Principal was given a
-    key of the type, ``rotated_at`` when the present secret replaced an earlier one.
+    key of the type, ``rotated_at`` when the present secret replaced an earlier one, and ``rotated_by`` the
+    username of whoever did that.
 
     The key acts with the lower of its holder's role and its ``ceiling``: the role of whoever was shown the
     secret, so that raising a Service User's role raises no secret beyond those who know it. None is no
@@ -62,6 +63,7 @@ class ApiKey(Value, frozen=True):
     predecessor: Predecessor | None = None
     notice: Notice | None = None
     ceiling: Role | None = None
+    rotated_by: str = ""
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -91,15 +93,25 @@ class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
     administrators: dict[str, str] = {}
 
 
+class Inviter(Value, frozen=True):
+    """The OWNER who invited somebody: a User, with their membership as ``id``, or a machine with its own."""
+
+    machine: bool
+    username: str
+    id: str
+
+
 class Invitation(Value, frozen=True):
     """An open invitation. ``digests`` maps each mailed token's digest (hex) to its end.
 
-    A token is made when its email is, so that it is nowhere but in that email; an email sent
+    It is good only while the ``inviter`` is an OWNER of the account; None was invited before that was kept. A
+    token is made when its email is, so that it is nowhere but in that email; an email sent
     again carries a new token and leaves the former one good.
     """
 
     id: str
     digests: dict[str, int] = {}
+    inviter: Inviter | None = None
 
 
 class User(Principal, frozen=True, kw_only=True, tag="USER"):
@@ -107,11 +119,13 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
     That is new when a person who is not in the account is invited, and when the role falls to
     READ_ONLY: Administrator links to the former one mean nothing from then on. A person with an open
-    ``invitation`` has not activated and holds no key.
+    ``invitation`` has not activated and holds no key. ``invited_by`` is the username of whoever invited them
+    last, empty for the first OWNER of an account.
     """
 
     membership: str
     invitation: Invitation | None = None
+    invited_by: str = ""
 
 
 class Policy(Value, frozen=True):
@@ -123,7 +137,10 @@ class Policy(Value, frozen=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """A tenancy. ``owners`` maps each OWNER User who has activated to their membership id."""
+    """A tenancy. ``owners`` maps each OWNER User who has activated to their membership id.
+
+    ``machines_manage_owners``: may a Service User with the role OWNER invite, change and revoke OWNERs?
+    """
 
     id: str
     name: str
@@ -131,6 +148,7 @@ class Account(Value, frozen=True, kw_only=True):
     created_at: int
     owners: dict[str, str] = {}
     policy: Policy = Policy()
+    machines_manage_owners: bool = False
 
 
 class UserSummary(Value, frozen=True, kw_only=True):

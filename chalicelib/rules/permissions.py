@@ -7,9 +7,14 @@ from collections.abc import Mapping
 
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Forbidden
-from chalicelib.rules.model import Event, Principal, ServiceUser, User, UserSummary
+from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User, UserSummary
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import KeyType, Role
+
+MACHINES_DO_NOT_MANAGE_OWNERS = (
+    "A Service User may not invite, change or revoke an OWNER. An OWNER User can do it, or let Service Users "
+    "do it: PUT /v1/account with 'machinesManageOwners'."
+)
 
 # Who may administer a Service User. Stated here, and used by the guards below, by the lists of Administrators
 # that Service Users show and are given (service_users), and by the recipients of email (notifications).
@@ -120,6 +125,12 @@ def require_can_manage_users(auth: AuthContext) -> None:
             f"Managing Users requires the role OWNER; your role is {auth.role.value}. "
             "Ask an OWNER of the account."
         )
+
+
+def require_machines_manage_owners(account: Account | None) -> None:
+    """A Service User invites, changes or revokes an OWNER only if the account lets machines manage OWNERs."""
+    if account is None or not account.machines_manage_owners:
+        raise Forbidden(MACHINES_DO_NOT_MANAGE_OWNERS)
 
 
 def require_own_keys(auth: AuthContext, username: str) -> None:

@@ -3,7 +3,7 @@
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.errors import ApiError
-from chalicelib.rules.model import Account, Event, Policy, Principal, ServiceUser, User
+from chalicelib.rules.model import Account, Event, Inviter, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
 
 P = TypeVar("P", bound=Principal)
@@ -77,36 +77,64 @@ class AddAccount(NamedTuple):
 
 
 class UpdateAccount(NamedTuple):
-    """An account's name and policy from now on.
+    """An account's name, policy and ``machines_manage_owners`` from now on.
 
     Refused where it is no longer the version that was read, or has fewer than ``owners`` OWNERs who have
     activated.
     """
 
     old: Account
-    name: str
-    policy: Policy
-    version: str
+    new: Account
     owners: int
     refused: ApiError
 
 
 class GainOwner(NamedTuple):
-    """A User counts among the account's OWNERs."""
+    """A User counts among the account's OWNERs.
+
+    Refused, if ``by_machine``, where the account does not let machines manage OWNERs.
+    """
 
     user: User
     gone: ApiError
+    by_machine: bool = False
 
 
 class LoseOwner(NamedTuple):
-    """A User no longer does; refused where they are the last."""
+    """A User no longer does; refused where they are the last, and as :class:`GainOwner` is."""
 
     user: User
     last: ApiError
+    by_machine: bool = False
+
+
+class MachineMayManageOwners(NamedTuple):
+    """The account still lets machines manage OWNERs, where neither write above says so."""
+
+    account: str
+    refused: ApiError
+
+
+class InviterIsOwner(NamedTuple):
+    """Whoever invited somebody is still an OWNER of the account, and the same one."""
+
+    account: str
+    inviter: Inviter
+    ended: ApiError
 
 
 Write = (
-    Add | Replace | Remove | RevokeKey | StillEntitled | AddAccount | UpdateAccount | GainOwner | LoseOwner
+    Add
+    | Replace
+    | Remove
+    | RevokeKey
+    | StillEntitled
+    | AddAccount
+    | UpdateAccount
+    | GainOwner
+    | LoseOwner
+    | MachineMayManageOwners
+    | InviterIsOwner
 )
 
 

@@ -17,9 +17,18 @@ from chalicelib.rules.errors import (
     validation_error,
 )
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.model import Action, Cause, Event, Invitation, KeyChange, User
+from chalicelib.rules.model import Action, Cause, Event, Invitation, Inviter, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username, reserved_username_error
-from chalicelib.rules.ports import Directory, GainOwner, LoseOwner, Remove, Replace, Write
+from chalicelib.rules.ports import (
+    Directory,
+    GainOwner,
+    InviterIsOwner,
+    LoseOwner,
+    MachineMayManageOwners,
+    Remove,
+    Replace,
+    Write,
+)
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
@@ -44,6 +53,7 @@ def invite(
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
     check_username(username)
+    by_machine = _require_can_manage(directory, auth, role)
     new = User(
         username=username,
         account=auth.caller.account,
@@ -53,9 +63,12 @@ def invite(
         created_at=auth.origin.second,
         display_name=display_name or username,
         membership=new_id(),
-        invitation=Invitation(new_id()),
+        invitation=_invitation(auth),
+        invited_by=auth.caller.username,
     )
-    directory.commit(_invitation_event(auth, new), add_principal_by(auth, new), auth.still_entitled())
+    directory.commit(
+        _invitation_event(auth, new), add_principal_by(auth, new), auth.still_entitled(), *by_machine
+    )
     return new
 
 
@@ -67,9 +80,17 @@ def invite_again(directory: Directory, auth: AuthContext, username: str) -> User
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
-    new = replace(old, keys={}, version=new_version(), invitation=Invitation(new_id()))
+    by_machine = _require_can_manage(directory, auth, old.role)
+    new = replace(
+        old,
+        keys={},
+        version=new_version(),
+        invitation=_invitation(auth),
+        invited_by=auth.caller.username,
+    )
     event = _invitation_event(auth, new, api_keys.revoke_all(old))
-    _commit(directory, auth, old, event, [Replace(old, new, concurrent_change()), *_owner_writes(old, new)])
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(old, new, by_machine)]
+    _commit(directory, auth, old, event, writes)
     return new
 
 
@@ -96,8 +117,11 @@ def activate(
         issued.append(key)
         changes.append(change)
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes))
+    writes: list[Write] = [Replace(user, new, concurrent_change()), *_owner_writes(user, new)]
+    if user.invitation is not None and user.invitation.inviter is not None:
+        writes.append(InviterIsOwner(user.account, user.invitation.inviter, ValidationError(_NOT_VALID)))
     try:
-        directory.commit(event, Replace(user, new, concurrent_change()), *_owner_writes(user, new))
+        directory.commit(event, *writes)
     except Conflict:
         # If another call used the token at the same moment, refuse as a moment later: it is used.
         now = directory.principal(username)
@@ -132,6 +156,7 @@ def update(
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
+    by_machine = _require_can_manage(directory, auth, old.role, role)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -150,7 +175,8 @@ def update(
         return old
     new = replace(new, version=new_version())
     event = update_event(auth, Action.USER_UPDATED, old, new, changes, revoked_keys)
-    _commit(directory, auth, old, event, [Replace(old, new, concurrent_change()), *_owner_writes(old, new)])
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(old, new, by_machine)]
+    _commit(directory, auth, old, event, writes)
     return new
 
 
@@ -164,6 +190,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
 
     def attempt(*, any_version: bool) -> None:
         old = _find(directory, auth, username, again=any_version)
+        by_machine = _require_can_manage(directory, auth, old.role)
         event = new_event(
             auth.origin,
             actor(auth.caller),
@@ -177,7 +204,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
         # Links name the membership; removing the User voids them all, with no link to remove
         # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
         removal = Remove(old, concurrent_change(), any_version, caller)
-        _commit(directory, auth, old, event, [removal, *_owner_writes(old, None)], patient=True)
+        _commit(directory, auth, old, event, [removal, *_owner_writes(old, None, by_machine)], patient=True)
 
     until_revoked(attempt)
 
@@ -240,15 +267,43 @@ def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool
     return valid
 
 
-def _owner_writes(old: User, new: User | None) -> list[Write]:
-    """Return the writes that keep ``Account.owners``, the OWNERs who have activated."""
+def _invitation(auth: AuthContext) -> Invitation:
+    """Return a new invitation by the caller, good while they are an OWNER."""
+    caller = auth.caller
+    if isinstance(caller, ServiceUser):
+        return Invitation(new_id(), inviter=Inviter(True, caller.username, caller.id))
+    assert isinstance(caller, User)  # noqa: S101 - for mypy; there is no third kind
+    return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership))
+
+
+def _require_can_manage(
+    directory: Directory, auth: AuthContext, *roles: Role | None
+) -> tuple[MachineMayManageOwners, ...]:
+    """Require that the caller may manage Users of these roles (the role before and after).
+
+    Returns the condition on which a machine may manage an OWNER, for the write.
+    """
+    if Role.OWNER not in roles or isinstance(auth.caller, User):
+        return ()
+    account = auth.caller.account
+    permissions.require_machines_manage_owners(directory.account(account))
+    return (MachineMayManageOwners(account, Forbidden(permissions.MACHINES_DO_NOT_MANAGE_OWNERS)),)
+
+
+def _owner_writes(
+    old: User, new: User | None, by_machine: tuple[MachineMayManageOwners, ...] = ()
+) -> list[Write]:
+    """Return the writes that keep ``Account.owners``, the OWNERs who have activated.
+
+    And the condition on which a machine may: in the same write, as a transaction names an item once.
+    """
     was = old.role is Role.OWNER and old.invitation is None
     is_now = new is not None and new.role is Role.OWNER and new.invitation is None
     if was and not is_now:
-        return [LoseOwner(old, Conflict(_LAST_OWNER))]
+        return [LoseOwner(old, Conflict(_LAST_OWNER), bool(by_machine))]
     if new is not None and is_now and not was:
-        return [GainOwner(new, concurrent_change())]
-    return []
+        return [GainOwner(new, concurrent_change(), bool(by_machine))]
+    return [*by_machine]
 
 
 def _commit(

@@ -8,7 +8,7 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,6 +21,9 @@ from chalicelib.rules.ports import (
     Add,
     AddAccount,
     GainOwner,
+    InviterIsOwner,
+    LoseOwner,
+    MachineMayManageOwners,
     P,
     Page,
     Remove,
@@ -30,6 +33,7 @@ from chalicelib.rules.ports import (
     UpdateAccount,
     Write,
 )
+from chalicelib.rules.roles import Role
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate
 from chalicelib.store.trail import event_item
@@ -46,6 +50,7 @@ _CONFLICT_TRIES = 5
 _PATIENT_TRIES = 20
 _LONGEST_PAUSE = 0.8
 """Seconds between two tries: some 0.3 seconds in all, or 6 on average (12 at most) for who is patient."""
+_MACHINES_MANAGE_OWNERS = "machinesManageOwners = :true"
 _USERNAME = re.compile(USERNAME)
 _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 _KIND: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER", User: "USER"}
@@ -247,10 +252,21 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
             yield {"Put": {**absent, "Item": item}}, taken
         case UpdateAccount():
             yield {"Update": {"TableName": table, **_account_update(write)}}, write.refused
-        case GainOwner(user, gone):
-            yield {"Update": {"TableName": table, **_owner(user, gain=True)}}, gone
+        case GainOwner(user, gone, by_machine):
+            yield {"Update": {"TableName": table, **_owner(user, gain=True, by_machine=by_machine)}}, gone
+        case LoseOwner(user, last, by_machine):
+            yield {"Update": {"TableName": table, **_owner(user, gain=False, by_machine=by_machine)}}, last
+        case MachineMayManageOwners(account, refused):
+            check = {
+                "Key": _account_key(account),
+                "ConditionExpression": _MACHINES_MANAGE_OWNERS,
+                "ExpressionAttributeValues": {":true": {"BOOL": True}},
+            }
+            yield {"ConditionCheck": {"TableName": table, **check}}, refused
+        case InviterIsOwner():
+            yield {"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended
         case _:
-            yield {"Update": {"TableName": table, **_owner(write.user, gain=False)}}, write.last
+            assert_never(write)
 
 
 def _unchanged(old: Principal) -> dict[str, Any]:
@@ -415,35 +431,53 @@ def _entitlement(write: StillEntitled) -> _Condition:
     return _Condition(condition, {"#role": "role", "#keys": "keys", "#type": write.key_type.value}, values)
 
 
+def _inviter(write: InviterIsOwner) -> dict[str, Any]:
+    inviter = write.inviter
+    return {
+        "Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}},
+        **_Condition(
+            f"kind = :kind AND account = :account AND #role = :owner AND "
+            f"{'id' if inviter.machine else 'membership'} = :this",
+            {"#role": "role"},
+            {
+                ":kind": {"S": _KIND[ServiceUser if inviter.machine else User]},
+                ":account": {"S": write.account},
+                ":owner": {"S": Role.OWNER.value},
+                ":this": {"S": inviter.id},
+            },
+        ).parameters(),
+    }
+
+
 def _account_update(write: UpdateAccount) -> dict[str, Any]:
     return {
         "Key": _account_key(write.old.id),
-        "UpdateExpression": "SET #name = :name, #policy = :policy, version = :new",
+        "UpdateExpression": (
+            "SET #name = :name, #policy = :policy, version = :new, machinesManageOwners = :machines"
+        ),
         "ConditionExpression": "version = :old AND size(owners) >= :owners",
         "ExpressionAttributeNames": {"#name": "name", "#policy": "policy"},
         "ExpressionAttributeValues": {
-            ":name": {"S": write.name},
-            ":policy": to_attribute(msgspec.to_builtins(write.policy)),
-            ":new": {"S": write.version},
+            ":name": {"S": write.new.name},
+            ":policy": to_attribute(msgspec.to_builtins(write.new.policy)),
+            ":new": {"S": write.new.version},
+            ":machines": {"BOOL": write.new.machines_manage_owners},
             ":old": {"S": write.old.version},
             ":owners": {"N": str(write.owners)},
         },
     }
 
 
-def _owner(user: User, *, gain: bool) -> dict[str, Any]:
-    name = {"#name": fold_username(user.username)}
-    update = {"Key": _account_key(user.account), "ExpressionAttributeNames": name}
+def _owner(user: User, *, gain: bool, by_machine: bool) -> dict[str, Any]:
     if gain:
-        return {
-            **update,
-            "UpdateExpression": "SET owners.#name = :membership",
-            "ConditionExpression": "attribute_exists(pk)",
-            "ExpressionAttributeValues": {":membership": {"S": user.membership}},
-        }
-    return {
-        **update,
-        "UpdateExpression": "REMOVE owners.#name",
-        "ConditionExpression": "attribute_exists(owners.#name) AND size(owners) > :one",
-        "ExpressionAttributeValues": {":one": {"N": "1"}},
-    }
+        change = "SET owners.#name = :membership"
+        condition = _Condition("attribute_exists(pk)", {}, {":membership": {"S": user.membership}})
+    else:
+        change = "REMOVE owners.#name"
+        condition = _Condition(
+            "attribute_exists(owners.#name) AND size(owners) > :one", {}, {":one": {"N": "1"}}
+        )
+    if by_machine:
+        condition = condition.and_also(_Condition(_MACHINES_MANAGE_OWNERS, {}, {":true": {"BOOL": True}}))
+    named = condition._replace(names={"#name": fold_username(user.username)})
+    return {"Key": _account_key(user.account), "UpdateExpression": change, **named.parameters()}

@@ -14,9 +14,9 @@ from tests.support.api_client import Key, Response
 USERS = "/v1/users"
 
 
-def invites_an_owner(accounts: Accounts, key: Key) -> int:
-    """Return the status of inviting an OWNER, which takes an OWNER."""
-    body = {"username": "evil-1", "email": "evil-1@people.example", "role": "OWNER"}
+def invites_a_user(accounts: Accounts, key: Key) -> int:
+    """Return the status of inviting a User, which takes the role OWNER."""
+    body = {"username": "evil-1", "email": "evil-1@people.example", "role": "CLUSTER_ADMIN"}
     status = accounts.stack.call("POST", USERS, key, body).status
     if status == 201:
         assert accounts.call("DELETE", f"{USERS}/evil-1", "owner").status == 204
@@ -57,11 +57,11 @@ def test_raising_a_service_user_does_not_raise_a_key_that_a_lower_person_was_sho
     accounts: Accounts, made_by_admin: dict[str, Key]
 ) -> None:
     key = made_by_admin["USER_MANAGEMENT"]
-    assert invites_an_owner(accounts, key) == 403
+    assert invites_a_user(accounts, key) == 403
     raised = change(accounts, "owner", key.username, role="OWNER")
     assert raised.status == 200
     assert {it["ceiling"] for it in raised.json["apiKeys"]["apiKeys"]} == {"CLUSTER_ADMIN"}
-    assert invites_an_owner(accounts, key) == 403
+    assert invites_a_user(accounts, key) == 403
     assert role_of(accounts, key) == "CLUSTER_ADMIN"
     assert accounts.call("GET", f"{PATH}/{key.username}", "owner").json["role"] == "OWNER"
 
@@ -72,7 +72,7 @@ def test_the_key_an_owner_rotates_rises_and_the_others_stay(
     name = made_by_admin["USER_MANAGEMENT"].username
     assert change(accounts, "owner", name, role="OWNER").status == 200
     made = Key(name, rotate(accounts, "owner", name).json["key"])
-    assert invites_an_owner(accounts, made) == 201
+    assert invites_a_user(accounts, made) == 201
     assert role_of(accounts, made) == "OWNER"
     assert ceilings(accounts, name) == {
         "MONITORING": "CLUSTER_ADMIN",
@@ -84,9 +84,9 @@ def test_the_key_an_owner_rotates_rises_and_the_others_stay(
 
 def test_a_key_that_an_owner_was_shown_rises_at_once(accounts: Accounts) -> None:
     keys = accounts.stack.service_user(accounts["owner"], "riser-1", "CLUSTER_ADMIN")
-    assert invites_an_owner(accounts, keys["USER_MANAGEMENT"]) == 403
+    assert invites_a_user(accounts, keys["USER_MANAGEMENT"]) == 403
     assert change(accounts, "owner", "riser-1", role="OWNER").status == 200
-    assert invites_an_owner(accounts, keys["USER_MANAGEMENT"]) == 201
+    assert invites_a_user(accounts, keys["USER_MANAGEMENT"]) == 201
 
 
 @pytest.mark.parametrize("overlap", [0, 60])
@@ -97,7 +97,7 @@ def test_a_key_that_rotates_itself_passes_its_ceiling_on(
     assert change(accounts, "owner", key.username, role="OWNER").status == 200
     for _ in range(3):
         key = rotate_own(accounts, key, overlap)
-        assert invites_an_owner(accounts, key) == 403
+        assert invites_a_user(accounts, key) == 403
     assert ceilings(accounts, key.username)["USER_MANAGEMENT"] == "CLUSTER_ADMIN"
 
 
@@ -110,10 +110,10 @@ def test_a_predecessor_does_not_rotate_itself_into_the_ceiling_of_its_successor(
     assert change(accounts, "owner", former.username, role="OWNER").status == 200
     new = Key(former.username, rotate(accounts, "owner", former.username, overlap=600).json["key"])
     if used:
-        assert invites_an_owner(accounts, new) == 201
+        assert invites_a_user(accounts, new) == 201
     assert role_of(accounts, former) == "CLUSTER_ADMIN"
     stolen = rotate_own(accounts, former, 60)
-    assert invites_an_owner(accounts, stolen) == 403
+    assert invites_a_user(accounts, stolen) == 403
     assert role_of(accounts, stolen) == "CLUSTER_ADMIN"
 
 
@@ -122,12 +122,12 @@ def test_a_lower_person_rotates_an_owners_key_down(accounts: Accounts) -> None:
     assert change(accounts, "owner", "mixed-1", administrators=[accounts["admin"].username]).status == 200
     made = Key("mixed-1", rotate(accounts, "admin", "mixed-1", overlap=600).json["key"])
     assert change(accounts, "owner", "mixed-1", role="OWNER").status == 200
-    assert invites_an_owner(accounts, made) == 403
+    assert invites_a_user(accounts, made) == 403
     generated = accounts.call("DELETE", f"{PATH}/mixed-1/api-keys?keyType=USER_MANAGEMENT", "owner")
     assert generated.status == 204
     body = {"keyType": "USER_MANAGEMENT"}
     again = accounts.call("POST", f"{PATH}/mixed-1/api-keys", "owner", body)
-    assert invites_an_owner(accounts, Key("mixed-1", again.json["key"])) == 201
+    assert invites_a_user(accounts, Key("mixed-1", again.json["key"])) == 201
 
 
 def test_the_whole_attack_ends_without_an_owner(accounts: Accounts) -> None:
@@ -144,7 +144,7 @@ def test_the_whole_attack_ends_without_an_owner(accounts: Accounts) -> None:
     assert change(accounts, "owner", "prov-1", role="CLUSTER_ADMIN").status == 200
     handed = Key("prov-1", rotate(accounts, "admin", "prov-1", overlap=604_800).json["key"])
     assert change(accounts, "owner", "prov-1", role="OWNER").status == 200
-    assert invites_an_owner(accounts, handed) == 403
+    assert invites_a_user(accounts, handed) == 403
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_users_own_keys_rise_with_them(accounts: Accounts) -> None:
         accounts.call("PUT", f"{USERS}/{accounts['bystander'].username}", "owner", {"role": "OWNER"}).status
         == 200
     )
-    assert invites_an_owner(accounts, accounts["bystander"]) == 201
+    assert invites_a_user(accounts, accounts["bystander"]) == 201
 
 
 def test_keys_stored_before_ceilings_stay_at_the_role_they_had() -> None:

@@ -34,6 +34,7 @@ FIELDS = {
     "maxKeyAgeDays": st.none() | st.integers(0, 4000),
     "revokeInactiveAfterDays": st.none() | st.integers(0, 4000),
     "pciCompliance": st.booleans(),
+    "machinesManageOwners": st.booleans(),
 }
 DOCUMENT = json.loads(
     (Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_text(encoding="utf-8")
@@ -87,6 +88,7 @@ GOOD = {
     "maxKeyAgeDays": st.sampled_from([None, 400, 3650]),
     "revokeInactiveAfterDays": st.sampled_from([None, 400, 3650]),
     "pciCompliance": st.just(False),
+    "machinesManageOwners": st.booleans(),
 }
 
 

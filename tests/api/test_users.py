@@ -78,6 +78,7 @@ def test_an_invited_person_is_there_and_holds_nothing(stack: Stack) -> None:
         "email": "bea@people.example",
         "role": "READ_ONLY",
         "status": "INVITED",
+        "invitedBy": "owner",
         "createdAt": "2030-03-17T17:46:40Z",
     }
     assert stack.call("GET", f"{USERS}/bea", owner).json == made.json
@@ -581,6 +582,146 @@ def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Sta
     assert [to for to, _ in mails(stack)] == ["bea@people.example"] * 3
 
 
+# Machines and OWNERs
+
+
+def let_machines_manage_owners(stack: Stack, owner: Key, let: bool = True) -> None:
+    """Switch ``machinesManageOwners`` on or off."""
+    response = stack.call("PUT", "/v1/account", owner, {"machinesManageOwners": let})
+    assert (response.status, response.json["machinesManageOwners"]) == (200, let)
+
+
+TOUCHING_AN_OWNER: dict[str, tuple[str, str, Any]] = {
+    "invite as OWNER": ("POST", USERS, {"username": "eve", "email": "eve@people.example", "role": "OWNER"}),
+    "raise to OWNER": ("PUT", f"{USERS}/cal", {"role": "OWNER"}),
+    "raise the invited to OWNER": ("PUT", f"{USERS}/ida", {"role": "OWNER"}),
+    "lower": ("PUT", f"{USERS}/bea", {"role": "READ_ONLY"}),
+    "rename": ("PUT", f"{USERS}/bea", {"displayName": "Bea"}),
+    "revoke": ("DELETE", f"{USERS}/bea", NO_BODY),
+    "invite again": ("POST", f"{USERS}/bea/invitation", NO_BODY),
+    "lower the invited": ("PUT", f"{USERS}/fay", {"role": "CLUSTER_ADMIN"}),
+    "revoke the invited": ("DELETE", f"{USERS}/fay", NO_BODY),
+    "invite the invited again": ("POST", f"{USERS}/fay/invitation", NO_BODY),
+}
+
+
+def account_with_a_machine(stack: Stack) -> tuple[Key, Key]:
+    """Return the keys of an OWNER and of an OWNER Service User, "robot".
+
+    Beside them: "bea" (OWNER), "cal" (CLUSTER_ADMIN), and the invited "fay" (OWNER) and "ida" (READ_ONLY).
+    """
+    owner = stack.account()
+    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    stack.user(owner, "bea", "OWNER")
+    stack.user(owner, "cal", "CLUSTER_ADMIN")
+    invite(stack, owner, "fay", "OWNER")
+    invite(stack, owner, "ida", "READ_ONLY")
+    assert [stack.sign_in(key) for key in (owner, robot)] == [200, 200]
+    return owner, robot
+
+
+@pytest.mark.parametrize("name", TOUCHING_AN_OWNER)
+def test_a_machine_touches_no_owner_unless_the_account_lets_it(stack: Stack, name: str) -> None:
+    method, path, body = TOUCHING_AN_OWNER[name]
+    owner, robot = account_with_a_machine(stack)
+    before = stack.snapshot()
+
+    response = stack.call(method, path, robot, body)
+
+    assert response.status == 403
+    assert "machinesManageOwners" in response.json["detail"]
+    assert stack.snapshot() == before
+    let_machines_manage_owners(stack, owner)
+    assert stack.call(method, path, robot, body).status < 300
+
+
+@pytest.mark.parametrize("name", TOUCHING_AN_OWNER)
+def test_a_machine_touches_no_owner_once_the_switch_is_off(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also where it is switched off between the machine's reading and its writing."""
+    method, path, body = TOUCHING_AN_OWNER[name]
+    owner, robot = account_with_a_machine(stack)
+    let_machines_manage_owners(stack, owner)
+    after: list[Any] = []
+
+    def switch_off() -> None:
+        let_machines_manage_owners(stack, owner, let=False)
+        after.append(stack.snapshot())
+
+    before_commit(stack, monkeypatch, switch_off)
+    assert stack.call(method, path, robot, body).status in (403, 409)
+    assert [stack.snapshot()] == after
+
+
+def test_a_machine_runs_people_below_owner(stack: Stack) -> None:
+    _, robot = account_with_a_machine(stack)
+
+    assert invite(stack, robot, "gus", "CLUSTER_ADMIN").status == 201
+    assert stack.call("PUT", f"{USERS}/gus", robot, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("POST", f"{USERS}/cal/invitation", robot).status == 200
+    assert stack.call("DELETE", f"{USERS}/gus", robot).status == 204
+
+
+@pytest.mark.parametrize("caller", ["admin", "machine"])
+def test_only_an_owner_user_lets_machines_manage_owners(stack: Stack, caller: str) -> None:
+    owner, robot = account_with_a_machine(stack)
+    admin = stack.user(owner, "admin", "CLUSTER_ADMIN")
+    key = robot if caller == "machine" else admin
+
+    assert stack.call("PUT", "/v1/account", key, {"machinesManageOwners": True}).status == 403
+    assert stack.call("GET", "/v1/account", owner).json["machinesManageOwners"] is False
+    let_machines_manage_owners(stack, owner)
+    assert stack.events("ACCOUNT_UPDATED")[-1]["changes"] == {"machinesManageOwners": ["false", "true"]}
+
+
+# An invitation is as good as whoever sent it
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", f"{USERS}/bea", NO_BODY),
+        ("PUT", f"{USERS}/bea", {"role": "CLUSTER_ADMIN"}),
+        ("DELETE", f"{SERVICE_USERS}/robot", NO_BODY),
+        ("PUT", f"{SERVICE_USERS}/robot", {"role": "CLUSTER_ADMIN"}),
+    ],
+)
+def test_an_invitation_ends_with_its_inviters_power(stack: Stack, method: str, path: str, body: Any) -> None:
+    """And a person or machine made again under the name does not bring it back; a fresh one does."""
+    owner = stack.account()
+    bea = stack.user(owner, "bea", "OWNER")
+    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    inviter = robot if path.endswith("robot") else bea
+    assert invite(stack, inviter, "dan", "READ_ONLY").json["invitedBy"] == inviter.username
+    token = stack.token("dan")
+    assert stack.call(method, path, owner, body).status < 300
+
+    activation = {"username": "dan", "token": token}
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+    if method == "DELETE" and inviter is bea:
+        stack.user(owner, "bea", "OWNER")
+        assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+    assert stack.call("POST", f"{USERS}/dan/invitation", owner).json["invitedBy"] == "owner"
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+    stack.activate("dan")
+    listed = {it["username"]: it["invitedBy"] for it in stack.call("GET", USERS, owner).json}
+    assert (listed["owner"], listed["dan"]) == (None, "owner")
+
+
+def test_an_invitation_stored_before_inviters_were_kept_is_good(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "dan", "READ_ONLY")
+    item = stack.item("dan")
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": item["pk"]}},
+        UpdateExpression="REMOVE invitation.inviter, invitedBy",
+    )
+    assert stack.signs_in(stack.activate("dan"))
+    assert stack.call("GET", f"{USERS}/dan", owner).json["invitedBy"] is None
+
+
 # The last OWNER
 
 
@@ -598,6 +739,7 @@ def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Sta
 def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, by_robot: bool) -> None:
     owner = stack.account()
     robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    let_machines_manage_owners(stack, owner)
     stack.user(owner, "bea", "OWNER")
     invite(stack, owner, "cal", "OWNER")
     stack.call("POST", f"{USERS}/bea/invitation", owner)
@@ -763,6 +905,7 @@ def test_an_owner_service_user_runs_people_and_touches_no_service_user(stack: St
     owner = stack.account()
     robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
     stack.service_user(owner, "other", "READ_ONLY", keyTypes=["MONITORING"])
+    let_machines_manage_owners(stack, owner)
 
     assert invite(stack, robot, "bea", "OWNER").status == 201
     bea = stack.activate("bea")

@@ -207,7 +207,7 @@ def test_a_caller_is_held_to_all_they_were_at_sign_in(accounts: Accounts, other:
         admin.keys[KeyType.USER_MANAGEMENT].digest,
         Unauthenticated("no longer"),
     )
-    change = UpdateAccount(account, "Renamed", account.policy, "new", 0, Conflict("changed"))
+    change = UpdateAccount(account, replace(account, name="Renamed", version="new"), 0, Conflict("changed"))
     record = new_event(Origin("", "", accounts.stack.clock()), actor(admin), Action.ACCOUNT_UPDATED, account)
     before = accounts.stack.snapshot()
     if other:

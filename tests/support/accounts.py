@@ -212,6 +212,7 @@ def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> 
         "createdAt",
         "createdBy",
         "rotatedAt",
+        "rotatedBy",
         "expiresAt",
         "lastUsedAt",
         "allowedNetworks",
