@@ -67,6 +67,10 @@ class Stay:
 
 @dataclass(eq=False)
 class Invitation:
+    """An invitation, good while its inviter is an OWNER in the time of being there that they sent it in."""
+
+    inviter: "Someone"
+    stay: Stay
     tokens: dict[str, int] = field(default_factory=dict)
 
 
@@ -145,6 +149,11 @@ class Caller:
     def runs_people(self) -> None:
         self.manages()
         if self.role != "OWNER":
+            raise Refused(403)
+
+    def may_touch(self, *roles: str) -> None:
+        """A machine changes no OWNER: no account of the model lets machines do so."""
+        if self.who.machine and "OWNER" in roles:
             raise Refused(403)
 
     def sees_people(self) -> None:
@@ -360,6 +369,7 @@ class ReferenceModel:
     def invite(self, by: Caller, body: dict[str, Any]) -> Outcome:
         if body["username"].lower() == "activate":
             raise Refused(400)
+        by.may_touch(body["role"])
         self._names_free(body)
         made = Someone(
             body["username"],
@@ -368,7 +378,7 @@ class ReferenceModel:
             body["role"],
             False,
             body.get("displayName", body["username"]),
-            open=Invitation(),
+            open=Invitation(by.who, by.who.stay),
         )
         self.all[made.name] = made
         return self._done(201, by, "USER_INVITED", made, of=made)
@@ -382,6 +392,7 @@ class ReferenceModel:
     def change(self, by: Caller, name: str, body: dict[str, Any]) -> Outcome:
         person = self.person(by, name)
         role = body.get("role", person.role)
+        by.may_touch(person.role, role)
         display = body.get("displayName", person.display)
         if role != person.role:
             if person is by.who:
@@ -398,15 +409,17 @@ class ReferenceModel:
 
     def expel(self, by: Caller, name: str) -> Outcome:
         person = self.person(by, name)
+        by.may_touch(person.role)
         self._not_the_last(person)
         del self.all[person.name]
         return self._done(204, by, "USER_REVOKED", person, [("REVOKED", kind) for kind in person.keys])
 
     def invite_again(self, by: Caller, name: str) -> Outcome:
         person = self.person(by, name)
+        by.may_touch(person.role)
         self._not_the_last(person)
         lost = [("REVOKED", kind) for kind in person.keys]
-        person.keys, person.open = {}, Invitation()
+        person.keys, person.open = {}, Invitation(by.who, by.who.stay)
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
 
     def activate(self, name: str, token: str) -> Outcome:
@@ -414,6 +427,13 @@ class ReferenceModel:
         if person is None or person.machine or person.open is None:
             raise Refused(400)
         if self.now >= person.open.tokens.get(token, 0):
+            raise Refused(400)
+        inviter = person.open.inviter
+        if (
+            self.all.get(inviter.name) is not inviter
+            or inviter.role != "OWNER"
+            or inviter.stay is not person.open.stay
+        ):
             raise Refused(400)
         person.open = None
         manages = person.role != "READ_ONLY"
