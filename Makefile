@@ -38,9 +38,10 @@ clean: ## remove everything that was set up or built here
 PYTHONS := python3 python3.13 python3.14 python3.12 python3.11 python
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
-# Everything installed is locked by version and hash, and comes as a wheel: no package's code runs at set-up.
+# Everything installed is locked by version and hash, and comes as a wheel: no package's code runs at set-up. A lock
+# lists all that is needed, so pip resolves nothing: before 23.3 it would take a newer release's extra for an unlocked one.
 INSTALL := $(PYTHON) -m pip --disable-pip-version-check
-LOCKED := install -q --require-hashes --only-binary :all:
+LOCKED := install -q --no-deps --require-hashes --only-binary :all:
 
 $(READY): requirements-dev.txt
 	@python=; \
@@ -113,8 +114,9 @@ LOCKS := .tools/lock/.ready
 lock: $(LOCKS) ## lock every requirement anew, by version and hash; UPGRADE=NAME or UPGRADE=all
 	@$(<D)/bin/python -m deploy.locks --upgrade "$(UPGRADE)"
 
-lock-check: $(LOCKS) ## fail where a lock is out of date with its source
+lock-check: $(LOCKS) ## fail where a lock is out of date with its source, or incomplete
 	@$(<D)/bin/python -m deploy.locks --check
+	@$(INSTALL) check
 
 audit: $(LOCKS) ## look for known vulnerabilities in all that is locked (asks PyPI's advisory service)
 	@$(<D)/bin/python -m deploy.locks --audit

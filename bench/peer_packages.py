@@ -23,7 +23,7 @@ def build(directory: Path) -> dict[str, Path]:
             continue
         shutil.rmtree(target, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
-        locked = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
+        locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
         subprocess.run([*pip, "--target", str(target), *locked], check=True)
         (target / "handler.py").write_text(source, encoding="utf-8")
         compile_modules(target)

@@ -120,7 +120,8 @@ def _environment() -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", "--without-pip", folder])
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
-        _run([*pip, "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r", REQUIREMENTS])
+        locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        _run([*pip, "install", "-q", *locked, "-r", REQUIREMENTS])
         mark.write_text(wanted, encoding="utf-8")
     return python
 
