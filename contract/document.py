@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.http import bodies, call, problems, responses, system
+from chalicelib.http import bodies, call, problems, responses, system, validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules import roles
 from chalicelib.rules.names import USERNAME
@@ -94,8 +94,8 @@ _WHEN = {
     409: "It contradicts what is there, or somebody else changed it at the same moment.",
     412: "It is no longer what `If-Match` says.",
     413: (
-        f"The body has more than {bodies.LARGEST} bytes "
-        f"({bodies.ACTIVATION_LARGEST} where nobody signs in: an activation)."
+        f"The body has more than {validation.LARGEST} bytes "
+        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation)."
     ),
     415: "The body is of another type than `application/json`.",
     500: "Something is wrong on our side, and on record.",
@@ -298,7 +298,7 @@ def _refusal(status: int) -> Json:
 
 _NAMED: dict[str, type] = {
     name: it
-    for module in (responses, bodies, problems, roles, system)
+    for module in (responses, bodies, validation, problems, roles, system)
     for name, it in vars(module).items()
     if isinstance(it, type)
 }
@@ -334,12 +334,12 @@ def _schema(kind: Any) -> tuple[Json, Json]:
         if issubclass(of, Enum):
             made["type"] = "string"
             made["enum"] = [member.value for member in of]  # in our order, not the alphabet's
-        elif issubclass(of, bodies.Body) and (rules := of.rules()):
+        elif issubclass(of, validation.Body) and (rules := of.rules()):
             made["allOf"] = rules
         made["title"] = _plain(name)
         if "properties" in made:
             made["properties"] = _ordered(made["properties"], made["required"])
-        if not issubclass(of, bodies.Body):
+        if not issubclass(of, validation.Body):
             for field in made.get("properties", {}).values():
                 field.pop("default", None)  # of the value in our hands, not of the answer
         made["description"] = _sentence(made["description"])
@@ -353,9 +353,9 @@ def _ordered(properties: Json, required: list[str]) -> Json:
 
 def _form(kind: type) -> Json:
     """Return the schema of a type that JSON has no form of."""
-    if kind is bodies.Cidr:
+    if kind is validation.Cidr:
         return {"type": "string", "format": "cidr", "examples": ["203.0.113.0/24", "2001:db8::/32"]}
-    if kind is bodies.Moment:
+    if kind is validation.Moment:
         return {"type": "string", "format": "date-time", "examples": [examples.LATER]}
     raise NotImplementedError
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from chalice.app import Response
 
-from chalicelib.http import account, bodies, keys, responses, service_users, system, users
+from chalicelib.http import account, bodies, keys, responses, service_users, system, users, validation
 from chalicelib.rules import permissions
 from chalicelib.rules.roles import KeyType
 from contract import examples
@@ -71,7 +71,7 @@ class Operation(NamedTuple):
     answer: Any
     asked: tuple[Asked, ...]
     guards: tuple[Callable[..., Any], ...] = ()
-    body: type[bodies.Body] | None = None
+    body: type[validation.Body] | None = None
     body_required: bool = True
     query: tuple[Query, ...] = ()
     headers: tuple[Header, ...] = ()

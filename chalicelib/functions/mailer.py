@@ -6,7 +6,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from chalicelib.mail.messages import is_address
+from chalicelib.mail.mime import is_address
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.mail.ses import CONFIG
 from chalicelib.store.client import dynamodb, session

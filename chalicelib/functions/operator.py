@@ -3,7 +3,7 @@
 import json
 from typing import Any, TypeVar
 
-from chalicelib.http import bodies
+from chalicelib.http import bodies, validation
 from chalicelib.http.call import Service
 from chalicelib.http.keys import or_default
 from chalicelib.rules import accounts
@@ -49,7 +49,7 @@ def recover_owner_function(event: dict[str, Any], context: Any, service: Service
     return _answer(*accounts.recover(service.directory, asked.username, origin))
 
 
-B = TypeVar("B", bound=bodies.Body)
+B = TypeVar("B", bound=validation.Body)
 
 
 def _origin(context: Any, service: Service) -> Origin:
@@ -57,7 +57,7 @@ def _origin(context: Any, service: Service) -> Origin:
 
 
 def _read(kind: type[B], event: dict[str, Any], origin: Origin) -> B:
-    return bodies.check(kind, bodies.parse(json.dumps(event).encode()), origin.now)
+    return validation.check(kind, validation.parse(json.dumps(event).encode()), origin.now)
 
 
 def _answer(owner: User, shown: IssuedKey) -> dict[str, Any]:

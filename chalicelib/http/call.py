@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlencode
 import msgspec
 from chalice.app import Response
 
-from chalicelib.http import basic_auth, bodies
+from chalicelib.http import basic_auth, validation
 from chalicelib.http.problems import MEDIA_TYPE, HttpError, headers_of, problem, problem_of
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
@@ -20,7 +20,7 @@ from chalicelib.rules.ports import Directory, Trail
 if TYPE_CHECKING:
     from chalice.app import Request
 
-    from chalicelib.http.bodies import Body
+    from chalicelib.http.validation import Body
 
 _LOG = logging.getLogger(__name__)
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -76,10 +76,10 @@ class Call:
             guard(auth)
         return auth
 
-    def body(self, kind: type[B], largest: int = bodies.LARGEST) -> B:
+    def body(self, kind: type[B], largest: int = validation.LARGEST) -> B:
         """Return the body, of at most ``largest`` bytes. Raise HttpError or ValidationError."""
         media_type = self._request.headers.get("content-type")
-        return bodies.read(kind, self._raw(), media_type, self.origin.now, largest)
+        return validation.read(kind, self._raw(), media_type, self.origin.now, largest)
 
     def body_or_query(self, kind: type[B]) -> B:
         """Return the body or, where there is none, the query as one, for clients that cannot send the former.
@@ -88,7 +88,7 @@ class Call:
         """
         query = self._query()
         if not self._raw():
-            return bodies.check(kind, query, self.origin.now)
+            return validation.check(kind, query, self.origin.now)
         if query:
             raise ValidationError("Give the body or the query, not both.")
         return self.body(kind)

@@ -2,7 +2,7 @@
 
 from chalice.app import Response
 
-from chalicelib.http import bodies, keys, responses
+from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, etag, nothing, reply
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
@@ -20,7 +20,7 @@ def create(call: Call) -> Response:
     asked = NewServiceUser(
         username=body.username,
         email=body.email,
-        role=body.the_role,
+        role=body.effective_role,
         display_name=keys.or_default(body.display_name, ""),
         key_types=keys.or_default(body.key_types, None),
         restrictions=keys.key_restrictions(body),
@@ -65,7 +65,7 @@ def delete(call: Call, username: str) -> Response:
     """204; every key of it is dead when the answer arrives. Honours ``If-Match``."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
-    call.body_or_none(bodies.Body)  # Whoever sends a key type means that key, and not the whole.
+    call.body_or_none(validation.Body)  # Whoever sends a key type means that key, and not the whole.
     service_users.delete(call.directory, auth, username, call.if_match())
     return nothing()
 

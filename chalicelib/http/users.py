@@ -2,7 +2,7 @@
 
 from chalice.app import Response
 
-from chalicelib.http import bodies, keys, responses
+from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import permissions, users
@@ -56,7 +56,7 @@ def revoke(call: Call, username: str) -> Response:
     """204; the person's keys and Administrator links are dead when the answer arrives."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
-    call.body_or_none(bodies.Body)
+    call.body_or_none(validation.Body)
     users.revoke(call.directory, auth, username)
     return nothing()
 
@@ -65,14 +65,14 @@ def invite_again(call: Call, username: str) -> Response:
     """200, the User, who is sent a fresh token; former tokens and keys are dead when the answer arrives."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
-    call.body_or_none(bodies.Body)
+    call.body_or_none(validation.Body)
     return reply(200, responses.user(users.invite_again(call.directory, auth, username)))
 
 
 def activate(call: Call) -> Response:
     """200, the User with their first keys in the clear, once."""
     call.query()
-    body = call.body(bodies.ActivateUser, bodies.ACTIVATION_LARGEST)
+    body = call.body(bodies.ActivateUser, validation.ACTIVATION_LARGEST)
     user, shown = users.activate(call.directory, body.username, body.token, call.origin)
     return reply(200, responses.activated(user, call.origin.now, shown))
 

@@ -1,22 +1,16 @@
-"""The emails: which one an event asks for, its words, and the MIME message that carries them.
+"""The words of the emails: which email an event asks for, and what it says.
 
 Each email is a folder of ``templates``: ``subject.txt``, ``body.txt`` and ``body.html``. A value
 reaches the page only by way of :func:`plain`, and into HTML only escaped besides, so that a name
 changes nothing but the words shown. A key is in no value here, and so in no email.
 """
 
-import hashlib
 import json
 import re
 import shlex
 import textwrap
 import unicodedata
-from base64 import b64encode
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import EmailPolicy
-from email.utils import format_datetime
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -27,13 +21,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from chalicelib.rules.audit import cause_of
 from chalicelib.rules.model import Action, Cause, Event, KeyChange, Kind
-from chalicelib.rules.names import EMAIL, fold_username
+from chalicelib.rules.names import fold_username
 from chalicelib.rules.notifications import Recipient
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import INVITATION_SECONDS
 
 TEMPLATES = Path(__file__).parent / "templates"
-FROM_NAME = "Service Users"
 
 _EMAILS = {
     Action.SERVICE_USER_CREATED: "api-key-generated",
@@ -56,11 +49,11 @@ _ROLE_MEANS = {
     Role.CLUSTER_ADMIN: "you can manage clusters and run Service Users",
     Role.OWNER: "you can do everything, running its people included",
 }
-_ADDRESS = re.compile(EMAIL)
 _DAY = 86_400
+LINE_WIDTH = 78
+"""Characters of a line of text (RFC 5322, 2.1.1)."""
+
 _SHOWN = 80  # characters of a name that anybody chose: enough to know it by
-_WIDTH = 78  # of a line of text (RFC 5322, 2.1.1)
-_WORD = 39  # bytes of text in an encoded word: with its frame and "Subject: " before it, 73 characters
 
 
 class EmailContext(NamedTuple):
@@ -96,37 +89,6 @@ def email_of(event: Event) -> str | None:
     """Return the name of the email an event asks for; None where there is nothing to say."""
     name = _EMAILS.get(event.action)
     return name if event.keys or name in _WITHOUT_KEYS else None
-
-
-def is_address(text: str) -> bool:
-    """Return whether mail can be sent to ``text`` at all: whether it is an address, and nothing else."""
-    return _ADDRESS.match(text) is not None
-
-
-def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailMessage:
-    """Return the message that tells one recipient of an event.
-
-    Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
-    so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
-    ValueError where the sender or the recipient has no address.
-    """
-    for address in (setting.sender, recipient.email):
-        if not is_address(address):
-            raise ValueError("Cannot mail from or to what is no address.")
-    written = email_content(event, recipient, setting)
-    made = EmailMessage(policy=_POLICY)
-    made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
-    made["To"] = recipient.email
-    made["Subject"] = written.subject
-    made["Date"] = format_datetime(_utc(setting.now))
-    who = hashlib.sha256(recipient.name.encode()).hexdigest()[:16]
-    event_id = quote(event.id, safe="")
-    made["Message-ID"] = f"<{event_id}.{who}@{setting.sender.rpartition('@')[2]}>"
-    made["Service-Users-Event"] = event_id
-    made["Auto-Submitted"] = "auto-generated"
-    made.set_content(written.text, cte="quoted-printable")
-    made.add_alternative(written.html, subtype="html", cte="quoted-printable")
-    return made
 
 
 def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
@@ -166,44 +128,6 @@ def _harmless(character: str) -> str:
         case "Cs":
             return "\ufffd"
     return character
-
-
-class _Policy(EmailPolicy):
-    """The policy for SMTP, but for the subject, which is encoded here, and the recipient, who is left as is.
-
-    The standard library's folding drops spaces between encoded words and adds some before long ones,
-    and takes a name for an encoded word that looks like one; an address that looks like one it refuses.
-    """
-
-    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
-        return (name, value) if name in _OWN else super().header_store_parse(name, value)
-
-    def header_fetch_parse(self, name: str, value: Any) -> Any:
-        return value if name in _OWN else super().header_fetch_parse(name, value)
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        if name not in _OWN:
-            return super().fold_binary(name, value)
-        return f"{name}: {_encoded(value) if name == 'Subject' else value}{self.linesep}".encode("ascii")
-
-
-_OWN = ("Subject", "To")
-"""Headers that this module checks and writes."""
-
-
-_POLICY = _Policy(linesep="\r\n")
-
-
-def _encoded(text: str) -> str:
-    """Return a line of a header: as it is, or where it is long or not ASCII in encoded words (RFC 2047)."""
-    if text.isascii() and "=?" not in text and len(text) <= _WIDTH - len("Subject: "):
-        return text
-    chunks = [""]
-    for character in text:
-        if len((chunks[-1] + character).encode()) > _WORD:
-            chunks.append("")
-        chunks[-1] += character
-    return "\r\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in chunks)
 
 
 class _View:
@@ -551,16 +475,19 @@ def _wrapped(text: str) -> str:
     """Return text with its paragraphs wrapped; indented lines are commands and tables, and stay."""
     lines: list[str] = []
     for line in text.strip().splitlines():
-        keep = line.startswith((" ", "-- ")) or len(line) <= _WIDTH
+        keep = line.startswith((" ", "-- ")) or len(line) <= LINE_WIDTH
         lines += (
-            [line] if keep else textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
+            [line]
+            if keep
+            else textwrap.wrap(line, LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
         )
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 
 def _when(second: int) -> str:
-    return f"{_utc(second):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{utc(second):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _utc(seconds: float) -> datetime:
+def utc(seconds: float) -> datetime:
+    """Return a time, in seconds since 1970, as a datetime."""
     return datetime.fromtimestamp(seconds, UTC)

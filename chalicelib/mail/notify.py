@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec.structs import replace
 
-from chalicelib.mail import messages
+from chalicelib.mail import messages, mime
 from chalicelib.mail.ses import SECONDS, Verdict, send
 from chalicelib.rules import key_format, notifications
 from chalicelib.rules.errors import Unavailable
@@ -184,11 +184,11 @@ class _Run:
 
     def send(self, event: Event, recipient: Recipient, setting: messages.EmailContext) -> tuple[Verdict, str]:
         """Send one message, and answer what came of it and why."""
-        if not messages.is_address(recipient.email):
+        if not mime.is_address(recipient.email):
             self.counts["refused"] += 1
             return Verdict.REFUSED, "NotAnAddress"
         try:
-            message = messages.message(event, recipient, setting)
+            message = mime.message(event, recipient, setting)
         except Exception:
             # What cannot be put into words for one must not hold up the others.
             _LOG.exception("A message cannot be made", extra={"event": event.id})

@@ -19,7 +19,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import app
-from chalicelib.http import bodies
+from chalicelib.http import validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.roles import KeyType, Role
@@ -126,13 +126,13 @@ def test_a_field_added_to_a_body_is_checked_documented_and_shown(tmp_path: Path)
     )
     script = """
 import json, app
-from chalicelib.http import bodies
+from chalicelib.http import bodies, validation
 from chalicelib.rules.errors import ValidationError
 from contract.document import document as write
 sent = {"username": "joan", "email": "joan@people.example", "role": "READ_ONLY"}
-taken = bodies.check(bodies.InviteUser, {**sent, "costCentre": "R2D2"}, 0)
+taken = validation.check(bodies.InviteUser, {**sent, "costCentre": "R2D2"}, 0)
 try:
-    bodies.check(bodies.InviteUser, {**sent, "costCentre": "too long"}, 0)
+    validation.check(bodies.InviteUser, {**sent, "costCentre": "too long"}, 0)
 except ValidationError as refused:
     faults = refused.errors
 document = write(app.app.routes)
@@ -403,7 +403,7 @@ REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Response]] = {
     404: _reach_404,
     409: _reach_409,
     412: lambda world, name, _: _call(world, name, headers={"if-match": '"another"'}),
-    413: lambda world, name, _: _call(world, name, raw=b'{"a": "' + b"a" * bodies.LARGEST + b'"}'),
+    413: lambda world, name, _: _call(world, name, raw=b'{"a": "' + b"a" * validation.LARGEST + b'"}'),
     415: lambda world, name, _: _call(world, name, headers={"content-type": "text/plain"}, raw=b"a"),
     500: lambda world, name, patch: _with_fault(world, name, patch),
     503: lambda world, name, patch: _with_outage(world, name, patch),
@@ -485,7 +485,7 @@ BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, 
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=lambda kind: kind.__name__)
-def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[bodies.Body]) -> None:
+def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[validation.Body]) -> None:
     schema = {"$ref": f"#/components/schemas/{kind.__name__}", "components": COMMITTED["components"]}
     validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
     fields = [field.encode_name for field in msgspec.structs.fields(kind)]
@@ -504,7 +504,7 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[bodi
         pci = isinstance(value, dict) and value.get("pciCompliance") is True
         assume(not (pci and {"maxKeyAgeDays", "revokeInactiveAfterDays"} & value.keys()))
         try:
-            bodies.check(kind, bodies.parse(json.dumps(value).encode()), 0)
+            validation.check(kind, validation.parse(json.dumps(value).encode()), 0)
             taken = True
         except ApiError:
             taken = False

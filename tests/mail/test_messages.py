@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.mail.messages import EmailContext, email_content, email_of, is_address, message, plain
+from chalicelib.mail.messages import EmailContext, email_content, email_of, plain
+from chalicelib.mail.mime import is_address, message
 from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import ADMINISTRATOR, OWNER, PERSON, Recipient
 from chalicelib.rules.roles import KeyType, Role

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from chalicelib.mail import messages
+from chalicelib.mail import mime
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.notify import FRESH, IN_A_ROW, MARGIN_MS
 from chalicelib.rules import key_format
@@ -227,18 +227,18 @@ def test_who_cannot_be_written_to_does_not_hold_up_the_others(
     mail: MailFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mail.user("Aaa")
-    made = messages.message
+    made = mime.message
 
     def message(event: Event, recipient: Any, setting: Any) -> Any:
         if recipient.name == "aaa":
             raise ValueError("no words for this")
         return made(event, recipient, setting)
 
-    monkeypatch.setattr(messages, "message", message)
+    monkeypatch.setattr(mime, "message", message)
     event = mail.event(administrators={"aaa": "m-aaa", "alice": "m-alice"})
     mail.notify(event)
     assert mail.ses.addresses == [ALICE_AT]
-    monkeypatch.setattr(messages, "message", made)
+    monkeypatch.setattr(mime, "message", made)
     mail.resend_until_done()
     assert sorted(mail.ses.addresses) == ["aaa@people.example", ALICE_AT]
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from chalicelib.mail.messages import EmailContext, message
+from chalicelib.mail.messages import EmailContext
+from chalicelib.mail.mime import message
 from chalicelib.mail.ses import CONFIG, SECONDS, Verdict, judge, send
 from chalicelib.rules.notifications import ADMINISTRATOR, Recipient
 from tests.support.mail import SENDER, Ses, make_event, ses_error

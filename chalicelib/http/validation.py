@@ -1,0 +1,307 @@
+"""Validation of request bodies: from bytes to a typed body, or to every error of it at once."""
+
+import codecs
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from chalicelib.http.problems import HttpError
+from chalicelib.rules import networks
+from chalicelib.rules.errors import FieldError, ValidationError, validation_error_of
+from chalicelib.rules.roles import KeyType, Role
+
+LARGEST = 65_536
+"""Bytes a body may have."""
+
+ACTIVATION_LARGEST = 1024
+"""Bytes a body may have that nobody signs: a username and a token need far less."""
+
+MOST_ERRORS = 50
+"""Field errors a refusal lists."""
+
+_ERROR_ROOM = 2500
+_SHOWN = 60
+
+# msgspec also takes a space for the T, and an offset without its colon; RFC 3339 (5.6) does not.
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_EXACT = 2**53  # Whole numbers a float tells apart.
+_LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z, the last RFC 3339 can write
+
+
+class Cidr(str):
+    """A network in CIDR form, in its canonical spelling."""
+
+    __slots__ = ()
+
+
+class Moment(int):
+    """A time, as whole seconds since 1970; RFC 3339 in JSON."""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What a call takes."""
+
+    @classmethod
+    def cross(
+        cls,
+        given: Mapping[str, Any],  # noqa: ARG003 - for the types that look
+        names: Collection[str],  # noqa: ARG003
+        now: float,  # noqa: ARG003
+    ) -> Iterator[FieldError]:
+        """Return what is wrong between fields that are each right.
+
+        ``given`` has those by their JSON names, ``names`` are all that were sent.
+        """
+        yield from ()
+
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        """Return what of ``cross`` a JSON Schema can say, as schemas that all hold."""
+        return []
+
+
+B = TypeVar("B", bound=Body)
+
+
+def read(kind: type[B], raw: bytes, content_type: str | None, now: float, largest: int = LARGEST) -> B:
+    """Return a request's body as ``kind``.
+
+    Raise HttpError where it has more than ``largest`` bytes or another media type, and ValidationError with
+    its field errors.
+    """
+    if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
+        raise HttpError(415, "The body is read as JSON. Send it with 'Content-Type: application/json'.")
+    if len(raw) > largest:
+        raise HttpError(413, f"The body has {len(raw)} bytes; at most {largest} are read.")
+    return check(kind, parse(raw), now, len(raw))
+
+
+def parse(raw: bytes) -> Any:
+    """Return what JSON text says. Raise ValidationError where it is wrong, or RFC 8259 leaves it open."""
+    if not raw.strip():
+        raise ValidationError("The body is empty. Send a JSON object.")
+    if raw.startswith(codecs.BOM_UTF8):
+        raise ValidationError("The body begins with a byte order mark. Send UTF-8 without one.")
+    try:
+        value = json.loads(
+            raw.decode(),
+            object_pairs_hook=_once_each,
+            parse_constant=_no_constant,
+            parse_int=_whole,
+            parse_float=_number,
+        )
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise ValidationError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+    except UnicodeEncodeError:
+        raise ValidationError("The body has half of a surrogate pair, which is no character.") from None
+    except json.JSONDecodeError as error:
+        what = error.msg.removesuffix(" at").rstrip(": ")
+        raise ValidationError(
+            f"The body is not JSON: {what} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except RecursionError:
+        raise ValidationError("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise ValidationError(f"The body is not JSON we can read: {error}.") from None
+    return value
+
+
+def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:
+    """Return a parsed body as ``kind``. Raise ValidationError with its field errors.
+
+    At most MOST_ERRORS are listed, and fewer where they would be many times the ``size`` of the body in
+    bytes; one more says how many are not.
+    """
+    if not isinstance(value, dict):
+        raise validation_error_of([FieldError("", "This must be a JSON object.")])
+    fields = {field.encode_name: field for field in _fields(kind)}
+    found = [FieldError(_pointer(name), _unknown(name, fields)) for name in value if name not in fields]
+    given: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in value:
+            found += _take(given, name, field.type, value[name])
+        elif field.required:
+            found.append(FieldError(_pointer(name), "This field is required."))
+    found += kind.cross(given, value.keys(), now)
+    if found:
+        raise validation_error_of(_first(found, size))
+    return kind(**{fields[name].name: it for name, it in given.items()})
+
+
+def _first(found: list[FieldError], size: int) -> list[FieldError]:
+    """Return the errors that are listed: a small body must not be answered with a large one."""
+    room = _ERROR_ROOM + 3 * size
+    for count, error in enumerate(found):
+        room -= len(msgspec.json.encode(error)) + 2
+        if count == MOST_ERRORS or (count and room < 0):
+            rest = len(found) - count
+            return [*found[:count], FieldError("", f"And {rest} more; correct these first.")]
+    return found
+
+
+@cache
+def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
+
+
+def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldError]:
+    """Put a valid field into ``given``; return its errors, one for each wrong entry of an array."""
+    most = _most_entries(kind)
+    if most is not None and isinstance(value, list) and len(value) > most:
+        return [FieldError(_pointer(name), f"This may have at most {most} entries.")]
+    try:
+        given[name] = msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        entry = _entry_type(kind)
+        found: list[FieldError] = []
+        if entry is not None and isinstance(value, list):
+            found = [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)]
+        return found or [FieldError(_pointer(name), _say(str(error), kind))]
+    return []
+
+
+def _entry(name: str, place: int, kind: Any, value: Any) -> Iterator[FieldError]:
+    try:
+        msgspec.convert(value, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        yield FieldError(f"{_pointer(name)}/{place}", _say(str(error), kind))
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """Read the types JSON has no form of; raises ValueError in the caller's words."""
+    if not isinstance(value, str):
+        raise ValueError("This must be a string.")  # noqa: TRY004 - msgspec turns ValueError into a refusal
+    if kind is Cidr:
+        return Cidr(networks.parse(value))
+    try:
+        moment = (
+            msgspec.convert(value, Annotated[datetime, Meta(tz=True)]) if _MOMENT.fullmatch(value) else None
+        )
+    except msgspec.ValidationError:
+        moment = None
+    if moment is None:
+        raise ValueError("This must be a time as in RFC 3339, such as 2030-01-31T00:00:00Z.")
+    seconds = int(moment.timestamp())
+    if not 0 <= seconds <= _LAST_MOMENT:
+        raise ValueError("This must be a time from 1970 to 9999 (UTC).")
+    return Moment(seconds)
+
+
+_KINDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+    "array": "an array",
+    "object": "an object",
+}
+_RULES: tuple[tuple[str, str], ...] = (
+    (r"Expected `str` of length >= (\d+)", r"This must have at least \1 character(s)."),
+    (r"Expected `str` of length <= (\d+)", r"This may have at most \1 characters."),
+    (r"Expected `array` of length >= (\d+)", r"This must have at least \1 entry."),
+    (r"Expected `array` of length <= (\d+)", r"This may have at most \1 entries."),
+    (r"Expected `int` >= (-?\d+)", r"This must be at least \1."),
+    (r"Expected `int` <= (-?\d+)", r"This may be at most \1."),
+)
+
+
+def _say(error: str, kind: Any) -> str:
+    """Return msgspec's refusal in the caller's words."""
+    message = error.partition(" - at `")[0]
+    if "matching regex" in message:
+        return f"This must be: {_described(kind)}"
+    if message.startswith("Invalid enum value"):
+        return f"This must be one of {list_names(_enum(kind))}."
+    for pattern, words in _RULES:
+        if match := re.fullmatch(pattern, message):
+            return match.expand(words)
+    if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
+        wanted = " or ".join(_KINDS.get(name, name) for name in match[1].split(" | "))
+        return f"This must be {wanted}, not {_KINDS.get(match[2], match[2])}."
+    return message
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """Return a type and what it is made of: the arms of a union, and what is annotated."""
+    yield kind
+    if get_origin(kind) in (Union, UnionType, Annotated):
+        for part in get_args(kind):
+            yield from _parts(part)
+
+
+def _entry_type(kind: Any) -> Any:
+    return next((get_args(part)[0] for part in _parts(kind) if get_origin(part) is tuple), None)
+
+
+def _most_entries(kind: Any) -> int | None:
+    """Return how many entries an array of this type may have; None for no array, or no limit."""
+    for part in _parts(kind):
+        if get_origin(part) is Annotated and get_origin(get_args(part)[0]) is tuple:
+            return next((it.max_length for it in get_args(part)[1:] if isinstance(it, Meta)), None)
+    return None
+
+
+def _described(kind: Any) -> str:
+    return next(part.description for part in _parts(kind) if isinstance(part, Meta) and part.description)
+
+
+def _enum(kind: Any) -> tuple[Role | KeyType, ...]:
+    return next(tuple(part) for part in _parts(kind) if part in (Role, KeyType))
+
+
+def list_names(members: Iterable[Role | KeyType]) -> str:
+    """Return the names of roles or key types as an error lists them."""
+    return ", ".join(member.value for member in members)
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _unknown(name: str, fields: Iterable[str]) -> str:
+    known = ", ".join(fields)
+    return (
+        f"There is no field {_shown(name)} here; {f'there are {known}' if known else 'this call takes none'}."
+    )
+
+
+def _shown(name: str) -> str:
+    """Return a caller's name for a field in quotes, and no more of it than says which is meant."""
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. Raise ValueError for a name given twice; takes linear time."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"the name {_shown(twice)} is given twice in one object")
+    return value
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise ValueError(f"a number has {len(digits)} digits") from None
+
+
+def _number(digits: str) -> int | float:
+    """Return a number with a fraction or an exponent; 60.0 is a whole number to JSON Schema as 60 is."""
+    value = float(digits)
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,90 @@
+"""The MIME message that carries an email, and the addresses it can go to."""
+
+import hashlib
+import re
+from base64 import b64encode
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+from chalicelib.mail.messages import LINE_WIDTH, EmailContext, email_content, utc
+from chalicelib.rules.model import Event
+from chalicelib.rules.names import EMAIL
+from chalicelib.rules.notifications import Recipient
+
+FROM_NAME = "Service Users"
+
+_ADDRESS = re.compile(EMAIL)
+_WORD = 39  # bytes of text in an encoded word: with its frame and "Subject: " before it, 73 characters
+
+
+def is_address(text: str) -> bool:
+    """Return whether mail can be sent to ``text`` at all: whether it is an address, and nothing else."""
+    return _ADDRESS.match(text) is not None
+
+
+def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailMessage:
+    """Return the message that tells one recipient of an event.
+
+    Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
+    so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
+    ValueError where the sender or the recipient has no address.
+    """
+    for address in (setting.sender, recipient.email):
+        if not is_address(address):
+            raise ValueError("Cannot mail from or to what is no address.")
+    written = email_content(event, recipient, setting)
+    made = EmailMessage(policy=_POLICY)
+    made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
+    made["To"] = recipient.email
+    made["Subject"] = written.subject
+    made["Date"] = format_datetime(utc(setting.now))
+    who = hashlib.sha256(recipient.name.encode()).hexdigest()[:16]
+    event_id = quote(event.id, safe="")
+    made["Message-ID"] = f"<{event_id}.{who}@{setting.sender.rpartition('@')[2]}>"
+    made["Service-Users-Event"] = event_id
+    made["Auto-Submitted"] = "auto-generated"
+    made.set_content(written.text, cte="quoted-printable")
+    made.add_alternative(written.html, subtype="html", cte="quoted-printable")
+    return made
+
+
+class _Policy(EmailPolicy):
+    """The policy for SMTP, but for the subject, which is encoded here, and the recipient, who is left as is.
+
+    The standard library's folding drops spaces between encoded words and adds some before long ones,
+    and takes a name for an encoded word that looks like one; an address that looks like one it refuses.
+    """
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        return (name, value) if name in _OWN else super().header_store_parse(name, value)
+
+    def header_fetch_parse(self, name: str, value: Any) -> Any:
+        return value if name in _OWN else super().header_fetch_parse(name, value)
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name not in _OWN:
+            return super().fold_binary(name, value)
+        return f"{name}: {_encoded(value) if name == 'Subject' else value}{self.linesep}".encode("ascii")
+
+
+_OWN = ("Subject", "To")
+"""Headers that this module checks and writes."""
+
+
+_POLICY = _Policy(linesep="\r\n")
+
+
+def _encoded(text: str) -> str:
+    """Return a line of a header: as it is, or where it is long or not ASCII in encoded words (RFC 2047)."""
+    if text.isascii() and "=?" not in text and len(text) <= LINE_WIDTH - len("Subject: "):
+        return text
+    chunks = [""]
+    for character in text:
+        if len((chunks[-1] + character).encode()) > _WORD:
+            chunks.append("")
+        chunks[-1] += character
+    return "\r\n ".join(f"=?utf-8?b?{b64encode(chunk.encode()).decode()}?=" for chunk in chunks)
