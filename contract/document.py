@@ -37,7 +37,8 @@ type is refused, never ignored.
 **Lists** have up to 100 members a page; while there is more, a `Link` header with `rel="next"` says where.
 
 **Refusals** are problem details (RFC 9457). Beside those listed with each call, a method that a path does
-not take is 405 with `Allow`. What is out of a caller's reach, such as another account's, is 404.
+not take is 405 with `Allow`. What is out of a caller's reach, such as another account's, is 404. API Gateway
+itself answers 429 to calls that come too fast, without `Retry-After` and not as a problem.
 
 **Clients** ignore fields they do not know, and take values they do not know where a description says that
 more may come; all else stays as it is under `/v1`.
@@ -83,20 +84,28 @@ _HEADERS: dict[str, Json] = {
     },
 }
 _OPTIONAL_HEADERS = frozenset({"Link", "WWW-Authenticate"})
-_REFUSAL_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+_REFUSAL_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 _WHEN = {
     400: "The request breaks a rule. Where it is the body that does, `errors` names every place.",
     401: "Nobody we know, or no longer: the key is missing, wrong, revoked or over.",
     403: "The caller may not do this, or not with this key, or not from this address.",
     404: "There is no such thing in the caller's account.",
-    409: "It contradicts what is there, or somebody else changed it at the same moment.",
+    409: (
+        "It contradicts what is there, the account has reached a quota, or somebody else changed it at the "
+        "same moment."
+    ),
     412: "It is no longer what `If-Match` says.",
     413: (
         f"The body has more than {validation.LARGEST} bytes "
         f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation)."
     ),
     415: "The body is of another type than `application/json`.",
+    429: (
+        "Too much of this has been done: a principal's or the account's budget of changes is used up, or the "
+        "address was invited too often. `Retry-After` says how long to wait. Revoking and deleting have no "
+        "budget."
+    ),
     500: "Something is wrong on our side, and on record.",
     503: "The store did not answer in time. `detail` says whether a change may have been made.",
 }

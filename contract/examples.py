@@ -283,6 +283,18 @@ REFUSALS: dict[int, Refused] = {
         _problem(415, "The body is read as JSON. Send it with 'Content-Type: application/json'."),
         content_type="text/plain",
     ),
+    429: Refused(
+        "POST",
+        "/v1/api-keys/rotate",
+        None,
+        _problem(
+            429,
+            "'ada' has been changed too often (120 changes an hour, 10 at once); nothing was done. Wait as "
+            "many seconds as Retry-After says, and send the call again. Revoking and deleting are always "
+            "possible.",
+        ),
+        during="a flood",
+    ),
     500: Refused(
         "GET",
         "/v1/whoami",

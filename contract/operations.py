@@ -160,7 +160,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=f"{_MANAGES_SERVICE_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.CreateServiceUser,
         headers=(Header.LOCATION, Header.ETAG),
-        refusals=(409,),
+        refusals=(409, 429),
         leads_to=_OF_SERVICE_USER,
         notes="Whoever makes a Service User becomes its Administrator.",
     ),
@@ -205,7 +205,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=f"{_ADMINISTERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.UpdateServiceUser,
         headers=(Header.ETAG,),
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
         if_match=True,
         notes="Keys that a lower role may not hold are revoked in the same write.",
     ),
@@ -240,7 +240,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_ISSUES_KEYS,
         body=bodies.GenerateKey,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
     ),
     "revoke_service_user_key": Operation(
         tag=Tag.SERVICE_USERS,
@@ -273,7 +273,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_ADMINISTERS,
         body=bodies.RestrictKey,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
     ),
     "rotate_service_user_key": Operation(
         tag=Tag.SERVICE_USERS,
@@ -290,7 +290,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_ISSUES_KEYS,
         body=bodies.RotateKey,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
         notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
     ),
     "rotate_own_key": Operation(
@@ -319,7 +319,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         body=bodies.RotateOwnKey,
         body_required=False,
-        refusals=(409,),
+        refusals=(409, 429),
         notes=(
             "For any principal, with a key of any type. Without `overlapSeconds` the old key is dead when "
             "the answer arrives; with it, an answer that was lost can be asked for again."
@@ -353,7 +353,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=f"{_MANAGES_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.InviteUser,
         headers=(Header.LOCATION,),
-        refusals=(409,),
+        refusals=(409, 429),
         leads_to=_OF_USER,
     ),
     "list_users": Operation(
@@ -400,7 +400,7 @@ OPERATIONS: dict[str, Operation] = {
         examples=(Example("A role", examples.GRACE_PROMOTED, {"role": "OWNER"}, "grace"),),
         permission=_MANAGES_USERS,
         body=bodies.UpdateUser,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
         notes=(
             "Nobody changes their own role, and an account keeps an OWNER. Keys that a lower role may not "
             "hold are revoked in the same write; falling to READ_ONLY ends every Administrator link."
@@ -424,7 +424,7 @@ OPERATIONS: dict[str, Operation] = {
         response=responses.UserAnswer,
         examples=(Example("A person", examples.JOAN, username="joan"),),
         permission=_MANAGES_USERS,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
         no_body=True,
         notes="For an invitation that ran out, and for a person who lost their keys.",
     ),
@@ -452,7 +452,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_OWN_KEYS,
         body=bodies.GenerateKey,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
     ),
     "revoke_own_key": Operation(
         tag=Tag.PEOPLE,
@@ -485,7 +485,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_OWN_KEYS,
         body=bodies.RestrictKey,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
     ),
     "rotate_own_key_of_type": Operation(
         tag=Tag.PEOPLE,
@@ -502,7 +502,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_OWN_KEYS,
         body=bodies.RotateKey,
-        refusals=(404, 409),
+        refusals=(404, 409, 429),
         notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
     ),
     "read_account": Operation(
@@ -521,7 +521,7 @@ OPERATIONS: dict[str, Operation] = {
         examples=(Example("Keys end after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),),
         permission=_CHANGES_ACCOUNT,
         body=bodies.UpdateAccount,
-        refusals=(409,),
+        refusals=(409, 429),
         notes=(
             "`pciCompliance` brings both ages to 90 days, or leaves them lower, and needs two OWNERs who "
             "have activated. What is over is revoked daily, after emails 10 days and 1 day before."

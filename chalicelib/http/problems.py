@@ -50,6 +50,7 @@ _STATUS: dict[type[ApiError], int] = {
     errors.Conflict: 409,
     errors.ConcurrentChange: 409,
     errors.PreconditionFailed: 412,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 # As RFC 9110 has it; Python's own phrase changes with its version, and a problem's type may not.
@@ -65,6 +66,8 @@ def status_of(fault: ApiError) -> int:
 def headers_of(fault: ApiError) -> dict[str, str]:
     """Return the headers a fault's response carries beside those every response has."""
     more = fault.headers if isinstance(fault, HttpError) else {}
+    if isinstance(fault, errors.TooManyRequests):
+        more = {"Retry-After": str(fault.retry_after)}
     return {**_HEADERS.get(status_of(fault), {}), **more}
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, permissions
+from chalicelib.rules import api_keys, limits, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
@@ -49,6 +49,8 @@ def create(directory: Directory, wanted: NewAccount, origin: Origin) -> tuple[Us
         version=new_version(),
         created_at=now,
         owners={fold_username(wanted.username): membership},
+        user_count=1,
+        counted=True,
     )
     owner = User(
         username=wanted.username,
@@ -114,7 +116,8 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     """Change the account's name and policy, and return the account.
 
     ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
-    two activated OWNERs. Raises Conflict if there are fewer.
+    two activated OWNERs. Raises Conflict if there are fewer, and TooManyRequests if the account was changed
+    too often; what only makes it stricter is always possible.
     """
     permissions.require_can_change_account(auth)
     old = _find(directory, auth)
@@ -133,6 +136,8 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
         raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
+    if not _only_stricter(old, new):
+        new = limits.spend(new, directory.limits, auth.origin.second)
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
         event,
@@ -181,6 +186,22 @@ def _changes(old: Account, new: Account) -> dict[str, tuple[str, str]]:
         "machinesManageOwners": (old.machines_manage_owners, new.machines_manage_owners),
     }
     return {field: (_text(one), _text(other)) for field, (one, other) in pairs.items() if one != other}
+
+
+def _only_stricter(old: Account, new: Account) -> bool:
+    """Return whether a change of an account only makes its policy stricter."""
+    was, now = old.policy, new.policy
+    return (
+        new.name == old.name
+        and _no_longer(was.max_key_age_days, now.max_key_age_days)
+        and _no_longer(was.revoke_inactive_after_days, now.revoke_inactive_after_days)
+        and was.pci_compliance <= now.pci_compliance
+        and old.machines_manage_owners >= new.machines_manage_owners
+    )
+
+
+def _no_longer(was: int | None, now: int | None) -> bool:
+    return was is None or (now is not None and now <= was)
 
 
 def _text(value: str | int | bool | None) -> str:

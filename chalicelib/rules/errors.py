@@ -8,6 +8,7 @@ ApiError
 │   └── ConcurrentChange
 ├── PreconditionFailed   412
 ├── ValidationError      400, with the FieldErrors of the body
+├── TooManyRequests      429, with the seconds to wait
 ├── Unavailable          503
 └── http.problems.HttpError: statuses that only HTTP knows (405, 413, 415)
 
@@ -48,6 +49,14 @@ class ConcurrentChange(Conflict):
 
 class PreconditionFailed(ApiError):
     """The item is no longer the version that the caller's ``If-Match`` names (RFC 9110, 13.1.1)."""
+
+
+class TooManyRequests(ApiError):
+    """A budget is used up. ``retry_after`` is the number of seconds to wait."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class Unavailable(ApiError):

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from chalicelib.rules import api_keys, lifetimes, permissions
+from chalicelib.rules import api_keys, lifetimes, limits, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
@@ -23,8 +23,8 @@ def generate(
 ) -> tuple[Holder, IssuedKey]:
     """Generate a key of a type the holder has no key of. Return the holder and the key with its secret.
 
-    Raises ValidationError for a type the role may not hold or an invalid expiry, and Conflict if there
-    is a key of the type.
+    Raises ValidationError for a type the role may not hold or an invalid expiry, Conflict if there is a key
+    of the type, and TooManyRequests if the budget of key changes is used up.
     """
     now = auth.origin.second
     errors = api_keys.key_type_errors(holder, key_type)
@@ -66,7 +66,8 @@ def rotate(
 ) -> tuple[Holder, IssuedKey]:
     """Replace the secret of a key. Return the holder and the new key with its secret.
 
-    Without ``overlap`` (seconds) the replaced key is refused once this returns. Raises NotFound.
+    Without ``overlap`` (seconds) the replaced key is refused once this returns. Raises NotFound, and
+    TooManyRequests if the budget of key changes is used up.
     """
     presented_digest = auth.digest if holder is auth.caller else None
     ceiling = _ceiling(auth, holder)
@@ -93,8 +94,9 @@ def restrict(
 ) -> Holder:
     """Change a key's allowed networks and expiry; what is UNSET stays. Return the holder.
 
-    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, and
-    Forbidden for loosening a key of a Service User above the caller's role.
+    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, Forbidden
+    for loosening a key of a Service User above the caller's role, and TooManyRequests if the budget of key
+    changes is used up.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if expires_at is not UNSET:
@@ -129,8 +131,11 @@ def _commit(
     changes: dict[str, tuple[str, str]] | None = None,
     unused: KeyType | None = None,
 ) -> None:
+    now = auth.origin.second
+    new = limits.spend(new, directory.limits, now)
     event = new_event(auth.origin, actor(auth.caller), action, old, (change,), changes=changes)
     writes: list[Write] = [Replace(old, new, concurrent_change(), unused)]
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())
+    writes.append(limits.account_change(old.account, directory.limits, now))
     directory.commit(event, *writes)

@@ -70,7 +70,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     """Somebody or something that signs in: a User or a Service User.
 
     ``version`` is a random string, new at every change but use; it is what a mutation is
-    conditional on, and a Service User's ETag.
+    conditional on, and a Service User's ETag. ``budget_full_at`` is when the budget of changes is full again
+    (:mod:`chalicelib.rules.limits`).
     """
 
     username: str
@@ -81,6 +82,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     created_at: int
     display_name: str = ""
     keys: dict[KeyType, ApiKey] = {}
+    budget_full_at: int | None = None
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
@@ -140,6 +142,8 @@ class Account(Value, frozen=True, kw_only=True):
     """A tenancy. ``owners`` maps each OWNER User who has activated to their membership id.
 
     ``machines_manage_owners``: may a Service User with the role OWNER invite, change and revoke OWNERs?
+    ``user_count`` and ``service_user_count`` are how many there are, if they were ``counted``: accounts of
+    the first release were not, and until they are both hold what went since.
     """
 
     id: str
@@ -149,6 +153,10 @@ class Account(Value, frozen=True, kw_only=True):
     owners: dict[str, str] = {}
     policy: Policy = Policy()
     machines_manage_owners: bool = False
+    budget_full_at: int | None = None
+    user_count: int = 0
+    service_user_count: int = 0
+    counted: bool = False
 
 
 class UserSummary(Value, frozen=True, kw_only=True):

@@ -1,10 +1,14 @@
 """What the rules ask of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.model import Account, Event, Inviter, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
+
+if TYPE_CHECKING:
+    from chalicelib.rules.limits import Limits
 
 P = TypeVar("P", bound=Principal)
 
@@ -92,24 +96,24 @@ class UpdateAccount(NamedTuple):
 class GainOwner(NamedTuple):
     """A User counts among the account's OWNERs.
 
-    Refused, if ``by_machine``, where the account does not let machines manage OWNERs.
+    Refused where it has ``most`` already.
     """
 
     user: User
     gone: ApiError
-    by_machine: bool = False
+    most: int
+    full: ApiError
 
 
 class LoseOwner(NamedTuple):
-    """A User no longer does; refused where they are the last, and as :class:`GainOwner` is."""
+    """A User no longer does; refused where they are the last."""
 
     user: User
     last: ApiError
-    by_machine: bool = False
 
 
 class MachineMayManageOwners(NamedTuple):
-    """The account still lets machines manage OWNERs, where neither write above says so."""
+    """The account still lets machines manage OWNERs."""
 
     account: str
     refused: ApiError
@@ -121,6 +125,47 @@ class InviterIsOwner(NamedTuple):
     account: str
     inviter: Inviter
     ended: ApiError
+
+
+class Count(NamedTuple):
+    """Principals of a kind that an account has more of, or with a negative ``by`` fewer.
+
+    More are refused where it has ``most`` already; fewer never are.
+    """
+
+    account: str
+    kind: type[Principal]
+    by: int
+    most: int
+    full: ApiError
+
+
+class CountChange(NamedTuple):
+    """A change in a minute (since 1970) of an account; refused where there were ``most`` already.
+
+    The count is spread, and so approximate: it refuses below ``most`` by a rare chance, and lets at most half
+    as many again through.
+    """
+
+    account: str
+    minute: int
+    most: int
+    used_up: ApiError
+
+
+class CountInvitation(NamedTuple):
+    """An invitation to a folded address.
+
+    Refused within ``pause`` seconds of the last, or where ``most`` were sent that day.
+    ``used_up`` returns the refusal, told when the last was sent and how many were that day.
+    """
+
+    account: str
+    email: str
+    now: int
+    pause: int
+    most: int
+    used_up: Callable[[int, int], ApiError]
 
 
 Write = (
@@ -135,6 +180,9 @@ Write = (
     | LoseOwner
     | MachineMayManageOwners
     | InviterIsOwner
+    | Count
+    | CountChange
+    | CountInvitation
 )
 
 
@@ -153,7 +201,12 @@ class EventPage(NamedTuple):
 
 
 class Directory(Protocol):
-    """Principals and accounts."""
+    """Principals and accounts, and what the operator lets them do."""
+
+    @property
+    def limits(self) -> "Limits":
+        """The budgets and quotas of the stack."""
+        ...
 
     def principal(self, username: str) -> Principal | None:
         """Return the Principal of a username in any case, strongly consistent, in one read; None if none."""

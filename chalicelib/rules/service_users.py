@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, lifetimes, permissions
+from chalicelib.rules import api_keys, lifetimes, limits, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext
@@ -20,7 +20,7 @@ from chalicelib.rules.errors import (
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Directory, Remove, Replace
+from chalicelib.rules.ports import Directory, Remove, Replace, Write
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
@@ -57,7 +57,8 @@ def create(
 ) -> tuple[View, tuple[IssuedKey, ...]]:
     """Create a Service User with its keys; the caller becomes its Administrator. Return both.
 
-    Raises Forbidden, ValidationError, or Conflict if the username or the email is taken.
+    Raises Forbidden, ValidationError, Conflict if the username or the email is taken or the account is at its
+    quota, or TooManyRequests if the account's budget of changes is used up.
     """
     creator = permissions.require_can_manage_service_users(auth)
     permissions.require_can_grant(auth, wanted.role)
@@ -84,7 +85,13 @@ def create(
         issued.append(key)
         changes.append(change)
     event = new_event(auth.origin, actor(creator), Action.SERVICE_USER_CREATED, new, tuple(changes))
-    directory.commit(event, add_principal_by(auth, new), auth.still_entitled())
+    directory.commit(
+        event,
+        add_principal_by(auth, new),
+        auth.still_entitled(),
+        limits.added(new, directory.limits),
+        limits.account_change(new.account, directory.limits, now),
+    )
     return View(new, (creator.username,)), tuple(issued)
 
 
@@ -135,7 +142,8 @@ def update(
 
     Keys that a lower role may not hold are revoked in the same write. A higher role raises the keys that an
     OWNER was shown, and no other: each keeps its ceiling. Raises Forbidden, NotFound,
-    PreconditionFailed, and ValidationError for a username that cannot become an Administrator.
+    PreconditionFailed, ValidationError for a username that cannot become an Administrator, and
+    TooManyRequests for what gives more power if the budget is used up.
     """
     old = _find_administered(directory, auth, username, if_match)
     if wanted.role is not None:
@@ -162,8 +170,14 @@ def update(
         permissions.require_can_change_rights(auth, old)
     if changes:
         new = replace(new, version=new_version())
+        counted: tuple[Write, ...] = ()
+        if not old.role.covers(new.role) or new.administrators.items() - old.administrators.items():
+            # What only takes power away is never refused by a budget.
+            now = auth.origin.second
+            new = limits.spend(new, directory.limits, now)
+            counted = (limits.account_change(new.account, directory.limits, now),)
         event = update_event(auth, Action.SERVICE_USER_UPDATED, old, new, changes, revoked_keys)
-        directory.commit(event, Replace(old, new, concurrent_change()), auth.still_entitled())
+        directory.commit(event, Replace(old, new, concurrent_change()), auth.still_entitled(), *counted)
     return View(new, _administrators(new, users))
 
 
@@ -186,7 +200,7 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         )
         any_version = any_version and if_match is None
         removal = Remove(old, concurrent_change(), any_version)
-        directory.commit(event, removal, auth.still_entitled(), patient=True)
+        directory.commit(event, removal, auth.still_entitled(), limits.removed(old), patient=True)
 
     until_revoked(attempt)
 

@@ -4,7 +4,7 @@ import hmac
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, key_format, permissions
+from chalicelib.rules import api_keys, key_format, limits, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext, Origin
@@ -47,8 +47,8 @@ def invite(
 ) -> User:
     """Invite a person, who is mailed a token with which to activate. Return the invited User.
 
-    Raises Forbidden, ValidationError for a reserved username, or Conflict if the username or the email
-    is taken.
+    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or the email is taken
+    or the account is at its quota, or TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
@@ -67,7 +67,12 @@ def invite(
         invited_by=auth.caller.username,
     )
     directory.commit(
-        _invitation_event(auth, new), add_principal_by(auth, new), auth.still_entitled(), *by_machine
+        _invitation_event(auth, new),
+        add_principal_by(auth, new),
+        auth.still_entitled(),
+        *by_machine,
+        limits.added(new, directory.limits),
+        *_invitation_budgets(directory, auth, new),
     )
     return new
 
@@ -76,7 +81,8 @@ def invite_again(directory: Directory, auth: AuthContext, username: str) -> User
     """Mail a User a fresh token, and return the User.
 
     Earlier tokens and their keys are refused once this returns; Administrator links stay. Raises
-    Forbidden, NotFound, or Conflict if they are the last activated OWNER.
+    Forbidden, NotFound, Conflict if they are the last activated OWNER, or TooManyRequests if a budget is used
+    up.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
@@ -89,8 +95,8 @@ def invite_again(directory: Directory, auth: AuthContext, username: str) -> User
         invited_by=auth.caller.username,
     )
     event = _invitation_event(auth, new, api_keys.revoke_all(old))
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(old, new, by_machine)]
-    _commit(directory, auth, old, event, writes)
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *by_machine]
+    _commit(directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)])
     return new
 
 
@@ -101,7 +107,7 @@ def activate(
 
     That is a USER_MANAGEMENT key, with which to generate the others; a READ_ONLY User, who may not hold
     one, gets a key of each type the role allows. Raises ValidationError, in the same words whatever is
-    wrong.
+    wrong, and Conflict for one OWNER more than the account's quota.
     """
     user = directory.principal(username) if key_format.well_formed(token, key_format.TOKEN_PREFIX) else None
     if not isinstance(user, User) or not _is_valid(user.invitation, token, origin):
@@ -117,7 +123,7 @@ def activate(
         issued.append(key)
         changes.append(change)
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes))
-    writes: list[Write] = [Replace(user, new, concurrent_change()), *_owner_writes(user, new)]
+    writes: list[Write] = [Replace(user, new, concurrent_change()), *_owner_writes(directory, user, new)]
     if user.invitation is not None and user.invitation.inviter is not None:
         writes.append(InviterIsOwner(user.account, user.invitation.inviter, ValidationError(_NOT_VALID)))
     try:
@@ -152,7 +158,8 @@ def update(
     """Change a User's role or display name, and return the User; what is None stays.
 
     Keys that a lower role may not hold are revoked in the same write, and READ_ONLY ends the User's
-    Administrator links. Raises Forbidden, NotFound, or Conflict if they are the last OWNER.
+    Administrator links. Raises Forbidden, NotFound, Conflict if they are the last OWNER or one more than the
+    account's quota, or TooManyRequests for a higher role if the budget is used up.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
@@ -174,9 +181,14 @@ def update(
     if not changes:
         return old
     new = replace(new, version=new_version())
+    counted: list[Write] = []
+    if not old.role.covers(new.role):  # what takes power away is never refused by a budget
+        now = auth.origin.second
+        new = limits.spend(new, directory.limits, now)
+        counted = [limits.account_change(new.account, directory.limits, now)]
     event = update_event(auth, Action.USER_UPDATED, old, new, changes, revoked_keys)
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(old, new, by_machine)]
-    _commit(directory, auth, old, event, writes)
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *by_machine]
+    _commit(directory, auth, old, event, [*writes, *counted])
     return new
 
 
@@ -204,7 +216,9 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
         # Links name the membership; removing the User voids them all, with no link to remove
         # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
         removal = Remove(old, concurrent_change(), any_version, caller)
-        _commit(directory, auth, old, event, [removal, *_owner_writes(old, None, by_machine)], patient=True)
+        count = limits.removed(old)
+        writes = [removal, *_owner_writes(directory, old, None), *by_machine, count]
+        _commit(directory, auth, old, event, writes, patient=True)
 
     until_revoked(attempt)
 
@@ -290,20 +304,25 @@ def _require_can_manage(
     return (MachineMayManageOwners(account, Forbidden(permissions.MACHINES_DO_NOT_MANAGE_OWNERS)),)
 
 
-def _owner_writes(
-    old: User, new: User | None, by_machine: tuple[MachineMayManageOwners, ...] = ()
-) -> list[Write]:
-    """Return the writes that keep ``Account.owners``, the OWNERs who have activated.
+def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> tuple[Write, ...]:
+    """Return the writes that count an invitation against the address and the account."""
+    now = auth.origin.second
+    return (
+        limits.invitation(user.account, user.email, directory.limits, now),
+        limits.account_change(user.account, directory.limits, now),
+    )
 
-    And the condition on which a machine may: in the same write, as a transaction names an item once.
-    """
+
+def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
+    """Return the writes that keep ``Account.owners``, the OWNERs who have activated."""
     was = old.role is Role.OWNER and old.invitation is None
     is_now = new is not None and new.role is Role.OWNER and new.invitation is None
     if was and not is_now:
-        return [LoseOwner(old, Conflict(_LAST_OWNER), bool(by_machine))]
+        return [LoseOwner(old, Conflict(_LAST_OWNER))]
     if new is not None and is_now and not was:
-        return [GainOwner(new, concurrent_change(), bool(by_machine))]
-    return [*by_machine]
+        most = directory.limits.owners
+        return [GainOwner(new, concurrent_change(), most, limits.owners_full(directory.limits))]
+    return []
 
 
 def _commit(

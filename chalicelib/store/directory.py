@@ -8,22 +8,22 @@ import logging
 import random
 import re
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.rules.authentication import HOUR
-from chalicelib.rules.errors import ApiError, Conflict
+from chalicelib.rules.errors import Conflict
+from chalicelib.rules.limits import DEFAULT, Limits
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME, fold_email, fold_username
 from chalicelib.rules.ports import (
     Add,
     AddAccount,
-    GainOwner,
+    CountChange,
+    CountInvitation,
     InviterIsOwner,
-    LoseOwner,
-    MachineMayManageOwners,
     P,
     Page,
     Remove,
@@ -34,8 +34,11 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.roles import Role
+from chalicelib.store import counters
+from chalicelib.store.counters import AccountWrite, FullCounters, UncountedError
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
-from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate
+from chalicelib.store.operations import Condition, Operation, account_key
+from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate, reasons, unavailable
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
@@ -50,7 +53,6 @@ _CONFLICT_TRIES = 5
 _PATIENT_TRIES = 20
 _LONGEST_PAUSE = 0.8
 """Seconds between two tries: some 0.3 seconds in all, or 6 on average (12 at most) for who is patient."""
-_MACHINES_MANAGE_OWNERS = "machinesManageOwners = :true"
 _USERNAME = re.compile(USERNAME)
 _PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 _KIND: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER", User: "USER"}
@@ -66,13 +68,16 @@ class DynamoDirectory:
         events_table: str,
         retention_days: int,
         notes: "Callable[[], DynamoDBClient] | None" = None,
+        limits: Limits = DEFAULT,
     ) -> None:
         """Keep to two tables by ``client``; ``notes`` answers the one for what no sign-in may wait for."""
+        self.limits = limits
         self._client = client
         self._notes = notes or (lambda: client)
         self._table = table
         self._events_table = events_table
         self._retention_days = retention_days
+        self._full = FullCounters()
 
     def principal(self, username: str) -> Principal | None:
         """Return the Principal of a username in any case: one strongly consistent GetItem.
@@ -119,22 +124,20 @@ class DynamoDirectory:
 
     def commit(self, event: Event, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record in one transaction, or nothing."""
-        items: list[dict[str, Any]] = []
-        faults: list[ApiError] = []
-        for write in writes:
-            for item, fault in _operations(self._table, write):
-                items.append(item)
-                faults.append(fault)
-        items.append(
-            {
-                "Put": {
-                    "TableName": self._events_table,
-                    "Item": event_item(event, self._retention_days),
-                    "ConditionExpression": "attribute_not_exists(id)",
-                }
-            }
-        )
-        self._transact(items, faults, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
+        put = {
+            "TableName": self._events_table,
+            "Item": event_item(event, self._retention_days),
+            "ConditionExpression": "attribute_not_exists(id)",
+        }
+        tries = _PATIENT_TRIES if patient else _CONFLICT_TRIES
+        for _ in range(counters.TRIES):
+            try:
+                self._transact(writes, {"Put": put}, tries)
+            except UncountedError:
+                counters.count(self._client, self._table, event.account)
+            else:
+                return
+        raise unavailable()
 
     def used(
         self, principal: Principal, key_type: "KeyType", digest: bytes, now: int, *, before: bool
@@ -188,28 +191,53 @@ class DynamoDirectory:
         item: Item | None = answer.get("Item")
         return item
 
-    def _transact(self, items: list[dict[str, Any]], faults: list[ApiError], tries: int) -> None:
-        """Write all or nothing. Wait while another transaction is in the way; after ``tries``, a Conflict."""
+    def _transact(self, writes: "tuple[Write, ...]", put: dict[str, Any], tries: int) -> None:
+        """Write all or nothing. Wait while another transaction is in the way; after ``tries``, a Conflict.
+
+        The counter of an account's changes is picked anew each time, and left out at the last if nothing but
+        that is in the way: a change within its budget is not refused because others are made beside it.
+        """
+        counted = True
         for attempt in range(tries):
+            operations = [
+                operation
+                for write in counters.merged(writes)
+                if counted or not isinstance(write, CountChange)
+                for operation in self._operations(write)
+            ]
+            items = [*(operation.item for operation in operations), put]
             try:
                 call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
             except ClientError as error:
-                _raise_first(error, faults)
+                codes = _raise_first(error, operations)
+                counted = attempt < tries - 2 or not _only_counter(codes, operations)
             else:
                 return
             longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - a pause, no secret
         raise Conflict("Other calls keep changing this at the same moment; nothing was done. Retry.")
 
+    def _operations(self, write: "Write | AccountWrite") -> "Iterable[Operation]":
+        if isinstance(write, CountChange):
+            return (self._full.operation(self._table, write),)
+        return _operations(self._table, write)
 
-def _raise_first(error: ClientError, faults: list[ApiError]) -> None:
-    """Raise the fault of the first condition that failed; returns where a conflict asks for another try."""
+
+def _raise_first(error: ClientError, operations: "list[Operation]") -> list[str]:
+    """Raise the fault of the first condition that failed; return the codes where a conflict asks to retry."""
     codes = cancellations(error)
-    for code, fault in zip(codes, faults, strict=False):
-        if code == "ConditionalCheckFailed":
-            raise fault from error
+    for reason, operation in zip(reasons(error), operations, strict=False):
+        if reason.get("Code") == "ConditionalCheckFailed":
+            raise operation.refusal(reason.get("Item")) from error
     if "TransactionConflict" not in codes:
         raise error
+    return codes
+
+
+def _only_counter(codes: list[str], operations: "list[Operation]") -> bool:
+    """Return whether the counter of an account's changes is all that a transaction ran into."""
+    in_the_way = [it for code, it in zip(codes, operations, strict=False) if code == "TransactionConflict"]
+    return codes[-1] != "TransactionConflict" and all(it.counter for it in in_the_way)
 
 
 def _key(principal: Principal) -> Item:
@@ -220,53 +248,44 @@ def _email_key(principal: Principal) -> Item:
     return {"pk": {"S": f"EMAIL#{fold_email(principal.email)}"}}
 
 
-def _account_key(account: str) -> Item:
-    return {"pk": {"S": f"ACCOUNT#{account}"}}
-
-
 def _principal_item(principal: Principal) -> Item:
     name = fold_username(principal.username)
     return to_item(principal, pk=f"USER#{name}", listKey=f"{_PREFIX[type(principal)]}{name}")
 
 
-def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], ApiError]]":
+def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operation]":
     """Return a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
             holder = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-            yield {"Put": {**absent, "Item": _principal_item(principal)}}, username_taken
-            yield {"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken
+            yield Operation({"Put": {**absent, "Item": _principal_item(principal)}}, username_taken)
+            yield Operation({"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken)
         case Replace(old, _, changed):
-            yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
+            yield Operation(
+                {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
+            )
         case Remove(old, changed):
-            yield {"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed
-            yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
+            yield Operation({"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed)
+            yield Operation({"Delete": {"TableName": table, "Key": _email_key(old)}}, changed)
         case RevokeKey():
-            yield {"Update": {"TableName": table, **_key_revocation(write)}}, write.changed
+            yield Operation({"Update": {"TableName": table, **_key_revocation(write)}}, write.changed)
         case StillEntitled():
-            yield {"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended
+            yield Operation({"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended)
         case AddAccount(account, taken):
-            item = {**_account_key(account.id), **to_item(account)}
+            item = {**account_key(account.id), **to_item(account)}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-            yield {"Put": {**absent, "Item": item}}, taken
+            yield Operation({"Put": {**absent, "Item": item}}, taken)
         case UpdateAccount():
-            yield {"Update": {"TableName": table, **_account_update(write)}}, write.refused
-        case GainOwner(user, gone, by_machine):
-            yield {"Update": {"TableName": table, **_owner(user, gain=True, by_machine=by_machine)}}, gone
-        case LoseOwner(user, last, by_machine):
-            yield {"Update": {"TableName": table, **_owner(user, gain=False, by_machine=by_machine)}}, last
-        case MachineMayManageOwners(account, refused):
-            check = {
-                "Key": _account_key(account),
-                "ConditionExpression": _MACHINES_MANAGE_OWNERS,
-                "ExpressionAttributeValues": {":true": {"BOOL": True}},
-            }
-            yield {"ConditionCheck": {"TableName": table, **check}}, refused
+            yield Operation({"Update": {"TableName": table, **_account_update(write)}}, write.refused)
         case InviterIsOwner():
-            yield {"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended
-        case _:
-            assert_never(write)
+            yield Operation({"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended)
+        case AccountWrite():
+            yield counters.account_operation(table, write)
+        case CountInvitation():
+            yield counters.invitation_operation(table, write)
+        case _:  # pragma: no cover - the other writes are merged (AccountWrite), or counted by FullCounters
+            raise TypeError(type(write).__name__)
 
 
 def _unchanged(old: Principal) -> dict[str, Any]:
@@ -339,34 +358,12 @@ def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
     return False
 
 
-class _Condition(NamedTuple):
-    """A condition on one item, with what its names and values stand for."""
-
-    text: str
-    names: dict[str, str]
-    values: Item
-
-    def and_also(self, *others: "_Condition") -> "_Condition":
-        """Return the condition that this and the others hold."""
-        both = (self, *others)
-        return _Condition(
-            " AND ".join(f"({it.text})" for it in both),
-            {name: it for part in both for name, it in part.names.items()},
-            {value: it for part in both for value, it in part.values.items()},
-        )
-
-    def parameters(self) -> dict[str, Any]:
-        """Return it as DynamoDB takes it; an empty map of names is refused there."""
-        names = {"ExpressionAttributeNames": self.names} if self.names else {}
-        return {"ConditionExpression": self.text, **names, "ExpressionAttributeValues": self.values}
-
-
-def _is_still(principal: ServiceUser | User) -> _Condition:
+def _is_still(principal: ServiceUser | User) -> Condition:
     """Return the condition that an item is this Principal, of any version."""
     field, value = (
         ("membership", principal.membership) if isinstance(principal, User) else ("id", principal.id)
     )
-    return _Condition(
+    return Condition(
         f"kind = :kind AND account = :account AND {field} = :this",
         {},
         {
@@ -387,13 +384,13 @@ def _removal(write: Remove) -> dict[str, Any]:
         invitation = "attribute_not_exists" if old.invitation is None else "attribute_exists"
         unchanged = f"#role = :role AND {invitation}(invitation)"
         condition = condition.and_also(
-            _Condition(unchanged, {"#role": "role"}, {":role": {"S": old.role.value}})
+            Condition(unchanged, {"#role": "role"}, {":role": {"S": old.role.value}})
         )
     return _with_caller(condition, write.caller).parameters()
 
 
 def _key_revocation(write: RevokeKey) -> dict[str, Any]:
-    key = _Condition(
+    key = Condition(
         "attribute_exists(#keys.#revoked)", {"#keys": "keys", "#revoked": write.key_type.value}, {}
     )
     update = _with_caller(_is_still(write.holder).and_also(key), write.caller).parameters()
@@ -405,7 +402,7 @@ def _key_revocation(write: RevokeKey) -> dict[str, Any]:
     }
 
 
-def _with_caller(condition: _Condition, caller: StillEntitled | None) -> _Condition:
+def _with_caller(condition: Condition, caller: StillEntitled | None) -> Condition:
     return condition if caller is None else condition.and_also(_entitlement(caller))
 
 
@@ -413,7 +410,7 @@ def _entitled(write: StillEntitled) -> dict[str, Any]:
     return {"Key": _key(write.caller), **_entitlement(write).parameters()}
 
 
-def _entitlement(write: StillEntitled) -> _Condition:
+def _entitlement(write: StillEntitled) -> Condition:
     caller = write.caller
     condition = (
         "kind = :kind AND account = :account AND #role = :role AND "
@@ -428,14 +425,14 @@ def _entitlement(write: StillEntitled) -> _Condition:
     if isinstance(caller, User):
         condition += " AND membership = :membership"
         values[":membership"] = {"S": caller.membership}
-    return _Condition(condition, {"#role": "role", "#keys": "keys", "#type": write.key_type.value}, values)
+    return Condition(condition, {"#role": "role", "#keys": "keys", "#type": write.key_type.value}, values)
 
 
 def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     inviter = write.inviter
     return {
         "Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}},
-        **_Condition(
+        **Condition(
             f"kind = :kind AND account = :account AND #role = :owner AND "
             f"{'id' if inviter.machine else 'membership'} = :this",
             {"#role": "role"},
@@ -451,9 +448,10 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
 
 def _account_update(write: UpdateAccount) -> dict[str, Any]:
     return {
-        "Key": _account_key(write.old.id),
+        "Key": account_key(write.old.id),
         "UpdateExpression": (
-            "SET #name = :name, #policy = :policy, version = :new, machinesManageOwners = :machines"
+            "SET #name = :name, #policy = :policy, version = :new, machinesManageOwners = :machines, "
+            "budgetFullAt = :full"
         ),
         "ConditionExpression": "version = :old AND size(owners) >= :owners",
         "ExpressionAttributeNames": {"#name": "name", "#policy": "policy"},
@@ -462,22 +460,8 @@ def _account_update(write: UpdateAccount) -> dict[str, Any]:
             ":policy": to_attribute(msgspec.to_builtins(write.new.policy)),
             ":new": {"S": write.new.version},
             ":machines": {"BOOL": write.new.machines_manage_owners},
+            ":full": to_attribute(write.new.budget_full_at),
             ":old": {"S": write.old.version},
             ":owners": {"N": str(write.owners)},
         },
     }
-
-
-def _owner(user: User, *, gain: bool, by_machine: bool) -> dict[str, Any]:
-    if gain:
-        change = "SET owners.#name = :membership"
-        condition = _Condition("attribute_exists(pk)", {}, {":membership": {"S": user.membership}})
-    else:
-        change = "REMOVE owners.#name"
-        condition = _Condition(
-            "attribute_exists(owners.#name) AND size(owners) > :one", {}, {":one": {"N": "1"}}
-        )
-    if by_machine:
-        condition = condition.and_also(_Condition(_MACHINES_MANAGE_OWNERS, {}, {":true": {"BOOL": True}}))
-    named = condition._replace(names={"#name": fold_username(user.username)})
-    return {"Key": _account_key(user.account), "UpdateExpression": change, **named.parameters()}

@@ -91,10 +91,15 @@ def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item],
     return items, last[key]["S"] if last else None
 
 
+def reasons(error: ClientError) -> list[dict[str, Any]]:
+    """Return why each operation of a transaction was cancelled: ``Code``, and ``Item`` if asked for."""
+    found: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    return found
+
+
 def cancellations(error: ClientError) -> list[str]:
-    """Return why each operation of a cancelled transaction was, 'None' for one that was not at fault."""
-    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
-    return [str(reason.get("Code", "")) for reason in reasons]
+    """Return the code of each operation of a cancelled transaction, 'None' for one that was not at fault."""
+    return [str(reason.get("Code", "")) for reason in reasons(error)]
 
 
 def _code(error: ClientError) -> str:

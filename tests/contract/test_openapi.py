@@ -22,6 +22,7 @@ import app
 from chalicelib.http import validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules.errors import ApiError
+from chalicelib.rules.limits import DEFAULT
 from chalicelib.rules.roles import KeyType, Role
 from contract import document, examples
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Example, Tag
@@ -260,7 +261,9 @@ def test_every_example_of_a_refusal_is_what_happens(
     headers = {"if-match": it.if_match} if it.if_match else {}
     if it.body is not None:
         headers["content-type"] = it.content_type
-    if it.during:
+    if it.during == "a flood":
+        flood(monkeypatch, world, "ada")
+    elif it.during:
         during(monkeypatch, world.stack, it.during, it.method)
 
     answer = world.stack.call(
@@ -291,6 +294,23 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
 
     call = "get_item" if method == "GET" else "transact_write_items"
     monkeypatch.setattr(stack.client, call, wrong)
+
+
+def flood(monkeypatch: pytest.MonkeyPatch, world: World, username: str) -> None:
+    """Have the budget of a principal used up, of the account it is in, and of what has been invited there."""
+    stack, account = world.stack, world.stack.item(username)["account"]
+    monkeypatch.setattr(stack.service.directory, "limits", DEFAULT._replace(account_changes_per_minute=1))
+    now = int(stack.clock())
+    stack.client.put_item(
+        TableName=stack.tables.directory,
+        Item={"pk": {"S": f"BUDGET#{account}#{now // 60}#0"}, "changes": {"N": "1"}},
+    )
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": f"USER#{username}"}},
+        UpdateExpression="SET budgetFullAt = :full",
+        ExpressionAttributeValues={":full": {"N": str(now + 300)}},
+    )
 
 
 def _examples(it: Any) -> Iterator[Any]:
@@ -414,9 +434,26 @@ REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Response]] = {
     412: lambda world, name, _: _call(world, name, headers={"if-match": '"another"'}),
     413: lambda world, name, _: _call(world, name, raw=b'{"a": "' + b"a" * validation.LARGEST + b'"}'),
     415: lambda world, name, _: _call(world, name, headers={"content-type": "text/plain"}, raw=b"a"),
+    429: lambda world, name, patch: _reach_429(world, name, patch),
     500: lambda world, name, patch: _with_fault(world, name, patch),
     503: lambda world, name, patch: _with_outage(world, name, patch),
 }
+
+
+def _reach_429(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+    flood(monkeypatch, world, "ada")
+    if name == "update_account":
+        world.stack.client.update_item(
+            TableName=world.stack.tables.directory,
+            Key={"pk": {"S": f"ACCOUNT#{world.stack.item('ada')['account']}"}},
+            UpdateExpression="SET budgetFullAt = :full",
+            ExpressionAttributeValues={":full": {"N": str(int(world.stack.clock()) + 300)}},
+        )
+        # What makes the policy stricter has no budget.
+        return _call(world, name, body={"name": "Another"})
+    if name == "update_user":
+        return _call(world, name, body={"role": "OWNER"})
+    return _call(world, name)
 
 
 def _with_fault(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:

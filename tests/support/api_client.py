@@ -20,6 +20,7 @@ import pytest
 import app as application
 from chalicelib.http.call import Service
 from chalicelib.rules.identifiers import new_version
+from chalicelib.rules.limits import Limits
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import from_attribute
 from chalicelib.store.trail import DynamoTrail
@@ -303,11 +304,27 @@ class Stack:
             self.client.meta.events.unregister("before-call.dynamodb", count)
 
 
-def serve(client: Any, tables: Tables, patch: pytest.MonkeyPatch, clock: Clock | None = None) -> Stack:
+UNLIMITED = Limits(
+    key_changes_per_hour=3_600_000,
+    key_change_burst=1_000_000,
+    account_changes_per_minute=1_000_000,
+    invitation_pause=0,
+    invitations_per_day=1_000_000,
+)
+"""Budgets that nobody uses up: most tests do in one second what takes people a day."""
+
+
+def serve(
+    client: Any,
+    tables: Tables,
+    patch: pytest.MonkeyPatch,
+    clock: Clock | None = None,
+    limits: Limits = UNLIMITED,
+) -> Stack:
     """Serve the API on a client's tables, until ``patch`` is undone."""
     clock = clock or Clock(1_900_000_000.5)
     service = Service(
-        directory=DynamoDirectory(client, tables.directory, tables.events, 400),
+        directory=DynamoDirectory(client, tables.directory, tables.events, 400, limits=limits),
         trail=DynamoTrail(client, tables.events),
         now=clock,
         public_url="https://api.example",

@@ -56,12 +56,13 @@ class FakeDynamoDB:
         TableName: str,  # noqa: N803
         KeyConditionExpression: str,  # noqa: N803
         ExpressionAttributeValues: Item,  # noqa: N803
-        Limit: int,  # noqa: N803
+        Limit: int = 1_000_000,  # noqa: N803
         IndexName: str | None = None,  # noqa: N803
         ScanIndexForward: bool = True,  # noqa: N803
         ConsistentRead: bool = False,  # noqa: N803
         ExclusiveStartKey: Item | None = None,  # noqa: N803
         ExpressionAttributeNames: dict[str, str] | None = None,  # noqa: N803
+        Select: str = "ALL_ATTRIBUTES",  # noqa: N803
     ) -> Item:
         self.meta.called("Query")
         _valid(not (IndexName and ConsistentRead), "a global index is never consistent")
@@ -83,6 +84,8 @@ class FakeDynamoDB:
             start = order(ExclusiveStartKey)
             found = [it for it in found if (order(it) > start if ScanIndexForward else order(it) < start)]
         response: Item = {"Items": found[:Limit]}
+        if Select == "COUNT":
+            response = {"Count": len(found[:Limit])}
         if len(found) > Limit:
             response["LastEvaluatedKey"] = {part: found[Limit - 1][part] for part in parts}
         return response
@@ -124,7 +127,10 @@ class FakeDynamoDB:
             values = it.get("ExpressionAttributeValues", {})
             condition = it.get("ConditionExpression")
             holds = condition is None or _condition(condition)(old, names, values)
-            reasons.append({"Code": "None" if holds else "ConditionalCheckFailed"})
+            reason: Item = {"Code": "None" if holds else "ConditionalCheckFailed"}
+            if not holds and old and it.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+                reason["Item"] = old
+            reasons.append(reason)
             if not holds or kind == "ConditionCheck":
                 continue
             if kind == "Put":

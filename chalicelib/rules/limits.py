@@ -1,0 +1,179 @@
+"""What the operator lets one key, person or account do, so that nobody drowns the others.
+
+Budgets bound how often keys change and invitations are sent; who is past one is answered 429 with the time
+to wait. Quotas bound how much an account holds; who is at one is answered 409. What takes power away
+(revoking, deleting, lowering a role) is refused by neither.
+
+A principal's budget is a token bucket of one number: the time at which it is full again
+(``Principal.budget_full_at``), stored with the change that it pays for. So it needs no read and no write of
+its own, and it is exact under concurrency, because the change is conditional on the version that was read.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from chalicelib.rules.errors import Conflict, TooManyRequests
+from chalicelib.rules.model import Account, Principal, ServiceUser
+from chalicelib.rules.names import fold_email
+from chalicelib.rules.ports import Count, CountChange, CountInvitation
+
+Holder = TypeVar("Holder", bound=Principal | Account)
+
+HOUR = 3600
+
+
+class Limits(NamedTuple):
+    """What the operator allows. Each field has a variable of the environment, by :data:`VARIABLES`."""
+
+    key_changes_per_hour: int = 120
+    key_change_burst: int = 10
+    """Changes at once, of the keys of one principal, after an hour of rest."""
+    account_changes_per_minute: int = 300
+    invitation_pause: int = 300
+    """Seconds between two invitations of one address."""
+    invitations_per_day: int = 10
+    mails_per_hour: int = 4
+    """Emails of one kind about one principal to one recipient, before they are folded into a digest."""
+    users: int = 1_000
+    owners: int = 50
+    service_users: int = 10_000
+
+
+DEFAULT = Limits()
+
+
+class Variable(NamedTuple):
+    """How a limit is set: the variable of the environment, and the whole numbers it may be."""
+
+    name: str
+    least: int
+    most: int
+
+
+VARIABLES: Mapping[str, Variable] = {
+    "key_changes_per_hour": Variable("KEY_CHANGES_PER_HOUR", 1, 3_600),
+    "key_change_burst": Variable("KEY_CHANGE_BURST", 4, 1_000),
+    "account_changes_per_minute": Variable("ACCOUNT_CHANGES_PER_MINUTE", 1, 100_000),
+    "invitation_pause": Variable("INVITATION_PAUSE_SECONDS", 0, 86_400),
+    "invitations_per_day": Variable("INVITATIONS_PER_DAY", 1, 1_000),
+    "mails_per_hour": Variable("MAILS_PER_HOUR", 1, 1_000),
+    "users": Variable("MAX_USERS", 2, 100_000),
+    "owners": Variable("MAX_OWNERS", 2, 1_000),
+    "service_users": Variable("MAX_SERVICE_USERS", 1, 1_000_000),
+}
+"""``MAX_OWNERS`` is bounded because the OWNERs are a map in the account's item (at most 400 KB) and in the
+answer to ``GET /v1/account`` (at most 1 MB). ``KEY_CHANGE_BURST`` has room for a lost response."""
+
+
+def read_limits(environment: Mapping[str, str]) -> Limits:
+    """Return the limits that variables set, and the defaults of the others.
+
+    Raises ValueError for a variable that is out of its bounds.
+    """
+    found: dict[str, int] = {}
+    for field, (name, least, most) in VARIABLES.items():
+        text = environment.get(name, "")
+        if not text:
+            continue
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"{name} must be a whole number from {least} to {most}, not {text!r}.")
+        found[field] = int(text)
+    return Limits(**found)
+
+
+def spend(holder: Holder, limits: Limits, now: int) -> Holder:
+    """Return a principal or account whose budget has paid for one more change.
+
+    Raises TooManyRequests, with the seconds to wait, if its budget is used up.
+    """
+    interval = HOUR / limits.key_changes_per_hour
+    full_at = max(holder.budget_full_at or 0, now) + ceil(interval)
+    wait = full_at - now - ceil(interval * limits.key_change_burst)
+    if wait > 0:
+        who = f"'{holder.name if isinstance(holder, Account) else holder.username}'"
+        raise TooManyRequests(
+            f"{who} has been changed too often ({limits.key_changes_per_hour} changes an hour, "
+            f"{limits.key_change_burst} at once); nothing was done. Wait as many seconds as Retry-After "
+            "says, and send the call again. Revoking and deleting are always possible.",
+            wait,
+        )
+    return replace(holder, budget_full_at=full_at)
+
+
+def account_change(account: str, limits: Limits, now: int) -> CountChange:
+    """Return the write that counts a change against the budget of the whole account."""
+    wait = 60 - now % 60
+    return CountChange(
+        account,
+        now // 60,
+        limits.account_changes_per_minute,
+        TooManyRequests(
+            f"The account has made more than {limits.account_changes_per_minute} changes in this minute; "
+            "nothing was done. Wait as many seconds as Retry-After says, and send the call again. Revoking "
+            "and deleting are always possible.",
+            wait,
+        ),
+    )
+
+
+def invitation(account: str, email: str, limits: Limits, now: int) -> CountInvitation:
+    """Return the write that counts an invitation against the budget of the address it is mailed to.
+
+    That of the address, and not of the person: who is revoked and invited anew has the same inbox.
+    """
+
+    def refused(last: int, today: int) -> TooManyRequests:
+        wait = last + limits.invitation_pause - now
+        if today >= limits.invitations_per_day:
+            wait = max(wait, 86_400 - now % 86_400)
+        return TooManyRequests(
+            f"'{email}' was invited a moment ago, or often today (once in {limits.invitation_pause} seconds, "
+            f"{limits.invitations_per_day} times a day); nothing was mailed. Wait as many seconds as "
+            "Retry-After says, and send the call again.",
+            max(wait, 1),
+        )
+
+    return CountInvitation(
+        account,
+        fold_email(email),
+        now,
+        limits.invitation_pause,
+        limits.invitations_per_day,
+        refused,
+    )
+
+
+def added(principal: Principal, limits: Limits) -> Count:
+    """Return the write that counts a new principal against its account's quota."""
+    kind = type(principal)
+    most, what, go_on = (
+        (limits.service_users, "Service Users", "Delete one that is not needed")
+        if isinstance(principal, ServiceUser)
+        else (limits.users, "Users", "Revoke one who is not needed")
+    )
+    return Count(
+        principal.account,
+        kind,
+        1,
+        most,
+        Conflict(
+            f"The account has reached its quota of {what} ({most}). {go_on}, or ask the operator of this "
+            "service to raise the quota."
+        ),
+    )
+
+
+def removed(principal: Principal) -> Count:
+    """Return the write that counts a principal who goes; it is never refused."""
+    return Count(principal.account, type(principal), -1, 0, Conflict("The account is missing."))
+
+
+def owners_full(limits: Limits) -> Conflict:
+    """Return the refusal of one more OWNER in an account that has as many as it may have."""
+    return Conflict(
+        f"The account has reached its quota of OWNERs ({limits.owners}). Lower or revoke one, or ask the "
+        "operator of this service to raise the quota."
+    )

@@ -1,0 +1,309 @@
+"""Counters of budgets and quotas, each counted by the transaction that it may refuse.
+
+An account's item counts its Users and Service Users beside the OWNERs it lists. A transaction names an item
+once, so all that a change does to it is one operation here. Changes and invitations are counted in items of
+their own, which end by the table's TTL (``ttl``; no other item has that).
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chalicelib.rules.errors import concurrent_change
+from chalicelib.rules.model import ServiceUser
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import (
+    Count,
+    CountChange,
+    CountInvitation,
+    GainOwner,
+    LoseOwner,
+    MachineMayManageOwners,
+    Write,
+)
+from chalicelib.store.items import Item, from_attribute
+from chalicelib.store.operations import Operation, account_key
+from chalicelib.store.requests import call_dynamodb
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+TRIES = 3
+"""How often the principals of an account that was never counted are counted before the caller is to retry."""
+
+MOST_PAGES = 100
+"""Pages (of 1 MB) of the index that are counted. An account with more is held to have so many."""
+
+_PER_COUNTER = 75
+_MOST_COUNTERS = 64
+_DAY = 86_400
+_PREFIXES = {"userCount": "USER#", "serviceUserCount": "SERVICE_USER#"}
+
+
+class UncountedError(Exception):
+    """The account is of the first release, and its principals have not been counted yet."""
+
+
+class _Part(NamedTuple):
+    """What one write does to an account's item; ``refusal`` returns the fault if the item refuses it."""
+
+    condition: str
+    refusal: Callable[[dict[str, Any]], Exception | None]
+    values: Item
+    set: str = ""
+    remove: str = ""
+    add: str = ""
+    name: str = ""
+
+
+AccountPart = GainOwner | LoseOwner | MachineMayManageOwners | Count
+
+
+class AccountWrite(NamedTuple):
+    """All that a transaction does to an account's item, beside changing its policy."""
+
+    account: str
+    parts: tuple[AccountPart, ...]
+
+
+def merged(writes: tuple[Write, ...]) -> Iterator["Write | AccountWrite"]:
+    """Return the writes, with those to the account's item as one, in the place of the first of them."""
+    parts = tuple(write for write in writes if isinstance(write, AccountPart))
+    first = True
+    for write in writes:
+        if not isinstance(write, AccountPart):
+            yield write
+        elif first:
+            first = False
+            account = write.user.account if isinstance(write, GainOwner | LoseOwner) else write.account
+            yield AccountWrite(account, parts)
+
+
+def account_operation(table: str, write: AccountWrite) -> Operation:
+    """Return what a transaction does to an account's item as one operation."""
+    parts = [_part(part) for part in write.parts]
+
+    def judge(old: Item | None) -> Exception:
+        item = {name: from_attribute(value) for name, value in (old or {}).items()}
+        refusals = (part.refusal(item) for part in parts)
+        return next((refusal for refusal in refusals if refusal is not None), concurrent_change())
+
+    values: Item = {name: value for part in parts for name, value in part.values.items()}
+    operation: dict[str, Any] = {
+        "TableName": table,
+        "Key": account_key(write.account),
+        "ConditionExpression": " AND ".join(part.condition for part in parts),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        **({"ExpressionAttributeValues": values} if values else {}),
+    }
+    for part in parts:
+        if part.name:
+            operation["ExpressionAttributeNames"] = {"#name": part.name}
+    update = " ".join(
+        f"{word} {', '.join(clauses)}"
+        for word, clauses in (
+            ("SET", [part.set for part in parts if part.set]),
+            ("REMOVE", [part.remove for part in parts if part.remove]),
+            ("ADD", [part.add for part in parts if part.add]),
+        )
+        if clauses
+    )
+    if not update:
+        return Operation({"ConditionCheck": operation}, concurrent_change(), judge)
+    return Operation({"Update": {**operation, "UpdateExpression": update}}, concurrent_change(), judge)
+
+
+def _part(write: AccountPart) -> _Part:
+    match write:
+        case GainOwner(user, gone, most, full):
+            return _Part(
+                "attribute_exists(pk) AND size(owners) < :owners",
+                lambda item: gone if not item else full if len(item["owners"]) >= most else None,
+                {":membership": {"S": user.membership}, ":owners": {"N": str(most)}},
+                set="owners.#name = :membership",
+                name=fold_username(user.username),
+            )
+        case LoseOwner(user, last):
+            name = fold_username(user.username)
+            return _Part(
+                "attribute_exists(owners.#name) AND size(owners) > :one",
+                lambda item: None if name in item.get("owners", {}) and len(item["owners"]) > 1 else last,
+                {":one": {"N": "1"}},
+                remove="owners.#name",
+                name=name,
+            )
+        case MachineMayManageOwners(_, refused):
+            return _Part(
+                "machinesManageOwners = :true",
+                lambda item: None if item.get("machinesManageOwners") else refused,
+                {":true": {"BOOL": True}},
+            )
+        case Count():
+            return _count_part(write)
+
+
+def _count_part(write: Count) -> _Part:
+    count = "serviceUserCount" if write.kind is ServiceUser else "userCount"
+    by: Item = {":by": {"N": str(write.by)}}
+    if write.by < 0:
+        gone = write.full
+        return _Part("attribute_exists(pk)", lambda item: None if item else gone, by, add=f"{count} :by")
+
+    def refusal(item: dict[str, Any]) -> Exception | None:
+        if not item.get("counted"):
+            return UncountedError()
+        return write.full if item.get(count, 0) >= write.most else None
+
+    return _Part(
+        f"counted = :counted AND (attribute_not_exists({count}) OR {count} < :most)",
+        refusal,
+        {**by, ":counted": {"BOOL": True}, ":most": {"N": str(write.most)}},
+        add=f"{count} :by",
+    )
+
+
+def count(client: "DynamoDBClient", table: str, account: str) -> None:
+    """Count the principals of an account that was never counted; once for each account.
+
+    What is added waits for this, and what is removed meanwhile is noticed and counted anew. The index may be
+    behind by what changed in the moment before, which is how much the count can be wrong.
+    """
+    key = account_key(account)
+    answer = call_dynamodb(client.get_item, TableName=table, Key=key, ConsistentRead=True)
+    item: Item = answer.get("Item", {})
+    values: Item = {":true": {"BOOL": True}}
+    conditions = ["attribute_exists(pk)", "attribute_not_exists(counted)"]
+    for name, prefix in _PREFIXES.items():
+        values[f":{name}"] = {"N": str(_listed(client, table, account, prefix))}
+        if name in item:
+            conditions.append(f"{name} = :{name}Before")
+            values[f":{name}Before"] = item[name]
+        else:
+            conditions.append(f"attribute_not_exists({name})")
+    try:
+        call_dynamodb(
+            client.update_item,
+            writing=True,
+            TableName=table,
+            Key=key,
+            UpdateExpression=(
+                "SET counted = :true, userCount = :userCount, serviceUserCount = :serviceUserCount"
+            ),
+            ConditionExpression=" AND ".join(conditions),
+            ExpressionAttributeValues=values,
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        return  # another call has counted, or something was removed: the transaction tells which
+
+
+def _listed(client: "DynamoDBClient", table: str, account: str, prefix: str) -> int:
+    total = 0
+    start: dict[str, Any] = {}
+    for _ in range(MOST_PAGES):
+        page = call_dynamodb(
+            client.query,
+            TableName=table,
+            IndexName="byAccount",
+            KeyConditionExpression="account = :account AND begins_with(listKey, :prefix)",
+            ExpressionAttributeValues={":account": {"S": account}, ":prefix": {"S": prefix}},
+            Select="COUNT",
+            **start,
+        )
+        total += page["Count"]
+        if "LastEvaluatedKey" not in page:
+            break
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+    return total
+
+
+class FullCounters:
+    """The counters of accounts' changes that this environment has found full, until their minute is over.
+
+    A counter that is full stays full, so what is known here costs no call.
+    """
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._full: set[tuple[str, int]] = set()
+
+    def operation(self, table: str, write: CountChange) -> Operation:
+        """Return the operation that counts a change. Raises the write's fault if all counters are full."""
+        if write.minute != self._minute:
+            self._minute, self._full = write.minute, set()
+        number = how_many(write.most)
+        left = [one for one in range(number) if (write.account, one) not in self._full]
+        if not left:
+            raise write.used_up
+        chosen = random.choice(left)  # noqa: S311 - spreads load, no secret
+
+        def judge(_old: Item | None) -> Exception:
+            self._full.add((write.account, chosen))
+            return write.used_up
+
+        update = {
+            "TableName": table,
+            "Key": {"pk": {"S": f"BUDGET#{write.account}#{write.minute}#{chosen}"}},
+            "UpdateExpression": "SET #ttl = :ttl ADD changes :one",
+            "ConditionExpression": "attribute_not_exists(changes) OR changes < :most",
+            "ExpressionAttributeNames": {"#ttl": "ttl"},
+            "ExpressionAttributeValues": {
+                ":one": {"N": "1"},
+                ":most": {"N": str(counter_size(write.most, number))},
+                ":ttl": {"N": str(write.minute * 60 + _DAY)},
+            },
+        }
+        return Operation({"Update": update}, write.used_up, judge, counter=True)
+
+
+def how_many(most: int) -> int:
+    """Return over how many counters a budget is spread: one that is small is exact, in one."""
+    return min(max(most // _PER_COUNTER, 1), _MOST_COUNTERS)
+
+
+def counter_size(most: int, counters: int) -> int:
+    """Return how much one of several counters holds: its share, and room for how chance spreads changes.
+
+    Three standard deviations: at the end of a minute's budget, one change in a thousand meets a full one.
+    """
+    if counters == 1:
+        return most
+    share = most / counters
+    return ceil(share + 3 * sqrt(share))
+
+
+def invitation_operation(table: str, write: CountInvitation) -> Operation:
+    """Return the operation that counts an invitation: when the last was, and how many there were that day."""
+    day = str(write.now // _DAY)
+
+    def judge(old: Item | None) -> Exception:
+        item = old or {}
+        last, today = item.get("at", {"N": "0"}), item.get(day, {"N": "0"})
+        return write.used_up(int(last["N"]), int(today["N"]))
+
+    address = hashlib.sha256(f"{write.account}#{write.email}".encode()).hexdigest()
+    update = {
+        "TableName": table,
+        "Key": {"pk": {"S": f"BUDGET#INVITATION#{address}"}},
+        # One attribute a day, and the one of the day before goes: no read is needed to begin a day.
+        "UpdateExpression": "SET #at = :now, #ttl = :ttl REMOVE #before ADD #day :one",
+        "ConditionExpression": (
+            "(attribute_not_exists(#at) OR #at <= :since) AND (attribute_not_exists(#day) OR #day < :most)"
+        ),
+        "ExpressionAttributeNames": {
+            "#at": "at",
+            "#ttl": "ttl",
+            "#day": day,
+            "#before": str(write.now // _DAY - 1),
+        },
+        "ExpressionAttributeValues": {
+            ":now": {"N": str(write.now)},
+            ":since": {"N": str(write.now - write.pause)},
+            ":ttl": {"N": str(write.now + 2 * _DAY)},
+            ":one": {"N": "1"},
+            ":most": {"N": str(write.most)},
+        },
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    return Operation({"Update": update}, write.used_up(0, 0), judge)

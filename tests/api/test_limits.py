@@ -1,0 +1,480 @@
+"""Budgets and quotas: who is past one is told what to do, and what takes power away is never refused."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from chalicelib.rules.errors import TooManyRequests
+from chalicelib.rules.limits import DEFAULT, VARIABLES, Limits, account_change, read_limits
+from chalicelib.store import counters
+from tests.support.accounts import PATH, assert_problem, service_user_body
+from tests.support.api_client import NO_BODY, Key, Response, Stack
+
+USERS = "/v1/users"
+OWN = "/v1/api-keys/rotate"
+MONITORING = {"keyType": "MONITORING"}
+
+
+def limited(stack: Stack, **limits: int) -> None:
+    """Have the defaults from now on, but for these."""
+    stack.service.directory.limits = DEFAULT._replace(**limits)
+
+
+def used_up(response: Response) -> int:
+    """Check that a call was refused by a budget; returns the seconds to wait."""
+    problem = assert_problem(response, 429)
+    assert "Retry-After" in problem["detail"]
+    return int(response.headers["Retry-After"])
+
+
+def rotate_own(stack: Stack, key: Key, **body: int) -> Response:
+    return stack.call("POST", OWN, key, body or NO_BODY)
+
+
+def rotate_until_refused(stack: Stack, key: Key) -> tuple[int, Key, Response]:
+    """Rotate a key by itself until that is refused; returns how often it was not, the key, the refusal."""
+    done = 0
+    while (response := rotate_own(stack, key)).status == 200:
+        key, done = Key(key.username, response.json["key"]), done + 1
+    return done, key, response
+
+
+# A principal's budget
+
+
+def test_a_key_that_rotates_itself_in_a_loop_is_stopped(stack: Stack) -> None:
+    owner = stack.account()
+    key = stack.service_user(owner, "bot")["MONITORING"]
+    limited(stack)
+    events = len(stack.events())
+    done, key, refused = rotate_until_refused(stack, key)
+    assert (done, used_up(refused)) == (10, 30)
+    assert len(stack.events()) == events + 10
+
+    before = stack.snapshot()
+    with stack.counted() as calls:
+        used_up(rotate_own(stack, key))
+    assert calls == Counter(["GetItem"])
+    assert stack.snapshot() == before
+
+    stack.clock.forward(29)
+    assert used_up(rotate_own(stack, key)) == 1
+    stack.clock.forward(1)
+    done, key, _ = rotate_until_refused(stack, key)
+    assert done == 1
+    stack.clock.forward(3600)
+    assert rotate_until_refused(stack, key)[0] == 10
+
+
+def test_an_hour_of_a_loop_makes_no_more_changes_than_the_budget_says(stack: Stack) -> None:
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    limited(stack)
+    done = 0
+    for _ in range(360):
+        more, key, _ = rotate_until_refused(stack, key)
+        done += more
+        stack.clock.forward(10)
+    assert done == 10 + 119
+
+
+def test_the_budget_is_the_holders_whoever_changes_the_keys(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot")
+    stack.service_user(owner, "other")
+    limited(stack, key_change_burst=4)
+    for _ in range(4):
+        assert stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING).status == 200
+    with stack.counted() as calls:
+        used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
+    assert calls == Counter(["GetItem", "GetItem"])
+    used_up(
+        stack.call("PATCH", f"{PATH}/bot/api-keys", owner, {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]})
+    )
+    assert stack.call("DELETE", f"{PATH}/bot/api-keys", owner, MONITORING).status == 204
+    used_up(stack.call("POST", f"{PATH}/bot/api-keys", owner, MONITORING))
+    assert stack.call("POST", f"{PATH}/other/api-keys/rotate", owner, MONITORING).status == 200
+    assert stack.call("POST", f"{USERS}/owner/api-keys", owner, MONITORING).status == 201
+
+
+def test_a_person_has_the_same_budget(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack)
+    assert rotate_until_refused(stack, owner)[0] == 10
+
+
+def test_a_lost_response_can_be_asked_for_again_within_the_budget(stack: Stack) -> None:
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    limited(stack, key_change_burst=VARIABLES["key_change_burst"].least)
+    for _ in range(3):
+        assert rotate_own(stack, key, overlapSeconds=3600).status == 200  # the response is lost
+    new = Key("bot", rotate_own(stack, key, overlapSeconds=3600).json["key"])
+    assert stack.signs_in(new)
+    used_up(rotate_own(stack, new))
+    assert stack.signs_in(key)  # nobody is locked out by the refusal
+    assert stack.signs_in(new)
+
+
+@pytest.mark.parametrize("whose", ["machine", "account"])
+def test_no_budget_refuses_what_takes_power_away(stack: Stack, whose: str) -> None:
+    owner = stack.account()
+    key = stack.service_user(owner, "bot", "CLUSTER_ADMIN")["MONITORING"]
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    assert stack.call("PUT", f"{PATH}/bot", owner, {"administrators": ["owner", "ann"]}).status == 200
+    stack.service_user(owner, "other")
+    limited(stack, **({"account_changes_per_minute": 1} if whose == "account" else {}))
+    rotate_until_refused(stack, key)
+    if whose == "account":
+        used_up(stack.call("POST", PATH, owner, service_user_body("more")))
+    used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
+    for body in ({"administrators": ["owner"]}, {"displayName": "Robot"}, {"role": "READ_ONLY"}):
+        assert stack.call("PUT", f"{PATH}/bot", owner, body).status == 200
+    used_up(stack.call("PUT", f"{PATH}/bot", owner, {"role": "CLUSTER_ADMIN"}))
+    used_up(stack.call("PUT", f"{PATH}/bot", owner, {"administrators": ["owner", "ann"]}))
+    assert stack.call("DELETE", f"{PATH}/bot/api-keys", owner, MONITORING).status == 204
+    assert stack.call("DELETE", f"{PATH}/bot", owner).status == 204
+    assert stack.call("PUT", f"{USERS}/ann", owner, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("DELETE", f"{USERS}/ann", owner).status == 204
+
+
+def test_a_person_is_raised_and_lowered_only_so_often(stack: Stack) -> None:
+    owner = stack.account()
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    limited(stack, key_change_burst=4)
+    for _ in range(4):
+        for role in ("OWNER", "CLUSTER_ADMIN"):
+            assert stack.call("PUT", f"{USERS}/ann", owner, {"role": role}).status == 200
+    used_up(stack.call("PUT", f"{USERS}/ann", owner, {"role": "OWNER"}))
+
+
+def test_a_policy_is_loosened_only_so_often_and_made_stricter_at_any_time(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack, key_change_burst=4)
+
+    def put(**policy: Any) -> Response:
+        return stack.call("PUT", "/v1/account", owner, policy)
+
+    for days in range(4):
+        assert put(machinesManageOwners=True).status == 200
+        assert put(machinesManageOwners=False, maxKeyAgeDays=90 - days).status == 200
+    used_up(put(machinesManageOwners=True))
+    used_up(put(maxKeyAgeDays=365))
+    used_up(put(maxKeyAgeDays=None))
+    used_up(put(name="Another"))
+    assert put(maxKeyAgeDays=30).status == 200
+    assert put(revokeInactiveAfterDays=30).status == 200
+    stack.clock.forward(30)
+    assert put(maxKeyAgeDays=365).status == 200
+
+
+# The account's budget
+
+
+def test_an_account_makes_only_so_many_changes_a_minute_and_no_other_account_pays(stack: Stack) -> None:
+    owner, neighbour = stack.account(), stack.account("neighbour")
+    stack.service_user(owner, "bot")
+    limited(stack, account_changes_per_minute=3)
+    for number in range(3):
+        assert stack.call("POST", PATH, owner, service_user_body(f"bot-{number}")).status == 201
+    wait = used_up(stack.call("POST", PATH, owner, service_user_body("bot-3")))
+    assert wait == 60 - int(stack.clock()) % 60
+    # What is known to be full costs no more than the sign-in and the reading of the target.
+    for call, reads in (
+        (("POST", PATH, owner, service_user_body("bot-3")), 1),
+        (("POST", USERS, owner, {"username": "ann", "email": "ann@people.example", "role": "READ_ONLY"}), 1),
+        (("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING), 2),
+    ):
+        with stack.counted() as calls:
+            used_up(stack.call(*call))
+        assert calls == Counter({"GetItem": reads})
+    assert stack.call("POST", PATH, neighbour, service_user_body("theirs")).status == 201
+    stack.clock.forward(wait)
+    assert stack.call("POST", PATH, owner, service_user_body("bot-3")).status == 201
+
+
+def test_another_environment_learns_of_a_full_budget_by_one_write(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack, account_changes_per_minute=1)
+    assert stack.call("POST", PATH, owner, service_user_body("bot-0")).status == 201
+    before = stack.snapshot()
+    stack.service.directory._full = counters.FullCounters()
+    with stack.counted() as calls:
+        used_up(stack.call("POST", PATH, owner, service_user_body("bot-1")))
+    assert calls == Counter(["GetItem", "TransactWriteItems"])
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize("most", [1, 74, 75, 149, 150, 300, 4_000, 100_000])
+def test_counters_hold_the_budget_and_at_most_half_as_much_again(most: int) -> None:
+    number = counters.how_many(most)
+    held = number * counters.counter_size(most, number)
+    assert most <= held <= 1.5 * most
+    if number == 1:
+        assert held == most
+
+
+def test_a_spread_budget_refuses_nobody_early_and_ends() -> None:
+    """300 changes in a minute over four counters: 300 are let through, and some 400 never."""
+    full = counters.FullCounters()
+    counts: Counter[str] = Counter()
+    done = 0
+    write = account_change("account", DEFAULT, 60)
+    while True:
+        try:
+            operation = full.operation("table", write)
+        except TooManyRequests:
+            break
+        update = operation.item["Update"]
+        name, most = update["Key"]["pk"]["S"], int(update["ExpressionAttributeValues"][":most"]["N"])
+        if counts[name] < most:
+            counts[name] += 1
+            done += 1
+        else:
+            assert done >= 280
+            assert operation.refusal(None) is write.used_up
+    assert 300 <= done <= 450
+
+
+# Whatever is in the way of the counter
+
+
+def conflicts(stack: Stack, monkeypatch: pytest.MonkeyPatch, *, beside: bool = False) -> list[int]:
+    """Have every counter of changes be in another transaction; returns the operations of each try."""
+    tries: list[int] = []
+    write = stack.client.transact_write_items
+
+    def busy(TransactItems: list[Any]) -> Any:  # noqa: N803 - botocore's
+        tries.append(len(TransactItems))
+        names = [str(next(iter(it.values())).get("Key")) for it in TransactItems]
+        codes = ["TransactionConflict" if "BUDGET#" in name else "None" for name in names]
+        if beside:
+            codes[0] = "TransactionConflict"
+        if "TransactionConflict" not in codes:
+            return write(TransactItems=TransactItems)
+        raise ClientError(
+            {
+                "Error": {"Code": "TransactionCanceledException"},
+                "CancellationReasons": [{"Code": code} for code in codes],  # type: ignore[typeddict-unknown-key]
+            },
+            "TransactWriteItems",
+        )
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(stack.client, "transact_write_items", busy)
+    return tries
+
+
+def test_a_change_is_not_refused_because_its_counter_is_busy(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    limited(stack)
+    tries = conflicts(stack, monkeypatch)
+    assert rotate_own(stack, key).status == 200
+    assert tries == [3, 3, 3, 3, 2]
+
+
+def test_a_change_counts_to_the_last_where_more_is_in_the_way(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    limited(stack)
+    tries = conflicts(stack, monkeypatch, beside=True)
+    assert_problem(rotate_own(stack, key), 409)
+    assert tries == [3, 3, 3, 3, 3]
+
+
+# Invitations
+
+
+def invite(stack: Stack, by: Key, username: str, email: str = "", role: str = "READ_ONLY") -> Response:
+    email = email or f"{username}@people.example"
+    return stack.call("POST", USERS, by, {"username": username, "email": email, "role": role})
+
+
+def test_an_address_is_invited_once_in_five_minutes(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack)
+    assert invite(stack, owner, "ann").status == 201
+    before = stack.snapshot()
+    assert used_up(stack.call("POST", f"{USERS}/ann/invitation", owner)) == 300
+    assert stack.snapshot() == before
+    assert invite(stack, owner, "ben").status == 201
+    # The inbox is the same, however the person is called and whatever alias they have.
+    assert stack.call("DELETE", f"{USERS}/ann", owner).status == 204
+    used_up(invite(stack, owner, "anna", "Ann+one@people.example"))
+    stack.clock.forward(299)
+    assert used_up(invite(stack, owner, "ann")) == 1
+    stack.clock.forward(1)
+    assert invite(stack, owner, "ann").status == 201
+
+
+def test_an_address_is_invited_ten_times_a_day(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack)
+    stack.clock.at = 1_900_022_400 + 0.5  # midnight
+    assert int(stack.clock()) % 86_400 == 0
+    assert invite(stack, owner, "ann").status == 201
+    for _ in range(9):
+        stack.clock.forward(300)
+        assert stack.call("POST", f"{USERS}/ann/invitation", owner).status == 200
+    stack.clock.forward(300)
+    wait = used_up(stack.call("POST", f"{USERS}/ann/invitation", owner))
+    assert wait == 86_400 - 3_000
+    stack.clock.forward(wait)
+    assert stack.call("POST", f"{USERS}/ann/invitation", owner).status == 200
+    [item] = [it for it in stack.items(stack.tables.directory) if it["pk"].startswith("BUDGET#INVITATION")]
+    assert item.keys() == {"pk", "at", "ttl", "21992"}  # yesterday's count is gone
+
+
+# Quotas
+
+
+def test_an_account_holds_only_so_many_service_users(stack: Stack) -> None:
+    owner, neighbour = stack.account(), stack.account("neighbour")
+    limited(stack, service_users=2)
+    for number in range(2):
+        stack.service_user(owner, f"bot-{number}")
+    problem = assert_problem(stack.call("POST", PATH, owner, service_user_body("bot-2")), 409)
+    assert "quota of Service Users (2)" in problem["detail"]
+    stack.service_user(neighbour, "theirs")
+    assert stack.call("DELETE", f"{PATH}/bot-0", owner).status == 204
+    stack.service_user(owner, "bot-2")
+    assert_problem(stack.call("POST", PATH, owner, service_user_body("bot-3")), 409)
+
+
+def test_an_account_holds_only_so_many_people(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack, users=3, invitation_pause=0)
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    assert invite(stack, owner, "ben").status == 201
+    problem = assert_problem(invite(stack, owner, "cal"), 409)
+    assert "quota of Users (3)" in problem["detail"]
+    assert stack.call("POST", f"{USERS}/ben/invitation", owner).status == 200  # adds nobody
+    stack.activate("ben")
+    assert stack.call("DELETE", f"{USERS}/ann", owner).status == 204
+    stack.user(owner, "ann", "OWNER")
+    assert_problem(invite(stack, owner, "cal"), 409)
+
+
+def test_an_account_has_only_so_many_owners_who_have_activated(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack, owners=2, invitation_pause=0)
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    stack.user(owner, "ben", "OWNER")
+    assert invite(stack, owner, "cal", role="OWNER").status == 201
+    token = {"username": "cal", "token": stack.token("cal")}
+    for refused in (
+        stack.call("POST", f"{USERS}/activate", None, token),
+        stack.call("PUT", f"{USERS}/ann", owner, {"role": "OWNER"}),
+    ):
+        assert "quota of OWNERs (2)" in assert_problem(refused, 409)["detail"]
+    assert stack.call("PUT", f"{USERS}/ben", owner, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("POST", f"{USERS}/activate", None, token).status == 200
+    assert_problem(stack.call("PUT", f"{USERS}/ann", owner, {"role": "OWNER"}), 409)
+
+
+def account_item(stack: Stack, change: str = "", **values: Any) -> dict[str, Any]:
+    """Change the item of the one account there is, if asked; returns it."""
+    [item] = [it for it in stack.items(stack.tables.directory) if it["pk"].startswith("ACCOUNT#")]
+    if change:
+        more = {"ExpressionAttributeValues": values} if values else {}
+        stack.client.update_item(
+            TableName=stack.tables.directory,
+            Key={"pk": {"S": item["pk"]}},
+            UpdateExpression=change,
+            **more,
+        )
+    return item
+
+
+def test_an_account_of_the_first_release_is_counted_when_somebody_is_added(stack: Stack) -> None:
+    owner = stack.account()
+    for number in range(3):
+        stack.service_user(owner, f"bot-{number}")
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    account_item(stack, "REMOVE userCount, serviceUserCount, counted")
+    assert stack.call("DELETE", f"{PATH}/bot-0", owner).status == 204
+    assert stack.call("DELETE", f"{USERS}/ann", owner).status == 204
+    limited(stack, service_users=3)
+    stack.service_user(owner, "bot-3")
+    item = account_item(stack)
+    assert (item["userCount"], item["serviceUserCount"], item["counted"]) == (1, 3, True)
+    assert_problem(stack.call("POST", PATH, owner, service_user_body("bot-4")), 409)
+    with stack.counted() as calls:
+        assert stack.call("DELETE", f"{PATH}/bot-1", owner).status == 204
+        stack.service_user(owner, "bot-4")
+    assert calls == Counter({"GetItem": 3, "TransactWriteItems": 2})
+
+
+def test_what_is_removed_while_an_account_is_counted_is_noticed(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    for number in range(2):
+        stack.service_user(owner, f"bot-{number}")
+    account_item(stack, "REMOVE userCount, serviceUserCount, counted")
+    query = stack.client.query
+    removed: list[str] = []
+
+    def late(**parameters: Any) -> Any:
+        page = query(**parameters)
+        if parameters.get("Select") == "COUNT" and len(removed) < 1:
+            removed.append("bot-0")
+            assert stack.call("DELETE", f"{PATH}/bot-0", owner).status == 204
+        return page
+
+    monkeypatch.setattr(stack.client, "query", late)
+    stack.service_user(owner, "bot-2")
+    item = account_item(stack)
+    assert (item["userCount"], item["serviceUserCount"]) == (1, 2)
+
+
+def test_counting_gives_up_where_an_account_never_stands_still(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    account_item(stack, "REMOVE userCount, serviceUserCount, counted")
+    query = stack.client.query
+
+    def late(**parameters: Any) -> Any:
+        account_item(stack, "ADD userCount :one", **{":one": {"N": "-1"}})
+        return query(**parameters)
+
+    monkeypatch.setattr(stack.client, "query", late)
+    assert_problem(stack.call("POST", PATH, owner, service_user_body("bot")), 503)
+
+
+def test_an_account_is_counted_by_pages_and_not_without_end(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    for number in range(5):
+        stack.service_user(owner, f"bot-{number}", keyTypes=[])
+    account_item(stack, "REMOVE userCount, serviceUserCount, counted")
+    query = stack.client.query
+    monkeypatch.setattr(stack.client, "query", lambda **parameters: query(**parameters, Limit=2))
+    monkeypatch.setattr(counters, "MOST_PAGES", 2)
+    stack.service_user(owner, "bot-5", keyTypes=[])
+    assert account_item(stack)["serviceUserCount"] == 5  # four were counted, and one came
+
+
+# What the operator sets
+
+
+def test_the_defaults_are_the_published_ones() -> None:
+    assert read_limits({}) == DEFAULT == Limits(120, 10, 300, 300, 10, 4, 1_000, 50, 10_000)
+    assert VARIABLES.keys() == set(Limits._fields)
+
+
+@pytest.mark.parametrize("field", VARIABLES)
+def test_each_limit_is_set_by_its_variable_within_bounds(field: str) -> None:
+    name, least, most = VARIABLES[field]
+    assert least <= getattr(DEFAULT, field) <= most
+    for value in (least, most):
+        assert getattr(read_limits({name: str(value)}), field) == value
+    for wrong in (str(least - 1), str(most + 1), "1.5", "many", " 5", "\u0665"):
+        with pytest.raises(ValueError, match=name):
+            read_limits({name: wrong})
