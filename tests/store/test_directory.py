@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from chalicelib.rules import key_format
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import ApiError, Conflict, Unauthenticated
 from chalicelib.rules.model import Action
 from chalicelib.rules.ports import StillEntitled, UpdateAccount
@@ -208,8 +209,7 @@ def test_a_caller_is_held_to_all_they_were_at_sign_in(accounts: Accounts, other:
     account = directory.account(admin.account)
     was = StillEntitled(
         replace(admin, **other),
-        KeyType.USER_MANAGEMENT,
-        admin.keys[KeyType.USER_MANAGEMENT].digest,
+        PresentedKey(KeyType.USER_MANAGEMENT, admin.keys[KeyType.USER_MANAGEMENT].digest),
         Unauthenticated("no longer"),
     )
     change = UpdateAccount(account, replace(account, name="Renamed", version="new"), 0, Conflict("changed"))
