@@ -14,13 +14,9 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.rules.authentication import HOUR
-<<<<<<< HEAD
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Conflict
 from chalicelib.rules.limits import DEFAULT, Limits
-=======
-from chalicelib.rules.credentials import PresentedKey
-from chalicelib.rules.errors import ApiError, Conflict
->>>>>>> main
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME, fold_email, fold_username
 from chalicelib.rules.ports import (
@@ -39,12 +35,8 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.roles import Role
-<<<<<<< HEAD
-from chalicelib.store import counters
+from chalicelib.store import counters, pointers
 from chalicelib.store.counters import AccountWrite, FullCounters, UncountedError
-=======
-from chalicelib.store import pointers
->>>>>>> main
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.operations import Condition, Operation, account_key
 from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate, reasons, unavailable
@@ -273,48 +265,30 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
         case Add(principal, username_taken, email_taken):
             holding = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-<<<<<<< HEAD
             yield Operation({"Put": {**absent, "Item": _principal_item(principal)}}, username_taken)
-            yield Operation({"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken)
-        case Replace(old, _, changed):
-            yield Operation(
-                {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
-            )
+            yield Operation({"Put": {**absent, "Item": {**_email_key(principal), **holding}}}, email_taken)
+            for item in pointers.changes(table, principal, {}, principal.keys):
+                yield Operation(item, username_taken)
+        case Replace(old, new, changed):
+            replacement = {"TableName": table, "Key": _key(old), **_replacement(write)}
+            yield Operation({"Update": replacement}, changed)
+            for item in pointers.changes(table, old, old.keys, new.keys):
+                yield Operation(item, changed)
         case Remove(old, changed):
             yield Operation({"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed)
             yield Operation({"Delete": {"TableName": table, "Key": _email_key(old)}}, changed)
-        case RevokeKey():
-            yield Operation({"Update": {"TableName": table, **_key_revocation(write)}}, write.changed)
-=======
-            yield {"Put": {**absent, "Item": _principal_item(principal)}}, username_taken
-            yield {"Put": {**absent, "Item": {**_email_key(principal), **holding}}}, email_taken
-            for item in pointers.changes(table, principal, {}, principal.keys):
-                yield item, username_taken
-        case Replace(old, new, changed):
-            yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
-            for item in pointers.changes(table, old, old.keys, new.keys):
-                yield item, changed
-        case Remove(old, changed):
-            yield {"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed
-            yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
             for item in pointers.changes(table, old, old.keys, {}):
-                yield item, changed
+                yield Operation(item, changed)
         case RevokeKey(holder, key_type, _, changed):
-            yield {"Update": {"TableName": table, **_key_revocation(write)}}, changed
+            yield Operation({"Update": {"TableName": table, **_key_revocation(write)}}, changed)
             for item in pointers.changes(table, holder, {key_type: holder.keys[key_type]}, {}):
-                yield item, changed
->>>>>>> main
+                yield Operation(item, changed)
         case StillEntitled():
             yield Operation({"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended)
         case AddAccount(account, taken):
-<<<<<<< HEAD
+            absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             item = {**account_key(account.id), **to_item(account)}
-            absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             yield Operation({"Put": {**absent, "Item": item}}, taken)
-=======
-            absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-            yield {"Put": {**absent, "Item": {**_account_key(account.id), **to_item(account)}}}, taken
->>>>>>> main
         case UpdateAccount():
             yield Operation({"Update": {"TableName": table, **_account_update(write)}}, write.refused)
         case InviterIsOwner():
@@ -468,11 +442,7 @@ def _entitlement(write: StillEntitled) -> Condition:
     if isinstance(caller, User):
         condition += " AND membership = :membership"
         values[":membership"] = {"S": caller.membership}
-<<<<<<< HEAD
-    return Condition(condition, {"#role": "role", "#keys": "keys", "#type": write.key_type.value}, values)
-=======
-    return _Condition(condition, names, values)
->>>>>>> main
+    return Condition(condition, names, values)
 
 
 def _inviter(write: InviterIsOwner) -> dict[str, Any]:
