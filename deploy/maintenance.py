@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules.names import fold_email
-from chalicelib.store import pointers
+from chalicelib.store import counters, pointers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -20,10 +20,10 @@ def restore_directory(client: "DynamoDBClient", source: str, target: str) -> tup
     """Replace the items of table Directory with those of ``source``; return the numbers written and deleted.
 
     Keys return to their earlier state too: keys revoked or replaced since then work again, and keys
-    generated since then are lost.
+    generated since then are lost. What counts changes stays as it is, for it ends by itself.
     """
-    kept = {item["pk"]["S"]: item for item in _items(client, source)}
-    current = {item["pk"]["S"]: item for item in _items(client, target)}
+    kept = {item["pk"]["S"]: item for item in _items(client, source) if not _counts(item)}
+    current = {item["pk"]["S"]: item for item in _items(client, target) if not _counts(item)}
     written = [{"PutRequest": {"Item": item}} for key, item in kept.items() if current.get(key) != item]
     deleted = [_deletion(key) for key in current.keys() - kept.keys()]
     _write(client, target, [*written, *deleted])
@@ -72,7 +72,8 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     left = [
         item["pk"]["S"]
         for item in _items(client, directory)
-        if item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account
+        if item["pk"]["S"].startswith(counters.budgets_of(account))
+        or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
     _write(client, directory, [_deletion(pk) for pk in left])
     client.delete_item(TableName=directory, Key=key)
@@ -82,6 +83,10 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
 def _items(client: "DynamoDBClient", table: str) -> Iterator[Item]:
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         yield from page["Items"]
+
+
+def _counts(item: Item) -> bool:
+    return bool(item["pk"]["S"].startswith(counters.BUDGET))
 
 
 def _event_key(item: Item) -> tuple[str, str]:

@@ -6,9 +6,11 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.mail.fairness import Share
 from chalicelib.mail.mime import is_address
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.mail.ses import CONFIG
+from chalicelib.rules.limits import read_limits
 from chalicelib.store.client import dynamodb, session
 from chalicelib.store.outbox import DynamoOutbox
 
@@ -47,7 +49,14 @@ def _mailer(context: Any) -> Mailer:
         public_url=os.environ["PUBLIC_URL"].rstrip("/"),
         now=time.time,
         remaining_ms=context.get_remaining_time_in_millis,
+        mails_per_hour=read_limits(os.environ).mails_per_hour,
+        share=_share(),
     )
+
+
+@cache
+def _share() -> Share:
+    return Share()
 
 
 @cache

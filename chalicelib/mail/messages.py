@@ -91,15 +91,21 @@ def email_of(event: Event) -> str | None:
     return name if event.keys or name in _WITHOUT_KEYS else None
 
 
-def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
-    """Return the words of the email that tells one recipient of an event.
+def email_content(
+    event: Event, recipient: Recipient, setting: EmailContext, more: tuple[Event, ...] = ()
+) -> EmailContent:
+    """Return the words of the email that tells one recipient of an event, or of ``more`` in a digest.
 
     Raises LookupError where the event asks for no email.
     """
     name = email_of(event)
     if name is None:
         raise LookupError(f"There is no email for {event.action.value} with {len(event.keys)} keys.")
-    view = _View(event, recipient, setting).context(name)
+    if more:
+        name = "digest"
+        view = _digest_context((event, *more), recipient, setting)
+    else:
+        view = _View(event, recipient, setting).context(name)
     environment = _environment()
     subject, text, html = (
         environment.get_template(f"{name}/{part}").render(view)
@@ -128,6 +134,23 @@ def _harmless(character: str) -> str:
         case "Cs":
             return "\ufffd"
     return character
+
+
+def _digest_context(events: tuple[Event, ...], recipient: Recipient, setting: EmailContext) -> dict[str, Any]:
+    """Return every name the template of a digest knows; what to do is told of the newest event."""
+    events = tuple(sorted(events, key=lambda event: event.id))
+    newest = _View(events[-1], recipient, setting)
+    return {
+        **newest.context("digest"),
+        "count": len(events),
+        "first": _when(events[0].at),
+        "last": _when(events[-1].at),
+        "entries": [_View(event, recipient, setting).entry() for event in events],
+        "event_id": events[0].id,
+    }
+
+
+_DONE = {Action.API_KEY_GENERATED: "generated", Action.API_KEY_ROTATED: "rotated"}
 
 
 class _View:
@@ -179,6 +202,22 @@ class _View:
             "role_means": _ROLE_MEANS[role] if role else "",
             "why": self._why(),
             "event_id": event.id,
+        }
+
+    def entry(self) -> dict[str, str]:
+        """Return the event as a line of a digest."""
+        done = _DONE.get(self.event.action, "changed")
+        keys = [
+            f"{key.key_type.value} …{key.last5} {done}"
+            + (f", replaces …{key.previous_last5}" if key.previous_last5 else "")
+            for key in self.event.keys
+        ]
+        return {
+            "when": _when(self.event.at),
+            "what": "; ".join(keys),
+            "who": self._actor(),
+            "address": self.event.source_ip,
+            "event_id": self.event.id,
         }
 
     # Who, and which keys
@@ -249,14 +288,15 @@ class _View:
         shown = _short(subject.display_name)
         named = f"{self.subject} (“{shown}”)" if shown not in ("", self.subject) else self.subject
         facts = [("Account", self.account), ("Your username" if self.person else "Service User", named)]
-        if name != "api-key-ending":
+        if name not in ("api-key-ending", "digest"):
             facts += [
                 ("Invited by" if name == "invitation" else "Done by", self._actor()),
                 ("When", _when(event.at)),
                 ("From address", event.source_ip),
             ]
         reason = event.reason if event.actor.kind is Kind.POLICY else ""
-        facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
+        if name != "digest":
+            facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
         return [(label, value) for label, value in facts if value]
 
     def _actor(self) -> str:

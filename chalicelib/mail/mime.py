@@ -26,8 +26,10 @@ def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None
 
 
-def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailMessage:
-    """Return the message that tells one recipient of an event.
+def message(
+    event: Event, recipient: Recipient, setting: EmailContext, more: tuple[Event, ...] = ()
+) -> EmailMessage:
+    """Return the message that tells one recipient of an event, or of ``more`` in a digest.
 
     Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
     so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
@@ -36,7 +38,7 @@ def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailM
     for address in (setting.sender, recipient.email):
         if not is_address(address):
             raise ValueError("Cannot mail from or to what is no address.")
-    written = email_content(event, recipient, setting)
+    written = email_content(event, recipient, setting, more)
     made = EmailMessage(policy=_POLICY)
     made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
     made["To"] = recipient.email

@@ -23,6 +23,10 @@ CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", 
 What fails is tried again by way of the outbox, which knows whom it has told."""
 
 
+THROTTLED = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
+"""Codes of an SES that takes no message at the moment, and the same one in the next."""
+
+
 class Verdict(Enum):
     """What SES made of a message."""
 

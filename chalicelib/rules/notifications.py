@@ -28,6 +28,9 @@ from chalicelib.rules.roles import Role
 SHARDS = tuple("01234567")
 """The values of ``waiting``: the index of waiting events is spread over so many partitions."""
 
+HELD_SHARDS = ("held0", "held1")
+"""The values of ``waiting`` of events that are held for a digest: nobody is late in mailing them."""
+
 LEASE = 120
 """Seconds for which a claimed event is left to whoever claimed it; each mark renews them."""
 
@@ -159,8 +162,11 @@ class Outbox(Protocol):
     holds the next one; a mark is made all the same, for what it says has happened.
     """
 
-    def claim(self, key: EventKey, now: int, lease: int) -> Event | None:
-        """Take a waiting event that is due until ``lease``; None if it is not waiting, or not due."""
+    def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
+        """Take a waiting event that is due until ``lease``; None if it is not waiting, or not due.
+
+        With ``held``, also one that is held for a digest and not due yet. It is held no longer once claimed.
+        """
         ...
 
     def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
@@ -173,6 +179,24 @@ class Outbox(Protocol):
 
     def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
         """Give a claimed event back, to be tried at ``due_at``."""
+        ...
+
+    def hold(self, key: EventKey, lease: int, due_at: int) -> bool:
+        """Give a claimed event back, to go into a digest at ``due_at``."""
+        ...
+
+    def held(self, event: Event, limit: int) -> list[EventKey]:
+        """Return up to ``limit`` other events about the same subject that are held.
+
+        They may be as they were a moment ago.
+        """
+        ...
+
+    def told_since(self, event: Event, since: int) -> dict[str, list[int]]:
+        """Return when each recipient was notified of events like this one, made since then.
+
+        That is of the same action about the same subject. They may be as they were a moment ago.
+        """
         ...
 
     def finish(self, key: EventKey, lease: int) -> bool:

@@ -42,6 +42,15 @@ _DAY = 86_400
 _PREFIXES = {"userCount": "USER#", "serviceUserCount": "SERVICE_USER#"}
 
 
+BUDGET = "BUDGET#"
+"""How the keys of the items begin that count changes and invitations."""
+
+
+def budgets_of(account: str) -> str:
+    """Return how the keys of an account's counters begin."""
+    return f"{BUDGET}{account}#"
+
+
 class UncountedError(Exception):
     """The account is of the first release, and its principals have not been counted yet."""
 
@@ -244,7 +253,7 @@ class FullCounters:
 
         update = {
             "TableName": table,
-            "Key": {"pk": {"S": f"BUDGET#{write.account}#{write.minute}#{chosen}"}},
+            "Key": {"pk": {"S": f"{budgets_of(write.account)}{write.minute}#{chosen}"}},
             "UpdateExpression": "SET #ttl = :ttl ADD changes :one",
             "ConditionExpression": "attribute_not_exists(changes) OR changes < :most",
             "ExpressionAttributeNames": {"#ttl": "ttl"},
@@ -282,10 +291,10 @@ def invitation_operation(table: str, write: CountInvitation) -> Operation:
         last, today = item.get("at", {"N": "0"}), item.get(day, {"N": "0"})
         return write.used_up(int(last["N"]), int(today["N"]))
 
-    address = hashlib.sha256(f"{write.account}#{write.email}".encode()).hexdigest()
+    address = hashlib.sha256(write.email.encode()).hexdigest()
     update = {
         "TableName": table,
-        "Key": {"pk": {"S": f"BUDGET#INVITATION#{address}"}},
+        "Key": {"pk": {"S": f"{budgets_of(write.account)}INVITATION#{address}"}},
         # One attribute a day, and the one of the day before goes: no read is needed to begin a day.
         "UpdateExpression": "SET #at = :now, #ttl = :ttl REMOVE #before ADD #day :one",
         "ConditionExpression": (

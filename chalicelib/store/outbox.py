@@ -9,10 +9,12 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.rules.folding import LOOK_BACK
 from chalicelib.rules.model import AccountSummary, Event, UserSummary
-from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
+from chalicelib.rules.notifications import HELD_SHARDS, SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
 from chalicelib.store.requests import batch_get
+from chalicelib.store.trail import shard_of, subject_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
     from chalicelib.store.items import Item
+
+_HELD = "held"
+"""How the values of ``waiting`` begin that are :data:`HELD_SHARDS`."""
+
+MOST_READ = 1_000
+"""Events about one subject that are read to see how often somebody was notified."""
 
 BATCH = 100
 """Keys of one BatchGetItem, at most."""
@@ -47,18 +55,26 @@ class DynamoOutbox:
         self._events = events
         self._sleep = sleep
 
-    def claim(self, key: EventKey, now: int, lease: int) -> Event | None:
-        """Take an event; None if it is done, claimed, or not due.
+    def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
+        """Take an event; None if it is done, claimed, or not due (nor, with ``held``, held for a digest).
 
         Raises msgspec.ValidationError, the claim being made, for an event this version cannot read.
         """
+        due = "dueAt <= :now OR begins_with(waiting, :held)" if held else "dueAt <= :now"
         item = self._update(
             key,
             # Events start without these maps, and a mark needs one to be made in.
-            "SET dueAt = :lease, told = if_not_exists(told, :none), refused = if_not_exists(refused, :none) "
-            "ADD attempts :one",
-            "attribute_exists(waiting) AND dueAt <= :now",
-            {":lease": _n(lease), ":now": _n(now), ":one": _n(1), ":none": {"M": {}}},
+            "SET dueAt = :lease, waiting = :shard, told = if_not_exists(told, :none), "
+            "refused = if_not_exists(refused, :none) ADD attempts :one",
+            f"attribute_exists(waiting) AND ({due})",
+            {
+                ":lease": _n(lease),
+                ":now": _n(now),
+                ":one": _n(1),
+                ":none": {"M": {}},
+                ":shard": {"S": shard_of(key.id)},
+                **({":held": {"S": _HELD}} if held else {}),
+            },
             ReturnValues="ALL_NEW",
         )
         return None if item is None else from_item(item, Event)
@@ -74,6 +90,66 @@ class DynamoOutbox:
     def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
         """Give a claimed event back until ``due_at``."""
         return self._end(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
+
+    def hold(self, key: EventKey, lease: int, due_at: int) -> bool:
+        """Give a claimed event back until ``due_at``, in the part of the index for those that are held.
+
+        The tries until then do not count: a digest that fails is tried again as soon as any email.
+        """
+        shard = HELD_SHARDS[int(shard_of(key.id)) % len(HELD_SHARDS)]
+        values = {":due": _n(due_at), ":shard": {"S": shard}, ":zero": _n(0)}
+        return self._end(key, "SET dueAt = :due, waiting = :shard, attempts = :zero", lease, values)
+
+    def held(self, event: Event, limit: int) -> list[EventKey]:
+        """Return events about the same subject that are held, by Queries of the index by subject."""
+        found = self._about(
+            event,
+            event.at - LOOK_BACK,
+            {":held": {"S": _HELD}},
+            FilterExpression="begins_with(waiting, :held)",
+            ProjectionExpression="account, id",
+            most=limit,
+        )
+        return [EventKey(item["account"]["S"], item["id"]["S"]) for item in found]
+
+    def told_since(self, event: Event, since: int) -> dict[str, list[int]]:
+        """Return when each recipient was notified of like events, by Queries of the index by subject."""
+        told: dict[str, list[int]] = {}
+        for item in self._about(
+            event,
+            since,
+            {":action": {"S": event.action.value}},
+            FilterExpression="#action = :action",
+            ProjectionExpression="told",
+            ExpressionAttributeNames={"#action": "action"},
+            most=MOST_READ,
+        ):
+            for name, at in item.get("told", {"M": {}})["M"].items():
+                told.setdefault(name, []).append(int(at["N"]))
+        return told
+
+    def _about(self, event: Event, since: int, values: "Item", most: int, **query: Any) -> "list[Item]":
+        """Return at most so many events about the same subject, made since then."""
+        found: list[Item] = []
+        start: dict[str, Any] = {}
+        while len(found) < most:
+            page: Any = self._client.query(
+                TableName=self._events,
+                IndexName="bySubject",
+                KeyConditionExpression="subjectKey = :subject AND id >= :since",
+                ExpressionAttributeValues={
+                    ":subject": {"S": subject_key(event.account, event.subject.username)},
+                    ":since": {"S": f"{since * 1000:012x}"},
+                    **values,
+                },
+                **query,
+                **start,
+            )
+            found += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                break
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        return found[:most]
 
     def finish(self, key: EventKey, lease: int) -> bool:
         """End the waiting of a claimed event."""

@@ -22,10 +22,15 @@ def event_item(event: Event, retention_days: int) -> Item:
     """Return an event as its item, with what the indexes and the table's TTL go by."""
     more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
     if event.subject.username:
-        more["subjectKey"] = _subject_key(event.account, event.subject.username)
+        more["subjectKey"] = subject_key(event.account, event.subject.username)
     if event.due_at is not None:
-        more["waiting"] = str(zlib.crc32(event.id.encode()) % SHARDS)
+        more["waiting"] = shard_of(event.id)
     return to_item(event, **more)
+
+
+def shard_of(event_id: str) -> str:
+    """Return the part of the index of waiting events that an event is in."""
+    return str(zlib.crc32(event_id.encode()) % SHARDS)
 
 
 class DynamoTrail:
@@ -58,7 +63,7 @@ class DynamoTrail:
             query: dict[str, Any] = {"KeyConditionExpression": "#part = :part", "ConsistentRead": True}
             part, value = "account", account
         else:
-            part, value = "subjectKey", _subject_key(account, username)
+            part, value = "subjectKey", subject_key(account, username)
             query = {"KeyConditionExpression": "#part = :part", "IndexName": "bySubject"}
             start["subjectKey"] = {"S": value}
         if after is not None:
@@ -66,5 +71,6 @@ class DynamoTrail:
         return {"#part": part}, {":part": {"S": value}}, query
 
 
-def _subject_key(account: str, username: str) -> str:
+def subject_key(account: str, username: str) -> str:
+    """Return the part of the index by subject that the events about a username are in."""
     return f"{account}#{fold_username(username)}"

@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 import app as application
 from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict
+from chalicelib.rules.limits import Limits
 from chalicelib.store.outbox import DynamoOutbox
 from tests.support.api_client import ENGINE, NO_BODY, Key, Response, Stack, Tables, serve
 from tests.support.fake_dynamodb import FakeDynamoDB
@@ -34,6 +35,7 @@ from tests.support.reference_model import (
     OFFICE,
     ROLES,
     TYPES,
+    Allowance,
     Caller,
     Held,
     Outcome,
@@ -61,6 +63,27 @@ EMAILS = [
     "max@people.example",
     *(f"{name}@people.example" for name in (*PEOPLE, *MACHINES)),
 ]
+
+TIGHT = Limits(
+    key_changes_per_hour=120,
+    key_change_burst=4,
+    account_changes_per_minute=8,
+    invitation_pause=60,
+    invitations_per_day=3,
+    users=5,
+    owners=2,
+    service_users=3,
+)
+ALLOWED = Allowance(
+    pause=30,
+    burst=4,
+    a_minute=8,
+    invitation_pause=60,
+    invitations_a_day=3,
+    people=5,
+    owners=2,
+    machines=3,
+)
 
 PROFILES = {
     "short": {"max_examples": 30, "stateful_step_count": 50, "derandomize": True},
@@ -99,8 +122,8 @@ class Machine(RuleBasedStateMachine):
 
     # The callers, and what they may think of
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(tight=st.booleans())
+    def begin(self, tight: bool) -> None:
         for username in ("ada", "zoe"):
             self.open_account(username, f"{username}@people.example")
         ada, zoe = self.made
@@ -121,6 +144,10 @@ class Machine(RuleBasedStateMachine):
         shared = {"administrators": ["ada", "ben"]}
         path = "/v1/service-users/bot"
         self.go("PUT", path, ada, Caller.staff, shared, lambda it: it.update("bot", shared))
+        if tight:
+            self.stack.clock.forward(172_800)  # on another day, nothing is paid for yet
+            self.stack.service.directory.limits = TIGHT
+            self.book.allowed = ALLOWED
 
     @rule(data=st.data(), username=st.sampled_from([*PEOPLE, *MACHINES]), email=st.sampled_from(EMAILS))
     def create_account(self, data: st.DataObject, username: str, email: str) -> None:
@@ -275,7 +302,7 @@ class Machine(RuleBasedStateMachine):
         if how == "revoked":
             body = {"username": who.username, "email": who.email, "role": "CLUSTER_ADMIN"}
             self.go("DELETE", path, by, Caller.runs_people, NO_BODY, lambda it: it.expel(name), office=True)
-            self.go(
+            done = self.go(
                 "POST", "/v1/users", by, Caller.runs_people, body, lambda it: it.invite(body), office=True
             )
         else:
@@ -284,9 +311,13 @@ class Machine(RuleBasedStateMachine):
                 plan: Callable[[Desk], Outcome] = lambda it, part=part: it.change(name, part)  # noqa: E731
                 self.go("PUT", path, by, Caller.runs_people, part, plan, office=True)
             plan = lambda it: it.invite_again(name)  # noqa: E731
-            self.go("POST", f"{path}/invitation", by, Caller.runs_people, NO_BODY, plan, office=True)
+            done = self.go("POST", f"{path}/invitation", by, Caller.runs_people, NO_BODY, plan, office=True)
+        if done.status in (409, 429):  # what the account may do is used up
+            return
         self.mail(-1)
         self.take_up(*self.tokens[-1])
+        if self.book.all[name].open:
+            return
         back = self.made[-1]
         for machine in [it.name for it in self.book.all.values() if it.machine and name in it.links]:
             change = {"displayName": f"Of {name}"}
@@ -511,6 +542,7 @@ class Machine(RuleBasedStateMachine):
         people: dict[str, dict[str, Any]] = {}
         addresses: dict[str, str] = {}
         owners: dict[str, dict[str, str]] = {}
+        counts: dict[str, tuple[int, int]] = {}
         pointers: dict[str, tuple[str, str, str]] = {}
         for item in directory:
             kind, _, rest = item["pk"].partition("#")
@@ -520,12 +552,23 @@ class Machine(RuleBasedStateMachine):
                 addresses[rest] = item["username"]
             elif kind == "KEY":
                 pointers[item["pk"]] = (item["username"], item["account"], item["listKey"])
-            else:
+            elif kind == "ACCOUNT":
                 owners[rest] = item["owners"]
+                counts[rest] = (item.get("userCount", 0), item.get("serviceUserCount", 0))
+            else:
+                assert kind == "BUDGET"
+                assert item["ttl"], "what counts a budget ends by itself"
         assert not SECRET.search(str(directory)), "a secret is kept in the clear"
         assert people.keys() == self.book.all.keys()
         assert addresses == {fold(it.email): name for name, it in self.book.all.items()}
         assert owners.keys() == self.book.accounts.keys()
+        assert counts == {
+            account: (
+                len(self.book.members(account, machines=False)),
+                len(self.book.members(account, machines=True)),
+            )
+            for account in self.book.accounts
+        }
         for account, names in owners.items():
             assert sorted(names) == self.book.owners(account)
             assert names, "an account is left without an OWNER"

@@ -140,10 +140,10 @@ def test_what_was_read_is_never_older_than_the_batch(mail: MailFixture) -> None:
     assert mail.ses.addresses == [ALICE_AT, OWNER_AT]
 
 
-def test_what_was_read_is_never_older_than_the_page(
+def test_what_was_read_is_never_older_than_the_chunk(
     mail: MailFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify_module, "PAGE", 1)
+    monkeypatch.setattr(notify_module, "CHUNK", 1)
     for _ in range(2):
         mail.event()
     mail.ses.hook = lambda _: mail.gone("alice")
@@ -229,10 +229,10 @@ def test_who_cannot_be_written_to_does_not_hold_up_the_others(
     mail.user("Aaa")
     made = mime.message
 
-    def message(event: Event, recipient: Any, setting: Any) -> Any:
+    def message(event: Event, recipient: Any, setting: Any, more: tuple[Event, ...]) -> Any:
         if recipient.name == "aaa":
             raise ValueError("no words for this")
-        return made(event, recipient, setting)
+        return made(event, recipient, setting, more)
 
     monkeypatch.setattr(mime, "message", message)
     event = mail.event(administrators={"aaa": "m-aaa", "alice": "m-alice"})

@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from chalicelib.mail.fairness import Share
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.rules.model import (
     Account,
@@ -124,6 +125,9 @@ class MailFixture:
     ses: Any = field(default_factory=Ses)
     remaining_ms: Callable[[], int] = lambda: 600_000
     outbox_client: Any = None
+    mails_per_hour: int | None = None
+    share: Share | None = None
+    sleep: Callable[[float], None] = lambda _seconds: None
 
     @property
     def mailer(self) -> Mailer:
@@ -140,6 +144,9 @@ class MailFixture:
             now=self.clock,
             remaining_ms=self.remaining_ms,
             chance=lambda: 0.5,
+            sleep=self.sleep,
+            mails_per_hour=self.mails_per_hour,
+            share=self.share,
         )
 
     # People

@@ -86,6 +86,8 @@ class Someone:
     open: Invitation | None = None
     stay: Stay = field(default_factory=Stay)
     links: dict[str, Stay] = field(default_factory=dict)
+    changes: list[int] = field(default_factory=list)
+    """When each change was paid for, as if they came no faster than they are earned."""
 
     @property
     def name(self) -> str:
@@ -97,6 +99,21 @@ class Someone:
 
     def at_least(self, role: str) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass
+class Allowance:
+    """How often keys and an account change and an inbox is invited, and how many of whom an account has."""
+
+    pause: int
+    """Seconds in which a principal earns another change."""
+    burst: int
+    a_minute: int
+    invitation_pause: int
+    invitations_a_day: int
+    people: int
+    owners: int
+    machines: int
 
 
 @dataclass
@@ -187,6 +204,10 @@ class ReferenceModel:
         self.accounts: dict[str, str] = {}
         self.records: list[Record] = []
         self.now = 0.0
+        self.allowed: Allowance | None = None
+        self.minutes: dict[tuple[str, int], int] = {}
+        self.invited: dict[tuple[str, str], list[int]] = {}
+        self.account_changes: dict[str, list[int]] = {}
 
     @property
     def second(self) -> int:
@@ -242,6 +263,8 @@ class ReferenceModel:
             True,
             body.get("displayName", body["username"]),
         )
+        self._room(by.who.account, machines=True)
+        self._pay_account(by.who.account)
         made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
         keys = [self._give(made, kind, body, by.role) for kind in kinds]
@@ -284,6 +307,9 @@ class ReferenceModel:
             return Outcome(200, of=machine)
         if links != machine.links or body.get("role", machine.role) != machine.role:
             self._may_grant(by, machine.role)
+        raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
+        if raised or any(machine.links.get(name) is not stay for name, stay in links.items()):
+            self._pay(machine)
         machine.links = links
         machine.display = body.get("displayName", machine.display)
         lost = self._lower(machine, body.get("role", machine.role))
@@ -319,6 +345,7 @@ class ReferenceModel:
             raise Refused(400)
         if kind in holder.keys and not holder.keys[kind].over(self.second):
             raise Refused(409)
+        self._pay(holder)
         key = self._give(holder, kind, body, by.role if holder.machine else None)
         return self._done(201, by, "API_KEY_GENERATED", holder, [("GENERATED", kind)], [key])
 
@@ -337,14 +364,20 @@ class ReferenceModel:
         longer = key.ends is not None and (ends is None or ends > key.ends)
         if holder.machine and (longer or (key.offices and key.offices != offices)):
             self._may_grant(by, holder.role)
+        self._pay(holder)
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
         outcome.response = key
         return outcome
 
     def rotate_own(self, by: Caller, overlap: int) -> Outcome:
+        used = by.secret.used
         self._note(by.secret)
-        return self.rotate(by, by.who, by.kind, overlap)
+        try:
+            return self.rotate(by, by.who, by.kind, overlap)
+        except Refused:
+            by.secret.used = used  # the rotation would have noted it
+            raise
 
     def _note(self, secret: Secret) -> None:
         if secret.used is None or self.second - secret.used >= 3600:
@@ -352,6 +385,7 @@ class ReferenceModel:
 
     def rotate(self, by: Caller, holder: Someone, kind: str, overlap: int) -> Outcome:
         key = self._living(holder, kind)
+        self._pay(holder)
         older = key.beside(self.second)
         if overlap and older and by.secret is older and key.now.used is None:
             pass  # the answer with the newer one was lost: the older goes on as it was
@@ -380,6 +414,8 @@ class ReferenceModel:
             body.get("displayName", body["username"]),
             open=Invitation(by.who, by.who.stay),
         )
+        self._room(by.who.account, machines=False)
+        self._send_invitation(made)
         self.all[made.name] = made
         return self._done(201, by, "USER_INVITED", made, of=made)
 
@@ -401,6 +437,11 @@ class ReferenceModel:
                 self._not_the_last(person)
         if (role, display) == (person.role, person.display):
             return Outcome(200, of=person)
+        if ROLES.index(role) > ROLES.index(person.role):
+            self._earned(person.changes)
+            if role == "OWNER" and not person.open:
+                self._owner_fits(person.account)
+            self._pay(person)
         if role == "READ_ONLY" != person.role:
             person.stay = Stay()
         person.display = display
@@ -418,6 +459,7 @@ class ReferenceModel:
         person = self.person(by, name)
         by.may_touch(person.role)
         self._not_the_last(person)
+        self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
         person.keys, person.open = {}, Invitation(by.who, by.who.stay)
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
@@ -435,6 +477,8 @@ class ReferenceModel:
             or inviter.stay is not person.open.stay
         ):
             raise Refused(400)
+        if person.role == "OWNER":
+            self._owner_fits(person.account)
         person.open = None
         manages = person.role != "READ_ONLY"
         keys = [
@@ -463,10 +507,57 @@ class ReferenceModel:
         account = by.who.account
         if self.accounts[account] == name:
             return Outcome(200)
+        paid = self.account_changes.setdefault(account, [])
+        paid.append(self._earned(paid))
         self.accounts[account] = name
         record = Record(account, "ACCOUNT_UPDATED", by.who.name, "")
         self._put(record)
         return Outcome(200, record=record)
+
+    # Budgets and quotas
+
+    def _earned(self, paid: list[int]) -> int:
+        """Return for when one more change is paid: a pause after the last one, and not too far ahead."""
+        if self.allowed is None:
+            return self.second
+        ahead = max(paid[-1], self.second) if paid else self.second
+        ahead += self.allowed.pause
+        if ahead > self.second + self.allowed.pause * self.allowed.burst:
+            raise Refused(429)
+        return ahead
+
+    def _pay(self, holder: Someone) -> None:
+        until = self._earned(holder.changes)
+        self._pay_account(holder.account)
+        holder.changes.append(until)
+
+    def _pay_account(self, account: str) -> None:
+        minute = (account, self.second // 60)
+        if self.allowed and self.minutes.get(minute, 0) >= self.allowed.a_minute:
+            raise Refused(429)
+        if self.allowed:
+            self.minutes[minute] = self.minutes.get(minute, 0) + 1
+
+    def _send_invitation(self, person: Someone) -> None:
+        sent = self.invited.setdefault((person.account, fold(person.email)), [])
+        if self.allowed is None:
+            return
+        today = [at for at in sent if at // 86_400 == self.second // 86_400]
+        soon = sent and self.second - sent[-1] < self.allowed.invitation_pause
+        if soon or len(today) >= self.allowed.invitations_a_day:
+            raise Refused(429)
+        self._pay_account(person.account)
+        sent.append(self.second)
+
+    def _room(self, account: str, *, machines: bool) -> None:
+        if self.allowed:
+            most = self.allowed.machines if machines else self.allowed.people
+            if len(self.members(account, machines=machines)) >= most:
+                raise Refused(409)
+
+    def _owner_fits(self, account: str) -> None:
+        if self.allowed and len(self.owners(account)) >= self.allowed.owners:
+            raise Refused(409)
 
     # What they share
 

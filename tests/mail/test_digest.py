@@ -1,0 +1,313 @@
+"""Digests: a flood of emails about one principal is folded, and nobody is left untold of anything."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chalicelib.mail import notify as notify_module
+from chalicelib.rules import folding
+from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
+from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, LONGEST_PAUSE
+from chalicelib.rules.roles import KeyType
+from tests.support.mail import BEA, Faults, Killed, MailFixture, generated, revoked, ses_error
+
+NOW = 1_900_000_000
+BOTH = {"alice": "m-alice", "bob": "m-bob"}
+ALICE_AT, BOB_AT, OWNER_AT = (f"{name}@people.example" for name in ("alice", "bob", "owner"))
+HOUR = 3600
+
+
+@pytest.fixture
+def mail(mail: MailFixture) -> MailFixture:
+    """An account Demo with the Administrators alice and bob, which folds after four emails an hour."""
+    mail.demo_account("Alice", "bob")
+    mail.mails_per_hour = 4
+    return mail
+
+
+def rotated(mail: MailFixture, **fields: Any) -> Event:
+    change = KeyChange(Change.ROTATED, KeyType.MONITORING, "bbbbb", previous_last5="aaaaa")
+    return mail.event(**{"action": Action.API_KEY_ROTATED, "keys": (change,), **fields})
+
+
+def flood(mail: MailFixture, count: int, **fields: Any) -> list[Event]:
+    """Rotate so many times, a second apart, each mailed as the stream brings it."""
+    events = []
+    for _ in range(count):
+        events.append(rotated(mail, **fields))
+        mail.notify(events[-1])
+        mail.clock.forward(1)
+    return events
+
+
+def fail(error: Exception) -> Callable[[str], None]:
+    def hook(_recipient: str) -> None:
+        raise error
+
+    return hook
+
+
+def told(mail: MailFixture, events: list[Event]) -> list[set[str]]:
+    return [set(mail.stored(event).get("told", {})) for event in events]
+
+
+def waiting_as(mail: MailFixture, event: Event) -> str:
+    return str(mail.stored(event).get("waiting", ""))
+
+
+def text(mail: MailFixture, number: int = -1) -> str:
+    body = mail.ses.sent[number][1].get_body(("plain",))
+    return str(body.get_content())
+
+
+def test_past_a_few_an_hour_emails_are_folded_into_one_that_lists_each_event(mail: MailFixture) -> None:
+    events = flood(mail, 12)
+    assert mail.ses.addresses == [ALICE_AT] * 4
+    assert told(mail, events) == [{"alice"}] * 4 + [set()] * 8
+    assert {waiting_as(mail, event) for event in events[4:]} <= set(HELD_SHARDS)
+    mail.clock.at = NOW + HOUR - 1
+    assert mail.resend() == {}
+    mail.clock.at = NOW + HOUR
+    assert mail.resend()["folded"] == 7
+    assert mail.ses.addresses == [ALICE_AT] * 5
+    assert mail.ses.sent[-1][1]["Subject"] == "8 changes of API keys of ci-bot (Demo)"
+    for event in events[4:]:
+        assert event.id in text(mail)
+    assert not any(event.id in text(mail) for event in events[:4])
+    assert told(mail, events) == [{"alice"}] * 12
+    assert mail.waiting() == []
+    assert mail.resend() == {}
+
+
+def test_a_flood_of_hours_is_one_email_an_hour(mail: MailFixture) -> None:
+    events: list[Event] = []
+    for _ in range(5 * 12):  # every five minutes of five hours
+        events.append(rotated(mail))
+        mail.notify(events[-1])
+        mail.resend()
+        mail.clock.forward(300)
+    mail.resend_until_done()
+    assert 4 + 4 <= len(mail.ses.sent) <= 4 + 6
+    assert told(mail, events) == [{"alice"}] * len(events)
+
+
+def test_what_ends_a_key_or_concerns_power_is_mailed_at_once(mail: MailFixture) -> None:
+    flood(mail, 6)
+    for action in (Action.API_KEY_REVOKED, Action.SERVICE_USER_DELETED, Action.SERVICE_USER_UPDATED):
+        mail.notify(mail.event(action=action, keys=(revoked(),)))
+    assert len(mail.ses.sent) == 4 + 3
+    assert {action for action in Action if action in folding.FOLDED} == {
+        Action.API_KEY_GENERATED,
+        Action.API_KEY_ROTATED,
+        Action.API_KEY_UPDATED,
+    }
+
+
+def test_a_flood_of_one_kind_holds_no_other_kind(mail: MailFixture) -> None:
+    flood(mail, 6)
+    mail.notify(mail.event(keys=(generated(),)))
+    assert mail.ses.sent[-1][1]["Subject"].startswith("API key generated")
+
+
+def test_a_flood_about_one_holds_nothing_about_another(mail: MailFixture) -> None:
+    flood(mail, 6)
+    mail.notify(rotated(mail, subject=Subject(Kind.SERVICE_USER, "other-bot")))
+    assert len(mail.ses.sent) == 5
+
+
+def test_each_recipient_is_counted_alone(mail: MailFixture) -> None:
+    flood(mail, 5)
+    event = rotated(mail, administrators=BOTH)
+    mail.notify(event)
+    assert mail.ses.addresses == [ALICE_AT] * 4 + [BOB_AT]
+    assert told(mail, [event]) == [{"bob"}]
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert mail.ses.addresses[5:] == [ALICE_AT]
+    assert told(mail, [event]) == [{"alice", "bob"}]
+
+
+def test_a_person_has_a_digest_of_their_own_keys(mail: MailFixture) -> None:
+    person = {"subject": BEA, "audience": Audience.PERSON, "actor": Actor(Kind.USER, "Bea")}
+    flood(mail, 7, **person)
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert mail.ses.addresses == ["bea@people.example"] * 5
+    assert mail.ses.sent[-1][1]["Subject"] == "3 changes of your API keys (Demo)"
+
+
+def test_one_held_event_alone_is_mailed_as_itself(mail: MailFixture) -> None:
+    [*_, last] = flood(mail, 5)
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert mail.ses.sent[-1][1]["Subject"].startswith("API key rotated")
+    assert told(mail, [last]) == [{"alice"}]
+
+
+def test_who_is_entitled_is_judged_when_the_digest_is_sent(mail: MailFixture) -> None:
+    events = flood(mail, 7, administrators=BOTH)
+    mail.gone("alice")
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert mail.ses.addresses[8:] == [BOB_AT]
+    assert told(mail, events[4:]) == [{"bob"}] * 3
+    assert mail.waiting() == []
+
+
+def test_held_events_with_nobody_to_tell_wait(mail: MailFixture) -> None:
+    [*_, last] = flood(mail, 5)
+    mail.gone("alice")
+    mail.gone("owner")
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert len(mail.ses.sent) == 4
+    assert mail.stored(last)["dueAt"] > NOW + HOUR
+    assert waiting_as(mail, last) not in HELD_SHARDS
+
+
+def test_a_digest_that_fails_waits_as_any_email_and_is_counted_as_late(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.clock.at = NOW + HOUR
+    mail.ses.hook = fail(ses_error("SendingPausedException"))
+    mail.resend()
+    for event in events[4:]:
+        assert NOW + HOUR < mail.stored(event)["dueAt"] <= NOW + HOUR + FIRST_PAUSE
+        assert waiting_as(mail, event) not in HELD_SHARDS
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert told(mail, events) == [{"alice"}] * 8
+
+
+def test_an_address_that_ses_refuses_ends_the_waiting(mail: MailFixture) -> None:
+    events = flood(mail, 7)
+    mail.clock.at = NOW + HOUR
+    mail.ses.hook = fail(ses_error("MessageRejected", "Address blacklisted."))
+    mail.resend()
+    assert [mail.stored(event).get("refused") for event in events[4:]] == [{"alice": "MessageRejected"}] * 3
+    assert mail.waiting() == []
+
+
+def test_more_than_one_digest_holds_goes_into_the_next_at_once(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify_module, "MOST_FOLDED", 5)
+    events = flood(mail, 4 + 12)
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert [m["Subject"].split()[0] for _, m in mail.ses.sent[4:]] == ["5", "5", "2"]
+    assert told(mail, events) == [{"alice"}] * 16
+
+
+def test_doubled_records_of_held_events_change_nothing(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.notify(*events)
+    mail.notify(*events)
+    assert len(mail.ses.sent) == 4
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    mail.notify(*events)
+    assert len(mail.ses.sent) == 5
+
+
+def test_two_mailers_at_once_send_one_digest(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.clock.at = NOW + HOUR
+
+    def beside(_recipient: str) -> None:
+        mail.ses.hook = lambda _: None
+        mail.resend()
+        mail.notify(*events)
+
+    mail.ses.hook = beside
+    mail.resend()
+    assert len(mail.ses.sent) == 5
+
+
+def test_a_lease_that_runs_out_within_a_digest_tells_twice_at_most(mail: MailFixture) -> None:
+    events = flood(mail, 8, administrators=BOTH)
+    mail.clock.at = NOW + HOUR
+
+    def freeze(_recipient: str) -> None:
+        mail.ses.hook = lambda _: None
+        mail.clock.forward(LEASE + 1)
+        mail.resend()
+
+    mail.ses.hook = freeze
+    mail.resend()
+    mail.resend_until_done()
+    assert told(mail, events) == [{"alice", "bob"}] * 8
+    assert all(mail.ses.addresses[8:].count(who) <= 5 for who in (ALICE_AT, BOB_AT))
+
+
+def test_time_that_runs_out_within_a_digest_leaves_the_rest_due(mail: MailFixture) -> None:
+    events = flood(mail, 8, administrators=BOTH)
+    mail.clock.at = NOW + HOUR
+    mail.remaining_ms = lambda: 600_000 if len(mail.ses.sent) < 9 else 0
+    mail.resend()
+    assert told(mail, events[4:]) == [{"alice"}] * 4
+    mail.remaining_ms = lambda: 600_000
+    mail.resend_until_done()
+    assert told(mail, events) == [{"alice", "bob"}] * 8
+
+
+def test_an_event_of_a_digest_that_cannot_be_read_does_not_hold_up_the_others(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.client.update_item(
+        TableName=mail.tables.events,
+        Key={"account": {"S": "acme"}, "id": {"S": events[-1].id}},
+        UpdateExpression="SET audience = :new",
+        ExpressionAttributeValues={":new": {"S": "OF_A_LATER_VERSION"}},
+    )
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert told(mail, events[4:]) == [{"alice"}] * 3 + [set()]
+    assert mail.stored(events[-1])["dueAt"] == NOW + HOUR + LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("fault", ["kill before", "kill after"])
+def test_death_at_every_call_of_a_digest_in_turn(mail: MailFixture, fault: str) -> None:
+    """However it dies, everybody is told of everything, and nobody of anything more than twice."""
+    number = 0
+    while True:
+        number += 1
+        mail.clock.at = NOW + number * 100_000
+        mail.outbox_client = None
+        events = flood(mail, 6, administrators=BOTH)
+        mail.clock.forward(HOUR)
+        before = len(mail.ses.sent)
+        faults = Faults(lambda call, _, number=number: fault if call == number else "")
+        mail.outbox_client = faults.wrap(mail.client)
+        died = False
+        try:
+            mail.resend()
+        except Killed:
+            died = True
+        mail.outbox_client = None
+        mail.resend_until_done()
+        assert told(mail, events) == [{"alice", "bob"}] * 6
+        for event in events[4:]:
+            for who in (ALICE_AT, BOB_AT):
+                copies = sum(
+                    event.id in str(m.get_body(("plain",)).get_content())
+                    for to, m in mail.ses.sent[before:]
+                    if to == who
+                )
+                assert 1 <= copies <= 2
+        if not died:
+            return
+
+
+@pytest.mark.parametrize(
+    ("told", "until"),
+    [
+        ((), None),
+        ((NOW, NOW, NOW), None),
+        ((NOW, NOW, NOW, NOW), NOW + HOUR),
+        ((NOW - 10, NOW - 20, NOW - 30, NOW - 40, NOW - 50), NOW - 40 + HOUR),
+        ((NOW - HOUR, NOW, NOW, NOW), None),
+        ((NOW - HOUR + 1, NOW, NOW, NOW), NOW + 1),
+    ],
+)
+def test_until_when_an_email_is_held(told: tuple[int, ...], until: int | None) -> None:
+    assert folding.held_until(told, 4, NOW) == until

@@ -1,0 +1,358 @@
+"""One account's flood delays no other account's mail: shown with an SES of 14 a second, and a clock.
+
+``FLOOD_EVENTS`` sets the size of the flood (400; the figure in docs/performance.md is of 10,000).
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from chalicelib.mail import notify as notify_module
+from chalicelib.mail.fairness import SHARE, Share, Turns
+from chalicelib.mail.notify import IN_A_ROW, Mailer, notify, resend
+from chalicelib.rules import notifications
+from chalicelib.rules.model import AccountSummary, Action, Event, UserSummary
+from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
+from chalicelib.rules.roles import Role
+from chalicelib.store.trail import shard_of
+from tests.support.api_client import Clock
+from tests.support.mail import PUBLIC_URL, SENDER, MailFixture, make_event, record, revoked, ses_error
+
+EVENTS = int(os.environ.get("FLOOD_EVENTS", "400"))
+ADMINISTRATORS = 20
+RATE = 14
+NOW = 1_900_000_000
+BOSS_AT = "boss@bank.example"
+INVOCATION, CALL = 0.05, 0.005
+"""Seconds that an invocation of a function takes by itself, and a call of DynamoDB."""
+
+
+class Memory:
+    """An outbox in memory, in which each call takes its time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.events: dict[EventKey, Event] = {}
+        self.due_at: dict[EventKey, int] = {}
+        self.told_at: dict[EventKey, dict[str, float]] = {}
+        self.people: dict[str, UserSummary] = {}
+        self.accounts: dict[str, AccountSummary] = {}
+
+    def add(self, event: Event) -> EventKey:
+        key = EventKey(event.account, event.id)
+        self.events[key], self.due_at[key], self.told_at[key] = event, event.at, {}
+        return key
+
+    def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
+        self.clock.forward(CALL)
+        if self.due_at.get(key, now + 1) > now:
+            return None
+        self.due_at[key] = lease
+        return self.events[key]
+
+    def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
+        self.clock.forward(CALL)
+        self.told_at[key][name] = self.clock()
+        if renewed is None:
+            del self.due_at[key]
+        else:
+            self.due_at[key] = renewed
+        return True
+
+    def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
+        self.clock.forward(CALL)
+        self.due_at[key] = due_at
+        return True
+
+    def finish(self, key: EventKey, lease: int) -> bool:
+        del self.due_at[key]
+        return True
+
+    def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
+        self.clock.forward(CALL)
+        found = sorted(
+            (at, key) for key, at in self.due_at.items() if at <= now and shard_of(key.id) == shard
+        )
+        start = after or 0
+        page = [key for _, key in found[start : start + limit]]
+        return page, start + limit if len(found) > start + limit else None
+
+    def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
+        self.clock.forward(CALL)
+        return RecipientLookup(
+            {name: self.people[name] for name in names if name in self.people},
+            {account: self.accounts[account] for account in accounts},
+        )
+
+
+class Ses:
+    """An SES that takes so many messages a second, and no more."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.taken: list[float] = []
+        self.refused = 0
+        self.first: dict[str, float] = {}
+
+    def send_email(self, **asked: Any) -> dict[str, str]:
+        self.clock.forward(CALL)
+        now = self.clock()
+        if len(self.taken) >= RATE and now - self.taken[-RATE] < 1:
+            self.refused += 1
+            raise ses_error("TooManyRequestsException", "Maximum sending rate exceeded.")
+        self.taken.append(now)
+        self.first.setdefault(asked["Destination"]["ToAddresses"][0], now)
+        return {}
+
+
+class World:
+    """Account acme with its Administrators and a flood of events, and account bank with one."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(float(NOW))
+        self.outbox, self.ses, self.share = Memory(self.clock), Ses(self.clock), Share()
+        self.links = {f"admin{number}": "m" for number in range(ADMINISTRATORS)}
+        for name in self.links:
+            self._person(name, "acme", f"{name}@acme.example")
+        self._person("boss", "bank", BOSS_AT)
+        for account in ("acme", "bank"):
+            self.outbox.accounts[account] = AccountSummary(id=account, name=account)
+        self.ends = 0.0
+
+    def _person(self, name: str, account: str, email: str) -> None:
+        self.outbox.people[name] = UserSummary(
+            username=name, account=account, email=email, role=Role.CLUSTER_ADMIN, membership="m"
+        )
+
+    def mailer(self, seconds: float = 120) -> Mailer:
+        self.ends = self.clock() + seconds
+        outbox: Any = self.outbox
+        ses: Any = self.ses
+        return Mailer(
+            outbox=outbox,
+            ses=ses,
+            sender=SENDER,
+            public_url=PUBLIC_URL,
+            now=self.clock,
+            remaining_ms=lambda: int((self.ends - self.clock()) * 1000),
+            chance=lambda: 0.5,
+            sleep=self.clock.forward,
+            share=self.share,
+        )
+
+    def flood(self, count: int = EVENTS, **fields: Any) -> list[Event]:
+        fields = {"action": Action.API_KEY_ROTATED, "administrators": self.links} | fields
+        events = [make_event(at=NOW, **fields) for _ in range(count)]
+        for event in events:
+            self.outbox.add(event)
+        return events
+
+    def revocation(self) -> Event:
+        event = make_event(
+            at=int(self.clock()),
+            account="bank",
+            action=Action.API_KEY_REVOKED,
+            keys=(revoked(),),
+            administrators={"boss": "m"},
+        )
+        self.outbox.add(event)
+        return event
+
+
+def batches(events: Iterable[Event], size: int = 25) -> Iterator[list[dict[str, Any]]]:
+    records = [record(event) for event in events]
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
+
+
+def test_notify_delays_another_account_by_less_than_a_minute() -> None:
+    """The stream has the whole flood before the other account's event, and is read in order."""
+    world = World()
+    events = [*world.flood(), world.revocation()]
+    for batch in batches(events):
+        world.clock.forward(INVOCATION)
+        assert notify(batch, world.mailer()) == {"batchItemFailures": []}
+    delay = world.ses.first[BOSS_AT] - NOW
+    print(f"notify: {EVENTS} events of {ADMINISTRATORS}, another's revocation after {delay:.1f} s")
+    assert delay < 60
+    assert len(world.ses.taken) >= SHARE
+
+
+@pytest.mark.parametrize("arrives", [0.0, 1.0, 30.0])
+def test_resend_delays_another_account_by_less_than_a_minute(arrives: float) -> None:
+    """``resend`` runs for at most 55 seconds of each minute, on a flood that is due already."""
+    world = World()
+    world.flood()
+    world.clock.forward(1)
+    event: Event | None = None
+    minute = 0
+    while BOSS_AT not in world.ses.first:
+        world.clock.at = max(world.clock.at, NOW + 1 + 60.0 * minute)
+        minute += 1
+        mailer = world.mailer(55)
+        now = mailer.now
+
+        def passing(now: Any = now) -> float:
+            nonlocal event
+            if event is None and world.clock.at >= NOW + 1 + arrives:
+                event = world.revocation()
+            return float(now())
+
+        resend(mailer._replace(now=passing))
+    assert event is not None
+    delay = world.ses.first[BOSS_AT] - event.at
+    print(f"resend: {EVENTS} events of {ADMINISTRATORS}, another's revocation after {delay:.1f} s")
+    assert delay < 60
+
+
+def test_both_at_once_share_what_ses_takes_with_the_other_account() -> None:
+    """While ``resend`` uses up SES's rate, ``notify`` waits for its turn and gets it."""
+    world = World()
+    world.flood()
+    world.clock.forward(1)
+    event: list[Event] = []
+    mailer = world.mailer(55)
+    send = world.ses.send_email
+
+    def beside(**asked: Any) -> dict[str, str]:
+        answer = send(**asked)
+        if len(world.ses.taken) == 2 * RATE:
+            event.append(world.revocation())
+            notify([record(event[0])], world.mailer())
+        return answer
+
+    world.ses.send_email = beside  # type: ignore[method-assign]
+    resend(mailer)
+    assert world.ses.first[BOSS_AT] - event[0].at < 5
+
+
+def test_a_share_is_of_an_account_a_kind_and_a_minute() -> None:
+    share = Share(2)
+    for _ in range(2):
+        assert share.allows("acme", 60, folded=True)
+        share.spend("acme", 60, folded=True)
+    assert not share.allows("acme", 119.9, folded=True)
+    assert share.allows("acme", 119.9, folded=False)
+    assert share.allows("bank", 119.9, folded=True)
+    assert share.allows("acme", 120, folded=True)
+
+
+def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:
+    world = World()
+    own = make_event(at=NOW, action=Action.API_KEY_REVOKED, keys=(revoked(),), administrators={"admin0": "m"})
+    world.outbox.add(own)
+    for batch in batches([*world.flood(50), own]):
+        notify(batch, world.mailer())
+    assert world.outbox.told_at[EventKey("acme", own.id)].keys() == {"admin0"}
+
+
+def test_accounts_take_turns_and_a_flood_is_remembered_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chalicelib.mail.fairness.MOST_OF_AN_ACCOUNT", 3)
+    turns = Turns()
+    turns.add([EventKey("acme", str(number)) for number in range(10)], held=False)
+    turns.add([EventKey("bank", "b0"), EventKey("corp", "c0"), EventKey("bank", "b1")], held=True)
+    assert [f"{due.key.id}{'h' * due.held}" for due in turns] == ["0", "b0h", "c0h", "1", "b1h", "2"]
+
+
+# Whose failures are whose
+
+
+def bank(mail: MailFixture, *accounts: str) -> None:
+    for account in accounts:
+        mail.account(account, account, **{f"{account}-boss": f"m-{account}-boss"})
+        mail.user(f"{account}-boss", Role.OWNER, account=account)
+
+
+def theirs(mail: MailFixture, account: str, **fields: Any) -> Event:
+    return mail.event(account=account, administrators={f"{account}-boss": f"m-{account}-boss"}, **fields)
+
+
+def failing(*accounts: str, code: str = "InternalFailure") -> Any:
+    def hook(recipient: str) -> None:
+        if not accounts or recipient.partition("-")[0] in accounts:
+            raise ses_error(code)
+
+    return hook
+
+
+def test_an_account_whose_mail_fails_stops_no_other(mail: MailFixture) -> None:
+    bank(mail, "acme", "bank")
+    bad = [theirs(mail, "acme", at=NOW - 100) for _ in range(20)]
+    good = [theirs(mail, "bank", action=Action.API_KEY_ENDING) for _ in range(5)]
+    mail.ses.hook = failing("acme")
+    mail.notify(*bad)
+    assert mail.ses.calls == IN_A_ROW
+    mail.resend()
+    assert mail.ses.addresses == ["bank-boss@people.example"] * 5
+    assert not any("waiting" in mail.stored(event) for event in good)
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert len(mail.ses.sent) == 25
+
+
+def test_a_few_accounts_that_fail_are_the_failure_of_ses(mail: MailFixture) -> None:
+    names = [f"a{number}" for number in range(8)]
+    bank(mail, *names)
+    for name in names:
+        theirs(mail, name)
+    mail.ses.hook = failing()
+    mail.resend()
+    assert mail.ses.calls == IN_A_ROW
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert len(mail.ses.sent) == 8
+
+
+def test_a_message_that_is_throttled_is_tried_in_the_next_moment(mail: MailFixture) -> None:
+    bank(mail, "acme")
+    slept: list[float] = []
+    mail.sleep = slept.append
+
+    def busy(_recipient: str) -> None:
+        if mail.ses.calls < 4:
+            raise ses_error("TooManyRequestsException")
+
+    mail.ses.hook = busy
+    event = theirs(mail, "acme")
+    mail.notify(event)
+    assert len(slept) == 3
+    assert mail.stored(event)["told"] == {"acme-boss": NOW}
+
+
+def test_a_message_that_is_always_throttled_waits(mail: MailFixture) -> None:
+    bank(mail, "acme")
+    mail.ses.hook = failing(code="TooManyRequestsException")
+    event = theirs(mail, "acme")
+    mail.notify(event)
+    assert mail.ses.calls == notify_module.THROTTLED_TRIES
+    assert mail.stored(event)["dueAt"] == NOW + notifications.retry_delay(1, 0.5)
+
+
+def test_no_try_is_made_when_time_is_short(mail: MailFixture) -> None:
+    bank(mail, "acme")
+    mail.ses.hook = failing(code="TooManyRequestsException")
+    mail.remaining_ms = lambda: 600_000 if not mail.ses.calls else 0
+    mail.notify(theirs(mail, "acme"))
+    assert mail.ses.calls == 1
+
+
+def test_a_run_looks_again_for_what_has_become_due(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank(mail, "acme", "bank")
+    for _ in range(6):
+        theirs(mail, "acme")
+    late: list[Event] = []
+
+    def slow(_recipient: str) -> None:
+        mail.clock.forward(4)
+        if not late:
+            late.append(theirs(mail, "bank"))
+
+    mail.ses.hook = slow
+    mail.resend()
+    assert mail.ses.addresses.index("bank-boss@people.example") == 4
+    assert len(mail.ses.sent) == 7
+    assert len(SHARDS) == 8
