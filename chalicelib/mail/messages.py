@@ -41,8 +41,31 @@ _EMAILS = {
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
     Action.USER_INVITED: "invitation",
+    Action.PASSKEY_ADDED: "console-access",
+    Action.PASSKEY_REMOVED: "console-access",
+    Action.SIGNED_IN: "console-access",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation")
+_WITHOUT_KEYS = ("access-revoked", "invitation", "console-access")
+_ACCESS = {
+    Action.PASSKEY_ADDED: (
+        "A passkey was added for you",
+        "The passkey “{new}” was added to your own. It signs you in to the console.",
+    ),
+    Action.PASSKEY_REMOVED: (
+        "A passkey of yours was removed",
+        "The passkey “{old}” was removed. It signs nobody in any more.",
+    ),
+    Action.SIGNED_IN: (
+        "You signed in from another address",
+        "Your passkey “{new}” signed in to the console from another address than the last time.",
+    ),
+    Action.USER_ACTIVATED: (
+        "Your invitation was taken up",
+        "The passkey “{new}” was made with your invitation. You have no API keys until you generate one.",
+    ),
+}
+"""Subject and sentence of what is mailed about passkeys."""
+
 
 _ROLE_MEANS = {
     Role.READ_ONLY: "you can see clusters and their monitoring",
@@ -88,6 +111,8 @@ class EmailContent(NamedTuple):
 def email_of(event: Event) -> str | None:
     """Return the name of the email an event asks for; None where there is nothing to say."""
     name = _EMAILS.get(event.action)
+    if event.action is Action.USER_ACTIVATED and not event.keys:
+        return "console-access"
     return name if event.keys or name in _WITHOUT_KEYS else None
 
 
@@ -177,9 +202,16 @@ class _View:
             "until": _when(int(self.setting.now) + INVITATION_SECONDS),
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
+            "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
         }
+
+    def _access(self) -> dict[str, str]:
+        """Return what an email about a passkey says."""
+        subject, text = _ACCESS.get(self.event.action, ("", ""))
+        old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
+        return {"subject": subject, "text": text.format(old=old, new=new)}
 
     # Who, and which keys
 
@@ -292,6 +324,13 @@ class _View:
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask())]
+            case "console-access":
+                return [
+                    Step(
+                        f"Ask an OWNER of {self.account} for a fresh invitation at once. "
+                        "It ends your API keys, your passkeys and every session."
+                    )
+                ]
             case "api-key-revoked":
                 return [*self._restore(), *self._mend()]
         return [*self._undo(), *self._mend()]

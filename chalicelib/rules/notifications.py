@@ -15,11 +15,13 @@ from chalicelib.rules.model import (
     Account,
     AccountSummary,
     Action,
+    Actor,
     Audience,
     Event,
     KeyChange,
     Principal,
     ServiceUser,
+    User,
     UserSummary,
 )
 from chalicelib.rules.names import fold_username
@@ -37,10 +39,16 @@ LONGEST_PAUSE = 21_600
 
 
 class Occurrence(NamedTuple):
-    """What a rule decides on who is notified: the subject as it was before, and what happened to its keys."""
+    """What a rule decides on who is notified.
+
+    The subject as it was before (as created, if it is new), what happened to its keys, the subject as it is
+    from now on (None if that is gone, or the same), and who did it.
+    """
 
     subject: Principal | Account
     keys: tuple[KeyChange, ...]
+    new: Principal | Account | None = None
+    actor: Actor | None = None
 
 
 class Addressees(NamedTuple):
@@ -72,6 +80,16 @@ def holder_if_keys_changed(occurrence: Occurrence) -> Addressees:
     return holder(occurrence) if occurrence.keys else nobody(occurrence)
 
 
+def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
+    """Notify a User of a sign-in by a passkey from another address than the last one by it."""
+    old, new = occurrence.subject, occurrence.new
+    if isinstance(old, User) and isinstance(new, User):
+        addresses = {id_: passkey.last_ip for id_, passkey in old.passkeys.items()}
+        if any(passkey.last_ip != addresses.get(id_) for id_, passkey in new.passkeys.items()):
+            return holder(occurrence)
+    return nobody(occurrence)
+
+
 def for_every_action(rules: Mapping[Action, AudienceRule]) -> Mapping[Action, AudienceRule]:
     """Return ``rules``. Raises ValueError if an action has none: nobody is left out by mistake."""
     if missing := [action.value for action in Action if action not in rules]:
@@ -96,6 +114,10 @@ NOTIFIED = for_every_action(
         Action.USER_ACTIVATED: holder,
         Action.USER_UPDATED: holder_if_keys_changed,
         Action.USER_REVOKED: holder_if_keys_changed,
+        Action.PASSKEY_ADDED: holder,
+        Action.PASSKEY_REMOVED: holder,
+        Action.SIGNED_IN: person_if_signed_in_elsewhere,
+        Action.SIGNED_OUT: nobody,
     }
 )
 """Who is notified of each action (product page: who-is-notified).
