@@ -20,9 +20,6 @@ TEMPLATE = "sam.json"
 CODE = "deployment.zip"
 UNPACKED = "unpacked"
 
-_SNAPSTART_FROM = (3, 12)
-_WAITED_FOR = ("APIHandler", "Authorizer")
-_ALIAS = "live"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -51,32 +48,19 @@ def package(stage: str, out: Path) -> Path:
     compile_modules(unpacked)
     _zip(unpacked, out / CODE)
     template = json.loads((out / TEMPLATE).read_text(encoding="utf-8"))
-    finish(template, sys.version_info[:2])
+    finish(template)
     (out / TEMPLATE).write_text(json.dumps(template, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return out
 
 
-def finish(template: dict[str, Any], python: tuple[int, int]) -> None:
-    """Complete Chalice's template in place: dashboard, version, and SnapStart where the runtime has it."""
+def finish(template: dict[str, Any]) -> None:
+    """Complete Chalice's template in place: the dashboard and the version."""
     resources = template["Resources"]
     resources["Dashboard"] = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {"DashboardBody": {"Fn::Sub": _one_line(DASHBOARD)}},
     }
     template["Outputs"]["Version"] = {"Description": "Version of Service Users", "Value": VERSION}
-    if python >= _SNAPSTART_FROM:
-        for name in _WAITED_FOR:
-            resources[name]["Properties"].update(
-                {"AutoPublishAlias": _ALIAS, "SnapStart": {"ApplyOn": "PublishedVersions"}}
-            )
-        for path in resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"].values():
-            for method in path.values():
-                integration = method["x-amazon-apigateway-integration"]
-                uri = integration["uri"]["Fn::Sub"].replace("${APIHandler.Arn}", "${Handler}")
-                integration["uri"] = {"Fn::Sub": [uri, {"Handler": {"Ref": "APIHandler.Alias"}}]}
-        resources["APIHandlerInvokePermission"]["Properties"]["FunctionName"] = {"Ref": "APIHandler.Alias"}
-        resources["AuthorizerPermission"]["Properties"]["FunctionName"] = {"Ref": "Authorizer.Alias"}
-        template["Outputs"]["AuthorizerArn"]["Value"] = {"Ref": "Authorizer.Alias"}
 
 
 def _one_line(file: Path) -> str:
