@@ -1,8 +1,6 @@
 """The package and its template, as deployed: ``make e2e`` builds them and runs these tests."""
 
-import importlib.util
 import json
-import marshal
 import os
 import re
 import subprocess
@@ -15,7 +13,8 @@ import pytest
 
 from chalicelib.http.problems import title_of, type_of
 from chalicelib.version import VERSION
-from deploy.package import RESOURCES, package
+from deploy.package import REQUIREMENTS, RESOURCES, package
+from deploy.wheels import locked
 from local.package.template import FUNCTIONS
 from tests.support.filter_patterns import matches
 
@@ -54,15 +53,59 @@ def test_the_same_sources_make_the_same_bytes(tmp_path: Path) -> None:
     assert (again / "sam.json").read_text() == (PACKAGE / "sam.json").read_text()
 
 
-def test_every_module_is_compiled_with_an_unchecked_hash() -> None:
-    modules = list((PACKAGE / "unpacked").rglob("*.py"))
+COMPILED = """
+import importlib.util, json, marshal, sys
+from pathlib import Path
+root = Path(sys.argv[1])
+seen = {}
+for module in root.rglob("*.py"):
+    made = Path(importlib.util.cache_from_source(str(module))).read_bytes()
+    seen[str(module.relative_to(root))] = (
+        made[:4] == importlib.util.MAGIC_NUMBER,
+        int.from_bytes(made[4:8], "little"),
+        marshal.loads(made[16:]).co_filename,
+    )
+json.dump(seen, sys.stdout)
+"""
+
+
+def test_every_module_is_compiled_for_the_runtime_with_an_unchecked_hash() -> None:
+    seen = json.loads(run(RUNTIME, "-c", COMPILED, PACKAGE / "unpacked").stdout)
+    assert "app.py" in seen
+    for module, found in seen.items():
+        # Hash-based, and not checked (PEP 552).
+        assert found == [True, 1, f"/var/task/{module}"], module
+
+
+def test_every_requirement_is_in_the_package_for_the_runtime_and_processor() -> None:
+    present = {metadata.parent.name for metadata in (PACKAGE / "unpacked").glob("*.dist-info/METADATA")}
+    for one in locked(REQUIREMENTS):
+        assert f"{one.name.replace('-', '_')}-{one.version}.dist-info" in present, one.name
+    native = {file.name for file in (PACKAGE / "unpacked").rglob("*.so")}
+    assert native == {f"{name}.cpython-313-x86_64-linux-gnu.so" for name in ("_core", "_speedups")}
+
+
+def test_arm64_gets_its_own_wheels_and_nothing_else_differs(tmp_path: Path) -> None:
+    arm = package("test", tmp_path / "arm", "arm64")
+    functions = [
+        one["Properties"]
+        for one in json.loads((arm / "sam.json").read_text())["Resources"].values()
+        if one["Type"] == "AWS::Serverless::Function"
+    ]
+    assert functions
+    assert {(one["Runtime"], *one["Architectures"]) for one in functions} == {("python3.13", "arm64")}
+    here, there = contents(PACKAGE / "unpacked"), contents(arm / "unpacked")
+    native = "cpython-313-x86_64-linux-gnu.so"
+    differing = {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
+    modules = {name for name in here if name.endswith(native)}
     assert modules
-    for module in modules:
-        compiled = Path(importlib.util.cache_from_source(str(module))).read_bytes()
-        assert compiled[:4] == importlib.util.MAGIC_NUMBER
-        assert int.from_bytes(compiled[4:8], "little") == 1, "hash-based, and not checked (PEP 552)"
-        code = marshal.loads(compiled[16:])
-        assert code.co_filename == f"/var/task/{module.relative_to(PACKAGE / 'unpacked')}"
+    assert modules | {name.replace("x86_64", "aarch64") for name in modules} <= differing
+    assert {name.partition("/")[0].partition("-")[0] for name in differing} == {"markupsafe", "msgspec"}
+    assert {name.rpartition("/")[2] for name in differing if ".dist-info/" in name} == {"RECORD", "WHEEL"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
 def test_the_package_is_small() -> None:
@@ -329,7 +372,7 @@ def test_each_function_has_our_runtime_and_log_retention() -> None:
     assert functions.keys() == set(FUNCTIONS)
     for name, function in functions.items():
         properties = function["Properties"]
-        assert properties["Runtime"] == f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["x86_64"])
         logging = properties["LoggingConfig"]
         assert logging["LogFormat"] == "JSON"
         group = template()["Resources"][logging["LogGroup"]["Ref"]]["Properties"]
