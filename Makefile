@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run example test check clean package deploy account owner e2e bench lock lock-check audit
+.PHONY: help run example test check clean package deploy account owner whose-key e2e bench lock lock-check audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme
 
 owner: $(READY) ## issue a replacement key to an OWNER who is locked out; STAGE=acme USERNAME=ann
 	@$(PYTHON) -m deploy owner --stage "$(STAGE)" --username "$(USERNAME)"
+
+whose-key: $(READY) ## find whose a key is, read from the terminal, in a deployed stack; STAGE=acme, or LAST5=VOQuO
+	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
 
 e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package, on Lambda's runtime client and DynamoDB Local (Java)
 	@$(PYTHON) -m deploy package --stage test

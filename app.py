@@ -87,6 +87,12 @@ def rotate_own_key() -> Response:
     return api.serve(keys.rotate_own)
 
 
+@app.route("/v1/api-keys/find", methods=["POST"], content_types=[])
+def find_key() -> Response:
+    """Find whose a key is."""
+    return api.serve(keys.find)
+
+
 @app.route("/v1/whoami", methods=["GET"], content_types=[])
 def whoami() -> Response:
     """Tell who signed in."""

@@ -1,6 +1,7 @@
 """``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
 
@@ -75,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
 
+    command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
+    command.add_argument("--last5", default="", help="find by the last five characters instead")
+    command.set_defaults(command=_find_key)
+
     for command in commands.choices.values():
         command.add_argument("--stage", required=True, help="name of the stage: letters, digits, hyphens")
     return parser
@@ -136,6 +141,34 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+
+
+def _find_key(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules import key_format
+    from deploy.maintenance import find_key
+
+    secret = "" if args.last5 else _read_key()
+    if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
+        raise DeployError(
+            "This is not formed like a key, or its checksum is wrong. Is it cut off, or mistyped?"
+        )
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)
+    for it in found:
+        which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""
+        print(f"…{it.last5}  {it.key_type} key of {it.username} in account {it.account}{which}")
+    if not found:
+        raise DeployError("Nobody has such a key: it was revoked or rotated, has expired, or never was one.")
+
+
+def _read_key() -> str:
+    """Return a key from the terminal, unseen, or from a pipe; a command line is seen by others."""
+    if sys.stdin.isatty():
+        return getpass.getpass("The key (it is not shown): ").strip()
+    return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":
