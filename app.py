@@ -274,3 +274,11 @@ def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     from chalicelib.functions.authorizer import authorizer_function
 
     return authorizer_function(event, context, api.service())
+
+
+@app.lambda_function(name="verify")
+def verify(event: Any, context: Any) -> dict[str, Any]:
+    """Tell a service that is not behind API Gateway whether a request may pass by the key it carries."""
+    from chalicelib.functions.authorizer import verify_function
+
+    return verify_function(event, context, api.service())

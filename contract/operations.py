@@ -335,7 +335,7 @@ OPERATIONS: dict[str, Operation] = {
         notes=(
             "For a key that was found somewhere: whose is it? By its value there is one at most; by its last "
             f"five characters up to {MOST_FOUND}, in the order of usernames. A key of another account is not "
-            "found."
+            "found, and one whose checksum is wrong is mistyped, and so nobody's."
         ),
     ),
     "whoami": Operation(

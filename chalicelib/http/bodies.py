@@ -13,6 +13,7 @@ from chalicelib.http.validation import Body, Cidr, Moment, list_names
 from chalicelib.rules import networks
 from chalicelib.rules.api_keys import LONGEST_OVERLAP
 from chalicelib.rules.errors import FieldError
+from chalicelib.rules.key_format import SHAPE
 from chalicelib.rules.lifetimes import (
     EXPIRY_IN_THE_PAST,
     LEAST_POLICY_DAYS,
@@ -228,7 +229,13 @@ class RotateOwnKey(Body, frozen=True, kw_only=True):
 class FindKey(Body, frozen=True, kw_only=True):
     """A key to find the holder of: by its value, or by its last five characters."""
 
-    key: Annotated[str, Meta(max_length=100, description="The key itself.")] | UnsetType = UNSET
+    key: (
+        Annotated[
+            str,
+            Meta(pattern=rf"^{SHAPE}\Z", description="a whole API key: 'suk_' and 49 letters and digits."),
+        ]
+        | UnsetType
+    ) = UNSET
     last5: (
         Annotated[
             str,

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from chalicelib.rules import key_format, permissions
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import validation_error
 from chalicelib.rules.model import Principal
 from chalicelib.rules.ports import Directory
 from chalicelib.rules.roles import KeyType
@@ -24,13 +23,11 @@ class FoundKey(NamedTuple):
 def by_value(directory: Directory, auth: AuthContext, secret: str) -> tuple[FoundKey, ...]:
     """Return the key of the account with this value, none if there is none. It need not work any more.
 
-    Raises Forbidden, and ValidationError for what is not formed like a key.
+    Nothing is read for a key whose checksum is wrong. Raises Forbidden.
     """
     permissions.require_can_find_keys(auth)
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
-        raise validation_error(
-            "/key", "This is not formed like a key, or its checksum is wrong. Is it cut off, or mistyped?"
-        )
+        return ()
     digest = key_format.digest(secret)
     username = directory.username_of(digest)
     holder = None if username is None else directory.principal(username)

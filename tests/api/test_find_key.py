@@ -74,6 +74,15 @@ def test_a_key_of_another_account_is_not_found(stack: Stack) -> None:
     assert find(stack, owner, key=key_format.new_key()) == []
 
 
+def test_a_mistyped_key_is_nobodys_and_costs_no_read(stack: Stack) -> None:
+    owner = stack.account()
+    stack.sign_in(owner)
+    mistyped = owner.secret[:-1] + ("a" if owner.secret[-1] != "a" else "b")
+    with stack.counted() as calls:
+        assert find(stack, owner, key=mistyped) == []
+    assert calls == Counter([GET])
+
+
 def test_a_pointer_to_a_name_that_another_account_has_now_finds_nothing_of_it(stack: Stack) -> None:
     owner, neighbour = stack.account(), stack.account("neighbour")
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]

@@ -487,6 +487,8 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "administrators": st.lists(st.sampled_from(["ada", "grace", "x", "a b c"]), max_size=3),
     "overlapSeconds": st.integers(-1, 604_801) | st.sampled_from([0.0, 60.0, 1e5, 1e6, 1e300, 0.5]),
     "token": st.text(max_size=3),
+    "key": st.from_regex(r"\Asuk_[0-9A-Za-z]{49}\n?\Z"),
+    "last5": st.from_regex(r"\A[0-9A-Za-z]{4,5}\n?\Z"),
     "name": st.text(max_size=3),
     "maxKeyAgeDays": st.none() | st.integers(12, 16) | st.integers(3649, 3651),
     "revokeInactiveAfterDays": st.none() | st.integers(12, 16),
