@@ -19,8 +19,8 @@ help: ## list the targets
 run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
-example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0
-	@$(PYTHON) examples/protected-api/serve.py --port $(PORT) --payload $(PAYLOAD)
+example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
+	@$(PYTHON) $(if $(PROXY),examples/verify/serve.py --proxy $(PROXY),examples/protected-api/serve.py --payload $(PAYLOAD)) --port $(PORT)
 
 test: $(READY) ## run every test that needs no further program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
