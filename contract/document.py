@@ -94,7 +94,8 @@ _WHEN = {
     412: "It is no longer what `If-Match` says.",
     413: (
         f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation)."
+        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation). "
+        'Above 10 MB API Gateway answers itself, with `{"message": …}` instead of a problem.'
     ),
     415: "The body is of another type than `application/json`.",
     500: "Something is wrong on our side, and on record.",

@@ -137,11 +137,16 @@ class Call:
         return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
 
     def address(self, path: str) -> str:
-        """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own."""
+        """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own.
+
+        Without a host if the event has none, as from the console's test: the change has been made by now,
+        and a caller who gets an error instead of the response has lost its keys.
+        """
         if self.service.public_url:
             return self.service.public_url + path
         context = self._request.context
-        return f"https://{context['domainName']}/{context['stage']}{path}"
+        stage = f"/{context['stage']}" if context.get("stage") else ""
+        return f"https://{context['domainName']}{stage}{path}" if context.get("domainName") else stage + path
 
     def _authorization(self) -> str | None:
         """Return the Authorization header. API Gateway puts the last of several into ``headers``."""

@@ -37,7 +37,7 @@ from chalicelib.rules.ports import (
 from chalicelib.rules.roles import Role
 from chalicelib.store import pointers
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
-from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate
+from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, log_failed_note, paginate
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
@@ -197,13 +197,13 @@ class DynamoDirectory:
         try:
             self._notes().transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
-            _LOG.info("a refusal was not put on record", extra={"error": type(error).__name__})
+            log_failed_note(_LOG, "a refusal was not put on record", error)
 
     def _note(self, principal: Principal, **update: Any) -> None:
         try:
             self._notes().update_item(TableName=self._table, Key=_key(principal), **update)
         except (ClientError, BotoCoreError) as error:
-            _LOG.info("a use was not noted", extra={"error": type(error).__name__})
+            log_failed_note(_LOG, "a use was not noted", error)
 
     def _get(self, key: str) -> Item | None:
         answer = call_dynamodb(
