@@ -35,14 +35,9 @@ def complete(
 ) -> "subprocess.CompletedProcess[str]":
     """Run the AWS CLI and return how it ended. Raise DeployError if there is none."""
     command = ["aws", *arguments, *(() if shown else ("--output", "json"))]
+    variables = {**_regional(), **(environment or {})}
     try:
-        return subprocess.run(
-            command,
-            check=False,
-            text=True,
-            capture_output=not shown,
-            env={**_regional(), **(environment or {})},
-        )
+        return subprocess.run(command, check=False, text=True, capture_output=not shown, env=variables)
     except FileNotFoundError:
         raise DeployError("The AWS CLI is needed: install and configure it (aws configure).") from None
 

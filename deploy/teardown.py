@@ -14,10 +14,10 @@ def teardown(stage: str, confirmed: str) -> None:
     """
     stack = describe_stack(stack_name(stage))
     if stack.status and confirmed != stage:
-        stays = "\n".join(what_stays(stack))
+        named = "\n".join(what_stays(stack))
         raise DeployError(
-            f"This deletes the stack {stack.name} ({stack.status}): its URL changes for good, and every caller is "
-            f"refused from then on. These stay, and cost what they cost:\n{stays}\n"
+            f"This deletes the stack {stack.name} ({stack.status}): its URL is gone for good, and with it every "
+            f"caller's access. These stay, and cost what they cost:\n{named}\n"
             f"Nothing was deleted. To go on: make teardown STAGE={stage} CONFIRM={stage}"
         )
     stays = list(what_stays(stack))
