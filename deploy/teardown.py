@@ -16,8 +16,8 @@ def teardown(stage: str, confirmed: str) -> None:
     if stack.status and confirmed != stage:
         named = "\n".join(what_stays(stack))
         raise DeployError(
-            f"This deletes the stack {stack.name} ({stack.status}): its URL is gone for good, and with it every "
-            f"caller's access. These stay, and cost what they cost:\n{named}\n"
+            f"This deletes the stack {stack.name} ({stack.status}): its URL is gone for good, and with it "
+            f"every caller's access. These stay, and cost what they cost:\n{named}\n"
             f"Nothing was deleted. To go on: make teardown STAGE={stage} CONFIRM={stage}"
         )
     stays = list(what_stays(stack))
