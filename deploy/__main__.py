@@ -5,17 +5,20 @@ import getpass
 import sys
 from pathlib import Path
 
+from deploy import aws_cli
+from deploy.aws_cli import DeployError
 from deploy.package import PROJECT, package
 from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
-    DeployError,
     create_account,
     deploy,
     read_authorizer_rules,
+    read_parameters,
     recover_owner,
     stack_name,
     stack_outputs,
 )
+from deploy.teardown import teardown
 from deploy.wheels import WheelError
 
 _PARAMETERS_BY_OPTION = {
@@ -67,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--username", required=True)
     command.set_defaults(command=_recover_owner)
 
+    command = commands.add_parser("teardown", help="delete the stack, and name what stays")
+    command.add_argument("--confirm", default="", help="the stage once more; without it nothing is deleted")
+    command.set_defaults(command=_teardown)
+
     command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
@@ -96,7 +103,7 @@ def _package(args: argparse.Namespace) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> None:
-    parameters = dict(pair.split("=", 1) for pair in args.parameters.split())
+    parameters = read_parameters(args.parameters)
     for option, name in _PARAMETERS_BY_OPTION.items():
         if value := getattr(args, option):
             parameters[name] = value
@@ -113,13 +120,17 @@ def _recover_owner(args: argparse.Namespace) -> None:
     recover_owner(args.stage, args.username)
 
 
+def _teardown(args: argparse.Namespace) -> None:
+    teardown(args.stage, args.confirm)
+
+
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement; no function has it
 
     from deploy.maintenance import restore_directory, restore_events
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
         written, deleted = restore_directory(client, args.directory, outputs["DirectoryName"])
         print(f"Directory: {written} items written, {deleted} deleted.")
@@ -133,7 +144,7 @@ def _delete_account(args: argparse.Namespace) -> None:
     from deploy.maintenance import delete_account
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
         principals, events = delete_account(
             client, outputs["DirectoryName"], outputs["EventsName"], args.account
