@@ -223,9 +223,8 @@ def check_calls(
         status, body = request(url + call.path, call.method, headers)
         passed = passed and status == call.status and '"owner"' not in body and 'key": true' not in body
         note = "" if status == call.status else f"   EXPECTED {call.status}"
-        say(
-            f"  {status}   {call.method:<5}{call.path:<32} {call.title:<36} {' '.join(body.split())[:72]}{note}"
-        )
+        shown = " ".join(body.split())[:72]
+        say(f"  {status}   {call.method:<5}{call.path:<32} {call.title:<36} {shown}{note}")
     return passed
 
 

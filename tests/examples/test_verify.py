@@ -1,4 +1,4 @@
-"""examples/verify: the adapter between ``verify`` and nginx or Envoy, and both as ``make example`` runs them."""
+"""examples/verify: the adapter between ``verify`` and nginx or Envoy, and what ``make example`` runs."""
 
 import http.client
 import importlib.util
