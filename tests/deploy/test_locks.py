@@ -78,7 +78,7 @@ def test_what_ships_depends_on_no_condition() -> None:
     # pip judges conditions by the Python that packages, and not by the one in Lambda; both are CPython.
     anywhere = re.compile(r"(platform_python_implementation|implementation_name) != 'PyPy'")
     conditions = {
-        one["name"]: anywhere.sub("", one["marker"]).replace("and", "").strip()
+        one["name"]: anywhere.sub("", one["marker"]).replace("and", "").strip("; ")
         for one in locked("requirements.in")
         if one["marker"]
     }
