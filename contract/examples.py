@@ -90,6 +90,9 @@ def _service_user(
         administrators=by,
         created_at=NOW,
         api_keys=_keys(role, *keys),
+        keys_below_role=tuple(
+            it.key_type for it in keys if it.ceiling is not None and not it.ceiling.covers(role)
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, structs
 
-from chalicelib.rules.api_keys import IssuedKey, current_predecessor, overlap_end
+from chalicelib.rules.api_keys import IssuedKey, below_role, current_predecessor, overlap_end
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
 from chalicelib.rules.roles import KeyType, Role
@@ -102,6 +102,15 @@ class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
     administrators: Annotated[tuple[str, ...], Meta(description="The usernames of its Administrators.")]
     created_at: Time
     api_keys: ApiKeysAnswer
+    keys_below_role: Annotated[
+        tuple[KeyType, ...],
+        Meta(
+            description=(
+                "The types of its keys whose `ceiling` is below its role: they act with the ceiling until an "
+                "OWNER rotates them."
+            )
+        ),
+    ]
 
 
 class UserAnswer(Answer, frozen=True, kw_only=True):
@@ -233,6 +242,7 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
         administrators=view.administrators,
         created_at=moment(it.created_at),
         api_keys=api_keys(it, now, shown),
+        keys_below_role=below_role(it),
     )
 
 

@@ -1,6 +1,6 @@
 """Building audit events. Every change has one, written in the transaction that makes the change."""
 
-from chalicelib.rules import notifications
+from chalicelib.rules import api_keys, notifications
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.identifiers import new_event_id
 from chalicelib.rules.model import (
@@ -17,6 +17,7 @@ from chalicelib.rules.model import (
     User,
 )
 from chalicelib.rules.notifications import Occurrence
+from chalicelib.rules.roles import KeyType
 
 _OLD_EXPIRY_REASON = "The key was given this end when it was made or changed (expiresAt)"
 """The ``reason`` of events about a key's own expiry that were stored before events had a ``cause``.
@@ -37,6 +38,7 @@ def new_event(
     reason: str = "",
     invitation: str = "",
     new: Principal | Account | None = None,
+    below_role: tuple[KeyType, ...] = (),
 ) -> Event:
     """Return the audit event of an action, due at once if ``notifications.NOTIFIED`` says who is notified.
 
@@ -53,6 +55,7 @@ def new_event(
         actor=actor,
         subject=_subject(subject),
         keys=keys,
+        below_role=below_role,
         changes=changes or {},
         cause=cause,
         reason=reason,
@@ -84,6 +87,7 @@ def update_event(
         cause=Cause.ROLE_LOWERED if revoked_keys else None,
         reason=f"The role is now {new.role.value}" if revoked_keys else "",
         new=new,
+        below_role=api_keys.below_role(new) if new.role is not old.role else (),
     )
 
 

@@ -281,10 +281,11 @@ class Audience(str, Enum):
 class Event(Value, frozen=True, kw_only=True):
     """One act on record, and the work of mailing it until everyone entitled has been told.
 
-    ``id`` sorts by time. ``changes`` names the fields an update changed, old and new, as text.
-    ``administrators`` are those of the Service User when it happened; where the event changed them, those
-    before and after. ``told`` maps a folded username to when they were mailed; ``refused`` to why SES
-    never will. ``due_at`` is there while somebody waits: when to try (again).
+    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
+    names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
+    User when it happened; where the event changed them, those before and after. ``told`` maps a folded
+    username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
+    waits: when to try (again).
     """
 
     id: str
@@ -294,6 +295,7 @@ class Event(Value, frozen=True, kw_only=True):
     actor: Actor
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
+    below_role: tuple[KeyType, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
     cause: Cause | None = None
     reason: str = ""
