@@ -87,7 +87,9 @@ class DynamoDirectory:
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
         """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
-        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
+        found = batch_get(
+            self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
+        )
         people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
         return {fold_username(user.username): user for user in people if isinstance(user, User)}
 
