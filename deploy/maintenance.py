@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules.names import fold_email
+from chalicelib.store import pointers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -53,7 +54,9 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     count = 0
     # Not by the index, which may lag; and repeated, for principals created in the meantime.
     while principals := [
-        item for item in _items(client, directory) if item.get("account", {}).get("S") == account
+        item
+        for item in _items(client, directory)
+        if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account
     ]:
         count += sum(_delete_principal(client, directory, item) for item in principals)
     query: dict[str, Any] = {
@@ -66,6 +69,12 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     }
     trail = [item for page in client.get_paginator("query").paginate(**query) for item in page["Items"]]
     _write(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
+    left = [
+        item["pk"]["S"]
+        for item in _items(client, directory)
+        if item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account
+    ]
+    _write(client, directory, [_deletion(pk) for pk in left])
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
 

@@ -6,11 +6,10 @@ each new environment compiling everything anew: Lambda's code directory cannot b
 of the kind that is not checked against its source (PEP 552), since unpacking a zip changes its times.
 """
 
-import compileall
 import gzip
 import json
-import py_compile
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,17 +46,18 @@ def slim(package: Path) -> None:
         stub.unlink()
 
 
-def compile_modules(package: Path, root: str = "/var/task") -> None:
-    """Compile every module, as found under ``root`` at run time. Raises SyntaxError where one is wrong."""
-    done = compileall.compile_dir(
-        package,
-        quiet=2,
-        stripdir=str(package),
-        prependdir=root,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not done:
-        raise SyntaxError(f"Not every module in {package} compiles: try python -m compileall {package}")
+def compile_modules(package: Path, python: Path, root: str = "/var/task") -> None:
+    """Compile every module with ``python``, as found under ``root`` at run time.
+
+    In a process of its own: byte code depends on what else lives in the process that writes it. Raises
+    SyntaxError where a module is wrong.
+    """
+    command: list[str | Path] = [
+        *(python, "-I", "-S", "-m", "compileall", "-q", "-q", "--invalidation-mode", "unchecked-hash"),
+        *("-s", package, "-p", root, package),
+    ]
+    if subprocess.run(command, check=False).returncode:
+        raise SyntaxError(f"Not every module in {package} compiles: try {python} -m compileall {package}")
 
 
 def _slim_service(directory: Path, operations: frozenset[str]) -> None:

@@ -23,6 +23,7 @@ class Predecessor(Value, frozen=True):
     until: int
     last_used_at: int | None = None
     ceiling: Role | None = None
+    has_pointer: bool = False
 
 
 class Notice(Value, frozen=True):
@@ -49,6 +50,9 @@ class ApiKey(Value, frozen=True):
     The key acts with the lower of its holder's role and its ``ceiling``: the role of whoever was shown the
     secret, so that raising a Service User's role raises no secret beyond those who know it. None is no
     ceiling: a User's own key, or one stored before keys had ceilings.
+
+    ``has_pointer``: the key is found by its value. One stored before there were pointers is not, until the
+    daily sweep has written its pointer.
     """
 
     digest: bytes
@@ -64,6 +68,7 @@ class ApiKey(Value, frozen=True):
     notice: Notice | None = None
     ceiling: Role | None = None
     rotated_by: str = ""
+    has_pointer: bool = False
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
