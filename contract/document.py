@@ -22,6 +22,7 @@ from chalicelib.rules.names import USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.version import VERSION
 from contract import examples
+from contract.compatibility import ONLY_IF_ACCEPTED
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query, Tag
 
 Json = dict[str, Any]
@@ -177,7 +178,10 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
                 **({"examples": shown} if shown else {}),
             },
             **{
-                media_type: {"schema": {"type": "string", "description": description}}
+                media_type: {
+                    "schema": {"type": "string", "description": description},
+                    ONLY_IF_ACCEPTED: True,
+                }
                 for media_type, description in operation.other_media_types.items()
             },
         }

@@ -107,8 +107,10 @@ def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts
     made = call(accounts, "POST", KEYS, {"keyType": "MONITORING"}, "owner")
     event = last_event(accounts)
     assert event["action"] == "API_KEY_GENERATED"
-    assert event["actor"] == {"kind": "USER", "username": "owner"}
-    assert event["subject"] == {"kind": "SERVICE_USER", "username": "bot", "displayName": "bot"}
+    assert event["actor"].items() >= {"kind": "USER", "username": "owner"}.items()
+    assert (
+        event["subject"].items() >= {"kind": "SERVICE_USER", "username": "bot", "displayName": "bot"}.items()
+    )
     assert event["keys"] == [{"change": "GENERATED", "keyType": "MONITORING", "last5": made.json["key"][-5:]}]
     assert (event["audience"], list(event["administrators"])) == ("ADMINISTRATORS", ["admin"])
     assert event["dueAt"] == event["at"]
