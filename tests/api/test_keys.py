@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib.rules import api_keys
+from chalicelib.rules import api_keys, key_format
 from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
+from chalicelib.store import pointers
 from tests.support.accounts import (
     ALL_TYPES,
     CLEAR,
@@ -295,7 +296,8 @@ def test_anybody_rotates_the_key_they_sign_in_with(accounts: Accounts, caller: s
     assert accounts.stack.signs_in(Key(old.username, response.json["key"]))
     item = f"USER#{old.username.lower()}"
     now = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
-    assert {pk for pk in now if now[pk] != items[pk]} == {item}
+    pointed = {pointers.name(key_format.digest(secret)) for secret in (old.secret, response.json["key"])}
+    assert {pk for pk in {**items, **now} if now.get(pk) != items.get(pk)} == {item, *pointed}
     assert {kind for kind in now[item]["keys"] if now[item]["keys"][kind] != items[item]["keys"][kind]} == {
         me["keyType"]
     }
