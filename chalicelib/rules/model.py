@@ -276,20 +276,26 @@ class KeyChange(Value, frozen=True):
 
 
 class Audience(str, Enum):
-    """Who is to be mailed about an event."""
+    """Who is to be mailed about an event.
+
+    ADMINISTRATORS are those that the event names, OWNERS all OWNERs of the account at the time of the email,
+    and PERSON the User whom the event is about.
+    """
 
     NOBODY = "NOBODY"
     ADMINISTRATORS = "ADMINISTRATORS"
     PERSON = "PERSON"
+    OWNERS = "OWNERS"
+    PERSON_AND_OWNERS = "PERSON_AND_OWNERS"
 
 
 class Event(Value, frozen=True, kw_only=True):
     """One act on record, and the work of mailing it until everyone entitled has been told.
 
     ``id`` sorts by time. ``changes`` names the fields an update changed, old and new, as text.
-    ``administrators`` are those of the Service User when it happened. ``told`` maps a folded
-    username to when they were mailed; ``refused`` to why SES never will.  ``due_at`` is there
-    while somebody waits: when to try (again).
+    ``administrators`` are those of the Service User when it happened; where the event changed them, those
+    before and after. ``told`` maps a folded username to when they were mailed; ``refused`` to why SES
+    never will. ``due_at`` is there while somebody waits: when to try (again).
     """
 
     id: str

@@ -196,6 +196,17 @@ class Directory(Protocol):
         """
         ...
 
+    def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
+        """Return the folded usernames that pointers of an account name for a last five, in one read.
+
+        At most ``most`` pointers are read; they may be as they were a moment ago.
+        """
+        ...
+
+    def principals(self, usernames: "frozenset[str]") -> dict[str, Principal]:
+        """Return the Principals among folded usernames, strongly consistent, in one read (100 at most)."""
+        ...
+
     def users(self, usernames: "frozenset[str]") -> dict[str, User]:
         """Return the Users among folded usernames, strongly consistent, in one read (100 at most)."""
         ...
