@@ -90,6 +90,12 @@ def rotate_own_key() -> Response:
     return api.serve(keys.rotate_own)
 
 
+@app.route("/v1/api-keys/find", methods=["POST"], content_types=[])
+def find_key() -> Response:
+    """Find whose a key is."""
+    return api.serve(keys.find)
+
+
 @app.route("/v1/whoami", methods=["GET"], content_types=[])
 def whoami() -> Response:
     """Tell who signed in."""
@@ -274,3 +280,11 @@ def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     from chalicelib.functions.authorizer import authorizer_function
 
     return authorizer_function(event, context, api.service())
+
+
+@app.lambda_function(name="verify")
+def verify(event: Any, context: Any) -> dict[str, Any]:
+    """Tell a service that is not behind API Gateway whether a request may pass by the key it carries."""
+    from chalicelib.functions.authorizer import verify_function
+
+    return verify_function(event, context, api.service())

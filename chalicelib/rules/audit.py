@@ -13,6 +13,7 @@ from chalicelib.rules.model import (
     KeyChange,
     Kind,
     Principal,
+    ServiceUser,
     Subject,
     User,
 )
@@ -93,7 +94,7 @@ def update_event(
 
 def actor(principal: Principal) -> Actor:
     """Return a principal as the actor of an event."""
-    return Actor(_kind(principal), principal.username)
+    return Actor(_kind(principal), principal.username, principal.display_name, _id(principal))
 
 
 def cause_of(event: Event) -> Cause | None:
@@ -110,7 +111,14 @@ def _subject(subject: Principal | Account) -> Subject:
     if isinstance(subject, Account):
         return Subject(Kind.ACCOUNT, display_name=subject.name)
     email = subject.email if isinstance(subject, User) else ""
-    return Subject(_kind(subject), subject.username, subject.display_name, email)
+    return Subject(_kind(subject), subject.username, subject.display_name, email, _id(subject))
+
+
+def _id(principal: Principal) -> str:
+    """Return what tells a principal from another one that has, or had, the same username."""
+    if isinstance(principal, User):
+        return principal.membership
+    return principal.id if isinstance(principal, ServiceUser) else ""
 
 
 def _kind(principal: Principal) -> Kind:

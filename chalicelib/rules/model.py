@@ -234,19 +234,30 @@ class Cause(str, Enum):
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY and an OPERATOR."""
+    """Who did it. ``username`` is empty for a POLICY and an OPERATOR.
+
+    ``id`` is a Service User's id or a User's membership; it and ``display_name`` are empty in events stored
+    before they were kept.
+    """
 
     kind: Kind
     username: str = ""
+    display_name: str = ""
+    id: str = ""
 
 
 class Subject(Value, frozen=True):
-    """To whom or what it was done. ``email`` is a person's own address, empty otherwise."""
+    """To whom or what it was done. ``email`` is a person's own address, empty otherwise.
+
+    ``id`` is a Service User's id or a User's membership, which tells them from a later one of the same
+    username; it is empty for an account, and in events stored before it was kept.
+    """
 
     kind: Kind
     username: str = ""
     display_name: str = ""
     email: str = ""
+    id: str = ""
 
 
 class KeyChange(Value, frozen=True):

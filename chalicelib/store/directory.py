@@ -91,11 +91,30 @@ class DynamoDirectory:
         item = self._get(pointers.name(digest))
         return None if item is None else str(item["username"]["S"])
 
+    def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
+        """Return the usernames that an account's pointers name for a last five: one Query of the index."""
+        answer = call_dynamodb(
+            self._client.query,
+            TableName=self._table,
+            IndexName="byAccount",
+            KeyConditionExpression="account = :account AND listKey = :key",
+            ExpressionAttributeValues={":account": {"S": account}, ":key": {"S": pointers.list_key(last5)}},
+            Limit=most,
+        )
+        return frozenset(str(item["username"]["S"]) for item in answer["Items"])
+
+    def principals(self, usernames: frozenset[str]) -> dict[str, Principal]:
+        """Return the Principals among folded usernames: one strongly consistent BatchGetItem."""
+        found = batch_get(
+            self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
+        )
+        several: list[Principal] = [from_item(item, ServiceUser | User) for item in found]  # type: ignore[arg-type]
+        return {fold_username(it.username): it for it in several}
+
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
         """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
-        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
-        people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
-        return {fold_username(user.username): user for user in people if isinstance(user, User)}
+        found = self.principals(usernames)
+        return {name: user for name, user in found.items() if isinstance(user, User)}
 
     def account(self, account: str) -> Account | None:
         """Return an account: one strongly consistent GetItem."""
