@@ -155,6 +155,11 @@ class Call:
         more = {**query, "cursor": _sealed(after)}
         return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
 
+    def header(self, name: str) -> str | None:
+        """Return a request header by its name in lower case; None where it is not given."""
+        value = self._request.headers.get(name)
+        return None if value is None else str(value)
+
     def address(self, path: str) -> str:
         """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own.
 
@@ -200,6 +205,11 @@ def reply(
 ) -> Response:
     """Return a JSON response."""
     return _response(status, msgspec.json.encode(answer).decode(), "application/json", headers)
+
+
+def reply_as_text(body: str, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Return a 200 response of another media type than JSON."""
+    return _response(200, body, media_type, headers)
 
 
 def nothing() -> Response:
