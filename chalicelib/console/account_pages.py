@@ -12,14 +12,14 @@ from chalicelib.http import bodies
 from chalicelib.http.account import EVENT_FORM
 from chalicelib.rules import accounts, permissions, policies
 from chalicelib.rules.accounts import PolicyUpdate
-from chalicelib.rules.context import AuthContext
-from chalicelib.rules.model import Account, Action, Event, Policy, Principal, ServiceUser, User
+from chalicelib.rules.model import Account, Action, Policy, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME
+from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import KeyType, Role
 
 PAGE = 50
 MOST_WALKED = 500
-"""Events, or Service Users and people, that are looked at for one page."""
+"""Service Users, and people, that are looked at to say what a policy ends."""
 
 
 class Ending(NamedTuple):
@@ -37,23 +37,23 @@ def events(visit: Visit) -> Response:
     auth = visit.sign_in()
     permissions.require_can_read_events(auth)
     query = visit.query()
-    username = query.get("username", "").strip()
+    username, actor = query.get("username", "").strip(), query.get("actor", "").strip()
     wanted = next((it for it in Action if it.value == query.get("action")), None)
     after = query.get("after", "")
-    found, next_page = _events(
-        visit,
-        auth,
-        username if re.match(USERNAME, username) else None,
-        wanted,
-        after if re.fullmatch(EVENT_FORM, after) else None,
+    wanted_events = EventQuery(
+        username=username if re.match(USERNAME, username) else None,
+        actor=actor if re.match(USERNAME, actor) else None,
+        action=wanted.value if wanted else None,
     )
+    after = after if re.fullmatch(EVENT_FORM, after) else ""
+    found = visit.trail.events(auth.caller.account, wanted_events, PAGE, after or None)
     return page(
         visit,
         "events.html",
-        events=found,
-        after=next_page,
+        events=found.events,
+        after=found.after,
         actions=list(Action),
-        asked={"username": username, "action": wanted.value if wanted else ""},
+        asked={"username": username, "actor": actor, "action": wanted.value if wanted else ""},
     )
 
 
@@ -142,16 +142,3 @@ def _of(principal: Principal, account: Account, policy: Policy, now: int) -> lis
         if then is not None and (today is None or then.at < today.at):
             found.append(Ending(principal.username, key_type, key.last5, then.at, then.reason))
     return found
-
-
-def _events(
-    visit: Visit, auth: AuthContext, username: str | None, action: Action | None, after: str | None
-) -> tuple[list[Event], str | None]:
-    found: list[Event] = []
-    for _ in range(MOST_WALKED // PAGE):
-        part = visit.trail.events(auth.caller.account, username, PAGE, after)
-        found += [it for it in part.events if action is None or it.action is action]
-        after = part.after
-        if after is None or action is None or len(found) >= PAGE:
-            break
-    return found, after

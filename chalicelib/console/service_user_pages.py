@@ -22,6 +22,7 @@ from chalicelib.rules.errors import NotFound, validation_error
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import ServiceUser, User
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
 
@@ -90,7 +91,7 @@ def detail(visit: Visit, username: str) -> Response:
     require_role(visit, Role.CLUSTER_ADMIN, "Service Users")
     view = service_users.read(visit.directory, auth, username)
     it = view.service_user
-    history = visit.trail.events(it.account, it.username, 10, None).events
+    history = visit.trail.events(it.account, EventQuery(username=it.username), 10, None).events
     return page(
         visit,
         "service-user.html",

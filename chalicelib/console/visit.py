@@ -100,7 +100,7 @@ class Visit:
 
     def header(self, name: str) -> str:
         """Return a header of the request; empty where there is none."""
-        return self.call.header(name)
+        return self.call.header(name) or ""
 
     def is_at_home(self) -> bool:
         """Return whether the request came to the host that passkeys are for."""

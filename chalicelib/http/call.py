@@ -77,14 +77,10 @@ class Call:
             guard(auth)
         return auth
 
-    def header(self, name: str) -> str:
-        """Return a header, by its name in lower case; empty where there is none."""
-        return self._request.headers.get(name) or ""
-
     @property
     def host(self) -> str:
         """The host that the request was sent to, with its port if that is not the usual one."""
-        return self.header("host").lower()
+        return (self.header("host") or "").lower()
 
     def raw_body(self) -> bytes:
         """Return the body as it was sent."""

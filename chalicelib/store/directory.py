@@ -194,12 +194,12 @@ class DynamoDirectory:
         self, digest: bytes, credential_id: bytes | None = None
     ) -> tuple[Challenge | None, str | None]:
         """Return a challenge, and whose credential it is: one strongly consistent BatchGetItem."""
-        keys = [_challenge_key(digest)["pk"]["S"]]
+        keys = [_challenge_key(digest)]
         if credential_id is not None:
-            keys.append(_credential_key(credential_id)["pk"]["S"])
+            keys.append(_credential_key(credential_id))
         challenge, username = None, None
         for item in batch_get(self._client, self._table, keys):
-            if item["pk"]["S"] == keys[0]:
+            if item["pk"] == keys[0]["pk"]:
                 challenge = from_item(item, Challenge)
             else:
                 username = item["username"]["S"]
