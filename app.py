@@ -5,8 +5,11 @@ decided by ``chalicelib.rules`` and kept by ``chalicelib.store``. The functions 
 what only they need when they are called, so that the API's cold start does not pay for it.
 """
 
+import gc
 import os
 from typing import Any
+
+gc.disable()  # What is imported stays: collecting in between finds nothing, and slows a cold start.
 
 from chalice.app import Chalice, Response
 
@@ -85,6 +88,12 @@ def rotate_service_user_key(username: str) -> Response:
 def rotate_own_key() -> Response:
     """Rotate the key one signs in with."""
     return api.serve(keys.rotate_own)
+
+
+@app.route("/v1/api-keys/find", methods=["POST"], content_types=[])
+def find_key() -> Response:
+    """Find whose a key is."""
+    return api.serve(keys.find)
 
 
 @app.route("/v1/whoami", methods=["GET"], content_types=[])
@@ -216,7 +225,49 @@ def docs_asset(name: str) -> Response:
     return api.serve(system.docs_asset, name)
 
 
+# The console: its pages are in chalicelib/console/site.py
+
+
+@app.route("/", methods=["GET"], content_types=[])
+def front_door() -> Response:
+    """Lead to the console."""
+    return api.serve(system.front_door)
+
+
+def _page(*path: str) -> Response:
+    from chalicelib.console import site
+
+    return api.serve(site.show, *path)
+
+
+@app.route("/console", methods=["GET", "POST"], content_types=[])
+def console() -> Response:
+    """Show the console's first page."""
+    return _page()
+
+
+@app.route("/console/{section}", methods=["GET", "POST"], content_types=[])
+def console_section(section: str) -> Response:
+    """Show a section of the console."""
+    return _page(section)
+
+
+@app.route("/console/{section}/{name}", methods=["GET", "POST"], content_types=[])
+def console_page(section: str, name: str) -> Response:
+    """Show a page about one thing."""
+    return _page(section, name)
+
+
+@app.route("/console/{section}/{name}/{action}", methods=["GET", "POST"], content_types=[])
+def console_form(section: str, name: str, action: str) -> Response:
+    """Show the form that does something to one thing, or do it."""
+    return _page(section, name, action)
+
+
 api.refuse_other_methods()
+
+gc.freeze()
+gc.enable()
 
 
 # Functions beside the API
@@ -268,3 +319,11 @@ def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     from chalicelib.functions.authorizer import authorizer_function
 
     return authorizer_function(event, context, api.service())
+
+
+@app.lambda_function(name="verify")
+def verify(event: Any, context: Any) -> dict[str, Any]:
+    """Tell a service that is not behind API Gateway whether a request may pass by the key it carries."""
+    from chalicelib.functions.authorizer import verify_function
+
+    return verify_function(event, context, api.service())

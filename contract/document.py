@@ -22,6 +22,7 @@ from chalicelib.rules.names import USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.version import VERSION
 from contract import examples
+from contract.compatibility import ONLY_IF_ACCEPTED
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query, Tag
 
 Json = dict[str, Any]
@@ -98,7 +99,8 @@ _WHEN = {
     412: "It is no longer what `If-Match` says.",
     413: (
         f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation)."
+        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation). "
+        'Above 10 MB API Gateway answers itself, with `{"message": …}` instead of a problem.'
     ),
     415: "The body is of another type than `application/json`.",
     429: (
@@ -164,9 +166,19 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
     }
 
 
+def is_console(path: str) -> bool:
+    """Return whether a route is one of the console's pages, or the one that leads there."""
+    return path == "/" or path.startswith("/console")
+
+
 def _calls(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
-    """Return path, method and view of every call, in the order of the application."""
+    """Return path, method and view of every call, in the order of the application.
+
+    The console's pages are for people, and promise nothing to programs.
+    """
     for path, methods in routes.items():
+        if is_console(path):
+            continue
         for method, entry in methods.items():
             if entry.view_name not in {"other_methods", *PARTS_OF_THE_PAGE}:
                 yield path, method, entry.view_function
@@ -183,7 +195,14 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
             operation.media_type: {
                 "schema": schemas.of(operation.response),
                 **({"examples": shown} if shown else {}),
-            }
+            },
+            **{
+                media_type: {
+                    "schema": {"type": "string", "description": description},
+                    ONLY_IF_ACCEPTED: True,
+                }
+                for media_type, description in operation.other_media_types.items()
+            },
         }
     if operation.leads_to:
         success["links"] = {
@@ -264,6 +283,31 @@ _QUERIES: dict[Query, Json] = {
     Query.USERNAME: {
         "description": "Only what was done to this principal, not what it did. Case does not count.",
         "schema": _USERNAME_SCHEMA,
+    },
+    Query.ACTOR: {
+        "description": (
+            "Only what this principal did. Case does not count. Finds events recorded since version 1.1."
+        ),
+        "schema": _USERNAME_SCHEMA,
+    },
+    Query.ACTION: {
+        "description": "Only events of this action, such as `API_KEY_ROTATED`.",
+        "schema": {"type": "string", "pattern": "^[A-Z_]{1,64}$"},
+        "example": "API_KEY_ROTATED",
+    },
+    Query.SINCE: {
+        "description": "Only events at this time (RFC 3339) or later.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2026-01-01T00:00:00Z",
+    },
+    Query.UNTIL: {
+        "description": "Only events before this time (RFC 3339), which must be later than `since`.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2030-01-01T00:00:00Z",
+    },
+    Query.ORDER: {
+        "description": "Which events come first.",
+        "schema": {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
     },
     Query.KEY_TYPE: {
         "description": "The type of the key, where the body does not give it.",

@@ -90,6 +90,9 @@ def _service_user(
         administrators=by,
         created_at=NOW,
         api_keys=_keys(role, *keys),
+        keys_below_role=tuple(
+            it.key_type for it in keys if it.ceiling is not None and not it.ceiling.covers(role)
+        ),
     )
 
 
@@ -124,6 +127,14 @@ DEPLOY_BOT = _service_user(
     Role.CLUSTER_ADMIN,
     key("deploy-bot", KeyType.PROVISIONING, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
     name="Deployments",
+)
+FOUND = responses.FoundKeyAnswer(
+    username="metrics-bot",
+    kind="SERVICE_USER",
+    role=Role.READ_ONLY,
+    display_name="Metrics",
+    is_predecessor=False,
+    api_key=_BOT_KEYS[0],
 )
 
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
@@ -182,8 +193,10 @@ EVENT = responses.EventAnswer(
     id=EVENT_ID,
     at=NOW,
     action="SERVICE_USER_CREATED",
-    actor=responses.Who(kind="USER", username="ada", display_name=None),
-    subject=responses.Who(kind="SERVICE_USER", username="metrics-bot", display_name="Metrics"),
+    actor=responses.Who(kind="USER", username="ada", display_name="Ada", id="5c1de0f7b2a94836"),
+    subject=responses.Who(
+        kind="SERVICE_USER", username="metrics-bot", display_name="Metrics", id="0f3b9d2c81e7465a"
+    ),
     keys=tuple(
         responses.KeyChangeAnswer(
             change="GENERATED",

@@ -4,10 +4,12 @@
 is the docstring of its view in ``app.py``. The tests check every entry against what the API does.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
+from chalicelib.rules.key_search import MOST_FOUND
 from chalicelib.rules.roles import KeyType
 from contract import examples
 
@@ -31,6 +33,11 @@ class Query(Enum):
     LIMIT = "limit"
     CURSOR = "cursor"
     USERNAME = "username"
+    ACTOR = "actor"
+    ACTION = "action"
+    SINCE = "since"
+    UNTIL = "until"
+    ORDER = "order"
     KEY_TYPE = "keyType"
 
 
@@ -60,7 +67,8 @@ class Operation(NamedTuple):
     ``status`` and ``success`` are the status and the description of its success, ``response`` the type of
     its body. ``permission`` says who may make the call, and ``notes`` what else a client has to know.
     ``refusals`` are the statuses beside those that follow from signing in, from taking a body and from
-    reading tables; ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
+    reading tables; ``other_media_types`` are what ``Accept`` may ask for instead, each with its description;
+    ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
     the calls that take the username in the response.
     """
 
@@ -81,6 +89,7 @@ class Operation(NamedTuple):
     if_match: bool = False
     no_body: bool = False
     media_type: str = "application/json"
+    other_media_types: Mapping[str, str] = {}
     leads_to: tuple[str, ...] = ()
 
     @property
@@ -107,9 +116,7 @@ _ISSUES_KEYS = (
     "a key carries its holder's role."
 )
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
-_LISTS_USERS = (
-    "Requires a USER_MANAGEMENT key of an OWNER (a User or a Service User) or of a CLUSTER_ADMIN User."
-)
+_READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
 _OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
 _READS_ACCOUNT = _MANAGES_SERVICE_USERS
 _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
@@ -170,7 +177,7 @@ OPERATIONS: dict[str, Operation] = {
         success="An array of Service Users by username, keys masked; `Link` while there is more.",
         response=tuple[responses.ServiceUserAnswer, ...],
         examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
-        permission=_MANAGES_SERVICE_USERS,
+        permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
     ),
@@ -180,7 +187,7 @@ OPERATIONS: dict[str, Operation] = {
         success="A Service User, with its `ETag`.",
         response=responses.ServiceUserAnswer,
         examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
-        permission=_MANAGES_SERVICE_USERS,
+        permission=_READS,
         headers=(Header.ETAG,),
         refusals=(404,),
         notes="A Service User may read itself, with a key of any type.",
@@ -325,6 +332,20 @@ OPERATIONS: dict[str, Operation] = {
             "the answer arrives; with it, an answer that was lost can be asked for again."
         ),
     ),
+    "find_key": Operation(
+        tag=Tag.ACCOUNT,
+        status=200,
+        success="An array of the keys that fit, masked, with their holders; empty where none does.",
+        response=tuple[responses.FoundKeyAnswer, ...],
+        examples=(Example("By its last five characters", (examples.FOUND,), {"last5": examples.KEY[-5:]}),),
+        permission=_READS,
+        body=bodies.FindKey,
+        notes=(
+            "For a key that was found somewhere: whose is it? By its value there is one at most; by its last "
+            f"five characters up to {MOST_FOUND}, in the order of usernames. A key of another account is not "
+            "found, and one whose checksum is wrong is mistyped, and so nobody's."
+        ),
+    ),
     "whoami": Operation(
         tag=Tag.CALLER,
         status=200,
@@ -362,7 +383,7 @@ OPERATIONS: dict[str, Operation] = {
         success="An array of Users by username; `Link` while there is more.",
         response=tuple[responses.UserAnswer, ...],
         examples=(Example("The first page", (examples.ADA, examples.GRACE), query={"limit": "2"}),),
-        permission=_LISTS_USERS,
+        permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
     ),
@@ -389,7 +410,7 @@ OPERATIONS: dict[str, Operation] = {
         success="A User.",
         response=responses.UserAnswer,
         examples=(Example("A person who has not activated", examples.JOAN, username="joan"),),
-        permission=_LISTS_USERS,
+        permission=_READS,
         refusals=(404,),
     ),
     "update_user": Operation(
@@ -530,12 +551,30 @@ OPERATIONS: dict[str, Operation] = {
     "list_events": Operation(
         tag=Tag.ACCOUNT,
         status=200,
-        success="An array of events, newest first; `Link` while there is more.",
+        success="An array of events, newest first where not asked otherwise; `Link` while there is more.",
         response=tuple[responses.EventAnswer, ...],
         examples=(Example("What was done to one Service User", (examples.EVENT,), query={"username": _BOT}),),
-        permission=_READS_ACCOUNT,
-        query=(Query.USERNAME, *_PAGE),
+        permission=_READS,
+        query=(
+            Query.USERNAME,
+            Query.ACTOR,
+            Query.ACTION,
+            Query.SINCE,
+            Query.UNTIL,
+            Query.ORDER,
+            *_PAGE,
+        ),
         headers=(Header.LINK,),
+        other_media_types={
+            "application/x-ndjson": "One event a line, each the JSON object of the array.",
+            "text/csv": "A line of column names, then one event a line.",
+        },
+        notes=(
+            "The conditions are combined. Where `action` is given, or `username` and `actor` both, 500 "
+            "events are read for a page at most: it can have fewer members than `limit`, or none, while "
+            "`Link` says that there is more. A collector asks with `order=oldest`, keeps the last `Link` and "
+            "resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
+        ),
     ),
     "health": Operation(
         tag=Tag.SYSTEM,

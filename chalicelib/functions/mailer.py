@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.mail.fairness import Share
+from chalicelib.mail.messages import OPERATOR
 from chalicelib.mail.mime import is_address
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.mail.ses import CONFIG
@@ -51,6 +52,7 @@ def _mailer(context: Any) -> Mailer:
         remaining_ms=context.get_remaining_time_in_millis,
         mails_per_hour=read_limits(os.environ).mails_per_hour,
         share=_share(),
+        operator=os.environ.get("OPERATOR_NAME") or OPERATOR,
     )
 
 

@@ -58,6 +58,7 @@ class Call:
         self.trail = service.trail
         context = request.context
         self.path = str(context.get("path") or "")
+        self.method = request.method
         identity = context.get("identity") or {}
         self.origin = Origin(
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
@@ -75,6 +76,20 @@ class Call:
         for guard in guards:
             guard(auth)
         return auth
+
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to, with its port if that is not the usual one."""
+        return (self.header("host") or "").lower()
+
+    def raw_body(self) -> bytes:
+        """Return the body as it was sent."""
+        return self._raw()
+
+    def last_query(self) -> dict[str, str]:
+        """Return the query's parameters, whatever their names; what is given twice, as it was given last."""
+        given = self._request.query_params
+        return {name: given.getlist(name)[-1] for name in given or ()} if given else {}
 
     def body(self, kind: type[B], largest: int = validation.LARGEST) -> B:
         """Return the body, of at most ``largest`` bytes. Raise HttpError or ValidationError."""
@@ -136,12 +151,22 @@ class Call:
         more = {**query, "cursor": _sealed(after)}
         return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
 
+    def header(self, name: str) -> str | None:
+        """Return a request header by its name in lower case; None where it is not given."""
+        value = self._request.headers.get(name)
+        return None if value is None else str(value)
+
     def address(self, path: str) -> str:
-        """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own."""
+        """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own.
+
+        Without a host if the event has none, as from the console's test: the change has been made by now,
+        and a caller who gets an error instead of the response has lost its keys.
+        """
         if self.service.public_url:
             return self.service.public_url + path
         context = self._request.context
-        return f"https://{context['domainName']}/{context['stage']}{path}"
+        stage = f"/{context['stage']}" if context.get("stage") else ""
+        return f"https://{context['domainName']}{stage}{path}" if context.get("domainName") else stage + path
 
     def _authorization(self) -> str | None:
         """Return the Authorization header. API Gateway puts the last of several into ``headers``."""
@@ -176,6 +201,11 @@ def reply(
 ) -> Response:
     """Return a JSON response."""
     return _response(status, msgspec.json.encode(answer).decode(), "application/json", headers)
+
+
+def reply_as_text(body: str, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Return a 200 response of another media type than JSON."""
+    return _response(200, body, media_type, headers)
 
 
 def nothing() -> Response:

@@ -41,14 +41,53 @@ _EMAILS = {
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
     Action.USER_INVITED: "invitation",
+    Action.PASSKEY_ADDED: "console-access",
+    Action.PASSKEY_REMOVED: "console-access",
+    Action.SIGNED_IN: "console-access",
+    Action.API_KEY_UPDATED: "api-key-changed",
+    Action.ACCOUNT_UPDATED: "policy-loosened",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation")
+_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
+_TO_EVERY_OWNER = "user-changed"
+_OWNER = "OWNER-USERNAME"
+"""Stands in a command for the OWNER whom the reader has to ask."""
+_ACCESS = {
+    Action.PASSKEY_ADDED: (
+        "A passkey was added for you",
+        "The passkey “{new}” was added to your own. It signs you in to the console.",
+    ),
+    Action.PASSKEY_REMOVED: (
+        "A passkey of yours was removed",
+        "The passkey “{old}” was removed. It signs nobody in any more.",
+    ),
+    Action.SIGNED_IN: (
+        "You signed in from another address",
+        "Your passkey “{new}” signed in to the console from another address than the last time.",
+    ),
+    Action.USER_ACTIVATED: (
+        "Your invitation was taken up",
+        "The passkey “{new}” was made with your invitation. You have no API keys until you generate one.",
+    ),
+}
+"""Subject and sentence of what is mailed about passkeys."""
+
+
+OPERATOR = "Service Users"
+"""The name that invitations begin with, where the stack has no other."""
 
 _ROLE_MEANS = {
     Role.READ_ONLY: "you can see clusters and their monitoring",
     Role.CLUSTER_ADMIN: "you can manage clusters and run Service Users",
     Role.OWNER: "you can do everything, running its people included",
 }
+_SETTINGS = {
+    "maxKeyAgeDays": "Maximum age of keys",
+    "revokeInactiveAfterDays": "Unused keys end after",
+    "pciCompliance": "PCI compliance",
+    "machinesManageOwners": "Machines manage OWNERs",
+}
+_RESTRICTIONS = {"allowedNetworks": "Allowed networks", "expiresAt": "Ends"}
+_NO_SETTING = {"allowedNetworks": "every address", "expiresAt": "never"}
 _DAY = 86_400
 LINE_WIDTH = 78
 """Characters of a line of text (RFC 5322, 2.1.1)."""
@@ -57,7 +96,7 @@ _SHOWN = 80  # characters of a name that anybody chose: enough to know it by
 
 
 class EmailContext(NamedTuple):
-    """Where and when a message is made. ``account`` is the account's name.
+    """Where and when a message is made. ``account`` is the account's name, ``operator`` who runs the service.
 
     ``token`` and ``role`` are an invitation's.
     """
@@ -68,6 +107,7 @@ class EmailContext(NamedTuple):
     now: float
     token: str = ""
     role: Role | None = None
+    operator: str = OPERATOR
 
 
 class Step(NamedTuple):
@@ -86,9 +126,29 @@ class EmailContent(NamedTuple):
 
 
 def email_of(event: Event) -> str | None:
-    """Return the name of the email an event asks for; None where there is nothing to say."""
+    """Return the name of the email an event asks for; None where there is nothing to say.
+
+    What a person is told of themselves and all OWNERs of that person differ: this is the former.
+    """
     name = _EMAILS.get(event.action)
-    return name if event.keys or name in _WITHOUT_KEYS else None
+    if event.action is Action.USER_ACTIVATED and not event.keys:
+        return "console-access"
+    if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
+        return "service-user-changed"
+    if event.keys or name in _WITHOUT_KEYS:
+        return name
+    if "role" in event.changes:
+        return {
+            Action.SERVICE_USER_UPDATED: "service-user-changed",
+            Action.USER_UPDATED: "role-changed",
+        }.get(event.action)
+    return None
+
+
+def _email_for(event: Event, recipient: Recipient) -> str | None:
+    """Return the name of the email that one recipient gets."""
+    name = email_of(event)
+    return _TO_EVERY_OWNER if recipient.why.every_owner and name not in (None, "policy-loosened") else name
 
 
 def email_content(
@@ -98,7 +158,7 @@ def email_content(
 
     Raises LookupError where the event asks for no email.
     """
-    name = email_of(event)
+    name = _email_for(event, recipient)
     if name is None:
         raise LookupError(f"There is no email for {event.action.value} with {len(event.keys)} keys.")
     if more:
@@ -136,6 +196,20 @@ def _harmless(character: str) -> str:
     return character
 
 
+# What mail programs make a link of: a scheme before ':', 'www.', a dot before what may be a top-level domain
+# (also the dots of other scripts, and one with a joiner after it), and the dots of an IPv4 address.
+_LINK = re.compile(
+    r"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww)[.\u3002\uff0e\uff61\u2024](?=\S)"
+    r"|(?<=\S)[.\u3002\uff0e\uff61\u2024](?=[\u200c\u200d]*[^\W\d_]{2})|(?<=\d)\.(?=\d)",
+    re.IGNORECASE,
+)
+
+
+def unlinked(text: str) -> str:
+    """Return a name that somebody chose with a space wherever a mail program might see a link."""
+    return _LINK.sub(lambda found: f"{found[0]} ", plain(text))
+
+
 def _digest_context(events: tuple[Event, ...], recipient: Recipient, setting: EmailContext) -> dict[str, Any]:
     """Return every name the template of a digest knows; what to do is told of the newest event."""
     events = tuple(sorted(events, key=lambda event: event.id))
@@ -160,7 +234,7 @@ class _View:
         self.event = event
         self.recipient = recipient
         self.setting = setting
-        self.account = _short(setting.account)
+        self.account = _name(setting.account)
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
@@ -173,15 +247,28 @@ class _View:
         role = self.setting.role
         return {
             "account": self.account,
+            "operator": _short(self.setting.operator),
             "subject": self.subject,
             "Who": self._who(),
-            "Who_invites": "You invite yourself" if self._by_recipient() else f"{self._who()} invites you",
+            "Who_invites": (
+                "You invite yourself" if self._by_recipient() else f"{unlinked(self._who())} invites you"
+            ),
             "person": self.person,
             "created": event.action is Action.SERVICE_USER_CREATED,
             "activated": event.action is Action.USER_ACTIVATED,
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "lowered": event.changes.get("role"),
+            "role_change": event.changes.get("role"),
+            "administrators": event.changes.get("administrators"),
+            "below_role": self._below_role(),
+            "dropped": self._is_dropped(),
+            "invited": event.action is Action.USER_INVITED,
+            "revoked": event.action is Action.USER_REVOKED,
+            "raised": self._is_raised(),
+            "email": event.subject.email,
+            "had_role": event.changes.get("role", ("",))[0],
+            "changed_fields": self._changed_fields(),
             "given_end": self.given_end,
             "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
@@ -195,11 +282,13 @@ class _View:
             "facts": self._facts(name),
             "steps": steps,
             "asks": self._asks(name, steps),
-            "activate": self._curl("POST", "/v1/users/activate", self._activation()),
+            "activate": self._activation(),
             "hours": INVITATION_SECONDS // 3600,
             "until": _when(int(self.setting.now) + INVITATION_SECONDS),
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
+            "new_role_means": self._new_role_means(),
+            "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
         }
@@ -220,6 +309,12 @@ class _View:
             "event_id": self.event.id,
         }
 
+    def _access(self) -> dict[str, str]:
+        """Return what an email about a passkey says."""
+        subject, text = _ACCESS.get(self.event.action, ("", ""))
+        old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
+        return {"subject": subject, "text": text.format(old=old, new=new)}
+
     # Who, and which keys
 
     def _who(self) -> str:
@@ -234,6 +329,43 @@ class _View:
     def _by_recipient(self) -> bool:
         actor = self.event.actor
         return actor.kind is Kind.USER and fold_username(actor.username) == self.recipient.name
+
+    def _by_subject(self) -> bool:
+        """Return whether it is about whoever did it."""
+        actor = self.event.actor
+        return bool(self.subject) and fold_username(actor.username) == fold_username(self.subject)
+
+    def _is_dropped(self) -> bool:
+        """Return whether the recipient is an Administrator no longer."""
+        before, after = self.event.changes.get("administrators", ("", ""))
+        name = self.recipient.name
+        return name in before.split(", ") and name not in after.split(", ")
+
+    def _below_role(self) -> str:
+        """Return that a raised role does not raise every key, and how to raise them."""
+        types = [key_type.value for key_type in self.event.below_role]
+        if not types:
+            return ""
+        if len(types) == 1:
+            return f"Its {types[0]} key keeps its lower ceiling until an OWNER rotates it."
+        return f"Its keys {', '.join(types)} keep their lower ceilings until an OWNER rotates them."
+
+    def _is_raised(self) -> bool:
+        old, new = self.event.changes.get("role", ("", ""))
+        return bool(old and new) and Role(new).covers(Role(old))
+
+    def _new_role_means(self) -> str:
+        change = self.event.changes.get("role")
+        return _ROLE_MEANS[Role(change[1])] if change and change[1] else ""
+
+    def _changed_fields(self) -> list[tuple[str, str, str]]:
+        """Return the settings or restrictions that were changed: their names, former and new values."""
+        shown = {**_SETTINGS, **_RESTRICTIONS}
+        return [
+            (shown[field], _setting(field, old), _setting(field, new))
+            for field, (old, new) in self.event.changes.items()
+            if field in shown
+        ]
 
     def _a_key(self) -> str:
         keys = self.event.keys
@@ -285,12 +417,30 @@ class _View:
     def _facts(self, name: str) -> list[tuple[str, str]]:
         event = self.event
         subject = event.subject
-        shown = _short(subject.display_name)
-        named = f"{self.subject} (“{shown}”)" if shown not in ("", self.subject) else self.subject
-        facts = [("Account", self.account), ("Your username" if self.person else "Service User", named)]
-        if name not in ("api-key-ending", "digest"):
+        shown = _name(subject.display_name)
+        named = (
+            self.subject
+            if shown == "" or subject.display_name == self.subject
+            else f"{self.subject} (“{shown}”)"
+        )
+        if name == "invitation":  # to somebody who need not know either
+            named = unlinked(named)
+        facts = [("Account", self.account)]
+        if self.subject:
+            about_user = name == _TO_EVERY_OWNER
+            facts.append(
+                ("Your username" if self.person else "User" if about_user else "Service User", named)
+            )
+            if about_user:
+                facts.append(("Their email", _short(subject.email)))
+        if name == "digest":
+            return [(label, value) for label, value in facts if value]
+        facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
+        if name != "api-key-ending":
             facts += [
-                ("Invited by" if name == "invitation" else "Done by", self._actor()),
+                ("Invited by", unlinked(self._actor()))
+                if name == "invitation"
+                else ("Done by", self._actor()),
                 ("When", _when(event.at)),
                 ("From address", event.source_ip),
             ]
@@ -313,6 +463,8 @@ class _View:
         return "the operator of this service"
 
     def _why(self) -> str:
+        if self.recipient.why.owner and "administrators" in self.event.changes:
+            return f"You get this as an OWNER of {self.account}: {self.subject} had no Administrator there."
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
@@ -320,6 +472,10 @@ class _View:
             )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
+        if self.recipient.why.every_owner:
+            return f"You get this as an OWNER of {self.account}. Every OWNER is told of who has power there."
+        if self._is_dropped():
+            return f"You get this because you were an Administrator of {self.subject} in {self.account}."
         return f"You get this as an Administrator of the Service User {self.subject} in {self.account}."
 
     # What to do
@@ -331,7 +487,24 @@ class _View:
             case "invitation":
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
-                return [Step(self._ask())]
+                return [Step(self._ask()), *self._invite_back(_OWNER)]
+            case "console-access":
+                return [
+                    Step(
+                        f"Ask an OWNER of {self.account} for a fresh invitation at once. "
+                        "It ends your API keys, your passkeys and every session."
+                    )
+                ]
+            case "role-changed":
+                return [Step(self._ask()), *self._set_role_back(_OWNER)]
+            case "service-user-changed":
+                return [*self._restore_service_user(), *self._mend()]
+            case "api-key-changed":
+                return [*self._restore_restrictions(), *self._mend()]
+            case "policy-loosened":
+                return [*self._restore_policy(), *self._mend()]
+            case "user-changed":
+                return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
                 return [*self._restore(), *self._mend()]
         return [*self._undo(), *self._mend()]
@@ -380,6 +553,77 @@ class _View:
             )
         ]
 
+    def _restore_user(self) -> list[Step]:
+        """Return how an OWNER undoes what was done to a User."""
+        if self.event.action is Action.USER_REVOKED:
+            return self._invite_back()
+        role = self.event.changes.get("role")
+        if self.event.action is Action.USER_UPDATED and role and role[0] == Role.OWNER.value:
+            return self._set_role_back()
+        steps = [
+            Step(
+                f"If {self.subject} should not be an OWNER, revoke them. Their keys, their links and the "
+                "invitations they sent end at once:",
+                self._curl("DELETE", self._user_path(self.subject)),
+            )
+        ]
+        return [*self._set_role_back(), *steps] if self.event.action is Action.USER_UPDATED else steps
+
+    def _set_role_back(self, by: str = "") -> list[Step]:
+        role = self.event.changes["role"][0]
+        who = "An OWNER sets" if by else "If it should be as before, set"
+        return [
+            Step(
+                f"{who} the role back by this command:",
+                self._curl("PUT", self._user_path(self.subject), {"role": role}, by),
+            )
+        ]
+
+    def _invite_back(self, by: str = "") -> list[Step]:
+        subject = self.event.subject
+        role = self.event.changes.get("role", ("",))[0]
+        if not role:  # stored before events told it
+            return []
+        body: dict[str, object] = {"username": subject.username, "email": subject.email, "role": role}
+        who = "An OWNER invites you" if by else f"If {self.subject} should have access, invite them"
+        return [Step(f"{who} again by this command:", self._curl("POST", "/v1/users", body, by))]
+
+    def _restore_service_user(self) -> list[Step]:
+        changes = self.event.changes
+        body: dict[str, object] = {}
+        if "administrators" in changes:
+            body["administrators"] = changes["administrators"][0].split(", ")
+        if "role" in changes:
+            body["role"] = changes["role"][0]
+        needed = [Role(role) for role in changes.get("role", ())]
+        mine = self.recipient.role
+        able = mine is Role.OWNER or (
+            mine is not None and not self._is_dropped() and all(mine.covers(role) for role in needed)
+        )
+        who = "Set it back" if able else f"Ask an OWNER of {self.account} to set it back"
+        anew = " Keys that were revoked are generated anew." if self.event.keys else ""
+        return [
+            Step(
+                f"{who} (leave out Administrators who have left).{anew}",
+                self._curl("PUT", self._path(), body, "" if able else _OWNER),
+            )
+        ]
+
+    def _restore_restrictions(self) -> list[Step]:
+        changes = self.event.changes
+        body: dict[str, object] = dict(self._key_type())
+        if "allowedNetworks" in changes:
+            body["allowedNetworks"] = changes["allowedNetworks"][0].split()
+        if "expiresAt" in changes:
+            former = changes["expiresAt"][0]
+            body["expiresAt"] = f"{utc(int(former)):%Y-%m-%dT%H:%M:%SZ}" if former else None
+        return [Step("Set it back as it was:", self._curl("PATCH", self._path("api-keys"), body))]
+
+    def _restore_policy(self) -> list[Step]:
+        former = {field: old for field, (old, _) in self.event.changes.items() if field in _SETTINGS}
+        body: dict[str, object] = {field: json.loads(old or "null") for field, old in former.items()}
+        return [Step("Set it back as it was:", self._curl("PUT", "/v1/account", body))]
+
     def _prolong(self, key: KeyChange) -> Step:
         if self.given_end:
             return Step(
@@ -407,7 +651,21 @@ class _View:
             return [Step(self._ask())]
         if self._by_recipient():
             return self._replace_own()
+        if self._by_subject() and self.recipient.why.every_owner:  # who is revoked by the step before
+            return []
         match actor.kind:
+            case Kind.SERVICE_USER if self.recipient.why.every_owner:
+                return [
+                    Step(
+                        f"If the Service User {actor.username} should not have done it, somebody has its "
+                        "key. Revoke that at once:",
+                        self._curl(
+                            "DELETE",
+                            f"/v1/service-users/{quote(actor.username, safe='')}/api-keys",
+                            {"keyType": KeyType.USER_MANAGEMENT.value},
+                        ),
+                    )
+                ]
             case Kind.SERVICE_USER:
                 return [
                     Step(
@@ -426,7 +684,7 @@ class _View:
                 Step(
                     f"Ask {actor.username}. If it was not them, somebody has their key: revoke "
                     f"{actor.username} at once, and send a new invitation later:",
-                    self._curl("DELETE", f"/v1/users/{quote(actor.username, safe='')}"),
+                    self._curl("DELETE", self._user_path(actor.username)),
                 )
             ]
         return [
@@ -450,7 +708,8 @@ class _View:
 
     def _asks(self, name: str, steps: list[Step]) -> str:
         """Return what curl asks for; nothing where it does not."""
-        if not any(line.startswith("-u ") for step in steps for line in step.command):
+        lines = [line for step in steps for line in step.command if line.startswith("-u ")]
+        if not lines or all(line.startswith(f"-u {_OWNER}") for line in lines):
             return ""
         own = name == "api-key-ending" and self.person and not self.given_end
         key = "the key that is to be rotated" if own else "your User Management API key"
@@ -461,7 +720,8 @@ class _View:
         if actor.kind is Kind.OPERATOR:
             return "Ask the operator of this service."
         if actor.kind is Kind.USER and not self._by_recipient():
-            return f"Ask {actor.username}, or another OWNER of {self.account}."
+            name = unlinked(actor.username) if self.event.action is Action.USER_INVITED else actor.username
+            return f"Ask {name}, or another OWNER of {self.account}."
         return f"Ask an OWNER of {self.account}."
 
     # Commands
@@ -470,17 +730,33 @@ class _View:
         kind = "users" if self.person else "service-users"
         return f"/v1/{kind}/{quote(self.subject, safe='')}" + (f"/{more}" if more else "")
 
+    def _user_path(self, username: str) -> str:
+        return f"/v1/users/{quote(username, safe='')}"
+
     def _key_type(self) -> dict[str, object]:
         return {"keyType": self.event.keys[0].key_type.value}
 
-    def _activation(self) -> dict[str, object]:
-        return {"username": self.subject, "token": self.setting.token}
+    def _activation(self) -> tuple[str, ...]:
+        """Return the command that activates. Its username, which the account chose, is no link either."""
+        if not self.person:
+            return ()
+        body: dict[str, object] = {"username": self.subject, "token": self.setting.token}
+        command = self._curl("POST", "/v1/users/activate", body)
+        if unlinked(self.subject) == self.subject:
+            return command
+        written = json.dumps(self.subject)
+        return (*command[:-1], command[-1].replace(written, written.replace(".", r"\u002e"), 1))
 
-    def _curl(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[str, ...]:
-        """Return a command, line by line. curl asks for the password, so that no key is left in a history."""
+    def _curl(
+        self, method: str, path: str, body: dict[str, object] | None = None, by: str = ""
+    ) -> tuple[str, ...]:
+        """Return a command, line by line, for the recipient or for ``by``.
+
+        curl asks for the password, so that no key is left in a history.
+        """
         lines = [f"curl -X {method} {shlex.quote(self.setting.public_url + path)}"]
         if path != "/v1/users/activate":
-            lines.append(f"-u {shlex.quote(self.recipient.username)}")
+            lines.append(f"-u {shlex.quote(by or self.recipient.username)}")
         if body is not None:
             json_type = "-H 'Content-Type: application/json'"
             lines[1:] = [" ".join((*lines[1:], json_type))]
@@ -504,6 +780,24 @@ def _environment() -> Environment:
 def _finalize(value: Any) -> Any:
     """Let nothing into a page but by :func:`plain`; what the templates themselves made is theirs."""
     return value if hasattr(value, "__html__") else plain(str(value))
+
+
+def _setting(field: str, value: str) -> str:
+    """Return a changed field's value, as an event has it, in words."""
+    if not value:
+        return _NO_SETTING.get(field, "no rule")
+    match field:
+        case "expiresAt":
+            return _when(int(value))
+        case "maxKeyAgeDays" | "revokeInactiveAfterDays":
+            return f"{value} days"
+        case "allowedNetworks":
+            return _short(value, 200)
+    return {"true": "on", "false": "off"}.get(value, value)
+
+
+def _name(text: str) -> str:
+    return _short(unlinked(text))
 
 
 def _short(text: str, most: int = _SHOWN) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, limits, permissions
+from chalicelib.rules import api_keys, limits, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
@@ -112,6 +112,11 @@ class PolicyUpdate(NamedTuple):
     machines_manage_owners: bool | UnsetType = UNSET
 
 
+def policy_with(account: Account, wanted: PolicyUpdate) -> Policy:
+    """Return the policy that an update gives an account. Raises ValidationError."""
+    return _policy(account.policy, wanted)
+
+
 def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
     """Change the account's name and policy, and return the account.
 
@@ -120,8 +125,9 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     too often; what only makes it stricter is always possible.
     """
     permissions.require_can_change_account(auth)
+    sessions.require_confirmed(auth)
     old = _find(directory, auth)
-    policy = _policy(old.policy, wanted)
+    policy = policy_with(old, wanted)
     new = replace(
         old,
         name=_or_old(wanted.name, old.name),
@@ -138,7 +144,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
         raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
     if not _only_stricter(old, new):
         new = limits.spend(new, directory.limits, auth.origin.second)
-    event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
+    event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)
     directory.commit(
         event,
         UpdateAccount(old, new, owners, concurrent_change()),

@@ -54,6 +54,10 @@ def budgets_of(account: str) -> str:
 class UncountedError(Exception):
     """The account is of the first release, and its principals have not been counted yet."""
 
+    def __init__(self, account: str) -> None:
+        super().__init__(account)
+        self.account = account
+
 
 class _Part(NamedTuple):
     """What one write does to an account's item; ``refusal`` returns the fault if the item refuses it."""
@@ -162,7 +166,7 @@ def _count_part(write: Count) -> _Part:
 
     def refusal(item: dict[str, Any]) -> Exception | None:
         if not item.get("counted"):
-            return UncountedError()
+            return UncountedError(write.account)
         return write.full if item.get(count, 0) >= write.most else None
 
     return _Part(

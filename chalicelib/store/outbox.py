@@ -14,7 +14,7 @@ from chalicelib.rules.model import AccountSummary, Event, UserSummary
 from chalicelib.rules.notifications import HELD_SHARDS, SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
 from chalicelib.store.requests import batch_get
-from chalicelib.store.trail import shard_of, subject_key
+from chalicelib.store.trail import index_key, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ class DynamoOutbox:
                 IndexName="bySubject",
                 KeyConditionExpression="subjectKey = :subject AND id >= :since",
                 ExpressionAttributeValues={
-                    ":subject": {"S": subject_key(event.account, event.subject.username)},
+                    ":subject": {"S": index_key(event.account, event.subject.username)},
                     ":since": {"S": f"{since * 1000:012x}"},
                     **values,
                 },
@@ -193,7 +193,7 @@ class DynamoOutbox:
             for item in batch_get(
                 self._client,
                 self._directory,
-                wanted[start : start + BATCH],
+                [{"pk": {"S": key}} for key in wanted[start : start + BATCH]],
                 self._sleep,
                 ProjectionExpression=_READ,
                 ExpressionAttributeNames=_READ_NAMES,

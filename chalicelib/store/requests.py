@@ -1,5 +1,6 @@
 """How a call to DynamoDB ends: with an answer, or with a fault the caller can act on."""
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.rules.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Sequence
 
     from types_boto3_dynamodb import DynamoDBClient
 
@@ -43,6 +44,17 @@ def unavailable(*, writing: bool = False) -> Unavailable:
     return Unavailable(_NOT_ANSWERED if writing else _NOT_READ)
 
 
+def log_failed_note(log: logging.Logger, message: str, error: ClientError | BotoCoreError) -> None:
+    """Log that a note could not be made, which fails no call.
+
+    At level ERROR if the function's role does not allow it: no later try succeeds, and keys whose use is
+    never noted are revoked as inactive.
+    """
+    code = _code(error) if isinstance(error, ClientError) else ""
+    level = logging.ERROR if code.startswith("AccessDenied") else logging.INFO
+    log.log(level, message, extra={"error": type(error).__name__, "code": code})
+
+
 def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parameters: Any) -> Any:
     """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
     try:
@@ -58,18 +70,20 @@ def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parame
 def batch_get(
     client: "DynamoDBClient",
     table: str,
-    keys: "Collection[str]",
+    keys: "Sequence[Item]",
     sleep: "Callable[[float], None] | None" = None,
     **part: Any,
 ) -> "list[Item]":
-    """Return the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
+    """Return the items there are of these primary keys, strongly consistent.
+
+    What DynamoDB leaves is asked for again.
 
     ``part`` says which attributes. Raises Unavailable where it goes on leaving some.
     """
     if not keys:
         return []
     found: list[Item] = []
-    request: Any = {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True, **part}}
+    request: Any = {table: {"Keys": list(keys), "ConsistentRead": True, **part}}
     for tried in range(BATCH_TRIES):
         if tried:
             (sleep or time.sleep)(0.02 * 2**tried)
