@@ -279,6 +279,20 @@ def _term(tokens: list[str]) -> _Holds:
             values[prefix]["S"]
         )
     left = _operand(tokens)
+    if tokens[0].upper() == "BETWEEN":
+        tokens.pop(0)
+        least = _operand(tokens)
+        assert tokens.pop(0).upper() == "AND"
+        most = _operand(tokens)
+
+        def within(item: Item, names: _Names, values: Item) -> bool:
+            here = left(item, names, values)
+            ends = least(item, names, values), most(item, names, values)
+            if here is None or None in ends:
+                return False
+            return bool(_plain(ends[0] or {}) <= _plain(here) <= _plain(ends[1] or {}))
+
+        return within
     compare = _COMPARE[tokens.pop(0)]
     right = _operand(tokens)
 
