@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules.names import fold_email
+from chalicelib.store.trail import refusals_of
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -56,15 +57,9 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         item for item in _items(client, directory) if item.get("account", {}).get("S") == account
     ]:
         count += sum(_delete_principal(client, directory, item) for item in principals)
-    query: dict[str, Any] = {
-        "TableName": events,
-        "KeyConditionExpression": "#account = :account",
-        "ExpressionAttributeNames": {"#account": "account", "#id": "id"},
-        "ExpressionAttributeValues": {":account": {"S": account}},
-        "ProjectionExpression": "#account, #id",
-        "ConsistentRead": True,
-    }
-    trail = [item for page in client.get_paginator("query").paginate(**query) for item in page["Items"]]
+    trail = [
+        item for part in (account, refusals_of(account)) for item in _keys_of_events(client, events, part)
+    ]
     _write(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
@@ -72,6 +67,19 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
 
 def _items(client: "DynamoDBClient", table: str) -> Iterator[Item]:
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        yield from page["Items"]
+
+
+def _keys_of_events(client: "DynamoDBClient", table: str, partition: str) -> Iterator[Item]:
+    pages = client.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="#account = :account",
+        ExpressionAttributeNames={"#account": "account", "#id": "id"},
+        ExpressionAttributeValues={":account": {"S": partition}},
+        ProjectionExpression="#account, #id",
+        ConsistentRead=True,
+    )
+    for page in pages:
         yield from page["Items"]
 
 

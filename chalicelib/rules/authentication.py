@@ -46,9 +46,7 @@ def sign_in(
     last_used_at = match.predecessor.last_used_at if match.predecessor else key.last_used_at
     if last_used_at is None or origin.second - last_used_at >= HOUR:
         if record_use:
-            directory.used(
-                principal, match.key_type, digest, origin.second, before=match.predecessor is not None
-            )
+            directory.used(principal, digest, origin.second)
         principal = _with_use(principal, match, origin.second)
     return AuthContext(principal, match.key_type, digest, origin)
 
