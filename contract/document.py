@@ -82,8 +82,7 @@ _HEADERS: dict[str, Json] = {
         "schema": {"type": "string"},
     },
 }
-for _name_of_header, _header in _HEADERS.items():
-    _header["required"] = _name_of_header not in ("Link", "WWW-Authenticate")
+_OPTIONAL_HEADERS = frozenset({"Link", "WWW-Authenticate"})
 _REFUSAL_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 _WHEN = {
@@ -134,7 +133,10 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
         "components": {
             "schemas": schemas.components(),
             "responses": {_name(status): _refusal(status) for status in sorted(statuses)},
-            "headers": _HEADERS,
+            "headers": {
+                name: {**header, "required": name not in _OPTIONAL_HEADERS}
+                for name, header in _HEADERS.items()
+            },
             "parameters": {_pascal(query.name): _query(query) for query in Query},
             "securitySchemes": {
                 "basic": {
@@ -156,22 +158,20 @@ def _calls(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, 
 
 
 def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") -> Json:
-    status, success = _success(operation)
-    said = [_sentence(inspect.getdoc(guard) or "") for guard in operation.guards]
-    answered: Json = {"description": success, "headers": _headers(operation)}
-    if operation.answer is not None:
+    success: Json = {"description": operation.success, "headers": _headers(operation)}
+    if operation.response is not None:
         shown = {
-            _slug(asked.title): {"summary": asked.title, "value": msgspec.to_builtins(asked.answer)}
-            for asked in operation.asked
+            _slug(it.title): {"summary": it.title, "value": msgspec.to_builtins(it.response)}
+            for it in operation.examples
         }
-        answered["content"] = {
+        success["content"] = {
             operation.media_type: {
-                "schema": schemas.of(operation.answer),
+                "schema": schemas.of(operation.response),
                 **({"examples": shown} if shown else {}),
             }
         }
     if operation.leads_to:
-        answered["links"] = {
+        success["links"] = {
             _camel(name): {
                 "operationId": _camel(name),
                 "parameters": {"username": "$response.body#/username"},
@@ -180,8 +180,8 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
         }
     made: Json = {
         "operationId": _camel(view.__name__),
-        "summary": _sentence(inspect.getdoc(view) or "").removesuffix("."),
-        "description": " ".join(filter(None, [*said, operation.more])) or success,
+        "summary": (inspect.getdoc(view) or "").removesuffix("."),
+        "description": " ".join(filter(None, [operation.permission, operation.notes])) or operation.success,
         "tags": [operation.tag.value[0]],
     }
     if not operation.signs_in:
@@ -191,17 +191,10 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
     if operation.body is not None:
         made["requestBody"] = _request_body(operation, schemas)
     made["responses"] = {
-        str(status): answered,
+        str(operation.status): success,
         **{str(it): {"$ref": f"#/components/responses/{_name(it)}"} for it in operation.statuses},
     }
     return made
-
-
-def _success(operation: Operation) -> tuple[int, str]:
-    """Return a call's status of success and what it answers, as its view's docstring has them."""
-    words = _sentence(inspect.getdoc(operation.view) or "")
-    status, text = re.fullmatch(r"(\d{3})[,;]? (.+)", words).groups()  # type: ignore[union-attr]
-    return int(status), text[0].upper() + text[1:]
 
 
 def _headers(operation: Operation) -> Json:
@@ -211,7 +204,7 @@ def _headers(operation: Operation) -> Json:
 
 def _parameters(operation: Operation, path: str) -> Iterator[Json]:
     for name in re.findall(r"\{(\w+)\}", path):
-        first = next((asked.username for asked in operation.asked if asked.username), None)
+        first = next((it.username for it in operation.examples if it.username), None)
         yield {
             "name": name,
             "in": "path",
@@ -270,9 +263,9 @@ def _query(query: Query) -> Json:
 
 def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
     shown = {
-        _slug(asked.title): {"summary": asked.title, "value": asked.body}
-        for asked in operation.asked
-        if asked.body is not None
+        _slug(it.title): {"summary": it.title, "value": it.body}
+        for it in operation.examples
+        if it.body is not None
     }
     media = {"schema": schemas.of(operation.body), "examples": shown}
     return {"required": operation.body_required, "content": {"application/json": media}}
@@ -389,9 +382,8 @@ def _plain(name: str) -> str:
 
 
 def _sentence(docstring: str) -> str:
-    """Return the first paragraph of a docstring as one line of Markdown, but for what programmers read."""
-    text = " ".join(docstring.split("\n\n")[0].split()).replace("``", "`")
-    return re.sub(r" [^.]*:meth:`[^`]*`\.", "", text)
+    """Return the first paragraph of a type's docstring as one line of Markdown."""
+    return " ".join(docstring.split("\n\n")[0].split()).replace("``", "`")
 
 
 def _name(status: int) -> str:

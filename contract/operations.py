@@ -1,17 +1,13 @@
-"""What the types do not say of the API's calls, one entry per view of ``app.py``, by its name.
+"""What the types do not say of the API's calls: one entry per view of ``app.py``, by its name.
 
-The OpenAPI document is written from this, the types and the routes (``openapi``), and the tests hold
-every entry against what the API does. Nothing that serves a request imports this.
+``contract.document`` writes the OpenAPI document from this, the types and the routes; the summary of a call
+is the docstring of its view in ``app.py``. The tests check every entry against what the API does.
 """
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from chalice.app import Response
-
-from chalicelib.http import account, bodies, keys, responses, service_users, system, users, validation
-from chalicelib.rules import permissions
+from chalicelib.http import bodies, responses, system, validation
 from chalicelib.rules.roles import KeyType
 from contract import examples
 
@@ -48,29 +44,33 @@ class Header(Enum):
     NO_SNIFFING = "X-Content-Type-Options"
 
 
-class Asked(NamedTuple):
-    """An example: a request of Ada's, and its answer."""
+class Example(NamedTuple):
+    """A call as Ada, an OWNER, makes it, and the body of its response."""
 
     title: str
-    answer: Any
+    response: Any
     body: dict[str, Any] | None = None
     username: str | None = None
     query: dict[str, str] = {}
 
 
 class Operation(NamedTuple):
-    """A call. ``view``'s docstring tells status and answer, the guards' who may; 500 may always happen.
+    """A call of the API: what the routes and the types of bodies and responses do not say.
 
+    ``status`` and ``success`` are the status and the description of its success, ``response`` the type of
+    its body. ``permission`` says who may make the call, and ``notes`` what else a client has to know.
     ``refusals`` are the statuses beside those that follow from signing in, from taking a body and from
-    reading tables; ``no_body`` is for a call that refuses one where others do not look. ``leads_to`` are
-    the calls that the username in the answer is good for.
+    reading tables; ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
+    the calls that take the username in the response.
     """
 
     tag: Tag
-    view: Callable[..., Response]
-    answer: Any
-    asked: tuple[Asked, ...]
-    guards: tuple[Callable[..., Any], ...] = ()
+    status: int
+    success: str
+    response: Any
+    examples: tuple[Example, ...]
+    permission: str = ""
+    notes: str = ""
     body: type[validation.Body] | None = None
     body_required: bool = True
     query: tuple[Query, ...] = ()
@@ -82,11 +82,10 @@ class Operation(NamedTuple):
     no_body: bool = False
     media_type: str = "application/json"
     leads_to: tuple[str, ...] = ()
-    more: str = ""
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Every status the call may answer with, but for the one of success."""
+        """Return every status the call may have, but for the one of success; 500 may always happen."""
         found = {400, 500, *self.refusals}
         if self.signs_in:
             found |= {401, 403}
@@ -99,10 +98,23 @@ class Operation(NamedTuple):
         return tuple(sorted(found))
 
 
-_CHANGE = (permissions.require_administers,)
-_HAND_OUT = (*_CHANGE, permissions.require_can_issue_keys)
-_OWN = (permissions.require_own_keys,)
-_LISTED = (Query.LIMIT, Query.CURSOR)
+# Who may make a call. The guards in chalicelib/rules/permissions.py decide it; this is how customers read it.
+_MANAGES_SERVICE_USERS = "Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key."
+_ADMINISTERS = "Requires a USER_MANAGEMENT key of an OWNER User, or of an Administrator of the Service User."
+_GRANTS_NO_HIGHER_ROLE = "The role given must not be higher than the caller's."
+_ISSUES_KEYS = (
+    f"{_ADMINISTERS} The Service User's role must not be higher than the caller's: "
+    "a key carries its holder's role."
+)
+_MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
+_LISTS_USERS = (
+    "Requires a USER_MANAGEMENT key of an OWNER (a User or a Service User) or of a CLUSTER_ADMIN User."
+)
+_OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
+_READS_ACCOUNT = _MANAGES_SERVICE_USERS
+_CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
+
+_PAGE = (Query.LIMIT, Query.CURSOR)
 _EITHER_WAY = (
     "Give `keyType` in the body or in the query, for clients that cannot send a body; never in both."
 )
@@ -121,16 +133,17 @@ _OF_USER = ("read_user", "update_user", "invite_user_again", "revoke_user")
 
 OPERATIONS: dict[str, Operation] = {
     "create_service_user": Operation(
-        Tag.SERVICE_USERS,
-        service_users.create,
-        responses.ServiceUserAnswer,
-        (
-            Asked(
+        tag=Tag.SERVICE_USERS,
+        status=201,
+        success="The Service User with its new keys in the clear, once.",
+        response=responses.ServiceUserAnswer,
+        examples=(
+            Example(
                 "A Service User with a key of every type its role allows",
                 examples.REPORT_BOT,
                 {"username": "report-bot", "email": "report-bot@machines.example", "role": "READ_ONLY"},
             ),
-            Asked(
+            Example(
                 "One key, for two networks and until a date",
                 examples.DEPLOY_BOT,
                 {
@@ -144,38 +157,41 @@ OPERATIONS: dict[str, Operation] = {
                 },
             ),
         ),
-        (permissions.require_can_manage_service_users, permissions.require_can_grant),
+        permission=f"{_MANAGES_SERVICE_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.CreateServiceUser,
         headers=(Header.LOCATION, Header.ETAG),
         refusals=(409,),
         leads_to=_OF_SERVICE_USER,
-        more="Whoever makes a Service User becomes its Administrator.",
+        notes="Whoever makes a Service User becomes its Administrator.",
     ),
     "list_service_users": Operation(
-        Tag.SERVICE_USERS,
-        service_users.listing,
-        tuple[responses.ServiceUserAnswer, ...],
-        (Asked("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
-        (permissions.require_can_manage_service_users,),
-        query=_LISTED,
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="An array of Service Users by username, keys masked; `Link` while there is more.",
+        response=tuple[responses.ServiceUserAnswer, ...],
+        examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
+        permission=_MANAGES_SERVICE_USERS,
+        query=_PAGE,
         headers=(Header.LINK,),
     ),
     "read_service_user": Operation(
-        Tag.SERVICE_USERS,
-        service_users.read,
-        responses.ServiceUserAnswer,
-        (Asked("A Service User", examples.METRICS_BOT, username=_BOT),),
-        (permissions.require_can_manage_service_users,),
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="A Service User, with its `ETag`.",
+        response=responses.ServiceUserAnswer,
+        examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
+        permission=_MANAGES_SERVICE_USERS,
         headers=(Header.ETAG,),
         refusals=(404,),
-        more="A Service User may read itself, with a key of any type.",
+        notes="A Service User may read itself, with a key of any type.",
     ),
     "update_service_user": Operation(
-        Tag.SERVICE_USERS,
-        service_users.update,
-        responses.ServiceUserAnswer,
-        (
-            Asked(
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The Service User as it is now. Honours `If-Match`.",
+        response=responses.ServiceUserAnswer,
+        examples=(
+            Example(
                 "Another name, a higher role and a second Administrator",
                 examples.METRICS_BOT_CHANGED,
                 {
@@ -186,29 +202,31 @@ OPERATIONS: dict[str, Operation] = {
                 _BOT,
             ),
         ),
-        (*_CHANGE, permissions.require_can_grant),
+        permission=f"{_ADMINISTERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.UpdateServiceUser,
         headers=(Header.ETAG,),
         refusals=(404, 409),
         if_match=True,
-        more="Keys that a lower role may not hold are revoked in the same write.",
+        notes="Keys that a lower role may not hold are revoked in the same write.",
     ),
     "delete_service_user": Operation(
-        Tag.SERVICE_USERS,
-        service_users.delete,
-        None,
-        (Asked("A Service User", None, username=_BOT),),
-        _CHANGE,
+        tag=Tag.SERVICE_USERS,
+        status=204,
+        success="Every key of it is dead when the answer arrives. Honours `If-Match`.",
+        response=None,
+        examples=(Example("A Service User", None, username=_BOT),),
+        permission=_ADMINISTERS,
         refusals=(404, 409),
         if_match=True,
         no_body=True,
     ),
     "generate_service_user_key": Operation(
-        Tag.SERVICE_USERS,
-        service_users.generate_key,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.SERVICE_USERS,
+        status=201,
+        success="A key of a type the Service User has none of, in the clear, once.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "A key for one network",
                 examples.key(
                     "backup-bot",
@@ -220,68 +238,72 @@ OPERATIONS: dict[str, Operation] = {
                 "backup-bot",
             ),
         ),
-        _HAND_OUT,
+        permission=_ISSUES_KEYS,
         body=bodies.GenerateKey,
         refusals=(404, 409),
     ),
     "revoke_service_user_key": Operation(
-        Tag.SERVICE_USERS,
-        service_users.revoke_key,
-        None,
-        (
-            Asked("With a body", None, {"keyType": "MONITORING"}, _BOT),
-            Asked("Without", None, username=_BOT, query={"keyType": "MONITORING"}),
+        tag=Tag.SERVICE_USERS,
+        status=204,
+        success="The key is dead when the answer arrives.",
+        response=None,
+        examples=(
+            Example("With a body", None, {"keyType": "MONITORING"}, _BOT),
+            Example("Without", None, username=_BOT, query={"keyType": "MONITORING"}),
         ),
-        _CHANGE,
+        permission=_ADMINISTERS,
         body=bodies.RevokeKey,
         body_required=False,
         query=(Query.KEY_TYPE,),
         refusals=(404, 409),
-        more=_EITHER_WAY,
+        notes=_EITHER_WAY,
     ),
     "restrict_service_user_key": Operation(
-        Tag.SERVICE_USERS,
-        service_users.restrict_key,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The key as it is now, masked.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "Two networks",
                 examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24", "2001:db8::/32")),
                 {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"]},
                 _BOT,
             ),
         ),
-        _CHANGE,
+        permission=_ADMINISTERS,
         body=bodies.RestrictKey,
         refusals=(404, 409),
     ),
     "rotate_service_user_key": Operation(
-        Tag.SERVICE_USERS,
-        service_users.rotate_key,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The new key in the clear, once.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "With a day to bring the new key out in",
                 examples.key(_BOT, KeyType.MONITORING, examples.KEY, rotated=True, overlapping=True),
                 {"keyType": "MONITORING", "overlapSeconds": 86400},
                 _BOT,
             ),
         ),
-        _HAND_OUT,
+        permission=_ISSUES_KEYS,
         body=bodies.RotateKey,
         refusals=(404, 409),
-        more="Without `overlapSeconds` the old key is dead when the answer arrives.",
+        notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
     ),
     "rotate_own_key": Operation(
-        Tag.CALLER,
-        keys.rotate_own,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.CALLER,
+        status=200,
+        success="The successor of the key the caller signed in with, in the clear, once.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "At once",
                 examples.key("ada", KeyType.USER_MANAGEMENT, examples.KEY, by=None, rotated=True),
             ),
-            Asked(
+            Example(
                 "With a day to bring the new key out in",
                 examples.key(
                     "ada",
@@ -298,24 +320,26 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.RotateOwnKey,
         body_required=False,
         refusals=(409,),
-        more=(
+        notes=(
             "For any principal, with a key of any type. Without `overlapSeconds` the old key is dead when "
             "the answer arrives; with it, an answer that was lost can be asked for again."
         ),
     ),
     "whoami": Operation(
-        Tag.CALLER,
-        account.whoami,
-        responses.WhoamiAnswer,
-        (Asked("Ada", examples.WHOAMI),),
-        more="For any principal, with a key of any type.",
+        tag=Tag.CALLER,
+        status=200,
+        success="Who signed in and with what.",
+        response=responses.WhoamiAnswer,
+        examples=(Example("Ada", examples.WHOAMI),),
+        notes="For any principal, with a key of any type.",
     ),
     "invite_user": Operation(
-        Tag.PEOPLE,
-        users.invite,
-        responses.UserAnswer,
-        (
-            Asked(
+        tag=Tag.PEOPLE,
+        status=201,
+        success="The invited User; the token goes to them by email and nowhere else.",
+        response=responses.UserAnswer,
+        examples=(
+            Example(
                 "A person who may look",
                 examples.KATHERINE,
                 {
@@ -326,27 +350,29 @@ OPERATIONS: dict[str, Operation] = {
                 },
             ),
         ),
-        (permissions.require_can_manage_users, permissions.require_can_grant),
+        permission=f"{_MANAGES_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.InviteUser,
         headers=(Header.LOCATION,),
         refusals=(409,),
         leads_to=_OF_USER,
     ),
     "list_users": Operation(
-        Tag.PEOPLE,
-        users.listing,
-        tuple[responses.UserAnswer, ...],
-        (Asked("The first page", (examples.ADA, examples.GRACE), query={"limit": "2"}),),
-        (permissions.require_can_list_users,),
-        query=_LISTED,
+        tag=Tag.PEOPLE,
+        status=200,
+        success="An array of Users by username; `Link` while there is more.",
+        response=tuple[responses.UserAnswer, ...],
+        examples=(Example("The first page", (examples.ADA, examples.GRACE), query={"limit": "2"}),),
+        permission=_LISTS_USERS,
+        query=_PAGE,
         headers=(Header.LINK,),
     ),
     "activate_user": Operation(
-        Tag.PEOPLE,
-        users.activate,
-        responses.ActivatedAnswer,
-        (
-            Asked(
+        tag=Tag.PEOPLE,
+        status=200,
+        success="The User with their first keys in the clear, once.",
+        response=responses.ActivatedAnswer,
+        examples=(
+            Example(
                 "With the token of the email",
                 examples.JOAN_ACTIVE,
                 {"username": "joan", "token": examples.TOKEN},
@@ -355,172 +381,187 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.ActivateUser,
         refusals=(409,),
         signs_in=False,
-        more="For whoever has the one-time token of an invitation email, which is good for 72 hours.",
+        notes="For whoever has the one-time token of an invitation email, which is good for 72 hours.",
     ),
     "read_user": Operation(
-        Tag.PEOPLE,
-        users.read,
-        responses.UserAnswer,
-        (Asked("A person who has not activated", examples.JOAN, username="joan"),),
-        (permissions.require_can_list_users,),
+        tag=Tag.PEOPLE,
+        status=200,
+        success="A User.",
+        response=responses.UserAnswer,
+        examples=(Example("A person who has not activated", examples.JOAN, username="joan"),),
+        permission=_LISTS_USERS,
         refusals=(404,),
     ),
     "update_user": Operation(
-        Tag.PEOPLE,
-        users.update,
-        responses.UserAnswer,
-        (Asked("A role", examples.GRACE_PROMOTED, {"role": "OWNER"}, "grace"),),
-        (permissions.require_can_manage_users,),
+        tag=Tag.PEOPLE,
+        status=200,
+        success="The User as they are now.",
+        response=responses.UserAnswer,
+        examples=(Example("A role", examples.GRACE_PROMOTED, {"role": "OWNER"}, "grace"),),
+        permission=_MANAGES_USERS,
         body=bodies.UpdateUser,
         refusals=(404, 409),
-        more=(
+        notes=(
             "Nobody changes their own role, and an account keeps an OWNER. Keys that a lower role may not "
             "hold are revoked in the same write; falling to READ_ONLY ends every Administrator link."
         ),
     ),
     "revoke_user": Operation(
-        Tag.PEOPLE,
-        users.revoke,
-        None,
-        (Asked("A person", None, username="grace"),),
-        (permissions.require_can_manage_users,),
+        tag=Tag.PEOPLE,
+        status=204,
+        success="The person's keys and Administrator links are dead when the answer arrives.",
+        response=None,
+        examples=(Example("A person", None, username="grace"),),
+        permission=_MANAGES_USERS,
         refusals=(404, 409),
         no_body=True,
-        more="An account keeps an OWNER.",
+        notes="An account keeps an OWNER.",
     ),
     "invite_user_again": Operation(
-        Tag.PEOPLE,
-        users.invite_again,
-        responses.UserAnswer,
-        (Asked("A person", examples.JOAN, username="joan"),),
-        (permissions.require_can_manage_users,),
+        tag=Tag.PEOPLE,
+        status=200,
+        success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
+        response=responses.UserAnswer,
+        examples=(Example("A person", examples.JOAN, username="joan"),),
+        permission=_MANAGES_USERS,
         refusals=(404, 409),
         no_body=True,
-        more="For an invitation that ran out, and for a person who lost their keys.",
+        notes="For an invitation that ran out, and for a person who lost their keys.",
     ),
     "list_own_keys": Operation(
-        Tag.PEOPLE,
-        users.list_keys,
-        responses.ApiKeysAnswer,
-        (Asked("Ada's", examples.ADAS_KEYS, username="ada"),),
-        _OWN,
+        tag=Tag.PEOPLE,
+        status=200,
+        success="The caller's own keys, masked.",
+        response=responses.ApiKeysAnswer,
+        examples=(Example("Ada's", examples.ADAS_KEYS, username="ada"),),
+        permission=_OWN_KEYS,
         refusals=(404,),
     ),
     "generate_own_key": Operation(
-        Tag.PEOPLE,
-        users.generate_key,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.PEOPLE,
+        status=201,
+        success="A key of a type the caller has none of, in the clear, once.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "A key that ends by itself",
                 examples.key("ada", KeyType.PROVISIONING, examples.KEY, expires=examples.LATER),
                 {"keyType": "PROVISIONING", "expiresAt": examples.LATER},
                 "ada",
             ),
         ),
-        _OWN,
+        permission=_OWN_KEYS,
         body=bodies.GenerateKey,
         refusals=(404, 409),
     ),
     "revoke_own_key": Operation(
-        Tag.PEOPLE,
-        users.revoke_key,
-        None,
-        (
-            Asked("With a body", None, {"keyType": "MONITORING"}, "ada"),
-            Asked("Without", None, username="ada", query={"keyType": "MONITORING"}),
+        tag=Tag.PEOPLE,
+        status=204,
+        success="The key is dead when the answer arrives.",
+        response=None,
+        examples=(
+            Example("With a body", None, {"keyType": "MONITORING"}, "ada"),
+            Example("Without", None, username="ada", query={"keyType": "MONITORING"}),
         ),
-        _OWN,
+        permission=_OWN_KEYS,
         body=bodies.RevokeKey,
         body_required=False,
         query=(Query.KEY_TYPE,),
         refusals=(404, 409),
-        more=_EITHER_WAY,
+        notes=_EITHER_WAY,
     ),
     "restrict_own_key": Operation(
-        Tag.PEOPLE,
-        users.restrict_key,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.PEOPLE,
+        status=200,
+        success="The key as it is now, masked.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "A network",
                 examples.key("ada", KeyType.MONITORING, networks=("198.51.100.0/24",)),
                 {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/24"]},
                 "ada",
             ),
         ),
-        _OWN,
+        permission=_OWN_KEYS,
         body=bodies.RestrictKey,
         refusals=(404, 409),
     ),
     "rotate_own_key_of_type": Operation(
-        Tag.PEOPLE,
-        users.rotate_key,
-        responses.ApiKeyAnswer,
-        (
-            Asked(
+        tag=Tag.PEOPLE,
+        status=200,
+        success="The new key in the clear, once.",
+        response=responses.ApiKeyAnswer,
+        examples=(
+            Example(
                 "At once",
                 examples.key("ada", KeyType.MONITORING, examples.KEY, rotated=True),
                 {"keyType": "MONITORING"},
                 "ada",
             ),
         ),
-        _OWN,
+        permission=_OWN_KEYS,
         body=bodies.RotateKey,
         refusals=(404, 409),
-        more="Without `overlapSeconds` the old key is dead when the answer arrives.",
+        notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
     ),
     "read_account": Operation(
-        Tag.ACCOUNT,
-        account.read,
-        responses.AccountAnswer,
-        (Asked("Ada's", examples.ACCOUNT_OF_ADA),),
-        (permissions.require_can_read_account,),
+        tag=Tag.ACCOUNT,
+        status=200,
+        success="The account's name, OWNERs and policy.",
+        response=responses.AccountAnswer,
+        examples=(Example("Ada's", examples.ACCOUNT_OF_ADA),),
+        permission=_READS_ACCOUNT,
     ),
     "update_account": Operation(
-        Tag.ACCOUNT,
-        account.update,
-        responses.AccountAnswer,
-        (Asked("Keys end after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),),
-        (permissions.require_can_change_account,),
+        tag=Tag.ACCOUNT,
+        status=200,
+        success="The account as it is now.",
+        response=responses.AccountAnswer,
+        examples=(Example("Keys end after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),),
+        permission=_CHANGES_ACCOUNT,
         body=bodies.UpdateAccount,
         refusals=(409,),
-        more=(
+        notes=(
             "`pciCompliance` brings both ages to 90 days, or leaves them lower, and needs two OWNERs who "
             "have activated. What is over is revoked daily, after emails 10 days and 1 day before."
         ),
     ),
     "list_events": Operation(
-        Tag.ACCOUNT,
-        account.events,
-        tuple[responses.EventAnswer, ...],
-        (Asked("What was done to one Service User", (examples.EVENT,), query={"username": _BOT}),),
-        (permissions.require_can_read_events,),
-        query=(Query.USERNAME, *_LISTED),
+        tag=Tag.ACCOUNT,
+        status=200,
+        success="An array of events, newest first; `Link` while there is more.",
+        response=tuple[responses.EventAnswer, ...],
+        examples=(Example("What was done to one Service User", (examples.EVENT,), query={"username": _BOT}),),
+        permission=_READS_ACCOUNT,
+        query=(Query.USERNAME, *_PAGE),
         headers=(Header.LINK,),
     ),
     "health": Operation(
-        Tag.SYSTEM,
-        system.health,
-        system.Health,
-        (Asked("It answers", examples.HEALTH),),
+        tag=Tag.SYSTEM,
+        status=200,
+        success="Where the API answers; reads no table.",
+        response=system.Health,
+        examples=(Example("It answers", examples.HEALTH),),
         signs_in=False,
         reads=False,
     ),
     "openapi": Operation(
-        Tag.SYSTEM,
-        system.openapi,
-        dict[str, Any],
-        (),
+        tag=Tag.SYSTEM,
+        status=200,
+        success="This document, with the address customers know the API by.",
+        response=dict[str, Any],
+        examples=(),
         headers=(Header.NO_SNIFFING,),
         signs_in=False,
         reads=False,
     ),
     "docs": Operation(
-        Tag.SYSTEM,
-        system.docs,
-        str,
-        (),
+        tag=Tag.SYSTEM,
+        status=200,
+        success="The reference as a page; everything on it comes from here.",
+        response=str,
+        examples=(),
         headers=(Header.SECURITY, Header.NO_SNIFFING),
         signs_in=False,
         reads=False,

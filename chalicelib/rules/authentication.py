@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from chalicelib.rules import api_keys, key_format, networks
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Forbidden, Unauthenticated
 from chalicelib.rules.model import Action, ApiKey, Cause, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.ports import Directory
@@ -48,7 +49,7 @@ def sign_in(
         if record_use:
             directory.used(principal, digest, origin.second)
         principal = _with_use(principal, match, origin.second)
-    return AuthContext(principal, match.key_type, digest, origin)
+    return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
 
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:

@@ -1,6 +1,6 @@
 """Who may do what. One function a rule: ``require_…`` raises Forbidden with the reason.
 
-The first paragraph of a guard's docstring is published: it says in the API contract who may make a call.
+``contract/operations.py`` says the same to customers, call by call.
 """
 
 from collections.abc import Mapping

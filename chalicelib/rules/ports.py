@@ -2,6 +2,7 @@
 
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from chalicelib.rules.credentials import Credential
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.model import Account, Event, Inviter, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
@@ -30,14 +31,14 @@ class Replace(NamedTuple):
 
 
 class StillEntitled(NamedTuple):
-    """The caller is at the commit what they were at sign-in: same account, role, membership and live key.
+    """The caller is at the commit what they were at sign-in: same account, role, membership and credential.
 
-    So a call that was under way when its caller was revoked changes nothing afterwards.
+    So a call that was under way when its caller was revoked, or their session ended, changes nothing
+    afterwards.
     """
 
     caller: Principal
-    key_type: KeyType
-    digest: bytes
+    credential: Credential
     ended: ApiError
 
 

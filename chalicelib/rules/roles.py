@@ -4,7 +4,10 @@ from enum import Enum
 
 
 class Role(str, Enum):
-    """What a Principal may do, lowest first. Compare with :meth:`covers`."""
+    """What a principal may do, lowest first.
+
+    Compare with :meth:`covers`.
+    """
 
     READ_ONLY = "READ_ONLY"
     CLUSTER_ADMIN = "CLUSTER_ADMIN"

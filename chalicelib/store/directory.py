@@ -14,6 +14,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.rules.authentication import HOUR
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import ApiError, Conflict
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME, fold_email, fold_username
@@ -435,26 +436,30 @@ def _entitled(write: StillEntitled) -> dict[str, Any]:
 
 def _entitlement(write: StillEntitled) -> _Condition:
     caller = write.caller
-    condition = (
-        "kind = :kind AND account = :account AND #role = :role AND "
-        "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest) AND "
-        "attribute_not_exists(#ended)"
-    )
+    condition = "kind = :kind AND account = :account AND #role = :role AND "
+    names = {"#role": "role"}
+    if isinstance(write.credential, PresentedKey):
+        condition += (
+            "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest) AND "
+            "attribute_not_exists(#ended)"
+        )
+        names |= {
+            "#keys": "keys",
+            "#type": write.credential.key_type.value,
+            "#ended": note(ENDED, write.credential.digest),
+        }
+    else:
+        condition += "#sessions.#session.digest = :digest"
+        names |= {"#sessions": "sessions", "#session": write.credential.id}
     values: Item = {
         ":kind": {"S": _KIND[type(caller)]},
         ":account": {"S": caller.account},
         ":role": {"S": caller.role.value},
-        ":digest": {"B": write.digest},
+        ":digest": {"B": write.credential.digest},
     }
     if isinstance(caller, User):
         condition += " AND membership = :membership"
         values[":membership"] = {"S": caller.membership}
-    names = {
-        "#role": "role",
-        "#keys": "keys",
-        "#type": write.key_type.value,
-        "#ended": note(ENDED, write.digest),
-    }
     return _Condition(condition, names, values)
 
 

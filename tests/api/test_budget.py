@@ -86,8 +86,8 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     # The account.
     "read the account": ("owner", "GET", "/v1/account", NO_BODY, [GET, GET]),
     "set its policy": ("owner", "PUT", "/v1/account", {"maxKeyAgeDays": 90}, [GET, GET, WRITE]),
-    "events": ("owner", "GET", "/v1/events", NO_BODY, [GET, QUERY]),
-    "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY]),
+    "events": ("owner", "GET", "/v1/events", NO_BODY, [GET, QUERY, QUERY]),
+    "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY, QUERY]),
     "events of one": ("owner", "GET", "/v1/events?username=bot&limit=2", NO_BODY, [GET, QUERY]),
     # The API itself.
     "the document": ("nobody", "GET", "/openapi.json", NO_BODY, []),

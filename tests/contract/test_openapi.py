@@ -24,7 +24,7 @@ from chalicelib.http.system import SERVER
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.roles import KeyType, Role
 from contract import document, examples
-from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Asked
+from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Example, Tag
 from tests.support.api_client import NO_BODY, Clock, Key, Response, Stack
 from tests.support.openapi_assertions import DOCUMENT, Drift, Judge
 
@@ -75,6 +75,13 @@ def test_every_route_is_told_of_and_nothing_else() -> None:
     assert OPERATIONS.keys() | PARTS_OF_THE_PAGE == ROUTES.keys()
     told = {(method.upper(), path) for path, methods in COMMITTED["paths"].items() for method in methods}
     assert told == {ROUTES[name] for name in OPERATIONS}
+
+
+def test_every_call_says_who_may_make_it() -> None:
+    for name, operation in OPERATIONS.items():
+        public = operation.tag is Tag.SYSTEM or operation.tag is Tag.CALLER or not operation.signs_in
+        assert bool(operation.permission) is not public, name
+        assert operation.permission or operation.tag is Tag.SYSTEM or operation.notes.startswith("For "), name
 
 
 def test_a_view_that_is_not_told_of_stops_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,35 +206,35 @@ class World:
         }
         assert self.stack.call("POST", "/v1/users", self.ada, body).status == 201
 
-    def ask(self, name: str, asked: Asked) -> Response:
+    def ask(self, name: str, example: Example) -> Response:
         method, path = ROUTES[name]
-        if asked.username:
-            path = path.replace("{username}", asked.username)
-        if asked.query:
-            path += "?" + urlencode(asked.query)
-        body: Any = NO_BODY if asked.body is None else asked.body
+        if example.username:
+            path = path.replace("{username}", example.username)
+        if example.query:
+            path += "?" + urlencode(example.query)
+        body: Any = NO_BODY if example.body is None else example.body
         if name == "activate_user":
-            body = {**asked.body, "token": self.stack.token("joan")}  # type: ignore[dict-item]
+            body = {**example.body, "token": self.stack.token("joan")}  # type: ignore[dict-item]
         return self.stack.call(method, path, self.ada if OPERATIONS[name].signs_in else None, body)
 
 
 EVERY_EXAMPLE = [
-    pytest.param(name, asked, id=f"{name}: {asked.title}")
+    pytest.param(name, example, id=f"{name}: {example.title}")
     for name, operation in OPERATIONS.items()
-    for asked in operation.asked
+    for example in operation.examples
 ]
 
 
-@pytest.mark.parametrize(("name", "asked"), EVERY_EXAMPLE)
-def test_every_example_is_what_happens(world: World, name: str, asked: Asked) -> None:
-    answer = world.ask(name, asked)
+@pytest.mark.parametrize(("name", "example"), EVERY_EXAMPLE)
+def test_every_example_is_what_happens(world: World, name: str, example: Example) -> None:
+    answer = world.ask(name, example)
 
     operation = COMMITTED["paths"][ROUTES[name][1]][ROUTES[name][0].lower()]
     assert str(answer.status) == next(iter(operation["responses"]))
-    if asked.answer is None:
+    if example.response is None:
         assert answer.text == ""
     else:
-        assert _plain(answer.json) == _plain(msgspec.to_builtins(asked.answer))
+        assert _plain(answer.json) == _plain(msgspec.to_builtins(example.response))
 
 
 def test_every_example_of_the_document_is_one_of_those() -> None:
@@ -235,12 +242,14 @@ def test_every_example_of_the_document_is_one_of_those() -> None:
     made = [
         json.dumps(msgspec.to_builtins(value), sort_keys=True)
         for operation in OPERATIONS.values()
-        for asked in operation.asked
-        for value in (asked.answer, asked.body)
+        for example in operation.examples
+        for value in (example.response, example.body)
         if value is not None
     ]
     assert sorted(shown) == sorted(made)
-    assert all(operation.asked for name, operation in OPERATIONS.items() if name not in {"openapi", "docs"})
+    assert all(
+        operation.examples for name, operation in OPERATIONS.items() if name not in {"openapi", "docs"}
+    )
 
 
 @pytest.mark.parametrize("status", examples.REFUSALS)
@@ -316,17 +325,17 @@ def _plain(value: Any) -> Any:
 # Every status
 
 
-def _asked(name: str) -> Asked:
-    return OPERATIONS[name].asked[0] if OPERATIONS[name].asked else Asked("", None)
+def _first_example(name: str) -> Example:
+    return OPERATIONS[name].examples[0] if OPERATIONS[name].examples else Example("", None)
 
 
 def _call(world: World, name: str, **changes: Any) -> Response:
     """Make a call's first example, changed."""
     method, path = ROUTES[name]
-    asked = _asked(name)
-    path = path.replace("{username}", changes.get("username", asked.username) or "")
-    query = {**asked.query, **changes.get("query", {})}
-    body = changes.get("body", NO_BODY if asked.body is None else asked.body)
+    example = _first_example(name)
+    path = path.replace("{username}", changes.get("username", example.username) or "")
+    query = {**example.query, **changes.get("query", {})}
+    body = changes.get("body", NO_BODY if example.body is None else example.body)
     key = changes.get("key", world.ada if OPERATIONS[name].signs_in else None)
     return world.stack.call(
         method,
