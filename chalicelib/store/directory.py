@@ -321,7 +321,7 @@ class _Update:
     def path(self, names: tuple[str, ...]) -> str:
         """Return a document path, by names that stand for its parts (any of them may be a reserved word)."""
         self.names |= {f"#{name}": name for name in names}
-        return ".".join(f"#{name}" for name in names)
+        return _text(names)
 
     def turn(self, above: tuple[str, ...], old: Item, new: Item) -> None:
         """Make ``old`` be ``new``, both at a path."""
@@ -339,15 +339,19 @@ class _Update:
                 self._set[self.path(path)] = value
 
     def remove(self, path: tuple[str, ...]) -> None:
-        """Remove what is at a path, unless something else is put there."""
-        text = self.path(path)
-        if text not in self._set:
-            self._removed[text] = None
+        """Remove what is at a path, unless that, or what it is in, is replaced or removed already."""
+        above = {_text(path[:depth]) for depth in range(1, len(path) + 1)}
+        if not above & (self._set.keys() | self._removed.keys()):
+            self._removed[self.path(path)] = None
 
     def expression(self) -> str:
         """Return it all as an UpdateExpression; a version is always new, so there is something to SET."""
         removal = f" REMOVE {', '.join(self._removed)}" if self._removed else ""
         return f"SET {', '.join(f'{path} = {value}' for path, value in self._set.items())}{removal}"
+
+
+def _text(path: tuple[str, ...]) -> str:
+    return ".".join(f"#{name}" for name in path)
 
 
 def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:

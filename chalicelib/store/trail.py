@@ -51,7 +51,7 @@ class DynamoTrail:
         self._table = table
 
     def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Return part of a trail, newest first: two Queries, strongly consistent, or one with ``username``."""
+        """Return part of a trail, newest first: two strongly consistent Queries, or one with ``username``."""
         if username is not None:
             key = _subject_key(account, username)
             parts = [self._part("subjectKey", key, limit, after, IndexName="bySubject")]
@@ -71,10 +71,7 @@ class DynamoTrail:
     def _part(
         self, name: str, value: str, limit: int, after: str | None, **query: Any
     ) -> "tuple[list[Item], str | None]":
-        """Return up to ``limit`` events of a partition and one more, and the last one's id if there are others.
-
-        That is after ``limit`` and one too, or where DynamoDB ended the page.
-        """
+        """Return ``limit`` events of a partition and one more, and the last one's id if that is not all."""
         condition, values = "#part = :part", {":part": {"S": value}}
         if after is not None:
             condition += " AND id < :after"

@@ -271,7 +271,7 @@ def test_of_many_uses_at_once_one_is_written(stack: Stack, owner: Key, bot: Key)
 def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bot: Key) -> None:
     principal = stack.service.directory.principal("bot")
     assert principal is not None
-    [(key_type, key)] = principal.keys.items()
+    [key] = principal.keys.values()
     assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 200
     stack.service.directory.used(principal, key.digest, START)
     assert stack.only_key(owner)["lastUsedAt"] is None

@@ -308,7 +308,7 @@ class Stack:
 
 
 def stored_keys(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the keys of a principal's item by type: those the sweep did not end, with the notes about each."""
+    """Return the keys of a principal's item that the sweep did not end, by type, with the notes on each."""
     keys = {}
     for key_type, key in item.get("keys", {}).items():
         if f"ended_{_short(key)}" not in item:
