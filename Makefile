@@ -5,7 +5,7 @@ PORT ?= 8000
 PAYLOAD ?= 1.0
 
 # Many environments define these for other purposes: only values given on the command line count.
-$(foreach name,NAME USERNAME EMAIL,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
+$(foreach name,NAME USERNAME EMAIL ARCH,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -74,13 +74,13 @@ $(READY): requirements-dev.txt
 CHECKS := .tools/stack/.ready
 RUNTIME := .tools/runtime/.ready
 
-package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme
-	@$(PYTHON) -m deploy package --stage "$(STAGE)"
+package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme ARCH=arm64
+	@$(PYTHON) -m deploy package --stage "$(STAGE)" --arch "$(ARCH)"
 
 deploy: $(READY) ## build and deploy; STAGE=acme SENDER=users@example.com, further variables: docs/operations.md
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
-	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)"
+	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)" --arch "$(ARCH)"
 
 account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
@@ -102,9 +102,11 @@ $(CHECKS): deploy/requirements-check.txt | $(READY)
 	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
 	@touch $@
 
-$(RUNTIME): local/package/runtime.txt | $(READY)
-	@$(PYTHON) -m venv --clear --without-pip $(@D)
-	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
+# A Python of the Lambda runtime's version, with its own pip: another Python's may be too old for it.
+$(RUNTIME): local/package/runtime.txt deploy/runtime.py | $(READY)
+	@python=$$($(PYTHON) -m deploy.runtime) && $$python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
+	@$(@D)/bin/python -m pip --disable-pip-version-check uninstall -q -y --no-input pip
 	@touch $@
 
 # What is required, and in which versions: every X.in and its lock X.txt.

@@ -27,9 +27,9 @@ from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query,
 Json = dict[str, Any]
 
 _ABOUT = """\
-**Signing in** is HTTP Basic with a username and one of its API keys. Calls that manage anything need a
-`USER_MANAGEMENT` key; self-rotate and whoami take a key of any type. A key is shown once, in the answer that
-makes it, and masked to its last five characters after.
+**Signing in** is HTTP Basic with a username and one of its API keys, or the key alone as Bearer. Calls
+that manage anything need a `USER_MANAGEMENT` key; self-rotate and whoami take a key of any type. A key is
+shown once, in the answer that makes it, and masked to its last five characters after.
 
 **Bodies** are JSON objects in UTF-8. An unknown field, an unknown or repeated query parameter, or a wrong
 type is refused, never ignored.
@@ -94,7 +94,8 @@ _WHEN = {
     412: "It is no longer what `If-Match` says.",
     413: (
         f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation)."
+        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation). "
+        'Above 10 MB API Gateway answers itself, with `{"message": …}` instead of a problem.'
     ),
     415: "The body is of another type than `application/json`.",
     500: "Something is wrong on our side, and on record.",
@@ -127,7 +128,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": SERVER, "description": "The address of your stack"}],
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"bearer": []}],
         "tags": [{"name": tag.value[0], "description": tag.value[1]} for tag in Tag],
         "paths": paths,
         "components": {
@@ -143,7 +144,13 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
                     "type": "http",
                     "scheme": "basic",
                     "description": "A username, and one of its API keys for the password.",
-                }
+                },
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "suk_ and 49 letters and digits",
+                    "description": "An API key alone. It costs the service one read more than HTTP Basic.",
+                },
             },
         },
     }

@@ -235,7 +235,8 @@ REFUSALS: dict[int, Refused] = {
         None,
         _problem(
             401,
-            "Sign in by HTTP Basic with a username and one of its API keys: curl -u USERNAME:API_KEY …",
+            "Sign in by HTTP Basic with a username and one of its API keys (curl -u USERNAME:API_KEY …), "
+            "or with the key alone as 'Authorization: Bearer API_KEY'.",
         ),
         signed_in=False,
     ),

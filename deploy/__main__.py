@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.package import PROJECT, package
+from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
     DeployError,
     create_account,
@@ -14,6 +15,7 @@ from deploy.stack import (
     stack_name,
     stack_outputs,
 )
+from deploy.wheels import WheelError
 
 _PARAMETERS_BY_OPTION = {
     "sender": "SenderAddress",
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
     try:
         stack_name(args.stage)  # reported before anything is built
         args.command(args)
-    except DeployError as error:
+    except (DeployError, WheelError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("package", help="build the package in build/STAGE")
     command.add_argument("--out", type=Path, help="folder to build in, instead of build/STAGE")
+    _add_architecture(command)
     command.set_defaults(command=_package)
 
     command = commands.add_parser("deploy", help="build the package and deploy it as service-users-STAGE")
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(f"--{option.replace('_', '-')}", default="")
     command.add_argument("--authorizer-rules", default="", help="file with route rules: docs/authorizer.md")
     command.add_argument("--parameters", default="", help="further parameters: NAME=VALUE NAME=VALUE")
+    _add_architecture(command)
     command.set_defaults(command=_deploy)
 
     command = commands.add_parser("account", help="create an account and print its first key")
@@ -76,8 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_architecture(command: argparse.ArgumentParser) -> None:
+    choices = ("", *ARCHITECTURES)
+    command.add_argument("--arch", default="", choices=choices, help="processor; x86_64 unless it is given")
+
+
 def _package(args: argparse.Namespace) -> None:
-    folder = package(args.stage, args.out or PROJECT / "build" / args.stage)
+    folder = package(args.stage, args.out or PROJECT / "build" / args.stage, args.arch)
     print(f"The package is in {folder}.")
 
 
@@ -88,7 +97,7 @@ def _deploy(args: argparse.Namespace) -> None:
             parameters[name] = value
     if args.authorizer_rules:
         parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules))
-    deploy(args.stage, args.bucket, parameters)
+    deploy(args.stage, args.bucket, parameters, args.arch)
 
 
 def _create_account(args: argparse.Namespace) -> None:

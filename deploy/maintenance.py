@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules.names import fold_email
+from chalicelib.store import pointers
 from chalicelib.store.trail import refusals_of
 
 if TYPE_CHECKING:
@@ -54,13 +55,21 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     count = 0
     # Not by the index, which may lag; and repeated, for principals created in the meantime.
     while principals := [
-        item for item in _items(client, directory) if item.get("account", {}).get("S") == account
+        item
+        for item in _items(client, directory)
+        if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account
     ]:
         count += sum(_delete_principal(client, directory, item) for item in principals)
     trail = [
         item for part in (account, refusals_of(account)) for item in _keys_of_events(client, events, part)
     ]
     _write(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
+    left = [
+        item["pk"]["S"]
+        for item in _items(client, directory)
+        if item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account
+    ]
+    _write(client, directory, [_deletion(pk) for pk in left])
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
 

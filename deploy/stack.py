@@ -28,7 +28,7 @@ def stack_name(stage: str) -> str:
     return f"service-users-{stage}"
 
 
-def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
+def deploy(stage: str, bucket: str, parameters: Mapping[str, str], architecture: str = "") -> None:
     """Build the package of a stage, create or update its stack, and print the stack's outputs.
 
     Parameters that are not given keep their deployed values. Without a ``bucket``, the code goes to the
@@ -41,7 +41,7 @@ def deploy(stage: str, bucket: str, parameters: Mapping[str, str]) -> None:
     existing = _run("cloudformation", "describe-stacks", "--stack-name", stack, check=False)
     if existing is None and "SenderAddress" not in parameters:
         raise DeployError("A first deploy needs SENDER=address: the verified SES identity for emails.")
-    folder = package(stage, PROJECT / "build" / stage)
+    folder = package(stage, PROJECT / "build" / stage, architecture)
     bucket = bucket or _code_bucket()
     packaged = folder / "packaged.json"
     _run(

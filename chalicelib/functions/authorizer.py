@@ -6,7 +6,7 @@ from typing import Any
 
 from chalicelib.authorizer.gateway import authorize
 from chalicelib.authorizer.route_rules import VARIABLE, load_rules
-from chalicelib.http import basic_auth
+from chalicelib.http import authorization
 from chalicelib.http.call import Service
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
@@ -22,7 +22,7 @@ def authorizer_function(event: Any, context: Any, service: Service) -> dict[str,
     request_id = str(getattr(context, "aws_request_id", ""))
 
     def identify(header: str | None, source_ip: str) -> AuthContext:
-        username, key = basic_auth.credentials(header)
+        username, key = authorization.credentials(header)
         return sign_in(service.directory, username, key, Origin(source_ip, request_id, service.now()))
 
     return authorize(event, identify, _rules(os.environ.get(VARIABLE)))

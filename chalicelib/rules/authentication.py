@@ -1,4 +1,7 @@
-"""Signing in: one read, and then either the caller's context or one refusal in the same words."""
+"""Signing in: one read, and then either the caller's context or one refusal in the same words.
+
+With the key alone (Bearer) there is another read before it, of the pointer that says whose it may be.
+"""
 
 from typing import NamedTuple
 
@@ -17,14 +20,15 @@ HOUR = 3600
 """Seconds before another use, or another refusal, of a key is recorded."""
 
 _NOT_VALID = (
-    "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API keys."
+    "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API "
+    "keys, or with the key alone as Bearer."
 )
 
 
 def sign_in(
-    directory: Directory, username: str, secret: str, origin: Origin, *, record_use: bool = True
+    directory: Directory, username: str | None, secret: str, origin: Origin, *, record_use: bool = True
 ) -> AuthContext:
-    """Authenticate and return the caller's context.
+    """Authenticate and return the caller's context. Without a ``username``, by the key alone.
 
     Records ``lastUsedAt`` unless ``record_use=False``, for an operation that writes it itself. Raises
     Unauthenticated in the same words whatever is wrong, and Forbidden for a valid key used from a network
@@ -33,7 +37,9 @@ def sign_in(
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
         raise Unauthenticated(_NOT_VALID)
     digest = key_format.digest(secret)
-    principal = directory.principal(username)
+    if username is None:
+        username = directory.username_of(digest)
+    principal = directory.principal(username) if username is not None else None
     match = _match(principal, digest, origin.now) if principal is not None else None
     if principal is None or match is None:
         raise Unauthenticated(_NOT_VALID)

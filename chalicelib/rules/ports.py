@@ -160,6 +160,14 @@ class Directory(Protocol):
         """Return the Principal of a username in any case, strongly consistent, in one read; None if none."""
         ...
 
+    def username_of(self, digest: bytes) -> str | None:
+        """Return the folded username that a key's pointer names, strongly consistent, in one read.
+
+        None if there is no pointer. It decides nothing: the key is good only if that principal has a key of
+        the digest.
+        """
+        ...
+
     def users(self, usernames: "frozenset[str]") -> dict[str, User]:
         """Return the Users among folded usernames, strongly consistent, in one read (100 at most)."""
         ...

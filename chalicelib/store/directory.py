@@ -35,6 +35,7 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.roles import Role
+from chalicelib.store import pointers
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.principals import (
     ENDED,
@@ -46,7 +47,7 @@ from chalicelib.store.principals import (
     principal_from_item,
     principal_key,
 )
-from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate
+from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, log_failed_note, paginate
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class DynamoDirectory:
             return None
         item = self._get(f"USER#{fold_username(username)}")
         return None if item is None else principal_from_item(item)
+
+    def username_of(self, digest: bytes) -> str | None:
+        """Return the folded username that a key's pointer names: one strongly consistent GetItem."""
+        item = self._get(pointers.name(digest))
+        return None if item is None else str(item["username"]["S"])
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
         """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
@@ -173,13 +179,13 @@ class DynamoDirectory:
         try:
             self._notes().transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
-            _LOG.info("a refusal was not put on record", extra={"error": type(error).__name__})
+            log_failed_note(_LOG, "a refusal was not put on record", error)
 
     def _note(self, principal: Principal, **update: Any) -> None:
         try:
             self._notes().update_item(TableName=self._table, Key=_key(principal), **update)
         except (ClientError, BotoCoreError) as error:
-            _LOG.info("a use was not noted", extra={"error": type(error).__name__})
+            log_failed_note(_LOG, "a use was not noted", error)
 
     def _get(self, key: str) -> Item | None:
         answer = call_dynamodb(
@@ -228,23 +234,30 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
     """Return a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
-            holder = {"username": {"S": fold_username(principal.username)}}
+            holding = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             yield {"Put": {**absent, "Item": item_from_principal(principal)}}, username_taken
-            yield {"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken
-        case Replace(old, _, changed):
+            yield {"Put": {**absent, "Item": {**_email_key(principal), **holding}}}, email_taken
+            for item in pointers.changes(table, principal, {}, principal.keys):
+                yield item, username_taken
+        case Replace(old, new, changed):
             yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
+            for item in pointers.changes(table, old, old.keys, new.keys):
+                yield item, changed
         case Remove(old, changed):
             yield {"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed
             yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
-        case RevokeKey():
-            yield {"Update": {"TableName": table, **_key_revocation(write)}}, write.changed
+            for item in pointers.changes(table, old, old.keys, {}):
+                yield item, changed
+        case RevokeKey(holder, key_type, _, changed):
+            yield {"Update": {"TableName": table, **_key_revocation(write)}}, changed
+            for item in pointers.changes(table, holder, {key_type: holder.keys[key_type]}, {}):
+                yield item, changed
         case StillEntitled():
             yield {"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended
         case AddAccount(account, taken):
-            item = {**_account_key(account.id), **to_item(account)}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-            yield {"Put": {**absent, "Item": item}}, taken
+            yield {"Put": {**absent, "Item": {**_account_key(account.id), **to_item(account)}}}, taken
         case UpdateAccount():
             yield {"Update": {"TableName": table, **_account_update(write)}}, write.refused
         case GainOwner(user, gone, by_machine):

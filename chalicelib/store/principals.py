@@ -2,8 +2,8 @@
 
 A note is an attribute of its own, named for the secret it is about: when that was used (``used_``) or refused
 by network (``refused_``), the expiry notices of its holder (``notice_``), and that the sweep ended it
-(``ended_``). So whoever may write notes alone (the authorizer, the sweep) writes no key: IAM tells attributes
-apart, and not what is inside one.
+(``ended_``) or wrote its pointer (``pointer_``). So whoever may write notes alone (the authorizer, the
+sweep) writes no key: IAM tells attributes apart, and not what is inside one.
 
 Version 1.0 kept the first three inside the key. They are read there too, until the key is replaced.
 """
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Principal)
 
-USED, REFUSED, NOTICE, ENDED = "used_", "refused_", "notice_", "ended_"
-_NOTES = (USED, REFUSED, NOTICE, ENDED)
+USED, REFUSED, NOTICE, ENDED, POINTER = "used_", "refused_", "notice_", "ended_", "pointer_"
+_NOTES = (USED, REFUSED, NOTICE, ENDED, POINTER)
 
 LIST_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 """What the index by account lists a Principal under, before its folded username."""
@@ -83,7 +83,9 @@ def _noted(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
     predecessor: Predecessor | None = key.predecessor
     if predecessor is not None:
         predecessor = replace(
-            predecessor, last_used_at=_time(item, note(USED, predecessor.digest), predecessor.last_used_at)
+            predecessor,
+            last_used_at=_time(item, note(USED, predecessor.digest), predecessor.last_used_at),
+            has_pointer=predecessor.has_pointer or note(POINTER, predecessor.digest) in item,
         )
     notice = key.notice
     if (noted := item.get(note(NOTICE, key.digest))) is not None:
@@ -94,6 +96,7 @@ def _noted(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
         refused_at=_time(item, note(REFUSED, key.digest), key.refused_at),
         notice=notice,
         predecessor=predecessor,
+        has_pointer=key.has_pointer or note(POINTER, key.digest) in item,
     )
 
 

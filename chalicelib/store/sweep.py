@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 from chalicelib.expiry.sweep import Page, Position, SweepChange
 from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
+from chalicelib.store import pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
-from chalicelib.store.principals import ENDED, NOTICE, USED, note, principal_from_item
+from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
 from chalicelib.store.requests import call_dynamodb, cancellations
 from chalicelib.store.trail import event_item
 
@@ -115,6 +116,8 @@ class DynamoSweeps:
     def rule(self, ruling: SweepChange) -> bool:
         """Carry a ruling out in one transaction, conditional on what was judged."""
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
+        revoked = {key_type: ruling.old.keys[key_type] for key_type in ruling.revoked}
+        items += pointers.changes(self._table, ruling.old, revoked, {})
         items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in ruling.others]
         if ruling.account is not None:
             items.append({"ConditionCheck": self._same_account(ruling.account)})
@@ -122,6 +125,25 @@ class DynamoSweeps:
             {"Put": {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}}
             for event in ruling.events
         ]
+        return self._transact(items)
+
+    def add_pointers(self, principal: Principal) -> bool:
+        """Write the pointers of a principal's keys and the marks that they are there, in one transaction."""
+        marks = {
+            f"#mark{number}": note(POINTER, it) for number, it in enumerate(pointers.secrets(principal.keys))
+        }
+        update = {
+            "TableName": self._table,
+            "Key": {"pk": {"S": _pk(principal)}},
+            "UpdateExpression": f"SET {', '.join(f'{mark} = :true' for mark in marks)}",
+            "ConditionExpression": "version = :version",
+            "ExpressionAttributeNames": marks,
+            "ExpressionAttributeValues": {":version": {"S": principal.version}, ":true": {"BOOL": True}},
+        }
+        puts = pointers.changes(self._table, principal, {}, principal.keys)
+        return self._transact([{"Update": update}, *puts])
+
+    def _transact(self, items: list[Any]) -> bool:
         try:
             call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
         except ClientError as error:

@@ -27,6 +27,10 @@ _PSEUDO = {
 }
 
 
+NO_VALUE = "AWS::NoValue"
+"""What a property has that is left out."""
+
+
 class Template:
     """A template with values for its parameters.
 
@@ -103,7 +107,8 @@ class Template:
                 case "Fn::Sub":
                     text, more = (argument, {}) if isinstance(argument, str) else argument
                     return self._substitute(text, {name: self.resolve(value) for name, value in more.items()})
-        return {key: self.resolve(value) for key, value in node.items()}
+        resolved = {key: self.resolve(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value != NO_VALUE}
 
     def _ref(self, name: str) -> str:
         if name in self.parameters:

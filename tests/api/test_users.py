@@ -531,7 +531,8 @@ def test_an_owner_lowered_to_cluster_admin_keeps_what_those_may_have(stack: Stac
     assert stack.call("PUT", "/v1/account", bea, {"name": "Hers"}).status == 403
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
     assert "keys" not in stack.events("USER_UPDATED")[0]
-    assert "audience" not in stack.events("USER_UPDATED")[0]
+    told = {to for to, it in mails(stack) if "no longer an OWNER" in it["Subject"] or "now" in it["Subject"]}
+    assert told == {"bea@people.example", "owner@people.example"}
 
 
 def test_lowering_somebody_who_has_not_activated_counts_for_their_token(stack: Stack) -> None:
@@ -567,7 +568,12 @@ def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(st
     assert sorted(to for to, _ in mails(stack)) == ["dan@people.example", "owner@people.example"]
     assert stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["cal"]}).status == 200
     assert stack.call("POST", rotate, cal, {"keyType": "MONITORING"}).status == 200
-    assert [to for to, _ in mails(stack)] == ["cal@people.example"]
+    assert sorted((to, str(it["Subject"])[:14]) for to, it in mails(stack)) == [
+        ("cal@people.example", "API key rotate"),
+        ("cal@people.example", "Administrators"),
+        ("dan@people.example", "Administrators"),
+        ("owner@people.example", "Administrators"),
+    ]
 
 
 def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Stack) -> None:

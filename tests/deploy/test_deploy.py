@@ -69,7 +69,7 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     made = tmp_path / "package"
     made.mkdir()
     (made / "sam.json").write_text("{}")
-    monkeypatch.setattr(stack, "package", lambda _stage, _out: made)
+    monkeypatch.setattr(stack, "package", lambda *_: made)
     return Aws(tmp_path)
 
 

@@ -47,7 +47,7 @@ def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
         stack.service_user(owner, f"since-{n}")
     assert whoami(stack, key) == 401
     written, deleted = restore_directory(stack.client, directory, stack.tables.directory)
-    assert (written, deleted) == (2, 60)
+    assert (written, deleted) == (4, 120)  # of each the principal, its address and a pointer to each key
     assert stack.snapshot()[0] == before
     assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0)
     assert whoami(stack, key) == 200

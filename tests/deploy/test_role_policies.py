@@ -34,7 +34,11 @@ def statements(role: str) -> list[dict[str, Any]]:
         name = resource.get("Fn::GetAtt", [""])[0] if isinstance(resource, dict) else ""
         if name in ("Directory", "Events"):
             table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
-            found.append({**statement, "Resource": table})
+            condition = statement.get("Condition", {})
+            if "Fn::If" in condition:
+                name, condition, _ = condition["Fn::If"]
+                assert name == "ChecksAttributes"
+            found.append({**statement, "Resource": table, "Condition": condition})
     return found
 
 
@@ -116,6 +120,10 @@ TAKING_OVER = {
     "a change of an event": (
         "UpdateItem",
         {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},
+    ),
+    "somebody's pointer as a person": (
+        "PutItem",
+        {"TableName": "Directory", "Item": {"pk": {"S": "USER#KEY#"}, "username": {"S": "x"}}},
     ),
     "the removal of an event": ("DeleteItem", {"TableName": "Events", "Key": event()["Item"]}),
 }

@@ -61,6 +61,11 @@ class Key(NamedTuple):
     def header(self) -> str:
         return "Basic " + base64.b64encode(f"{self.username}:{self.secret}".encode()).decode()
 
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that signs in with the key alone."""
+        return {"authorization": f"Bearer {self.secret}"}
+
 
 @dataclass(frozen=True)
 class Response:
@@ -319,7 +324,7 @@ def stored_keys(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _notes(item: dict[str, Any], secret: dict[str, Any]) -> dict[str, Any]:
-    names = {"lastUsedAt": "used", "refusedAt": "refused", "notice": "notice"}
+    names = {"lastUsedAt": "used", "refusedAt": "refused", "notice": "notice", "hasPointer": "pointer"}
     found = {field: item.get(f"{name}_{_short(secret)}") for field, name in names.items()}
     return {field: value for field, value in found.items() if value is not None}
 
