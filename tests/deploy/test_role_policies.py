@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from local.iam import iam_requests, permissions_for
+from local.iam import Reading, iam_requests, permissions_for
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
 from tests.support.policies import policy_account
@@ -43,10 +43,14 @@ def statements(role: str) -> list[dict[str, Any]]:
 
 
 def allowed(role: str, operation: str, parameters: dict[str, Any]) -> bool:
-    """Return whether a role allows a call, all of it."""
-    requests = list(iam_requests(operation, parameters, region=REGION, account=ACCOUNT))
-    assert requests
-    return all(permissions_for(statements(role), request) for request in requests)
+    """Return whether a role allows a call, all of it; asserts that every reading agrees."""
+    answers = set()
+    for reading in Reading:
+        requests = list(iam_requests(operation, parameters, region=REGION, account=ACCOUNT, reading=reading))
+        assert requests
+        answers.add(all(permissions_for(statements(role), request) for request in requests))
+    [answer] = answers
+    return answer
 
 
 @contextmanager
