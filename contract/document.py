@@ -39,6 +39,9 @@ type is refused, never ignored.
 **Refusals** are problem details (RFC 9457). Beside those listed with each call, a method that a path does
 not take is 405 with `Allow`. What is out of a caller's reach, such as another account's, is 404.
 
+**Every answer** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
+`Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).
+
 **Clients** ignore fields they do not know, and take values they do not know where a description says that
 more may come; all else stays as it is under `/v1`.
 """

@@ -221,6 +221,8 @@ OPERATIONS: dict[str, Operation] = {
         no_body=True,
     ),
     "generate_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=201,
         success="A key of a type the Service User has none of, in the clear, once.",
@@ -243,6 +245,7 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_service_user_key": Operation(
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=204,
         success="The key is dead when the answer arrives.",
@@ -259,6 +262,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The key as it is now, masked.",
@@ -276,6 +281,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The new key in the clear, once.",
@@ -294,6 +301,8 @@ OPERATIONS: dict[str, Operation] = {
         notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
     ),
     "rotate_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.CALLER,
         status=200,
         success="The successor of the key the caller signed in with, in the clear, once.",
@@ -352,7 +361,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=f"{_MANAGES_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.InviteUser,
-        headers=(Header.LOCATION,),
+        headers=(Header.ETAG, Header.LOCATION),
         refusals=(409,),
         leads_to=_OF_USER,
     ),
@@ -379,11 +388,12 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         body=bodies.ActivateUser,
-        refusals=(409,),
+        refusals=(403, 409),
         signs_in=False,
         notes="For whoever has the one-time token of an invitation email, which is good for 72 hours.",
     ),
     "read_user": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.PEOPLE,
         status=200,
         success="A User.",
@@ -393,6 +403,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "update_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.PEOPLE,
         status=200,
         success="The User as they are now.",
@@ -407,6 +419,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "revoke_user": Operation(
+        if_match=True,
         tag=Tag.PEOPLE,
         status=204,
         success="The person's keys and Administrator links are dead when the answer arrives.",
@@ -418,6 +431,8 @@ OPERATIONS: dict[str, Operation] = {
         notes="An account keeps an OWNER.",
     ),
     "invite_user_again": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.PEOPLE,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
@@ -429,6 +444,7 @@ OPERATIONS: dict[str, Operation] = {
         notes="For an invitation that ran out, and for a person who lost their keys.",
     ),
     "list_own_keys": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.PEOPLE,
         status=200,
         success="The caller's own keys, masked.",
@@ -438,6 +454,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "generate_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.PEOPLE,
         status=201,
         success="A key of a type the caller has none of, in the clear, once.",
@@ -455,6 +473,7 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_own_key": Operation(
+        if_match=True,
         tag=Tag.PEOPLE,
         status=204,
         success="The key is dead when the answer arrives.",
@@ -471,6 +490,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.PEOPLE,
         status=200,
         success="The key as it is now, masked.",
@@ -488,6 +509,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_own_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.PEOPLE,
         status=200,
         success="The new key in the clear, once.",
@@ -506,6 +529,7 @@ OPERATIONS: dict[str, Operation] = {
         notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
     ),
     "read_account": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.ACCOUNT,
         status=200,
         success="The account's name, OWNERs and policy.",
@@ -514,6 +538,8 @@ OPERATIONS: dict[str, Operation] = {
         permission=_READS_ACCOUNT,
     ),
     "update_account": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.ACCOUNT,
         status=200,
         success="The account as it is now.",

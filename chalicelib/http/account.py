@@ -5,10 +5,11 @@ import re
 from chalice.app import Response
 
 from chalicelib.http import bodies, responses
-from chalicelib.http.call import Call, reply
+from chalicelib.http.call import Call, conditional, etag, reply
 from chalicelib.rules import accounts, permissions
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.errors import ValidationError
+from chalicelib.rules.model import Account
 from chalicelib.rules.names import USERNAME
 
 EVENT_FORM = r"[0-9a-f]{28}"
@@ -25,9 +26,10 @@ def read(call: Call) -> Response:
     """200, the account's name, OWNERs and policy."""
     auth = call.authenticate(permissions.require_can_read_account)
     call.query()
-    return reply(200, responses.account(accounts.read(call.directory, auth)))
+    return _reply(accounts.read(call.directory, auth))
 
 
+@conditional
 def update(call: Call) -> Response:
     """200, the account as it is now."""
     auth = call.authenticate(permissions.require_can_change_account)
@@ -40,7 +42,7 @@ def update(call: Call) -> Response:
         body.pci_compliance,
         body.machines_manage_owners,
     )
-    return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
+    return _reply(accounts.update(call.directory, auth, wanted, call.if_match()))
 
 
 def events(call: Call) -> Response:
@@ -54,3 +56,7 @@ def events(call: Call) -> Response:
     page = call.trail.events(auth.caller.account, username, paging.limit, paging.after)
     listed = tuple(responses.event(it) for it in page.events)
     return reply(200, listed, call.next_page("/v1/events", page.after, query))
+
+
+def _reply(account: Account) -> Response:
+    return reply(200, responses.account(account), {"ETag": etag(account.version)})

@@ -3,7 +3,7 @@
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, etag, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
@@ -47,6 +47,7 @@ def read(call: Call, username: str) -> Response:
     return _reply(call, 200, service_users.read(call.directory, auth, username))
 
 
+@conditional
 def update(call: Call, username: str) -> Response:
     """200, the Service User as it is now. Honours ``If-Match``."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
@@ -61,6 +62,7 @@ def update(call: Call, username: str) -> Response:
     return _reply(call, 200, view)
 
 
+@conditional
 def delete(call: Call, username: str) -> Response:
     """204; every key of it is dead when the answer arrives. Honours ``If-Match``."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
@@ -70,21 +72,25 @@ def delete(call: Call, username: str) -> Response:
     return nothing()
 
 
+@conditional
 def generate_key(call: Call, username: str) -> Response:
     """201, a key of a type the Service User has none of, in the clear, once."""
     return keys.generate(call, _door(username, issuing=True))
 
 
+@conditional
 def revoke_key(call: Call, username: str) -> Response:
     """204; the key is dead when the answer arrives."""
     return keys.revoke(call, _door(username, issuing=False))
 
 
+@conditional
 def restrict_key(call: Call, username: str) -> Response:
     """200, the key as it is now, masked."""
     return keys.restrict(call, _door(username, issuing=False))
 
 
+@conditional
 def rotate_key(call: Call, username: str) -> Response:
     """200, the new key in the clear, once."""
     return keys.rotate(call, _door(username, issuing=True))
@@ -93,7 +99,9 @@ def rotate_key(call: Call, username: str) -> Response:
 def _door(username: str, *, issuing: bool) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
         permissions.require_can_manage_service_users,
-        lambda call, auth: service_users.key_holder(call.directory, auth, username, issuing=issuing),
+        lambda call, auth: service_users.key_holder(
+            call.directory, auth, username, call.if_match(), issuing=issuing
+        ),
     )
 
 

@@ -86,7 +86,6 @@ def _file(text: str, media_type: str, kept: str, headers: dict[str, str] | None 
         headers={
             "Content-Type": media_type,
             "Cache-Control": kept,
-            "X-Content-Type-Options": "nosniff",
             **(headers or {}),
         },
     )
