@@ -1,4 +1,4 @@
-"""``/v1/account``, ``/v1/events`` and ``/v1/whoami``: the caller's account, its trail, and the caller."""
+"""``/v1/account``, ``/v1/events`` and ``/v1/whoami``: the account, its events, the caller."""
 
 import re
 
@@ -15,41 +15,41 @@ EVENT_FORM = r"[0-9a-f]{28}"
 
 
 def whoami(call: Call) -> Response:
-    """200, who signed in and with what."""
+    """Respond with the caller and the key used to sign in."""
     auth = call.authenticate()
     call.query()
     return reply(200, responses.whoami(auth))
 
 
 def read(call: Call) -> Response:
-    """200, the account's name, OWNERs and policy."""
+    """Respond with the account's name, OWNERs and policy."""
     auth = call.authenticate(permissions.require_can_read_account)
     call.query()
     return reply(200, responses.account(accounts.read(call.directory, auth)))
 
 
 def update(call: Call) -> Response:
-    """200, the account as it is now."""
+    """Change the account; respond with it."""
     auth = call.authenticate(permissions.require_can_change_account)
     call.query()
     body = call.body(bodies.UpdateAccount)
-    wanted = PolicyUpdate(
+    changes = PolicyUpdate(
         body.name,
         body.max_key_age_days,
         body.revoke_inactive_after_days,
         body.pci_compliance,
         body.machines_manage_owners,
     )
-    return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
+    return reply(200, responses.account(accounts.update(call.directory, auth, changes)))
 
 
 def events(call: Call) -> Response:
-    """200, an array of events, newest first; ``Link`` while there is more."""
+    """Respond with a page of events, newest first."""
     auth = call.authenticate(permissions.require_can_read_events)
     query = call.query("username", "limit", "cursor")
     username = query.get("username")
     if username is not None and not re.match(USERNAME, username):
-        raise ValidationError("'username' is 3 to 64 of letters, digits, '.', '_', '-'.")
+        raise ValidationError("'username' must be 3 to 64 letters, digits, '.', '_' or '-'.")
     paging = call.paging(query, EVENT_FORM)
     page = call.trail.events(auth.caller.account, username, paging.limit, paging.after)
     listed = tuple(responses.event(it) for it in page.events)

@@ -1,4 +1,4 @@
-"""HTTP Basic (RFC 7617): who says they call."""
+"""HTTP Basic authentication (RFC 7617): the credentials of a request."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ _MALFORMED = "The Authorization header is not HTTP Basic: 'Basic ' and base64 of
 def credentials(header: str | None) -> tuple[str, str]:
     """Return the username and the API key of an ``Authorization`` header.
 
-    Raises Unauthenticated where there is none, or none of this form.
+    Raises Unauthenticated if there are none, or the header is malformed.
     """
     if not header:
         raise Unauthenticated(_MISSING)

@@ -132,7 +132,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     turned_on = policy.pci_compliance and not old.policy.pci_compliance
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
-        raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
+        raise Conflict("pciCompliance needs two activated OWNERs. Invite another, then turn it on.")
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
     directory.commit(
         event,

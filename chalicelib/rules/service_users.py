@@ -207,8 +207,7 @@ def _find_administered(
     permissions.require_administers(auth, target)
     if if_match is not None and not if_match(target.version):
         raise PreconditionFailed(
-            f"'{target.username}' has changed since you read it. "
-            "Read it again and decide on what is there now."
+            f"'{target.username}' has changed since you read it. Read it again, then decide."
         )
     return target
 
@@ -257,7 +256,7 @@ def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) ->
         name = fold_username(username)
         user = users.get(name)
         if name in links:
-            errors.append(FieldError(f"/administrators/{index}", f"'{username}' is named twice."))
+            errors.append(FieldError(f"/administrators/{index}", f"'{username}' is given twice."))
         elif user is None or not permissions.can_become_administrator(user, old):
             errors.append(
                 FieldError(

@@ -37,9 +37,9 @@ INVITATION_SECONDS = 72 * 3600
 
 _NOT_VALID = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
-    "Ask an OWNER of the account for a fresh invitation."
+    "Ask an OWNER of the account for a new invitation."
 )
-_LAST_OWNER = "An account keeps at least one OWNER who has activated; make another User OWNER first."
+_LAST_OWNER = "An account needs at least one activated OWNER. Make another User an OWNER first."
 
 
 def invite(

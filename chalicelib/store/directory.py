@@ -199,7 +199,7 @@ class DynamoDirectory:
                 return
             longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - a pause, no secret
-        raise Conflict("Other calls keep changing this at the same moment; nothing was done. Retry.")
+        raise Conflict("Concurrent calls keep changing this; nothing was done. Try again.")
 
 
 def _raise_first(error: ClientError, faults: list[ApiError]) -> None:

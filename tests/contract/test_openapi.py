@@ -122,7 +122,7 @@ def test_a_field_added_to_a_body_is_checked_documented_and_shown(tmp_path: Path)
     shutil.copy(ROOT / "app.py", tmp_path)
     source = tmp_path / "chalicelib" / "http" / "bodies.py"
     text = source.read_text()
-    edit = '    """A person to invite."""\n'
+    edit = '    """A User to invite."""\n'
     assert text.count(edit) == 1
     source.write_text(
         text.replace(
@@ -152,7 +152,7 @@ print(json.dumps([taken.cost_centre, faults, document["components"]["schemas"]["
 
     taken, faults, schema = json.loads(done.stdout)
     assert taken == "R2D2"
-    assert faults == [["/costCentre", "This may have at most 4 characters."]]
+    assert faults == [["/costCentre", "This must have at most 4 characters."]]
     assert schema["properties"]["costCentre"] == {
         "type": "string",
         "maxLength": 4,
