@@ -5,13 +5,13 @@ PORT ?= 8000
 PAYLOAD ?= 1.0
 
 # Many environments define these for other purposes: only values given on the command line count.
-$(foreach name,NAME USERNAME EMAIL,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
+$(foreach name,NAME USERNAME EMAIL ARCH,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run example test check clean package deploy account owner e2e bench lock lock-check audit
+.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner e2e bench lock lock-check audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,8 @@ help: ## list the targets
 run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
-example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0
-	@$(PYTHON) examples/protected-api/serve.py --port $(PORT) --payload $(PAYLOAD)
+example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
+	@$(PYTHON) $(if $(PROXY),examples/verify/serve.py --proxy $(PROXY),examples/protected-api/serve.py --payload $(PAYLOAD)) --port $(PORT)
 
 test: $(READY) ## run every test that needs no further program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
@@ -73,20 +73,30 @@ $(READY): requirements-dev.txt
 
 CHECKS := .tools/stack/.ready
 RUNTIME := .tools/runtime/.ready
+EMULATOR := .tools/emulator/.ready
 
-package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme
-	@$(PYTHON) -m deploy package --stage "$(STAGE)"
+package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme ARCH=arm64
+	@$(PYTHON) -m deploy package --stage "$(STAGE)" --arch "$(ARCH)"
 
 deploy: $(READY) ## build and deploy; STAGE=acme SENDER=users@example.com, further variables: docs/operations.md
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
-	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)"
+	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)" --arch "$(ARCH)"
 
 account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
 
 owner: $(READY) ## issue a replacement key to an OWNER who is locked out; STAGE=acme USERNAME=ann
 	@$(PYTHON) -m deploy owner --stage "$(STAGE)" --username "$(USERNAME)"
+
+whose-key: $(READY) ## find whose a key is, read from the terminal, in a deployed stack; STAGE=acme, or LAST5=VOQuO
+	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
+
+teardown: $(READY) ## delete a stack, and name what stays; STAGE=acme CONFIRM=acme
+	@$(PYTHON) -m deploy teardown --stage "$(STAGE)" --confirm "$(CONFIRM)"
+
+deploy-test: $(READY) $(EMULATOR) ## deploy to an emulator of AWS, as an operator does
+	@PATH="$(CURDIR)/$(dir $(EMULATOR))bin:$$PATH" $(PYTHON) -m pytest -q tests/emulator
 
 e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package, on Lambda's runtime client and DynamoDB Local (Java)
 	@$(PYTHON) -m deploy package --stage test
@@ -102,9 +112,16 @@ $(CHECKS): deploy/requirements-check.txt | $(READY)
 	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
 	@touch $@
 
-$(RUNTIME): local/package/runtime.txt | $(READY)
-	@$(PYTHON) -m venv --clear --without-pip $(@D)
-	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
+# A Python of the Lambda runtime's version, with its own pip: another Python's may be too old for it.
+$(RUNTIME): local/package/runtime.txt deploy/runtime.py | $(READY)
+	@python=$$($(PYTHON) -m deploy.runtime) && $$python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
+	@$(@D)/bin/python -m pip --disable-pip-version-check uninstall -q -y --no-input pip
+	@touch $@
+
+$(EMULATOR): deploy/requirements-emulator.txt deploy/runtime.py | $(READY)
+	@python=$$($(PYTHON) -m deploy.runtime) && $$python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
 	@touch $@
 
 # What is required, and in which versions: every X.in and its lock X.txt.

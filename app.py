@@ -5,8 +5,11 @@ is translated by ``chalicelib.http``, decided by ``chalicelib.rules`` and stored
 other functions import what only they need when they are called, which keeps the API's cold start short.
 """
 
+import gc
 import os
 from typing import Any
+
+gc.disable()  # What is imported stays: collecting in between finds nothing, and slows a cold start.
 
 from chalice.app import Chalice, Response
 
@@ -85,6 +88,12 @@ def rotate_service_user_key(username: str) -> Response:
 def rotate_own_key() -> Response:
     """Rotate the key used to sign in."""
     return api.serve(keys.rotate_own)
+
+
+@app.route("/v1/api-keys/find", methods=["POST"], content_types=[])
+def find_key() -> Response:
+    """Find whose a key is."""
+    return api.serve(keys.find)
 
 
 @app.route("/v1/whoami", methods=["GET"], content_types=[])
@@ -218,6 +227,9 @@ def docs_asset(name: str) -> Response:
 
 api.refuse_other_methods()
 
+gc.freeze()
+gc.enable()
+
 
 # Other functions
 
@@ -268,3 +280,11 @@ def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     from chalicelib.functions.authorizer import authorizer_function
 
     return authorizer_function(event, context, api.service())
+
+
+@app.lambda_function(name="verify")
+def verify(event: Any, context: Any) -> dict[str, Any]:
+    """Tell a service that is not behind API Gateway whether a request may pass by the key it carries."""
+    from chalicelib.functions.authorizer import verify_function
+
+    return verify_function(event, context, api.service())

@@ -21,8 +21,8 @@ LOGGED_GIB = 0.50
 ALARMED_METRIC = 0.10
 METRIC = 0.30
 
-ALARMED_METRICS = 23
-METRICS = 2
+ALARMED_METRICS = 25
+METRICS = 3
 MEMORY_GIB = 1.0
 CALL_SECONDS = 0.012  # billed duration of a warm call, including DynamoDB in the same region
 MAIL_SECONDS = 0.25

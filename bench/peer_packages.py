@@ -1,10 +1,9 @@
 """Builds the packages to compare with, each as deployed to Lambda and compiled like ours."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from deploy import runtime, wheels
 from deploy.slim import compile_modules
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -13,6 +12,9 @@ PEERS = Path(__file__).resolve().parent / "peers"
 
 def build(directory: Path) -> dict[str, Path]:
     """Build a task root in ``directory`` for each peer unless it is up to date; return them by name."""
+    python = runtime.interpreter()
+    assert python is not None, f"There is no {runtime.NAME} here. {runtime.ADVICE}"
+    architecture = next(iter(runtime.ARCHITECTURES))
     built: dict[str, Path] = {}
     for lock in sorted(PEERS.glob("*.txt")):
         target = built[lock.stem] = directory / lock.stem
@@ -22,11 +24,9 @@ def build(directory: Path) -> dict[str, Path]:
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == content:
             continue
         shutil.rmtree(target, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-compile"]
-        locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
-        subprocess.run([*pip, "--target", str(target), *locked], check=True)
+        wheels.install(lock, target, architecture)
         (target / "handler.py").write_text(source, encoding="utf-8")
-        compile_modules(target)
+        compile_modules(target, python)
         stamp.write_text(content, encoding="utf-8")
     return built
 

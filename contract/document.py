@@ -27,9 +27,10 @@ from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query,
 Json = dict[str, Any]
 
 _ABOUT = """\
-**Sign in** by HTTP Basic with a username and one of its API keys. Calls that manage anything need a
-`USER_MANAGEMENT` key; self-rotation and whoami take a key of any type. The secret of a key is shown once, in
-the response that issues it; later the key is masked to its last five characters.
+**Sign in** by HTTP Basic with a username and one of its API keys, or with the key alone as a Bearer token.
+Calls that manage anything need a `USER_MANAGEMENT` key; self-rotation and whoami take a key of any type. The
+secret of a key is shown once, in the response that issues it; later the key is masked to its last five
+characters.
 
 **Bodies** are JSON objects in UTF-8. An unknown field, an unknown or repeated query parameter, or a wrong
 type is refused, never ignored.
@@ -95,7 +96,8 @@ _WHEN = {
     412: "It is no longer the version that `If-Match` names.",
     413: (
         f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} for an activation, which needs no sign-in)."
+        f"({validation.ACTIVATION_LARGEST} for an activation, which needs no sign-in). "
+        'Above 10 MB API Gateway itself responds, with `{"message": …}` instead of a problem.'
     ),
     415: "The body's media type is not `application/json`.",
     500: "An internal error, which was logged.",
@@ -128,7 +130,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": SERVER, "description": "The address of your stack"}],
-        "security": [{"basic": []}],
+        "security": [{"basic": []}, {"bearer": []}],
         "tags": [{"name": tag.value[0], "description": tag.value[1]} for tag in Tag],
         "paths": paths,
         "components": {
@@ -144,7 +146,13 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
                     "type": "http",
                     "scheme": "basic",
                     "description": "A username, with one of its API keys as the password.",
-                }
+                },
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "suk_ and 49 letters and digits",
+                    "description": "An API key alone. It costs the service one read more than HTTP Basic.",
+                },
             },
         },
     }

@@ -125,6 +125,14 @@ DEPLOY_BOT = _service_user(
     key("deploy-bot", KeyType.PROVISIONING, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
     name="Deployments",
 )
+FOUND = responses.FoundKeyAnswer(
+    username="metrics-bot",
+    kind="SERVICE_USER",
+    role=Role.READ_ONLY,
+    display_name="Metrics",
+    is_predecessor=False,
+    api_key=_BOT_KEYS[0],
+)
 
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
 GRACE = _user("grace", Role.CLUSTER_ADMIN, "ACTIVE", "Grace")
@@ -235,7 +243,8 @@ REFUSALS: dict[int, Refused] = {
         None,
         _problem(
             401,
-            "Sign in by HTTP Basic with a username and one of its API keys: curl -u USERNAME:API_KEY …",
+            "Sign in by HTTP Basic with a username and one of its API keys (curl -u USERNAME:API_KEY …), "
+            "or with the key alone as 'Authorization: Bearer API_KEY'.",
         ),
         signed_in=False,
     ),

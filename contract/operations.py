@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
+from chalicelib.rules.key_search import MOST_FOUND
 from chalicelib.rules.roles import KeyType
 from contract import examples
 
@@ -108,9 +109,7 @@ _ISSUES_KEYS = (
     "a key carries its holder's role."
 )
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
-_LISTS_USERS = (
-    "Requires a USER_MANAGEMENT key of an OWNER (a User or a Service User) or of a CLUSTER_ADMIN User."
-)
+_READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
 _OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
 _READS_ACCOUNT = _MANAGES_SERVICE_USERS
 _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
@@ -171,7 +170,7 @@ OPERATIONS: dict[str, Operation] = {
         success="An array of Service Users by username, keys masked; `Link` if there are more.",
         response=tuple[responses.ServiceUserAnswer, ...],
         examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
-        permission=_MANAGES_SERVICE_USERS,
+        permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
     ),
@@ -181,7 +180,7 @@ OPERATIONS: dict[str, Operation] = {
         success="A Service User, with its `ETag`.",
         response=responses.ServiceUserAnswer,
         examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
-        permission=_MANAGES_SERVICE_USERS,
+        permission=_READS,
         headers=(Header.ETAG,),
         refusals=(404,),
         notes="A Service User may read itself, with a key of any type.",
@@ -329,6 +328,20 @@ OPERATIONS: dict[str, Operation] = {
             "once the response arrives; with it, a caller that lost the response can rotate again."
         ),
     ),
+    "find_key": Operation(
+        tag=Tag.ACCOUNT,
+        status=200,
+        success="An array of the keys that match, masked, with their holders; empty if none does.",
+        response=tuple[responses.FoundKeyAnswer, ...],
+        examples=(Example("By its last five characters", (examples.FOUND,), {"last5": examples.KEY[-5:]}),),
+        permission=_READS,
+        body=bodies.FindKey,
+        notes=(
+            "Finds the holder of a leaked key. Its value matches one key at most; its last five characters "
+            f"match up to {MOST_FOUND}, in the order of usernames. A key of another account is not found, "
+            "nor one with a wrong checksum, which is mistyped."
+        ),
+    ),
     "whoami": Operation(
         tag=Tag.CALLER,
         status=200,
@@ -366,7 +379,7 @@ OPERATIONS: dict[str, Operation] = {
         success="An array of Users by username; `Link` if there are more.",
         response=tuple[responses.UserAnswer, ...],
         examples=(Example("The first page", (examples.ADA, examples.GRACE), query={"limit": "2"}),),
-        permission=_LISTS_USERS,
+        permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
     ),
@@ -393,7 +406,7 @@ OPERATIONS: dict[str, Operation] = {
         success="A User.",
         response=responses.UserAnswer,
         examples=(Example("A User who has not activated", examples.JOAN, username="joan"),),
-        permission=_LISTS_USERS,
+        permission=_READS,
         refusals=(404,),
     ),
     "update_user": Operation(
@@ -539,7 +552,7 @@ OPERATIONS: dict[str, Operation] = {
         success="An array of events, newest first; `Link` if there are more.",
         response=tuple[responses.EventAnswer, ...],
         examples=(Example("The events of one Service User", (examples.EVENT,), query={"username": _BOT}),),
-        permission=_READS_ACCOUNT,
+        permission=_READS,
         query=(Query.USERNAME, *_PAGE),
         headers=(Header.LINK,),
     ),

@@ -1,19 +1,25 @@
 """``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
 
+from deploy import aws_cli
+from deploy.aws_cli import DeployError
 from deploy.package import PROJECT, package
+from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
-    DeployError,
     create_account,
     deploy,
     read_authorizer_rules,
+    read_parameters,
     recover_owner,
     stack_name,
     stack_outputs,
 )
+from deploy.teardown import teardown
+from deploy.wheels import WheelError
 
 _PARAMETERS_BY_OPTION = {
     "sender": "SenderAddress",
@@ -31,7 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         stack_name(args.stage)  # reported before anything is built
         args.command(args)
-    except DeployError as error:
+    except (DeployError, WheelError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -43,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("package", help="build the package in build/STAGE")
     command.add_argument("--out", type=Path, help="folder to build in, instead of build/STAGE")
+    _add_architecture(command)
     command.set_defaults(command=_package)
 
     command = commands.add_parser("deploy", help="build the package and deploy it as service-users-STAGE")
@@ -51,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(f"--{option.replace('_', '-')}", default="")
     command.add_argument("--authorizer-rules", default="", help="file with route rules: docs/authorizer.md")
     command.add_argument("--parameters", default="", help="further parameters: NAME=VALUE NAME=VALUE")
+    _add_architecture(command)
     command.set_defaults(command=_deploy)
 
     command = commands.add_parser("account", help="create an account and print its first key")
@@ -62,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--username", required=True)
     command.set_defaults(command=_recover_owner)
 
+    command = commands.add_parser("teardown", help="delete the stack, and name what stays")
+    command.add_argument("--confirm", default="", help="the stage once more; without it nothing is deleted")
+    command.set_defaults(command=_teardown)
+
     command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
@@ -71,24 +83,33 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
 
+    command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
+    command.add_argument("--last5", default="", help="find by the last five characters instead")
+    command.set_defaults(command=_find_key)
+
     for command in commands.choices.values():
         command.add_argument("--stage", required=True, help="name of the stage: letters, digits, hyphens")
     return parser
 
 
+def _add_architecture(command: argparse.ArgumentParser) -> None:
+    choices = ("", *ARCHITECTURES)
+    command.add_argument("--arch", default="", choices=choices, help="processor; x86_64 unless it is given")
+
+
 def _package(args: argparse.Namespace) -> None:
-    folder = package(args.stage, args.out or PROJECT / "build" / args.stage)
+    folder = package(args.stage, args.out or PROJECT / "build" / args.stage, args.arch)
     print(f"The package is in {folder}.")
 
 
 def _deploy(args: argparse.Namespace) -> None:
-    parameters = dict(pair.split("=", 1) for pair in args.parameters.split())
+    parameters = read_parameters(args.parameters)
     for option, name in _PARAMETERS_BY_OPTION.items():
         if value := getattr(args, option):
             parameters[name] = value
     if args.authorizer_rules:
         parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules))
-    deploy(args.stage, args.bucket, parameters)
+    deploy(args.stage, args.bucket, parameters, args.arch)
 
 
 def _create_account(args: argparse.Namespace) -> None:
@@ -99,13 +120,17 @@ def _recover_owner(args: argparse.Namespace) -> None:
     recover_owner(args.stage, args.username)
 
 
+def _teardown(args: argparse.Namespace) -> None:
+    teardown(args.stage, args.confirm)
+
+
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement; no function has it
 
     from deploy.maintenance import restore_directory, restore_events
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
         written, deleted = restore_directory(client, args.directory, outputs["DirectoryName"])
         print(f"Directory: {written} items written, {deleted} deleted.")
@@ -119,7 +144,7 @@ def _delete_account(args: argparse.Namespace) -> None:
     from deploy.maintenance import delete_account
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
         principals, events = delete_account(
             client, outputs["DirectoryName"], outputs["EventsName"], args.account
@@ -127,6 +152,34 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+
+
+def _find_key(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules import key_format
+    from deploy.maintenance import find_key
+
+    secret = "" if args.last5 else _read_key()
+    if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
+        raise DeployError(
+            "This is not formed like a key, or its checksum is wrong. Is it cut off, or mistyped?"
+        )
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)
+    for it in found:
+        which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""
+        print(f"…{it.last5}  {it.key_type} key of {it.username} in account {it.account}{which}")
+    if not found:
+        raise DeployError("Nobody has such a key: it was revoked or rotated, has expired, or never was one.")
+
+
+def _read_key() -> str:
+    """Return a key from the terminal, unseen, or from a pipe; a command line is seen by others."""
+    if sys.stdin.isatty():
+        return getpass.getpass("The key (it is not shown): ").strip()
+    return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":

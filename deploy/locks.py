@@ -22,6 +22,7 @@ SOURCES = (
     "requirements-dev.in",
     "requirements-contract.in",
     "deploy/requirements-check.in",
+    "deploy/requirements-emulator.in",
     "deploy/requirements-lock.in",
     "local/package/runtime.in",
     "bench/peers/bare.in",

@@ -4,13 +4,16 @@ botocore brings the models of every AWS service and looks through them at every 
 left is what our calls need, as plain JSON; the library's code stays as it is. Compiled modules spare
 each new environment compiling everything anew: Lambda's code directory cannot be written to. They are
 of the kind that is not checked against its source (PEP 552), since unpacking a zip changes its times.
+botocore loads its bundle of certificates anew for every connection, so the bundle keeps AWS's own roots only.
 """
 
-import compileall
 import gzip
+import hashlib
 import json
-import py_compile
+import re
 import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,18 @@ OPERATIONS: dict[str, frozenset[str]] = {
 }
 """The services and operations that the functions call; a call of any other fails in the package."""
 
+ROOTS: dict[str, str] = {
+    "Amazon Root CA 1": "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
+    "Amazon Root CA 2": "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",
+    "Amazon Root CA 3": "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4",
+    "Amazon Root CA 4": "e35d28419ed02025cfa69038cd623962458da5c695fbdea3c22b0bfb25897092",
+    "Starfield Services Root Certificate Authority - G2": (
+        "568d6905a2c88708a4b3025190edcfedb1974a606a13c6e5290fcb2ae63edab5"
+    ),
+}
+"""The roots of the certificates of AWS's endpoints, as Amazon Trust Services publishes them, by SHA-256."""
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
 _ENDPOINT_NAMES = frozenset({"dynamodb", "email"})
 
 
@@ -43,21 +58,35 @@ def slim(package: Path) -> None:
             name: service for name, service in partition["services"].items() if name in _ENDPOINT_NAMES
         }
     _write(data / "endpoints.json", endpoints)
+    keep_roots(package / "botocore" / "cacert.pem")
     for stub in package.rglob("*.pyi"):
         stub.unlink()
 
 
-def compile_modules(package: Path, root: str = "/var/task") -> None:
-    """Compile every module, as found under ``root`` at run time. Raises SyntaxError where one is wrong."""
-    done = compileall.compile_dir(
-        package,
-        quiet=2,
-        stripdir=str(package),
-        prependdir=root,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not done:
-        raise SyntaxError(f"Not every module in {package} compiles: try python -m compileall {package}")
+def keep_roots(bundle: Path) -> None:
+    """Keep only ``ROOTS`` in a bundle of certificates. Raises FileNotFoundError where one is missing."""
+    found = {
+        hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest(): pem
+        for pem in _CERTIFICATE.findall(bundle.read_text(encoding="utf-8"))
+    }
+    if missing := [name for name, fingerprint in ROOTS.items() if fingerprint not in found]:
+        raise FileNotFoundError(f"{bundle} lacks what AWS's endpoints are verified by: {', '.join(missing)}")
+    kept = [f"# {name}\n{found[fingerprint]}" for name, fingerprint in ROOTS.items()]
+    bundle.write_text("\n".join(kept), encoding="utf-8")
+
+
+def compile_modules(package: Path, python: Path, root: str = "/var/task") -> None:
+    """Compile every module with ``python``, as found under ``root`` at run time.
+
+    In a process of its own: byte code depends on what else lives in the process that writes it. Raises
+    SyntaxError where a module is wrong.
+    """
+    command: list[str | Path] = [
+        *(python, "-I", "-S", "-m", "compileall", "-q", "-q", "--invalidation-mode", "unchecked-hash"),
+        *("-s", package, "-p", root, package),
+    ]
+    if subprocess.run(command, check=False).returncode:
+        raise SyntaxError(f"Not every module in {package} compiles: try {python} -m compileall {package}")
 
 
 def _slim_service(directory: Path, operations: frozenset[str]) -> None:

@@ -87,6 +87,9 @@ def unpack(archive: Path, into: Path, sha256: str) -> Path:
         )
     with tarfile.open(archive) as tar:
         members = [m for m in tar.getmembers() if m.name.startswith("package/emulator/")]
+        # Python's default from 3.14 on; 3.11.2, Debian 12's, has no filters, and the checksum is what counts.
+        if hasattr(tarfile, "data_filter"):
+            tar.extraction_filter = tarfile.data_filter
         tar.extractall(into, members)
     return into / "package" / "emulator"
 
@@ -100,8 +103,8 @@ def running(home: Path | None = None) -> Iterator[str]:
     java = shutil.which("java")
     if java is None:
         raise EngineError(
-            "DynamoDB Local runs on Java 17, which is not installed: install java "
-            "(Debian: apt-get install openjdk-17-jre-headless; macOS: brew install openjdk@17)."
+            "DynamoDB Local runs on Java 17 or newer, which is not installed: install java "
+            "(Debian: apt-get install default-jre-headless; macOS: brew install openjdk)."
         )
     home = home or fetch()
     for _ in range(3):

@@ -6,6 +6,7 @@ policy the condition operators StringEquals, StringEqualsIfExists and StringLike
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 # The policy of an authorizer's response
@@ -77,6 +78,18 @@ _WRITES = {
 }
 
 
+class Reading(Enum):
+    """What ``dynamodb:Attributes`` has for a nested attribute ``keys.MONITORING.lastUsedAt``.
+
+    AWS documents it for attributes of the item alone. A policy is judged under one reading at a time: one
+    that needs two of them at once would be refused under each.
+    """
+
+    TOP_LEVEL = "the attribute of the item: keys"
+    PATH = "the whole path: keys.MONITORING.lastUsedAt"
+    NAMES = "the attribute of the item, and each name in ExpressionAttributeNames: keys, MONITORING"
+
+
 class IamRequest(NamedTuple):
     """What IAM decides about: an action on a resource, with the values of the condition keys."""
 
@@ -93,7 +106,7 @@ class Permission(NamedTuple):
 
 
 def iam_requests(
-    operation: str, parameters: Mapping[str, Any], *, region: str, account: str
+    operation: str, parameters: Mapping[str, Any], *, region: str, account: str, reading: Reading
 ) -> Iterator[IamRequest]:
     """Yield the IAM requests that one call of DynamoDB or SES makes."""
     table_arns = f"arn:aws:dynamodb:{region}:{account}:table/"
@@ -101,21 +114,37 @@ def iam_requests(
         case "SendEmail":
             found = re.search(r"<?([^<>\s]+@[^<>\s]+?)>?$", parameters["FromEmailAddress"])
             sender = found[1] if found else ""
-            # SES checks both for a raw message (SendEmail of its second API).
-            for action in ("ses:SendEmail", "ses:SendRawEmail"):
-                resource = f"arn:aws:ses:{region}:{account}:identity/{sender}"
-                yield IamRequest(action, resource, {"ses:FromAddress": frozenset({sender})})
+            context = {"ses:FromAddress": frozenset({sender})}
+            for resource in _ses_resources(sender, parameters["Destination"]["ToAddresses"]):
+                # SES checks both for a raw message (SendEmail of its second API).
+                for action in ("ses:SendEmail", "ses:SendRawEmail"):
+                    yield IamRequest(action, f"arn:aws:ses:{region}:{account}:{resource}", context)
         case "TransactWriteItems":
             for item in parameters["TransactItems"]:
                 [(kind, write)] = item.items()
-                yield _dynamodb_request(_WRITES[kind], write, table_arns)
+                yield _dynamodb_request(_WRITES[kind], write, table_arns, reading)
         case "BatchGetItem":
             for table, wanted in parameters["RequestItems"].items():
                 for key in wanted["Keys"]:
                     get = {**wanted, "Key": key, "TableName": table}
-                    yield _dynamodb_request("BatchGetItem", get, table_arns)
+                    yield _dynamodb_request("BatchGetItem", get, table_arns, reading)
         case _:
-            yield _dynamodb_request(operation, parameters, table_arns)
+            yield _dynamodb_request(operation, parameters, table_arns, reading)
+
+
+def _ses_resources(sender: str, recipients: Iterable[str]) -> Iterator[str]:
+    """Yield everything that SES has been seen to authorize for one message.
+
+    The sender's identity, which can be the address, its domain, or a domain above it; the identity's default
+    configuration set; and a recipient that is an identity of the account as well, as all are in the sandbox.
+    """
+    yield f"identity/{sender}"
+    labels = sender.partition("@")[2].split(".")
+    for start in range(len(labels) - 1):
+        yield f"identity/{'.'.join(labels[start:])}"
+    yield "configuration-set/default-of-the-identity"
+    for recipient in recipients:
+        yield f"identity/{recipient}"
 
 
 def permissions(statements: Iterable[Mapping[str, Any]]) -> set[Permission]:
@@ -136,11 +165,13 @@ def permissions_for(statements: Iterable[Mapping[str, Any]], request: IamRequest
     }
 
 
-def _dynamodb_request(operation: str, parameters: Mapping[str, Any], table_arns: str) -> IamRequest:
+def _dynamodb_request(
+    operation: str, parameters: Mapping[str, Any], table_arns: str, reading: Reading
+) -> IamRequest:
     index = f"/index/{parameters['IndexName']}" if "IndexName" in parameters else ""
     key = parameters.get("Key") or parameters.get("Item") or {}
     leading = {value["S"] for name, value in key.items() if name in ("pk", "account") and "S" in value}
-    attributes = set(_attributes(parameters)) | set(key)
+    attributes = set(_attributes(parameters, reading)) | set(key)
     context = {"dynamodb:LeadingKeys": frozenset(leading), "dynamodb:Attributes": frozenset(attributes)}
     if operation in ("GetItem", "BatchGetItem", "Scan", "Query"):
         projected = "ProjectionExpression" in parameters
@@ -150,15 +181,16 @@ def _dynamodb_request(operation: str, parameters: Mapping[str, Any], table_arns:
     return IamRequest(f"dynamodb:{operation}", table_arns + parameters["TableName"] + index, context)
 
 
-def _attributes(parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every attribute that the expressions name: the attribute itself, and the path below it."""
+def _attributes(parameters: Mapping[str, Any], reading: Reading) -> Iterator[str]:
+    """Yield every attribute that the expressions name, by a reading."""
     names = parameters.get("ExpressionAttributeNames", {})
+    if reading is Reading.NAMES:
+        yield from names.values()
     for field in ("UpdateExpression", "ConditionExpression", "ProjectionExpression"):
         for path in re.findall(r"(?<![:\w])[#A-Za-z_][\w#.]*", parameters.get(field, "")):
             if path.lower() not in _EXPRESSION_WORDS:
                 parts = [names.get(part, part) for part in path.split(".")]
-                yield parts[0]
-                yield ".".join(parts)
+                yield ".".join(parts) if reading is Reading.PATH else parts[0]
 
 
 def _holds(operator: str, tests: Mapping[str, Any], context: Mapping[str, frozenset[str]]) -> bool:
@@ -166,17 +198,17 @@ def _holds(operator: str, tests: Mapping[str, Any], context: Mapping[str, frozen
     if kind not in ("StringEquals", "StringEqualsIfExists", "StringLike"):
         raise NotImplementedError(operator)
     for name, patterns in tests.items():
-        for value in context[name] if kind != "StringEqualsIfExists" else context.get(name, ()):
+        if name not in context:
+            # "ForAllValues" and "IfExists" hold without the key, a hole if AWS did not send it.
+            if kind == "StringEqualsIfExists":
+                continue
+            return False
+        for value in context[name]:
             if kind.startswith("StringEquals") and value not in _as_list(patterns):
                 return False
             if kind == "StringLike" and not any(matches(p, value, loose=True) for p in _as_list(patterns)):
                 return False
     return True
-
-
-def _conditions(statement: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    conditions: dict[str, Mapping[str, Any]] = statement.get("Condition", {})
-    return conditions.items()
 
 
 def _as_list(element: str | list[str]) -> list[str]:

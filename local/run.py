@@ -138,7 +138,7 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     from local.server import HttpServer
 
     endpoints = Endpoints.from_environment(os.environ)
-    port = port or _free_port()  # the app needs it before the server exists
+    port = port or free_port()  # the app needs it before the server exists
     # moto's DynamoDB is not thread-safe; a real engine is.
     lock = contextlib.nullcontext() if endpoints.dynamodb else threading.Lock()
     emails = EmailFolder(home / "outbox", terminal.log_email)
@@ -335,7 +335,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on just now."""
     with socket.socket() as free:
         free.bind((HOST, 0))
         port: int = free.getsockname()[1]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from chalicelib.rules import permissions, policies
+from chalicelib.rules import api_keys, permissions, policies
 from chalicelib.rules.api_keys import is_expired
 from chalicelib.rules.audit import new_event
 from chalicelib.rules.context import Origin
@@ -123,6 +123,10 @@ class SweepStore(Protocol):
 
     def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
         """Return two events of an account as they are now; None for one that is no longer on record."""
+        ...
+
+    def add_pointers(self, principal: Principal) -> bool:
+        """Let every key of a Principal be found by its value; False where it has changed meanwhile."""
         ...
 
     def rule(self, ruling: SweepChange) -> bool:
@@ -240,6 +244,7 @@ class _Run:
                 return
             ruling = self._ruling(judged)
             if ruling is None:
+                self._point(judged)
                 return
             if self._sweeps.rule(ruling):
                 self._count(ruling)
@@ -247,6 +252,11 @@ class _Run:
             self._accounts.pop(principal.account, None)
             judged = self._sweeps.principal(principal.username)
         self.counts["left"] += 1
+
+    def _point(self, principal: Principal) -> None:
+        """Write the pointers that keys stored by an earlier version lack; what fails is for tomorrow."""
+        if any(api_keys.lacks_pointer(key) for key in principal.keys.values()):
+            self.counts["pointed"] += self._sweeps.add_pointers(principal)
 
     def _count(self, ruling: SweepChange) -> None:
         self.counts["revoked"] += len(ruling.revoked)

@@ -13,6 +13,7 @@ from chalicelib.http.validation import Body, Cidr, Moment, list_names
 from chalicelib.rules import networks
 from chalicelib.rules.api_keys import LONGEST_OVERLAP
 from chalicelib.rules.errors import FieldError
+from chalicelib.rules.key_format import SHAPE
 from chalicelib.rules.lifetimes import (
     EXPIRY_IN_THE_PAST,
     LEAST_POLICY_DAYS,
@@ -223,6 +224,41 @@ class RotateOwnKey(Body, frozen=True, kw_only=True):
     """How to rotate the key used to sign in."""
 
     overlap_seconds: OverlapSeconds = 0
+
+
+class FindKey(Body, frozen=True, kw_only=True):
+    """A key to find the holder of: by its value, or by its last five characters."""
+
+    key: (
+        Annotated[
+            str,
+            Meta(pattern=rf"^{SHAPE}\Z", description="a whole API key: 'suk_' and 49 letters and digits."),
+        ]
+        | UnsetType
+    ) = UNSET
+    last5: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[0-9A-Za-z]{5}\Z",
+                description="the last five characters of a key, as emails, events and lists show them.",
+                examples=["VOQuO"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
+        """Also: one of the two."""
+        yield from super().cross(given, names, now)
+        if ("key" in names) is ("last5" in names):
+            yield FieldError("/key", "Give either the key or its last five characters ('last5').")
+
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        """One of the two."""
+        return [{"oneOf": [{"required": ["key"]}, {"required": ["last5"]}]}]
 
 
 class InviteUser(Body, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlencode
 import msgspec
 from chalice.app import Response
 
-from chalicelib.http import basic_auth, validation
+from chalicelib.http import authorization, validation
 from chalicelib.http.problems import MEDIA_TYPE, HttpError, headers_of, problem, problem_of
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
@@ -70,7 +70,7 @@ class Call:
 
         Raises Unauthenticated, and what the guards raise.
         """
-        username, key = basic_auth.credentials(self._request.headers.get("authorization"))
+        username, key = authorization.credentials(self._authorization())
         auth = sign_in(self.directory, username, key, self.origin, record_use=record_use)
         for guard in guards:
             guard(auth)
@@ -139,11 +139,22 @@ class Call:
         return {"Link": f'<{self.address(path)}?{urlencode(parameters)}>; rel="next"'}
 
     def address(self, path: str) -> str:
-        """Return the URL of a path: at the public address if the stack has one, else at API Gateway's."""
+        """Return the URL of a path: at the public address if the stack has one, else at API Gateway's.
+
+        Without a host if the event has none, as from the console's test: the change has been made by now,
+        and a caller who gets an error instead of the response has lost its keys.
+        """
         if self.service.public_url:
             return self.service.public_url + path
         context = self._request.context
-        return f"https://{context['domainName']}/{context['stage']}{path}"
+        stage = f"/{context['stage']}" if context.get("stage") else ""
+        return f"https://{context['domainName']}{stage}{path}" if context.get("domainName") else stage + path
+
+    def _authorization(self) -> str | None:
+        """Return the Authorization header. API Gateway puts the last of several into ``headers``."""
+        several = self._request.to_original_event().get("multiValueHeaders") or {}
+        values = [it for name, each in several.items() if name.lower() == "authorization" for it in each]
+        return authorization.only_one(values) if values else self._request.headers.get("authorization")
 
     def _raw(self) -> bytes:
         raw = self._request.raw_body

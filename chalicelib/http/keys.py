@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, nothing, reply
-from chalicelib.rules import key_operations
+from chalicelib.rules import key_operations, key_search, permissions
 from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import ServiceUser, User
@@ -77,6 +77,18 @@ def rotate_own(call: Call) -> Response:
     body = call.body_or_none(bodies.RotateOwnKey)
     holder, shown = key_operations.rotate_own(call.directory, auth, body.overlap_seconds)
     return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+
+
+def find(call: Call) -> Response:
+    """200, an array of the keys that fit, masked, with their holders."""
+    auth = call.authenticate(permissions.require_can_find_keys)
+    call.query()
+    body = call.body(bodies.FindKey)
+    if isinstance(body.key, str):
+        found = key_search.by_value(call.directory, auth, body.key)
+    else:
+        found = key_search.by_last5(call.directory, auth, str(body.last5))
+    return reply(200, tuple(responses.found_key(it, call.origin.now) for it in found))
 
 
 def key_restrictions(body: bodies.KeyTerms) -> KeyRestrictions:

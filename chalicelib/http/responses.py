@@ -11,6 +11,7 @@ from msgspec import Meta, structs
 
 from chalicelib.rules.api_keys import IssuedKey, current_predecessor, overlap_end
 from chalicelib.rules.context import AuthContext
+from chalicelib.rules.key_search import FoundKey
 from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
@@ -141,6 +142,19 @@ class WhoamiAnswer(Answer, frozen=True, kw_only=True):
     email: Address
     key_type: KeyType
     key: ApiKeyAnswer
+
+
+class FoundKeyAnswer(Answer, frozen=True, kw_only=True):
+    """A key that was found, and whose it is."""
+
+    username: str
+    kind: Literal["USER", "SERVICE_USER"]
+    role: Role
+    display_name: DisplayName
+    is_predecessor: Annotated[
+        bool, Meta(description="Whether it is the key that `apiKey` replaced, its `predecessor`.")
+    ]
+    api_key: ApiKeyAnswer
 
 
 class AccountAnswer(Answer, frozen=True, kw_only=True):
@@ -305,6 +319,19 @@ def whoami(auth: AuthContext) -> WhoamiAnswer:
         email=caller.email,
         key_type=auth.key_type,
         key=api_key(caller, auth.key_type, auth.origin.now),
+    )
+
+
+def found_key(it: FoundKey, now: float) -> FoundKeyAnswer:
+    """Return a key that was found, masked, and its holder."""
+    holder = it.holder
+    return FoundKeyAnswer(
+        username=holder.username,
+        kind="USER" if isinstance(holder, User) else "SERVICE_USER",
+        role=holder.role,
+        display_name=holder.display_name,
+        is_predecessor=it.is_predecessor,
+        api_key=api_key(holder, it.key_type, now),
     )
 
 

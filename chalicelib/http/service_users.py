@@ -32,7 +32,7 @@ def create(call: Call) -> Response:
 
 def listing(call: Call) -> Response:
     """Respond with a page of Service Users by username, keys masked."""
-    auth = call.authenticate(permissions.require_can_manage_service_users)
+    auth = call.authenticate(permissions.require_can_read_service_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
     views, after = service_users.listing(call.directory, auth, paging.limit, paging.after)

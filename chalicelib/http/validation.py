@@ -18,6 +18,12 @@ from chalicelib.rules import networks
 from chalicelib.rules.errors import FieldError, ValidationError, validation_error_of
 from chalicelib.rules.roles import KeyType, Role
 
+MOST_LEVELS = 100
+"""How deep arrays and objects of a body may be nested; none that is of use has more than three levels."""
+
+_STRING = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # also one without an end: linear
+_BRACKET = re.compile(r"[\[{\]}]")
+
 LARGEST = 65_536
 """The largest body, in bytes."""
 
@@ -91,8 +97,11 @@ def parse(raw: bytes) -> Any:
     if raw.startswith(codecs.BOM_UTF8):
         raise ValidationError("The body begins with a byte order mark. Send UTF-8 without one.")
     try:
+        text = raw.decode()
+        if _depth(text) > MOST_LEVELS:
+            raise ValidationError("The body is nested too deeply.")
         value = json.loads(
-            raw.decode(),
+            text,
             object_pairs_hook=_once_each,
             parse_constant=_no_constant,
             parse_int=_whole,
@@ -108,11 +117,18 @@ def parse(raw: bytes) -> Any:
         raise ValidationError(
             f"The body is not JSON: {what} at line {error.lineno}, column {error.colno}."
         ) from None
-    except RecursionError:
-        raise ValidationError("The body is nested too deeply.") from None
     except ValueError as error:
         raise ValidationError(f"The body is not valid JSON: {error}.") from None
     return value
+
+
+def _depth(text: str) -> int:
+    """Return how deep JSON text is nested; ``json`` itself has no limit from Python 3.14 on."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:

@@ -41,14 +41,27 @@ _EMAILS = {
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
     Action.USER_INVITED: "invitation",
+    Action.API_KEY_UPDATED: "api-key-changed",
+    Action.ACCOUNT_UPDATED: "policy-loosened",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation")
+_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened")
+_TO_EVERY_OWNER = "user-changed"
+_OWNER = "OWNER-USERNAME"
+"""Stands in a command for the OWNER whom the reader has to ask."""
 
 _ROLE_MEANS = {
     Role.READ_ONLY: "you can see clusters and their monitoring",
     Role.CLUSTER_ADMIN: "you can manage clusters and run Service Users",
     Role.OWNER: "you can do everything, running its people included",
 }
+_SETTINGS = {
+    "maxKeyAgeDays": "Maximum age of keys",
+    "revokeInactiveAfterDays": "Unused keys end after",
+    "pciCompliance": "PCI compliance",
+    "machinesManageOwners": "Machines manage OWNERs",
+}
+_RESTRICTIONS = {"allowedNetworks": "Allowed networks", "expiresAt": "Ends"}
+_NO_SETTING = {"allowedNetworks": "every address", "expiresAt": "never"}
 _DAY = 86_400
 LINE_WIDTH = 78
 """Characters of a line of text (RFC 5322, 2.1.1)."""
@@ -86,9 +99,27 @@ class EmailContent(NamedTuple):
 
 
 def email_of(event: Event) -> str | None:
-    """Return the name of the email an event asks for; None where there is nothing to say."""
+    """Return the name of the email an event asks for; None where there is nothing to say.
+
+    What a person is told of themselves and all OWNERs of that person differ: this is the former.
+    """
     name = _EMAILS.get(event.action)
-    return name if event.keys or name in _WITHOUT_KEYS else None
+    if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
+        return "service-user-changed"
+    if event.keys or name in _WITHOUT_KEYS:
+        return name
+    if "role" in event.changes:
+        return {
+            Action.SERVICE_USER_UPDATED: "service-user-changed",
+            Action.USER_UPDATED: "role-changed",
+        }.get(event.action)
+    return None
+
+
+def _email_for(event: Event, recipient: Recipient) -> str | None:
+    """Return the name of the email that one recipient gets."""
+    name = email_of(event)
+    return _TO_EVERY_OWNER if recipient.why.every_owner and name not in (None, "policy-loosened") else name
 
 
 def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
@@ -96,7 +127,7 @@ def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> 
 
     Raises LookupError where the event asks for no email.
     """
-    name = email_of(event)
+    name = _email_for(event, recipient)
     if name is None:
         raise LookupError(f"There is no email for {event.action.value} with {len(event.keys)} keys.")
     view = _View(event, recipient, setting).context(name)
@@ -159,6 +190,15 @@ class _View:
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "lowered": event.changes.get("role"),
+            "role_change": event.changes.get("role"),
+            "administrators": event.changes.get("administrators"),
+            "dropped": self._is_dropped(),
+            "invited": event.action is Action.USER_INVITED,
+            "revoked": event.action is Action.USER_REVOKED,
+            "raised": self._is_raised(),
+            "email": event.subject.email,
+            "had_role": event.changes.get("role", ("",))[0],
+            "changed_fields": self._changed_fields(),
             "given_end": self.given_end,
             "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
@@ -177,6 +217,7 @@ class _View:
             "until": _when(int(self.setting.now) + INVITATION_SECONDS),
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
+            "new_role_means": self._new_role_means(),
             "why": self._why(),
             "event_id": event.id,
         }
@@ -195,6 +236,34 @@ class _View:
     def _by_recipient(self) -> bool:
         actor = self.event.actor
         return actor.kind is Kind.USER and fold_username(actor.username) == self.recipient.name
+
+    def _by_subject(self) -> bool:
+        """Return whether it is about whoever did it."""
+        actor = self.event.actor
+        return bool(self.subject) and fold_username(actor.username) == fold_username(self.subject)
+
+    def _is_dropped(self) -> bool:
+        """Return whether the recipient is an Administrator no longer."""
+        before, after = self.event.changes.get("administrators", ("", ""))
+        name = self.recipient.name
+        return name in before.split(", ") and name not in after.split(", ")
+
+    def _is_raised(self) -> bool:
+        old, new = self.event.changes.get("role", ("", ""))
+        return bool(old and new) and Role(new).covers(Role(old))
+
+    def _new_role_means(self) -> str:
+        change = self.event.changes.get("role")
+        return _ROLE_MEANS[Role(change[1])] if change and change[1] else ""
+
+    def _changed_fields(self) -> list[tuple[str, str, str]]:
+        """Return the settings or restrictions that were changed: their names, former and new values."""
+        shown = {**_SETTINGS, **_RESTRICTIONS}
+        return [
+            (shown[field], _setting(field, old), _setting(field, new))
+            for field, (old, new) in self.event.changes.items()
+            if field in shown
+        ]
 
     def _a_key(self) -> str:
         keys = self.event.keys
@@ -248,7 +317,15 @@ class _View:
         subject = event.subject
         shown = _short(subject.display_name)
         named = f"{self.subject} (“{shown}”)" if shown not in ("", self.subject) else self.subject
-        facts = [("Account", self.account), ("Your username" if self.person else "Service User", named)]
+        facts = [("Account", self.account)]
+        if self.subject:
+            about_user = name == _TO_EVERY_OWNER
+            facts.append(
+                ("Your username" if self.person else "User" if about_user else "Service User", named)
+            )
+            if about_user:
+                facts.append(("Their email", _short(subject.email)))
+        facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
                 ("Invited by" if name == "invitation" else "Done by", self._actor()),
@@ -273,6 +350,8 @@ class _View:
         return "the operator of this service"
 
     def _why(self) -> str:
+        if self.recipient.why.owner and "administrators" in self.event.changes:
+            return f"You get this as an OWNER of {self.account}: {self.subject} had no Administrator there."
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
@@ -280,6 +359,10 @@ class _View:
             )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
+        if self.recipient.why.every_owner:
+            return f"You get this as an OWNER of {self.account}. Every OWNER is told of who has power there."
+        if self._is_dropped():
+            return f"You get this because you were an Administrator of {self.subject} in {self.account}."
         return f"You get this as an Administrator of the Service User {self.subject} in {self.account}."
 
     # What to do
@@ -291,7 +374,17 @@ class _View:
             case "invitation":
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
-                return [Step(self._ask())]
+                return [Step(self._ask()), *self._invite_back(_OWNER)]
+            case "role-changed":
+                return [Step(self._ask()), *self._set_role_back(_OWNER)]
+            case "service-user-changed":
+                return [*self._restore_service_user(), *self._mend()]
+            case "api-key-changed":
+                return [*self._restore_restrictions(), *self._mend()]
+            case "policy-loosened":
+                return [*self._restore_policy(), *self._mend()]
+            case "user-changed":
+                return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
                 return [*self._restore(), *self._mend()]
         return [*self._undo(), *self._mend()]
@@ -340,6 +433,77 @@ class _View:
             )
         ]
 
+    def _restore_user(self) -> list[Step]:
+        """Return how an OWNER undoes what was done to a User."""
+        if self.event.action is Action.USER_REVOKED:
+            return self._invite_back()
+        role = self.event.changes.get("role")
+        if self.event.action is Action.USER_UPDATED and role and role[0] == Role.OWNER.value:
+            return self._set_role_back()
+        steps = [
+            Step(
+                f"If {self.subject} should not be an OWNER, revoke them. Their keys, their links and the "
+                "invitations they sent end at once:",
+                self._curl("DELETE", self._user_path(self.subject)),
+            )
+        ]
+        return [*self._set_role_back(), *steps] if self.event.action is Action.USER_UPDATED else steps
+
+    def _set_role_back(self, by: str = "") -> list[Step]:
+        role = self.event.changes["role"][0]
+        who = "An OWNER sets" if by else "If it should be as before, set"
+        return [
+            Step(
+                f"{who} the role back by this command:",
+                self._curl("PUT", self._user_path(self.subject), {"role": role}, by),
+            )
+        ]
+
+    def _invite_back(self, by: str = "") -> list[Step]:
+        subject = self.event.subject
+        role = self.event.changes.get("role", ("",))[0]
+        if not role:  # stored before events told it
+            return []
+        body: dict[str, object] = {"username": subject.username, "email": subject.email, "role": role}
+        who = "An OWNER invites you" if by else f"If {self.subject} should have access, invite them"
+        return [Step(f"{who} again by this command:", self._curl("POST", "/v1/users", body, by))]
+
+    def _restore_service_user(self) -> list[Step]:
+        changes = self.event.changes
+        body: dict[str, object] = {}
+        if "administrators" in changes:
+            body["administrators"] = changes["administrators"][0].split(", ")
+        if "role" in changes:
+            body["role"] = changes["role"][0]
+        needed = [Role(role) for role in changes.get("role", ())]
+        mine = self.recipient.role
+        able = mine is Role.OWNER or (
+            mine is not None and not self._is_dropped() and all(mine.covers(role) for role in needed)
+        )
+        who = "Set it back" if able else f"Ask an OWNER of {self.account} to set it back"
+        anew = " Keys that were revoked are generated anew." if self.event.keys else ""
+        return [
+            Step(
+                f"{who} (leave out Administrators who have left).{anew}",
+                self._curl("PUT", self._path(), body, "" if able else _OWNER),
+            )
+        ]
+
+    def _restore_restrictions(self) -> list[Step]:
+        changes = self.event.changes
+        body: dict[str, object] = dict(self._key_type())
+        if "allowedNetworks" in changes:
+            body["allowedNetworks"] = changes["allowedNetworks"][0].split()
+        if "expiresAt" in changes:
+            former = changes["expiresAt"][0]
+            body["expiresAt"] = f"{utc(int(former)):%Y-%m-%dT%H:%M:%SZ}" if former else None
+        return [Step("Set it back as it was:", self._curl("PATCH", self._path("api-keys"), body))]
+
+    def _restore_policy(self) -> list[Step]:
+        former = {field: old for field, (old, _) in self.event.changes.items() if field in _SETTINGS}
+        body: dict[str, object] = {field: json.loads(old or "null") for field, old in former.items()}
+        return [Step("Set it back as it was:", self._curl("PUT", "/v1/account", body))]
+
     def _prolong(self, key: KeyChange) -> Step:
         if self.given_end:
             return Step(
@@ -367,7 +531,21 @@ class _View:
             return [Step(self._ask())]
         if self._by_recipient():
             return self._replace_own()
+        if self._by_subject() and self.recipient.why.every_owner:  # who is revoked by the step before
+            return []
         match actor.kind:
+            case Kind.SERVICE_USER if self.recipient.why.every_owner:
+                return [
+                    Step(
+                        f"If the Service User {actor.username} should not have done it, somebody has its "
+                        "key. Revoke that at once:",
+                        self._curl(
+                            "DELETE",
+                            f"/v1/service-users/{quote(actor.username, safe='')}/api-keys",
+                            {"keyType": KeyType.USER_MANAGEMENT.value},
+                        ),
+                    )
+                ]
             case Kind.SERVICE_USER:
                 return [
                     Step(
@@ -386,7 +564,7 @@ class _View:
                 Step(
                     f"Ask {actor.username}. If it was not them, somebody has their key: revoke "
                     f"{actor.username} at once, and send a new invitation later:",
-                    self._curl("DELETE", f"/v1/users/{quote(actor.username, safe='')}"),
+                    self._curl("DELETE", self._user_path(actor.username)),
                 )
             ]
         return [
@@ -410,7 +588,8 @@ class _View:
 
     def _asks(self, name: str, steps: list[Step]) -> str:
         """Return what curl asks for; nothing where it does not."""
-        if not any(line.startswith("-u ") for step in steps for line in step.command):
+        lines = [line for step in steps for line in step.command if line.startswith("-u ")]
+        if not lines or all(line.startswith(f"-u {_OWNER}") for line in lines):
             return ""
         own = name == "api-key-ending" and self.person and not self.given_end
         key = "the key that is to be rotated" if own else "your User Management API key"
@@ -430,17 +609,25 @@ class _View:
         kind = "users" if self.person else "service-users"
         return f"/v1/{kind}/{quote(self.subject, safe='')}" + (f"/{more}" if more else "")
 
+    def _user_path(self, username: str) -> str:
+        return f"/v1/users/{quote(username, safe='')}"
+
     def _key_type(self) -> dict[str, object]:
         return {"keyType": self.event.keys[0].key_type.value}
 
     def _activation(self) -> dict[str, object]:
         return {"username": self.subject, "token": self.setting.token}
 
-    def _curl(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[str, ...]:
-        """Return a command, line by line. curl asks for the password, so that no key is left in a history."""
+    def _curl(
+        self, method: str, path: str, body: dict[str, object] | None = None, by: str = ""
+    ) -> tuple[str, ...]:
+        """Return a command, line by line, for the recipient or for ``by``.
+
+        curl asks for the password, so that no key is left in a history.
+        """
         lines = [f"curl -X {method} {shlex.quote(self.setting.public_url + path)}"]
         if path != "/v1/users/activate":
-            lines.append(f"-u {shlex.quote(self.recipient.username)}")
+            lines.append(f"-u {shlex.quote(by or self.recipient.username)}")
         if body is not None:
             json_type = "-H 'Content-Type: application/json'"
             lines[1:] = [" ".join((*lines[1:], json_type))]
@@ -464,6 +651,20 @@ def _environment() -> Environment:
 def _finalize(value: Any) -> Any:
     """Let nothing into a page but by :func:`plain`; what the templates themselves made is theirs."""
     return value if hasattr(value, "__html__") else plain(str(value))
+
+
+def _setting(field: str, value: str) -> str:
+    """Return a changed field's value, as an event has it, in words."""
+    if not value:
+        return _NO_SETTING.get(field, "no rule")
+    match field:
+        case "expiresAt":
+            return _when(int(value))
+        case "maxKeyAgeDays" | "revokeInactiveAfterDays":
+            return f"{value} days"
+        case "allowedNetworks":
+            return _short(value, 200)
+    return {"true": "on", "false": "off"}.get(value, value)
 
 
 def _short(text: str, most: int = _SHOWN) -> str:

@@ -219,6 +219,9 @@ class _Delivery:
             self._run.counts["skipped"] += 1
             return
         self._run.counts["taken"] += 1
+        if notifications.changes_owners(event):
+            # The stack makes a metric of this line, and an alarm of the metric.
+            _LOG.info("OWNERs change", extra={"ownersChange": event.action.value, "event": event.id})
         if messages.email_of(event) is None or event.audience is Audience.NOBODY:
             _LOG.error(
                 "There is no email for this event", extra={"event": event.id, "action": event.action.value}
@@ -230,9 +233,15 @@ class _Delivery:
             self._tell_audience(event)
 
     def _invite(self, event: Event) -> None:
-        """Mail an invitation with a token made for this very email; none where the invitation is void."""
-        token = key_format.new_token()
+        """Mail an invitation with a token made for this very email; none where the invitation is void.
+
+        All OWNERs are told too, void or not, if the invited User is to be one.
+        """
         [recipient] = notifications.person(event)
+        if recipient.name in {**event.told, **event.refused}:
+            self._tell_audience(event)
+            return
+        token = key_format.new_token()
         until = int(self._mailer.now()) + INVITATION_SECONDS
         digest = key_format.digest(token).hex()
         invited: UserSummary | None = None
@@ -244,16 +253,17 @@ class _Delivery:
             self._tell_of_lost_keys(event, recipient)
             return
         setting = self._setting(event, directory, token, invited.role)
-        self._tell(event, lambda: ([recipient], setting))
+        self._tell(event, lambda: (self._audience(event)[0], setting))
 
     def _tell_of_lost_keys(self, event: Event, recipient: Recipient) -> None:
         """Mail that keys are dead which an invitation ended, where the invitation itself is void by now."""
-        if not event.keys:
-            self._mailer.outbox.finish(self._key, self._lease)
-            return
         revoked = replace(event, action=Action.API_KEY_REVOKED, changes={})
-        directory = self._run.read({recipient.name}, event.account)
-        self._tell(revoked, lambda: ([recipient], self._setting(event, directory)))
+
+        def audience() -> "tuple[list[Recipient], messages.EmailContext]":
+            recipients, setting = self._audience(event)
+            return [one for one in recipients if event.keys or one.name != recipient.name], setting
+
+        self._tell(event, audience, lambda one: revoked if one.name == recipient.name else event)
 
     def _tell_audience(self, event: Event) -> None:
         """Tell those who are entitled, each judged just before their message goes out."""
@@ -267,19 +277,36 @@ class _Delivery:
 
     def _audience(self, event: Event) -> "tuple[list[Recipient], messages.EmailContext]":
         directory = self._run.read(event.administrators, event.account)
-        if event.audience is Audience.PERSON:
-            audience = notifications.person(event)
-        else:
-            audience = notifications.administrators(event, directory)
-        if not audience:
-            tenancy = directory.accounts.get(event.account)
-            directory = self._run.read(tenancy.owners if tenancy else (), event.account)
-            audience = notifications.owners(event, directory)
+        match event.audience:
+            case Audience.PERSON:
+                audience = notifications.person(event)
+            case Audience.OWNERS:
+                audience = self._owners(event, directory, notifications.EVERY_OWNER)
+            case Audience.PERSON_AND_OWNERS:
+                audience = notifications.person(event)
+                audience += self._owners(event, directory, notifications.EVERY_OWNER)
+            case _:
+                audience = notifications.administrators(event, directory)
+                if notifications.owners_stand_in(event, audience):
+                    named = {one.name for one in audience}
+                    stand_in = self._owners(event, directory, notifications.OWNER)
+                    audience += [one for one in stand_in if one.name not in named]
         return audience, self._setting(event, directory)
 
+    def _owners(
+        self, event: Event, directory: RecipientLookup, why: notifications.RecipientReason
+    ) -> list[Recipient]:
+        account = directory.accounts.get(event.account)
+        directory = self._run.read(account.owners if account else (), event.account)
+        return notifications.owners(event, directory, why)
+
     def _tell(
-        self, event: Event, audience: "Callable[[], tuple[list[Recipient], messages.EmailContext]]"
+        self,
+        event: Event,
+        audience: "Callable[[], tuple[list[Recipient], messages.EmailContext]]",
+        worded: "Callable[[Recipient], Event] | None" = None,
     ) -> None:
+        """Tell whoever of an audience has not been, each of the event, or as it is ``worded`` for them."""
         tried = {*event.told, *event.refused}
         failed = False
         while True:
@@ -292,7 +319,7 @@ class _Delivery:
                 return
             recipient = waiting[0]
             tried.add(recipient.name)
-            verdict, code = self._run.send(event, recipient, setting)
+            verdict, code = self._run.send(worded(recipient) if worded else event, recipient, setting)
             if verdict in (Verdict.FAILED, Verdict.UNVERIFIED):
                 failed = True
                 continue

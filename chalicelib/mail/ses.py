@@ -64,7 +64,10 @@ def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> Answer
         answer = Answer(Verdict.FAILED, type(error).__name__)
     else:
         return Answer(Verdict.SENT)
-    _LOG.warning("SES did not take a message", extra={"code": answer.code, "verdict": answer.verdict.value})
+    level = logging.ERROR if answer.code.startswith("AccessDenied") else logging.WARNING
+    _LOG.log(
+        level, "SES did not take a message", extra={"code": answer.code, "verdict": answer.verdict.value}
+    )
     return answer
 
 

@@ -133,7 +133,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
         raise Conflict("pciCompliance needs two activated OWNERs. Invite another, then turn it on.")
-    event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, new, changes=changes)
+    event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)
     directory.commit(
         event,
         UpdateAccount(old, new, owners, concurrent_change()),

@@ -56,6 +56,11 @@ def is_expired(key: ApiKey, now: float) -> bool:
     return key.expires_at is not None and now >= key.expires_at
 
 
+def lacks_pointer(key: ApiKey) -> bool:
+    """Return whether a key or its predecessor is not found by its value, as a version before stored it."""
+    return not key.has_pointer or (key.predecessor is not None and not key.predecessor.has_pointer)
+
+
 def current_predecessor(key: ApiKey, now: float) -> Predecessor | None:
     """Return the predecessor of a key while the overlap lasts; None otherwise."""
     predecessor = key.predecessor
@@ -104,6 +109,7 @@ def generate(
         expires_at=restrictions.expires_at,
         networks=restrictions.networks,
         ceiling=ceiling,
+        has_pointer=True,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
     return _with_key(holder, key_type, key), IssuedKey(key_type, secret), change
@@ -150,7 +156,9 @@ def rotate(
     response_was_lost = False
     if overlap:
         until = overlap_end(key, now + overlap)
-        predecessor = Predecessor(key.digest, key.last5, until, key.last_used_at, key.ceiling)
+        predecessor = Predecessor(
+            key.digest, key.last5, until, key.last_used_at, key.ceiling, key.has_pointer
+        )
         previous_predecessor = current_predecessor(key, now)
         if (
             previous_predecessor is not None
@@ -170,6 +178,7 @@ def rotate(
         notice=None,
         ceiling=ceiling,
         rotated_by=by,
+        has_pointer=True,
     )
     change = KeyChange(
         Change.ROTATED,

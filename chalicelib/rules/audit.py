@@ -36,12 +36,14 @@ def new_event(
     cause: Cause | None = None,
     reason: str = "",
     invitation: str = "",
+    new: Principal | Account | None = None,
 ) -> Event:
     """Return the audit event of an action, due at once if ``notifications.NOTIFIED`` says who is notified.
 
-    ``subject`` is the principal or account as it was before the change (as created, if it is new).
+    ``subject`` is the principal or account as it was before the change (as created, if it is new), and
+    ``new`` as it is from now on, where an update decides by both who is notified.
     """
-    addressees = notifications.addressees(action, Occurrence(subject, keys))
+    addressees = notifications.addressees(action, Occurrence(subject, keys, new, actor))
     account = subject.id if isinstance(subject, Account) else subject.account
     return Event(
         id=new_event_id(origin.now),
@@ -81,6 +83,7 @@ def update_event(
         changes=changes,
         cause=Cause.ROLE_LOWERED if revoked_keys else None,
         reason=f"The role is now {new.role.value}" if revoked_keys else "",
+        new=new,
     )
 
 

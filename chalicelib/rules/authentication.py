@@ -1,4 +1,7 @@
-"""Signing in: one read, and then either the caller's context or one refusal in the same words."""
+"""Signing in: one read, and then either the caller's context or one refusal in the same words.
+
+With the key alone (Bearer) there is another read before it, of the pointer that says whose it may be.
+"""
 
 from typing import NamedTuple
 
@@ -7,6 +10,7 @@ from msgspec.structs import replace
 from chalicelib.rules import api_keys, key_format, networks
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Forbidden, Unauthenticated
 from chalicelib.rules.model import Action, ApiKey, Cause, Change, KeyChange, Predecessor, Principal
 from chalicelib.rules.ports import Directory
@@ -16,14 +20,15 @@ HOUR = 3600
 """Seconds before another use, or another refusal, of a key is recorded."""
 
 _NOT_VALID = (
-    "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API keys."
+    "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API "
+    "keys, or with the key alone as Bearer."
 )
 
 
 def sign_in(
-    directory: Directory, username: str, secret: str, origin: Origin, *, record_use: bool = True
+    directory: Directory, username: str | None, secret: str, origin: Origin, *, record_use: bool = True
 ) -> AuthContext:
-    """Authenticate and return the caller's context.
+    """Authenticate and return the caller's context. Without a ``username``, by the key alone.
 
     Records ``lastUsedAt`` unless ``record_use=False``, for an operation that writes it itself. Raises
     Unauthenticated in the same words whatever is wrong, and Forbidden for a valid key used from a network
@@ -32,7 +37,9 @@ def sign_in(
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
         raise Unauthenticated(_NOT_VALID)
     digest = key_format.digest(secret)
-    principal = directory.principal(username)
+    if username is None:
+        username = directory.username_of(digest)
+    principal = directory.principal(username) if username is not None else None
     match = _match(principal, digest, origin.now) if principal is not None else None
     if principal is None or match is None:
         raise Unauthenticated(_NOT_VALID)
@@ -50,7 +57,7 @@ def sign_in(
                 principal, match.key_type, digest, origin.second, before=match.predecessor is not None
             )
         principal = _with_use(principal, match, origin.second)
-    return AuthContext(principal, match.key_type, digest, origin)
+    return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
 
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:

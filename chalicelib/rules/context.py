@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from chalicelib.rules.credentials import Credential, PresentedKey, PresentedSession
 from chalicelib.rules.errors import Unauthenticated
 from chalicelib.rules.model import Principal
 from chalicelib.rules.ports import StillEntitled
@@ -22,18 +23,29 @@ class Origin(NamedTuple):
 
 
 class AuthContext(NamedTuple):
-    """An authenticated call: the caller, and the type and digest of the key they signed in with."""
+    """An authenticated call: the caller, and the key or the session they signed in with."""
 
     caller: Principal
-    key_type: KeyType
-    digest: bytes
+    credential: Credential
     origin: Origin
 
     @property
+    def key_type(self) -> KeyType:
+        """The type of the key; a session, which only a person has, may do what USER_MANAGEMENT keys may."""
+        if isinstance(self.credential, PresentedKey):
+            return self.credential.key_type
+        return KeyType.USER_MANAGEMENT
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the key or of the session's secret."""
+        return self.credential.digest
+
+    @property
     def ceiling(self) -> Role | None:
-        """The ceiling of the key, or of the predecessor, that the caller signed in with."""
+        """The ceiling of the key, or of the predecessor, signed in with; a session has none."""
         key = self.caller.keys.get(self.key_type)
-        if key is None:
+        if key is None or isinstance(self.credential, PresentedSession):
             return None
         if key.predecessor is not None and key.predecessor.digest == self.digest:
             return key.predecessor.ceiling
@@ -46,11 +58,9 @@ class AuthContext(NamedTuple):
 
     def still_entitled(self) -> StillEntitled:
         """Return the condition that the caller's rights have not changed since they signed in."""
+        what = "session was ended" if isinstance(self.credential, PresentedSession) else "key was revoked"
         return StillEntitled(
             self.caller,
-            self.key_type,
-            self.digest,
-            Unauthenticated(
-                "The key was revoked, or its holder's rights changed, while the call was under way."
-            ),
+            self.credential,
+            Unauthenticated(f"The {what}, or its holder's rights changed, while the call was under way."),
         )

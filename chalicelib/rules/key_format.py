@@ -14,6 +14,8 @@ import zlib
 
 KEY_PREFIX = "suk_"
 TOKEN_PREFIX = "sui_"  # noqa: S105 - the published beginning of a token, not one
+SHAPE = r"suk_[0-9A-Za-z]{49}"
+"""The form of an API key."""
 PATTERN = r"su[ki]_[0-9A-Za-z]{49}"
 """What a secret scanner looks for; confirm a hit by its checksum."""
 

@@ -129,7 +129,7 @@ def _commit(
     changes: dict[str, tuple[str, str]] | None = None,
     unused: KeyType | None = None,
 ) -> None:
-    event = new_event(auth.origin, actor(auth.caller), action, old, (change,), changes=changes)
+    event = new_event(auth.origin, actor(auth.caller), action, old, (change,), changes=changes, new=new)
     writes: list[Write] = [Replace(old, new, concurrent_change(), unused)]
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())

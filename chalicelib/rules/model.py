@@ -23,6 +23,7 @@ class Predecessor(Value, frozen=True):
     until: int
     last_used_at: int | None = None
     ceiling: Role | None = None
+    has_pointer: bool = False
 
 
 class Notice(Value, frozen=True):
@@ -49,6 +50,9 @@ class ApiKey(Value, frozen=True):
     The key acts with the lower of its holder's role and its ``ceiling``: the role of whoever was shown the
     secret, so that raising a Service User's role raises no secret beyond those who know it. None is no
     ceiling: a User's own key, or one stored before keys had ceilings.
+
+    ``has_pointer``: the key is found by its value. One stored before there were pointers is not, until the
+    daily sweep has written its pointer.
     """
 
     digest: bytes
@@ -64,6 +68,7 @@ class ApiKey(Value, frozen=True):
     notice: Notice | None = None
     ceiling: Role | None = None
     rotated_by: str = ""
+    has_pointer: bool = False
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -260,20 +265,26 @@ class KeyChange(Value, frozen=True):
 
 
 class Audience(str, Enum):
-    """Who is to be mailed about an event."""
+    """Who is to be mailed about an event.
+
+    ADMINISTRATORS are those that the event names, OWNERS all OWNERs of the account at the time of the email,
+    and PERSON the User whom the event is about.
+    """
 
     NOBODY = "NOBODY"
     ADMINISTRATORS = "ADMINISTRATORS"
     PERSON = "PERSON"
+    OWNERS = "OWNERS"
+    PERSON_AND_OWNERS = "PERSON_AND_OWNERS"
 
 
 class Event(Value, frozen=True, kw_only=True):
     """One act on record, and the work of mailing it until everyone entitled has been told.
 
     ``id`` sorts by time. ``changes`` names the fields an update changed, old and new, as text.
-    ``administrators`` are those of the Service User when it happened. ``told`` maps a folded
-    username to when they were mailed; ``refused`` to why SES never will.  ``due_at`` is there
-    while somebody waits: when to try (again).
+    ``administrators`` are those of the Service User when it happened; where the event changed them, those
+    before and after. ``told`` maps a folded username to when they were mailed; ``refused`` to why SES
+    never will. ``due_at`` is there while somebody waits: when to try (again).
     """
 
     id: str

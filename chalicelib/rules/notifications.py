@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from chalicelib.rules import permissions
+from chalicelib.rules.api_keys import is_looser
 from chalicelib.rules.model import (
     Account,
     AccountSummary,
     Action,
+    Actor,
     Audience,
     Event,
     KeyChange,
+    Kind,
     Principal,
     ServiceUser,
+    User,
     UserSummary,
 )
 from chalicelib.rules.names import fold_username
@@ -37,10 +41,16 @@ LONGEST_PAUSE = 21_600
 
 
 class Occurrence(NamedTuple):
-    """What a rule decides on who is notified: the subject as it was before, and what happened to its keys."""
+    """What a rule decides on who is notified.
+
+    The subject as it was before (as created, if it is new), what happened to its keys, the subject as it is
+    from now on (None if that is gone, or the same), and who did it.
+    """
 
     subject: Principal | Account
     keys: tuple[KeyChange, ...]
+    new: Principal | Account | None = None
+    actor: Actor | None = None
 
 
 class Addressees(NamedTuple):
@@ -72,6 +82,88 @@ def holder_if_keys_changed(occurrence: Occurrence) -> Addressees:
     return holder(occurrence) if occurrence.keys else nobody(occurrence)
 
 
+def holder_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`holder` does; of what the operator did for an OWNER, all OWNERs too."""
+    if occurrence.actor is not None and occurrence.actor.kind is Kind.OPERATOR:
+        return Addressees(Audience.PERSON_AND_OWNERS)
+    return holder(occurrence)
+
+
+def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
+    """Notify the Administrators of looser restrictions; a User of any change to those of their own key."""
+    subject, new = occurrence.subject, occurrence.new
+    if isinstance(subject, User):
+        return Addressees(Audience.PERSON)
+    if isinstance(subject, ServiceUser) and isinstance(new, ServiceUser):
+        kept = subject.keys.keys() & new.keys.keys()
+        if any(is_looser(subject.keys[key_type], new.keys[key_type]) for key_type in kept):
+            return holder(occurrence)
+    return nobody(occurrence)
+
+
+def administrators_before_and_after(occurrence: Occurrence) -> Addressees:
+    """Notify the Administrators before and after of another role, other Administrators, or keys revoked.
+
+    So nobody is dropped as an Administrator without hearing of it.
+    """
+    old, new = occurrence.subject, occurrence.new
+    if not isinstance(old, ServiceUser) or not isinstance(new, ServiceUser):
+        return holder_if_keys_changed(occurrence)
+    if (old.role, old.administrators) == (new.role, new.administrators):
+        return nobody(occurrence)
+    return Addressees(Audience.ADMINISTRATORS, {**old.administrators, **new.administrators})
+
+
+def person_and_owners_if_owner(occurrence: Occurrence) -> Addressees:
+    """Notify a User of what gives them power; if they are an OWNER with it, all OWNERs too."""
+    return Addressees(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
+
+
+def person_if_role_changed(occurrence: Occurrence) -> Addressees:
+    """Notify a User of another role; if they become an OWNER or were one, all OWNERs too."""
+    old, new = occurrence.subject, occurrence.new
+    if isinstance(old, User) and isinstance(new, User) and old.role is not new.role:
+        owner = _is_owner(old) or _is_owner(new)
+        return Addressees(Audience.PERSON_AND_OWNERS if owner else Audience.PERSON)
+    return holder_if_keys_changed(occurrence)
+
+
+def person_if_activated(occurrence: Occurrence) -> Addressees:
+    """Notify a revoked User, unless they never activated; if they were to be an OWNER, all OWNERs too."""
+    subject = occurrence.subject
+    invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
+    if _is_owner(subject):
+        return Addressees(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
+    return nobody(occurrence) if invited else holder(occurrence)
+
+
+def owners_if_loosened(occurrence: Occurrence) -> Addressees:
+    """Notify all OWNERs of an account's looser policy."""
+    old, new = occurrence.subject, occurrence.new
+    if isinstance(old, Account) and isinstance(new, Account) and is_policy_looser(old, new):
+        return Addressees(Audience.OWNERS)
+    return nobody(occurrence)
+
+
+def is_policy_looser(old: Account, new: Account) -> bool:
+    """Return whether keys may live longer by the new policy, or machines may now manage OWNERs."""
+    was, now = old.policy, new.policy
+    return (
+        _is_longer(was.max_key_age_days, now.max_key_age_days)
+        or _is_longer(was.revoke_inactive_after_days, now.revoke_inactive_after_days)
+        or (was.pci_compliance and not now.pci_compliance)
+        or (new.machines_manage_owners and not old.machines_manage_owners)
+    )
+
+
+def _is_longer(old: int | None, new: int | None) -> bool:
+    return old is not None and (new is None or new > old)
+
+
+def _is_owner(subject: Principal | Account) -> bool:
+    return isinstance(subject, User) and subject.role is Role.OWNER
+
+
 def for_every_action(rules: Mapping[Action, AudienceRule]) -> Mapping[Action, AudienceRule]:
     """Return ``rules``. Raises ValueError if an action has none: nobody is left out by mistake."""
     if missing := [action.value for action in Action if action not in rules]:
@@ -82,20 +174,20 @@ def for_every_action(rules: Mapping[Action, AudienceRule]) -> Mapping[Action, Au
 NOTIFIED = for_every_action(
     {
         Action.ACCOUNT_CREATED: holder,
-        Action.ACCOUNT_UPDATED: nobody,
+        Action.ACCOUNT_UPDATED: owners_if_loosened,
         Action.SERVICE_USER_CREATED: holder_if_keys_changed,
-        Action.SERVICE_USER_UPDATED: holder_if_keys_changed,
+        Action.SERVICE_USER_UPDATED: administrators_before_and_after,
         Action.SERVICE_USER_DELETED: holder_if_keys_changed,
-        Action.API_KEY_GENERATED: holder,
-        Action.API_KEY_ROTATED: holder,
+        Action.API_KEY_GENERATED: holder_and_owners_if_by_operator,
+        Action.API_KEY_ROTATED: holder_and_owners_if_by_operator,
         Action.API_KEY_REVOKED: holder,
-        Action.API_KEY_UPDATED: nobody,
+        Action.API_KEY_UPDATED: key_holder_if_loosened,
         Action.API_KEY_REFUSED: nobody,
         Action.API_KEY_ENDING: holder,
-        Action.USER_INVITED: holder,
-        Action.USER_ACTIVATED: holder,
-        Action.USER_UPDATED: holder_if_keys_changed,
-        Action.USER_REVOKED: holder_if_keys_changed,
+        Action.USER_INVITED: person_and_owners_if_owner,
+        Action.USER_ACTIVATED: person_and_owners_if_owner,
+        Action.USER_UPDATED: person_if_role_changed,
+        Action.USER_REVOKED: person_if_activated,
     }
 )
 """Who is notified of each action (product page: who-is-notified).
@@ -131,11 +223,14 @@ class RecipientReason(NamedTuple):
     """They are an OWNER, and no Administrator of the Service User is left."""
     person: bool = False
     """It is about themselves."""
+    every_owner: bool = False
+    """They are an OWNER, and every OWNER is told."""
 
 
 ADMINISTRATOR = RecipientReason()
 OWNER = RecipientReason(owner=True)
 PERSON = RecipientReason(person=True)
+EVERY_OWNER = RecipientReason(every_owner=True)
 
 
 class Recipient(NamedTuple):
@@ -205,15 +300,42 @@ def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
     ]
 
 
-def owners(event: Event, directory: RecipientLookup) -> list[Recipient]:
-    """Return the OWNERs of an event's account, by username: they are notified if no Administrator is left."""
+def owners_stand_in(event: Event, administrators: list[Recipient]) -> bool:
+    """Return whether the OWNERs are told of an event for want of Administrators.
+
+    Where the event changed them, of those before: who heard of it until then hears of the change.
+    """
+    if "administrators" not in event.changes:
+        return not administrators
+    before = event.changes["administrators"][0].split(", ")
+    return not any(one.name in before for one in administrators)
+
+
+def owners(event: Event, directory: RecipientLookup, why: RecipientReason = OWNER) -> list[Recipient]:
+    """Return the OWNERs of an event's account, by username: all, or those told for want of Administrators.
+
+    The person whom the event is about is not among them: they are told as that person.
+    """
     account = directory.accounts.get(event.account)
     links = account.owners if account else {}
+    about = fold_username(event.subject.username) if event.audience is Audience.PERSON_AND_OWNERS else ""
     return [
-        Recipient(name, user.username, user.email, OWNER, user.role)
+        Recipient(name, user.username, user.email, why, user.role)
         for name, user in _found(links, directory)
-        if permissions.is_owner(user, event.account, links)
+        if name != about and permissions.is_owner(user, event.account, links)
     ]
+
+
+def changes_owners(event: Event) -> bool:
+    """Return whether an event is about who is an OWNER: invited, activated, raised, lowered, revoked, let in.
+
+    The operator has an alarm of it.
+    """
+    if event.action in (Action.USER_INVITED, Action.USER_UPDATED, Action.USER_REVOKED):
+        return Role.OWNER.value in event.changes.get("role", ())
+    if event.action is Action.ACCOUNT_CREATED:
+        return True
+    return event.audience is Audience.PERSON_AND_OWNERS
 
 
 def person(event: Event) -> list[Recipient]:

@@ -2,6 +2,7 @@
 
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from chalicelib.rules.credentials import Credential
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.model import Account, Event, Inviter, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
@@ -30,14 +31,14 @@ class Replace(NamedTuple):
 
 
 class StillEntitled(NamedTuple):
-    """The caller is at the commit what they were at sign-in: same account, role, membership and live key.
+    """The caller is at the commit what they were at sign-in: same account, role, membership and credential.
 
-    So a call that was under way when its caller was revoked changes nothing afterwards.
+    So a call that was under way when its caller was revoked, or their session ended, changes nothing
+    afterwards.
     """
 
     caller: Principal
-    key_type: KeyType
-    digest: bytes
+    credential: Credential
     ended: ApiError
 
 
@@ -157,6 +158,25 @@ class Directory(Protocol):
 
     def principal(self, username: str) -> Principal | None:
         """Return the Principal of a username in any case, strongly consistent, in one read; None if none."""
+        ...
+
+    def username_of(self, digest: bytes) -> str | None:
+        """Return the folded username that a key's pointer names, strongly consistent, in one read.
+
+        None if there is no pointer. It decides nothing: the key is good only if that principal has a key of
+        the digest.
+        """
+        ...
+
+    def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
+        """Return the folded usernames that pointers of an account name for a last five, in one read.
+
+        At most ``most`` pointers are read; they may be as they were a moment ago.
+        """
+        ...
+
+    def principals(self, usernames: "frozenset[str]") -> dict[str, Principal]:
+        """Return the Principals among folded usernames, strongly consistent, in one read (100 at most)."""
         ...
 
     def users(self, usernames: "frozenset[str]") -> dict[str, User]:

@@ -95,8 +95,8 @@ def listing(
 
     A page ends early if its Administrators would not fit in one read.
     """
-    caller = permissions.require_can_manage_service_users(auth)
-    page = directory.page(caller.account, ServiceUser, limit, after)
+    permissions.require_can_read_service_users(auth)
+    page = directory.page(auth.caller.account, ServiceUser, limit, after)
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
@@ -112,7 +112,7 @@ def read(directory: Directory, auth: AuthContext, username: str) -> View:
     caller = auth.caller
     if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
         return _view(directory, caller)
-    permissions.require_can_manage_service_users(auth)
+    permissions.require_can_read_service_users(auth)
     return _view(directory, _find(directory, auth, username))
 
 

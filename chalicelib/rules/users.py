@@ -197,6 +197,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
             Action.USER_REVOKED,
             old,
             api_keys.revoke_all(old),
+            changes={"role": (old.role.value, "")},
             cause=Cause.USER_REVOKED,
             reason="The User was revoked from the account",
         )

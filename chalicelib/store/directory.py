@@ -14,6 +14,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.rules.authentication import HOUR
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import ApiError, Conflict
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME, fold_email, fold_username
@@ -34,8 +35,9 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.roles import Role
+from chalicelib.store import pointers
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
-from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, paginate
+from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, log_failed_note, paginate
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
@@ -84,11 +86,33 @@ class DynamoDirectory:
         item = self._get(f"USER#{fold_username(username)}")
         return None if item is None else from_item(item, ServiceUser | User)  # type: ignore[arg-type]
 
+    def username_of(self, digest: bytes) -> str | None:
+        """Return the folded username that a key's pointer names: one strongly consistent GetItem."""
+        item = self._get(pointers.name(digest))
+        return None if item is None else str(item["username"]["S"])
+
+    def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
+        """Return the usernames that an account's pointers name for a last five: one Query of the index."""
+        answer = call_dynamodb(
+            self._client.query,
+            TableName=self._table,
+            IndexName="byAccount",
+            KeyConditionExpression="account = :account AND listKey = :key",
+            ExpressionAttributeValues={":account": {"S": account}, ":key": {"S": pointers.list_key(last5)}},
+            Limit=most,
+        )
+        return frozenset(str(item["username"]["S"]) for item in answer["Items"])
+
+    def principals(self, usernames: frozenset[str]) -> dict[str, Principal]:
+        """Return the Principals among folded usernames: one strongly consistent BatchGetItem."""
+        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
+        several: list[Principal] = [from_item(item, ServiceUser | User) for item in found]  # type: ignore[arg-type]
+        return {fold_username(it.username): it for it in several}
+
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
         """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
-        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
-        people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
-        return {fold_username(user.username): user for user in people if isinstance(user, User)}
+        found = self.principals(usernames)
+        return {name: user for name, user in found.items() if isinstance(user, User)}
 
     def account(self, account: str) -> Account | None:
         """Return an account: one strongly consistent GetItem."""
@@ -173,13 +197,13 @@ class DynamoDirectory:
         try:
             self._notes().transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
-            _LOG.info("a refusal was not put on record", extra={"error": type(error).__name__})
+            log_failed_note(_LOG, "a refusal was not put on record", error)
 
     def _note(self, principal: Principal, **update: Any) -> None:
         try:
             self._notes().update_item(TableName=self._table, Key=_key(principal), **update)
         except (ClientError, BotoCoreError) as error:
-            _LOG.info("a use was not noted", extra={"error": type(error).__name__})
+            log_failed_note(_LOG, "a use was not noted", error)
 
     def _get(self, key: str) -> Item | None:
         answer = call_dynamodb(
@@ -233,23 +257,30 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
     """Return a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
-            holder = {"username": {"S": fold_username(principal.username)}}
+            holding = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             yield {"Put": {**absent, "Item": _principal_item(principal)}}, username_taken
-            yield {"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken
-        case Replace(old, _, changed):
+            yield {"Put": {**absent, "Item": {**_email_key(principal), **holding}}}, email_taken
+            for item in pointers.changes(table, principal, {}, principal.keys):
+                yield item, username_taken
+        case Replace(old, new, changed):
             yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
+            for item in pointers.changes(table, old, old.keys, new.keys):
+                yield item, changed
         case Remove(old, changed):
             yield {"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed
             yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
-        case RevokeKey():
-            yield {"Update": {"TableName": table, **_key_revocation(write)}}, write.changed
+            for item in pointers.changes(table, old, old.keys, {}):
+                yield item, changed
+        case RevokeKey(holder, key_type, _, changed):
+            yield {"Update": {"TableName": table, **_key_revocation(write)}}, changed
+            for item in pointers.changes(table, holder, {key_type: holder.keys[key_type]}, {}):
+                yield item, changed
         case StillEntitled():
             yield {"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended
         case AddAccount(account, taken):
-            item = {**_account_key(account.id), **to_item(account)}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-            yield {"Put": {**absent, "Item": item}}, taken
+            yield {"Put": {**absent, "Item": {**_account_key(account.id), **to_item(account)}}}, taken
         case UpdateAccount():
             yield {"Update": {"TableName": table, **_account_update(write)}}, write.refused
         case GainOwner(user, gone, by_machine):
@@ -415,20 +446,24 @@ def _entitled(write: StillEntitled) -> dict[str, Any]:
 
 def _entitlement(write: StillEntitled) -> _Condition:
     caller = write.caller
-    condition = (
-        "kind = :kind AND account = :account AND #role = :role AND "
-        "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest)"
-    )
+    condition = "kind = :kind AND account = :account AND #role = :role AND "
+    names = {"#role": "role"}
+    if isinstance(write.credential, PresentedKey):
+        condition += "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest)"
+        names |= {"#keys": "keys", "#type": write.credential.key_type.value}
+    else:
+        condition += "#sessions.#session.digest = :digest"
+        names |= {"#sessions": "sessions", "#session": write.credential.id}
     values: Item = {
         ":kind": {"S": _KIND[type(caller)]},
         ":account": {"S": caller.account},
         ":role": {"S": caller.role.value},
-        ":digest": {"B": write.digest},
+        ":digest": {"B": write.credential.digest},
     }
     if isinstance(caller, User):
         condition += " AND membership = :membership"
         values[":membership"] = {"S": caller.membership}
-    return _Condition(condition, {"#role": "role", "#keys": "keys", "#type": write.key_type.value}, values)
+    return _Condition(condition, names, values)
 
 
 def _inviter(write: InviterIsOwner) -> dict[str, Any]:

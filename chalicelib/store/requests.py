@@ -1,5 +1,6 @@
 """How a call to DynamoDB ends: with an answer, or with a fault the caller can act on."""
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,17 @@ def unavailable(*, writing: bool = False) -> Unavailable:
     Whatever a call of the API reads, it reads before it writes.
     """
     return Unavailable(_NOT_ANSWERED if writing else _NOT_READ)
+
+
+def log_failed_note(log: logging.Logger, message: str, error: ClientError | BotoCoreError) -> None:
+    """Log that a note could not be made, which fails no call.
+
+    At level ERROR if the function's role does not allow it: no later try succeeds, and keys whose use is
+    never noted are revoked as inactive.
+    """
+    code = _code(error) if isinstance(error, ClientError) else ""
+    level = logging.ERROR if code.startswith("AccessDenied") else logging.INFO
+    log.log(level, message, extra={"error": type(error).__name__, "code": code})
 
 
 def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parameters: Any) -> Any:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from chalicelib.expiry.sweep import Page, Position, SweepChange
 from chalicelib.rules.model import Event, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
+from chalicelib.store import pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
 from chalicelib.store.requests import call_dynamodb, cancellations
@@ -114,6 +115,8 @@ class DynamoSweeps:
     def rule(self, ruling: SweepChange) -> bool:
         """Carry a ruling out in one transaction, conditional on what was judged."""
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
+        revoked = {key_type: ruling.old.keys[key_type] for key_type in ruling.revoked}
+        items += pointers.changes(self._table, ruling.old, revoked, {})
         items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in ruling.others]
         if ruling.account is not None:
             items.append({"ConditionCheck": self._same_account(ruling.account)})
@@ -121,6 +124,29 @@ class DynamoSweeps:
             {"Put": {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}}
             for event in ruling.events
         ]
+        return self._transact(items)
+
+    def add_pointers(self, principal: Principal) -> bool:
+        """Write the pointers of a principal's keys and the marks that they are there, in one transaction."""
+        names, values = {"#keys": "keys"}, {":version": {"S": principal.version}, ":true": {"BOOL": True}}
+        sets: list[str] = []
+        for number, (key_type, key) in enumerate(principal.keys.items()):
+            names[f"#t{number}"] = key_type.value
+            sets.append(f"#keys.#t{number}.hasPointer = :true")
+            if key.predecessor is not None:
+                sets.append(f"#keys.#t{number}.predecessor.hasPointer = :true")
+        update = {
+            "TableName": self._table,
+            "Key": {"pk": {"S": _pk(principal)}},
+            "UpdateExpression": f"SET {', '.join(sets)}",
+            "ConditionExpression": "version = :version",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        puts = pointers.changes(self._table, principal, {}, principal.keys)
+        return self._transact([{"Update": update}, *puts])
+
+    def _transact(self, items: list[Any]) -> bool:
         try:
             call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
         except ClientError as error:

@@ -23,6 +23,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from deploy.runtime import NAME
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 INTERPRETER = ROOT / ".tools" / "runtime" / "bin" / "python"
 START_SECONDS = 30
@@ -139,7 +141,7 @@ class Environment:
                     "PYTHONPATH": str(task_root),
                     "LAMBDA_TASK_ROOT": str(task_root),
                     "_HANDLER": handler,
-                    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.11",
+                    "AWS_EXECUTION_ENV": f"AWS_Lambda_{NAME}",
                     "AWS_LAMBDA_FUNCTION_NAME": name,
                     "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
                     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",

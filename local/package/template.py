@@ -11,6 +11,7 @@ ACCOUNT = "123456789012"
 FUNCTIONS = (
     "APIHandler",
     "Authorizer",
+    "Verify",
     "Notify",
     "Resend",
     "EnforcePolicies",
@@ -25,6 +26,10 @@ _PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::URLSuffix": "amazonaws.com",
 }
+
+
+NO_VALUE = "AWS::NoValue"
+"""What a property has that is left out."""
 
 
 class Template:
@@ -103,7 +108,8 @@ class Template:
                 case "Fn::Sub":
                     text, more = (argument, {}) if isinstance(argument, str) else argument
                     return self._substitute(text, {name: self.resolve(value) for name, value in more.items()})
-        return {key: self.resolve(value) for key, value in node.items()}
+        resolved = {key: self.resolve(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value != NO_VALUE}
 
     def _ref(self, name: str) -> str:
         if name in self.parameters:

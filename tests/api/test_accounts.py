@@ -160,7 +160,7 @@ def test_an_owner_who_lost_their_key_gets_another_and_the_lost_one_is_dead(stack
     assert stack.call("GET", "/v1/whoami", other).status == 200
     assert stack.call("GET", PATH, key).json["owners"] == ["ann"]
     (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "API_KEY_ROTATED"]
-    assert (event["actor"], event["audience"]) == ({"kind": "OPERATOR"}, "PERSON")
+    assert (event["actor"], event["audience"]) == ({"kind": "OPERATOR"}, "PERSON_AND_OWNERS")
     assert event["subject"]["email"] == "Ann@people.example"
     assert event["keys"] == [
         {

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -37,7 +38,9 @@ BODIES = {
     "a comma too many": (
         b'{"username": "bot",}',
         400,
-        "The body is not JSON: Expecting property name enclosed in double quotes at line 1, column 20.",
+        "The body is not JSON: Illegal trailing comma before end of object at line 1, column 19."
+        if sys.version_info >= (3, 13)
+        else "The body is not JSON: Expecting property name enclosed in double quotes at line 1, column 20.",
     ),
     "two objects": (b"{}\n{}", 400, "The body is not JSON: Extra data at line 2, column 1."),
     "single quotes": (
@@ -114,6 +117,17 @@ BODIES = {
     "deep arrays": (b"[" * 60_000, 400, "The body is nested too deeply."),
     "deep objects": (b'{"a":' * 10_000, 400, "The body is nested too deeply."),
     "deep and whole": (b"[" * 30_000 + b"]" * 30_000, 400, "The body is nested too deeply."),
+    "one level too deep": (b"[" * 101 + b"]" * 101, 400, "The body is nested too deeply."),
+    "deep between strings": (
+        b'["\\"", ' * 101 + b"1" + b"]" * 101,
+        400,
+        "The body is nested too deeply.",
+    ),
+    "a string without an end": (
+        b'{"' + b'\\"[' * 20_000 + b"\\",
+        400,
+        "The body is not JSON: Unterminated string starting at line 1, column 2.",
+    ),
     "too large": (
         b'{"username": "' + b"x" * 70_000 + b'"}',
         413,
@@ -144,7 +158,17 @@ def test_what_is_no_json_is_refused_and_told_where(
     assert "errors" not in problem
 
 
-@pytest.mark.parametrize("raw", [b"[]", b"null", b"true", b"5", b'"{}"', b"1e400", b'[{"username": "bot"}]'])
+AS_DEEP_AS_MAY_BE = b"[" * 100 + b"]" * 100
+BRACKETS_IN_A_STRING = b'["' + b"[" * 30_000 + b'\\"{"]'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"[]", b"null", b"true", b"5", b'"{}"', b"1e400", b'[{"username": "bot"}]'),
+        *(AS_DEEP_AS_MAY_BE, BRACKETS_IN_A_STRING),
+    ],
+)
 def test_a_body_is_an_object(shared_accounts: Accounts, raw: bytes) -> None:
     problem = assert_problem(post_raw(shared_accounts, raw), 400)
     assert problem["errors"] == [{"pointer": "", "detail": "This must be a JSON object."}]

@@ -512,7 +512,7 @@ def test_lowering_a_role_revokes_in_the_same_write_and_tells(accounts: Accounts)
     assert not accounts.stack.signs_in(keys["PROVISIONING"])
 
 
-def test_an_update_without_a_key_in_it_is_on_record_and_mails_nobody(accounts: Accounts) -> None:
+def test_a_change_of_administrators_is_on_record_with_those_before_and_after(accounts: Accounts) -> None:
     username = accounts.service_user(displayName="Before")["MONITORING"].username
     accounts["owner"]
     body = {"displayName": "After", "administrators": ["owner"]}
@@ -520,6 +520,14 @@ def test_an_update_without_a_key_in_it_is_on_record_and_mails_nobody(accounts: A
     (event,) = accounts.stack.events("SERVICE_USER_UPDATED")
     assert event["changes"] == {"administrators": ["admin", "owner"], "displayName": ["Before", "After"]}
     assert "keys" not in event
+    assert event["administrators"].keys() == {"admin", "owner"}
+    assert "waiting" in event
+
+
+def test_a_new_display_name_is_on_record_and_mails_nobody(accounts: Accounts) -> None:
+    username = accounts.service_user(displayName="Before")["MONITORING"].username
+    accounts.call("PUT", f"{PATH}/{username}", "admin", {"displayName": "After"})
+    (event,) = accounts.stack.events("SERVICE_USER_UPDATED")
     assert "waiting" not in event
 
 

@@ -531,7 +531,8 @@ def test_an_owner_lowered_to_cluster_admin_keeps_what_those_may_have(stack: Stac
     assert stack.call("PUT", "/v1/account", bea, {"name": "Hers"}).status == 403
     assert stack.call("GET", "/v1/account", owner).json["owners"] == ["owner"]
     assert "keys" not in stack.events("USER_UPDATED")[0]
-    assert "audience" not in stack.events("USER_UPDATED")[0]
+    told = {to for to, it in mails(stack) if "no longer an OWNER" in it["Subject"] or "now" in it["Subject"]}
+    assert told == {"bea@people.example", "owner@people.example"}
 
 
 def test_lowering_somebody_who_has_not_activated_counts_for_their_token(stack: Stack) -> None:
@@ -567,7 +568,12 @@ def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(st
     assert sorted(to for to, _ in mails(stack)) == ["dan@people.example", "owner@people.example"]
     assert stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["cal"]}).status == 200
     assert stack.call("POST", rotate, cal, {"keyType": "MONITORING"}).status == 200
-    assert [to for to, _ in mails(stack)] == ["cal@people.example"]
+    assert sorted((to, str(it["Subject"])[:14]) for to, it in mails(stack)) == [
+        ("cal@people.example", "API key rotate"),
+        ("cal@people.example", "Administrators"),
+        ("dan@people.example", "Administrators"),
+        ("owner@people.example", "Administrators"),
+    ]
 
 
 def test_people_are_mailed_of_their_own_keys_even_as_they_are_revoked(stack: Stack) -> None:
@@ -927,10 +933,48 @@ def test_an_owner_service_user_runs_people_and_touches_no_service_user(stack: St
         assert stack.call("POST", f"{path}/api-keys/rotate", robot, kind).status == 403
     body = {"username": "third", "email": "third@machines.example", "role": "READ_ONLY"}
     assert stack.call("POST", SERVICE_USERS, robot, body).status == 403
-    assert stack.call("GET", SERVICE_USERS, robot).status == 403
-    assert stack.call("GET", f"{SERVICE_USERS}/other", robot).status == 403
     assert stack.call("GET", f"{SERVICE_USERS}/robot", robot).status == 200
     assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize("role", ["OWNER", "CLUSTER_ADMIN"])
+def test_a_machine_reads_service_users_people_and_events_and_changes_no_service_user(
+    stack: Stack, role: str
+) -> None:
+    owner = stack.account()
+    keys = stack.service_user(owner, "collector", role)
+    collector = keys["USER_MANAGEMENT"]
+    stack.service_user(owner, "other", "OWNER")
+    stack.service_user(stack.account("zoe"), "foreign")
+
+    listed = stack.call("GET", SERVICE_USERS, collector).json
+    assert [it["username"] for it in listed] == ["collector", "other"]
+    assert listed == stack.call("GET", SERVICE_USERS, owner).json
+    assert stack.call("GET", f"{SERVICE_USERS}/other", collector).json["administrators"] == ["owner"]
+    assert stack.call("GET", f"{SERVICE_USERS}/foreign", collector).status == 404
+    assert [it["username"] for it in stack.call("GET", USERS, collector).json] == ["owner"]
+    assert stack.call("GET", f"{USERS}/owner", collector).status == 200
+    assert len(stack.call("GET", "/v1/events", collector).json) == 3
+    assert stack.call("GET", "/v1/account", collector).status == 403
+    for path in (SERVICE_USERS, f"{SERVICE_USERS}/other", USERS, "/v1/events"):
+        assert stack.call("GET", path, keys["MONITORING"]).status == 403, "not with any key"
+
+    before = stack.snapshot()
+    assert stack.call("PUT", f"{SERVICE_USERS}/other", collector, {"displayName": "X"}).status == 403
+    assert stack.call("DELETE", f"{SERVICE_USERS}/other", collector).status == 403
+    path = f"{SERVICE_USERS}/collector/api-keys"
+    assert stack.call("PATCH", path, collector, {"keyType": "MONITORING", "expiresAt": None}).status == 403
+    assert stack.snapshot() == before
+
+
+def test_a_machines_key_reads_no_more_than_its_ceiling(stack: Stack) -> None:
+    owner = stack.account()
+    admin = stack.user(owner, "admin", "CLUSTER_ADMIN")
+    key = stack.service_user(admin, "collector", "CLUSTER_ADMIN")["USER_MANAGEMENT"]
+    assert stack.call("PUT", f"{USERS}/admin", owner, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("GET", SERVICE_USERS, key).status == 200
+    assert stack.call("PUT", f"{SERVICE_USERS}/collector", owner, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("GET", SERVICE_USERS, key).status == 401
 
 
 # What happens while a call is under way

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from chalicelib.authorizer.gateway import AuthorizerFailed, authorize
 from chalicelib.authorizer.route_rules import DEFAULT, Rules, load_rules
-from chalicelib.http.basic_auth import credentials
+from chalicelib.http.authorization import credentials
 from chalicelib.rules import key_format
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
@@ -73,6 +73,11 @@ class Keyring:
     def principal(self, username: str) -> Principal | None:
         self.reads += 1
         return self.principals.get(username.lower())
+
+    def username_of(self, digest: bytes) -> str | None:
+        self.reads += 1
+        held = ((name, key) for name, it in self.principals.items() for key in it.keys.values())
+        return next((name for name, key in held if key.digest == digest), None)
 
     def used(self, *args: Any, **more: Any) -> None:
         self.notes.append("used")

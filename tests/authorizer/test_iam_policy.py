@@ -20,6 +20,7 @@ from chalicelib.authorizer.route_rules import (
     load_rules,
 )
 from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.model import ServiceUser
 from chalicelib.rules.roles import KeyType, Role
 from local.iam import allows
@@ -91,7 +92,9 @@ def signed_in(key_type: KeyType, role: Role) -> Any:
     caller = ServiceUser(
         username="robot", account="acct", email="r@example.com", role=role, version="1", created_at=1, id="i"
     )
-    return lambda header, source_ip: AuthContext(caller, key_type, b"", Origin(source_ip, "r", 1.0))
+    return lambda header, source_ip: AuthContext(
+        caller, PresentedKey(key_type, b""), Origin(source_ip, "r", 1.0)
+    )
 
 
 def asks_1(stage: str, method: str, path: str) -> dict[str, Any]:
@@ -190,7 +193,9 @@ def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
         created_at=1,
         id="i",
     )
-    auth = AuthContext(caller, KeyType.PROVISIONING_READONLY, b"", Origin("192.0.2.1", "r", 1.0))
+    auth = AuthContext(
+        caller, PresentedKey(KeyType.PROVISIONING_READONLY, b""), Origin("192.0.2.1", "r", 1.0)
+    )
     answer = authorize(asks_1(stage, "GET", "/x"), lambda *_: auth, load_rules(json.dumps(written)))
     assert len(json.dumps(answer)) <= 8192
     for statement in answer["policyDocument"]["Statement"]:

@@ -127,7 +127,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
                 )
             }
         ),
-        "application/json is gone",
+        "application/json is removed",
     ),
     "a query parameter is gone": (
         lambda it: call(it, "/v1/events", "get")["parameters"].pop(0),

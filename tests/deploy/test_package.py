@@ -1,8 +1,6 @@
 """The package and its template, as deployed: ``make e2e`` builds them and runs these tests."""
 
-import importlib.util
 import json
-import marshal
 import os
 import re
 import subprocess
@@ -15,8 +13,10 @@ import pytest
 
 from chalicelib.http.problems import title_of, type_of
 from chalicelib.version import VERSION
-from deploy.package import RESOURCES, finish, package
+from deploy.package import REQUIREMENTS, RESOURCES, package
+from deploy.wheels import locked
 from local.package.template import FUNCTIONS
+from tests.support.filter_patterns import matches
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = Path(os.environ.get("SERVICE_USERS_PACKAGE", "")).absolute()
@@ -53,15 +53,59 @@ def test_the_same_sources_make_the_same_bytes(tmp_path: Path) -> None:
     assert (again / "sam.json").read_text() == (PACKAGE / "sam.json").read_text()
 
 
-def test_every_module_is_compiled_with_an_unchecked_hash() -> None:
-    modules = list((PACKAGE / "unpacked").rglob("*.py"))
+COMPILED = """
+import importlib.util, json, marshal, sys
+from pathlib import Path
+root = Path(sys.argv[1])
+seen = {}
+for module in root.rglob("*.py"):
+    made = Path(importlib.util.cache_from_source(str(module))).read_bytes()
+    seen[str(module.relative_to(root))] = (
+        made[:4] == importlib.util.MAGIC_NUMBER,
+        int.from_bytes(made[4:8], "little"),
+        marshal.loads(made[16:]).co_filename,
+    )
+json.dump(seen, sys.stdout)
+"""
+
+
+def test_every_module_is_compiled_for_the_runtime_with_an_unchecked_hash() -> None:
+    seen = json.loads(run(RUNTIME, "-c", COMPILED, PACKAGE / "unpacked").stdout)
+    assert "app.py" in seen
+    for module, found in seen.items():
+        # Hash-based, and not checked (PEP 552).
+        assert found == [True, 1, f"/var/task/{module}"], module
+
+
+def test_every_requirement_is_in_the_package_for_the_runtime_and_processor() -> None:
+    present = {metadata.parent.name for metadata in (PACKAGE / "unpacked").glob("*.dist-info/METADATA")}
+    for one in locked(REQUIREMENTS):
+        assert f"{one.name.replace('-', '_')}-{one.version}.dist-info" in present, one.name
+    native = {file.name for file in (PACKAGE / "unpacked").rglob("*.so")}
+    assert native == {f"{name}.cpython-313-x86_64-linux-gnu.so" for name in ("_core", "_speedups")}
+
+
+def test_arm64_gets_its_own_wheels_and_nothing_else_differs(tmp_path: Path) -> None:
+    arm = package("test", tmp_path / "arm", "arm64")
+    functions = [
+        one["Properties"]
+        for one in json.loads((arm / "sam.json").read_text())["Resources"].values()
+        if one["Type"] == "AWS::Serverless::Function"
+    ]
+    assert functions
+    assert {(one["Runtime"], *one["Architectures"]) for one in functions} == {("python3.13", "arm64")}
+    here, there = contents(PACKAGE / "unpacked"), contents(arm / "unpacked")
+    native = "cpython-313-x86_64-linux-gnu.so"
+    differing = {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
+    modules = {name for name in here if name.endswith(native)}
     assert modules
-    for module in modules:
-        compiled = Path(importlib.util.cache_from_source(str(module))).read_bytes()
-        assert compiled[:4] == importlib.util.MAGIC_NUMBER
-        assert int.from_bytes(compiled[4:8], "little") == 1, "hash-based, and not checked (PEP 552)"
-        code = marshal.loads(compiled[16:])
-        assert code.co_filename == f"/var/task/{module.relative_to(PACKAGE / 'unpacked')}"
+    assert modules | {name.replace("x86_64", "aarch64") for name in modules} <= differing
+    assert {name.partition("/")[0].partition("-")[0] for name in differing} == {"markupsafe", "msgspec"}
+    assert {name.rpartition("/")[2] for name in differing if ".dist-info/" in name} == {"RECORD", "WHEEL"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
 def test_the_package_is_small() -> None:
@@ -143,28 +187,169 @@ def translate(file: Path, directory: Path) -> Path:
     return made
 
 
-def test_a_runtime_with_snapstart_uses_it(tmp_path: Path) -> None:
-    document = json.loads((PACKAGE / "sam.json").read_text(encoding="utf-8"))
-    finish(document, (3, 12))
-    for one in document["Resources"].values():
-        if one["Type"] == "AWS::Serverless::Function":
-            one["Properties"]["Runtime"] = "python3.12"
-    file = tmp_path / "snapstart.json"
-    file.write_text(json.dumps(document), encoding="utf-8")
-    made = translate(file, tmp_path)
-    for linted in (file, made):
-        found = run(CHECKS / "cfn-lint", linted)
-        assert (found.returncode, found.stdout) == (0, "")
-    after = json.loads(made.read_text(encoding="utf-8"))
-    assert after["Resources"]["APIHandler"]["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
-    alias = {"Ref": "APIHandlerAliaslive"}
-    paths = after["Resources"]["RestAPI"]["Properties"]["Body"]["paths"]
-    uris = [
-        m["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"][1] for p in paths.values() for m in p.values()
-    ]
-    assert all(uri == {"Handler": alias} for uri in uris)
-    assert after["Resources"]["APIHandlerInvokePermission"]["Properties"]["FunctionName"] == alias
-    assert "SnapStart" not in json.dumps(template())
+def test_no_function_has_versions_of_its_own(translated: Path) -> None:
+    """A parameter changes a function at once, and the exported ARN is the function's in every release.
+
+    SAM publishes a version, which an alias needs, only when a template changes: not for a parameter.
+    """
+    made = json.loads(translated.read_text(encoding="utf-8"))
+    types = {resource["Type"] for resource in made["Resources"].values()}
+    assert not types & {"AWS::Lambda::Version", "AWS::Lambda::Alias"}
+    assert "SnapStart" not in json.dumps(made)
+    assert made["Outputs"]["AuthorizerArn"]["Value"] == {"Fn::GetAtt": ["Authorizer", "Arn"]}
+
+
+@pytest.fixture(scope="module")
+def deployed(translated: Path) -> dict[str, Any]:
+    """The template as CloudFormation deploys it."""
+    made: dict[str, Any] = json.loads(translated.read_text(encoding="utf-8"))
+    return made
+
+
+def deployed_resources(deployed: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {name: one for name, one in deployed["Resources"].items() if one["Type"] == kind}
+
+
+def test_the_api_has_one_stage(deployed: dict[str, Any]) -> None:
+    """A second one has no throttle, no access log and no alarm."""
+    [stage] = deployed_resources(deployed, "AWS::ApiGateway::Stage").values()
+    assert stage["Properties"]["StageName"] == "api"
+    [deployment] = deployed_resources(deployed, "AWS::ApiGateway::Deployment").values()
+    assert "StageName" not in deployment["Properties"]
+    [api] = deployed_resources(deployed, "AWS::ApiGateway::RestApi").values()
+    assert api["Properties"]["Body"]["swagger"] == "2.0"
+
+
+def test_the_apis_own_url_refuses_old_tls_and_can_be_closed(deployed: dict[str, Any]) -> None:
+    [api] = deployed_resources(deployed, "AWS::ApiGateway::RestApi").values()
+    properties = api["Properties"]
+    assert properties["SecurityPolicy"] == {"Ref": "TlsPolicy"}
+    assert properties["EndpointAccessMode"] == "BASIC", "API Gateway demands one for such a policy"
+    policy = deployed["Parameters"]["TlsPolicy"]
+    allowed = re.compile(policy["AllowedPattern"])
+    assert allowed.fullmatch(policy["Default"])
+    for weak in ("TLS_1_0", "TLS_1_2", "SecurityPolicy_TLS12_2018_EDGE", ""):
+        assert not allowed.fullmatch(weak), weak
+    extension = properties["Body"]["x-amazon-apigateway-endpoint-configuration"]
+    assert extension == {"disableExecuteApiEndpoint": {"Fn::If": ["ClosesDefaultEndpoint", True, False]}}
+    assert properties["EndpointConfiguration"] == {
+        "Types": ["REGIONAL"],
+        "IpAddressType": {"Ref": "IpAddressType"},
+    }
+    assert deployed["Parameters"]["IpAddressType"]["Default"] == "ipv4"
+
+
+def test_what_a_failed_first_deploy_leaves_does_not_stop_the_next_one(deployed: dict[str, Any]) -> None:
+    """A resource with a name that is kept when a creation rolls back makes every retry fail."""
+    for name, resource in deployed["Resources"].items():
+        policy = resource.get("DeletionPolicy", "Delete")
+        properties = resource.get("Properties", {})
+        named = [key for key in properties if key.endswith("Name") and key[:-4] in resource["Type"]]
+        if resource["Type"] == "AWS::DynamoDB::Table":
+            # With its protection on, a rollback could not delete it; without a name it is in nobody's way.
+            assert (policy, named) == ("Retain", []), name
+        else:
+            assert policy in ("Delete", "RetainExceptOnCreate"), name
+
+
+def test_every_role_takes_the_permissions_boundary(deployed: dict[str, Any]) -> None:
+    roles = deployed_resources(deployed, "AWS::IAM::Role")
+    assert len(roles) == len(FUNCTIONS) + 1
+    for name, role in roles.items():
+        assert role["Properties"]["PermissionsBoundary"] == {
+            "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]
+        }, name
+
+
+def test_every_parameter_is_used(deployed: dict[str, Any]) -> None:
+    whole = json.dumps([deployed["Resources"], deployed["Conditions"]])
+    for name in deployed["Parameters"]:
+        assert json.dumps({"Ref": name}) in whole, name
+
+
+def test_the_stream_leaves_concurrency_to_the_api(deployed: dict[str, Any]) -> None:
+    """A new AWS account has ten executions at once."""
+    [source] = deployed_resources(deployed, "AWS::Lambda::EventSourceMapping").values()
+    assert source["Properties"]["ParallelizationFactor"] == 1
+    for function in deployed_resources(deployed, "AWS::Lambda::Function").values():
+        assert "ReservedConcurrentExecutions" not in function["Properties"]
+
+
+def test_no_scheduled_call_waits_longer_than_its_schedule(deployed: dict[str, Any]) -> None:
+    found = {
+        name: (one["Properties"]["MaximumRetryAttempts"], one["Properties"]["MaximumEventAgeInSeconds"])
+        for name, one in deployed_resources(deployed, "AWS::Lambda::EventInvokeConfig").items()
+    }
+    assert found == {"ResendEventInvokeConfig": (0, 60), "EnforcePoliciesEventInvokeConfig": (0, 3600)}
+
+
+def test_api_gateway_may_invoke_the_authorizer_by_the_conditions_that_it_is_known_to_send() -> None:
+    permission = template()["Resources"]["AuthorizerPermission"]["Properties"]
+    assert "SourceAccount" not in permission
+    assert "${AWS::AccountId}:*/authorizers/*" in permission["SourceArn"]["Fn::Sub"]
+
+
+CRASH = {"errorType": "KeyError", "errorMessage": "'x'", "requestId": "1", "stackTrace": []}
+
+
+@pytest.mark.parametrize(
+    ("line", "counted"),
+    [
+        # An exception that a function does not catch, by Lambda's runtime clients up to 4.0 and since.
+        ({"log_level": "ERROR", **CRASH}, True),
+        ({"level": "ERROR", **CRASH}, True),
+        ({"log_level": "ERROR", "errorType": "Exception", "errorMessage": "Unauthorized"}, False),
+        ({"level": "ERROR", "errorType": "Exception", "errorMessage": "Unauthorized"}, False),
+        ({"level": "ERROR", "message": "a use was not noted", "code": "AccessDeniedException"}, True),
+        ({"level": "INFO", "message": "let in", "username": "ERROR"}, False),
+        # Lambda marks the invocation of a 401 as an error as well.
+        ({"type": "platform.report", "record": {"status": "error"}}, False),
+        ({"type": "platform.report", "record": {"status": "timeout"}}, True),
+        ({"type": "platform.initRuntimeDone", "record": {"status": "error"}}, True),
+        ({"type": "platform.initRuntimeDone", "record": {"status": "failure"}}, True),
+        ({"type": "platform.initRuntimeDone", "record": {"status": "success"}}, False),
+    ],
+)
+def test_the_authorizers_alarm_counts_failures_and_no_refusal(line: dict[str, Any], counted: bool) -> None:
+    pattern = template()["Resources"]["AuthorizerFailures"]["Properties"]["FilterPattern"]
+    assert matches(pattern, line) is counted
+
+
+DENIED = "An error occurred (AccessDeniedException) when calling the GetItem operation: not authorized"
+
+
+@pytest.mark.parametrize(
+    ("line", "counted"),
+    [
+        ({"level": "ERROR", "message": "a use was not noted", "code": "AccessDeniedException"}, True),
+        ({"level": "ERROR", "message": "SES did not take a message", "code": "AccessDenied"}, True),
+        ({"level": "ERROR", "message": "a call failed", "errorMessage": DENIED}, True),
+        ({"log_level": "ERROR", "errorType": "ClientError", "errorMessage": DENIED}, True),
+        ({"level": "INFO", "message": "a use was not noted", "code": "ThrottlingException"}, False),
+        ({"level": "INFO", "message": "let in", "username": "AccessDenied"}, False),
+    ],
+)
+def test_each_functions_log_is_searched_for_denied_calls(line: dict[str, Any], counted: bool) -> None:
+    filters = {
+        one["Properties"]["LogGroupName"]["Ref"]: one["Properties"]
+        for one in resources("AWS::Logs::MetricFilter").values()
+        if one["Properties"]["MetricTransformations"][0]["MetricName"] == "AccessDenied"
+    }
+    assert filters.keys() == {f"{name}Log" for name in FUNCTIONS}
+    for name, properties in filters.items():
+        assert matches(properties["FilterPattern"], line) is counted, name
+
+
+def test_each_line_of_the_access_log_is_json_whatever_the_caller_sends() -> None:
+    """API Gateway escapes nothing, so the log has no header, path or query as it was sent."""
+    logged = json.loads(template()["Resources"]["RestAPI"]["Properties"]["AccessLogSetting"]["Format"])
+    assert logged["tls"] == "$context.tlsVersion"
+    assert set(logged.values()) <= {
+        *("$context.requestId", "$context.integration.requestId", "$context.requestTime"),
+        *("$context.identity.sourceIp", "$context.tlsVersion", "$context.httpMethod"),
+        *("$context.resourcePath", "$context.status", "$context.error.responseType"),
+        *("$context.responseLength", "$context.responseLatency", "$context.integration.latency"),
+    }
 
 
 def test_checkov_finds_nothing_without_an_explanation() -> None:
@@ -187,7 +372,7 @@ def test_each_function_has_our_runtime_and_log_retention() -> None:
     assert functions.keys() == set(FUNCTIONS)
     for name, function in functions.items():
         properties = function["Properties"]
-        assert properties["Runtime"] == f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        assert (properties["Runtime"], properties["Architectures"]) == ("python3.13", ["x86_64"])
         logging = properties["LoggingConfig"]
         assert logging["LogFormat"] == "JSON"
         group = template()["Resources"][logging["LogGroup"]["Ref"]]["Properties"]

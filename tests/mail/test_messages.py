@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from chalicelib.mail.messages import EmailContext, email_content, email_of, plain
 from chalicelib.mail.mime import is_address, message
 from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event, KeyChange, Kind, Subject
-from chalicelib.rules.notifications import ADMINISTRATOR, OWNER, PERSON, Recipient
+from chalicelib.rules.notifications import ADMINISTRATOR, EVERY_OWNER, OWNER, PERSON, Recipient
 from chalicelib.rules.roles import KeyType, Role
 from tests.support.mail import ALICE, BEA, CI_BOT, PUBLIC_URL, SENDER, Page, generated, make_event, revoked
 
@@ -25,6 +25,7 @@ TOKEN = "sui_" + "x7" * 24 + "Q"
 BOB = Recipient("bob", "Bob", "bob@people.example", ADMINISTRATOR, Role.CLUSTER_ADMIN)
 ALICE_TOO = Recipient("alice", "Alice", "alice@people.example", ADMINISTRATOR, Role.CLUSTER_ADMIN)
 BOSS = Recipient("boss", "Boss", "boss@people.example", OWNER, Role.OWNER)
+CHIEF = Recipient("chief", "Chief", "chief@people.example", EVERY_OWNER, Role.OWNER)
 SELF = Recipient("bea", "Bea", "bea@people.example", PERSON)
 HERSELF = Actor(Kind.USER, "Bea")
 POLICY = Actor(Kind.POLICY)
@@ -46,6 +47,15 @@ def ending(at: int, key_type: KeyType = KeyType.MONITORING) -> KeyChange:
 
 def own(**fields: Any) -> Event:
     return make_event(**{"subject": BEA, "actor": HERSELF, "audience": Audience.PERSON, **fields})
+
+
+def of_owner(**fields: Any) -> Event:
+    """An event of the OWNER Bea, as all OWNERs are told of it."""
+    return make_event(**{"subject": BEA, "audience": Audience.PERSON_AND_OWNERS, **fields})
+
+
+def changed() -> KeyChange:
+    return KeyChange(Change.UPDATED, KeyType.MONITORING, "7ac6a")
 
 
 def four() -> tuple[KeyChange, ...]:
@@ -98,6 +108,97 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "opened": (own(action=Action.ACCOUNT_CREATED, actor=Actor(Kind.OPERATOR)), SELF, SETTING),
     "access": (own(action=Action.USER_REVOKED, keys=(revoked(),), actor=ALICE), SELF, SETTING),
     "access without keys": (own(action=Action.USER_REVOKED, keys=(), actor=ALICE), SELF, SETTING),
+    "role": (
+        own(action=Action.USER_UPDATED, keys=(), actor=ALICE, changes={"role": ("OWNER", "READ_ONLY")}),
+        SELF,
+        SETTING,
+    ),
+    "owner invited": (
+        of_owner(action=Action.USER_INVITED, keys=(), changes={"role": ("", "OWNER")}),
+        CHIEF,
+        SETTING,
+    ),
+    "owner activated": (of_owner(action=Action.USER_ACTIVATED, actor=HERSELF), CHIEF, SETTING),
+    "owner raised": (
+        of_owner(action=Action.USER_UPDATED, keys=(), changes={"role": ("CLUSTER_ADMIN", "OWNER")}),
+        CHIEF,
+        SETTING,
+    ),
+    "owner lowered": (
+        of_owner(action=Action.USER_UPDATED, keys=(revoked(),), changes={"role": ("OWNER", "READ_ONLY")}),
+        CHIEF,
+        SETTING,
+    ),
+    "owner revoked": (
+        of_owner(action=Action.USER_REVOKED, keys=(revoked(),), changes={"role": ("OWNER", "")}),
+        CHIEF,
+        SETTING,
+    ),
+    "owner let in": (
+        of_owner(action=Action.API_KEY_ROTATED, keys=(rotated(),), actor=Actor(Kind.OPERATOR)),
+        CHIEF,
+        SETTING,
+    ),
+    "administrators": (
+        make_event(
+            action=Action.SERVICE_USER_UPDATED,
+            keys=(),
+            changes={"administrators": ("bob, carol", "alice, bob")},
+        ),
+        BOB,
+        SETTING,
+    ),
+    "administrators and role": (
+        make_event(
+            action=Action.SERVICE_USER_UPDATED,
+            keys=(revoked(),),
+            changes={"administrators": ("bob, carol", "alice"), "role": ("OWNER", "READ_ONLY")},
+        ),
+        BOB,
+        SETTING,
+    ),
+    "raised": (
+        make_event(
+            action=Action.SERVICE_USER_UPDATED, keys=(), changes={"role": ("READ_ONLY", "CLUSTER_ADMIN")}
+        ),
+        BOB,
+        SETTING,
+    ),
+    "loosened": (
+        make_event(
+            action=Action.API_KEY_UPDATED,
+            keys=(changed(),),
+            changes={"allowedNetworks": ("203.0.113.0/24 2001:db8::/32", ""), "expiresAt": (f"{NOW}", "")},
+        ),
+        BOB,
+        SETTING,
+    ),
+    "own changed": (
+        own(
+            action=Action.API_KEY_UPDATED,
+            keys=(changed(),),
+            changes={"allowedNetworks": ("", "203.0.113.0/24")},
+        ),
+        SELF,
+        SETTING,
+    ),
+    "policy": (
+        make_event(
+            action=Action.ACCOUNT_UPDATED,
+            keys=(),
+            subject=Subject(Kind.ACCOUNT, display_name="Demo"),
+            audience=Audience.OWNERS,
+            changes={
+                "name": ("Demo", "Demo Two"),
+                "maxKeyAgeDays": ("90", ""),
+                "revokeInactiveAfterDays": ("90", "120"),
+                "pciCompliance": ("true", "false"),
+                "machinesManageOwners": ("false", "true"),
+            },
+        ),
+        CHIEF,
+        SETTING,
+    ),
 }
 
 
@@ -138,6 +239,25 @@ def commands(text: str) -> list[str]:
         ("activated", "Your API key generated: MONITORING …7ac6a (Demo)"),
         ("access", "Your access to Demo was revoked: MONITORING …7ac6a stopped working"),
         ("access without keys", "Your access to Demo was revoked"),
+        ("role", "Your role in Demo is now READ_ONLY, was OWNER"),
+        ("owner invited", "Bea is invited as an OWNER (Demo)"),
+        ("owner activated", "Bea is an OWNER now (Demo)"),
+        ("owner raised", "Bea is an OWNER now (Demo)"),
+        ("owner lowered", "Bea is no longer an OWNER (Demo)"),
+        ("owner revoked", "Access of Bea revoked (Demo)"),
+        ("owner let in", "The operator let Bea back in (Demo)"),
+        ("administrators", "Administrators of ci-bot changed (Demo)"),
+        ("administrators and role", "Administrators and role of ci-bot changed (Demo)"),
+        ("raised", "Role of ci-bot changed (Demo)"),
+        ("loosened", "API key loosened: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("own changed", "Your API key changed: MONITORING …7ac6a (Demo)"),
+        (
+            "policy",
+            (
+                "Demo: rules loosened, Maximum age of keys no rule, Unused keys end after 120 days, "
+                "PCI compliance off, Machines manage OWNERs on"
+            ),
+        ),
     ],
 )
 def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
@@ -220,6 +340,62 @@ def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
             "access without keys",
             "Alice revoked your access to Demo. You no longer administer any Service User there.",
         ),
+        (
+            "role",
+            (
+                "Alice changed your role in Demo from OWNER to READ_ONLY: you can see clusters and their "
+                "monitoring. You no longer administer any Service User there."
+            ),
+        ),
+        (
+            "owner invited",
+            "Alice invited Bea to Demo as an OWNER. Once they activate, they can do everything",
+        ),
+        ("owner activated", "Bea activated their access to Demo as an OWNER: they can do everything there"),
+        ("owner raised", "Alice changed the role of Bea in Demo from CLUSTER_ADMIN to OWNER. They can do"),
+        (
+            "owner lowered",
+            (
+                "Alice changed the role of Bea in Demo from OWNER to READ_ONLY. Their API key that a "
+                "READ_ONLY may not hold stopped working at once."
+            ),
+        ),
+        (
+            "owner revoked",
+            "Alice revoked the access of Bea (OWNER) to Demo. Their API key stopped working at once.",
+        ),
+        (
+            "owner let in",
+            "The operator of this service gave Bea, an OWNER of Demo, a new User Management API",
+        ),
+        (
+            "administrators",
+            (
+                "Alice changed the Administrators of the Service User ci-bot in Demo from bob, carol to "
+                "alice, bob."
+            ),
+        ),
+        (
+            "administrators and role",
+            (
+                "from bob, carol to alice, and its role from OWNER to READ_ONLY. You are no longer one of "
+                "them, and will not be told of what happens to its keys. Its API key that a READ_ONLY may "
+                "not hold stopped working at once."
+            ),
+        ),
+        ("raised", "changed the role of the Service User ci-bot in Demo from READ_ONLY to CLUSTER_ADMIN."),
+        (
+            "loosened",
+            (
+                "Alice changed the allowed networks and the end of the Monitoring API key of the Service "
+                "User ci-bot in Demo."
+            ),
+        ),
+        ("own changed", "You changed the allowed networks of your Monitoring API key in Demo."),
+        (
+            "policy",
+            "Alice loosened the rules of Demo: Maximum age of keys, from 90 days to no rule; Unused",
+        ),
     ],
 )
 def test_the_first_sentence_says_what_happened(name: str, lead: str) -> None:
@@ -279,7 +455,8 @@ def test_every_command_is_one_a_shell_reads(name: str) -> None:
         assert parts[:2] == ["curl", "-X"]
         assert parts[3].startswith(f"{PUBLIC_URL}/v1/")
         if "activate" not in command:
-            assert parts[4:6] == ["-u", recipient.username]
+            whose = "OWNER-USERNAME" if name in ("role", "administrators and role") else recipient.username
+            assert parts[4:6] == ["-u", whose]
 
 
 def test_text_lines_are_short_but_for_commands_and_facts() -> None:
@@ -521,6 +698,78 @@ def test_who_to_ask_about_ones_own_access() -> None:
     assert "Ask the operator of this service." in text
 
 
+UNDO = {
+    "owner invited": "curl -X DELETE {url}/v1/users/Bea -u Chief",
+    "owner activated": "curl -X DELETE {url}/v1/users/Bea -u Chief",
+    "owner let in": "curl -X DELETE {url}/v1/users/Bea -u Chief",
+    "owner raised": """curl -X PUT {url}/v1/users/Bea -u Chief {json} -d '{{"role":"CLUSTER_ADMIN"}}'""",
+    "owner lowered": """curl -X PUT {url}/v1/users/Bea -u Chief {json} -d '{{"role":"OWNER"}}'""",
+    "owner revoked": (
+        "curl -X POST {url}/v1/users -u Chief {json} "
+        """-d '{{"username":"Bea","email":"bea@people.example","role":"OWNER"}}'"""
+    ),
+    "role": """curl -X PUT {url}/v1/users/Bea -u OWNER-USERNAME {json} -d '{{"role":"OWNER"}}'""",
+    "administrators": (
+        "curl -X PUT {url}/v1/service-users/ci-bot -u Bob {json} "
+        """-d '{{"administrators":["bob","carol"]}}'"""
+    ),
+    "administrators and role": (
+        "curl -X PUT {url}/v1/service-users/ci-bot -u OWNER-USERNAME {json} "
+        """-d '{{"administrators":["bob","carol"],"role":"OWNER"}}'"""
+    ),
+    "raised": """curl -X PUT {url}/v1/service-users/ci-bot -u Bob {json} -d '{{"role":"READ_ONLY"}}'""",
+    "loosened": (
+        """curl -X PATCH {url}/v1/service-users/ci-bot/api-keys -u Bob {json} -d '{{"keyType":"MONITORING","""
+        """"allowedNetworks":["203.0.113.0/24","2001:db8::/32"],"expiresAt":"2030-03-17T17:46:40Z"}}'"""
+    ),
+    "own changed": (
+        """curl -X PATCH {url}/v1/users/Bea/api-keys -u Bea {json} """
+        """-d '{{"keyType":"MONITORING","allowedNetworks":[]}}'"""
+    ),
+    "policy": (
+        """curl -X PUT {url}/v1/account -u Chief {json} -d '{{"maxKeyAgeDays":90,"""
+        """"revokeInactiveAfterDays":90,"pciCompliance":true,"machinesManageOwners":false}}'"""
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNDO)
+def test_what_gives_or_takes_power_is_undone_with_one_command(name: str) -> None:
+    event, recipient, _ = EVERY[name]
+    json_type = "-H 'Content-Type: application/json'"
+    assert steps(event, recipient)[0][0] == UNDO[name].format(url=PUBLIC_URL, json=json_type)
+
+
+def test_every_owner_is_told_how_to_stop_whoever_did_it() -> None:
+    event = EVERY["owner invited"][0]
+    said, text = steps(event, CHIEF)
+    assert said[1] == f"curl -X DELETE {PUBLIC_URL}/v1/users/Alice -u Chief"
+    assert "Every OWNER is told of who has power there." in text
+    said, text = steps(replace(event, actor=Actor(Kind.SERVICE_USER, "hr-bot")), CHIEF)
+    assert said[1].startswith(f"curl -X DELETE {PUBLIC_URL}/v1/service-users/hr-bot/api-keys -u Chief")
+    assert '"keyType":"USER_MANAGEMENT"' in said[1]
+    said, _ = steps(replace(event, actor=Actor(Kind.USER, "Chief")), CHIEF)
+    assert said[1] == f"{ROTATE_OWN} -u Chief"
+    said, _ = steps(EVERY["owner activated"][0], CHIEF)
+    assert len(said) == 1
+
+
+def test_an_owner_may_have_a_role_above_an_administrators() -> None:
+    event = make_event(action=Action.SERVICE_USER_UPDATED, keys=(), changes={"role": ("READ_ONLY", "OWNER")})
+    said, text = steps(event, BOB)
+    assert "-u OWNER-USERNAME" in said[0]
+    assert "Ask an OWNER of Demo to set it back" in text
+    assert "curl asks" not in text
+    assert "-u Boss" in steps(event, BOSS)[0][0]
+
+
+def test_a_revocation_stored_before_it_told_the_role_is_still_mailed() -> None:
+    event = of_owner(action=Action.USER_REVOKED, keys=())
+    said, text = steps(event, CHIEF)
+    assert said == [f"curl -X DELETE {PUBLIC_URL}/v1/users/Alice -u Chief"]
+    assert "Alice revoked the access of Bea to Demo." in text
+
+
 # Invitations
 
 
@@ -567,17 +816,17 @@ def test_every_action_has_its_email_or_none() -> None:
     keys = (generated(),)
     found = {action: email_of(make_event(action=action, keys=keys)) for action in Action}
     silent = {action for action, name in found.items() if name is None}
-    assert silent == {Action.API_KEY_UPDATED, Action.API_KEY_REFUSED, Action.ACCOUNT_UPDATED}
+    assert silent == {Action.API_KEY_REFUSED}
 
 
 def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
     found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
-    assert found == {Action.USER_INVITED, Action.USER_REVOKED}
+    assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED}
 
 
 def test_words_for_an_event_without_an_email_are_refused() -> None:
-    with pytest.raises(LookupError, match="no email for API_KEY_UPDATED with 1 keys"):
-        email_content(make_event(action=Action.API_KEY_UPDATED), BOB, SETTING)
+    with pytest.raises(LookupError, match="no email for API_KEY_REFUSED with 1 keys"):
+        email_content(make_event(action=Action.API_KEY_REFUSED), BOB, SETTING)
 
 
 # The message

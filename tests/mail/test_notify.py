@@ -169,7 +169,7 @@ def test_an_event_with_nobody_to_tell_waits_for_somebody(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"audience": Audience.NOBODY}, {"action": Action.API_KEY_UPDATED}, {"keys": ()}]
+    "fields", [{"audience": Audience.NOBODY}, {"action": Action.API_KEY_REFUSED}, {"keys": ()}]
 )
 def test_an_event_nobody_is_to_hear_of_is_done(mail: MailFixture, fields: dict[str, Any]) -> None:
     event = mail.event(**fields)

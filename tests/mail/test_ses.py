@@ -116,6 +116,20 @@ def test_no_address_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert BOB.email not in f"{line.__dict__}"
 
 
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [("AccessDeniedException", "ERROR"), ("AccessDenied", "ERROR"), ("TooManyRequestsException", "WARNING")],
+)
+def test_a_role_that_may_not_mail_is_an_error(
+    code: str, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ses = Ses()
+    ses.hook = raising(ses_error(code, "not authorized to perform ses:SendRawEmail"))
+    assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, code)
+    [line] = caplog.records
+    assert (line.levelname, line.__dict__["code"]) == (level, code)
+
+
 def test_a_call_is_tried_once_and_ends_in_time() -> None:
     options: Any = CONFIG
     assert options.retries["total_max_attempts"] == 1

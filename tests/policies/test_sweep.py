@@ -9,8 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 import app
+from chalicelib.expiry import sweep
 from chalicelib.expiry.sweep import UnjudgedError
 from chalicelib.functions import enforce_policies
+from chalicelib.rules import api_keys
 from local.event_sources import lambda_context, scheduled_event
 from tests.support.api_client import Key, Stack
 from tests.support.mail import Faults, Killed, ses_error
@@ -838,3 +840,98 @@ def test_administrators_are_told_of_their_service_users(account: PolicyAccount) 
     account.set_day(20)
     account.sweep()
     assert account.send_mail() == [("carl", ENDING)]
+
+
+def test_keys_of_an_earlier_version_are_found_by_their_value_after_a_sweep(account: PolicyAccount) -> None:
+    stack = account.stack
+    bot = stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    made = stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 7 * DAY})
+    new = Key("bot", made.json["key"])
+    keys = stack.item("bot")["keys"]
+    _store_as_before_pointers(stack)
+    assert [stack.sign_in(key) for key in (bot, new, account.owner)] == [200, 200, 200]
+    assert [_alone(stack, key) for key in (bot, new, account.owner)] == [401, 401, 401]
+    version = stack.item("bot")["version"]
+    assert account.sweep()["pointed"] == 2
+    assert [_alone(stack, key) for key in (bot, new, account.owner)] == [200, 200, 200]
+    after = stack.item("bot")
+    assert after["version"] == version
+    assert after["keys"]["MONITORING"]["hasPointer"] is True
+    assert after["keys"]["MONITORING"]["predecessor"]["hasPointer"] is True
+    assert after["keys"].keys() == keys.keys()
+    account.set_day(1)
+    assert "pointed" not in account.sweep(), "once is enough"
+
+
+def test_a_key_rotated_under_an_earlier_version_is_pointed_to_while_it_overlaps(
+    account: PolicyAccount,
+) -> None:
+    stack = account.stack
+    bot = stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    _store_as_before_pointers(stack)
+    assert stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 7 * DAY}).status == 200
+    assert _alone(stack, bot) == 401
+    account.sweep()
+    assert _alone(stack, bot) == 200
+
+
+def test_keys_that_others_change_meanwhile_get_their_pointers_tomorrow(
+    account: PolicyAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = account.stack
+    _store_as_before_pointers(stack)
+
+    def change(*_arguments: Any) -> None:
+        stack.call("PUT", "/v1/users/owner", account.owner, {"displayName": f"{stack.clock()}"})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "api_keys", _Before(change))
+        assert "pointed" not in account.sweep()
+    assert _alone(stack, account.owner) == 401
+    account.set_day(1)
+    assert account.sweep()["pointed"] == 1
+    assert _alone(stack, account.owner) == 200
+
+
+def test_a_sweep_that_revokes_a_key_ends_its_pointer(account: PolicyAccount) -> None:
+    stack = account.stack
+    account.set_policy(maxKeyAgeDays=30)
+    stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    days(account, 0, 31)
+    assert account.key_types("bot") == set()
+    pointers = [it for it in stack.items(stack.tables.directory) if it["pk"].startswith("KEY#")]
+    assert [it["username"] for it in pointers] == ["owner"]
+
+
+class _Before:
+    """``rules.api_keys``, with something happening just before pointers are written."""
+
+    def __init__(self, happens: Any) -> None:
+        self._happens = happens
+
+    def lacks_pointer(self, key: Any) -> bool:
+        self._happens()
+        return api_keys.lacks_pointer(key)
+
+
+def _alone(stack: Stack, key: Key) -> int:
+    return stack.call("GET", "/v1/whoami", headers=key.bearer).status
+
+
+def _store_as_before_pointers(stack: Stack) -> None:
+    """Make every key one that version 1.0 stored: without a pointer, and without the mark of one."""
+    table = stack.tables.directory
+    for item in stack.items(table):
+        if item["pk"].startswith("KEY#"):
+            stack.client.delete_item(TableName=table, Key={"pk": {"S": item["pk"]}})
+        for key_type, key in item.get("keys", {}).items():
+            path = f"#keys.{key_type}"
+            paths = [f"{path}.hasPointer"]
+            if "predecessor" in key:
+                paths.append(f"{path}.predecessor.hasPointer")
+            stack.client.update_item(
+                TableName=table,
+                Key={"pk": {"S": item["pk"]}},
+                UpdateExpression=f"REMOVE {', '.join(paths)}",
+                ExpressionAttributeNames={"#keys": "keys"},
+            )

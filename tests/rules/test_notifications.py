@@ -1,16 +1,24 @@
 """Who is notified of each action: one table, complete, and an email for whatever notifies."""
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.mail.messages import email_of
 from chalicelib.rules import notifications
 from chalicelib.rules.model import (
     Account,
     Action,
+    Actor,
+    ApiKey,
     Audience,
     Change,
     Event,
+    Invitation,
     KeyChange,
+    Kind,
+    Policy,
     Principal,
     ServiceUser,
     User,
@@ -43,6 +51,9 @@ KEYS = (KeyChange(Change.REVOKED, KeyType.MONITORING, "7ac6a"),)
 NOBODY = Addressees(Audience.NOBODY)
 ADMINISTRATORS = Addressees(Audience.ADMINISTRATORS, {"ann": "m"})
 HERSELF = Addressees(Audience.PERSON)
+HERSELF_AND_OWNERS = Addressees(Audience.PERSON_AND_OWNERS)
+OWNERS = Addressees(Audience.OWNERS)
+BEA = replace(ANN, username="bea", role=Role.CLUSTER_ADMIN)
 
 EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     # action: its subject, whom it notifies with keys changed, and without
@@ -55,10 +66,10 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     Action.API_KEY_UPDATED: (BOT, NOBODY, NOBODY),
     Action.API_KEY_REFUSED: (BOT, NOBODY, NOBODY),
     Action.API_KEY_ENDING: (BOT, ADMINISTRATORS, ADMINISTRATORS),
-    Action.USER_INVITED: (ANN, HERSELF, HERSELF),
-    Action.USER_ACTIVATED: (ANN, HERSELF, HERSELF),
-    Action.USER_UPDATED: (ANN, HERSELF, NOBODY),
-    Action.USER_REVOKED: (ANN, HERSELF, NOBODY),
+    Action.USER_INVITED: (BEA, HERSELF, HERSELF),
+    Action.USER_ACTIVATED: (BEA, HERSELF, HERSELF),
+    Action.USER_UPDATED: (BEA, HERSELF, NOBODY),
+    Action.USER_REVOKED: (BEA, HERSELF, HERSELF),
     Action.ACCOUNT_CREATED: (ANN, HERSELF, HERSELF),
     Action.ACCOUNT_UPDATED: (ACME, NOBODY, NOBODY),
 }
@@ -72,6 +83,113 @@ def test_each_action_notifies_whom_the_table_says(action: Action) -> None:
 
 
 @pytest.mark.parametrize(
+    "action", [Action.USER_INVITED, Action.USER_ACTIVATED, Action.USER_REVOKED], ids=lambda it: it.name
+)
+def test_every_owner_is_told_of_an_owner(action: Action) -> None:
+    assert notifications.addressees(action, Occurrence(ANN, KEYS)) == HERSELF_AND_OWNERS
+    assert notifications.addressees(action, Occurrence(ANN, ())) == HERSELF_AND_OWNERS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (Role.OWNER, Role.CLUSTER_ADMIN, HERSELF_AND_OWNERS),
+        (Role.READ_ONLY, Role.OWNER, HERSELF_AND_OWNERS),
+        (Role.CLUSTER_ADMIN, Role.READ_ONLY, HERSELF),
+        (Role.READ_ONLY, Role.CLUSTER_ADMIN, HERSELF),
+        (Role.OWNER, Role.OWNER, NOBODY),
+    ],
+)
+def test_a_person_is_told_of_another_role_and_owners_of_an_owner(
+    old: Role, new: Role, told: Addressees
+) -> None:
+    occurrence = Occurrence(replace(ANN, role=old), (), replace(ANN, role=new, display_name="Ann A"))
+    assert notifications.addressees(Action.USER_UPDATED, occurrence) == told
+
+
+def test_who_never_activated_is_not_told_of_their_end_but_owners_are_of_an_owners() -> None:
+    opened = Invitation("i")
+    bea = Occurrence(replace(BEA, invitation=opened), ())
+    assert notifications.addressees(Action.USER_REVOKED, bea) == NOBODY
+    ann = Occurrence(replace(ANN, invitation=opened), ())
+    assert notifications.addressees(Action.USER_REVOKED, ann) == OWNERS
+
+
+@pytest.mark.parametrize("action", [Action.API_KEY_GENERATED, Action.API_KEY_ROTATED])
+def test_every_owner_is_told_of_what_the_operator_does_for_one(action: Action) -> None:
+    occurrence = Occurrence(ANN, KEYS, actor=Actor(Kind.OPERATOR))
+    assert notifications.addressees(action, occurrence) == HERSELF_AND_OWNERS
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"role": Role.OWNER}, {"ann": "m"}),
+        ({"administrators": {"bea": "n"}}, {"ann": "m", "bea": "n"}),
+        ({"administrators": {"ann": "m", "bea": "n"}}, {"ann": "m", "bea": "n"}),
+        ({"administrators": {"ann": "another"}}, {"ann": "another"}),
+        ({"display_name": "Bot"}, None),
+    ],
+)
+def test_administrators_before_and_after_are_told(
+    change: dict[str, Any], told: dict[str, str] | None
+) -> None:
+    found = notifications.addressees(Action.SERVICE_USER_UPDATED, Occurrence(BOT, (), replace(BOT, **change)))
+    assert found == (NOBODY if told is None else Addressees(Audience.ADMINISTRATORS, told))
+
+
+OFFICE, EVERYWHERE = ("203.0.113.0/24",), ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ((OFFICE, 9), (EVERYWHERE, 9), True),
+        ((OFFICE, 9), (("198.51.100.0/24",), 9), True),
+        ((OFFICE, 9), (OFFICE, None), True),
+        ((OFFICE, 9), (OFFICE, 10), True),
+        ((OFFICE, 9), (OFFICE, 8), False),
+        ((EVERYWHERE, None), (OFFICE, 8), False),
+    ],
+)
+def test_administrators_are_told_of_looser_restrictions_and_a_person_of_any(
+    old: tuple[tuple[str, ...], int], new: tuple[tuple[str, ...], int], told: bool
+) -> None:
+    def holding(holder: Any, restrictions: tuple[tuple[str, ...], int]) -> Any:
+        key = ApiKey(b"d", "7ac6a", 0, "ann", networks=restrictions[0], expires_at=restrictions[1])
+        return replace(holder, keys={KeyType.MONITORING: key})
+
+    of_bot = Occurrence(holding(BOT, old), KEYS, holding(BOT, new))
+    found = notifications.addressees(Action.API_KEY_UPDATED, of_bot)
+    assert found == (ADMINISTRATORS if told else NOBODY)
+    of_ann = Occurrence(holding(ANN, old), KEYS, holding(ANN, new))
+    assert notifications.addressees(Action.API_KEY_UPDATED, of_ann) == HERSELF
+
+
+STRICT = Policy(90, 90, True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "machines", "told"),
+    [
+        (Policy(None, 90, True), False, True),
+        (Policy(91, 90, True), False, True),
+        (Policy(90, None, True), False, True),
+        (Policy(90, 91, True), False, True),
+        (Policy(90, 90, False), False, True),
+        (STRICT, True, True),
+        (Policy(89, 30, True), False, False),
+        (STRICT, False, False),
+    ],
+)
+def test_every_owner_is_told_of_a_looser_policy(policy: Policy, machines: bool, told: bool) -> None:
+    old, new = replace(ACME, policy=STRICT), replace(ACME, policy=policy, machines_manage_owners=machines)
+    found = notifications.addressees(Action.ACCOUNT_UPDATED, Occurrence(old, (), new))
+    assert found == (OWNERS if told else NOBODY)
+    assert notifications.addressees(Action.ACCOUNT_UPDATED, Occurrence(new, (), new)) == NOBODY
+
+
+@pytest.mark.parametrize(
     "action", [it for it in Action if it.name.startswith("API_KEY_") and EXPECTED[it][1] != NOBODY]
 )
 def test_a_key_of_a_person_notifies_that_person(action: Action) -> None:
@@ -81,7 +199,7 @@ def test_a_key_of_a_person_notifies_that_person(action: Action) -> None:
 @pytest.mark.parametrize("action", Action)
 def test_an_action_that_notifies_has_an_email_and_no_other_has(action: Action) -> None:
     event: Event = make_event(action=action, keys=KEYS)
-    assert (email_of(event) is not None) == (EXPECTED[action][1] != NOBODY)
+    assert (email_of(event) is not None) == (notifications.NOTIFIED[action] is not notifications.nobody)
 
 
 def test_an_action_without_an_entry_stops_the_start() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.rules import permissions
 from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Forbidden
 from chalicelib.rules.model import Event, Invitation, ServiceUser, User, UserSummary
 from chalicelib.rules.roles import KeyType, Role
@@ -87,6 +88,7 @@ def summary(it: User) -> UserSummary:
     "rule",
     [
         permissions.require_can_manage_service_users,
+        permissions.require_can_read_service_users,
         permissions.require_can_list_users,
         permissions.require_can_manage_users,
         permissions.require_can_read_account,
@@ -97,7 +99,9 @@ def summary(it: User) -> UserSummary:
 def test_a_reader_manages_nothing_even_with_a_key_they_cannot_hold(
     rule: Callable[[AuthContext], Any],
 ) -> None:
-    auth = AuthContext(user("rob", Role.READ_ONLY), KeyType.USER_MANAGEMENT, b"", Origin("", "", 0))
+    auth = AuthContext(
+        user("rob", Role.READ_ONLY), PresentedKey(KeyType.USER_MANAGEMENT, b""), Origin("", "", 0)
+    )
 
     with pytest.raises(Forbidden, match="your role is READ_ONLY"):
         rule(auth)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from chalicelib.rules import key_format
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import ApiError, Conflict, Unauthenticated
 from chalicelib.rules.model import Action
 from chalicelib.rules.ports import StillEntitled, UpdateAccount
@@ -101,7 +102,12 @@ def test_a_change_is_one_transaction_with_one_event_and_every_write_conditional(
     operations = [next(iter(item.items())) for item in sent["TransactItems"]]
     events = [it for kind, it in operations if it["TableName"] == accounts.stack.tables.events]
     assert [it["ConditionExpression"] for it in events] == ["attribute_not_exists(id)"]
-    unconditional = [kind for kind, it in operations if "ConditionExpression" not in it]
+    # A pointer is to one key, so nobody else has written it; its holder's own condition holds both.
+    unconditional = [
+        kind
+        for kind, it in operations
+        if "ConditionExpression" not in it and not it.get("Item", it.get("Key"))["pk"]["S"].startswith("KEY#")
+    ]
     # The address goes with its Principal, whose own condition holds both.
     assert unconditional == (["Delete"] if name == "delete" else [])
     checks = [it for kind, it in operations if kind == "ConditionCheck"]
@@ -203,8 +209,7 @@ def test_a_caller_is_held_to_all_they_were_at_sign_in(accounts: Accounts, other:
     account = directory.account(admin.account)
     was = StillEntitled(
         replace(admin, **other),
-        KeyType.USER_MANAGEMENT,
-        admin.keys[KeyType.USER_MANAGEMENT].digest,
+        PresentedKey(KeyType.USER_MANAGEMENT, admin.keys[KeyType.USER_MANAGEMENT].digest),
         Unauthenticated("no longer"),
     )
     change = UpdateAccount(account, replace(account, name="Renamed", version="new"), 0, Conflict("changed"))
@@ -614,10 +619,10 @@ def test_a_page_that_dynamodb_cuts_short_goes_on_where_it_was_cut(accounts: Acco
 # Notes, which are worth no sign-in
 
 
-@pytest.mark.parametrize(
-    "step",
-    [*THROTTLED.values(), refuses("AccessDeniedException"), refuses("ConditionalCheckFailedException")],
-)
+DENIED = refuses("AccessDeniedException")
+
+
+@pytest.mark.parametrize("step", [*THROTTLED.values(), DENIED, refuses("ConditionalCheckFailedException")])
 def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
     accounts: Accounts, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -628,21 +633,39 @@ def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
     ):
         assert accounts.call("GET", "/v1/whoami", "bot").status == 200
     assert bodies
-    (record,) = [it for it in caplog.records if it.name == "chalicelib.store.directory"]
-    assert record.message == "a use was not noted"
+    assert_logged(caplog, "a use was not noted", step)
     assert accounts["bot"].secret not in caplog.text
 
 
 @pytest.mark.parametrize(
-    "step", [*THROTTLED.values(), refuses("TransactionCanceledException", reasons=["ConditionalCheckFailed"])]
+    "step",
+    [
+        *THROTTLED.values(),
+        DENIED,
+        refuses("TransactionCanceledException", reasons=["ConditionalCheckFailed"]),
+    ],
 )
 def test_a_refusal_that_cannot_be_put_on_record_is_a_refusal_all_the_same(
-    accounts: Accounts, pauses: list[float], step: Step
+    accounts: Accounts, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
     restricted = {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]}
     assert accounts.call("PATCH", KEYS, "admin", restricted).status == 200
-    with inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True):
+    with (
+        caplog.at_level(logging.INFO),
+        inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True),
+    ):
         assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 403)
+    assert_logged(caplog, "a refusal was not put on record", step)
+
+
+def assert_logged(caplog: pytest.LogCaptureFixture, message: str, step: Step) -> None:
+    """Assert that one line says so: an ERROR with the code, for an alarm, if it is the role's fault."""
+    (record,) = [it for it in caplog.records if it.name == "chalicelib.store.directory"]
+    assert record.message == message
+    if step is DENIED:
+        assert (record.levelname, record.__dict__["code"]) == ("ERROR", "AccessDeniedException")
+    else:
+        assert record.levelname == "INFO"
 
 
 def test_a_note_of_a_key_that_was_just_replaced_is_not_made_on_its_successor(accounts: Accounts) -> None:

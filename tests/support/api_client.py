@@ -61,6 +61,11 @@ class Key(NamedTuple):
     def header(self) -> str:
         return "Basic " + base64.b64encode(f"{self.username}:{self.secret}".encode()).decode()
 
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that signs in with the key alone."""
+        return {"authorization": f"Bearer {self.secret}"}
+
 
 @dataclass(frozen=True)
 class Response:

@@ -1,0 +1,209 @@
+"""Nobody is silenced: whatever changes who has power is mailed to whoever had a say in it before."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.rules import accounts as account_rules
+from chalicelib.rules.context import Origin
+from tests.support.accounts import PATH
+from tests.support.api_client import Key, Stack
+from tests.support.mail import MailFixture
+
+USERS = "/v1/users"
+OFFICE = ["203.0.113.0/24"]
+
+
+def hears(stack: Stack) -> list[tuple[str, str]]:
+    """Mail what waits; return who was told, and the subjects."""
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    return sorted((to.partition("@")[0], str(message["Subject"])) for to, message in mail.ses.sent)
+
+
+def told(stack: Stack, words: str) -> list[str]:
+    """Mail what waits; return who was told something with these words in its subject."""
+    return [who for who, subject in hears(stack) if words in subject]
+
+
+def change(stack: Stack, key: Key, method: str, path: str, **body: Any) -> Any:
+    response = stack.call(method, path, key, body)
+    assert response.status in (200, 201), response.text
+    return response.json
+
+
+@pytest.fixture
+def owner(stack: Stack) -> Key:
+    """The OWNER of an account with another, alice; mallory and carol administer a Service User with them.
+
+    What led to it was mailed before.
+    """
+    owner = stack.account()
+    stack.user(owner, "alice", "OWNER")
+    mallory = stack.user(owner, "mallory", "CLUSTER_ADMIN")
+    stack.user(owner, "carol", "CLUSTER_ADMIN")
+    stack.service_user(mallory, "bot", keyTypes=["MONITORING"], allowedNetworks=OFFICE)
+    change(stack, mallory, "PUT", f"{PATH}/bot", administrators=["mallory", "carol", "alice"])
+    hears(stack)
+    return owner
+
+
+def test_who_is_dropped_as_an_administrator_hears_of_it(stack: Stack, owner: Key) -> None:
+    change(stack, owner, "PUT", f"{PATH}/bot", administrators=["mallory"])
+    assert told(stack, "Administrators of bot changed") == ["alice", "carol", "mallory"]
+
+
+def test_who_is_dropped_and_lowered_with_one_call_hears_of_both(stack: Stack, owner: Key) -> None:
+    change(stack, owner, "PUT", f"{PATH}/bot", administrators=["mallory"], role="OWNER")
+    assert told(stack, "Administrators and role of bot changed") == ["alice", "carol", "mallory"]
+
+
+def test_owners_hear_who_becomes_administrator_where_none_was_left(stack: Stack, owner: Key) -> None:
+    for name in ("mallory", "carol"):
+        change(stack, owner, "PUT", f"{USERS}/{name}", role="READ_ONLY")
+    change(stack, owner, "PUT", f"{USERS}/alice", role="READ_ONLY")
+    dan = stack.user(owner, "dan", "CLUSTER_ADMIN")
+    hears(stack)
+    change(stack, owner, "PUT", f"{PATH}/bot", administrators=["dan"])
+    assert told(stack, "Administrators of bot changed") == ["dan", "owner"]
+    assert stack.signs_in(dan)
+
+
+@pytest.mark.parametrize("role", ["CLUSTER_ADMIN", "OWNER"])
+def test_administrators_hear_of_a_raised_role(stack: Stack, owner: Key, role: str) -> None:
+    change(stack, owner, "PUT", f"{PATH}/bot", role=role)
+    assert told(stack, "Role of bot changed") == ["alice", "carol", "mallory"]
+
+
+@pytest.mark.parametrize("looser", [{"allowedNetworks": []}, {"allowedNetworks": ["0.0.0.0/0"]}])
+def test_administrators_hear_of_looser_networks(stack: Stack, owner: Key, looser: dict[str, Any]) -> None:
+    change(stack, owner, "PATCH", f"{PATH}/bot/api-keys", keyType="MONITORING", **looser)
+    assert told(stack, "API key loosened") == ["alice", "carol", "mallory"]
+
+
+def test_administrators_hear_of_an_end_taken_away_and_not_of_one_given(stack: Stack, owner: Key) -> None:
+    keys = f"{PATH}/bot/api-keys"
+    change(stack, owner, "PATCH", keys, keyType="MONITORING", expiresAt="2031-01-01T00:00:00Z")
+    assert hears(stack) == []
+    change(stack, owner, "PATCH", keys, keyType="MONITORING", expiresAt=None)
+    assert told(stack, "API key loosened") == ["alice", "carol", "mallory"]
+
+
+def test_a_person_hears_of_changes_to_their_own_key(stack: Stack, owner: Key) -> None:
+    networks = ["198.51.100.0/24"]
+    change(
+        stack, owner, "PATCH", f"{USERS}/owner/api-keys", keyType="USER_MANAGEMENT", allowedNetworks=networks
+    )
+    assert hears(stack) == [
+        ("owner", "Your API key changed: USER_MANAGEMENT …" + owner.secret[-5:] + " (Account of owner)")
+    ]
+
+
+def test_owners_hear_of_an_owner_invited_and_activated(stack: Stack, owner: Key) -> None:
+    change(stack, owner, "POST", USERS, username="evil", email="evil@people.example", role="OWNER")
+    assert [who for who, _ in hears(stack)] == ["alice", "evil", "owner"]
+    stack.activate("evil")
+    assert told(stack, "evil is an OWNER now") == ["alice", "owner"]
+
+
+def test_owners_hear_of_an_owners_invitation_that_is_void_by_then(stack: Stack, owner: Key) -> None:
+    change(stack, owner, "POST", USERS, username="evil", email="evil@people.example", role="OWNER")
+    assert stack.call("DELETE", f"{USERS}/evil", owner).status == 204
+    assert hears(stack) == [
+        ("alice", "Access of evil revoked (Account of owner)"),
+        ("alice", "evil is invited as an OWNER (Account of owner)"),
+        ("owner", "Access of evil revoked (Account of owner)"),
+        ("owner", "evil is invited as an OWNER (Account of owner)"),
+    ]
+
+
+def test_an_owner_invited_again_hears_of_their_keys_where_the_invitation_is_void(
+    stack: Stack, owner: Key
+) -> None:
+    change(stack, owner, "POST", f"{USERS}/alice/invitation")
+    stack.activate("alice")
+    said = [(who, subject[:16]) for who, subject in hears(stack)]
+    assert said == [
+        ("alice", "Your API key gen"),
+        ("alice", "Your API key rev"),
+        ("owner", "alice is an OWNE"),
+        ("owner", "alice is invited"),
+    ]
+
+
+def test_owners_hear_of_an_owner_by_promotion_and_of_the_end_of_one(stack: Stack, owner: Key) -> None:
+    change(stack, owner, "PUT", f"{USERS}/mallory", role="OWNER")
+    assert told(stack, "mallory is an OWNER now") == ["alice", "owner"]
+    change(stack, owner, "PUT", f"{USERS}/mallory", role="CLUSTER_ADMIN")
+    assert told(stack, "mallory is no longer an OWNER") == ["alice", "owner"]
+
+
+def test_a_revoked_owner_hears_of_it_as_a_person_and_the_others_as_owners(stack: Stack, owner: Key) -> None:
+    assert stack.call("DELETE", f"{USERS}/alice", owner).status == 204
+    assert [(who, subject[:11]) for who, subject in hears(stack)] == [
+        ("alice", "Your access"),
+        ("owner", "Access of a"),
+    ]
+
+
+def test_a_person_hears_of_a_new_role_without_a_key_in_it(stack: Stack, owner: Key) -> None:
+    change(stack, owner, "PUT", f"{USERS}/carol", role="OWNER")
+    assert told(stack, "Your role in Account of owner is now OWNER") == ["carol"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"maxKeyAgeDays": 30}, {"maxKeyAgeDays": 60}),
+        ({"revokeInactiveAfterDays": 30}, {"revokeInactiveAfterDays": None}),
+        ({"pciCompliance": True}, {"pciCompliance": False}),
+        ({}, {"machinesManageOwners": True}),
+    ],
+)
+def test_owners_hear_of_a_looser_policy_and_of_no_stricter_one(
+    stack: Stack, owner: Key, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    change(stack, owner, "PUT", "/v1/account", **first)
+    assert hears(stack) == []
+    change(stack, owner, "PUT", "/v1/account", **then)
+    assert told(stack, "rules loosened") == ["alice", "owner"]
+
+
+def test_owners_hear_of_an_owner_whom_the_operator_lets_in(stack: Stack, owner: Key) -> None:
+    account_rules.recover(stack.service.directory, "alice", Origin("", "r", stack.clock()))
+    assert told(stack, "The operator let alice back in") == ["owner"]
+    assert stack.signs_in(owner)
+
+
+def test_the_log_line_of_the_operators_alarm(
+    stack: Stack, owner: Key, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    change(stack, owner, "PUT", f"{USERS}/carol", role="READ_ONLY")
+    change(stack, owner, "PUT", f"{USERS}/mallory", role="OWNER")
+    assert stack.call("DELETE", f"{USERS}/mallory", owner).status == 204
+    change(stack, owner, "POST", USERS, username="eve", email="eve@people.example", role="OWNER")
+    stack.activate("eve")
+    change(stack, owner, "PUT", "/v1/account", machinesManageOwners=True)
+    account_rules.recover(stack.service.directory, "alice", Origin("", "r", stack.clock()))
+    hears(stack)
+    said = [vars(line).get("ownersChange") for line in caplog.records]
+    assert sorted(filter(None, said)) == [
+        "API_KEY_ROTATED",
+        "USER_ACTIVATED",
+        "USER_INVITED",
+        "USER_REVOKED",
+        "USER_UPDATED",
+    ]
+
+
+def test_the_attack_that_was_silent(stack: Stack, owner: Key) -> None:
+    """Drop the OWNER as an Administrator first, so that what follows is mailed to the thief alone."""
+    stack.service_user(owner, "prov", "CLUSTER_ADMIN")
+    change(stack, owner, "PUT", f"{PATH}/prov", administrators=["owner", "mallory"])
+    hears(stack)
+    change(stack, owner, "POST", f"{USERS}/mallory/invitation")
+    mallory = stack.activate("mallory")
+    hears(stack)
+    change(stack, mallory, "PUT", f"{PATH}/prov", administrators=["mallory"])
+    assert told(stack, "Administrators of prov changed") == ["mallory", "owner"]
