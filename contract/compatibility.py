@@ -12,6 +12,9 @@ Json = Any
 _WORDS = {"description", "summary", "title", "examples", "example", "tags", "deprecated", "links"}
 """Keywords that only people and exploring tools read. They may change."""
 
+ONLY_IF_ACCEPTED = "x-only-if-accepted"
+"""Marks a media type that only clients get that name it in ``Accept``."""
+
 _LOWEST = {"minimum", "minLength", "minItems", "exclusiveMinimum"}
 _HIGHEST = {"maximum", "maxLength", "maxItems", "exclusiveMaximum"}
 
@@ -105,7 +108,8 @@ class _Comparison:
                 yield f"{where}: {media_type} is removed"
             else:
                 yield from self._schema(where, content["schema"], now[media_type]["schema"], sent=sent)
-        if not sent and now.keys() - was.keys():
+        added = [content for media_type, content in now.items() if media_type not in was]
+        if not sent and not all(content.get(ONLY_IF_ACCEPTED) for content in added):
             yield f"{where}: has a new media type"
 
     def _schema(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:

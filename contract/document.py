@@ -22,6 +22,7 @@ from chalicelib.rules.names import USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.version import VERSION
 from contract import examples
+from contract.compatibility import ONLY_IF_ACCEPTED
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query, Tag
 
 Json = dict[str, Any]
@@ -177,7 +178,14 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
             operation.media_type: {
                 "schema": schemas.of(operation.response),
                 **({"examples": shown} if shown else {}),
-            }
+            },
+            **{
+                media_type: {
+                    "schema": {"type": "string", "description": description},
+                    ONLY_IF_ACCEPTED: True,
+                }
+                for media_type, description in operation.other_media_types.items()
+            },
         }
     if operation.leads_to:
         success["links"] = {
@@ -258,6 +266,31 @@ _QUERIES: dict[Query, Json] = {
     Query.USERNAME: {
         "description": "Only events about this principal, not those it caused. Case-insensitive.",
         "schema": _USERNAME_SCHEMA,
+    },
+    Query.ACTOR: {
+        "description": (
+            "Only what this principal did. Case does not count. Finds events recorded since version 1.1."
+        ),
+        "schema": _USERNAME_SCHEMA,
+    },
+    Query.ACTION: {
+        "description": "Only events of this action, such as `API_KEY_ROTATED`.",
+        "schema": {"type": "string", "pattern": "^[A-Z_]{1,64}$"},
+        "example": "API_KEY_ROTATED",
+    },
+    Query.SINCE: {
+        "description": "Only events at this time (RFC 3339) or later.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2026-01-01T00:00:00Z",
+    },
+    Query.UNTIL: {
+        "description": "Only events before this time (RFC 3339), which must be later than `since`.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2030-01-01T00:00:00Z",
+    },
+    Query.ORDER: {
+        "description": "Which events come first.",
+        "schema": {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
     },
     Query.KEY_TYPE: {
         "description": "The type of the key, if there is no body.",

@@ -90,6 +90,9 @@ def _service_user(
         administrators=by,
         created_at=NOW,
         api_keys=_keys(role, *keys),
+        keys_below_role=tuple(
+            it.key_type for it in keys if it.ceiling is not None and not it.ceiling.covers(role)
+        ),
     )
 
 
@@ -190,8 +193,10 @@ EVENT = responses.EventAnswer(
     id=EVENT_ID,
     at=NOW,
     action="SERVICE_USER_CREATED",
-    actor=responses.Who(kind="USER", username="ada", display_name=None),
-    subject=responses.Who(kind="SERVICE_USER", username="metrics-bot", display_name="Metrics"),
+    actor=responses.Who(kind="USER", username="ada", display_name="Ada", id="5c1de0f7b2a94836"),
+    subject=responses.Who(
+        kind="SERVICE_USER", username="metrics-bot", display_name="Metrics", id="0f3b9d2c81e7465a"
+    ),
     keys=tuple(
         responses.KeyChangeAnswer(
             change="GENERATED",

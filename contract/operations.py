@@ -4,6 +4,7 @@
 is the docstring of its view in ``app.py``. The tests check every entry against what the API does.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -33,6 +34,11 @@ class Query(Enum):
     LIMIT = "limit"
     CURSOR = "cursor"
     USERNAME = "username"
+    ACTOR = "actor"
+    ACTION = "action"
+    SINCE = "since"
+    UNTIL = "until"
+    ORDER = "order"
     KEY_TYPE = "keyType"
 
 
@@ -62,7 +68,8 @@ class Operation(NamedTuple):
     ``status`` and ``success`` are the status and the description of its success, ``response`` the type of
     its body. ``permission`` says who may make the call, and ``notes`` what else a client has to know.
     ``refusals`` are the statuses beside those that follow from signing in, from taking a body and from
-    reading tables; ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
+    reading tables; ``other_media_types`` are what ``Accept`` may ask for instead, each with its description;
+    ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
     the calls that take the username in the response.
     """
 
@@ -83,6 +90,7 @@ class Operation(NamedTuple):
     if_match: bool = False
     no_body: bool = False
     media_type: str = "application/json"
+    other_media_types: Mapping[str, str] = {}
     leads_to: tuple[str, ...] = ()
 
     @property
@@ -549,12 +557,30 @@ OPERATIONS: dict[str, Operation] = {
     "list_events": Operation(
         tag=Tag.ACCOUNT,
         status=200,
-        success="An array of events, newest first; `Link` if there are more.",
+        success="An array of events, newest first by default; `Link` if there are more.",
         response=tuple[responses.EventAnswer, ...],
         examples=(Example("The events of one Service User", (examples.EVENT,), query={"username": _BOT}),),
         permission=_READS,
-        query=(Query.USERNAME, *_PAGE),
+        query=(
+            Query.USERNAME,
+            Query.ACTOR,
+            Query.ACTION,
+            Query.SINCE,
+            Query.UNTIL,
+            Query.ORDER,
+            *_PAGE,
+        ),
         headers=(Header.LINK,),
+        other_media_types={
+            "application/x-ndjson": "One event a line, each the JSON object of the array.",
+            "text/csv": "A line of column names, then one event a line.",
+        },
+        notes=(
+            "The filters are combined. With `action`, or with both `username` and `actor`, at most 500 "
+            "events are read for a page: it can have fewer members than `limit`, or none, although `Link` says that "
+            "there are more. A collector asks with `order=oldest`, keeps the last `Link` and "
+            "resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
+        ),
     ),
     "health": Operation(
         tag=Tag.SYSTEM,

@@ -138,6 +138,11 @@ class Call:
         parameters = {**query, "cursor": _encode_cursor(after)}
         return {"Link": f'<{self.address(path)}?{urlencode(parameters)}>; rel="next"'}
 
+    def header(self, name: str) -> str | None:
+        """Return a request header by its name in lower case; None where it is not given."""
+        value = self._request.headers.get(name)
+        return None if value is None else str(value)
+
     def address(self, path: str) -> str:
         """Return the URL of a path: at the public address if the stack has one, else at API Gateway's.
 
@@ -183,6 +188,11 @@ def reply(
 ) -> Response:
     """Return a JSON response."""
     return _response(status, msgspec.json.encode(body).decode(), "application/json", headers)
+
+
+def reply_as_text(body: str, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Return a 200 response of another media type than JSON."""
+    return _response(200, body, media_type, headers)
 
 
 def nothing() -> Response:

@@ -4,15 +4,28 @@ The types are the contract: the OpenAPI document takes its descriptions from the
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, structs
 
-from chalicelib.rules.api_keys import IssuedKey, current_predecessor, overlap_end
+from chalicelib.rules.api_keys import IssuedKey, below_role, current_predecessor, overlap_end
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.key_search import FoundKey
-from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
+from chalicelib.rules.model import (
+    Account,
+    Action,
+    Actor,
+    ApiKey,
+    Change,
+    Event,
+    KeyChange,
+    Kind,
+    Principal,
+    Subject,
+    User,
+)
+from chalicelib.rules.ports import UnknownEvent
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
 
@@ -107,6 +120,15 @@ class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
     ]
     created_at: Time
     api_keys: ApiKeysAnswer
+    keys_below_role: Annotated[
+        tuple[KeyType, ...],
+        Meta(
+            description=(
+                "The types of its keys whose `ceiling` is below its role: they act with the ceiling until an "
+                "OWNER rotates them."
+            )
+        ),
+    ]
 
 
 class UserAnswer(Answer, frozen=True, kw_only=True):
@@ -179,6 +201,18 @@ class Who(Answer, frozen=True, kw_only=True):
     kind: Whose
     username: Annotated[str, Meta(description="Null if it has none, such as an account.")] | None
     display_name: DisplayName | None
+    id: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Tells a Service User or a User from a later one of the same username. Null if it has "
+                    "none, and in events from before 1.1."
+                )
+            ),
+        ]
+        | None
+    )
 
 
 class KeyChangeAnswer(Answer, frozen=True, kw_only=True):
@@ -200,12 +234,25 @@ class KeyChangeAnswer(Answer, frozen=True, kw_only=True):
     ends_at: Annotated[Time, Meta(description="The expiry that an expiry notice announces.")] | None
 
 
+FieldValue = Annotated[
+    bool | int | str | tuple[str, ...] | None,
+    Meta(
+        description=(
+            "The value as the field has it elsewhere: an array for `allowedNetworks` and `administrators`, a "
+            "time (RFC 3339) for `expiresAt`, a number or a boolean for the policy; null for none."
+        )
+    ),
+]
+
+
 class FieldChange(Answer, frozen=True, kw_only=True):
     """A field that an update changed."""
 
     field: str
     old: Annotated[str, Meta(description="As text; empty if there is none.")]
     new: Annotated[str, Meta(description="As text; empty if there is none.")]
+    old_value: FieldValue
+    new_value: FieldValue
 
 
 class MailAnswer(Answer, frozen=True, kw_only=True):
@@ -252,6 +299,7 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
         administrators=view.administrators,
         created_at=moment(it.created_at),
         api_keys=api_keys(it, now, shown),
+        keys_below_role=below_role(it),
     )
 
 
@@ -349,30 +397,18 @@ def account(it: Account) -> AccountAnswer:
     )
 
 
-def event(it: Event) -> EventAnswer:
-    """Return an event."""
+def event(it: Event | UnknownEvent) -> EventAnswer:
+    """Return an event; if this version does not know its action, every field that can be read."""
+    if isinstance(it, UnknownEvent):
+        return _unknown_event(it.fields)
     return EventAnswer(
         id=it.id,
         at=moment(it.at),
         action=it.action.value,
-        actor=Who(kind=it.actor.kind.value, username=it.actor.username or None, display_name=None),
-        subject=Who(
-            kind=it.subject.kind.value,
-            username=it.subject.username or None,
-            display_name=it.subject.display_name or None,
-        ),
-        keys=tuple(
-            KeyChangeAnswer(
-                change=key.change.value,
-                key_type=key.key_type,
-                key=MASK + key.last5,
-                previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
-                previous_valid_until=maybe(key.previous_until),
-                ends_at=maybe(key.ends_at),
-            )
-            for key in it.keys
-        ),
-        changes=tuple(FieldChange(field=name, old=old, new=new) for name, (old, new) in it.changes.items()),
+        actor=_who(it.actor),
+        subject=_who(it.subject),
+        keys=tuple(_key_change(key) for key in it.keys),
+        changes=tuple(_field_change(name, old, new) for name, (old, new) in it.changes.items()),
         reason=it.reason or None,
         source_ip=it.source_ip or None,
         request_id=it.request_id or None,
@@ -380,6 +416,98 @@ def event(it: Event) -> EventAnswer:
             waiting=it.due_at is not None,
             told=tuple(sorted(it.told)),
             undeliverable=tuple(sorted(it.refused)),
+        ),
+    )
+
+
+def _who(it: Actor | Subject) -> Who:
+    return Who(
+        kind=it.kind.value,
+        username=it.username or None,
+        display_name=it.display_name or None,
+        id=it.id or None,
+    )
+
+
+def _key_change(key: KeyChange) -> KeyChangeAnswer:
+    return KeyChangeAnswer(
+        change=key.change.value,
+        key_type=key.key_type,
+        key=MASK + key.last5,
+        previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
+        previous_valid_until=maybe(key.previous_until),
+        ends_at=maybe(key.ends_at),
+    )
+
+
+_LIST_FIELDS = frozenset({"allowedNetworks", "administrators"})
+_TIME_FIELDS = frozenset({"expiresAt"})
+_NUMBER_FIELDS = frozenset({"maxKeyAgeDays", "revokeInactiveAfterDays"})
+_BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners"})
+
+
+def _field_change(name: str, old: str, new: str) -> FieldChange:
+    """Return a changed field: its stored texts, and the values they stand for."""
+    return FieldChange(
+        field=name,
+        old=_text(name, old),
+        new=_text(name, new),
+        old_value=_value(name, old),
+        new_value=_value(name, new),
+    )
+
+
+def _value(name: str, text: str) -> bool | int | str | tuple[str, ...] | None:
+    if name in _LIST_FIELDS:
+        return tuple(text.replace(",", " ").split())
+    if not text:
+        return None
+    if name in _TIME_FIELDS:
+        return moment(int(text))
+    if name in _NUMBER_FIELDS:
+        return int(text)
+    return text == "true" if name in _BOOLEAN_FIELDS else text
+
+
+def _text(name: str, text: str) -> str:
+    return moment(int(text)) if text and name in _TIME_FIELDS else text
+
+
+def _unknown_event(fields: dict[str, Any]) -> EventAnswer:
+    """Return an event as it is stored, field by field; keys of a type that this version has are shown."""
+    keys = []
+    for each in fields.get("keys", ()):
+        try:
+            keys.append(_key_change(msgspec.convert(each, KeyChange)))
+        except msgspec.ValidationError:
+            continue
+    actor, subject = (
+        Who(
+            kind=it.get("kind", ""),
+            username=it.get("username"),
+            display_name=it.get("displayName"),
+            id=it.get("id"),
+        )
+        for it in (fields.get("actor", {}), fields.get("subject", {}))
+    )
+    return EventAnswer(
+        id=fields["id"],
+        at=moment(fields["at"]),
+        action=fields["action"],
+        actor=actor,
+        subject=subject,
+        keys=tuple(keys),
+        changes=tuple(
+            FieldChange(field=name, old=str(old), new=str(new), old_value=str(old), new_value=str(new))
+            for name, (old, new) in fields.get("changes", {}).items()
+        ),
+        reason=fields.get("reason"),
+        source_ip=fields.get("sourceIp"),
+        request_id=fields.get("requestId"),
+        mail=MailAnswer(
+            waiting=False,
+            told=tuple(sorted(fields.get("told", {}))),
+            undeliverable=tuple(sorted(fields.get("refused", {}))),
         ),
     )
 

@@ -199,6 +199,11 @@ def _decode(kind: type, value: Any) -> Any:
         raise ValueError("This must be a string.")  # noqa: TRY004 - msgspec turns ValueError into a refusal
     if kind is Cidr:
         return Cidr(networks.parse(value))
+    return to_moment(value)
+
+
+def to_moment(value: str) -> Moment:
+    """Return a time written as in RFC 3339. Raise ValueError, in words for the caller."""
     try:
         moment = (
             msgspec.convert(value, Annotated[datetime, Meta(tz=True)]) if _MOMENT.fullmatch(value) else None

@@ -229,6 +229,15 @@ def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ..
     return replace(holder, role=role, keys=keys, version=new_version()), revoked
 
 
+def below_role(holder: Principal) -> tuple[KeyType, ...]:
+    """Return the types of a holder's keys whose ceiling is below the role, in published order."""
+    return tuple(
+        key_type
+        for key_type in KeyType
+        if key_type in holder.keys and holder.role.at_most(holder.keys[key_type].ceiling) is not holder.role
+    )
+
+
 def is_looser(old: ApiKey, new: ApiKey) -> bool:
     """Return whether a change of restrictions lets a key be used from more addresses, or for longer."""
     longer = old.expires_at is not None and (new.expires_at is None or new.expires_at > old.expires_at)

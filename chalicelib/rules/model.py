@@ -234,19 +234,30 @@ class Cause(str, Enum):
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY and an OPERATOR."""
+    """Who did it. ``username`` is empty for a POLICY and an OPERATOR.
+
+    ``id`` is a Service User's id or a User's membership; it and ``display_name`` are empty in events stored
+    before they were kept.
+    """
 
     kind: Kind
     username: str = ""
+    display_name: str = ""
+    id: str = ""
 
 
 class Subject(Value, frozen=True):
-    """To whom or what it was done. ``email`` is a person's own address, empty otherwise."""
+    """To whom or what it was done. ``email`` is a person's own address, empty otherwise.
+
+    ``id`` is a Service User's id or a User's membership, which tells them from a later one of the same
+    username; it is empty for an account, and in events stored before it was kept.
+    """
 
     kind: Kind
     username: str = ""
     display_name: str = ""
     email: str = ""
+    id: str = ""
 
 
 class KeyChange(Value, frozen=True):
@@ -281,10 +292,11 @@ class Audience(str, Enum):
 class Event(Value, frozen=True, kw_only=True):
     """One act on record, and the work of mailing it until everyone entitled has been told.
 
-    ``id`` sorts by time. ``changes`` names the fields an update changed, old and new, as text.
-    ``administrators`` are those of the Service User when it happened; where the event changed them, those
-    before and after. ``told`` maps a folded username to when they were mailed; ``refused`` to why SES
-    never will. ``due_at`` is there while somebody waits: when to try (again).
+    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
+    names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
+    User when it happened; where the event changed them, those before and after. ``told`` maps a folded
+    username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
+    waits: when to try (again).
     """
 
     id: str
@@ -294,6 +306,7 @@ class Event(Value, frozen=True, kw_only=True):
     actor: Actor
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
+    below_role: tuple[KeyType, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
     cause: Cause | None = None
     reason: str = ""

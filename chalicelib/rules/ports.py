@@ -1,6 +1,6 @@
 """What the rules ask of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.credentials import Credential
 from chalicelib.rules.errors import ApiError
@@ -146,10 +146,38 @@ class Page(NamedTuple, Generic[P]):
     after: str | None
 
 
-class EventPage(NamedTuple):
-    """Part of the trail, newest first. ``after`` is where the next part starts, None at the end."""
+class EventQuery(NamedTuple):
+    """Which events of an account are asked for: those that meet every condition given.
 
-    events: tuple[Event, ...]
+    ``username`` is whom it was done to and ``actor`` who did it, ``action`` what was done; ``since`` and
+    ``until`` are times in seconds, the first included and the last not. Newest first unless ``oldest_first``.
+    """
+
+    username: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: int | None = None
+    until: int | None = None
+    oldest_first: bool = False
+
+
+class UnknownEvent(NamedTuple):
+    """An event that this version has no type for, such as one a later version stored before a roll-back.
+
+    ``fields`` are as they are stored, without what only the outbox needs.
+    """
+
+    fields: dict[str, Any]
+
+
+class EventPage(NamedTuple):
+    """Part of the trail, in the order asked for. ``after`` is where the next part starts, None at the end.
+
+    A page can have fewer events than asked for, or none, while there is more: a condition without an index
+    is judged on a bounded number of events.
+    """
+
+    events: tuple[Event | UnknownEvent, ...]
     after: str | None
 
 
@@ -213,6 +241,10 @@ class Directory(Protocol):
 class Trail(Protocol):
     """The events."""
 
-    def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Return an account's events (about one username, if given), newest first, in one read."""
+    def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
+        """Return up to ``limit`` of an account's events, from the one after the id ``after``.
+
+        One read, and with an ``actor`` alone two. Raise ValidationError for an ``after`` that is not
+        between ``since`` and ``until``.
+        """
         ...

@@ -105,7 +105,9 @@ class DynamoDirectory:
 
     def principals(self, usernames: frozenset[str]) -> dict[str, Principal]:
         """Return the Principals among folded usernames: one strongly consistent BatchGetItem."""
-        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
+        found = batch_get(
+            self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
+        )
         several: list[Principal] = [from_item(item, ServiceUser | User) for item in found]  # type: ignore[arg-type]
         return {fold_username(it.username): it for it in several}
 

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.rules.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Sequence
 
     from types_boto3_dynamodb import DynamoDBClient
 
@@ -71,18 +71,20 @@ def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parame
 def batch_get(
     client: "DynamoDBClient",
     table: str,
-    keys: "Collection[str]",
+    keys: "Sequence[Item]",
     sleep: "Callable[[float], None] | None" = None,
     **part: Any,
 ) -> "list[Item]":
-    """Return the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
+    """Return the items there are of these primary keys, strongly consistent.
+
+    What DynamoDB leaves is asked for again.
 
     ``part`` says which attributes. Raises Unavailable where it goes on leaving some.
     """
     if not keys:
         return []
     found: list[Item] = []
-    request: Any = {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True, **part}}
+    request: Any = {table: {"Keys": list(keys), "ConsistentRead": True, **part}}
     for tried in range(BATCH_TRIES):
         if tried:
             (sleep or time.sleep)(0.02 * 2**tried)

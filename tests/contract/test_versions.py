@@ -188,6 +188,12 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: it["components"]["headers"]["Location"].update(required=False),
         "the header Location may be absent now",
     ),
+    "an answer has another type for those who ask for anything": (
+        lambda it: call(it, "/v1/events", "get")["responses"]["200"]["content"].update(
+            {"text/plain": {"schema": {}, "x-only-if-accepted": False}}
+        ),
+        "has a new media type",
+    ),
     "an answer has another type": (
         lambda it: call(it, "/docs", "get")["responses"]["200"]["content"].update(
             {"text/plain": {"schema": {}}}
