@@ -225,6 +225,45 @@ def docs_asset(name: str) -> Response:
     return api.serve(system.docs_asset, name)
 
 
+# The console: its pages are in chalicelib/console/site.py
+
+
+@app.route("/", methods=["GET"], content_types=[])
+def front_door() -> Response:
+    """Lead to the console."""
+    return api.serve(system.front_door)
+
+
+def _page(*path: str) -> Response:
+    from chalicelib.console import site
+
+    return api.serve(site.show, *path)
+
+
+@app.route("/console", methods=["GET", "POST"], content_types=[])
+def console() -> Response:
+    """Show the console's first page."""
+    return _page()
+
+
+@app.route("/console/{section}", methods=["GET", "POST"], content_types=[])
+def console_section(section: str) -> Response:
+    """Show a section of the console."""
+    return _page(section)
+
+
+@app.route("/console/{section}/{name}", methods=["GET", "POST"], content_types=[])
+def console_page(section: str, name: str) -> Response:
+    """Show a page about one thing."""
+    return _page(section, name)
+
+
+@app.route("/console/{section}/{name}/{action}", methods=["GET", "POST"], content_types=[])
+def console_form(section: str, name: str, action: str) -> Response:
+    """Show the form that does something to one thing, or do it."""
+    return _page(section, name, action)
+
+
 api.refuse_other_methods()
 
 gc.freeze()

@@ -159,9 +159,19 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
     }
 
 
+def is_console(path: str) -> bool:
+    """Return whether a route is one of the console's pages, or the one that leads there."""
+    return path == "/" or path.startswith("/console")
+
+
 def _calls(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
-    """Yield the path, method and view of every call, in the order of the application."""
+    """Yield the path, method and view of every call, in the order of the application.
+
+    Not the console's pages: they are for people and promise nothing to programs.
+    """
     for path, methods in routes.items():
+        if is_console(path):
+            continue
         for method, entry in methods.items():
             if entry.view_name not in {"other_methods", *PARTS_OF_THE_PAGE}:
                 yield path, method, entry.view_function

@@ -578,8 +578,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=(
             "The filters are combined. With `action`, or with both `username` and `actor`, at most 500 "
             "events are read for a page: it can have fewer members than `limit`, or none, although "
-            "`Link` says that there are more. A collector asks with `order=oldest`, keeps the last `Link` and "
-            "resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
+            "`Link` says that there are more. A collector asks with `order=oldest`, keeps the last `Link` "
+            "and resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
         ),
     ),
     "health": Operation(

@@ -58,6 +58,7 @@ class Call:
         self.trail = service.trail
         context = request.context
         self.path = str(context.get("path") or "")
+        self.method = request.method
         identity = context.get("identity") or {}
         self.origin = Origin(
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
@@ -75,6 +76,20 @@ class Call:
         for guard in guards:
             guard(auth)
         return auth
+
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to, with its port if that is not the usual one."""
+        return (self.header("host") or "").lower()
+
+    def raw_body(self) -> bytes:
+        """Return the body as it was sent."""
+        return self._raw()
+
+    def last_query(self) -> dict[str, str]:
+        """Return the query's parameters, whatever their names; what is given twice, as it was given last."""
+        given = self._request.query_params
+        return {name: given.getlist(name)[-1] for name in given or ()} if given else {}
 
     def body(self, kind: type[B], largest: int = validation.LARGEST) -> B:
         """Return the body, of at most ``largest`` bytes. Raise HttpError or ValidationError."""

@@ -46,6 +46,7 @@ _STATUS: dict[type[ApiError], int] = {
     errors.ValidationError: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.ConfirmationNeeded: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.ConcurrentChange: 409,

@@ -47,6 +47,13 @@ def health(call: Call) -> Response:
     return reply(200, Health("ok", VERSION))
 
 
+def front_door(call: Call) -> Response:
+    """303, to the console, or to the reference where the stack has no console."""
+    page = "/docs" if os.environ.get("CONSOLE") == "off" else "/console"
+    headers: dict[str, str | list[str]] = {"Location": call.address(page), "Cache-Control": "no-store"}
+    return Response(body="", status_code=303, headers=headers)
+
+
 def openapi(call: Call) -> Response:
     """Respond with the OpenAPI document, with the API's public address."""
     call.query()

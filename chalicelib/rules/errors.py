@@ -3,6 +3,7 @@
 ApiError
 ├── Unauthenticated      401
 ├── Forbidden            403
+│   └── ConfirmationNeeded
 ├── NotFound             404
 ├── Conflict             409
 │   └── ConcurrentChange
@@ -32,6 +33,13 @@ class Unauthenticated(ApiError):
 
 class Forbidden(ApiError):
     """The caller is signed in, but may not do this."""
+
+
+class ConfirmationNeeded(Forbidden):
+    """The session may do this only shortly after a passkey confirmed it; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("Confirm with your passkey that it is you, and do it again. Nothing was done yet.")
 
 
 class NotFound(ApiError):

@@ -34,7 +34,7 @@ ROUTES = {
     entry.view_name: (method, path)
     for path, methods in app.app.routes.items()
     for method, entry in methods.items()
-    if entry.view_name != "other_methods"
+    if entry.view_name != "other_methods" and not document.is_console(path)
 }
 
 
