@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run example test check clean package deploy account owner e2e bench lock lock-check audit
+.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner e2e bench lock lock-check audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,8 @@ help: ## list the targets
 run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
-example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0
-	@$(PYTHON) examples/protected-api/serve.py --port $(PORT) --payload $(PAYLOAD)
+example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
+	@$(PYTHON) $(if $(PROXY),examples/verify/serve.py --proxy $(PROXY),examples/protected-api/serve.py --payload $(PAYLOAD)) --port $(PORT)
 
 test: $(READY) ## run every test that needs no further program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
@@ -73,6 +73,7 @@ $(READY): requirements-dev.txt
 
 CHECKS := .tools/stack/.ready
 RUNTIME := .tools/runtime/.ready
+EMULATOR := .tools/emulator/.ready
 
 package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme ARCH=arm64
 	@$(PYTHON) -m deploy package --stage "$(STAGE)" --arch "$(ARCH)"
@@ -87,6 +88,15 @@ account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme
 
 owner: $(READY) ## issue a replacement key to an OWNER who is locked out; STAGE=acme USERNAME=ann
 	@$(PYTHON) -m deploy owner --stage "$(STAGE)" --username "$(USERNAME)"
+
+whose-key: $(READY) ## find whose a key is, read from the terminal, in a deployed stack; STAGE=acme, or LAST5=VOQuO
+	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
+
+teardown: $(READY) ## delete a stack, and name what stays; STAGE=acme CONFIRM=acme
+	@$(PYTHON) -m deploy teardown --stage "$(STAGE)" --confirm "$(CONFIRM)"
+
+deploy-test: $(READY) $(EMULATOR) ## deploy to an emulator of AWS, as an operator does
+	@PATH="$(CURDIR)/$(dir $(EMULATOR))bin:$$PATH" $(PYTHON) -m pytest -q tests/emulator
 
 e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package, on Lambda's runtime client and DynamoDB Local (Java)
 	@$(PYTHON) -m deploy package --stage test
@@ -107,6 +117,11 @@ $(RUNTIME): local/package/runtime.txt deploy/runtime.py | $(READY)
 	@python=$$($(PYTHON) -m deploy.runtime) && $$python -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
 	@$(@D)/bin/python -m pip --disable-pip-version-check uninstall -q -y --no-input pip
+	@touch $@
+
+$(EMULATOR): deploy/requirements-emulator.txt deploy/runtime.py | $(READY)
+	@python=$$($(PYTHON) -m deploy.runtime) && $$python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
 	@touch $@
 
 # What is required, and in which versions: every X.in and its lock X.txt.

@@ -1,20 +1,24 @@
 """``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
 
+from deploy import aws_cli
+from deploy.aws_cli import DeployError
 from deploy.package import PROJECT, package
 from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
-    DeployError,
     create_account,
     deploy,
     read_authorizer_rules,
+    read_parameters,
     recover_owner,
     stack_name,
     stack_outputs,
 )
+from deploy.teardown import teardown
 from deploy.wheels import WheelError
 
 _PARAMETERS_BY_OPTION = {
@@ -66,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--username", required=True)
     command.set_defaults(command=_recover_owner)
 
+    command = commands.add_parser("teardown", help="delete the stack, and name what stays")
+    command.add_argument("--confirm", default="", help="the stage once more; without it nothing is deleted")
+    command.set_defaults(command=_teardown)
+
     command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
@@ -74,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("delete-account", help="delete an account with all its data")
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
+
+    command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
+    command.add_argument("--last5", default="", help="find by the last five characters instead")
+    command.set_defaults(command=_find_key)
 
     for command in commands.choices.values():
         command.add_argument("--stage", required=True, help="name of the stage: letters, digits, hyphens")
@@ -91,7 +103,7 @@ def _package(args: argparse.Namespace) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> None:
-    parameters = dict(pair.split("=", 1) for pair in args.parameters.split())
+    parameters = read_parameters(args.parameters)
     for option, name in _PARAMETERS_BY_OPTION.items():
         if value := getattr(args, option):
             parameters[name] = value
@@ -108,13 +120,17 @@ def _recover_owner(args: argparse.Namespace) -> None:
     recover_owner(args.stage, args.username)
 
 
+def _teardown(args: argparse.Namespace) -> None:
+    teardown(args.stage, args.confirm)
+
+
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement; no function has it
 
     from deploy.maintenance import restore_directory, restore_events
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
         written, deleted = restore_directory(client, args.directory, outputs["DirectoryName"])
         print(f"Directory: {written} items written, {deleted} deleted.")
@@ -128,7 +144,7 @@ def _delete_account(args: argparse.Namespace) -> None:
     from deploy.maintenance import delete_account
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
         principals, events = delete_account(
             client, outputs["DirectoryName"], outputs["EventsName"], args.account
@@ -136,6 +152,34 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+
+
+def _find_key(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules import key_format
+    from deploy.maintenance import find_key
+
+    secret = "" if args.last5 else _read_key()
+    if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
+        raise DeployError(
+            "This is not formed like a key, or its checksum is wrong. Is it cut off, or mistyped?"
+        )
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)
+    for it in found:
+        which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""
+        print(f"…{it.last5}  {it.key_type} key of {it.username} in account {it.account}{which}")
+    if not found:
+        raise DeployError("Nobody has such a key: it was revoked or rotated, has expired, or never was one.")
+
+
+def _read_key() -> str:
+    """Return a key from the terminal, unseen, or from a pipe; a command line is seen by others."""
+    if sys.stdin.isatty():
+        return getpass.getpass("The key (it is not shown): ").strip()
+    return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
-"""Maintenance of a deployed stack's tables: copy the items of a restored table back, delete an account.
+"""Maintenance of a deployed stack's tables: restore them, delete an account, find whose a key is.
 
-Both write to the tables directly, so that only CloudTrail has a record of them.
+The first two write to the tables directly, so that only CloudTrail has a record of them.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chalicelib.rules import key_format
+from chalicelib.rules.key_search import keys_of
+from chalicelib.rules.model import ServiceUser, User
 from chalicelib.rules.names import fold_email
 from chalicelib.store import pointers
+from chalicelib.store.items import from_item
 from chalicelib.store.trail import refusals_of
 
 if TYPE_CHECKING:
@@ -72,6 +76,43 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     _write(client, directory, [_deletion(pk) for pk in left])
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
+
+
+class Found(NamedTuple):
+    """A key that was found: whose it is, and its last five characters."""
+
+    account: str
+    username: str
+    key_type: str
+    last5: str
+    is_predecessor: bool
+
+
+def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last5: str = "") -> list[Found]:
+    """Return whose a key is, by its value or its last five characters, in any account; none if nobody's.
+
+    By its value it is one read where the key has a pointer; else the whole table is read.
+    """
+    digest = key_format.digest(secret) if secret else b""
+    items: Iterable[Item] = _items(client, directory)
+    if digest:
+        key: Item = {"pk": {"S": pointers.name(digest)}}
+        pointer = client.get_item(TableName=directory, Key=key, ConsistentRead=True).get("Item")
+        if pointer is not None:
+            holder: Item = {"pk": {"S": f"USER#{pointer['username']['S']}"}}
+            answer = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
+            items = [answer["Item"]] if "Item" in answer else []
+    holders = (
+        from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+        for item in items
+        if item["pk"]["S"].startswith("USER#")
+    )
+    return [
+        Found(holder.account, holder.username, it.key_type.value, it.last5, it.is_predecessor)
+        for holder in holders
+        for it in keys_of(holder)
+        if (it.digest == digest if digest else it.last5 == last5)
+    ]
 
 
 def _items(client: "DynamoDBClient", table: str) -> Iterator[Item]:

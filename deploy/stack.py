@@ -1,24 +1,47 @@
 """Deploys the stack and calls its operator functions, with the AWS CLI of whoever runs this."""
 
 import contextlib
+import difflib
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chalicelib.authorizer.route_rules import check_rules
-from deploy.package import PROJECT, TEMPLATE, package
+from deploy import aws_cli
+from deploy.aws_cli import DeployError
+from deploy.package import PROJECT, RESOURCES, TEMPLATE, package
 
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
+_DOES_NOT_EXIST = "does not exist"
+
+_STUCK = {
+    "ROLLBACK_FAILED": "Its creation failed and could not be undone. Delete it: make teardown STAGE={stage}",
+    "CREATE_FAILED": "Its creation failed. Delete it: make teardown STAGE={stage}",
+    "DELETE_FAILED": "It could not be deleted. Read why below, mend it, and: make teardown STAGE={stage}",
+    "UPDATE_ROLLBACK_FAILED": (
+        "An update failed and could not be undone. Read why below, mend it, and: "
+        "aws cloudformation continue-update-rollback --stack-name {stack}"
+    ),
+}
+"""What to do about a stack that CloudFormation does not update, by its status."""
 
 
-class DeployError(Exception):
-    """A command cannot be completed; the message says what to do."""
+class Stack(NamedTuple):
+    """A stack as CloudFormation describes it; ``status`` is empty if there is none."""
+
+    name: str
+    status: str = ""
+    parameters: Mapping[str, str] = {}
+    outputs: Mapping[str, str] = {}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of it is there yet, so that the next deploy creates it."""
+        return self.status in ("", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 
 
 def stack_name(stage: str) -> str:
@@ -28,37 +51,152 @@ def stack_name(stage: str) -> str:
     return f"service-users-{stage}"
 
 
-def deploy(stage: str, bucket: str, parameters: Mapping[str, str], architecture: str = "") -> None:
+def describe_stack(name: str) -> Stack:
+    """Return a stack, or one without a status. Raises DeployError if CloudFormation cannot be asked."""
+    done = aws_cli.complete("cloudformation", "describe-stacks", "--stack-name", name)
+    if done.returncode:
+        if _DOES_NOT_EXIST in (done.stderr or ""):
+            return Stack(name)
+        raise DeployError(f"aws cloudformation describe-stacks failed. {(done.stderr or '').strip()}")
+    [described] = json.loads(done.stdout)["Stacks"]
+    return Stack(
+        name,
+        described.get("StackStatus", "CREATE_COMPLETE"),
+        {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", ())},
+        {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", ())},
+    )
+
+
+def read_parameters(text: str) -> dict[str, str]:
+    """Return ``NAME=VALUE NAME=VALUE`` as a mapping. Raises DeployError for what is not of that form."""
+    parameters = {}
+    for pair in text.split():
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise DeployError(f"PARAMETERS: write NAME=VALUE instead of '{pair}'.")
+        parameters[name] = value
+    return parameters
+
+
+def require_known_parameters(parameters: Mapping[str, str]) -> None:
+    """Raise DeployError for a parameter that the stack does not have; the AWS CLI would ignore it."""
+    known = json.loads(RESOURCES.read_text(encoding="utf-8"))["Parameters"]
+    for name in parameters.keys() - known.keys():
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
+        raise DeployError(f"The stack has no parameter {name}.{meant}")
+
+
+def deploy(stage: str, bucket: str, parameters: Mapping[str, str], architecture: str) -> None:
     """Build the package of a stage, create or update its stack, and print the stack's outputs.
 
     Parameters that are not given keep their deployed values. Without a ``bucket``, the code goes to the
-    account's own code bucket, which is created if it is missing. Raises DeployError if the authorizer's
-    rules are invalid or the AWS CLI fails.
+    account's own code bucket, which is created if it is missing. Raises DeployError if a parameter or the
+    authorizer's rules are invalid, the stack cannot be updated, or the AWS CLI fails.
     """
-    stack = stack_name(stage)
+    require_known_parameters(parameters)
     if rules := parameters.get("AuthorizerRules"):
         require_valid_rules("AuthorizerRules", rules)
-    existing = _run("cloudformation", "describe-stacks", "--stack-name", stack, check=False)
-    if existing is None and "SenderAddress" not in parameters:
-        raise DeployError("A first deploy needs SENDER=address: the verified SES identity for emails.")
+    stack = describe_stack(stack_name(stage))
+    parameters = _prepare(stage, stack, parameters)
     folder = package(stage, PROJECT / "build" / stage, architecture)
     bucket = bucket or _code_bucket()
     packaged = folder / "packaged.json"
-    _run(
+    aws_cli.run(
         *("cloudformation", "package", "--use-json", "--template-file", str(folder / TEMPLATE)),
-        *("--s3-bucket", bucket, "--s3-prefix", stack, "--output-template-file", str(packaged)),
+        *("--s3-bucket", bucket, "--s3-prefix", stack.name, "--output-template-file", str(packaged)),
         shown=True,
     )
     overrides = [f"{name}={value}" for name, value in parameters.items()]
-    _run(
-        *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack),
-        *("--s3-bucket", bucket, "--s3-prefix", stack, "--no-fail-on-empty-changeset"),
-        *("--capabilities", "CAPABILITY_IAM", "--tags", f"service-users-stage={stage}"),
-        *(("--parameter-overrides", *overrides) if overrides else ()),
-        shown=True,
-    )
-    for name, value in stack_outputs(stack).items():
+    try:
+        aws_cli.run(
+            *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack.name),
+            *("--s3-bucket", bucket, "--s3-prefix", stack.name, "--no-fail-on-empty-changeset"),
+            *("--capabilities", "CAPABILITY_IAM", "--tags", f"service-users-stage={stage}"),
+            *(("--parameter-overrides", *overrides) if overrides else ()),
+            shown=True,
+        )
+    except DeployError as error:
+        raise DeployError("\n".join([str(error), *failures(stack.name)])) from None
+    outputs = stack_outputs(stack.name)
+    if "DefaultEndpoint" in parameters and not stack.is_new:
+        # API Gateway closes and opens the endpoint with a deployment, which a parameter alone does not make.
+        aws_cli.run(
+            *("apigateway", "create-deployment", "--rest-api-id", outputs["RestAPIId"], "--stage-name", "api")
+        )
+    for name, value in outputs.items():
         print(f"{name}: {value}")
+
+
+def _prepare(stage: str, stack: Stack, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters to deploy with, and remove the remains of a creation that failed.
+
+    Raises DeployError if the stack cannot be deployed as it is.
+    """
+    if stack.status in _STUCK:
+        advice = _STUCK[stack.status].format(stage=stage, stack=stack.name)
+        raise DeployError("\n".join([f"{stack.name} is {stack.status}. {advice}", *failures(stack.name)]))
+    if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
+        raise DeployError(
+            f"{stack.name} is {stack.status}: a deploy is under way. Wait for its end and try again "
+            f"(aws cloudformation describe-stacks --stack-name {stack.name})."
+        )
+    prepared = dict(parameters)
+    if not stack.is_new:
+        return prepared
+    if "SenderAddress" not in prepared:
+        raise DeployError("A first deploy needs SENDER=address: the verified SES identity for emails.")
+    if stack.status == "ROLLBACK_COMPLETE":
+        print(f"{stack.name} was never created: deleting what the failed attempt left.")
+        for kept in retained(stack.name):
+            print(f"  {kept} stays; it is empty, and nothing needs it.")
+        aws_cli.run("cloudformation", "delete-stack", "--stack-name", stack.name)
+        aws_cli.run("cloudformation", "wait", "stack-delete-complete", "--stack-name", stack.name)
+    if groups := log_groups(stack.name):
+        commands = "\n  ".join(f"aws logs delete-log-group --log-group-name {group}" for group in groups)
+        raise DeployError(
+            "An earlier stack of this stage left log groups, and a new one cannot be created beside them. "
+            f"Keep what you need of them, and delete them:\n  {commands}"
+        )
+    if "GatewayLogging" not in prepared:
+        account = aws_cli.ask("apigateway", "get-account")
+        if role := account.get("cloudwatchRoleArn"):
+            print(f"API Gateway writes logs in this region as {role} already: GatewayLogging=there-already.")
+            prepared["GatewayLogging"] = "there-already"
+    return prepared
+
+
+def failures(stack: str) -> Iterator[str]:
+    """Yield why the last operation on a stack failed: each resource with the reason, first to last."""
+    events = aws_cli.run(
+        "cloudformation", "describe-stack-events", "--stack-name", stack, "--max-items", "500", check=False
+    )
+    found = []
+    for event in json.loads(events or "{}").get("StackEvents", ()):
+        status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
+        if status.endswith("_FAILED") and "cancelled" not in reason:
+            found.append(f"  {event['LogicalResourceId']} ({event['ResourceType']}) {status}: {reason}")
+        is_stack = event.get("PhysicalResourceId") == event.get("StackId")
+        if is_stack and status.endswith("_IN_PROGRESS") and reason == "User Initiated":
+            break
+    yield from reversed(found)
+
+
+def retained(stack: str) -> list[str]:
+    """Return what a deleted or rolled back stack has left: the physical names of its resources."""
+    listed = aws_cli.run("cloudformation", "list-stack-resources", "--stack-name", stack, check=False)
+    return [
+        f"{one['ResourceType']} {one['PhysicalResourceId']}"
+        for one in json.loads(listed or "{}").get("StackResourceSummaries", ())
+        if one["ResourceStatus"] == "DELETE_SKIPPED"
+        or (one["ResourceType"] == "AWS::DynamoDB::Table" and one["ResourceStatus"] != "DELETE_COMPLETE")
+    ]
+
+
+def log_groups(stack: str) -> list[str]:
+    """Return the log groups that a stack of this name has, or has left."""
+    found = aws_cli.ask("logs", "describe-log-groups", "--log-group-name-prefix", f"/service-users/{stack}/")
+    return [group["logGroupName"] for group in found.get("logGroups", ())]
 
 
 def read_authorizer_rules(file: Path) -> str:
@@ -82,10 +220,10 @@ def require_valid_rules(name: str, rules: str) -> None:
 
 def stack_outputs(stack: str) -> dict[str, str]:
     """Return a stack's outputs. Raises DeployError if there is no such stack."""
-    described = json.loads(_run("cloudformation", "describe-stacks", "--stack-name", stack) or "{}")
-    return {
-        output["OutputKey"]: output["OutputValue"] for output in described["Stacks"][0].get("Outputs", ())
-    }
+    described = describe_stack(stack)
+    if not described.status:
+        raise DeployError(f"There is no stack {stack} in this AWS account and region. Deploy it first.")
+    return dict(described.outputs)
 
 
 def create_account(stage: str, name: str, username: str, email: str) -> None:
@@ -108,10 +246,21 @@ def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
             f"The stack of '{stage}' does not have this function yet. Deploy this version first."
         )
     with tempfile.TemporaryDirectory() as directory:
-        response_file = Path(directory) / "response.json"
-        command = ("lambda", "invoke", "--function-name", function)
-        as_text = ("--cli-binary-format", "raw-in-base64-out", "--payload", json.dumps(payload))
-        status = json.loads(_run(*command, *as_text, str(response_file)) or "{}")
+        request_file, response_file = (Path(directory) / name for name in ("request.json", "response.json"))
+        request_file.write_text(json.dumps(payload), encoding="utf-8")
+        invoked = aws_cli.complete(
+            *("lambda", "invoke", "--function-name", function, "--payload", f"fileb://{request_file}"),
+            str(response_file),
+            # A second try of a call whose answer was lost is refused, and the key is lost with the answer.
+            environment={"AWS_MAX_ATTEMPTS": "1"},
+        )
+        if invoked.returncode:
+            raise DeployError(
+                f"aws lambda invoke failed, or its answer was lost. {invoked.stderr.strip()} If the account "
+                f"is there now, make owner STAGE={stage} USERNAME={payload['username']} issues its key; else "
+                "try again."
+            )
+        status = json.loads(invoked.stdout or "{}")
         response: Any = json.loads(response_file.read_text(encoding="utf-8"))
     if "FunctionError" in status:
         raise DeployError(str(response.get("errorMessage", response)))
@@ -121,46 +270,21 @@ def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
 
 def _code_bucket() -> str:
     """Return the bucket for code in this AWS account and region, and create it if it is missing."""
-    account = json.loads(_run("sts", "get-caller-identity") or "{}")["Account"]
-    region = _region()
+    account = aws_cli.ask("sts", "get-caller-identity")["Account"]
+    region = aws_cli.region()
     bucket = f"service-users-code-{account}-{region}"
     # The name can be guessed: whoever owned a bucket of that name could give Lambda other code.
     expected_owner = ("--expected-bucket-owner", account)
-    if _run("s3api", "head-bucket", "--bucket", bucket, *expected_owner, check=False) is None:
+    if aws_cli.run("s3api", "head-bucket", "--bucket", bucket, *expected_owner, check=False) is None:
         location = (
             () if region == "us-east-1" else ("--create-bucket-configuration", f"LocationConstraint={region}")
         )
-        _run("s3api", "create-bucket", "--bucket", bucket, *location)
+        aws_cli.run("s3api", "create-bucket", "--bucket", bucket, *location)
         blocked = (
             "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
         )
-        _run(
+        aws_cli.run(
             *("s3api", "put-public-access-block", "--bucket", bucket),
             *("--public-access-block-configuration", blocked),
         )
     return bucket
-
-
-def _region() -> str:
-    """Return the region that the AWS CLI uses."""
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        if region := os.environ.get(name):
-            return region
-    if region := (_run("configure", "get", "region", check=False) or "").strip():
-        return region
-    raise DeployError("Set AWS_REGION to the region for the stack.")
-
-
-def _run(*arguments: str, check: bool = True, shown: bool = False) -> str | None:
-    """Run the AWS CLI and return its output, or None if it fails and ``check`` is off."""
-    command = ["aws", *arguments, *(() if shown else ("--output", "json"))]
-    try:
-        done = subprocess.run(command, check=False, text=True, capture_output=not shown)
-    except FileNotFoundError:
-        raise DeployError("The AWS CLI is needed: install and configure it (aws configure).") from None
-    if done.returncode == 0:
-        return done.stdout or ""
-    if not check:
-        return None
-    complaint = (done.stderr or "").strip()
-    raise DeployError(f"aws {' '.join(arguments[:2])} failed. {complaint}".strip())

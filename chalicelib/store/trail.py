@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import Action, Event
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import EventPage
-from chalicelib.store.items import Item, from_item, to_item
-from chalicelib.store.requests import call_dynamodb
+from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
+from chalicelib.store.items import Item, from_attribute, from_item, to_item
+from chalicelib.store.requests import batch_get, call_dynamodb, paginate
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -22,15 +23,35 @@ if TYPE_CHECKING:
 SHARDS = 8
 """Parts of the index of waiting events, so that no one partition takes every write."""
 
+EXAMINED = 500
+"""Events read for a page at most where a condition has no index: some 500 KB, so that no page costs more."""
+
 _DAY = 86_400
 _REFUSED = "REFUSED#"
+_FIRST_ID, _LAST_ID = "0", "~"  # sort before and after every id
+_REFUSAL = {"S": Action.API_KEY_REFUSED.value}
+_OUTBOX_ONLY = frozenset(
+    {
+        "ttl",
+        "subjectKey",
+        "actorKey",
+        "waiting",
+        "dueAt",
+        "attempts",
+        "audience",
+        "administrators",
+        "invitation",
+    }
+)
 
 
 def event_item(event: Event, retention_days: int) -> Item:
     """Return an event as its item, with what the indexes and the table's TTL go by."""
     more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
     if event.subject.username:
-        more["subjectKey"] = _subject_key(event.account, event.subject.username)
+        more["subjectKey"] = _index_key(event.account, event.subject.username)
+    if event.actor.username:
+        more["actorKey"] = _index_key(event.account, event.actor.username)
     if event.due_at is not None:
         more["waiting"] = str(zlib.crc32(event.id.encode()) % SHARDS)
     if event.action is Action.API_KEY_REFUSED:
@@ -50,57 +71,126 @@ class DynamoTrail:
         self._client = client
         self._table = table
 
-    def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Return part of a trail, newest first: two strongly consistent Queries, or one with ``username``."""
-        if username is not None:
-            key = _subject_key(account, username)
-            parts = [self._part("subjectKey", key, limit, after, IndexName="bySubject")]
+    def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
+        """Return part of a trail: a Query of the events and one of the refusals by network.
+
+        Or one Query of an index where ``username`` or ``actor`` is given, and for the latter alone one
+        BatchGetItem. Strongly consistent where neither is.
+        """
+        parts: list[tuple[list[Item], str | None]] = []
+        for partition in (account, refusals_of(account)):
+            selection = _Selection(account, query, partition)
+            answer = call_dynamodb(
+                self._client.query, TableName=self._table, **selection.parameters(limit, after)
+            )
+            parts.append(paginate(answer, limit, "id"))
+            if selection.by_index:
+                break
+        items, last = _merged(parts, limit, oldest_first=query.oldest_first)
+        if selection.keys_only:
+            items = self._whole(items)
+        events = (_event(item, account) for item in items)
+        return EventPage(tuple(event for event in events if event is not None), last)
+
+    def _whole(self, items: list[Item]) -> list[Item]:
+        """Return the events of an index's items, in order; one that has expired meanwhile is left out."""
+        keys = [{"account": item["account"], "id": item["id"]} for item in items]
+        found = {item["id"]["S"]: item for item in batch_get(self._client, self._table, keys)}
+        return [found[key["id"]["S"]] for key in keys if key["id"]["S"] in found]
+
+
+def _merged(
+    parts: list[tuple[list[Item], str | None]], limit: int, *, oldest_first: bool
+) -> tuple[list[Item], str | None]:
+    """Return a page out of parts of the trail, each with the id after which it goes on, and that of the page.
+
+    A part that goes on says nothing of what comes after its id, so no other part is followed beyond that.
+    """
+    first = min if oldest_first else max
+    found = {item["id"]["S"]: item for items, _ in parts for item in items}
+    ends = [last for _, last in parts if last is not None]
+    end = first(ends) if ends else None
+    ids = [one for one in sorted(found, reverse=not oldest_first) if end is None or first(one, end) == one]
+    if len(ids) > limit:
+        ids, end = ids[:limit], ids[limit - 1]
+    return [found[one] for one in ids], end
+
+
+class _Selection:
+    """An EventQuery as the parameters of a DynamoDB Query: by the best index, the rest as a filter."""
+
+    def __init__(self, account: str, query: EventQuery, table_partition: str) -> None:
+        self._account = account
+        self._table_partition = table_partition
+        self.by_index = query.username is not None or query.actor is not None
+        self._query = query
+        self.keys_only = query.username is None and query.actor is not None
+        self._first = _FIRST_ID if query.since is None else _first_id(query.since)
+        self._end = _LAST_ID if query.until is None else _first_id(query.until)
+
+    def parameters(self, limit: int, after: str | None) -> dict[str, Any]:
+        """Return the parameters of a page's Query. Raise ValidationError for an ``after`` out of bounds."""
+        query = self._query
+        part, value = self._partition()
+        names = {"#part": part, "#id": "id"}
+        values: Item = {":part": {"S": value}, ":first": {"S": self._first}, ":end": {"S": self._end}}
+        parameters: dict[str, Any] = {
+            "KeyConditionExpression": "#part = :part AND #id BETWEEN :first AND :end",
+            "ScanIndexForward": query.oldest_first,
+            "Limit": limit + 1,
+        }
+        if query.username is not None:
+            parameters["IndexName"] = "bySubject"
+        elif query.actor is not None:
+            parameters["IndexName"] = "byActor"
         else:
-            parts = [
-                self._part("account", partition, limit, after, ConsistentRead=True)
-                for partition in (account, refusals_of(account))
-            ]
-        # A part that ended early says nothing of what is older than its last event.
-        oldest = max((last for _, last in parts if last is not None), default="")
-        ids = {item["id"]["S"]: item for items, _ in parts for item in items if item["id"]["S"] >= oldest}
-        page = sorted(ids, reverse=True)[:limit]
-        more = len(ids) > limit or bool(oldest)
-        events = (_event(ids[one], account) for one in page)
-        return EventPage(tuple(event for event in events if event), page[-1] if page and more else None)
-
-    def _part(
-        self, name: str, value: str, limit: int, after: str | None, **query: Any
-    ) -> "tuple[list[Item], str | None]":
-        """Return ``limit`` events of a partition and one more, and the last one's id if that is not all."""
-        condition, values = "#part = :part", {":part": {"S": value}}
+            parameters["ConsistentRead"] = True
+        conditions = []
+        if query.action is not None:
+            names["#action"] = "action"
+            values[":action"] = {"S": query.action}
+            conditions.append("#action = :action")
+        if query.actor is not None and not self.keys_only:
+            names["#actor"] = "actorKey"
+            values[":actor"] = {"S": _index_key(self._account, query.actor)}
+            conditions.append("#actor = :actor")
+        if conditions:
+            parameters |= {"FilterExpression": " AND ".join(conditions), "Limit": EXAMINED}
         if after is not None:
-            condition += " AND id < :after"
-            values[":after"] = {"S": after}
-        answer = call_dynamodb(
-            self._client.query,
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeNames={"#part": name},
-            ExpressionAttributeValues=values,
-            ScanIndexForward=False,
-            Limit=limit + 1,
-            **query,
-        )
-        last = answer.get("LastEvaluatedKey")
-        return answer["Items"], last["id"]["S"] if last else None
+            if not self._first < after < self._end:
+                raise ValidationError("'cursor' belongs to another 'since' or 'until'. Start without it.")
+            # By the id alone, as an index does not say in which partition of the table its last item was.
+            if query.oldest_first:
+                values[":first"] = {"S": f"{after}!"}
+            else:
+                values[":end"] = {"S": f"{after[:-1]}{chr(ord(after[-1]) - 1)}~"}
+        return {**parameters, "ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
+
+    def _partition(self) -> tuple[str, str]:
+        if self._query.username is not None:
+            return "subjectKey", _index_key(self._account, self._query.username)
+        if self._query.actor is not None:
+            return "actorKey", _index_key(self._account, self._query.actor)
+        return "account", self._table_partition
 
 
-def _event(item: Item, account: str) -> Event | None:
+def _event(item: Item, account: str) -> Event | UnknownEvent | None:
     """Return the event of an item; None for what is no refusal and yet among the refusals."""
-    partition = item["account"]["S"]
-    if partition == account:
-        return from_item(item, Event)
+    if item["account"]["S"] != account:
+        if item["account"]["S"] != refusals_of(account) or item.get("action") != _REFUSAL:
+            return None
+        item = {**item, "account": {"S": account}}
     try:
-        event = from_item({**item, "account": {"S": account}}, Event)
-    except (msgspec.ValidationError, TypeError, ValueError):
-        return None
-    return event if (partition, event.action) == (refusals_of(account), Action.API_KEY_REFUSED) else None
+        return from_item(item, Event)
+    except msgspec.ValidationError:
+        fields = {name: from_attribute(value) for name, value in item.items() if name not in _OUTBOX_ONLY}
+        return UnknownEvent(fields)
 
 
-def _subject_key(account: str, username: str) -> str:
+def _first_id(second: int) -> str:
+    """Return what sorts before every id of an event at ``second`` or later, and after all earlier ones."""
+    return f"{second * 1000:012x}"
+
+
+def _index_key(account: str, username: str) -> str:
     return f"{account}#{fold_username(username)}"

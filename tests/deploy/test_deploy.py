@@ -20,6 +20,10 @@ with (here / "calls").open("a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 responses = json.loads((here / "responses.json").read_text())
 response = responses.get(" ".join(sys.argv[1:3]), {{}})
+(here / "environment").write_text(json.dumps(dict(os.environ)))
+if sys.argv[1:3] == ["lambda", "invoke"]:
+    payload = sys.argv[sys.argv.index("--payload") + 1].removeprefix("fileb://")
+    (here / "payload").write_text(Path(payload).read_text())
 if "file" in response:
     file = sys.argv[-3] if sys.argv[-2] == "--output" else sys.argv[-1]
     Path(file).write_text(json.dumps(response["file"]))
@@ -55,6 +59,17 @@ class Aws:
     def calls(self) -> list[list[str]]:
         file = self._home / "calls"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    @property
+    def payload(self) -> Any:
+        """What the function was invoked with."""
+        return json.loads((self._home / "payload").read_text())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the last call."""
+        made: dict[str, str] = json.loads((self._home / "environment").read_text())
+        return made
 
     def of(self, *words: str) -> list[str]:
         """Return the one call that begins with these words."""
@@ -178,11 +193,11 @@ def test_a_new_account_shows_its_key_once(aws: Aws, capsys: pytest.CaptureFixtur
     assert "not stored" in shown.err
     invoked = aws.of("lambda", "invoke")
     assert after(invoked, "--function-name") == ["service-users-acme-CreateAccount-X"]
-    assert json.loads(after(invoked, "--payload")[0]) == {
-        "accountName": "Acme",
-        "username": "ann",
-        "email": "ann@example.com",
-    }
+    assert aws.payload == {"accountName": "Acme", "username": "ann", "email": "ann@example.com"}
+    # Version 1 of the AWS CLI does not know the option, and a list of processes shows no email.
+    assert "--cli-binary-format" not in invoked
+    assert not [word for word in invoked if "ann@example.com" in word]
+    assert aws.environment["AWS_MAX_ATTEMPTS"] == "1", "a second try would be refused, and the key lost"
 
 
 def test_an_owner_is_recovered_and_their_key_printed(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +208,7 @@ def test_an_owner_is_recovered_and_their_key_printed(aws: Aws, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out) == made
     invoked = aws.of("lambda", "invoke")
     assert after(invoked, "--function-name") == ["service-users-acme-RecoverOwner-X"]
-    assert json.loads(after(invoked, "--payload")[0]) == {"username": "ann"}
+    assert aws.payload == {"username": "ann"}
 
 
 def test_a_refused_account_is_reported_with_the_reason(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,3 +275,234 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     monkeypatch.setattr(maintenance, "delete_account", nobody)
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 1
     assert "no account abc" in capsys.readouterr().err
+
+
+# A stack in any state
+
+
+def described(status: str, **parameters: str) -> Any:
+    pairs = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
+    return {"says": {"Stacks": [{"StackStatus": status, "Outputs": OUTPUTS, "Parameters": pairs}]}}
+
+
+def failed(name: str, reason: str, status: str = "CREATE_FAILED") -> dict[str, str]:
+    return {
+        "LogicalResourceId": name,
+        "ResourceType": "AWS::IAM::Role",
+        "ResourceStatus": status,
+        "ResourceStatusReason": reason,
+    }
+
+
+EVENTS = {
+    "StackEvents": [
+        failed("service-users-acme", "The following resource(s) failed", "ROLLBACK_COMPLETE"),
+        failed("Notify", "Resource creation cancelled"),
+        failed("NotifyRole", "not authorized to perform: iam:CreateRole"),
+        {
+            **failed("service-users-acme", "User Initiated", "CREATE_IN_PROGRESS"),
+            "PhysicalResourceId": "arn",
+            "StackId": "arn",
+        },
+        failed("Old", "of an operation before"),
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("ROLLBACK_FAILED", "make teardown STAGE=acme"),
+        ("CREATE_FAILED", "make teardown STAGE=acme"),
+        ("DELETE_FAILED", "make teardown STAGE=acme"),
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name service-users-acme"),
+        ("UPDATE_IN_PROGRESS", "Wait for its end"),
+        ("CREATE_IN_PROGRESS", "Wait for its end"),
+        ("DELETE_IN_PROGRESS", "Wait for its end"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "Wait for its end"),
+    ],
+)
+def test_a_stack_that_cannot_be_updated_is_left_alone_with_advice(
+    aws: Aws, status: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.responses["cloudformation describe-stacks"] = described(status)
+    aws.write()
+    assert main(["deploy", "--stage", "acme", "--sender", "users@example.com"]) == 1
+    assert advice in capsys.readouterr().err
+    assert not [call for call in aws.calls if call[1] in ("package", "deploy", "delete-stack")]
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_a_stack_at_rest_is_updated(aws: Aws, status: str) -> None:
+    aws.responses["cloudformation describe-stacks"] = described(status)
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 0
+    assert aws.of("cloudformation", "deploy")
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_the_retry_of_a_failed_first_deploy_is_a_first_deploy(
+    aws: Aws, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.responses["cloudformation describe-stacks"] = described(status)
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 1
+    assert "SENDER=address" in capsys.readouterr().err
+    assert main(["deploy", "--stage", "acme", "--sender", "users@example.com"]) == 0
+    deleted = [call[1] for call in aws.calls if call[1] in ("delete-stack", "wait", "deploy")]
+    assert deleted == [*(["delete-stack", "wait"] if status == "ROLLBACK_COMPLETE" else []), "deploy"]
+
+
+def test_a_cloudformation_that_does_not_answer_is_no_missing_stack(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.responses["cloudformation describe-stacks"] = {"status": 254, "complains": "AccessDenied"}
+    aws.write()
+    assert main(["deploy", "--stage", "acme", "--sender", "users@example.com"]) == 1
+    assert "AccessDenied" in capsys.readouterr().err
+    assert len(aws.calls) == 1
+
+
+def first_deploy(aws: Aws) -> None:
+    aws.responses["cloudformation describe-stacks"] = {"status": 254, "complains": "does not exist"}
+    aws.write()
+
+
+FIRST = ["deploy", "--stage", "acme", "--sender", "users@example.com"]
+
+
+def test_log_groups_that_stand_in_the_way_are_named_before_anything_is_done(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first_deploy(aws)
+    group = "/service-users/service-users-acme/api"
+    aws.responses["logs describe-log-groups"] = {"says": {"logGroups": [{"logGroupName": group}]}}
+    aws.write()
+    assert main(FIRST) == 1
+    assert f"aws logs delete-log-group --log-group-name {group}" in capsys.readouterr().err
+    assert not [call for call in aws.calls if call[1] in ("package", "deploy")]
+
+
+def test_a_gateway_role_that_is_there_is_left_alone(aws: Aws) -> None:
+    first_deploy(aws)
+    aws.responses["apigateway get-account"] = {"says": {"cloudwatchRoleArn": "arn:aws:iam::1:role/theirs"}}
+    aws.write()
+    main(FIRST)
+    deployed = aws.of("cloudformation", "deploy")
+    assert "GatewayLogging=there-already" in after(deployed, "--parameter-overrides")
+
+
+@pytest.mark.parametrize("given", ["", "GatewayLogging=set-up"])
+def test_a_gateway_role_is_set_up_where_there_is_none_or_it_is_asked_for(aws: Aws, given: str) -> None:
+    first_deploy(aws)
+    if given:
+        aws.responses["apigateway get-account"] = {"says": {"cloudwatchRoleArn": "arn:aws:iam::1:role/x"}}
+        aws.write()
+    main([*FIRST, "--parameters", given])
+    overrides = after(aws.of("cloudformation", "deploy"), "--parameter-overrides")
+    assert "GatewayLogging=there-already" not in overrides
+
+
+def test_a_failed_deploy_says_what_failed_and_nothing_that_followed_from_it(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.responses["cloudformation deploy"] = {"status": 255}
+    aws.responses["cloudformation describe-stack-events"] = {"says": EVENTS}
+    aws.write()
+    assert main(["deploy", "--stage", "acme"]) == 1
+    shown = capsys.readouterr().err
+    assert "NotifyRole (AWS::IAM::Role) CREATE_FAILED: not authorized to perform: iam:CreateRole" in shown
+    assert "cancelled" not in shown
+    assert "operation before" not in shown
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ("RequestPerSecond=50", "Did you mean RequestsPerSecond?"),
+        ("Colour=red", "There are: SenderAddress"),
+        ("Nope", "write NAME=VALUE instead of 'Nope'"),
+        ("=1", "write NAME=VALUE"),
+    ],
+)
+def test_a_parameter_that_the_stack_does_not_have_is_refused(
+    aws: Aws, parameters: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--stage", "acme", "--parameters", parameters]) == 1
+    assert said in capsys.readouterr().err
+    assert aws.calls == []
+
+
+def test_closing_the_endpoint_takes_effect_at_once(aws: Aws) -> None:
+    outputs = [*OUTPUTS, {"OutputKey": "RestAPIId", "OutputValue": "abc"}]
+    aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": outputs}]}}
+    aws.write()
+    assert main(["deploy", "--stage", "acme", "--parameters", "DefaultEndpoint=closed"]) == 0
+    made = aws.of("apigateway", "create-deployment")
+    assert (after(made, "--rest-api-id"), after(made, "--stage-name")) == (["abc"], ["api"])
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_every_command_is_for_one_region(aws: Aws, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Version 1 of the AWS CLI and boto3 do not read AWS_REGION."""
+    for other in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "eu-central-1")
+    main(["deploy", "--stage", "acme"])
+    assert aws.environment["AWS_REGION"] == aws.environment["AWS_DEFAULT_REGION"] == "eu-central-1"
+
+
+def test_a_lost_answer_says_how_to_get_a_key(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.responses["lambda invoke"] = {"status": 255, "complains": "Connection was closed"}
+    aws.write()
+    options = ["--name", "Acme", "--username", "ann", "--email", "ann@example.com"]
+    assert main(["account", "--stage", "acme", *options]) == 1
+    shown = capsys.readouterr().err
+    assert "Connection was closed" in shown
+    assert "make owner STAGE=acme USERNAME=ann" in shown
+
+
+# Deleting a stack
+
+
+def test_a_teardown_names_what_stays_and_asks_first(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = [
+        {"OutputKey": "DirectoryName", "OutputValue": "acme-Directory-X"},
+        {"OutputKey": "EventsName", "OutputValue": "acme-Events-X"},
+    ]
+    parameters = [{"ParameterKey": "GatewayLogging", "ParameterValue": "set-up"}]
+    stack = {"StackStatus": "UPDATE_COMPLETE", "Outputs": outputs, "Parameters": parameters}
+    aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [stack]}}
+    groups = [{"logGroupName": "/service-users/service-users-acme/api"}]
+    aws.responses["logs describe-log-groups"] = {"says": {"logGroups": groups}}
+    aws.write()
+    assert main(["teardown", "--stage", "acme", "--confirm", "acme2"]) == 1
+    asked = capsys.readouterr().err
+    assert not [call for call in aws.calls if call[1] == "delete-stack"]
+    assert main(["teardown", "--stage", "acme", "--confirm", "acme"]) == 0
+    done = capsys.readouterr().out
+    assert aws.of("cloudformation", "delete-stack")
+    for shown in (asked, done):
+        for kept in ("acme-Directory-X", "acme-Events-X", groups[0]["logGroupName"], "role for logs"):
+            assert kept in shown
+        assert "aws dynamodb delete-table --table-name acme-Events-X" in shown
+
+
+def test_a_teardown_that_fails_says_why(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.responses["cloudformation wait"] = {"status": 255}
+    event = {**failed("RestAPI", "there is a domain name", "DELETE_FAILED")}
+    aws.responses["cloudformation describe-stack-events"] = {"says": {"StackEvents": [event]}}
+    aws.write()
+    assert main(["teardown", "--stage", "acme", "--confirm", "acme"]) == 1
+    assert "RestAPI (AWS::IAM::Role) DELETE_FAILED: there is a domain name" in capsys.readouterr().err
+
+
+def test_a_teardown_of_no_stack_names_the_log_groups_that_stand_in_the_way(
+    aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first_deploy(aws)
+    groups = [{"logGroupName": "/service-users/service-users-acme/api"}]
+    aws.responses["logs describe-log-groups"] = {"says": {"logGroups": groups}}
+    aws.write()
+    assert main(["teardown", "--stage", "acme"]) == 0
+    assert "aws logs delete-log-group" in capsys.readouterr().out

@@ -5,7 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.maintenance import delete_account, restore_directory, restore_events
+from chalicelib.rules import key_format
+from chalicelib.store import pointers
+from deploy.maintenance import delete_account, find_key, restore_directory, restore_events
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call
@@ -108,3 +110,35 @@ def test_names_that_another_account_took_meanwhile_are_kept(stack: Stack) -> Non
 def test_an_unknown_account_is_reported(stack: Stack) -> None:
     with pytest.raises(LookupError, match="There is no account nobody"):
         delete_account(stack.client, *stack.tables, "nobody")
+
+
+def test_the_operator_finds_whose_a_key_is_in_any_account(stack: Stack) -> None:
+    owner, other = stack.account(), stack.account("other")
+    old = stack.service_user(other, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    made = stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 60})
+    new = Key("bot", made.json["key"])
+    directory = stack.tables.directory
+    for key, key_type, predecessor in (
+        (owner, "USER_MANAGEMENT", False),
+        (old, "MONITORING", True),
+        (new, "MONITORING", False),
+    ):
+        account = stack.call("GET", "/v1/whoami", key).json["account"]
+        expected = [(account, key.username, key_type, key.secret[-5:], predecessor)]
+        assert find_key(stack.client, directory, last5=key.secret[-5:]) == expected
+        assert find_key(stack.client, directory, secret=key.secret) == expected
+        pointer = {"pk": {"S": pointers.name(key_format.digest(key.secret))}}
+        stack.client.delete_item(TableName=directory, Key=pointer)  # as before there were pointers
+        assert find_key(stack.client, directory, secret=key.secret) == expected
+    assert find_key(stack.client, directory, secret=key_format.new_key()) == []
+
+
+def test_a_pointer_to_nobody_finds_nobody(stack: Stack) -> None:
+    owner = stack.account()
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    directory = stack.tables.directory
+    pk = {"pk": {"S": pointers.name(key_format.digest(key.secret))}}
+    left = stack.client.get_item(TableName=directory, Key=pk)["Item"]
+    assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+    stack.client.put_item(TableName=directory, Item=left)
+    assert find_key(stack.client, directory, secret=key.secret) == []
