@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
-from chalicelib.rules.model import ServiceUser, User
 from chalicelib.rules.names import fold_email
 from chalicelib.store import pointers
-from chalicelib.store.items import from_item
+from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last
             answer = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
             items = [answer["Item"]] if "Item" in answer else []
     holders = (
-        from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+        principal_from_item(item)
         for item in items
         if item["pk"]["S"].startswith("USER#")
     )

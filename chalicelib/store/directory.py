@@ -121,7 +121,7 @@ class DynamoDirectory:
         found = batch_get(
             self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
         )
-        several: list[Principal] = [from_item(item, ServiceUser | User) for item in found]  # type: ignore[arg-type]
+        several: list[Principal] = [principal_from_item(item) for item in found]
         return {fold_username(it.username): it for it in several}
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
