@@ -101,11 +101,7 @@ def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last
             holder: Item = {"pk": {"S": f"USER#{pointer['username']['S']}"}}
             answer = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
             items = [answer["Item"]] if "Item" in answer else []
-    holders = (
-        principal_from_item(item)
-        for item in items
-        if item["pk"]["S"].startswith("USER#")
-    )
+    holders = (principal_from_item(item) for item in items if item["pk"]["S"].startswith("USER#"))
     return [
         Found(holder.account, holder.username, it.key_type.value, it.last5, it.is_predecessor)
         for holder in holders
