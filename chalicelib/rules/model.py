@@ -75,7 +75,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     """Somebody or something that signs in: a User or a Service User.
 
     ``version`` is a random string, new at every change but use; it is what a mutation is
-    conditional on, and a Service User's ETag. ``budget_full_at`` is when the budget of changes is full again
+    conditional on, and a Service User's ETag. ``stale`` is the store's: attributes of secrets that are gone,
+    which the next change removes. ``budget_full_at`` is when the budget of changes is full again
     (:mod:`chalicelib.rules.limits`).
     """
 
@@ -88,6 +89,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     display_name: str = ""
     keys: dict[KeyType, ApiKey] = {}
     budget_full_at: int | None = None
+    stale: tuple[tuple[str, ...], ...] = ()
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
