@@ -1,4 +1,4 @@
-"""Table Events: the audit trail, and the outbox that is read off it."""
+"""Table Events: the audit trail, which is also the outbox."""
 
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 SHARDS = 8
-"""Parts of the index of waiting events, so that no one partition takes every write."""
+"""Partitions of the index of pending events, so that no single one takes every write."""
 
 EXAMINED = 500
 """Events read for a page at most where a condition has no index: some 500 KB, so that no page costs more."""
@@ -39,7 +39,7 @@ _OUTBOX_ONLY = frozenset(
 
 
 def event_item(event: Event, retention_days: int) -> Item:
-    """Return an event as its item, with what the indexes and the table's TTL go by."""
+    """Return the item of an event, with the attributes for the indexes and the table's TTL."""
     more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
     if event.subject.username:
         more["subjectKey"] = _index_key(event.account, event.subject.username)
@@ -51,7 +51,7 @@ def event_item(event: Event, retention_days: int) -> Item:
 
 
 class DynamoTrail:
-    """Keeps the promises of ``rules.ports.Trail`` on DynamoDB."""
+    """Implements ``rules.ports.Trail`` on DynamoDB."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
