@@ -1,8 +1,8 @@
 """Table Events: the audit trail, which is also the outbox.
 
-An account's events are one partition. Its refusals by network are another, ``REFUSED#`` and the account, because
-the authorizer may write only there and so can overwrite no other event. IAM can restrict the partition, but not
-the conditions of a write.
+An account's events are one partition. Its refusals by network are another, ``REFUSED#`` and the account,
+because the authorizer may write only there and so can overwrite no other event. IAM can restrict the
+partition, but not the conditions of a write.
 """
 
 import zlib
