@@ -41,13 +41,36 @@ _EMAILS = {
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
     Action.USER_INVITED: "invitation",
+    Action.PASSKEY_ADDED: "console-access",
+    Action.PASSKEY_REMOVED: "console-access",
+    Action.SIGNED_IN: "console-access",
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened")
+_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
 _TO_EVERY_OWNER = "user-changed"
 _OWNER = "OWNER-USERNAME"
 """Stands in a command for the OWNER whom the reader has to ask."""
+_ACCESS = {
+    Action.PASSKEY_ADDED: (
+        "A passkey was added for you",
+        "The passkey “{new}” was added to your own. It signs you in to the console.",
+    ),
+    Action.PASSKEY_REMOVED: (
+        "A passkey of yours was removed",
+        "The passkey “{old}” was removed. It signs nobody in any more.",
+    ),
+    Action.SIGNED_IN: (
+        "You signed in from another address",
+        "Your passkey “{new}” signed in to the console from another address than the last time.",
+    ),
+    Action.USER_ACTIVATED: (
+        "Your invitation was taken up",
+        "The passkey “{new}” was made with your invitation. You have no API keys until you generate one.",
+    ),
+}
+"""Subject and sentence of what is mailed about passkeys."""
+
 
 OPERATOR = "Service Users"
 """The name that invitations begin with, where the stack has no other."""
@@ -108,6 +131,8 @@ def email_of(event: Event) -> str | None:
     What a person is told of themselves and all OWNERs of that person differ: this is the former.
     """
     name = _EMAILS.get(event.action)
+    if event.action is Action.USER_ACTIVATED and not event.keys:
+        return "console-access"
     if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
         return "service-user-changed"
     if event.keys or name in _WITHOUT_KEYS:
@@ -241,9 +266,16 @@ class _View:
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
+            "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
         }
+
+    def _access(self) -> dict[str, str]:
+        """Return what an email about a passkey says."""
+        subject, text = _ACCESS.get(self.event.action, ("", ""))
+        old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
+        return {"subject": subject, "text": text.format(old=old, new=new)}
 
     # Who, and which keys
 
@@ -428,6 +460,13 @@ class _View:
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask()), *self._invite_back(_OWNER)]
+            case "console-access":
+                return [
+                    Step(
+                        f"Ask an OWNER of {self.account} for a fresh invitation at once. "
+                        "It ends your API keys, your passkeys and every session."
+                    )
+                ]
             case "role-changed":
                 return [Step(self._ask()), *self._set_role_back(_OWNER)]
             case "service-user-changed":

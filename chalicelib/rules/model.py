@@ -123,6 +123,68 @@ class Invitation(Value, frozen=True):
     inviter: Inviter | None = None
 
 
+class Passkey(Value, frozen=True, kw_only=True):
+    """A person's public key, with which they sign in to the console (WebAuthn).
+
+    ``public_key`` is a SubjectPublicKeyInfo (DER), ``algorithm`` its COSE number. ``counter`` is the
+    authenticator's signature counter, 0 for one that has none. ``last_ip`` is the address of the last
+    sign-in.
+    """
+
+    credential_id: bytes
+    public_key: bytes
+    algorithm: int
+    name: str
+    created_at: int
+    counter: int = 0
+    backed_up: bool = False
+    transports: tuple[str, ...] = ()
+    last_used_at: int | None = None
+    last_ip: str = ""
+    notice: Notice | None = None
+
+
+class Session(Value, frozen=True, kw_only=True):
+    """A browser in which a person is signed in, without its secret.
+
+    ``seen_at`` is noted at most once a minute; ``confirmed_at`` is when a passkey was last touched;
+    ``passkey`` the id of the one that started it.
+    """
+
+    digest: bytes
+    started_at: int
+    seen_at: int
+    confirmed_at: int
+    passkey: str
+    source_ip: str = ""
+    browser: str = ""
+
+
+class Purpose(str, Enum):
+    """What a challenge is for."""
+
+    SIGN_IN = "SIGN_IN"
+    CONFIRM = "CONFIRM"
+    ACTIVATE = "ACTIVATE"
+    ADD = "ADD"
+
+
+class Challenge(Value, frozen=True, kw_only=True):
+    """What a browser has to sign with a passkey, once, until ``ends_at``.
+
+    ``username`` and ``membership`` say for whom it is, and ``proof`` what let them ask for it: the digest
+    (hex) of an invitation's token, or the id of a session; all are empty for a sign-in, where that is not
+    known yet.
+    """
+
+    purpose: Purpose
+    challenge: bytes
+    ends_at: int
+    username: str = ""
+    membership: str = ""
+    proof: str = ""
+
+
 class User(Principal, frozen=True, kw_only=True, tag="USER"):
     """A person in the account, by a ``membership``.
 
@@ -130,11 +192,17 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
     READ_ONLY: Administrator links to the former one mean nothing from then on. A person with an open
     ``invitation`` has not activated and holds no key. ``invited_by`` is the username of whoever invited them
     last, empty for the first OWNER of an account.
+
+    ``passkeys`` and ``sessions`` are by their ids. ``handle`` is what authenticators know the person by:
+    random, and without a meaning.
     """
 
     membership: str
     invitation: Invitation | None = None
     invited_by: str = ""
+    passkeys: dict[str, Passkey] = {}
+    sessions: dict[str, Session] = {}
+    handle: bytes = b""
 
 
 class Policy(Value, frozen=True):
@@ -206,6 +274,10 @@ class Action(str, Enum):
     USER_REVOKED = "USER_REVOKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
+    PASSKEY_ADDED = "PASSKEY_ADDED"
+    PASSKEY_REMOVED = "PASSKEY_REMOVED"
+    SIGNED_IN = "SIGNED_IN"
+    SIGNED_OUT = "SIGNED_OUT"
 
 
 class Change(str, Enum):

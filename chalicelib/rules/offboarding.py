@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from chalicelib.rules import api_keys, permissions, users
+from chalicelib.rules import api_keys, permissions, sessions, users
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
@@ -58,6 +58,7 @@ def end(
     NotFound if there is neither such a User nor such a key, and Conflict for the last OWNER.
     """
     permissions.require_can_see_shown_keys(auth)
+    sessions.require_confirmed(auth)
     name = fold_username(username)
     missing: NotFound | None = None
     if revoke_user:

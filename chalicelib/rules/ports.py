@@ -4,7 +4,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.credentials import Credential
 from chalicelib.rules.errors import ApiError
-from chalicelib.rules.model import Account, Event, Inviter, Principal, ServiceUser, User
+from chalicelib.rules.model import Account, Challenge, Event, Inviter, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
 
 P = TypeVar("P", bound=Principal)
@@ -124,6 +124,13 @@ class InviterIsOwner(NamedTuple):
     ended: ApiError
 
 
+class UseChallenge(NamedTuple):
+    """A challenge that is used up; refused where it was already."""
+
+    digest: bytes
+    used: ApiError
+
+
 Write = (
     Add
     | Replace
@@ -136,6 +143,7 @@ Write = (
     | LoseOwner
     | MachineMayManageOwners
     | InviterIsOwner
+    | UseChallenge
 )
 
 
@@ -215,12 +223,17 @@ class Directory(Protocol):
         """Return an account, strongly consistent, in one read; None if there is none."""
         ...
 
-    def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
-        """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
+    def page(self, account: str, kind: type[P], limit: int, after: str | None, prefix: str = "") -> Page[P]:
+        """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read.
+
+        Only those whose folded username begins with ``prefix``.
+        """
         ...
 
-    def commit(self, event: Event, *writes: Write, patient: bool = False) -> None:
+    def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record, or none of it.
+
+        No event is for what changes nobody's rights: that a passkey confirmed a session.
 
         ``patient`` waits for other transactions in the way for seconds, as a revocation does.
 
@@ -231,6 +244,23 @@ class Directory(Protocol):
 
     def used(self, principal: Principal, key_type: KeyType, digest: bytes, now: int, *, before: bool) -> None:
         """Note that a key (or the one ``before`` it) was used. Never raises: no note is worth a sign-in."""
+        ...
+
+    def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:
+        """Keep a challenge by the digest of its cookie's secret until it ends."""
+        ...
+
+    def challenge(
+        self, digest: bytes, credential_id: bytes | None = None
+    ) -> tuple[Challenge | None, str | None]:
+        """Return a challenge, and the folded username that a credential id belongs to, in one read.
+
+        Strongly consistent; None for what there is not.
+        """
+        ...
+
+    def seen(self, user: User, session: str, digest: bytes, now: int) -> None:
+        """Note that a session was used. Never raises: no note is worth a page."""
         ...
 
     def refused(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:

@@ -817,12 +817,13 @@ def test_every_action_has_its_email_or_none() -> None:
     keys = (generated(),)
     found = {action: email_of(make_event(action=action, keys=keys)) for action in Action}
     silent = {action for action, name in found.items() if name is None}
-    assert silent == {Action.API_KEY_REFUSED}
+    assert silent == {Action.API_KEY_REFUSED, Action.SIGNED_OUT}
 
 
 def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
     found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
-    assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED}
+    passkeys = {Action.PASSKEY_ADDED, Action.PASSKEY_REMOVED, Action.SIGNED_IN, Action.USER_ACTIVATED}
+    assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED} | passkeys
 
 
 def test_words_for_an_event_without_an_email_are_refused() -> None:
