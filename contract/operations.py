@@ -473,7 +473,7 @@ OPERATIONS: dict[str, Operation] = {
     "end_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="The keys that were ended. They are dead when the response arrives.",
+        success="The keys that were ended. They no longer work.",
         response=responses.EndedKeysAnswer,
         examples=(
             Example("The keys that Grace knows", examples.ENDED, username="grace"),

@@ -373,7 +373,13 @@ def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Res
     return _call(world, name, username="nobody-at-all", query=query)
 
 
-REVOCATIONS = {"delete_service_user", "revoke_service_user_key", "revoke_user", "revoke_own_key"}
+REVOCATIONS = {
+    "delete_service_user",
+    "revoke_service_user_key",
+    "revoke_user",
+    "revoke_own_key",
+    "end_shown_keys",
+}
 
 
 def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
