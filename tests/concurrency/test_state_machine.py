@@ -526,7 +526,7 @@ class Machine(RuleBasedStateMachine):
                 "key": MASK + before.text[-5:],
                 "validUntil": moment(min(key.before_until, key.ends or key.before_until)),
                 "lastUsedAt": moment(before.used),
-                "shownTo": before.shown_to,
+                **({"shownTo": before.shown_to} if whom.machine else {}),
             },
         }
 

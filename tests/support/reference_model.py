@@ -247,7 +247,7 @@ class ReferenceModel:
         )
         made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
-        keys = [self._give(made, kind, body, by.role, by.who.name) for kind in kinds]
+        keys = [self._give(made, kind, body, by.role, by.who.username) for kind in kinds]
         self.all[made.name] = made
         return self._done(201, by, "SERVICE_USER_CREATED", made, made=keys, of=made)
 
@@ -322,7 +322,7 @@ class ReferenceModel:
             raise Refused(400)
         if kind in holder.keys and not holder.keys[kind].over(self.second):
             raise Refused(409)
-        key = self._give(holder, kind, body, by.role if holder.machine else None, by.who.name)
+        key = self._give(holder, kind, body, by.role if holder.machine else None, by.who.username)
         return self._done(201, by, "API_KEY_GENERATED", holder, [("GENERATED", kind)], [key])
 
     def revoke(self, by: Caller, holder: Someone, kind: str) -> Outcome:
@@ -364,7 +364,10 @@ class ReferenceModel:
         else:
             key.before = None
         seen_by = by.secret.seen_by if holder is by.who else by.role
-        key.now, key.refused = Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.name), None
+        key.now, key.refused = (
+            Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.username),
+            None,
+        )
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
     # People
@@ -425,7 +428,7 @@ class ReferenceModel:
             for kind in TYPES
             if kind in machine.keys
             for secret in machine.keys[kind].works(self.now)
-            if secret.shown_to == name.lower()
+            if secret.shown_to.lower() == name.lower()
         ]
 
     def list_known(self, by: Caller, name: str) -> Outcome:
