@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke the people of an account."""
 
 import hmac
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from chalicelib.rules.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    Unavailable,
     ValidationError,
     concurrent_change,
     validation_error,
@@ -233,7 +235,8 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         by_machine = _require_can_manage(directory, auth, old.role)
         sessions.require_confirmed(auth)
         if found is None and not by_machine:  # which has read the account instead
-            found = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
+            with suppress(Unavailable):  # a list for an email is no reason to refuse a revocation
+                found = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
         members = found.members if found else ()
         name = fold_username(old.username)
         known = [key for it in members for key in api_keys.shown_keys(it, name, auth.origin.now)]

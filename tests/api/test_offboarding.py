@@ -291,3 +291,14 @@ def test_a_machine_that_may_revoke_owners_does_so_within_the_budget(
     assert calls == Counter({"GetItem": 3, "TransactWriteItems": 1})
     said = dict(mails(stack))["owner@people.example"]
     assert "They may know keys of Service Users" in " ".join(said.get_body(("plain",)).get_content().split())
+
+
+def test_a_person_is_revoked_also_where_the_list_for_the_mail_cannot_be_read(
+    stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise Unavailable("The store did not respond in time.")
+
+    monkeypatch.setattr(type(stack.service.directory), "page", fail)
+    assert stack.call("DELETE", f"{USERS}/eve", owner).status == 204
+    assert stack.events("USER_REVOKED")[-1]["moreShownKeys"] is True
