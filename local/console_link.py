@@ -26,7 +26,7 @@ PATH = "/local/console"
 
 
 class ConsoleLink:
-    """Answers the link, and hands every other request on. Hold ``lock`` while calling the app."""
+    """Serves the link, and passes every other request on. Hold ``lock`` while calling the app."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class Addition(msgspec.Struct, frozen=True):
 
 
 def call(visit: Visit, step: str) -> Response:
-    """Answer the page's script with JSON; a refusal in the API's own words."""
+    """Respond to the page's script with JSON; refuse in the API's own words."""
     answer = _STEPS.get(step)
     if answer is None:
         raise NotFound("There is no such step.")

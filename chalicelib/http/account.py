@@ -1,14 +1,15 @@
-"""``/v1/account``, ``/v1/events`` and ``/v1/whoami``: the caller's account, its trail, and the caller."""
+"""``/v1/account``, ``/v1/events`` and ``/v1/whoami``: the account, its events, the caller."""
 
 import re
 
 from chalice.app import Response
 
 from chalicelib.http import bodies, responses, validation
-from chalicelib.http.call import Call, reply, reply_as_text
+from chalicelib.http.call import Call, conditional, etag, reply, reply_as_text
 from chalicelib.rules import accounts, permissions
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.errors import ValidationError
+from chalicelib.rules.model import Account
 from chalicelib.rules.names import USERNAME
 from chalicelib.rules.ports import EventQuery
 
@@ -16,36 +17,37 @@ EVENT_FORM = r"[0-9a-f]{28}"
 
 
 def whoami(call: Call) -> Response:
-    """200, who signed in and with what."""
+    """Respond with the caller and the key used to sign in."""
     auth = call.authenticate()
     call.query()
     return reply(200, responses.whoami(auth))
 
 
 def read(call: Call) -> Response:
-    """200, the account's name, OWNERs and policy."""
+    """Respond with the account's name, OWNERs and policy."""
     auth = call.authenticate(permissions.require_can_read_account)
     call.query()
-    return reply(200, responses.account(accounts.read(call.directory, auth)))
+    return _reply(accounts.read(call.directory, auth))
 
 
+@conditional
 def update(call: Call) -> Response:
-    """200, the account as it is now."""
+    """Change the account; respond with it."""
     auth = call.authenticate(permissions.require_can_change_account)
     call.query()
     body = call.body(bodies.UpdateAccount)
-    wanted = PolicyUpdate(
+    changes = PolicyUpdate(
         body.name,
         body.max_key_age_days,
         body.revoke_inactive_after_days,
         body.pci_compliance,
         body.machines_manage_owners,
     )
-    return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
+    return _reply(accounts.update(call.directory, auth, changes, call.if_match()))
 
 
 def events(call: Call) -> Response:
-    """200, an array of events; ``Link`` while there is more."""
+    """Respond with a page of events, in the format that the ``Accept`` header asks for."""
     auth = call.authenticate(permissions.require_can_read_events)
     query = call.query("username", "actor", "action", "since", "until", "order", "limit", "cursor")
     paging = call.paging(query, EVENT_FORM)
@@ -68,11 +70,11 @@ def events(call: Call) -> Response:
 def _event_query(query: dict[str, str]) -> EventQuery:
     for name in ("username", "actor"):
         if name in query and not re.match(USERNAME, query[name]):
-            raise ValidationError(f"'{name}' is 3 to 64 of letters, digits, '.', '_', '-'.")
+            raise ValidationError(f"'{name}' must be 3 to 64 letters, digits, '.', '_' or '-'.")
     if not re.fullmatch(r"[A-Z_]{1,64}", query.get("action", "ANY")):
-        raise ValidationError("'action' is the name of an action, such as API_KEY_ROTATED.")
+        raise ValidationError("'action' must be the name of an action, such as API_KEY_ROTATED.")
     if query.get("order", "newest") not in ("newest", "oldest"):
-        raise ValidationError("'order' is 'newest' or 'oldest': which events come first.")
+        raise ValidationError("'order' must be 'newest' or 'oldest': which events come first.")
     since, until = (_second(query, name) for name in ("since", "until"))
     if since is not None and until is not None and since >= until:
         raise ValidationError("'until' must be later than 'since'.")
@@ -93,3 +95,7 @@ def _second(query: dict[str, str], name: str) -> int | None:
         return validation.to_moment(query[name])
     except ValueError as error:
         raise ValidationError(f"'{name}': {error}") from None
+
+
+def _reply(account: Account) -> Response:
+    return reply(200, responses.account(account), {"ETag": etag(account.version)})

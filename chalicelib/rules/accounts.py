@@ -16,6 +16,7 @@ from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
 from chalicelib.rules.model import Account, Action, Actor, Cause, Kind, Policy, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
+from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
 from chalicelib.rules.writes import add_principal
@@ -115,7 +116,9 @@ def policy_with(account: Account, wanted: PolicyUpdate) -> Policy:
     return _policy(account.policy, wanted)
 
 
-def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
+def update(
+    directory: Directory, auth: AuthContext, wanted: PolicyUpdate, if_match: IfMatch | None = None
+) -> Account:
     """Change the account's name and policy, and return the account.
 
     ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
@@ -124,6 +127,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     permissions.require_can_change_account(auth)
     sessions.require_confirmed(auth)
     old = _find(directory, auth)
+    require_match(if_match, old.version, old.name)
     policy = policy_with(old, wanted)
     new = replace(
         old,
@@ -138,7 +142,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     turned_on = policy.pci_compliance and not old.policy.pci_compliance
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
-        raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
+        raise Conflict("pciCompliance needs two activated OWNERs. Invite another, then turn it on.")
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)
     directory.commit(
         event,

@@ -98,7 +98,7 @@ def generate(
     current = holder.keys.get(key_type)
     if current is not None and not is_expired(current, now):
         raise Conflict(
-            f"'{holder.username}' has a {key_type.value} key already. Rotate it, or revoke it first."
+            f"'{holder.username}' already has a {key_type.value} key. Rotate it, or revoke it first."
         )
     secret = key_format.new_key()
     key = ApiKey(

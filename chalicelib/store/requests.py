@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from chalicelib.store.items import Item
 
-_NOT_READ = "The store did not answer in time. Nothing was changed; ask again."
+_NOT_READ = "The database did not respond in time. Nothing was changed; try again."
 _NOT_ANSWERED = (
-    "The store did not answer in time. The change may or may not have been made: read before you ask again."
+    "The database did not respond in time. The change may or may not have been made: "
+    "read before you try again."
 )
 BATCH_TRIES = 6
 """BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""

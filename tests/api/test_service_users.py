@@ -737,7 +737,7 @@ def test_who_means_a_key_does_not_delete_its_holder(shared_accounts: Accounts, p
         response = shared_accounts.call("DELETE", path, "owner", {"keyType": "MONITORING"})
     assert_problem(response, 400)
     assert response.json["errors"] == [
-        {"pointer": "/keyType", "detail": "There is no field 'keyType' here; this call takes none."}
+        {"pointer": "/keyType", "detail": "Unknown field 'keyType'. This call takes no fields."}
     ]
 
 

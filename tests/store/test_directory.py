@@ -406,7 +406,7 @@ def test_transactions_always_in_the_way_are_a_conflict(accounts: Accounts, pause
     before = accounts.stack.snapshot()
     with inject_faults(accounts.stack, "TransactWriteItems", CONFLICT, repeat_last=True) as bodies:
         problem = assert_problem(mutate(accounts, "create"), 409)
-    assert problem["detail"] == "Other calls keep changing this at the same moment; nothing was done. Retry."
+    assert problem["detail"] == "Concurrent calls keep changing this; nothing was done. Try again."
     assert len(bodies) == 5
     assert sum(pauses) < 1
     assert accounts.stack.snapshot() == before
@@ -454,8 +454,8 @@ def test_who_is_not_answered_is_told_to_come_again(
     with inject_faults(accounts.stack, operation, THROTTLED[step], repeat_last=True) as bodies:
         response = accounts.call(method, path, "admin", body)
     problem = assert_problem(response, 503)
-    assert problem["detail"] == "The store did not answer in time. " + (
-        "The change may or may not have been made: read before you ask again."
+    assert problem["detail"] == "The database did not respond in time. " + (
+        "The change may or may not have been made: read before you try again."
         if operation == "TransactWriteItems"
         else "Nothing was changed; ask again."
     )
@@ -676,8 +676,7 @@ def test_a_note_of_a_key_that_was_just_replaced_is_not_made_on_its_successor(acc
 
     with before_next_call(accounts.stack, "UpdateItem", rotate):
         assert accounts.call("GET", "/v1/whoami", "bot").status == 200
-    (bot,) = [it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"]
-    assert "lastUsedAt" not in bot["keys"]["MONITORING"]
+    assert "lastUsedAt" not in accounts.stack.stored_keys("bot")["MONITORING"]
 
 
 def test_a_use_that_is_noted_during_a_change_stays(accounts: Accounts) -> None:
@@ -695,10 +694,8 @@ def test_a_use_that_is_noted_during_a_change_stays(accounts: Accounts) -> None:
             accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")
         ):
             assert accounts.stack.call(method, path, owner, body).status == 200
-        (bot,) = [
-            it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"
-        ]
-        assert bot["keys"]["MONITORING"]["lastUsedAt"] == int(accounts.stack.clock()), (method, path)
+        used = accounts.stack.stored_keys("bot")["MONITORING"]["lastUsedAt"]
+        assert used == int(accounts.stack.clock()), (method, path)
 
 
 def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(accounts: Accounts) -> None:
@@ -708,9 +705,9 @@ def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(account
         accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")
     ):
         assert accounts.call("POST", f"{BOT}/api-keys/rotate", "owner", rotate).status == 200
-    (bot,) = [it for it in accounts.stack.items(accounts.stack.tables.directory) if it["pk"] == "USER#bot"]
-    assert "lastUsedAt" not in bot["keys"]["MONITORING"]
-    assert "rotatedAt" in bot["keys"]["MONITORING"]
+    key = accounts.stack.stored_keys("bot")["MONITORING"]
+    assert "lastUsedAt" not in key
+    assert "rotatedAt" in key
 
 
 # Small things
