@@ -269,6 +269,7 @@ class _View:
             "email": event.subject.email,
             "had_role": event.changes.get("role", ("",))[0],
             "changed_fields": self._changed_fields(),
+            "knows": self._knows(),
             "given_end": self.given_end,
             "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
@@ -340,6 +341,14 @@ class _View:
         before, after = self.event.changes.get("administrators", ("", ""))
         name = self.recipient.name
         return name in before.split(", ") and name not in after.split(", ")
+
+    def _knows(self) -> str:
+        """Return how many keys of Service Users a revoked User still knows, as far as was looked."""
+        count = len(self.event.shown_keys)
+        if not count:
+            return "They may know keys of Service Users" if self.event.more_shown_keys else ""
+        more = " or more" if self.event.more_shown_keys else ""
+        return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
 
     def _below_role(self) -> str:
         """Return the sentence that a higher role does not raise every key, and how to raise them."""
@@ -435,6 +444,11 @@ class _View:
                 facts.append(("Their email", _short(subject.email)))
         if name == "digest":
             return [(label, value) for label, value in facts if value]
+        if name == _TO_EVERY_OWNER:
+            facts += [
+                ("Key they know", f"{key.username} {key.key_type.value} …{key.last5}")
+                for key in event.shown_keys
+            ]
         facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
@@ -556,7 +570,7 @@ class _View:
     def _restore_user(self) -> list[Step]:
         """Return the steps by which an OWNER undoes a change of a User."""
         if self.event.action is Action.USER_REVOKED:
-            return self._invite_back()
+            return [*self._end_shown_keys(), *self._invite_back()]
         role = self.event.changes.get("role")
         if self.event.action is Action.USER_UPDATED and role and role[0] == Role.OWNER.value:
             return self._set_role_back()
@@ -568,6 +582,15 @@ class _View:
             )
         ]
         return [*self._set_role_back(), *steps] if self.event.action is Action.USER_UPDATED else steps
+
+    def _end_shown_keys(self) -> list[Step]:
+        if not self.event.shown_keys and not self.event.more_shown_keys:
+            return []
+        path = f"{self._user_path(self.subject)}/shown-keys"
+        return [
+            Step("This lists every such key that still works:", self._curl("GET", path)),
+            Step("This ends them all at once:", self._curl("DELETE", path)),
+        ]
 
     def _set_role_back(self, by: str = "") -> list[Step]:
         role = self.event.changes["role"][0]

@@ -279,22 +279,18 @@ def _term(tokens: list[str]) -> _Holds:
             values[prefix]["S"]
         )
     left = _operand(tokens)
-    if tokens[0].upper() == "BETWEEN":
-        tokens.pop(0)
-        least = _operand(tokens)
-        assert tokens.pop(0).upper() == "AND"
-        most = _operand(tokens)
+    operator = tokens.pop(0)
+    if operator == "BETWEEN":
+        lowest = _operand(tokens)
+        assert tokens.pop(0) == "AND"
+        highest = _operand(tokens)
+        above, below = _comparison(">=", left, lowest), _comparison("<=", left, highest)
+        return lambda item, names, values: above(item, names, values) and below(item, names, values)
+    return _comparison(operator, left, _operand(tokens))
 
-        def within(item: Item, names: _Names, values: Item) -> bool:
-            here = left(item, names, values)
-            ends = least(item, names, values), most(item, names, values)
-            if here is None or None in ends:
-                return False
-            return bool(_plain(ends[0] or {}) <= _plain(here) <= _plain(ends[1] or {}))
 
-        return within
-    compare = _COMPARE[tokens.pop(0)]
-    right = _operand(tokens)
+def _comparison(operator: str, left: "_Operand", right: "_Operand") -> _Holds:
+    compare = _COMPARE[operator]
 
     def holds(item: Item, names: _Names, values: Item) -> bool:
         one, other = left(item, names, values), right(item, names, values)
@@ -312,6 +308,9 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda one, other: one > other,
     ">=": lambda one, other: one >= other,
 }
+
+
+_Operand = Callable[[Item, _Names, Item], Item | None]
 
 
 def _operand(tokens: list[str]) -> Callable[[Item, _Names, Item], Item | None]:
