@@ -174,6 +174,7 @@ ACCOUNT_OF_ADA = responses.AccountAnswer(
     revoke_inactive_after_days=None,
     pci_compliance=False,
     machines_manage_owners=False,
+    revoke_leaked_keys=True,
 )
 ACCOUNT_CHANGED = responses.AccountAnswer(
     account=ACCOUNT,
@@ -184,6 +185,7 @@ ACCOUNT_CHANGED = responses.AccountAnswer(
     revoke_inactive_after_days=None,
     pci_compliance=False,
     machines_manage_owners=False,
+    revoke_leaked_keys=True,
 )
 
 EVENT = responses.EventAnswer(

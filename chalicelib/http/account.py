@@ -39,6 +39,7 @@ def update(call: Call) -> Response:
         body.revoke_inactive_after_days,
         body.pci_compliance,
         body.machines_manage_owners,
+        body.revoke_leaked_keys,
     )
     return reply(200, responses.account(accounts.update(call.directory, auth, wanted)))
 

@@ -179,6 +179,7 @@ def rotate(
         ceiling=ceiling,
         rotated_by=by,
         has_pointer=True,
+        leaked_at=None,
     )
     change = KeyChange(
         Change.ROTATED,

@@ -69,6 +69,7 @@ class ApiKey(Value, frozen=True):
     ceiling: Role | None = None
     rotated_by: str = ""
     has_pointer: bool = False
+    leaked_at: int | None = None
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -134,11 +135,15 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
 
 class Policy(Value, frozen=True):
-    """An account's rules on the life of keys, in days; None is no rule."""
+    """An account's rules on the life of keys, in days; None is no rule.
+
+    ``keep_leaked_keys``: a key that is reported as leaked is told of, and not revoked.
+    """
 
     max_key_age_days: int | None = None
     revoke_inactive_after_days: int | None = None
     pci_compliance: bool = False
+    keep_leaked_keys: bool = False
 
 
 class Account(Value, frozen=True, kw_only=True):
@@ -182,6 +187,7 @@ class Kind(str, Enum):
     POLICY = "POLICY"
     OPERATOR = "OPERATOR"
     ACCOUNT = "ACCOUNT"
+    LEAK_REPORT = "LEAK_REPORT"
 
 
 class Action(str, Enum):
@@ -200,6 +206,7 @@ class Action(str, Enum):
     USER_ACTIVATED = "USER_ACTIVATED"
     USER_UPDATED = "USER_UPDATED"
     USER_REVOKED = "USER_REVOKED"
+    API_KEY_LEAKED = "API_KEY_LEAKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
 
@@ -213,6 +220,7 @@ class Change(str, Enum):
     UPDATED = "UPDATED"
     REFUSED = "REFUSED"
     ENDING = "ENDING"
+    LEAKED = "LEAKED"
 
 
 class Cause(str, Enum):
@@ -231,10 +239,11 @@ class Cause(str, Enum):
     USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
     OPERATOR = "OPERATOR"
+    LEAKED = "LEAKED"
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY and an OPERATOR."""
+    """Who did it. ``username`` is empty for a POLICY, an OPERATOR and a LEAK_REPORT."""
 
     kind: Kind
     username: str = ""
@@ -276,6 +285,7 @@ class Audience(str, Enum):
     PERSON = "PERSON"
     OWNERS = "OWNERS"
     PERSON_AND_OWNERS = "PERSON_AND_OWNERS"
+    ADMINISTRATORS_AND_OWNERS = "ADMINISTRATORS_AND_OWNERS"
 
 
 class Event(Value, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ class Secret:
     text: str = ""
     used: int | None = None
     seen_by: str | None = None
+    made_by: str = ""
+    """Who was shown it when it replaced another: nobody, where it replaced none."""
     """The role of whoever was shown it: it never acts above that. None where only its holder was."""
 
 
@@ -362,8 +364,24 @@ class ReferenceModel:
         else:
             key.before = None
         seen_by = by.secret.seen_by if holder is by.who else by.role
-        key.now, key.refused = Secret(seen_by=seen_by if holder.machine else None), None
+        shown = Secret(seen_by=seen_by if holder.machine else None, made_by=by.who.name)
+        key.now, key.refused = shown, None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
+
+    def leaked(self, texts: list[str]) -> None:
+        """End the keys that somebody found, with each successor that its finder may have been shown."""
+        for text in dict.fromkeys(texts):
+            for holder in self.all.values():
+                for key in list(holder.keys.values()):
+                    if text not in [it.text for it in key.works(self.now)]:
+                        continue
+                    if key.now.text == text or key.now.made_by in ("", holder.name):
+                        del holder.keys[key.kind]
+                    else:
+                        key.before = None
+                    self._put(
+                        Record(holder.account, "API_KEY_LEAKED", "", holder.name, [("REVOKED", key.kind)])
+                    )
 
     # People
 
