@@ -153,7 +153,7 @@ def require_own_keys(auth: AuthContext, username: str) -> None:
     require_management_key(auth)
     if not _is_named(auth.caller, username):
         raise Forbidden(
-            "Users manage only their own keys. An OWNER can revoke a User, or send them a fresh invitation."
+            "Users manage only their own keys. An OWNER can revoke a User, or send them a new invitation."
         )
 
 

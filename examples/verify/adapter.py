@@ -1,4 +1,4 @@
-"""Answers nginx' auth_request and Envoy's ext_authz by asking the function ``verify`` of Service Users.
+"""Serves nginx' auth_request and Envoy's ext_authz with the function ``verify`` of Service Users.
 
     VERIFY_FUNCTION=service-users-acme-Verify-X python adapter.py nginx 127.0.0.1:9000
 

@@ -246,7 +246,7 @@ def test_whatever_is_wrong_with_a_token_the_answer_is_one_and_the_same(stack: St
 
     assert len(set(responses.values())) == 1, responses
     assert responses["wrong"][0] == 400
-    assert "Ask an OWNER of the account for a fresh invitation" in responses["wrong"][2]
+    assert "Ask an OWNER of the account for a new invitation" in responses["wrong"][2]
     assert stack.snapshot() == before
     assert activate(stack, "eve", eve).status == 200
 
@@ -287,7 +287,7 @@ def test_activating_is_on_record_with_its_keys_and_mailed_to_the_person(stack: S
     stack.activate("bea")
 
     (event,) = stack.events("USER_ACTIVATED")
-    assert event["actor"] == {"kind": "USER", "username": "bea"}
+    assert event["actor"].items() >= {"kind": "USER", "username": "bea"}.items()
     assert key_changes(event) == [("GENERATED", "USER_MANAGEMENT")]
     assert event["subject"]["email"] == "bea@people.example"
     assert event["audience"] == "PERSON"
@@ -755,7 +755,7 @@ def test_the_last_owner_stays(stack: Stack, method: str, path: str, body: Any, b
     response = stack.call(method, path, robot if by_robot else owner, body)
 
     assert response.status == 409
-    assert "An account keeps at least one OWNER" in response.json["detail"]
+    assert "An account needs at least one activated OWNER" in response.json["detail"]
     assert stack.snapshot() == before
     assert stack.sign_in(owner) == 200
 
