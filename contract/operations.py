@@ -234,6 +234,8 @@ OPERATIONS: dict[str, Operation] = {
         no_body=True,
     ),
     "generate_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=201,
         success="The new key; the only response with its secret.",
@@ -256,6 +258,7 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_service_user_key": Operation(
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=204,
         success="The key is revoked and no longer works.",
@@ -272,6 +275,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The changed key, masked.",
@@ -289,6 +294,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The new key; the only response with its secret.",
@@ -307,6 +314,8 @@ OPERATIONS: dict[str, Operation] = {
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
     "rotate_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.CALLER,
         status=200,
         success="The key that replaces the one used to sign in; the only response with its secret.",
@@ -379,7 +388,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=f"{_MANAGES_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.InviteUser,
-        headers=(Header.LOCATION,),
+        headers=(Header.ETAG, Header.LOCATION),
         refusals=(409,),
         leads_to=_OF_USER,
     ),
@@ -406,11 +415,12 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         body=bodies.ActivateUser,
-        refusals=(409,),
+        refusals=(403, 409),
         signs_in=False,
         notes="For whoever has the one-time token of an invitation email, which is valid for 72 hours.",
     ),
     "read_user": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.USERS,
         status=200,
         success="A User.",
@@ -420,6 +430,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "update_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The changed User.",
@@ -434,6 +446,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "revoke_user": Operation(
+        if_match=True,
         tag=Tag.USERS,
         status=204,
         success="The User is revoked; their keys and Administrator links no longer work.",
@@ -445,6 +458,8 @@ OPERATIONS: dict[str, Operation] = {
         notes="An account keeps at least one OWNER.",
     ),
     "invite_user_again": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
@@ -456,6 +471,7 @@ OPERATIONS: dict[str, Operation] = {
         notes="For an invitation that expired, and for a User who lost their keys.",
     ),
     "list_own_keys": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.USERS,
         status=200,
         success="The caller's own keys, masked.",
@@ -465,6 +481,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "generate_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=201,
         success="The new key; the only response with its secret.",
@@ -482,6 +500,7 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_own_key": Operation(
+        if_match=True,
         tag=Tag.USERS,
         status=204,
         success="The key is revoked and no longer works.",
@@ -498,6 +517,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The changed key, masked.",
@@ -515,6 +536,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_own_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The new key; the only response with its secret.",
@@ -533,6 +556,7 @@ OPERATIONS: dict[str, Operation] = {
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
     "read_account": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.ACCOUNT,
         status=200,
         success="The account's name, OWNERs and policy.",
@@ -541,6 +565,8 @@ OPERATIONS: dict[str, Operation] = {
         permission=_READS_ACCOUNT,
     ),
     "update_account": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.ACCOUNT,
         status=200,
         success="The changed account.",

@@ -3,9 +3,10 @@
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import permissions, users
+from chalicelib.rules.model import User
 
 PATH = "/v1/users"
 
@@ -18,7 +19,7 @@ def invite(call: Call) -> Response:
     invited = users.invite(
         call.directory, auth, body.username, body.email, body.role, keys.or_default(body.display_name, "")
     )
-    return reply(201, responses.user(invited), {"Location": call.address(f"{PATH}/{invited.username}")})
+    return _reply(201, invited, {"Location": call.address(f"{PATH}/{invited.username}")})
 
 
 def listing(call: Call) -> Response:
@@ -34,9 +35,10 @@ def read(call: Call, username: str) -> Response:
     """Respond with a User."""
     auth = call.authenticate(permissions.require_can_list_users)
     call.query()
-    return reply(200, responses.user(users.read(call.directory, auth, username)))
+    return _reply(200, users.read(call.directory, auth, username))
 
 
+@conditional
 def update(call: Call, username: str) -> Response:
     """Change a User; respond with them."""
     auth = call.authenticate(permissions.require_can_manage_users)
@@ -48,25 +50,28 @@ def update(call: Call, username: str) -> Response:
         username,
         keys.or_default(body.role, None),
         keys.or_default(body.display_name, None),
+        call.if_match(),
     )
-    return reply(200, responses.user(changed))
+    return _reply(200, changed)
 
 
+@conditional
 def revoke(call: Call, username: str) -> Response:
     """Revoke a User, with their keys and Administrator links."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
-    users.revoke(call.directory, auth, username)
+    users.revoke(call.directory, auth, username, call.if_match())
     return nothing()
 
 
+@conditional
 def invite_again(call: Call, username: str) -> Response:
     """Send a User a new invitation, which revokes their earlier tokens and keys; respond with them."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
-    return reply(200, responses.user(users.invite_again(call.directory, auth, username)))
+    return _reply(200, users.invite_again(call.directory, auth, username, call.if_match()))
 
 
 def activate(call: Call) -> Response:
@@ -81,24 +86,29 @@ def list_keys(call: Call, username: str) -> Response:
     """Respond with the caller's own keys, masked."""
     auth = call.authenticate(permissions.require_management_key)
     call.query()
-    return reply(200, responses.api_keys(users.own(auth, username), call.origin.now))
+    user = users.own(auth, username)
+    return reply(200, responses.api_keys(user, call.origin.now), {"ETag": etag(user.version)})
 
 
+@conditional
 def generate_key(call: Call, username: str) -> Response:
     """Generate a key for the caller; respond with its secret."""
     return keys.generate(call, _own_keys(username))
 
 
+@conditional
 def revoke_key(call: Call, username: str) -> Response:
     """Revoke a key of the caller."""
     return keys.revoke(call, _own_keys(username))
 
 
+@conditional
 def restrict_key(call: Call, username: str) -> Response:
     """Change the restrictions of a key of the caller; respond with the key, masked."""
     return keys.restrict(call, _own_keys(username))
 
 
+@conditional
 def rotate_key(call: Call, username: str) -> Response:
     """Rotate a key of the caller; respond with the new secret."""
     return keys.rotate(call, _own_keys(username))
@@ -106,5 +116,9 @@ def rotate_key(call: Call, username: str) -> Response:
 
 def _own_keys(username: str) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
-        permissions.require_management_key, lambda _call, auth: users.own(auth, username)
+        permissions.require_management_key, lambda call, auth: users.own(auth, username, call.if_match())
     )
+
+
+def _reply(status: int, user: User, headers: dict[str, str] | None = None) -> Response:
+    return reply(status, responses.user(user), {"ETag": etag(user.version), **(headers or {})})

@@ -76,7 +76,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     """Somebody or something that signs in: a User or a Service User.
 
     ``version`` is a random string, new at every change but use; it is what a mutation is
-    conditional on, and a Service User's ETag.
+    conditional on, and a Service User's ETag. ``stale`` is the store's: attributes of secrets that are gone,
+    which the next change removes.
     """
 
     username: str
@@ -87,6 +88,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     created_at: int
     display_name: str = ""
     keys: dict[KeyType, ApiKey] = {}
+    stale: tuple[tuple[str, ...], ...] = ()
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):

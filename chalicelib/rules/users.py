@@ -29,6 +29,7 @@ from chalicelib.rules.ports import (
     Replace,
     Write,
 )
+from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
@@ -73,7 +74,9 @@ def invite(
     return new
 
 
-def invite_again(directory: Directory, auth: AuthContext, username: str) -> User:
+def invite_again(
+    directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
+) -> User:
     """Mail a User a fresh token, and return the User.
 
     Earlier tokens, their keys, passkeys and sessions are refused once this returns; Administrator links stay.
@@ -81,6 +84,7 @@ def invite_again(directory: Directory, auth: AuthContext, username: str) -> User
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
+    require_match(if_match, old.version, old.username)
     by_machine = _require_can_manage(directory, auth, old.role)
     sessions.require_confirmed(auth)
     new = replace(
@@ -166,7 +170,12 @@ def read(directory: Directory, auth: AuthContext, username: str) -> User:
 
 
 def update(
-    directory: Directory, auth: AuthContext, username: str, role: Role | None, display_name: str | None
+    directory: Directory,
+    auth: AuthContext,
+    username: str,
+    role: Role | None,
+    display_name: str | None,
+    if_match: IfMatch | None = None,
 ) -> User:
     """Change a User's role or display name, and return the User; what is None stays.
 
@@ -175,6 +184,7 @@ def update(
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
+    require_match(if_match, old.version, old.username)
     by_machine = _require_can_manage(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
     new = old
@@ -200,7 +210,7 @@ def update(
     return new
 
 
-def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
+def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
     """Revoke a User from the account: their keys, invitations and Administrator links end with this write.
 
     It is done whatever else changes meanwhile. Raises Forbidden, NotFound, or Conflict if they are the last
@@ -210,6 +220,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
 
     def attempt(*, any_version: bool) -> None:
         old = _find(directory, auth, username, again=any_version)
+        require_match(if_match, old.version, old.username)
         by_machine = _require_can_manage(directory, auth, old.role)
         sessions.require_confirmed(auth)
         event = new_event(
@@ -225,7 +236,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
         caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, old) else None
         # Links name the membership; removing the User voids them all, with no link to remove
         # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
-        removal = Remove(old, concurrent_change(), any_version, caller)
+        removal = Remove(old, concurrent_change(), any_version and if_match is None, caller)
         _commit(directory, auth, old, event, [removal, *_owner_writes(old, None, by_machine)], patient=True)
 
     until_revoked(attempt)
@@ -237,14 +248,15 @@ def check_username(username: str) -> None:
         raise validation_error("/username", error)
 
 
-def own(auth: AuthContext, username: str) -> User:
-    """Return the caller as the holder of the keys they manage.
+def own(auth: AuthContext, username: str, if_match: IfMatch | None = None) -> User:
+    """Return the caller as the holder of the keys they manage; with ``if_match``, in the version it names.
 
     Raises Forbidden for another User's keys, and NotFound for a Service User, which is not a User.
     """
     permissions.require_own_keys(auth, username)
     if not isinstance(auth.caller, User):
         raise _not_found(username)
+    require_match(if_match, auth.caller.version, auth.caller.username)
     return auth.caller
 
 

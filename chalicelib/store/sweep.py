@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from chalicelib.rules.model import Event, Principal, ServiceUser, User
+from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.sweeps import Page, Position, SweepChange
 from chalicelib.store import pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
+from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
 from chalicelib.store.requests import call_dynamodb, cancellations
 from chalicelib.store.trail import event_item
 
@@ -128,20 +129,16 @@ class DynamoSweeps:
 
     def add_pointers(self, principal: Principal) -> bool:
         """Write the pointers of a principal's keys and the marks that they are there, in one transaction."""
-        names, values = {"#keys": "keys"}, {":version": {"S": principal.version}, ":true": {"BOOL": True}}
-        sets: list[str] = []
-        for number, (key_type, key) in enumerate(principal.keys.items()):
-            names[f"#t{number}"] = key_type.value
-            sets.append(f"#keys.#t{number}.hasPointer = :true")
-            if key.predecessor is not None:
-                sets.append(f"#keys.#t{number}.predecessor.hasPointer = :true")
+        marks = {
+            f"#mark{number}": note(POINTER, it) for number, it in enumerate(pointers.secrets(principal.keys))
+        }
         update = {
             "TableName": self._table,
             "Key": {"pk": {"S": _pk(principal)}},
-            "UpdateExpression": f"SET {', '.join(sets)}",
+            "UpdateExpression": f"SET {', '.join(f'{mark} = :true' for mark in marks)}",
             "ConditionExpression": "version = :version",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
+            "ExpressionAttributeNames": marks,
+            "ExpressionAttributeValues": {":version": {"S": principal.version}, ":true": {"BOOL": True}},
         }
         puts = pointers.changes(self._table, principal, {}, principal.keys)
         return self._transact([{"Update": update}, *puts])
@@ -183,7 +180,7 @@ class DynamoSweeps:
 
 def _principal(item: Item) -> Principal | None:
     try:
-        return from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+        return principal_from_item(item)
     except (msgspec.ValidationError, TypeError, ValueError):
         return None
 
@@ -193,37 +190,59 @@ def _pk(principal: Principal) -> str:
 
 
 def _update(ruling: SweepChange) -> dict[str, Any]:
-    """Return the update of a Principal's item: what is not ruled on stays, uses noted meanwhile too.
+    """Return the update of a Principal's item, which names no key: the sweep may write notes, and no digest.
 
     A key that is ruled on must not have been used since it was judged.
     """
-    names = {"#keys": "keys"}
-    values: Item = {":old": {"S": ruling.old.version}, ":new": {"S": ruling.version}}
-    conditions, sets, removes = ["version = :old"], ["version = :new"], []
-    for number, key_type in enumerate((*ruling.notices, *ruling.revoked)):
-        path = f"#keys.#t{number}"
-        names[f"#t{number}"] = key_type.value
-        conditions.append(_unused(path, ruling.old.keys[key_type].last_used_at, f":used{number}", values))
-        notice = ruling.notices.get(key_type)
-        if notice is not None:
-            sets.append(f"{path}.notice = :notice{number}")
-            values[f":notice{number}"] = to_attribute(msgspec.to_builtins(notice))
-        else:
-            removes.append(f"{path}.notice" if key_type in ruling.notices else path)
-    update = f"SET {', '.join(sets)}"
-    if removes:
-        update += f" REMOVE {', '.join(removes)}"
+    update = _Notes()
+    for key_type, notice in ruling.notices.items():
+        key = ruling.old.keys[key_type]
+        update.unused(key)
+        # Nothing is kept too: it stands before a notice that version 1.0 kept within the key.
+        update.set(note(NOTICE, key.digest), None if notice is None else msgspec.to_builtins(notice))
+    for key_type in ruling.revoked:
+        key = ruling.old.keys[key_type]
+        update.unused(key)
+        for digest in (key.digest, *([key.predecessor.digest] if key.predecessor else ())):
+            update.set(note(ENDED, digest), True)
     return {
         "Key": {"pk": {"S": _pk(ruling.old)}},
-        "UpdateExpression": update,
-        "ConditionExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values,
+        "UpdateExpression": f"SET {', '.join(['version = :new', *update.sets])}",
+        "ConditionExpression": " AND ".join(["version = :old", *update.conditions]),
+        "ExpressionAttributeNames": update.names,
+        "ExpressionAttributeValues": {
+            ":old": {"S": ruling.old.version},
+            ":new": {"S": ruling.version},
+            **update.values,
+        },
     }
 
 
-def _unused(path: str, used: int | None, name: str, values: Item) -> str:
-    if used is None:
-        return f"attribute_not_exists({path}.lastUsedAt)"
-    values[name] = {"N": str(used)}
-    return f"{path}.lastUsedAt = {name}"
+class _Notes:
+    """Notes of secrets that are to be written, and must not be there."""
+
+    def __init__(self) -> None:
+        self.sets: list[str] = []
+        self.conditions: list[str] = []
+        self.names: dict[str, str] = {}
+        self.values: Item = {}
+
+    def set(self, name: str, value: object) -> None:
+        """Write a note."""
+        self.sets.append(f"{self._name(name)} = {self._value(value)}")
+
+    def unused(self, key: ApiKey) -> None:
+        """Require that a key was not used since it was read."""
+        name = self._name(note(USED, key.digest))
+        absent = f"attribute_not_exists({name})"
+        used = key.last_used_at
+        self.conditions.append(absent if used is None else f"({absent} OR {name} <= {self._value(used)})")
+
+    def _name(self, name: str) -> str:
+        self.names[f"#{name}"] = name
+        return f"#{name}"
+
+    def _value(self, value: object) -> str:
+        name = f":value{len(self.values)}"
+        self.values[name] = to_attribute(value)
+        return name
