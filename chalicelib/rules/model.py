@@ -1,4 +1,4 @@
-"""The things the system keeps, as immutable values.
+"""The stored items, as immutable values.
 
 Times are whole seconds since 1970 (UTC) unless a name says otherwise. Field names are
 snake_case here and camelCase where they are stored; nothing here knows where that is.
@@ -27,10 +27,10 @@ class Predecessor(Value, frozen=True):
 
 
 class Notice(Value, frozen=True):
-    """What the holders of a key have been told of its coming end.
+    """The expiry notices of a key.
 
-    ``ends_at`` is the end they were told; ``first_at`` and ``last_at`` are when the notices
-    of 10 days and 1 day were put on record, ``first_event`` and ``last_event`` the ids of those events.
+    ``ends_at`` is the announced expiry; ``first_at`` and ``last_at`` are when the notices of 10 days and
+    1 day were recorded, ``first_event`` and ``last_event`` the ids of those events.
     """
 
     ends_at: int
@@ -73,7 +73,7 @@ class ApiKey(Value, frozen=True):
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
-    """Somebody or something that signs in: a User or a Service User.
+    """A principal: a User or a Service User.
 
     ``version`` is a random string, new at every change but use; it is what a mutation is
     conditional on, and a Service User's ETag. ``stale`` is the store's: attributes of secrets that are gone,
@@ -110,7 +110,7 @@ class Inviter(Value, frozen=True):
 
 
 class Invitation(Value, frozen=True):
-    """An open invitation. ``digests`` maps each mailed token's digest (hex) to its end.
+    """An open invitation. ``digests`` maps each mailed token's digest (hex) to its expiry.
 
     It is good only while the ``inviter`` is an OWNER of the account; None was invited before that was kept. A
     token is made when its email is, so that it is nowhere but in that email; an email sent
@@ -205,7 +205,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
 
 class Policy(Value, frozen=True):
-    """An account's rules on the life of keys, in days; None is no rule.
+    """An account's policy on keys, in days; None for no limit.
 
     ``keep_leaked_keys``: a key that is reported as leaked is told of, and not revoked.
     """
@@ -250,7 +250,7 @@ class AccountSummary(Value, frozen=True, kw_only=True):
 
 
 class Kind(str, Enum):
-    """Who did something, or to whom it was done."""
+    """The kind of an actor or subject."""
 
     USER = "USER"
     SERVICE_USER = "SERVICE_USER"
@@ -286,7 +286,7 @@ class Action(str, Enum):
 
 
 class Change(str, Enum):
-    """What an act did to one key."""
+    """The change of one key."""
 
     GENERATED = "GENERATED"
     ROTATED = "ROTATED"
@@ -374,7 +374,7 @@ class Audience(str, Enum):
 
 
 class Event(Value, frozen=True, kw_only=True):
-    """One act on record, and the work of mailing it until everyone entitled has been told.
+    """An audit event; also its own notification outbox entry until all recipients are notified.
 
     ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
     names the fields an update changed, old and new, as text. ``administrators`` are those of the Service

@@ -1,4 +1,4 @@
-"""What the sweep reads and writes: table Directory page by page, and where the sweep stands.
+"""The store of the sweep: the table Directory page by page, and the sweep's position.
 
 A Scan reads every item once, in the table's own order, and needs no list of accounts; a page may be
 stale, which costs half, and what is written is conditional on it anyway. An item's place is its ``pk``.
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from chalicelib.rules.model import Account
 
 STATE = "SWEEP#"
-"""Key of the item that tells where the sweep stands."""
+"""Key of the item with the sweep's position."""
 
 PAGE = 400
-"""Items of a page: few enough to be in memory at once, whatever their size."""
+"""Items of a page: few enough to fit into memory, whatever their size."""
 
 
 class DynamoSweeps:
@@ -45,7 +45,7 @@ class DynamoSweeps:
         self._directory = DynamoDirectory(client, table, events_table, retention_days)
 
     def position(self) -> Position | None:
-        """Return where the sweep stands: one strongly consistent GetItem."""
+        """Return the sweep's position: one strongly consistent GetItem."""
         answer = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": STATE}}, ConsistentRead=True
         )
@@ -60,7 +60,7 @@ class DynamoSweeps:
         )
 
     def move(self, old: Position | None, new: Position) -> bool:
-        """Keep where the sweep stands: one PutItem, conditional on the version that was read."""
+        """Store the sweep's position: one PutItem, conditional on the version that was read."""
         item: Item = {
             "pk": {"S": STATE},
             "day": {"N": str(new.day)},
@@ -82,7 +82,7 @@ class DynamoSweeps:
         return True
 
     def page(self, after: str | None) -> Page:
-        """Return the Principals among the next items: one Scan."""
+        """Return the principals among the next items: one Scan."""
         start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after is not None else {}
         answer = call_dynamodb(
             self._client.scan,
@@ -109,12 +109,12 @@ class DynamoSweeps:
         return self._directory.account(account)
 
     def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
-        """Return two events: one strongly consistent GetItem each, or one for both where they are one."""
+        """Return two events: one strongly consistent GetItem each, or one if they are the same."""
         first = self._event(account, ids[0])
         return first, first if ids[1] == ids[0] else self._event(account, ids[1])
 
     def rule(self, ruling: SweepChange) -> bool:
-        """Carry a ruling out in one transaction, conditional on what was judged."""
+        """Make a change in one transaction, conditional on what was read."""
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
         revoked = {key_type: ruling.old.keys[key_type] for key_type in ruling.revoked}
         items += pointers.changes(self._table, ruling.old, revoked, {})
@@ -163,7 +163,7 @@ class DynamoSweeps:
         return None if item is None else from_item(item, Event)
 
     def _same_account(self, account: "Account") -> dict[str, Any]:
-        """Return the check of an account's policy and its OWNERs, who come and go without a new version."""
+        """Return the condition on an account's policy and its OWNERs, which change without a new version."""
         check = self._unchanged(f"ACCOUNT#{account.id}", account.version)
         check["ConditionExpression"] += " AND owners = :owners"
         check["ExpressionAttributeValues"][":owners"] = to_attribute(account.owners)

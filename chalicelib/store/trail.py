@@ -1,8 +1,8 @@
-"""Table Events: the audit trail, and the outbox that is read off it.
+"""Table Events: the audit trail, which is also the outbox.
 
-An account's events are one partition. Refusals by network are another one, ``REFUSED#`` and the account: the
-authorizer, which writes nothing else, may write there alone, so that it can overwrite no other event. No
-condition of a write would see to that, as IAM does not know conditions.
+An account's events are one partition. Its refusals by network are another, ``REFUSED#`` and the account,
+because the authorizer may write only there and so can overwrite no other event. IAM can restrict the
+partition, but not the conditions of a write.
 """
 
 import zlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 SHARDS = 8
-"""Parts of the index of waiting events, so that no one partition takes every write."""
+"""Partitions of the index of pending events, so that no single one takes every write."""
 
 EXAMINED = 500
 """Events read for a page at most where a condition has no index: some 500 KB, so that no page costs more."""
@@ -46,7 +46,7 @@ _OUTBOX_ONLY = frozenset(
 
 
 def event_item(event: Event, retention_days: int) -> Item:
-    """Return an event as its item, with what the indexes and the table's TTL go by."""
+    """Return the item of an event, with the attributes for the indexes and the table's TTL."""
     more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
     if event.subject.username:
         more["subjectKey"] = _index_key(event.account, event.subject.username)
@@ -65,7 +65,7 @@ def refusals_of(account: str) -> str:
 
 
 class DynamoTrail:
-    """Keeps the promises of ``rules.ports.Trail`` on DynamoDB."""
+    """Implements ``rules.ports.Trail`` on DynamoDB."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
