@@ -11,6 +11,4 @@ IfMatch = Callable[[str], bool]
 def require_match(if_match: IfMatch | None, version: str, name: str) -> None:
     """Raise PreconditionFailed if a version is not one that the caller decided on; None is any."""
     if if_match is not None and not if_match(version):
-        raise PreconditionFailed(
-            f"'{name}' has changed since you read it. Read it again and decide on what is there now."
-        )
+        raise PreconditionFailed(f"'{name}' has changed since you read it. Read it again, then decide.")
