@@ -305,6 +305,10 @@ _QUERIES: dict[Query, Json] = {
         "description": "Which events come first.",
         "schema": {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
     },
+    Query.REVOKE_USER: {
+        "description": "Whether to revoke the person from the account first.",
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    },
     Query.KEY_TYPE: {
         "description": "The type of the key, if there is no body.",
         "schema": {"$ref": "#/components/schemas/KeyType"},

@@ -41,6 +41,7 @@ class Query(Enum):
     UNTIL = "until"
     ORDER = "order"
     KEY_TYPE = "keyType"
+    REVOKE_USER = "revokeUser"
 
 
 class Header(Enum):
@@ -119,6 +120,7 @@ _ISSUES_KEYS = (
     "a key carries its holder's role."
 )
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
+_SEES_SHOWN_KEYS = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
 _READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
 _OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
 _READS_ACCOUNT = _MANAGES_SERVICE_USERS
@@ -469,6 +471,46 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
         no_body=True,
         notes="For an invitation that expired, and for a User who lost their keys.",
+    ),
+    "list_shown_keys": Operation(
+        tag=Tag.USERS,
+        status=200,
+        success="Living keys of Service Users that the person was the last to be shown.",
+        response=tuple[responses.ShownKeyAnswer, ...],
+        examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
+        permission=_SEES_SHOWN_KEYS,
+        query=_PAGE,
+        headers=(Header.LINK,),
+        notes=(
+            "The person need not be in the account any more. `limit` is the number of Service Users looked "
+            "at, so a page may have fewer keys, or none, and still have a next one. A machine that rotates "
+            "its own key is the last to be shown it."
+        ),
+    ),
+    "end_shown_keys": Operation(
+        tag=Tag.USERS,
+        status=200,
+        success="The keys that were ended. They no longer work.",
+        response=responses.EndedKeysAnswer,
+        examples=(
+            Example("The keys that Grace knows", examples.ENDED, username="grace"),
+            Example(
+                "Grace's access, and the keys she knows",
+                examples.ENDED,
+                username="grace",
+                query={"revokeUser": "true"},
+            ),
+        ),
+        permission=_SEES_SHOWN_KEYS,
+        query=(Query.REVOKE_USER, Query.CURSOR),
+        headers=(Header.LINK,),
+        refusals=(404, 409),
+        no_body=True,
+        notes=(
+            "With `revokeUser=true` the person is first revoked from the account, whatever becomes of the "
+            "keys. A call ends the keys of 25 Service Users at most: while `complete` is false, follow the "
+            "`Link` by DELETE. Repeating a call does no harm. Of a predecessor, only that ends."
+        ),
     ),
     "list_own_keys": Operation(
         headers=(Header.ETAG,),

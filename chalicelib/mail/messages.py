@@ -251,6 +251,7 @@ class _View:
             "changed_fields": self._changed_fields(),
             "kept": any(key.change is Change.LEAKED for key in event.keys),
             "whose": "your" if self.person else f"the {self._kind()} {self.subject}'s",
+            "knows": self._knows(),
             "given_end": self.given_end,
             "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
@@ -309,6 +310,14 @@ class _View:
         before, after = self.event.changes.get("administrators", ("", ""))
         name = self.recipient.name
         return name in before.split(", ") and name not in after.split(", ")
+
+    def _knows(self) -> str:
+        """Return how many keys of Service Users a revoked User still knows, as far as was looked."""
+        count = len(self.event.shown_keys)
+        if not count:
+            return "They may know keys of Service Users" if self.event.more_shown_keys else ""
+        more = " or more" if self.event.more_shown_keys else ""
+        return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
 
     def _below_role(self) -> str:
         """Return the sentence that a higher role does not raise every key, and how to raise them."""
@@ -400,6 +409,11 @@ class _View:
             facts.append(("Your username" if self.person else self._kind(), named))
             if about_user:
                 facts.append(("Their email", _short(subject.email)))
+        if name == _TO_EVERY_OWNER:
+            facts += [
+                ("Key they know", f"{key.username} {key.key_type.value} …{key.last5}")
+                for key in event.shown_keys
+            ]
         facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
@@ -554,7 +568,7 @@ class _View:
     def _restore_user(self) -> list[Step]:
         """Return the steps by which an OWNER undoes a change of a User."""
         if self.event.action is Action.USER_REVOKED:
-            return self._invite_back()
+            return [*self._end_shown_keys(), *self._invite_back()]
         role = self.event.changes.get("role")
         if self.event.action is Action.USER_UPDATED and role and role[0] == Role.OWNER.value:
             return self._set_role_back()
@@ -566,6 +580,15 @@ class _View:
             )
         ]
         return [*self._set_role_back(), *steps] if self.event.action is Action.USER_UPDATED else steps
+
+    def _end_shown_keys(self) -> list[Step]:
+        if not self.event.shown_keys and not self.event.more_shown_keys:
+            return []
+        path = f"{self._user_path(self.subject)}/shown-keys"
+        return [
+            Step("This lists every such key that still works:", self._curl("GET", path)),
+            Step("This ends them all at once:", self._curl("DELETE", path)),
+        ]
 
     def _set_role_back(self, by: str = "") -> list[Step]:
         role = self.event.changes["role"][0]

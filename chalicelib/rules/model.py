@@ -16,7 +16,10 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Predecessor(Value, frozen=True):
-    """The key a rotation replaced, still honoured until ``until``."""
+    """The key a rotation replaced, still honoured until ``until``.
+
+    ``shown_to`` is the username of whoever was shown it; empty where that was not kept.
+    """
 
     digest: bytes
     last5: str
@@ -24,6 +27,7 @@ class Predecessor(Value, frozen=True):
     last_used_at: int | None = None
     ceiling: Role | None = None
     has_pointer: bool = False
+    shown_to: str = ""
 
 
 class Notice(Value, frozen=True):
@@ -301,7 +305,8 @@ class Cause(str, Enum):
     """Why something happened, where it is not simply what the actor asked for.
 
     A key's own ``expiresAt``, the account's policy (age, inactivity), a lower role, a network that the key
-    does not allow, a User revoked or invited again, a Service User deleted, or the operator.
+    does not allow, a User revoked or invited again, a Service User deleted, the operator, or that the keys
+    somebody was shown are ended.
     """
 
     EXPIRY = "EXPIRY"
@@ -314,6 +319,7 @@ class Cause(str, Enum):
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
     OPERATOR = "OPERATOR"
     LEAKED = "LEAKED"
+    SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
 
 
 class Actor(Value, frozen=True):
@@ -358,6 +364,18 @@ class KeyChange(Value, frozen=True):
     ends_at: int | None = None
 
 
+class ShownKey(Value, frozen=True):
+    """A living key of a Service User that a User was the last to be shown.
+
+    ``until`` is the end of a predecessor's overlap; None for a current key.
+    """
+
+    username: str
+    key_type: KeyType
+    last5: str
+    until: int | None = None
+
+
 class Audience(str, Enum):
     """Who is to be mailed about an event.
 
@@ -376,7 +394,9 @@ class Audience(str, Enum):
 class Event(Value, frozen=True, kw_only=True):
     """An audit event; also its own notification outbox entry until all recipients are notified.
 
-    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
+    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise,
+    ``shown_keys`` those of Service Users that a revoked User knows, and ``more_shown_keys`` whether there may
+    be more. ``changes``
     names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
     User when it happened; where the event changed them, those before and after. ``told`` maps a folded
     username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
@@ -391,6 +411,8 @@ class Event(Value, frozen=True, kw_only=True):
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
     below_role: tuple[KeyType, ...] = ()
+    shown_keys: tuple[ShownKey, ...] = ()
+    more_shown_keys: bool = False
     changes: dict[str, tuple[str, str]] = {}
     cause: Cause | None = None
     reason: str = ""

@@ -44,13 +44,15 @@ class Occurrence(NamedTuple):
     """What a rule decides on who is notified.
 
     The subject as it was before (as created, if it is new), what happened to its keys, the subject as it is
-    from now on (None if that is gone, or the same), and who did it.
+    from now on (None if that is gone, or the same), who did it, and whether a revoked User may know keys of
+    Service Users.
     """
 
     subject: Principal | Account
     keys: tuple[KeyChange, ...]
     new: Principal | Account | None = None
     actor: Actor | None = None
+    knows_keys: bool = False
 
 
 class Addressees(NamedTuple):
@@ -149,10 +151,13 @@ def person_if_role_changed(occurrence: Occurrence) -> Addressees:
 
 
 def person_if_activated(occurrence: Occurrence) -> Addressees:
-    """Notify a revoked User, unless they never activated; if they were to be an OWNER, all OWNERs too."""
+    """Notify a revoked User, unless they never activated.
+
+    All OWNERs too, if that was an OWNER or knows keys of Service Users.
+    """
     subject = occurrence.subject
     invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
-    if _is_owner(subject):
+    if _is_owner(subject) or occurrence.knows_keys:
         return Addressees(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
     return nobody(occurrence) if invited else holder(occurrence)
 

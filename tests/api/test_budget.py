@@ -68,7 +68,9 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "list people": ("owner", "GET", USERS, NO_BODY, [GET, QUERY]),
     "read a person": ("owner", "GET", f"{USERS}/second", NO_BODY, [GET, GET]),
     "change a person": ("owner", "PUT", f"{USERS}/second", {"role": "READ_ONLY"}, [GET, GET, WRITE]),
-    "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, WRITE]),
+    "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, QUERY, WRITE]),
+    "list shown keys": ("owner", "GET", f"{USERS}/second/shown-keys", NO_BODY, [GET, QUERY]),
+    "end shown keys, none there": ("owner", "DELETE", f"{USERS}/second/shown-keys", NO_BODY, [GET, QUERY]),
     "invite again": ("owner", "POST", f"{USERS}/second/invitation", NO_BODY, [GET, GET, WRITE]),
     "activate, with a wrong token": (
         "nobody",
