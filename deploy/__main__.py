@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
+from deploy.checks import Report
 from deploy.package import PROJECT, package
 from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
@@ -69,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--username", required=True)
     command.set_defaults(command=_recover_owner)
 
+    command = commands.add_parser("doctor", help="check whether this AWS account is ready for a deploy")
+    command.add_argument("--sender", default="", help="address that emails are going to come from")
+    command.add_argument("--report", type=Path, help="file for the report, as JSON")
+    command.set_defaults(command=_doctor)
+
+    command = commands.add_parser("smoke", help="check a deployed stack by a throw-away account")
+    command.add_argument("--url", default="", help="where to call the API, instead of its own URL")
+    command.add_argument("--report", type=Path, help="file for the report, as JSON")
+    command.set_defaults(command=_smoke)
+
     command = commands.add_parser("teardown", help="delete the stack, and name what stays")
     command.add_argument("--confirm", default="", help="the stage once more; without it nothing is deleted")
     command.set_defaults(command=_teardown)
@@ -113,6 +124,27 @@ def _create_account(args: argparse.Namespace) -> None:
 
 def _recover_owner(args: argparse.Namespace) -> None:
     recover_owner(args.stage, args.username)
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from deploy.doctor import doctor
+
+    _finish(doctor(args.stage, args.sender), args.report)
+
+
+def _smoke(args: argparse.Namespace) -> None:
+    from deploy.smoke import smoke
+
+    _finish(smoke(args.stage, args.url), args.report)
+
+
+def _finish(report: Report, file: Path | None) -> None:
+    file = file or PROJECT / "build" / f"{report.title}-{report.stage}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report.json() + "\n", encoding="utf-8")
+    print(f"The report is in {file}.")
+    if failed := report.failed():
+        raise DeployError(f"Failed: {', '.join(failed)}.")
 
 
 def _teardown(args: argparse.Namespace) -> None:
