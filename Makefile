@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke help run example test check clean package deploy account owner e2e bench lock lock-check audit
+.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner e2e bench lock lock-check audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,8 @@ help: ## list the targets
 run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
-example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0
-	@$(PYTHON) examples/protected-api/serve.py --port $(PORT) --payload $(PAYLOAD)
+example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
+	@$(PYTHON) $(if $(PROXY),examples/verify/serve.py --proxy $(PROXY),examples/protected-api/serve.py --payload $(PAYLOAD)) --port $(PORT)
 
 test: $(READY) ## run every test that needs no further program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
@@ -94,6 +94,9 @@ doctor: $(READY) ## check that this AWS account is ready for a deploy; STAGE=acm
 
 smoke: $(READY) ## check a deployed stack by a throw-away account; STAGE=acme URL=https://api.example.com
 	@$(PYTHON) -m deploy smoke --stage "$(STAGE)" --url "$(URL)"
+
+whose-key: $(READY) ## find whose a key is, read from the terminal, in a deployed stack; STAGE=acme, or LAST5=VOQuO
+	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
 
 teardown: $(READY) ## delete a stack, and name what stays; STAGE=acme CONFIRM=acme
 	@$(PYTHON) -m deploy teardown --stage "$(STAGE)" --confirm "$(CONFIRM)"

@@ -1,8 +1,8 @@
 """The map of Service Users: every route, function and schedule.
 
-The API's calls are below in the order of the documentation; each is translated by ``chalicelib.http``,
-decided by ``chalicelib.rules`` and kept by ``chalicelib.store``. The functions beside the API import
-what only they need when they are called, so that the API's cold start does not pay for it.
+Calls are in the order of the API reference, and a view's docstring is the call's summary there. Each call
+is translated by ``chalicelib.http``, decided by ``chalicelib.rules`` and stored by ``chalicelib.store``. The
+other functions import what only they need when they are called, which keeps the API's cold start short.
 """
 
 import gc
@@ -21,7 +21,7 @@ app = Chalice(app_name="service-users")
 api = Routes(app, service)
 
 if "DIRECTORY_TABLE" in os.environ:
-    service()  # The client is made while Lambda starts the environment, not in the first call.
+    service()  # Create the client while Lambda starts the environment, not in the first call.
 
 
 # Service Users
@@ -71,7 +71,7 @@ def revoke_service_user_key(username: str) -> Response:
 
 @app.route("/v1/service-users/{username}/api-keys", methods=["PATCH"], content_types=[])
 def restrict_service_user_key(username: str) -> Response:
-    """Change where and until when a Service User's key may be used."""
+    """Change the restrictions of a Service User's key."""
     return api.serve(service_users.restrict_key, username)
 
 
@@ -86,88 +86,94 @@ def rotate_service_user_key(username: str) -> Response:
 
 @app.route("/v1/api-keys/rotate", methods=["POST"], content_types=[])
 def rotate_own_key() -> Response:
-    """Rotate the key one signs in with."""
+    """Rotate the key used to sign in."""
     return api.serve(keys.rotate_own)
+
+
+@app.route("/v1/api-keys/find", methods=["POST"], content_types=[])
+def find_key() -> Response:
+    """Find whose a key is."""
+    return api.serve(keys.find)
 
 
 @app.route("/v1/whoami", methods=["GET"], content_types=[])
 def whoami() -> Response:
-    """Tell who signed in."""
+    """Read the caller's own identity."""
     return api.serve(account.whoami)
 
 
-# People
+# Users
 
 
 @app.route("/v1/users", methods=["POST"], content_types=[])
 def invite_user() -> Response:
-    """Invite a person."""
+    """Invite a User."""
     return api.serve(users.invite)
 
 
 @app.route("/v1/users", methods=["GET"], content_types=[])
 def list_users() -> Response:
-    """List the account's people."""
+    """List the account's Users."""
     return api.serve(users.listing)
 
 
 @app.route("/v1/users/activate", methods=["POST"], content_types=[])
 def activate_user() -> Response:
-    """Take up an invitation."""
+    """Accept an invitation."""
     return api.serve(users.activate)
 
 
 @app.route("/v1/users/{username}", methods=["GET"], content_types=[])
 def read_user(username: str) -> Response:
-    """Read a person."""
+    """Read a User."""
     return api.serve(users.read, username)
 
 
 @app.route("/v1/users/{username}", methods=["PUT"], content_types=[])
 def update_user(username: str) -> Response:
-    """Change a person's role or display name."""
+    """Change a User's role or display name."""
     return api.serve(users.update, username)
 
 
 @app.route("/v1/users/{username}", methods=["DELETE"], content_types=[])
 def revoke_user(username: str) -> Response:
-    """Revoke a person from the account."""
+    """Revoke a User from the account."""
     return api.serve(users.revoke, username)
 
 
 @app.route("/v1/users/{username}/invitation", methods=["POST"], content_types=[])
 def invite_user_again(username: str) -> Response:
-    """Send a person a fresh invitation."""
+    """Send a User a new invitation."""
     return api.serve(users.invite_again, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["GET"], content_types=[])
 def list_own_keys(username: str) -> Response:
-    """List one's own keys."""
+    """List your own keys."""
     return api.serve(users.list_keys, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["POST"], content_types=[])
 def generate_own_key(username: str) -> Response:
-    """Generate a key for oneself."""
+    """Generate a key for yourself."""
     return api.serve(users.generate_key, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["DELETE"], content_types=[])
 def revoke_own_key(username: str) -> Response:
-    """Revoke a key of one's own."""
+    """Revoke one of your own keys."""
     return api.serve(users.revoke_key, username)
 
 
 @app.route("/v1/users/{username}/api-keys", methods=["PATCH"], content_types=[])
 def restrict_own_key(username: str) -> Response:
-    """Change where and until when a key of one's own may be used."""
+    """Change the restrictions of one of your own keys."""
     return api.serve(users.restrict_key, username)
 
 
 @app.route("/v1/users/{username}/api-keys/rotate", methods=["POST"], content_types=[])
 def rotate_own_key_of_type(username: str) -> Response:
-    """Rotate a key of one's own."""
+    """Rotate one of your own keys."""
     return api.serve(users.rotate_key, username)
 
 
@@ -188,7 +194,7 @@ def update_account() -> Response:
 
 @app.route("/v1/events", methods=["GET"], content_types=[])
 def list_events() -> Response:
-    """List what happened in the account."""
+    """List the account's events."""
     return api.serve(account.events)
 
 
@@ -197,7 +203,7 @@ def list_events() -> Response:
 
 @app.route("/health", methods=["GET"], content_types=[])
 def health() -> Response:
-    """Tell that the API answers."""
+    """Check the health of the API."""
     return api.serve(system.health)
 
 
@@ -209,14 +215,53 @@ def openapi() -> Response:
 
 @app.route("/docs", methods=["GET"], content_types=[])
 def docs() -> Response:
-    """Show the reference."""
+    """Read the API reference as a page."""
     return api.serve(system.docs)
 
 
 @app.route("/docs/{name}", methods=["GET"], content_types=[])
 def docs_asset(name: str) -> Response:
-    """Serve a file of the reference's page."""
+    """Read a file of the API reference page."""
     return api.serve(system.docs_asset, name)
+
+
+# The console: its pages are in chalicelib/console/site.py
+
+
+@app.route("/", methods=["GET"], content_types=[])
+def front_door() -> Response:
+    """Lead to the console."""
+    return api.serve(system.front_door)
+
+
+def _page(*path: str) -> Response:
+    from chalicelib.console import site
+
+    return api.serve(site.show, *path)
+
+
+@app.route("/console", methods=["GET", "POST"], content_types=[])
+def console() -> Response:
+    """Show the console's first page."""
+    return _page()
+
+
+@app.route("/console/{section}", methods=["GET", "POST"], content_types=[])
+def console_section(section: str) -> Response:
+    """Show a section of the console."""
+    return _page(section)
+
+
+@app.route("/console/{section}/{name}", methods=["GET", "POST"], content_types=[])
+def console_page(section: str, name: str) -> Response:
+    """Show a page about one thing."""
+    return _page(section, name)
+
+
+@app.route("/console/{section}/{name}/{action}", methods=["GET", "POST"], content_types=[])
+def console_form(section: str, name: str, action: str) -> Response:
+    """Show the form that does something to one thing, or do it."""
+    return _page(section, name, action)
 
 
 api.refuse_other_methods()
@@ -225,12 +270,12 @@ gc.freeze()
 gc.enable()
 
 
-# Functions beside the API
+# Other functions
 
 
 @app.on_dynamodb_record(stream_arn="set-by-the-stack", batch_size=25, starting_position="TRIM_HORIZON")
 def notify(event: Any) -> dict[str, Any]:
-    """Mail what the stream of Events tells of."""
+    """Send the emails of new events."""
     from chalicelib.functions.mailer import notify_function
 
     return notify_function(event.to_dict(), event.context)
@@ -238,7 +283,7 @@ def notify(event: Any) -> dict[str, Any]:
 
 @app.schedule("rate(1 minute)")
 def resend(event: Any) -> dict[str, Any]:
-    """Mail what could not be mailed before."""
+    """Retry the emails of pending events."""
     from chalicelib.functions.mailer import resend_function
 
     return resend_function(event.to_dict(), event.context)
@@ -246,7 +291,7 @@ def resend(event: Any) -> dict[str, Any]:
 
 @app.schedule("rate(1 hour)")
 def enforce_policies(event: Any) -> dict[str, int]:
-    """Tell of keys that are to end and revoke those that are over, once a day."""
+    """Send expiry notices and revoke expired keys; runs daily."""
     from chalicelib.functions.enforce_policies import enforce_policies_function
 
     return enforce_policies_function(event.to_dict(), event.context)
@@ -254,7 +299,7 @@ def enforce_policies(event: Any) -> dict[str, int]:
 
 @app.lambda_function(name="create_account")
 def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Make an account with its first OWNER; whoever IAM lets call this is the operator."""
+    """Create an account with its first OWNER. IAM decides who may invoke this: the operator."""
     from chalicelib.functions.operator import create_account_function
 
     return create_account_function(event, context, api.service())
@@ -262,7 +307,7 @@ def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function(name="recover_owner")
 def recover_owner(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Issue a replacement key to an OWNER who is locked out; whoever IAM lets call this is the operator."""
+    """Issue a replacement key to an OWNER who is locked out. IAM decides who may invoke this."""
     from chalicelib.functions.operator import recover_owner_function
 
     return recover_owner_function(event, context, api.service())
@@ -270,7 +315,15 @@ def recover_owner(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function(name="authorizer")
 def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Tell API Gateway whether a request to another API may pass by the key it carries."""
+    """Decide for API Gateway whether a request to another API is allowed by its key."""
     from chalicelib.functions.authorizer import authorizer_function
 
     return authorizer_function(event, context, api.service())
+
+
+@app.lambda_function(name="verify")
+def verify(event: Any, context: Any) -> dict[str, Any]:
+    """Tell a service that is not behind API Gateway whether a request may pass by the key it carries."""
+    from chalicelib.functions.authorizer import verify_function
+
+    return verify_function(event, context, api.service())

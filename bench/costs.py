@@ -21,7 +21,7 @@ LOGGED_GIB = 0.50
 ALARMED_METRIC = 0.10
 METRIC = 0.30
 
-ALARMED_METRICS = 24
+ALARMED_METRICS = 25
 METRICS = 3
 MEMORY_GIB = 1.0
 CALL_SECONDS = 0.012  # billed duration of a warm call, including DynamoDB in the same region

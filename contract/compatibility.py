@@ -1,7 +1,7 @@
-"""Finds what in a new OpenAPI document breaks clients of an old one (docs/versioning.md says what does).
+"""Finds the changes of an OpenAPI document that break clients (docs/versioning.md says which do).
 
-What a client sends must still be taken, what it is answered must still be understood. A change that is
-not known to be harmless is told of: better one question too many.
+The API must still accept what a client sends, and the client must still understand the response. A change
+that is not known to be harmless is reported.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,17 @@ from typing import Any
 Json = Any
 
 _WORDS = {"description", "summary", "title", "examples", "example", "tags", "deprecated", "links"}
-"""What is for people, or for tools that explore: it may change."""
+"""Keywords that only people and exploring tools read. They may change."""
+
+ONLY_IF_ACCEPTED = "x-only-if-accepted"
+"""Marks a media type that only clients get that name it in ``Accept``."""
 
 _LOWEST = {"minimum", "minLength", "minItems", "exclusiveMinimum"}
 _HIGHEST = {"maximum", "maxLength", "maxItems", "exclusiveMaximum"}
 
 
 def breaking_changes(old: Json, new: Json) -> list[str]:
-    """Return what breaks clients of ``old``, one line each; nothing where they may go on as they are."""
+    """Return the breaking changes from ``old`` to ``new``, one line each."""
     return list(_Comparison(old, new).all())
 
 
@@ -33,22 +36,22 @@ class _Comparison:
                 where = f"{method.upper()} {path}"
                 now = self._new["paths"].get(path, {}).get(method)
                 if now is None:
-                    yield f"{where}: is gone"
+                    yield f"{where}: is removed"
                 else:
                     yield from self._operation(where, was, now)
         schemes = self._new["components"]["securitySchemes"]
         for name, scheme in self._old["components"]["securitySchemes"].items():
             if _plain(schemes.get(name)) != _plain(scheme):
-                yield f"the security scheme {name}: is another"
+                yield f"the security scheme {name}: has changed"
 
     def _operation(self, where: str, was: Json, now: Json) -> Iterator[str]:
         if was["operationId"] != now["operationId"]:
-            yield f"{where}: operationId is another, and generated clients name it"
+            yield f"{where}: operationId has changed, and generated clients use it"
         before = was.get("security", self._old["security"])
         after = now.get("security", self._new["security"])
-        # A further way to sign in takes none away.
+        # A new way to sign in next to the others breaks nobody.
         if any(way not in after for way in before) or bool(before) != bool(after):
-            yield f"{where}: signs in otherwise"
+            yield f"{where}: the sign-in has changed"
         yield from self._parameters(where, was, now)
         yield from self._request(where, was.get("requestBody"), now.get("requestBody"))
         yield from self._responses(where, was["responses"], now["responses"])
@@ -57,13 +60,13 @@ class _Comparison:
         before = {(it["in"], it["name"]): it for it in self._each(self._old, was.get("parameters", ()))}
         after = {(it["in"], it["name"]): it for it in self._each(self._new, now.get("parameters", ()))}
         for key, parameter in before.items():
-            told = f"{where}: the {key[0]} parameter {key[1]}"
+            place = f"{where}: the {key[0]} parameter {key[1]}"
             if key not in after:
-                yield f"{told}: is gone, and is refused"
+                yield f"{place}: is removed, and now refused"
                 continue
             if after[key].get("required") and not parameter.get("required"):
-                yield f"{told}: is required now"
-            yield from self._schema(told, parameter["schema"], after[key]["schema"], sent=True)
+                yield f"{place}: is required now"
+            yield from self._schema(place, parameter["schema"], after[key]["schema"], sent=True)
         for key, parameter in after.items():
             if key not in before and parameter.get("required"):
                 yield f"{where}: the {key[0]} parameter {key[1]}: is new, and required"
@@ -74,7 +77,7 @@ class _Comparison:
                 yield f"{where}: takes a body now, and requires it"
             return
         if now is None:
-            yield f"{where}: takes no body any more"
+            yield f"{where}: no longer takes a body"
             return
         if now.get("required") and not was.get("required"):
             yield f"{where}: requires the body now"
@@ -82,34 +85,35 @@ class _Comparison:
 
     def _responses(self, where: str, was: Json, now: Json) -> Iterator[str]:
         for status in was.keys() | now.keys():
-            told = f"{where}: {status}"
+            place = f"{where}: {status}"
             if status not in was:
                 if status < "400":
-                    yield f"{told}: is a new success"
+                    yield f"{place}: is a new success"
                 continue
             if status not in now:
                 if status < "400":
-                    yield f"{told}: is not answered any more"
+                    yield f"{place}: is no longer a response"
                 continue
             before = self._resolved(self._old, was[status])
             after = self._resolved(self._new, now[status])
             for name, header in before.get("headers", {}).items():
                 there = self._resolved(self._new, after.get("headers", {}).get(name, {}))
                 if self._resolved(self._old, header).get("required") and not there.get("required"):
-                    yield f"{told}: the header {name} may be absent now"
-            yield from self._content(told, before.get("content", {}), after.get("content", {}), sent=False)
+                    yield f"{place}: the header {name} may be absent now"
+            yield from self._content(place, before.get("content", {}), after.get("content", {}), sent=False)
 
     def _content(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:
         for media_type, content in was.items():
             if media_type not in now:
-                yield f"{where}: {media_type} is gone"
+                yield f"{where}: {media_type} is removed"
             else:
                 yield from self._schema(where, content["schema"], now[media_type]["schema"], sent=sent)
-        if not sent and now.keys() - was.keys():
-            yield f"{where}: has another media type"
+        added = [content for media_type, content in now.items() if media_type not in was]
+        if not sent and not all(content.get(ONLY_IF_ACCEPTED) for content in added):
+            yield f"{where}: has a new media type"
 
     def _schema(self, where: str, was: Json, now: Json, *, sent: bool) -> Iterator[str]:
-        """Compare schemas; ``sent`` by clients, so that it may not narrow, or answered, so not widen."""
+        """Compare schemas. What clients send (``sent``) must not narrow; what they receive must not widen."""
         names = (was.get("$ref", ""), now.get("$ref", ""), sent)
         if any(names[:2]):
             if names in self._seen:
@@ -150,7 +154,7 @@ class _Comparison:
         before, after = was.get("properties", {}), now.get("properties", {})
         for name in before:
             if name not in after:
-                yield f"{where}/{name}: is gone"
+                yield f"{where}/{name}: is removed"
             else:
                 yield from self._schema(f"{where}/{name}", before[name], after[name], sent=sent)
         must_before, must_after = set(was.get("required", ())), set(now.get("required", ()))
@@ -162,7 +166,7 @@ class _Comparison:
         return (self._resolved(document, it) for it in parameters)
 
     def _resolved(self, document: Json, it: Json) -> Json:
-        """Return what a reference means, with what stands beside it."""
+        """Return the target of a reference, with the keywords beside the reference."""
         if "$ref" not in it:
             return it
         found = document

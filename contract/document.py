@@ -1,8 +1,8 @@
-"""The OpenAPI document, written from the routes, the types of bodies and answers, and ``operations``.
+"""Writes the OpenAPI document from the routes, the types of bodies and responses, and ``operations``.
 
     python -m contract > docs/openapi.json
 
-What is written is committed, and served as it is: nothing that serves a request imports this.
+The document is committed and served as a file: nothing that serves a request imports this package.
 """
 
 import inspect
@@ -22,43 +22,46 @@ from chalicelib.rules.names import USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.version import VERSION
 from contract import examples
+from contract.compatibility import ONLY_IF_ACCEPTED
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Operation, Query, Tag
 
 Json = dict[str, Any]
 
 _ABOUT = """\
-**Signing in** is HTTP Basic with a username and one of its API keys, or the key alone as Bearer. Calls
-that manage anything need a `USER_MANAGEMENT` key; self-rotate and whoami take a key of any type. A key is
-shown once, in the answer that makes it, and masked to its last five characters after.
+**Sign in** by HTTP Basic with a username and one of its API keys, or with the key alone as a Bearer token.
+Calls that manage anything need a `USER_MANAGEMENT` key; self-rotation and whoami take a key of any type. The
+secret of a key is shown once, in the response that issues it; later the key is masked to its last five
+characters.
 
 **Bodies** are JSON objects in UTF-8. An unknown field, an unknown or repeated query parameter, or a wrong
 type is refused, never ignored.
 
-**Lists** have up to 100 members a page; while there is more, a `Link` header with `rel="next"` says where.
+**Lists** have up to 100 members a page; a `Link` header with `rel="next"` has the next page, if
+there is one.
 
-**Refusals** are problem details (RFC 9457). Beside those listed with each call, a method that a path does
-not take is 405 with `Allow`. What is out of a caller's reach, such as another account's, is 404.
+**Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
+not have is 405 with `Allow`. Whatever belongs to another account is 404.
 
-**Clients** ignore fields they do not know, and take values they do not know where a description says that
-more may come; all else stays as it is under `/v1`.
+**Clients** must ignore unknown fields, and accept unknown values where a description says "open set";
+everything else stays as it is under `/v1`.
 """
 
 _HEADERS: dict[str, Json] = {
     "ETag": {
-        "description": "The version of what is answered, for `If-Match`.",
+        "description": "The version of the response, for `If-Match`.",
         "schema": {"type": "string"},
         "example": examples.TAG,
     },
     "Location": {
-        "description": "Where what was made can be read.",
+        "description": "The URL of what was created.",
         "schema": {"type": "string", "format": "uri"},
     },
     "Link": {
-        "description": "The next page, while there is one (RFC 8288).",
+        "description": "The next page, if there is one (RFC 8288).",
         "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
     },
     "Cache-Control": {
-        "description": "Whether an answer may be kept; never where it can tell a secret.",
+        "description": "Whether the response may be cached; never if it can contain a secret.",
         "schema": {"type": "string"},
         "example": "no-store",
     },
@@ -70,15 +73,15 @@ _HEADERS: dict[str, Json] = {
         "schema": {"type": "string", "const": problems.CHALLENGE},
     },
     "Retry-After": {
-        "description": "Seconds to wait before asking again.",
+        "description": "Seconds to wait before the next try.",
         "schema": {"type": "integer", "minimum": 0},
     },
     "X-Content-Type-Options": {
-        "description": "The content is of the type it says.",
+        "description": "Forbids clients to guess another media type.",
         "schema": {"type": "string", "const": "nosniff"},
     },
     "Content-Security-Policy": {
-        "description": "The page takes nothing from another host.",
+        "description": "The page loads nothing from another host.",
         "schema": {"type": "string"},
     },
 }
@@ -86,20 +89,20 @@ _OPTIONAL_HEADERS = frozenset({"Link", "WWW-Authenticate"})
 _REFUSAL_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 _WHEN = {
-    400: "The request breaks a rule. Where it is the body that does, `errors` names every place.",
-    401: "Nobody we know, or no longer: the key is missing, wrong, revoked or over.",
-    403: "The caller may not do this, or not with this key, or not from this address.",
-    404: "There is no such thing in the caller's account.",
-    409: "It contradicts what is there, or somebody else changed it at the same moment.",
-    412: "It is no longer what `If-Match` says.",
+    400: "The request is invalid. If the body is, `errors` lists every error in it.",
+    401: "The key is missing, wrong, revoked or expired.",
+    403: "The caller may not do this, not with this key, or not from this address.",
+    404: "It does not exist in the caller's account.",
+    409: "The request contradicts the current state, or a concurrent call changed it.",
+    412: "It is no longer the version that `If-Match` names.",
     413: (
         f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} where nobody signs in: an activation). "
-        'Above 10 MB API Gateway answers itself, with `{"message": …}` instead of a problem.'
+        f"({validation.ACTIVATION_LARGEST} for an activation, which needs no sign-in). "
+        'Above 10 MB API Gateway itself responds, with `{"message": …}` instead of a problem.'
     ),
-    415: "The body is of another type than `application/json`.",
-    500: "Something is wrong on our side, and on record.",
-    503: "The store did not answer in time. `detail` says whether a change may have been made.",
+    415: "The body's media type is not `application/json`.",
+    500: "An internal error, which was logged.",
+    503: "The database did not respond in time. `detail` says whether a change may have been made.",
 }
 
 
@@ -143,7 +146,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
                 "basic": {
                     "type": "http",
                     "scheme": "basic",
-                    "description": "A username, and one of its API keys for the password.",
+                    "description": "A username, with one of its API keys as the password.",
                 },
                 "bearer": {
                     "type": "http",
@@ -156,9 +159,19 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
     }
 
 
+def is_console(path: str) -> bool:
+    """Return whether a route is one of the console's pages, or the one that leads there."""
+    return path == "/" or path.startswith("/console")
+
+
 def _calls(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, Any]]:
-    """Return path, method and view of every call, in the order of the application."""
+    """Yield the path, method and view of every call, in the order of the application.
+
+    Not the console's pages: they are for people and promise nothing to programs.
+    """
     for path, methods in routes.items():
+        if is_console(path):
+            continue
         for method, entry in methods.items():
             if entry.view_name not in {"other_methods", *PARTS_OF_THE_PAGE}:
                 yield path, method, entry.view_function
@@ -175,7 +188,14 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
             operation.media_type: {
                 "schema": schemas.of(operation.response),
                 **({"examples": shown} if shown else {}),
-            }
+            },
+            **{
+                media_type: {
+                    "schema": {"type": "string", "description": description},
+                    ONLY_IF_ACCEPTED: True,
+                }
+                for media_type, description in operation.other_media_types.items()
+            },
         }
     if operation.leads_to:
         success["links"] = {
@@ -185,23 +205,23 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
             }
             for name in operation.leads_to
         }
-    made: Json = {
+    operation_object: Json = {
         "operationId": _camel(view.__name__),
         "summary": (inspect.getdoc(view) or "").removesuffix("."),
         "description": " ".join(filter(None, [operation.permission, operation.notes])) or operation.success,
         "tags": [operation.tag.value[0]],
     }
     if not operation.signs_in:
-        made["security"] = []
+        operation_object["security"] = []
     if parameters := list(_parameters(operation, path)):
-        made["parameters"] = parameters
+        operation_object["parameters"] = parameters
     if operation.body is not None:
-        made["requestBody"] = _request_body(operation, schemas)
-    made["responses"] = {
+        operation_object["requestBody"] = _request_body(operation, schemas)
+    operation_object["responses"] = {
         str(operation.status): success,
         **{str(it): {"$ref": f"#/components/responses/{_name(it)}"} for it in operation.statuses},
     }
-    return made
+    return operation_object
 
 
 def _headers(operation: Operation) -> Json:
@@ -216,7 +236,7 @@ def _parameters(operation: Operation, path: str) -> Iterator[Json]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": "Case does not count.",
+            "description": "Case-insensitive.",
             "schema": _USERNAME_SCHEMA,
             "example": first,
         }
@@ -226,7 +246,7 @@ def _parameters(operation: Operation, path: str) -> Iterator[Json]:
         yield {
             "name": "If-Match",
             "in": "header",
-            "description": "Do it only if this is still the version (`ETag`), or any (`*`); else it is 412.",
+            "description": "Refuse with 412 unless this is the current version (its `ETag`), or `*`.",
             "schema": {"type": "string", "pattern": _IF_MATCH},
             "example": "*",
         }
@@ -241,7 +261,7 @@ _USERNAME_SCHEMA = {
 }
 _QUERIES: dict[Query, Json] = {
     Query.LIMIT: {
-        "description": "Members a page has at most.",
+        "description": "The most members of a page.",
         "schema": {
             "type": "integer",
             "minimum": 1,
@@ -250,15 +270,40 @@ _QUERIES: dict[Query, Json] = {
         },
     },
     Query.CURSOR: {
-        "description": "Where a page starts, as a `Link` header gave it.",
+        "description": "The start of the page, from a `Link` header.",
         "schema": {"type": "string"},
     },
     Query.USERNAME: {
-        "description": "Only what was done to this principal, not what it did. Case does not count.",
+        "description": "Only events about this principal, not those it caused. Case-insensitive.",
         "schema": _USERNAME_SCHEMA,
     },
+    Query.ACTOR: {
+        "description": (
+            "Only what this principal did. Case does not count. Finds events recorded since version 1.1."
+        ),
+        "schema": _USERNAME_SCHEMA,
+    },
+    Query.ACTION: {
+        "description": "Only events of this action, such as `API_KEY_ROTATED`.",
+        "schema": {"type": "string", "pattern": "^[A-Z_]{1,64}$"},
+        "example": "API_KEY_ROTATED",
+    },
+    Query.SINCE: {
+        "description": "Only events at this time (RFC 3339) or later.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2026-01-01T00:00:00Z",
+    },
+    Query.UNTIL: {
+        "description": "Only events before this time (RFC 3339), which must be later than `since`.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2030-01-01T00:00:00Z",
+    },
+    Query.ORDER: {
+        "description": "Which events come first.",
+        "schema": {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
+    },
     Query.KEY_TYPE: {
-        "description": "The type of the key, where the body does not give it.",
+        "description": "The type of the key, if there is no body.",
         "schema": {"$ref": "#/components/schemas/KeyType"},
     },
 }
@@ -279,7 +324,7 @@ def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
 
 
 def _refusal(status: int) -> Json:
-    """Return the response of a refusal: a problem of one type."""
+    """Return the response of a refusal: a problem with the type of its status."""
     shown = examples.REFUSALS[status]
     headers = ["Cache-Control"]
     if status in _REFUSAL_HEADERS:
@@ -305,19 +350,19 @@ _NAMED: dict[str, type] = {
 
 
 class _Schemas:
-    """The schemas of types, gathered under their names as they are asked for."""
+    """Collects the schemas of types by name."""
 
     def __init__(self) -> None:
         self._types: list[Any] = [problems.Problem, Role, KeyType]
 
     def of(self, kind: Any) -> Json:
-        """Return the schema of a type: a reference where it has a name."""
+        """Return the schema of a type: a reference if the type has a name."""
         if kind not in self._types:
             self._types.append(kind)
         return _schema(kind)[0]
 
     def components(self) -> Json:
-        """Return the schemas that have a name, by it."""
+        """Return the named schemas by name."""
         made: Json = {}
         for kind in self._types:
             made.update(_schema(kind)[1])
@@ -327,13 +372,13 @@ class _Schemas:
 def _schema(kind: Any) -> tuple[Json, Json]:
     """Return the schema of a type, and the named ones it refers to."""
     (schema,), named = msgspec.json.schema_components(
-        [kind], schema_hook=_form, ref_template="#/components/schemas/{name}"
+        [kind], schema_hook=_json_form, ref_template="#/components/schemas/{name}"
     )
     for name, made in named.items():
         of = _NAMED[name]
         if issubclass(of, Enum):
             made["type"] = "string"
-            made["enum"] = [member.value for member in of]  # in our order, not the alphabet's
+            made["enum"] = [member.value for member in of]  # in the order of the code, not alphabetical
         elif issubclass(of, validation.Body) and (rules := of.rules()):
             made["allOf"] = rules
         made["title"] = _plain(name)
@@ -341,18 +386,18 @@ def _schema(kind: Any) -> tuple[Json, Json]:
             made["properties"] = _ordered(made["properties"], made["required"])
         if not issubclass(of, validation.Body):
             for field in made.get("properties", {}).values():
-                field.pop("default", None)  # of the value in our hands, not of the answer
+                field.pop("default", None)  # a default of the code, not of the response
         made["description"] = _sentence(made["description"])
     return _tidied(schema), {_plain(name): _tidied(made) for name, made in named.items()}
 
 
 def _ordered(properties: Json, required: list[str]) -> Json:
-    """Return an object's properties, those it must have first."""
+    """Return an object's properties, the required ones first."""
     return {name: properties[name] for name in sorted(properties, key=lambda name: name not in required)}
 
 
-def _form(kind: type) -> Json:
-    """Return the schema of a type that JSON has no form of."""
+def _json_form(kind: type) -> Json:
+    """Return the schema of a type that JSON does not have."""
     if kind is validation.Cidr:
         return {"type": "string", "format": "cidr", "examples": ["203.0.113.0/24", "2001:db8::/32"]}
     if kind is validation.Moment:
@@ -361,7 +406,7 @@ def _form(kind: type) -> Json:
 
 
 def _tidied(schema: Any) -> Any:
-    """Return a schema as other tools read it best: ECMA's patterns, null beside a type, short names."""
+    """Return a schema in the form that most tools read: ECMA patterns, null as a type, short names."""
     if isinstance(schema, list):
         return [_tidied(it) for it in schema]
     if not isinstance(schema, dict):
@@ -384,7 +429,7 @@ def _tidied(schema: Any) -> Any:
 
 
 def _plain(name: str) -> str:
-    """Return a type's name as customers read it."""
+    """Return the public name of a type."""
     return name.removesuffix("Answer")
 
 
@@ -411,7 +456,7 @@ def _slug(title: str) -> str:
 
 
 def text(routes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the document as it is committed and served."""
+    """Return the document as text, as it is committed and served."""
     return json.dumps(document(routes), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,8 +1,8 @@
-"""The examples of the reference: one story, told in requests and in the values the API answers them with.
+"""The examples of the API reference: one story, as requests and the responses to them.
 
 Ada owns the account "Analytical Engines", Grace is its CLUSTER_ADMIN, Joan has been invited, and Ada has
-made the Service Users ``backup-bot`` and ``metrics-bot``. Keys are no keys: their checksums are wrong. The
-tests make each request, and compare. Nothing that serves a request imports this.
+created the Service Users ``backup-bot`` and ``metrics-bot``. The keys cannot work: their checksums are wrong.
+The tests make each request and compare the response.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ TAG = '"9b1f6c03d2a84e75"'
 
 
 class Refused(NamedTuple):
-    """A request of Ada's that the API refuses, and the problem it answers."""
+    """A request of Ada's that the API refuses, and the problem in the response."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ class Refused(NamedTuple):
     if_match: str | None = None
     signed_in: bool = True
     during: str = ""
-    """What is wrong on our side meanwhile: "an outage" of the store, or "a fault" of ours."""
+    """What fails meanwhile: "an outage" of the database, or "a fault" of the service."""
 
 
 def key(
@@ -52,7 +52,7 @@ def key(
     rotated: bool = False,
     overlapping: bool = False,
 ) -> responses.ApiKeyAnswer:
-    """Return an API key, masked where ``text`` is not given."""
+    """Return an API key, masked unless ``text`` is given."""
     before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used)
     return responses.ApiKeyAnswer(
         account=ACCOUNT,
@@ -90,6 +90,9 @@ def _service_user(
         administrators=by,
         created_at=NOW,
         api_keys=_keys(role, *keys),
+        keys_below_role=tuple(
+            it.key_type for it in keys if it.ceiling is not None and not it.ceiling.covers(role)
+        ),
     )
 
 
@@ -124,6 +127,14 @@ DEPLOY_BOT = _service_user(
     Role.CLUSTER_ADMIN,
     key("deploy-bot", KeyType.PROVISIONING, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
     name="Deployments",
+)
+FOUND = responses.FoundKeyAnswer(
+    username="metrics-bot",
+    kind="SERVICE_USER",
+    role=Role.READ_ONLY,
+    display_name="Metrics",
+    is_predecessor=False,
+    api_key=_BOT_KEYS[0],
 )
 
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
@@ -182,8 +193,10 @@ EVENT = responses.EventAnswer(
     id=EVENT_ID,
     at=NOW,
     action="SERVICE_USER_CREATED",
-    actor=responses.Who(kind="USER", username="ada", display_name=None),
-    subject=responses.Who(kind="SERVICE_USER", username="metrics-bot", display_name="Metrics"),
+    actor=responses.Who(kind="USER", username="ada", display_name="Ada", id="5c1de0f7b2a94836"),
+    subject=responses.Who(
+        kind="SERVICE_USER", username="metrics-bot", display_name="Metrics", id="0f3b9d2c81e7465a"
+    ),
     keys=tuple(
         responses.KeyChangeAnswer(
             change="GENERATED",
@@ -221,8 +234,8 @@ REFUSALS: dict[int, Refused] = {
         {"username": "m", "email": "metrics-bot", "role": "READ_ONLY"},
         _problem(
             400,
-            "The request breaks a rule; 'errors' says which.",
-            ("/username", "This must have at least 3 character(s)."),
+            "The request is invalid; 'errors' lists what to correct.",
+            ("/username", "This must have at least 3 characters."),
             (
                 "/email",
                 f"This must be: {_EMAIL_FORM}",
@@ -246,7 +259,7 @@ REFUSALS: dict[int, Refused] = {
         {"keyType": "MONITORING"},
         _problem(
             403,
-            "Users manage only their own keys. An OWNER can revoke a User, or send them a fresh invitation.",
+            "Users manage only their own keys. An OWNER can revoke a User, or send them a new invitation.",
         ),
     ),
     404: Refused(
@@ -267,7 +280,7 @@ REFUSALS: dict[int, Refused] = {
         None,
         _problem(
             412,
-            "'metrics-bot' has changed since you read it. Read it again and decide on what is there now.",
+            "'metrics-bot' has changed since you read it. Read it again, then decide.",
         ),
         if_match='"1f0e5d2c7b3a4968"',
     ),
@@ -275,20 +288,20 @@ REFUSALS: dict[int, Refused] = {
         "POST",
         "/v1/service-users",
         {"username": "m" * 70_000},
-        _problem(413, "The body has 70016 bytes; at most 65536 are read."),
+        _problem(413, "The body has 70016 bytes; the limit is 65536."),
     ),
     415: Refused(
         "POST",
         "/v1/service-users",
         _NEW,
-        _problem(415, "The body is read as JSON. Send it with 'Content-Type: application/json'."),
+        _problem(415, "The body must be JSON. Send it with 'Content-Type: application/json'."),
         content_type="text/plain",
     ),
     500: Refused(
         "GET",
         "/v1/whoami",
         None,
-        _problem(500, "Something is wrong on our side, and on record. Quote the requestId to us."),
+        _problem(500, "An internal error occurred and was logged. Report it with its requestId."),
         during="a fault",
     ),
     503: Refused(
@@ -297,10 +310,10 @@ REFUSALS: dict[int, Refused] = {
         None,
         _problem(
             503,
-            "The store did not answer in time. The change may or may not have been made: "
-            "read before you ask again.",
+            "The database did not respond in time. The change may or may not have been made: "
+            "read before you try again.",
         ),
         during="an outage",
     ),
 }
-"""Why a call is refused, by status, each as the API answers it to a request of the story."""
+"""One refused request for each status."""

@@ -4,38 +4,46 @@
 is the docstring of its view in ``app.py``. The tests check every entry against what the API does.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
+from chalicelib.rules.key_search import MOST_FOUND
 from chalicelib.rules.roles import KeyType
 from contract import examples
 
 
 class Tag(Enum):
-    """The sections of the reference, and what they are about."""
+    """The sections of the API reference, with their descriptions."""
 
     SERVICE_USERS = (
         "Service Users",
-        "Machine identities with API keys, administered by people.",
+        "Machine identities with API keys, administered by Users.",
     )
-    CALLER = ("The caller", "What any principal, with a key of any type, may ask and do about itself.")
-    PEOPLE = ("People", "The Users of the account, and the keys each manages for themselves.")
-    ACCOUNT = ("The account", "Its name, its policy on keys, and the record of what happened in it.")
-    SYSTEM = ("The API itself", "For anyone, without signing in.")
+    CALLER = ("The caller", "Calls of any principal about itself, with a key of any type.")
+    # Generated clients name their classes after tags, so a released name stays.
+    USERS = ("People", "The Users of the account, and the keys that each of them manages.")
+    ACCOUNT = ("The account", "Its name, its policy on keys, and its audit trail.")
+    SYSTEM = ("The API itself", "For anyone, without sign-in.")
 
 
 class Query(Enum):
-    """The query parameters there are."""
+    """The query parameters."""
 
     LIMIT = "limit"
     CURSOR = "cursor"
     USERNAME = "username"
+    ACTOR = "actor"
+    ACTION = "action"
+    SINCE = "since"
+    UNTIL = "until"
+    ORDER = "order"
     KEY_TYPE = "keyType"
 
 
 class Header(Enum):
-    """The headers answers have beside those that every answer has."""
+    """The response headers that only some calls have."""
 
     ETAG = "ETag"
     LOCATION = "Location"
@@ -60,7 +68,8 @@ class Operation(NamedTuple):
     ``status`` and ``success`` are the status and the description of its success, ``response`` the type of
     its body. ``permission`` says who may make the call, and ``notes`` what else a client has to know.
     ``refusals`` are the statuses beside those that follow from signing in, from taking a body and from
-    reading tables; ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
+    reading tables; ``other_media_types`` are what ``Accept`` may ask for instead, each with its description;
+    ``no_body`` is for a call that refuses a body where others ignore it. ``leads_to`` names
     the calls that take the username in the response.
     """
 
@@ -81,6 +90,7 @@ class Operation(NamedTuple):
     if_match: bool = False
     no_body: bool = False
     media_type: str = "application/json"
+    other_media_types: Mapping[str, str] = {}
     leads_to: tuple[str, ...] = ()
 
     @property
@@ -107,9 +117,7 @@ _ISSUES_KEYS = (
     "a key carries its holder's role."
 )
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
-_LISTS_USERS = (
-    "Requires a USER_MANAGEMENT key of an OWNER (a User or a Service User) or of a CLUSTER_ADMIN User."
-)
+_READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
 _OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
 _READS_ACCOUNT = _MANAGES_SERVICE_USERS
 _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
@@ -135,7 +143,7 @@ OPERATIONS: dict[str, Operation] = {
     "create_service_user": Operation(
         tag=Tag.SERVICE_USERS,
         status=201,
-        success="The Service User with its new keys in the clear, once.",
+        success="The Service User with its new keys; the only response with their secrets.",
         response=responses.ServiceUserAnswer,
         examples=(
             Example(
@@ -162,15 +170,15 @@ OPERATIONS: dict[str, Operation] = {
         headers=(Header.LOCATION, Header.ETAG),
         refusals=(409,),
         leads_to=_OF_SERVICE_USER,
-        notes="Whoever makes a Service User becomes its Administrator.",
+        notes="Whoever creates a Service User becomes its Administrator.",
     ),
     "list_service_users": Operation(
         tag=Tag.SERVICE_USERS,
         status=200,
-        success="An array of Service Users by username, keys masked; `Link` while there is more.",
+        success="An array of Service Users by username, keys masked; `Link` if there are more.",
         response=tuple[responses.ServiceUserAnswer, ...],
         examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
-        permission=_MANAGES_SERVICE_USERS,
+        permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
     ),
@@ -180,7 +188,7 @@ OPERATIONS: dict[str, Operation] = {
         success="A Service User, with its `ETag`.",
         response=responses.ServiceUserAnswer,
         examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
-        permission=_MANAGES_SERVICE_USERS,
+        permission=_READS,
         headers=(Header.ETAG,),
         refusals=(404,),
         notes="A Service User may read itself, with a key of any type.",
@@ -188,11 +196,11 @@ OPERATIONS: dict[str, Operation] = {
     "update_service_user": Operation(
         tag=Tag.SERVICE_USERS,
         status=200,
-        success="The Service User as it is now. Honours `If-Match`.",
+        success="The changed Service User.",
         response=responses.ServiceUserAnswer,
         examples=(
             Example(
-                "Another name, a higher role and a second Administrator",
+                "A new display name, a higher role and a second Administrator",
                 examples.METRICS_BOT_CHANGED,
                 {
                     "displayName": "Metrics and backups",
@@ -207,12 +215,15 @@ OPERATIONS: dict[str, Operation] = {
         headers=(Header.ETAG,),
         refusals=(404, 409),
         if_match=True,
-        notes="Keys that a lower role may not hold are revoked in the same write.",
+        notes=(
+            "Changing the role or the Administrators of a Service User whose role is above the caller's is "
+            "refused. Keys that a lower role may not hold are revoked in the same write."
+        ),
     ),
     "delete_service_user": Operation(
         tag=Tag.SERVICE_USERS,
         status=204,
-        success="Every key of it is dead when the answer arrives. Honours `If-Match`.",
+        success="The Service User is deleted; its keys no longer work.",
         response=None,
         examples=(Example("A Service User", None, username=_BOT),),
         permission=_ADMINISTERS,
@@ -223,7 +234,7 @@ OPERATIONS: dict[str, Operation] = {
     "generate_service_user_key": Operation(
         tag=Tag.SERVICE_USERS,
         status=201,
-        success="A key of a type the Service User has none of, in the clear, once.",
+        success="The new key; the only response with its secret.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
@@ -245,7 +256,7 @@ OPERATIONS: dict[str, Operation] = {
     "revoke_service_user_key": Operation(
         tag=Tag.SERVICE_USERS,
         status=204,
-        success="The key is dead when the answer arrives.",
+        success="The key is revoked and no longer works.",
         response=None,
         examples=(
             Example("With a body", None, {"keyType": "MONITORING"}, _BOT),
@@ -261,7 +272,7 @@ OPERATIONS: dict[str, Operation] = {
     "restrict_service_user_key": Operation(
         tag=Tag.SERVICE_USERS,
         status=200,
-        success="The key as it is now, masked.",
+        success="The changed key, masked.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
@@ -278,11 +289,11 @@ OPERATIONS: dict[str, Operation] = {
     "rotate_service_user_key": Operation(
         tag=Tag.SERVICE_USERS,
         status=200,
-        success="The new key in the clear, once.",
+        success="The new key; the only response with its secret.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
-                "With a day to bring the new key out in",
+                "With a day to deploy the new key",
                 examples.key(_BOT, KeyType.MONITORING, examples.KEY, rotated=True, overlapping=True),
                 {"keyType": "MONITORING", "overlapSeconds": 86400},
                 _BOT,
@@ -291,12 +302,12 @@ OPERATIONS: dict[str, Operation] = {
         permission=_ISSUES_KEYS,
         body=bodies.RotateKey,
         refusals=(404, 409),
-        notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
+        notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
     "rotate_own_key": Operation(
         tag=Tag.CALLER,
         status=200,
-        success="The successor of the key the caller signed in with, in the clear, once.",
+        success="The key that replaces the one used to sign in; the only response with its secret.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
@@ -304,7 +315,7 @@ OPERATIONS: dict[str, Operation] = {
                 examples.key("ada", KeyType.USER_MANAGEMENT, examples.KEY, by=None, rotated=True),
             ),
             Example(
-                "With a day to bring the new key out in",
+                "With a day to deploy the new key",
                 examples.key(
                     "ada",
                     KeyType.USER_MANAGEMENT,
@@ -321,26 +332,40 @@ OPERATIONS: dict[str, Operation] = {
         body_required=False,
         refusals=(409,),
         notes=(
-            "For any principal, with a key of any type. Without `overlapSeconds` the old key is dead when "
-            "the answer arrives; with it, an answer that was lost can be asked for again."
+            "For any principal, with a key of any type. Without `overlapSeconds` the old key no longer works "
+            "once the response arrives; with it, a caller that lost the response can rotate again."
+        ),
+    ),
+    "find_key": Operation(
+        tag=Tag.ACCOUNT,
+        status=200,
+        success="An array of the keys that match, masked, with their holders; empty if none does.",
+        response=tuple[responses.FoundKeyAnswer, ...],
+        examples=(Example("By its last five characters", (examples.FOUND,), {"last5": examples.KEY[-5:]}),),
+        permission=_READS,
+        body=bodies.FindKey,
+        notes=(
+            "Finds the holder of a leaked key. Its value matches one key at most; its last five characters "
+            f"match up to {MOST_FOUND}, in the order of usernames. A key of another account is not found, "
+            "nor one with a wrong checksum, which is mistyped."
         ),
     ),
     "whoami": Operation(
         tag=Tag.CALLER,
         status=200,
-        success="Who signed in and with what.",
+        success="The caller, and the key used to sign in.",
         response=responses.WhoamiAnswer,
         examples=(Example("Ada", examples.WHOAMI),),
         notes="For any principal, with a key of any type.",
     ),
     "invite_user": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=201,
-        success="The invited User; the token goes to them by email and nowhere else.",
+        success="The invited User. The token is only in the email to them.",
         response=responses.UserAnswer,
         examples=(
             Example(
-                "A person who may look",
+                "A READ_ONLY User",
                 examples.KATHERINE,
                 {
                     "username": "katherine",
@@ -357,23 +382,23 @@ OPERATIONS: dict[str, Operation] = {
         leads_to=_OF_USER,
     ),
     "list_users": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
-        success="An array of Users by username; `Link` while there is more.",
+        success="An array of Users by username; `Link` if there are more.",
         response=tuple[responses.UserAnswer, ...],
         examples=(Example("The first page", (examples.ADA, examples.GRACE), query={"limit": "2"}),),
-        permission=_LISTS_USERS,
+        permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
     ),
     "activate_user": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
-        success="The User with their first keys in the clear, once.",
+        success="The User with their first keys; the only response with their secrets.",
         response=responses.ActivatedAnswer,
         examples=(
             Example(
-                "With the token of the email",
+                "With the token from the email",
                 examples.JOAN_ACTIVE,
                 {"username": "joan", "token": examples.TOKEN},
             ),
@@ -381,55 +406,55 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.ActivateUser,
         refusals=(409,),
         signs_in=False,
-        notes="For whoever has the one-time token of an invitation email, which is good for 72 hours.",
+        notes="For whoever has the one-time token of an invitation email, which is valid for 72 hours.",
     ),
     "read_user": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
         success="A User.",
         response=responses.UserAnswer,
-        examples=(Example("A person who has not activated", examples.JOAN, username="joan"),),
-        permission=_LISTS_USERS,
+        examples=(Example("A User who has not activated", examples.JOAN, username="joan"),),
+        permission=_READS,
         refusals=(404,),
     ),
     "update_user": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
-        success="The User as they are now.",
+        success="The changed User.",
         response=responses.UserAnswer,
         examples=(Example("A role", examples.GRACE_PROMOTED, {"role": "OWNER"}, "grace"),),
         permission=_MANAGES_USERS,
         body=bodies.UpdateUser,
         refusals=(404, 409),
         notes=(
-            "Nobody changes their own role, and an account keeps an OWNER. Keys that a lower role may not "
-            "hold are revoked in the same write; falling to READ_ONLY ends every Administrator link."
+            "Nobody changes their own role, and an account keeps at least one OWNER. Keys that a lower role "
+            "may not hold are revoked in the same write; the role READ_ONLY ends every Administrator link."
         ),
     ),
     "revoke_user": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=204,
-        success="The person's keys and Administrator links are dead when the answer arrives.",
+        success="The User is revoked; their keys and Administrator links no longer work.",
         response=None,
-        examples=(Example("A person", None, username="grace"),),
+        examples=(Example("A User", None, username="grace"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409),
         no_body=True,
-        notes="An account keeps an OWNER.",
+        notes="An account keeps at least one OWNER.",
     ),
     "invite_user_again": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
         response=responses.UserAnswer,
-        examples=(Example("A person", examples.JOAN, username="joan"),),
+        examples=(Example("A User", examples.JOAN, username="joan"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409),
         no_body=True,
-        notes="For an invitation that ran out, and for a person who lost their keys.",
+        notes="For an invitation that expired, and for a User who lost their keys.",
     ),
     "list_own_keys": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
         success="The caller's own keys, masked.",
         response=responses.ApiKeysAnswer,
@@ -438,13 +463,13 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "generate_own_key": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=201,
-        success="A key of a type the caller has none of, in the clear, once.",
+        success="The new key; the only response with its secret.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
-                "A key that ends by itself",
+                "A key with an expiry",
                 examples.key("ada", KeyType.PROVISIONING, examples.KEY, expires=examples.LATER),
                 {"keyType": "PROVISIONING", "expiresAt": examples.LATER},
                 "ada",
@@ -455,9 +480,9 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_own_key": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=204,
-        success="The key is dead when the answer arrives.",
+        success="The key is revoked and no longer works.",
         response=None,
         examples=(
             Example("With a body", None, {"keyType": "MONITORING"}, "ada"),
@@ -471,9 +496,9 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_own_key": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
-        success="The key as it is now, masked.",
+        success="The changed key, masked.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
@@ -488,9 +513,9 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_own_key_of_type": Operation(
-        tag=Tag.PEOPLE,
+        tag=Tag.USERS,
         status=200,
-        success="The new key in the clear, once.",
+        success="The new key; the only response with its secret.",
         response=responses.ApiKeyAnswer,
         examples=(
             Example(
@@ -503,7 +528,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=_OWN_KEYS,
         body=bodies.RotateKey,
         refusals=(404, 409),
-        notes="Without `overlapSeconds` the old key is dead when the answer arrives.",
+        notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
     "read_account": Operation(
         tag=Tag.ACCOUNT,
@@ -516,40 +541,60 @@ OPERATIONS: dict[str, Operation] = {
     "update_account": Operation(
         tag=Tag.ACCOUNT,
         status=200,
-        success="The account as it is now.",
+        success="The changed account.",
         response=responses.AccountAnswer,
-        examples=(Example("Keys end after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),),
+        examples=(
+            Example("Keys expire after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),
+        ),
         permission=_CHANGES_ACCOUNT,
         body=bodies.UpdateAccount,
         refusals=(409,),
         notes=(
-            "`pciCompliance` brings both ages to 90 days, or leaves them lower, and needs two OWNERs who "
-            "have activated. What is over is revoked daily, after emails 10 days and 1 day before."
+            "`pciCompliance` sets both limits to 90 days, or leaves them lower, and needs two activated "
+            "OWNERs. A daily run revokes expired keys, after notices 10 days and 1 day before."
         ),
     ),
     "list_events": Operation(
         tag=Tag.ACCOUNT,
         status=200,
-        success="An array of events, newest first; `Link` while there is more.",
+        success="An array of events, newest first by default; `Link` if there are more.",
         response=tuple[responses.EventAnswer, ...],
-        examples=(Example("What was done to one Service User", (examples.EVENT,), query={"username": _BOT}),),
-        permission=_READS_ACCOUNT,
-        query=(Query.USERNAME, *_PAGE),
+        examples=(Example("The events of one Service User", (examples.EVENT,), query={"username": _BOT}),),
+        permission=_READS,
+        query=(
+            Query.USERNAME,
+            Query.ACTOR,
+            Query.ACTION,
+            Query.SINCE,
+            Query.UNTIL,
+            Query.ORDER,
+            *_PAGE,
+        ),
         headers=(Header.LINK,),
+        other_media_types={
+            "application/x-ndjson": "One event a line, each the JSON object of the array.",
+            "text/csv": "A line of column names, then one event a line.",
+        },
+        notes=(
+            "The filters are combined. With `action`, or with both `username` and `actor`, at most 500 "
+            "events are read for a page: it can have fewer members than `limit`, or none, although "
+            "`Link` says that there are more. A collector asks with `order=oldest`, keeps the last `Link` "
+            "and resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
+        ),
     ),
     "health": Operation(
         tag=Tag.SYSTEM,
         status=200,
-        success="Where the API answers; reads no table.",
+        success="The API is healthy. Reads no table.",
         response=system.Health,
-        examples=(Example("It answers", examples.HEALTH),),
+        examples=(Example("Healthy", examples.HEALTH),),
         signs_in=False,
         reads=False,
     ),
     "openapi": Operation(
         tag=Tag.SYSTEM,
         status=200,
-        success="This document, with the address customers know the API by.",
+        success="This document, with the API's public address.",
         response=dict[str, Any],
         examples=(),
         headers=(Header.NO_SNIFFING,),
@@ -559,7 +604,7 @@ OPERATIONS: dict[str, Operation] = {
     "docs": Operation(
         tag=Tag.SYSTEM,
         status=200,
-        success="The reference as a page; everything on it comes from here.",
+        success="The API reference as a page, which loads nothing from another host.",
         response=str,
         examples=(),
         headers=(Header.SECURITY, Header.NO_SNIFFING),
@@ -570,4 +615,4 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 PARTS_OF_THE_PAGE = frozenset({"docs_asset"})
-"""Views that serve what ``/docs`` is made of, and are no calls."""
+"""Views that serve the files of the page ``/docs``. They are not in the document."""

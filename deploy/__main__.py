@@ -1,6 +1,8 @@
 """``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
 
 import argparse
+import datetime
+import getpass
 import sys
 from pathlib import Path
 
@@ -87,11 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
+    command.add_argument("--since", default="", help="the moment it was restored to: 2026-11-23T14:30:00Z")
     command.set_defaults(command=_restore)
 
     command = commands.add_parser("delete-account", help="delete an account with all its data")
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
+
+    command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
+    command.add_argument("--last5", default="", help="find by the last five characters instead")
+    command.set_defaults(command=_find_key)
 
     for command in commands.choices.values():
         command.add_argument("--stage", required=True, help="name of the stage: letters, digits, hyphens")
@@ -151,16 +158,33 @@ def _teardown(args: argparse.Namespace) -> None:
     teardown(args.stage, args.confirm)
 
 
+def _moment(text: str) -> int:
+    """Return a moment as Unix time. Raises DeployError for what is none, or has no time zone."""
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise DeployError(
+            "Say by --since to which moment the table was restored (2026-11-23T14:30:00Z): what was revoked "
+            "after it is revoked again."
+        )
+    return int(moment.timestamp())
+
+
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement; no function has it
 
-    from deploy.maintenance import restore_directory, restore_events
+    from deploy.maintenance import dead_keys, restore_directory, restore_events
 
+    since = _moment(args.since) if args.directory else 0
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
-        written, deleted = restore_directory(client, args.directory, outputs["DirectoryName"])
-        print(f"Directory: {written} items written, {deleted} deleted.")
+        dead = dead_keys(client, outputs["EventsName"], since)
+        done = restore_directory(client, args.directory, outputs["DirectoryName"], dead)
+        counts = f"{done.written} items written, {done.deleted} deleted"
+        print(f"Directory: {counts}, {done.revoked} keys revoked again.")
     if args.events:
         print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
 
@@ -179,6 +203,34 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+
+
+def _find_key(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules import key_format
+    from deploy.maintenance import find_key
+
+    secret = "" if args.last5 else _read_key()
+    if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
+        raise DeployError(
+            "This is not formed like a key, or its checksum is wrong. Is it cut off, or mistyped?"
+        )
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)
+    for it in found:
+        which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""
+        print(f"…{it.last5}  {it.key_type} key of {it.username} in account {it.account}{which}")
+    if not found:
+        raise DeployError("Nobody has such a key: it was revoked or rotated, has expired, or never was one.")
+
+
+def _read_key() -> str:
+    """Return a key from the terminal, unseen, or from a pipe; a command line is seen by others."""
+    if sys.stdin.isatty():
+        return getpass.getpass("The key (it is not shown): ").strip()
+    return sys.stdin.readline().strip()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from chalice.app import Chalice
 
+    from local.console_link import ConsoleLink
     from local.event_sources import StreamPoller
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,6 +126,7 @@ class LocalSystem(NamedTuple):
     outbox: Path
     endpoints: Endpoints
     lock: contextlib.AbstractContextManager[Any]
+    console: ConsoleLink
 
 
 @contextlib.contextmanager
@@ -133,12 +135,13 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     # Imported here, so that a wrong argument is reported without delay.
     import boto3
 
+    from local.console_link import ConsoleLink
     from local.event_sources import Scheduler, StreamPoller, schedules
     from local.gateway import Gateway
     from local.server import HttpServer
 
     endpoints = Endpoints.from_environment(os.environ)
-    port = port or _free_port()  # the app needs it before the server exists
+    port = port or free_port()  # the app needs it before the server exists
     # moto's DynamoDB is not thread-safe; a real engine is.
     lock = contextlib.nullcontext() if endpoints.dynamodb else threading.Lock()
     emails = EmailFolder(home / "outbox", terminal.log_email)
@@ -148,7 +151,8 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         os.environ.setdefault("DIRECTORY_TABLE", "service-users-directory")
         os.environ.setdefault("EVENTS_TABLE", "service-users-events")
         os.environ.setdefault("SENDER", SENDER)
-        os.environ.setdefault("PUBLIC_URL", f"http://{HOST}:{port}")
+        # Not the IP address: browsers have no passkeys for those.
+        os.environ.setdefault("PUBLIC_URL", f"http://localhost:{port}")
         functions = importlib.import_module(module)
         app: Chalice = functions.app
 
@@ -160,7 +164,8 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
                 poller.wake()
 
         try:
-            server = HttpServer(Gateway(app, lock).respond, HOST, port, log=log)
+            console = ConsoleLink(functions, Gateway(app, lock).respond, lock, terminal.say)
+            server = HttpServer(console.respond, HOST, port, log=log)
         except OSError as error:
             raise StartError(
                 f"Port {port} is not available ({(error.strerror or str(error)).lower()}). "
@@ -195,8 +200,9 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         owner = _owner_credentials(app, server.url, credentials, new=new)
         stack.enter_context(server.serving())
         write_private(credentials, (json.dumps(owner, indent=2) + "\n").encode())
+        console.opens_as(owner["username"])
         try:
-            yield LocalSystem(app, server.url, owner, credentials, home / "outbox", endpoints, lock)
+            yield LocalSystem(app, server.url, owner, credentials, home / "outbox", endpoints, lock, console)
         finally:
             # Another Ctrl-C must not interrupt the shutdown.
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -205,13 +211,16 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
 
 def welcome(system: LocalSystem) -> str:
     """Return the text printed on start: where everything is, and commands to paste."""
-    _, url, owner, credentials, outbox, endpoints, _ = system
+    _, url, owner, credentials, outbox, endpoints, _, console = system
     # A Python string inside single quotes of the shell.
     file = shlex.quote(json.dumps(_short(credentials)))[1:-1]
     state = f"at {endpoints.dynamodb}" if endpoints.dynamodb else "in memory, lost when this stops"
     return f"""
   Service Users is running.
 
+    Console      {console.address}
+                 {console.link()}
+                 (the second opens it as {owner["username"]}, once, without a passkey)
     API          {url}
     Credentials  {_short(credentials)}   ({owner["username"]}, OWNER of account {OWNER["accountName"]})
     Emails       {_short(outbox)}/*.eml
@@ -335,7 +344,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on just now."""
     with socket.socket() as free:
         free.bind((HOST, 0))
         port: int = free.getsockname()[1]

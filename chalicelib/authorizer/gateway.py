@@ -129,7 +129,7 @@ def _request_1(event: _Event1) -> _Request:
             auth.caller.username,
             allow=tuple(f"{stage}/{method}{path}" for method, path in open_to),
             deny=tuple(f"{stage}/{shut}" for shut in _DENY_TRAVERSAL) if open_to else everything,
-            context=_context(auth),
+            context=caller_fields(auth),
         )
 
     return _Request(
@@ -197,7 +197,7 @@ def _request_2(event: _Event2) -> _Request:
     def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
         may = is_allowed(rules, auth.key_type, auth.role, method, _path(event))
         _tell(auth, may)
-        return {"isAuthorized": may, "context": _context(auth)}
+        return {"isAuthorized": may, "context": caller_fields(auth)}
 
     return _Request(
         credentials=_authorization(event.headers, None),
@@ -230,10 +230,10 @@ def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] |
 
 
 def _tell(auth: AuthContext, may: bool) -> None:
-    _log.info("let in" if may else "refused (403): the key does not open this", extra=_context(auth))
+    _log.info("let in" if may else "refused (403): the key does not open this", extra=caller_fields(auth))
 
 
-def _context(auth: AuthContext) -> dict[str, str]:
+def caller_fields(auth: AuthContext) -> dict[str, str]:
     """Return what the API behind learns of the caller: strings alone, as API Gateway passes nothing else."""
     return {
         "account": auth.caller.account,

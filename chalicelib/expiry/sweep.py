@@ -10,7 +10,6 @@ judging it again finds the marks, and two runs that come to it at once do it onc
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from chalicelib.rules import api_keys, permissions, policies
 from chalicelib.rules.api_keys import is_expired
@@ -37,6 +36,7 @@ from chalicelib.rules.model import (
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.policies import ClearNotice, Decision, Revoke, SendNotice
 from chalicelib.rules.roles import KeyType
+from chalicelib.rules.sweeps import Page, Position, SweepChange, SweepStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,82 +56,8 @@ MOST_OWNERS = 50
 """OWNERs that are looked at to find one more who can run the account."""
 
 
-class Position(NamedTuple):
-    """Where the sweep of a day stands: ``after`` a place in the table, or ``done``.
-
-    ``version`` is new at every move.
-    """
-
-    day: int
-    version: str
-    after: str | None = None
-    done: bool = False
-
-
-class Page(NamedTuple):
-    """Part of the table: Principals by their place, None for one that cannot be read."""
-
-    entries: tuple[tuple[str, Principal | None], ...]
-    after: str | None
-
-
-class SweepChange(NamedTuple):
-    """What becomes of a Principal's keys, and what must be as it was judged for it to become so.
-
-    ``notices`` are new marks, None for one that goes; ``revoked`` the keys that go. The Principal, and the
-    ``others`` with it, are unchanged and not used since; so is the ``account``, where it matters.
-    """
-
-    old: Principal
-    version: str
-    notices: dict[KeyType, Notice | None]
-    revoked: tuple[KeyType, ...]
-    events: tuple[Event, ...]
-    account: Account | None = None
-    others: tuple[Principal, ...] = ()
-
-
 Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
-
-
-class SweepStore(Protocol):
-    """What the sweep asks of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
-
-    def position(self) -> Position | None:
-        """Return where the sweep stands; None before the first one."""
-        ...
-
-    def move(self, old: Position | None, new: Position) -> bool:
-        """Keep where the sweep stands now; returns False where somebody else moved it from ``old``."""
-        ...
-
-    def page(self, after: str | None) -> Page:
-        """Return the Principals after a place in the table; they may be as they were a moment ago."""
-        ...
-
-    def principal(self, username: str) -> Principal | None:
-        """Return a Principal as it is now."""
-        ...
-
-    def users(self, usernames: frozenset[str]) -> dict[str, User]:
-        """Return the Users among folded usernames, as they are now."""
-        ...
-
-    def account(self, account: str) -> Account | None:
-        """Return an account as it is now."""
-        ...
-
-    def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
-        """Return two events of an account as they are now; None for one that is no longer on record."""
-        ...
-
-    def add_pointers(self, principal: Principal) -> bool:
-        """Let every key of a Principal be found by its value; False where it has changed meanwhile."""
-        ...
-
-    def rule(self, ruling: SweepChange) -> bool:
-        """Carry a ruling out, all of it or nothing; returns False where something is not as it was judged."""
-        ...
+"""The events of a key's two notices, by account and ids."""
 
 
 class UnjudgedError(Exception):

@@ -1,8 +1,8 @@
-"""The function ``authorizer``, with what it runs on."""
+"""The functions ``authorizer`` and ``verify``, with what they run on."""
 
 import os
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.authorizer.gateway import authorize
 from chalicelib.authorizer.route_rules import VARIABLE, load_rules
@@ -10,6 +10,9 @@ from chalicelib.http import authorization
 from chalicelib.http.call import Service
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
+
+if TYPE_CHECKING:
+    from chalicelib.authorizer.gateway import SignIn
 
 _rules = cache(load_rules)
 
@@ -19,10 +22,24 @@ def authorizer_function(event: Any, context: Any, service: Service) -> dict[str,
 
     Raises InvalidRules, at every call, where those cannot be judged by; else as ``authorize`` does.
     """
+    return authorize(event, _sign_in(context, service), _rules(os.environ.get(VARIABLE)))
+
+
+def verify_function(event: Any, context: Any, service: Service) -> dict[str, Any]:
+    """Return the decision about a request that somebody else received, by the deployment's rules.
+
+    Raises InvalidRules, at every call, where those cannot be judged by.
+    """
+    from chalicelib.authorizer.verify import verify
+
+    return verify(event, _sign_in(context, service), _rules(os.environ.get(VARIABLE)))
+
+
+def _sign_in(context: Any, service: Service) -> "SignIn":
     request_id = str(getattr(context, "aws_request_id", ""))
 
     def identify(header: str | None, source_ip: str) -> AuthContext:
         username, key = authorization.credentials(header)
         return sign_in(service.directory, username, key, Origin(source_ip, request_id, service.now()))
 
-    return authorize(event, identify, _rules(os.environ.get(VARIABLE)))
+    return identify

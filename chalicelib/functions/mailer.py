@@ -6,6 +6,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.mail.messages import OPERATOR
 from chalicelib.mail.mime import is_address
 from chalicelib.mail.notify import Mailer, notify, resend
 from chalicelib.mail.ses import CONFIG
@@ -47,6 +48,7 @@ def _mailer(context: Any) -> Mailer:
         public_url=os.environ["PUBLIC_URL"].rstrip("/"),
         now=time.time,
         remaining_ms=context.get_remaining_time_in_millis,
+        operator=os.environ.get("OPERATOR_NAME") or OPERATOR,
     )
 
 

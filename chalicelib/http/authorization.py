@@ -1,4 +1,4 @@
-"""The ``Authorization`` header: who says they call, by HTTP Basic (RFC 7617) or Bearer (RFC 6750)."""
+"""The ``Authorization`` header: credentials as HTTP Basic (RFC 7617) or Bearer (RFC 6750)."""
 
 import base64
 import binascii
@@ -17,9 +17,9 @@ _CONTRADICTORY = "There is more than one Authorization header. Sign in by HTTP B
 
 
 def credentials(header: str | None) -> tuple[str | None, str]:
-    """Return the username and the API key of an ``Authorization`` header; of a Bearer, None and the key.
+    """Return the username and the API key of an ``Authorization`` header; for Bearer, None and the key.
 
-    Raises Unauthenticated where there is none, or none of these forms.
+    Raises Unauthenticated if there is no header, or another scheme.
     """
     if not header:
         raise Unauthenticated(_MISSING)
@@ -33,9 +33,9 @@ def credentials(header: str | None) -> tuple[str | None, str]:
 
 
 def only_one(values: list[str]) -> str | None:
-    """Return the one value of all Authorization headers of a request; None where there is none.
+    """Return the value that all Authorization headers of a request share; None if there is no header.
 
-    Raises Unauthenticated where they differ: a proxy may have judged by another one than we would.
+    Raises Unauthenticated if they differ: a proxy in between may have checked another one.
     """
     if len(set(values)) > 1:
         raise Unauthenticated(_CONTRADICTORY)

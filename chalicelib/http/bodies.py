@@ -13,6 +13,7 @@ from chalicelib.http.validation import Body, Cidr, Moment, list_names
 from chalicelib.rules import networks
 from chalicelib.rules.api_keys import LONGEST_OVERLAP
 from chalicelib.rules.errors import FieldError
+from chalicelib.rules.key_format import SHAPE
 from chalicelib.rules.lifetimes import (
     EXPIRY_IN_THE_PAST,
     LEAST_POLICY_DAYS,
@@ -51,7 +52,7 @@ Email = Annotated[
 ]
 DisplayName = Annotated[
     str,
-    Meta(min_length=1, max_length=128, description="What people read; the username where not given."),
+    Meta(min_length=1, max_length=128, description="Display name; the username if not given."),
 ]
 _ONCE_EACH = {"uniqueItems": True}
 
@@ -59,19 +60,19 @@ AllowedNetworks = Annotated[
     tuple[Cidr, ...],
     Meta(
         max_length=networks.MOST,
-        description="IPv4 and IPv6 networks the key may be used from; none means every address.",
+        description="IPv4 and IPv6 networks from which the key works; an empty list allows every address.",
         extra_json_schema=_ONCE_EACH,
     ),
 ]
 ExpiresAt = Annotated[
-    Moment, Meta(description="When the key ends, a time to come (RFC 3339); null is never.")
+    Moment, Meta(description="Expiry of the key: a time in the future (RFC 3339); null for no expiry.")
 ]
 OverlapSeconds = Annotated[
     int,
     Meta(
         ge=0,
         le=LONGEST_OVERLAP,
-        description="Seconds for which the old key goes on working beside the new one; 0 ends it at once.",
+        description="Seconds for which the old key keeps working beside the new one; 0 revokes it at once.",
     ),
 ]
 PolicyDays = Annotated[
@@ -79,21 +80,21 @@ PolicyDays = Annotated[
     Meta(
         ge=LEAST_POLICY_DAYS,
         le=MOST_POLICY_DAYS,
-        description="Days; null is no rule. At most 90 with `pciCompliance`.",
+        description="Days; null for no limit. At most 90 with `pciCompliance`.",
     ),
 ]
-AccountName = Annotated[str, Meta(min_length=1, max_length=128, description="What people read.")]
+AccountName = Annotated[str, Meta(min_length=1, max_length=128, description="Display name.")]
 
 
 class KeyTerms(Body, frozen=True, kw_only=True):
-    """Where and until when a key may be used."""
+    """The restrictions of a key."""
 
     allowed_networks: AllowedNetworks | UnsetType = UNSET
     expires_at: ExpiresAt | UnsetType | None = UNSET
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """An end to come, and each network once."""
+        """Require an expiry in the future, and each network once."""
         yield from super().cross(given, names, now)
         ends = given.get("expiresAt")
         if isinstance(ends, int) and ends <= now:
@@ -101,11 +102,11 @@ class KeyTerms(Body, frozen=True, kw_only=True):
         allowed = given.get("allowedNetworks", ())
         for place, network in enumerate(allowed):
             if network in allowed[:place]:
-                yield FieldError(f"/allowedNetworks/{place}", f"'{network}' is named twice.")
+                yield FieldError(f"/allowedNetworks/{place}", f"'{network}' is given twice.")
 
 
 class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
-    """A Service User to make. ``role`` and ``profile`` are one field under two names; give either."""
+    """A Service User to create. ``role`` and ``profile`` are one field under two names; give either."""
 
     username: Username
     email: Email
@@ -117,7 +118,7 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
             tuple[KeyType, ...],
             Meta(
                 max_length=len(KeyType),
-                description="The types to make keys of; every type its role allows where not given.",
+                description="The types of keys to generate; if not given, every type that its role allows.",
                 extra_json_schema=_ONCE_EACH,
             ),
         ]
@@ -126,25 +127,25 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
 
     @property
     def effective_role(self) -> Role:
-        """The role asked for, under whichever name."""
+        """The requested role, from ``role`` or ``profile``."""
         return next(role for role in (self.role, self.profile) if isinstance(role, Role))
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """Also: one role, and key types it may hold, each once."""
+        """Require one role, and key types that it may hold, each once."""
         yield from super().cross(given, names, now)
         role, profile = given.get("role"), given.get("profile")
         if "role" not in names and "profile" not in names:
             yield FieldError("/role", "This field is required (or 'profile', its other name).")
         if role is not None and profile is not None and role is not profile:
             yield FieldError(
-                "/profile", "This is another name of 'role' and says otherwise. Give one of them."
+                "/profile", "'profile' is another name of 'role', and the two differ. Give one of them."
             )
         key_types: tuple[KeyType, ...] = given.get("keyTypes", ())
         holder = role or profile
         for place, key_type in enumerate(key_types):
             if key_type in key_types[:place]:
-                yield FieldError(f"/keyTypes/{place}", f"{key_type.value} is named twice.")
+                yield FieldError(f"/keyTypes/{place}", f"{key_type.value} is given twice.")
             elif holder is not None and key_type not in holder.key_types():
                 yield FieldError(
                     f"/keyTypes/{place}", f"A {holder.value} may hold {list_names(holder.key_types())}."
@@ -152,7 +153,7 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
-        """One role, under either name or both, and key types it may hold."""
+        """Return schemas for one role under either name, and for the key types that it may hold."""
         one_role = [
             {
                 "properties": {
@@ -167,7 +168,7 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
 
 
 class UpdateServiceUser(Body, frozen=True, kw_only=True):
-    """What a Service User is to be; fields not given stay."""
+    """Changes to a Service User; fields not given stay."""
 
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
@@ -186,47 +187,82 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """Each Administrator once."""
+        """Require each Administrator once."""
         yield from super().cross(given, names, now)
         asked = given.get("administrators", ())
         for place, username in enumerate(asked):
             if username in asked[:place]:
-                yield FieldError(f"/administrators/{place}", f"'{username}' is named twice.")
+                yield FieldError(f"/administrators/{place}", f"'{username}' is given twice.")
 
 
 class GenerateKey(KeyTerms, frozen=True, kw_only=True):
-    """A key to make, of a type the holder has none of."""
+    """A key to generate, of a type of which the holder has none."""
 
     key_type: KeyType
 
 
 class RestrictKey(KeyTerms, frozen=True, kw_only=True):
-    """Where and until when a key may be used; fields not given stay, ``expiresAt`` null ends never."""
+    """New restrictions of a key; fields not given stay, and ``expiresAt`` null removes the expiry."""
 
     key_type: KeyType
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):
-    """A key to take away."""
+    """A key to revoke."""
 
     key_type: KeyType
 
 
 class RotateKey(Body, frozen=True, kw_only=True):
-    """A key to replace."""
+    """A key to rotate."""
 
     key_type: KeyType
     overlap_seconds: OverlapSeconds = 0
 
 
 class RotateOwnKey(Body, frozen=True, kw_only=True):
-    """How to replace the key one signs in with."""
+    """How to rotate the key used to sign in."""
 
     overlap_seconds: OverlapSeconds = 0
 
 
+class FindKey(Body, frozen=True, kw_only=True):
+    """A key to find the holder of: by its value, or by its last five characters."""
+
+    key: (
+        Annotated[
+            str,
+            Meta(pattern=rf"^{SHAPE}\Z", description="a whole API key: 'suk_' and 49 letters and digits."),
+        ]
+        | UnsetType
+    ) = UNSET
+    last5: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[0-9A-Za-z]{5}\Z",
+                description="the last five characters of a key, as emails, events and lists show them.",
+                examples=["VOQuO"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+    @classmethod
+    def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
+        """Also: one of the two."""
+        yield from super().cross(given, names, now)
+        if ("key" in names) is ("last5" in names):
+            yield FieldError("/key", "Give either the key or its last five characters ('last5').")
+
+    @classmethod
+    def rules(cls) -> list[dict[str, Any]]:
+        """One of the two."""
+        return [{"oneOf": [{"required": ["key"]}, {"required": ["last5"]}]}]
+
+
 class InviteUser(Body, frozen=True, kw_only=True):
-    """A person to invite."""
+    """A User to invite."""
 
     username: Username
     email: Email
@@ -235,27 +271,27 @@ class InviteUser(Body, frozen=True, kw_only=True):
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """A username that a person may have."""
+        """Require a username that a User may have."""
         yield from super().cross(given, names, now)
-        yield from _for_a_person(given)
+        yield from _username_of_user(given)
 
 
 class UpdateUser(Body, frozen=True, kw_only=True):
-    """What a person is to be; fields not given stay."""
+    """Changes to a User; fields not given stay."""
 
     role: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
 
 
 class ActivateUser(Body, frozen=True, kw_only=True):
-    """An invitation to take up."""
+    """An invitation to accept."""
 
     username: str
     token: str
 
 
 class UpdateAccount(Body, frozen=True, kw_only=True):
-    """What an account is to be; fields not given stay, null is no rule."""
+    """Changes to an account; fields not given stay, null removes a limit."""
 
     name: AccountName | UnsetType = UNSET
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
@@ -276,7 +312,7 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """No more days than ``pciCompliance`` allows, where both are asked for."""
+        """Require limits that ``pciCompliance`` allows, if both are given."""
         yield from super().cross(given, names, now)
         if given.get("pciCompliance") is True:
             for name in ("maxKeyAgeDays", "revokeInactiveAfterDays"):
@@ -285,7 +321,7 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
 
 
 class CreateAccount(Body, frozen=True, kw_only=True):
-    """An account to make, with its first OWNER."""
+    """An account to create, with its first OWNER."""
 
     account_name: AccountName
     username: Username
@@ -294,9 +330,9 @@ class CreateAccount(Body, frozen=True, kw_only=True):
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """A username that a person may have."""
+        """Require a username that a User may have."""
         yield from super().cross(given, names, now)
-        yield from _for_a_person(given)
+        yield from _username_of_user(given)
 
 
 class RecoverOwner(Body, frozen=True, kw_only=True):
@@ -305,6 +341,6 @@ class RecoverOwner(Body, frozen=True, kw_only=True):
     username: Username
 
 
-def _for_a_person(given: Mapping[str, Any]) -> Iterator[FieldError]:
+def _username_of_user(given: Mapping[str, Any]) -> Iterator[FieldError]:
     if why := reserved_username_error(given.get("username", "")):
         yield FieldError("/username", why)

@@ -1,4 +1,4 @@
-"""A call: Chalice's request on one side, the rules on the other, a response at the end."""
+"""A call: from Chalice's request to the rules, and from their result to a response."""
 
 import base64
 import logging
@@ -27,13 +27,13 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 
 MAX_PAGE_SIZE = 100
-"""Members a page has at most, and where ``limit`` is not given."""
+"""The most members of a page, and the default of ``limit``."""
 
 B = TypeVar("B", bound="Body")
 
 
 class Service(NamedTuple):
-    """What calls run on: the tables, the clock, and the address customers know the API by."""
+    """What calls need: the tables, the clock, and the API's public address."""
 
     directory: Directory
     trail: Trail
@@ -42,7 +42,7 @@ class Service(NamedTuple):
 
 
 class Paging(NamedTuple):
-    """Which part of a list is asked for."""
+    """Which page of a list to return: at most ``limit`` members, after ``after``."""
 
     limit: int
     after: str | None
@@ -58,13 +58,14 @@ class Call:
         self.trail = service.trail
         context = request.context
         self.path = str(context.get("path") or "")
+        self.method = request.method
         identity = context.get("identity") or {}
         self.origin = Origin(
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
         )
 
     def authenticate(self, *guards: Callable[[AuthContext], Any], record_use: bool = True) -> AuthContext:
-        """Return the context of the caller that signs in, once the guards have passed it.
+        """Authenticate the caller, apply the guards, and return the caller's context.
 
         Records the use of the key unless ``record_use`` is False.
 
@@ -76,15 +77,29 @@ class Call:
             guard(auth)
         return auth
 
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to, with its port if that is not the usual one."""
+        return (self.header("host") or "").lower()
+
+    def raw_body(self) -> bytes:
+        """Return the body as it was sent."""
+        return self._raw()
+
+    def last_query(self) -> dict[str, str]:
+        """Return the query's parameters, whatever their names; what is given twice, as it was given last."""
+        given = self._request.query_params
+        return {name: given.getlist(name)[-1] for name in given or ()} if given else {}
+
     def body(self, kind: type[B], largest: int = validation.LARGEST) -> B:
         """Return the body, of at most ``largest`` bytes. Raise HttpError or ValidationError."""
         media_type = self._request.headers.get("content-type")
         return validation.read(kind, self._raw(), media_type, self.origin.now, largest)
 
     def body_or_query(self, kind: type[B]) -> B:
-        """Return the body or, where there is none, the query as one, for clients that cannot send the former.
+        """Read the body, or the query string if there is no body, for clients that cannot send one.
 
-        Raises ValidationError where there are both.
+        Raises ValidationError if there are both.
         """
         query = self._query()
         if not self._raw():
@@ -94,30 +109,30 @@ class Call:
         return self.body(kind)
 
     def body_or_none(self, kind: type[B]) -> B:
-        """Return the body, or what ``kind`` is with nothing given."""
+        """Return the body, or a ``kind`` with its defaults if there is none."""
         return self.body(kind) if self._raw() else kind()
 
     def query(self, *names: str) -> dict[str, str]:
-        """Return the query's parameters. Raise ValidationError for one not in ``names``, or given twice."""
+        """Return the query parameters. Raise ValidationError for one not in ``names``, or given twice."""
         query = self._query()
         for name in query:
             if name not in names:
-                known = f"there are {', '.join(names)}" if names else "this call takes none"
-                raise ValidationError(f"There is no query parameter {name!r} here; {known}.")
+                known = f"Use {', '.join(names)}" if names else "This call takes none"
+                raise ValidationError(f"Unknown query parameter {name!r}. {known}.")
         return query
 
     def paging(self, query: Mapping[str, str], cursor_form: str) -> Paging:
-        """Return the part of a list that ``limit`` and ``cursor`` ask for; raises ValidationError."""
+        """Return the page that ``limit`` and ``cursor`` ask for. Raise ValidationError."""
         limit = query.get("limit", str(MAX_PAGE_SIZE))
         if not (re.fullmatch(r"[0-9]{1,3}", limit) and 1 <= int(limit) <= MAX_PAGE_SIZE):
-            raise ValidationError(f"'limit' is a whole number from 1 to {MAX_PAGE_SIZE}.")
+            raise ValidationError(f"'limit' must be a whole number from 1 to {MAX_PAGE_SIZE}.")
         cursor = query.get("cursor")
-        return Paging(int(limit), None if cursor is None else _opened(cursor, cursor_form))
+        return Paging(int(limit), None if cursor is None else _decode_cursor(cursor, cursor_form))
 
     def if_match(self) -> Callable[[str], bool] | None:
-        """Return the test of a version that ``If-Match`` is (RFC 9110, 13.1.1); None where there is none.
+        """Return a predicate on versions for the ``If-Match`` header (RFC 9110, 13.1.1); None without one.
 
-        Raises ValidationError for what is no list of entity tags.
+        Raises ValidationError if the header is not a list of entity tags.
         """
         header = self._request.headers.get("if-match")
         if header is None:
@@ -126,18 +141,25 @@ class Call:
             return lambda _version: True
         tags = [tag for weak, tag in _TAG.findall(header) if not weak]
         if not _TAG.search(header) or _TAG.sub("", header).strip(" \t,"):
-            raise ValidationError("'If-Match' is '*', or entity tags with their quotes, as ETag gives them.")
+            raise ValidationError(
+                "'If-Match' must be '*' or quoted entity tags, as the ETag header gives them."
+            )
         return lambda version: etag(version) in tags
 
     def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:
-        """Return the ``Link`` to the next part of a list (RFC 8288), if there is one."""
+        """Return the ``Link`` header for the next page (RFC 8288); empty if there is none."""
         if after is None:
             return {}
-        more = {**query, "cursor": _sealed(after)}
-        return {"Link": f'<{self.address(path)}?{urlencode(more)}>; rel="next"'}
+        parameters = {**query, "cursor": _encode_cursor(after)}
+        return {"Link": f'<{self.address(path)}?{urlencode(parameters)}>; rel="next"'}
+
+    def header(self, name: str) -> str | None:
+        """Return a request header by its name in lower case; None where it is not given."""
+        value = self._request.headers.get(name)
+        return None if value is None else str(value)
 
     def address(self, path: str) -> str:
-        """Return a path as the URL customers reach it by: as deployed with, or API Gateway's own.
+        """Return the URL of a path: at the public address if the stack has one, else at API Gateway's.
 
         Without a host if the event has none, as from the console's test: the change has been made by now,
         and a caller who gets an error instead of the response has lost its keys.
@@ -164,7 +186,7 @@ class Call:
         for name in given or ():
             values = given.getlist(name) if given else []
             if len(values) > 1:
-                raise ValidationError(f"The query parameter {name!r} stands twice.")
+                raise ValidationError(f"The query parameter {name!r} is given twice.")
             query[name] = values[0]
         return query
 
@@ -176,51 +198,56 @@ def etag(version: str) -> str:
 
 def reply(
     status: int,
-    answer: "msgspec.Struct | tuple[msgspec.Struct, ...]",
+    body: "msgspec.Struct | tuple[msgspec.Struct, ...]",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a JSON response."""
-    return _response(status, msgspec.json.encode(answer).decode(), "application/json", headers)
+    return _response(status, msgspec.json.encode(body).decode(), "application/json", headers)
+
+
+def reply_as_text(body: str, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Return a 200 response of another media type than JSON."""
+    return _response(200, body, media_type, headers)
 
 
 def nothing() -> Response:
-    """Return that it is done, and that there is nothing to say."""
+    """Return 204 without a body."""
     return Response(body="", status_code=204, headers=dict(_NO_STORE))
 
 
 def serve(
     request: "Request", service: Callable[[], Service], view: Callable[..., Response], *parameters: str
 ) -> Response:
-    """Return what a view makes of a call and its path's parameters, or the problem it raises.
+    """Return a view's response, or the problem for the error it raises.
 
-    API Gateway may hand parameters over percent-escaped or not; what they name has no '%' in it. What is
-    no Fault is ours: logged, and a 500.
+    API Gateway passes path parameters percent-escaped or not; no name contains a '%', so unescaping is safe.
+    Any exception but an ApiError is an internal error: logged, and a 500.
     """
     request_id = str(request.context.get("requestId") or "")
     try:
         return view(Call(request, service()), *map(unquote, parameters))
-    except ApiError as fault:
-        return refusal(fault, request_id)
+    except ApiError as error:
+        return refusal(error, request_id)
     except Exception:
-        # Not "requestId": Lambda's JSON log puts its own there.
+        # Not "requestId": Lambda's JSON log format has its own field of that name.
         _LOG.exception("a call failed", extra={"apiRequestId": request_id})
         return _problem(
             problem(
-                500, "Something is wrong on our side, and on record. Quote the requestId to us.", request_id
+                500, "An internal error occurred and was logged. Report it with its requestId.", request_id
             )
         )
 
 
-def refusal(fault: ApiError, request_id: str) -> Response:
-    """Return a fault as its problem."""
-    return _problem(problem_of(fault, request_id), headers_of(fault))
+def refusal(error: ApiError, request_id: str) -> Response:
+    """Return the response that refuses a call: the problem for an error."""
+    return _problem(problem_of(error, request_id), headers_of(error))
 
 
 def not_allowed(request: "Request", methods: list[str]) -> Response:
-    """Return that a path is there, but not for this method (RFC 9110, 15.5.6)."""
+    """Return 405: the path exists, but not for this method (RFC 9110, 15.5.6)."""
     allow = ", ".join(sorted(methods))
-    fault = HttpError(405, f"{request.method} is not for this path; it takes {allow}.", {"Allow": allow})
-    return refusal(fault, str(request.context.get("requestId") or ""))
+    error = HttpError(405, f"{request.method} is not allowed on this path; use {allow}.", {"Allow": allow})
+    return refusal(error, str(request.context.get("requestId") or ""))
 
 
 def _problem(it: msgspec.Struct, headers: Mapping[str, str] | None = None) -> Response:
@@ -234,15 +261,15 @@ def _response(status: int, body: str, media_type: str, headers: Mapping[str, str
     )
 
 
-def _sealed(after: str) -> str:
+def _encode_cursor(after: str) -> str:
     return base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
 
 
-def _opened(cursor: str, form: str) -> str:
+def _decode_cursor(cursor: str, form: str) -> str:
     try:
         after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except ValueError:
         after = ""
-    if not re.fullmatch(form, after) or _sealed(after) != cursor:
-        raise ValidationError("'cursor' is not one of ours. Follow the Link header of the page before.")
+    if not re.fullmatch(form, after) or _encode_cursor(after) != cursor:
+        raise ValidationError("'cursor' is invalid. Use the Link header of the previous page.")
     return after

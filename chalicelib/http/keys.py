@@ -1,4 +1,4 @@
-"""API keys over HTTP: one code for Service Users', people's own, and the key one signs in with."""
+"""API keys over HTTP: of Service Users, of Users themselves, and the key used to sign in."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, nothing, reply
-from chalicelib.rules import key_operations
+from chalicelib.rules import key_operations, key_search, permissions
 from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import ServiceUser, User
@@ -18,83 +18,95 @@ D = TypeVar("D")
 
 
 class KeyHolderLookup(NamedTuple):
-    """How a call comes to the holder of the keys: whom it lets in at all, and to which holder."""
+    """How a call finds the holder of the keys: the guard it applies first, and the lookup."""
 
     guard: Callable[[AuthContext], Any]
     holder: Callable[[Call, AuthContext], ServiceUser | User]
 
 
-def generate(call: Call, door: KeyHolderLookup) -> Response:
-    """201, the key in the clear, once."""
-    auth = call.authenticate(door.guard)
+def generate(call: Call, lookup: KeyHolderLookup) -> Response:
+    """Generate a key; respond with its secret."""
+    auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.GenerateKey)
     holder, shown = key_operations.generate(
-        call.directory, auth, door.holder(call, auth), body.key_type, key_restrictions(body)
+        call.directory, auth, lookup.holder(call, auth), body.key_type, key_restrictions(body)
     )
     return reply(201, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
-def revoke(call: Call, door: KeyHolderLookup) -> Response:
-    """204; the key is dead when the answer arrives."""
-    auth = call.authenticate(door.guard)
+def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
+    """Revoke a key."""
+    auth = call.authenticate(lookup.guard)
     body = call.body_or_query(bodies.RevokeKey)
-    key_operations.revoke(call.directory, auth, lambda: door.holder(call, auth), body.key_type)
+    key_operations.revoke(call.directory, auth, lambda: lookup.holder(call, auth), body.key_type)
     return nothing()
 
 
-def restrict(call: Call, door: KeyHolderLookup) -> Response:
-    """200, the key as it is now, masked."""
-    auth = call.authenticate(door.guard)
+def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
+    """Change a key's restrictions; respond with the key, masked."""
+    auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
     holder = key_operations.restrict(
         call.directory,
         auth,
-        door.holder(call, auth),
+        lookup.holder(call, auth),
         body.key_type,
         UNSET if body.allowed_networks is UNSET else _networks(body),
-        UNSET if body.expires_at is UNSET else _end(body),
+        UNSET if body.expires_at is UNSET else _expiry(body),
     )
     return reply(200, responses.api_key(holder, body.key_type, call.origin.now))
 
 
-def rotate(call: Call, door: KeyHolderLookup) -> Response:
-    """200, the new key in the clear, once."""
-    auth = call.authenticate(door.guard)
+def rotate(call: Call, lookup: KeyHolderLookup) -> Response:
+    """Rotate a key; respond with the new secret."""
+    auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.RotateKey)
     holder, shown = key_operations.rotate(
-        call.directory, auth, door.holder(call, auth), body.key_type, body.overlap_seconds
+        call.directory, auth, lookup.holder(call, auth), body.key_type, body.overlap_seconds
     )
     return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
 def rotate_own(call: Call) -> Response:
-    """200, the successor of the key the caller signed in with, in the clear, once."""
-    auth = call.authenticate(record_use=False)  # the rotation writes the key anew, with its last use
+    """Rotate the key used to sign in; respond with the new secret."""
+    auth = call.authenticate(record_use=False)  # the rotation itself writes the last use
     call.query()
     body = call.body_or_none(bodies.RotateOwnKey)
     holder, shown = key_operations.rotate_own(call.directory, auth, body.overlap_seconds)
     return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
 
 
+def find(call: Call) -> Response:
+    """200, an array of the keys that fit, masked, with their holders."""
+    auth = call.authenticate(permissions.require_can_find_keys)
+    call.query()
+    body = call.body(bodies.FindKey)
+    if isinstance(body.key, str):
+        found = key_search.by_value(call.directory, auth, body.key)
+    else:
+        found = key_search.by_last5(call.directory, auth, str(body.last5))
+    return reply(200, tuple(responses.found_key(it, call.origin.now) for it in found))
+
+
 def key_restrictions(body: bodies.KeyTerms) -> KeyRestrictions:
-    """Return what a body asks a new key to keep to."""
-    return KeyRestrictions(_networks(body), _end(body))
+    """Return the restrictions that a body gives to a new key."""
+    return KeyRestrictions(_networks(body), _expiry(body))
 
 
 def or_default(value: T | UnsetType, default: D) -> T | D:
-    """Return a field of a body, or what stands for one that was not given."""
+    """Return the value of a field of a body, or ``default`` if it was not given."""
     return default if value is UNSET else value
 
 
 def _networks(body: bodies.KeyTerms) -> tuple[str, ...]:
-    """Return the networks a body names, as the plain strings they are kept as."""
+    """Return the networks of a body as plain strings."""
     return tuple(str(network) for network in or_default(body.allowed_networks, ()))
 
 
-def _end(body: bodies.KeyTerms) -> int | None:
-    """Return the end a body names, as the plain number it is kept as."""
-    end = or_default(body.expires_at, None)
-    return None if end is None else int(end)
+def _expiry(body: bodies.KeyTerms) -> int | None:
+    """Return the expiry of a body as a plain number."""
+    expires_at = or_default(body.expires_at, None)
+    return None if expires_at is None else int(expires_at)

@@ -1,17 +1,31 @@
 """The bodies of responses, with the names and shapes that clients know.
 
-The types are the contract: what they say of their fields, the OpenAPI document says.
+The types are the contract: the OpenAPI document takes its descriptions from them.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, structs
 
-from chalicelib.rules.api_keys import IssuedKey, current_predecessor, overlap_end
+from chalicelib.rules.api_keys import IssuedKey, below_role, current_predecessor, overlap_end
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.model import Account, Action, ApiKey, Change, Event, Kind, Principal, User
+from chalicelib.rules.key_search import FoundKey
+from chalicelib.rules.model import (
+    Account,
+    Action,
+    Actor,
+    ApiKey,
+    Change,
+    Event,
+    KeyChange,
+    Kind,
+    Principal,
+    Subject,
+    User,
+)
+from chalicelib.rules.ports import UnknownEvent
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
 
@@ -20,54 +34,56 @@ MASK = "•••…"
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 AccountId = Annotated[str, Meta(description="The account's id.", extra_json_schema={"format": "uuid"})]
 Masked = Annotated[str, Meta(description="A key, masked to its last five characters.")]
-DisplayName = Annotated[str, Meta(description="What people read.")]
+DisplayName = Annotated[str, Meta(description="Display name.")]
 Address = Annotated[str, Meta(description="The email address.", extra_json_schema={"format": "email"})]
-Days = Annotated[int, Meta(description="Days; null is no rule.")]
+Days = Annotated[int, Meta(description="Days; null for no limit.")]
 Whose = Annotated[
     str,
     Meta(
-        description="Who or what it is: one of the examples. More may come.",
+        description="Open set: one of the examples, or a value added later.",
         examples=[kind.value for kind in Kind],
     ),
 ]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a call answers."""
+    """The body of a response."""
 
 
 class AllowedKeyType(Answer, frozen=True, kw_only=True):
-    """A key type the holder's role allows."""
+    """A key type that the holder's role allows."""
 
     name: KeyType
     display_name: DisplayName
 
 
 class PredecessorAnswer(Answer, frozen=True, kw_only=True):
-    """The key a rotation replaced, while it works beside the new one."""
+    """The key that a rotation replaced, during the overlap in which both work."""
 
     key: Masked
-    valid_until: Annotated[Time, Meta(description="When it ends.")]
-    last_used_at: Annotated[Time, Meta(description="To the hour.")] | None
+    valid_until: Annotated[Time, Meta(description="When it stops working.")]
+    last_used_at: Annotated[Time, Meta(description="Last use, to the hour.")] | None
 
 
 class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
-    """An API key: in the clear in the one answer that made it, masked to its last five characters after."""
+    """An API key, masked to its last five characters; only the response that issues it has the secret."""
 
     account: AccountId
     key_type: KeyType
-    username: Annotated[str, Meta(description="Whose key it is.")]
-    key: Annotated[str, Meta(description="The key in the clear, or masked to its last five characters.")]
-    created_at: Annotated[Time, Meta(description="When its holder was given a key of the type.")]
+    username: Annotated[str, Meta(description="The holder's username.")]
+    key: Annotated[str, Meta(description="The secret, or the key masked to its last five characters.")]
+    created_at: Annotated[Time, Meta(description="When a key of this type was generated for the holder.")]
     created_by: (
-        Annotated[str, Meta(description="The username of who did that; null for the operator.")] | None
+        Annotated[str, Meta(description="The username of whoever generated it; null for the operator.")]
+        | None
     )
-    rotated_at: Annotated[Time, Meta(description="When the present key replaced an earlier one.")] | None
-    rotated_by: Annotated[str, Meta(description="The username of who rotated it last.")] | None
-    expires_at: Annotated[Time, Meta(description="When it ends; null is never.")] | None
-    last_used_at: Annotated[Time, Meta(description="To the hour; null until it is used.")] | None
+    rotated_at: Annotated[Time, Meta(description="When the last rotation replaced the secret.")] | None
+    rotated_by: Annotated[str, Meta(description="The username of whoever rotated it last.")] | None
+    expires_at: Annotated[Time, Meta(description="Expiry; null for no expiry.")] | None
+    last_used_at: Annotated[Time, Meta(description="Last use, to the hour; null until the first.")] | None
     allowed_networks: Annotated[
-        tuple[str, ...], Meta(description="CIDRs the key may be used from; none means every address.")
+        tuple[str, ...],
+        Meta(description="CIDRs from which the key works; an empty list allows every address."),
     ]
     predecessor: PredecessorAnswer | None
     ceiling: (
@@ -75,8 +91,8 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
             Role,
             Meta(
                 description=(
-                    "The highest role the key may act with: that of whoever was shown it. Where it is below "
-                    "the holder's role, an OWNER rotates the key to raise it. Null is no ceiling."
+                    "The highest role that the key may act with: that of whoever was shown it. If it is "
+                    "below the holder's role, an OWNER can rotate the key to raise it. Null for no ceiling."
                 )
             ),
         ]
@@ -85,27 +101,38 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
 
 
 class ApiKeysAnswer(Answer, frozen=True, kw_only=True):
-    """The key types a role allows, and the keys there are."""
+    """The key types that the role allows, and the keys."""
 
     allowed_api_key_types: tuple[AllowedKeyType, ...]
     api_keys: tuple[ApiKeyAnswer, ...]
 
 
 class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
-    """A Service User. ``administrators`` are those still entitled; none means the OWNERs run it."""
+    """A Service User. If none of its Administrators is left, the OWNERs administer it."""
 
     account: AccountId
     username: str
     display_name: DisplayName
     email: Address
     role: Role
-    administrators: Annotated[tuple[str, ...], Meta(description="The usernames of its Administrators.")]
+    administrators: Annotated[
+        tuple[str, ...], Meta(description="Usernames of the Administrators who are still entitled.")
+    ]
     created_at: Time
     api_keys: ApiKeysAnswer
+    keys_below_role: Annotated[
+        tuple[KeyType, ...],
+        Meta(
+            description=(
+                "The types of its keys whose `ceiling` is below its role: they act with the ceiling until an "
+                "OWNER rotates them."
+            )
+        ),
+    ]
 
 
 class UserAnswer(Answer, frozen=True, kw_only=True):
-    """A person of the account: INVITED until they activate, then ACTIVE."""
+    """A User of the account: INVITED until they activate, then ACTIVE."""
 
     account: AccountId
     username: str
@@ -114,19 +141,20 @@ class UserAnswer(Answer, frozen=True, kw_only=True):
     role: Role
     status: Literal["INVITED", "ACTIVE"]
     invited_by: (
-        Annotated[str, Meta(description="The username of who invited them; null for the first OWNER.")] | None
+        Annotated[str, Meta(description="The username of whoever invited them; null for the first OWNER.")]
+        | None
     )
     created_at: Time
 
 
 class ActivatedAnswer(UserAnswer, frozen=True, kw_only=True):
-    """A person who has just activated, with their first keys in the clear."""
+    """A User who has just activated, with the secrets of their first keys."""
 
     api_keys: ApiKeysAnswer
 
 
 class WhoamiAnswer(Answer, frozen=True, kw_only=True):
-    """Who signed in, and with what."""
+    """The caller, and the key used to sign in."""
 
     account: AccountId
     username: str
@@ -138,8 +166,21 @@ class WhoamiAnswer(Answer, frozen=True, kw_only=True):
     key: ApiKeyAnswer
 
 
+class FoundKeyAnswer(Answer, frozen=True, kw_only=True):
+    """A key that was found, and whose it is."""
+
+    username: str
+    kind: Literal["USER", "SERVICE_USER"]
+    role: Role
+    display_name: DisplayName
+    is_predecessor: Annotated[
+        bool, Meta(description="Whether it is the key that `apiKey` replaced, its `predecessor`.")
+    ]
+    api_key: ApiKeyAnswer
+
+
 class AccountAnswer(Answer, frozen=True, kw_only=True):
-    """An account's name, its OWNERs who have activated, and its policy on keys (days; null is no rule)."""
+    """An account: its name, its activated OWNERs, and its policy on keys."""
 
     account: AccountId
     name: str
@@ -155,59 +196,84 @@ class AccountAnswer(Answer, frozen=True, kw_only=True):
 
 
 class Who(Answer, frozen=True, kw_only=True):
-    """Who did something, or to whom it was done."""
+    """The actor or subject of an event."""
 
     kind: Whose
-    username: Annotated[str, Meta(description="Null for what has none, such as an account.")] | None
+    username: Annotated[str, Meta(description="Null if it has none, such as an account.")] | None
     display_name: DisplayName | None
+    id: (
+        Annotated[
+            str,
+            Meta(
+                description=(
+                    "Tells a Service User or a User from a later one of the same username. Null if it has "
+                    "none, and in events from before 1.1."
+                )
+            ),
+        ]
+        | None
+    )
 
 
 class KeyChangeAnswer(Answer, frozen=True, kw_only=True):
-    """What an act did to one key, told by its last five characters."""
+    """A change of one key, which is identified by its last five characters."""
 
     change: Annotated[
         str,
         Meta(
-            description="What was done to it: one of the examples. More may come.",
+            description="The change. Open set: one of the examples, or a value added later.",
             examples=[change.value for change in Change],
         ),
     ]
     key_type: KeyType
     key: Masked
-    previous_key: Annotated[Masked, Meta(description="The key a rotation replaced, masked.")] | None
+    previous_key: Annotated[Masked, Meta(description="The key that a rotation replaced, masked.")] | None
     previous_valid_until: (
-        Annotated[Time, Meta(description="Until when that one works too; null is not at all.")] | None
+        Annotated[Time, Meta(description="Until when that key keeps working; null if it does not.")] | None
     )
-    ends_at: Annotated[Time, Meta(description="When a key ends that is told to be ending.")] | None
+    ends_at: Annotated[Time, Meta(description="The expiry that an expiry notice announces.")] | None
+
+
+FieldValue = Annotated[
+    bool | int | str | tuple[str, ...] | None,
+    Meta(
+        description=(
+            "The value as the field has it elsewhere: an array for `allowedNetworks` and `administrators`, a "
+            "time (RFC 3339) for `expiresAt`, a number or a boolean for the policy; null for none."
+        )
+    ),
+]
 
 
 class FieldChange(Answer, frozen=True, kw_only=True):
-    """A field an update changed."""
+    """A field that an update changed."""
 
     field: str
-    old: Annotated[str, Meta(description="As text; empty for none.")]
-    new: Annotated[str, Meta(description="As text; empty for none.")]
+    old: Annotated[str, Meta(description="As text; empty if there is none.")]
+    new: Annotated[str, Meta(description="As text; empty if there is none.")]
+    old_value: FieldValue
+    new_value: FieldValue
 
 
 class MailAnswer(Answer, frozen=True, kw_only=True):
-    """Who has been mailed about an event. ``waiting`` while somebody has still to be."""
+    """Who has been notified of an event. ``waiting`` is true while a recipient has still to be notified."""
 
     waiting: bool
-    told: Annotated[tuple[str, ...], Meta(description="Usernames of those mailed.")]
+    told: Annotated[tuple[str, ...], Meta(description="Usernames of those who were notified.")]
     undeliverable: Annotated[
-        tuple[str, ...], Meta(description="Usernames of those whose address takes no mail.")
+        tuple[str, ...], Meta(description="Usernames of those whose address rejects email.")
     ]
 
 
 class EventAnswer(Answer, frozen=True, kw_only=True):
-    """One act on record."""
+    """One event of the audit trail."""
 
-    id: Annotated[str, Meta(description="Sorts by time.")]
+    id: Annotated[str, Meta(description="The event's id; ids sort by time.")]
     at: Time
     action: Annotated[
         str,
         Meta(
-            description="What happened: one of the examples. More may come.",
+            description="What happened. Open set: one of the examples, or a value added later.",
             examples=[action.value for action in Action],
         ),
     ]
@@ -215,14 +281,14 @@ class EventAnswer(Answer, frozen=True, kw_only=True):
     subject: Who
     keys: tuple[KeyChangeAnswer, ...]
     changes: tuple[FieldChange, ...]
-    reason: Annotated[str, Meta(description="Why, where it is not told by the action.")] | None
-    source_ip: Annotated[str, Meta(description="The address the call came from.")] | None
+    reason: Annotated[str, Meta(description="Why it happened, if the action does not say it.")] | None
+    source_ip: Annotated[str, Meta(description="The IP address of the call.")] | None
     request_id: Annotated[str, Meta(description="The `requestId` of the call.")] | None
     mail: MailAnswer
 
 
 def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> ServiceUserAnswer:
-    """Return a Service User; keys in ``shown`` are in the clear."""
+    """Return a Service User; keys in ``shown`` with their secrets."""
     it = view.service_user
     return ServiceUserAnswer(
         account=it.account,
@@ -233,11 +299,12 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
         administrators=view.administrators,
         created_at=moment(it.created_at),
         api_keys=api_keys(it, now, shown),
+        keys_below_role=below_role(it),
     )
 
 
 def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -> ApiKeysAnswer:
-    """Return a holder's keys in the published order; those in ``shown`` in the clear."""
+    """Return a holder's keys in the published order; those in ``shown`` with their secrets."""
     return ApiKeysAnswer(
         allowed_api_key_types=tuple(
             AllowedKeyType(name=kind, display_name=kind.display_name) for kind in holder.role.key_types()
@@ -249,7 +316,7 @@ def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -
 def api_key(
     holder: Principal, key_type: KeyType, now: float, shown: tuple[IssuedKey, ...] = ()
 ) -> ApiKeyAnswer:
-    """Return one key of a holder; in the clear where it is in ``shown``."""
+    """Return one key of a holder; with its secret if it is in ``shown``."""
     key = holder.keys[key_type]
     clear = next((it.secret for it in shown if it.key_type is key_type), None)
     return ApiKeyAnswer(
@@ -270,7 +337,7 @@ def api_key(
 
 
 def user(it: User) -> UserAnswer:
-    """Return a person."""
+    """Return a User."""
     return UserAnswer(
         account=it.account,
         username=it.username,
@@ -284,12 +351,12 @@ def user(it: User) -> UserAnswer:
 
 
 def activated(it: User, now: float, shown: tuple[IssuedKey, ...]) -> ActivatedAnswer:
-    """Return a person with their first keys in the clear."""
+    """Return a User with the secrets of their first keys."""
     return ActivatedAnswer(**structs.asdict(user(it)), api_keys=api_keys(it, now, shown))
 
 
 def whoami(auth: AuthContext) -> WhoamiAnswer:
-    """Return who signed in."""
+    """Return the caller and the key used to sign in."""
     caller = auth.caller
     return WhoamiAnswer(
         account=caller.account,
@@ -300,6 +367,19 @@ def whoami(auth: AuthContext) -> WhoamiAnswer:
         email=caller.email,
         key_type=auth.key_type,
         key=api_key(caller, auth.key_type, auth.origin.now),
+    )
+
+
+def found_key(it: FoundKey, now: float) -> FoundKeyAnswer:
+    """Return a key that was found, masked, and its holder."""
+    holder = it.holder
+    return FoundKeyAnswer(
+        username=holder.username,
+        kind="USER" if isinstance(holder, User) else "SERVICE_USER",
+        role=holder.role,
+        display_name=holder.display_name,
+        is_predecessor=it.is_predecessor,
+        api_key=api_key(holder, it.key_type, now),
     )
 
 
@@ -317,30 +397,18 @@ def account(it: Account) -> AccountAnswer:
     )
 
 
-def event(it: Event) -> EventAnswer:
-    """Return an act on record."""
+def event(it: Event | UnknownEvent) -> EventAnswer:
+    """Return an event; if this version does not know its action, every field that can be read."""
+    if isinstance(it, UnknownEvent):
+        return _unknown_event(it.fields)
     return EventAnswer(
         id=it.id,
         at=moment(it.at),
         action=it.action.value,
-        actor=Who(kind=it.actor.kind.value, username=it.actor.username or None, display_name=None),
-        subject=Who(
-            kind=it.subject.kind.value,
-            username=it.subject.username or None,
-            display_name=it.subject.display_name or None,
-        ),
-        keys=tuple(
-            KeyChangeAnswer(
-                change=key.change.value,
-                key_type=key.key_type,
-                key=MASK + key.last5,
-                previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
-                previous_valid_until=maybe(key.previous_until),
-                ends_at=maybe(key.ends_at),
-            )
-            for key in it.keys
-        ),
-        changes=tuple(FieldChange(field=name, old=old, new=new) for name, (old, new) in it.changes.items()),
+        actor=_who(it.actor),
+        subject=_who(it.subject),
+        keys=tuple(_key_change(key) for key in it.keys),
+        changes=tuple(_field_change(name, old, new) for name, (old, new) in it.changes.items()),
         reason=it.reason or None,
         source_ip=it.source_ip or None,
         request_id=it.request_id or None,
@@ -348,6 +416,98 @@ def event(it: Event) -> EventAnswer:
             waiting=it.due_at is not None,
             told=tuple(sorted(it.told)),
             undeliverable=tuple(sorted(it.refused)),
+        ),
+    )
+
+
+def _who(it: Actor | Subject) -> Who:
+    return Who(
+        kind=it.kind.value,
+        username=it.username or None,
+        display_name=it.display_name or None,
+        id=it.id or None,
+    )
+
+
+def _key_change(key: KeyChange) -> KeyChangeAnswer:
+    return KeyChangeAnswer(
+        change=key.change.value,
+        key_type=key.key_type,
+        key=MASK + key.last5,
+        previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
+        previous_valid_until=maybe(key.previous_until),
+        ends_at=maybe(key.ends_at),
+    )
+
+
+_LIST_FIELDS = frozenset({"allowedNetworks", "administrators"})
+_TIME_FIELDS = frozenset({"expiresAt"})
+_NUMBER_FIELDS = frozenset({"maxKeyAgeDays", "revokeInactiveAfterDays"})
+_BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners"})
+
+
+def _field_change(name: str, old: str, new: str) -> FieldChange:
+    """Return a changed field: its stored texts, and the values they stand for."""
+    return FieldChange(
+        field=name,
+        old=_text(name, old),
+        new=_text(name, new),
+        old_value=_value(name, old),
+        new_value=_value(name, new),
+    )
+
+
+def _value(name: str, text: str) -> bool | int | str | tuple[str, ...] | None:
+    if name in _LIST_FIELDS:
+        return tuple(text.replace(",", " ").split())
+    if not text:
+        return None
+    if name in _TIME_FIELDS:
+        return moment(int(text))
+    if name in _NUMBER_FIELDS:
+        return int(text)
+    return text == "true" if name in _BOOLEAN_FIELDS else text
+
+
+def _text(name: str, text: str) -> str:
+    return moment(int(text)) if text and name in _TIME_FIELDS else text
+
+
+def _unknown_event(fields: dict[str, Any]) -> EventAnswer:
+    """Return an event as it is stored, field by field; keys of a type that this version has are shown."""
+    keys = []
+    for each in fields.get("keys", ()):
+        try:
+            keys.append(_key_change(msgspec.convert(each, KeyChange)))
+        except msgspec.ValidationError:
+            continue
+    actor, subject = (
+        Who(
+            kind=it.get("kind", ""),
+            username=it.get("username"),
+            display_name=it.get("displayName"),
+            id=it.get("id"),
+        )
+        for it in (fields.get("actor", {}), fields.get("subject", {}))
+    )
+    return EventAnswer(
+        id=fields["id"],
+        at=moment(fields["at"]),
+        action=fields["action"],
+        actor=actor,
+        subject=subject,
+        keys=tuple(keys),
+        changes=tuple(
+            FieldChange(field=name, old=str(old), new=str(new), old_value=str(old), new_value=str(new))
+            for name, (old, new) in fields.get("changes", {}).items()
+        ),
+        reason=fields.get("reason"),
+        source_ip=fields.get("sourceIp"),
+        request_id=fields.get("requestId"),
+        mail=MailAnswer(
+            waiting=False,
+            told=tuple(sorted(fields.get("told", {}))),
+            undeliverable=tuple(sorted(fields.get("refused", {}))),
         ),
     )
 

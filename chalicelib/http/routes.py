@@ -1,4 +1,4 @@
-"""Chalice's routes on one side, our views on the other."""
+"""Connects Chalice's routes to the views of this package."""
 
 from collections.abc import Callable
 from typing import cast
@@ -11,18 +11,18 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Routes:
-    """Serves the views of a Chalice application. ``service`` answers what they run on."""
+    """Serves the views of a Chalice application. ``service`` returns what they need."""
 
     def __init__(self, app: Chalice, service: Callable[[], Service]) -> None:
         self._app = app
         self.service = service
 
     def serve(self, view: Callable[..., Response], *parameters: str) -> Response:
-        """Return what a view makes of the request Chalice is at, and of its path's parameters."""
+        """Return a view's response to the current request and its path parameters."""
         return serve(_request(self._app), self.service, view, *parameters)
 
     def refuse_other_methods(self) -> None:
-        """Give every path so far an answer to the methods it does not take: API Gateway has only a 403."""
+        """Respond with 405 to methods that a path does not have; API Gateway alone would say 403."""
         for path, taken in self._app.routes.items():
             others = [method for method in METHODS if method not in taken]
             self._app.route(path, methods=others, content_types=[], name="other_methods")(

@@ -13,11 +13,11 @@ NAME_FORM = r"[a-z0-9._-]{3,64}"
 
 
 def create(call: Call) -> Response:
-    """201, the Service User with its new keys in the clear, once."""
+    """Create a Service User; respond with it and the secrets of its keys."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.CreateServiceUser)
-    asked = NewServiceUser(
+    new = NewServiceUser(
         username=body.username,
         email=body.email,
         role=body.effective_role,
@@ -25,14 +25,14 @@ def create(call: Call) -> Response:
         key_types=keys.or_default(body.key_types, None),
         restrictions=keys.key_restrictions(body),
     )
-    view, shown = service_users.create(call.directory, auth, asked)
+    view, shown = service_users.create(call.directory, auth, new)
     location = call.address(f"{PATH}/{view.service_user.username}")
     return _reply(call, 201, view, shown, {"Location": location})
 
 
 def listing(call: Call) -> Response:
-    """200, an array of Service Users by username, keys masked; ``Link`` while there is more."""
-    auth = call.authenticate(permissions.require_can_manage_service_users)
+    """Respond with a page of Service Users by username, keys masked."""
+    auth = call.authenticate(permissions.require_can_read_service_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
     views, after = service_users.listing(call.directory, auth, paging.limit, paging.after)
@@ -41,56 +41,58 @@ def listing(call: Call) -> Response:
 
 
 def read(call: Call, username: str) -> Response:
-    """200, a Service User, with its ``ETag``."""
+    """Respond with a Service User and its ``ETag``."""
     auth = call.authenticate()
     call.query()
     return _reply(call, 200, service_users.read(call.directory, auth, username))
 
 
 def update(call: Call, username: str) -> Response:
-    """200, the Service User as it is now. Honours ``If-Match``."""
+    """Change a Service User, if ``If-Match`` holds; respond with it."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.UpdateServiceUser)
-    wanted = ServiceUserUpdate(
+    changes = ServiceUserUpdate(
         keys.or_default(body.display_name, None),
         keys.or_default(body.role, None),
         keys.or_default(body.administrators, None),
     )
-    view = service_users.update(call.directory, auth, username, wanted, call.if_match())
+    view = service_users.update(call.directory, auth, username, changes, call.if_match())
     return _reply(call, 200, view)
 
 
 def delete(call: Call, username: str) -> Response:
-    """204; every key of it is dead when the answer arrives. Honours ``If-Match``."""
+    """Delete a Service User, if ``If-Match`` holds."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
-    call.body_or_none(validation.Body)  # Whoever sends a key type means that key, and not the whole.
+    call.body_or_none(
+        validation.Body
+    )  # A body with a key type was meant for a key, not for the Service User.
     service_users.delete(call.directory, auth, username, call.if_match())
     return nothing()
 
 
 def generate_key(call: Call, username: str) -> Response:
-    """201, a key of a type the Service User has none of, in the clear, once."""
-    return keys.generate(call, _door(username, issuing=True))
+    """Generate a key for a Service User; respond with its secret."""
+    return keys.generate(call, _lookup(username, issuing=True))
 
 
 def revoke_key(call: Call, username: str) -> Response:
-    """204; the key is dead when the answer arrives."""
-    return keys.revoke(call, _door(username, issuing=False))
+    """Revoke a Service User's key."""
+    return keys.revoke(call, _lookup(username, issuing=False))
 
 
 def restrict_key(call: Call, username: str) -> Response:
-    """200, the key as it is now, masked."""
-    return keys.restrict(call, _door(username, issuing=False))
+    """Change the restrictions of a Service User's key; respond with the key, masked."""
+    return keys.restrict(call, _lookup(username, issuing=False))
 
 
 def rotate_key(call: Call, username: str) -> Response:
-    """200, the new key in the clear, once."""
-    return keys.rotate(call, _door(username, issuing=True))
+    """Rotate a Service User's key; respond with the new secret."""
+    return keys.rotate(call, _lookup(username, issuing=True))
 
 
-def _door(username: str, *, issuing: bool) -> keys.KeyHolderLookup:
+def _lookup(username: str, *, issuing: bool) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
         permissions.require_can_manage_service_users,
         lambda call, auth: service_users.key_holder(call.directory, auth, username, issuing=issuing),

@@ -1,4 +1,4 @@
-"""What anyone may ask: that the API answers, its OpenAPI document, and the reference as a page."""
+"""Calls without sign-in: the health check, the OpenAPI document, and the API reference as a page."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from chalicelib.rules.errors import NotFound
 from chalicelib.version import VERSION
 
 SERVER = "https://api.service-users.example"
-"""The address the document names where it does not know the real one."""
+"""The address in the document, replaced when it is served by the real one."""
 
 _HERE = os.path.dirname(__file__)
 _DOCUMENT = os.path.join(_HERE, "openapi.json")
@@ -25,7 +25,7 @@ _ASSETS = {
     "page.js": "text/javascript; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
 }
-"""The files the page is made of, and their types. One with a version in its name never changes."""
+"""The files of the page, and their types. One with a version in its name never changes."""
 
 _BRIEFLY = "public, max-age=300"
 _POLICY = (
@@ -35,20 +35,27 @@ _POLICY = (
 
 
 class Health(msgspec.Struct, frozen=True):
-    """That the API answers, and in which version."""
+    """The health of the API, and its version."""
 
-    status: str
+    status: Annotated[str, Meta(description="Health status.")]
     version: Annotated[str, Meta(description="The version of the contract that this stack serves.")]
 
 
 def health(call: Call) -> Response:
-    """200 where the API answers; reads no table."""
+    """Respond with the health of the API; reads no table."""
     call.query()
     return reply(200, Health("ok", VERSION))
 
 
+def front_door(call: Call) -> Response:
+    """303, to the console, or to the reference where the stack has no console."""
+    page = "/docs" if os.environ.get("CONSOLE") == "off" else "/console"
+    headers: dict[str, str | list[str]] = {"Location": call.address(page), "Cache-Control": "no-store"}
+    return Response(body="", status_code=303, headers=headers)
+
+
 def openapi(call: Call) -> Response:
-    """200, this document, with the address customers know the API by."""
+    """Respond with the OpenAPI document, with the API's public address."""
     call.query()
     document = _read(_DOCUMENT)
     if call.service.public_url:
@@ -57,21 +64,21 @@ def openapi(call: Call) -> Response:
 
 
 def docs(call: Call) -> Response:
-    """200, the reference as a page; everything on it comes from here."""
+    """Respond with the API reference as a page; it loads nothing from another host."""
     call.query()
     page = _read(os.path.join(_VIEWER, "page.html"))
-    # So that what the page asks for is found from /docs and /docs/ alike, whatever stage is before it.
+    # So that relative links work from /docs and from /docs/, with and without a stage in the path.
     page = page.replace("{base}", "../" if call.path.endswith("/") else "./")
     return _file(page, "text/html; charset=utf-8", _BRIEFLY, {"Content-Security-Policy": _POLICY})
 
 
 def docs_asset(call: Call, name: str) -> Response:
-    """200, a file the page is made of. Raises NotFound."""
+    """Respond with a file of the page. Raise NotFound."""
     call.query()
     if name not in _ASSETS:
         raise NotFound(f"The reference has no file '{name}'. Its page is at /docs.")
-    kept = "public, max-age=31536000, immutable" if re.search(r"\d", name) else _BRIEFLY
-    return _file(_read(os.path.join(_VIEWER, name)), _ASSETS[name], kept)
+    cache_control = "public, max-age=31536000, immutable" if re.search(r"\d", name) else _BRIEFLY
+    return _file(_read(os.path.join(_VIEWER, name)), _ASSETS[name], cache_control)
 
 
 def _read(path: str) -> str:
@@ -79,13 +86,13 @@ def _read(path: str) -> str:
         return file.read()
 
 
-def _file(text: str, media_type: str, kept: str, headers: dict[str, str] | None = None) -> Response:
+def _file(text: str, media_type: str, cache_control: str, headers: dict[str, str] | None = None) -> Response:
     return Response(
         body=text,
         status_code=200,
         headers={
             "Content-Type": media_type,
-            "Cache-Control": kept,
+            "Cache-Control": cache_control,
             "X-Content-Type-Options": "nosniff",
             **(headers or {}),
         },

@@ -1,4 +1,4 @@
-"""``/v1/users``: the people of an account, and their own keys."""
+"""``/v1/users``: the Users of an account, and their own keys."""
 
 from chalice.app import Response
 
@@ -11,18 +11,18 @@ PATH = "/v1/users"
 
 
 def invite(call: Call) -> Response:
-    """201, the invited User; the token goes to them by email and nowhere else."""
+    """Invite a User; respond with them. The token is only in the email."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.InviteUser)
-    made = users.invite(
+    invited = users.invite(
         call.directory, auth, body.username, body.email, body.role, keys.or_default(body.display_name, "")
     )
-    return reply(201, responses.user(made), {"Location": call.address(f"{PATH}/{made.username}")})
+    return reply(201, responses.user(invited), {"Location": call.address(f"{PATH}/{invited.username}")})
 
 
 def listing(call: Call) -> Response:
-    """200, an array of Users by username; ``Link`` while there is more."""
+    """Respond with a page of Users by username."""
     auth = call.authenticate(permissions.require_can_list_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
@@ -31,14 +31,14 @@ def listing(call: Call) -> Response:
 
 
 def read(call: Call, username: str) -> Response:
-    """200, a User."""
+    """Respond with a User."""
     auth = call.authenticate(permissions.require_can_list_users)
     call.query()
     return reply(200, responses.user(users.read(call.directory, auth, username)))
 
 
 def update(call: Call, username: str) -> Response:
-    """200, the User as they are now."""
+    """Change a User; respond with them."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.UpdateUser)
@@ -53,7 +53,7 @@ def update(call: Call, username: str) -> Response:
 
 
 def revoke(call: Call, username: str) -> Response:
-    """204; the person's keys and Administrator links are dead when the answer arrives."""
+    """Revoke a User, with their keys and Administrator links."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
@@ -62,7 +62,7 @@ def revoke(call: Call, username: str) -> Response:
 
 
 def invite_again(call: Call, username: str) -> Response:
-    """200, the User, who is sent a fresh token; former tokens and keys are dead when the answer arrives."""
+    """Send a User a new invitation, which revokes their earlier tokens and keys; respond with them."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
@@ -70,7 +70,7 @@ def invite_again(call: Call, username: str) -> Response:
 
 
 def activate(call: Call) -> Response:
-    """200, the User with their first keys in the clear, once."""
+    """Activate a User; respond with the secrets of their first keys."""
     call.query()
     body = call.body(bodies.ActivateUser, validation.ACTIVATION_LARGEST)
     user, shown = users.activate(call.directory, body.username, body.token, call.origin)
@@ -78,33 +78,33 @@ def activate(call: Call) -> Response:
 
 
 def list_keys(call: Call, username: str) -> Response:
-    """200, the caller's own keys, masked."""
+    """Respond with the caller's own keys, masked."""
     auth = call.authenticate(permissions.require_management_key)
     call.query()
     return reply(200, responses.api_keys(users.own(auth, username), call.origin.now))
 
 
 def generate_key(call: Call, username: str) -> Response:
-    """201, a key of a type the caller has none of, in the clear, once."""
-    return keys.generate(call, _own(username))
+    """Generate a key for the caller; respond with its secret."""
+    return keys.generate(call, _own_keys(username))
 
 
 def revoke_key(call: Call, username: str) -> Response:
-    """204; the key is dead when the answer arrives."""
-    return keys.revoke(call, _own(username))
+    """Revoke a key of the caller."""
+    return keys.revoke(call, _own_keys(username))
 
 
 def restrict_key(call: Call, username: str) -> Response:
-    """200, the key as it is now, masked."""
-    return keys.restrict(call, _own(username))
+    """Change the restrictions of a key of the caller; respond with the key, masked."""
+    return keys.restrict(call, _own_keys(username))
 
 
 def rotate_key(call: Call, username: str) -> Response:
-    """200, the new key in the clear, once."""
-    return keys.rotate(call, _own(username))
+    """Rotate a key of the caller; respond with the new secret."""
+    return keys.rotate(call, _own_keys(username))
 
 
-def _own(username: str) -> keys.KeyHolderLookup:
+def _own_keys(username: str) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
         permissions.require_management_key, lambda _call, auth: users.own(auth, username)
     )

@@ -25,25 +25,25 @@ _STRING = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # also one wi
 _BRACKET = re.compile(r"[\[{\]}]")
 
 LARGEST = 65_536
-"""Bytes a body may have."""
+"""The largest body, in bytes."""
 
 ACTIVATION_LARGEST = 1024
-"""Bytes a body may have that nobody signs: a username and a token need far less."""
+"""The largest body of a call without sign-in, in bytes: a username and a token need far less."""
 
 MOST_ERRORS = 50
-"""Field errors a refusal lists."""
+"""The most field errors that a refusal lists."""
 
 _ERROR_ROOM = 2500
 _SHOWN = 60
 
 # msgspec also takes a space for the T, and an offset without its colon; RFC 3339 (5.6) does not.
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_EXACT = 2**53  # Whole numbers a float tells apart.
-_LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z, the last RFC 3339 can write
+_EXACT = 2**53  # Up to here a float represents every whole number exactly.
+_LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z, the last time that RFC 3339 can write
 
 
 class Cidr(str):
-    """A network in CIDR form, in its canonical spelling."""
+    """A network in canonical CIDR form."""
 
     __slots__ = ()
 
@@ -53,24 +53,24 @@ class Moment(int):
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """What a call takes."""
+    """The body of a request."""
 
     @classmethod
     def cross(
         cls,
-        given: Mapping[str, Any],  # noqa: ARG003 - for the types that look
+        given: Mapping[str, Any],  # noqa: ARG003 - for the types that check
         names: Collection[str],  # noqa: ARG003
         now: float,  # noqa: ARG003
     ) -> Iterator[FieldError]:
-        """Return what is wrong between fields that are each right.
+        """Return the errors between fields that are valid one by one.
 
-        ``given`` has those by their JSON names, ``names`` are all that were sent.
+        ``given`` has the valid fields by their JSON names; ``names`` are all that were sent.
         """
         yield from ()
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:
-        """Return what of ``cross`` a JSON Schema can say, as schemas that all hold."""
+        """Return the part of ``cross`` that JSON Schema can express, as schemas that must all hold."""
         return []
 
 
@@ -84,14 +84,14 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float, larges
     its field errors.
     """
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
-        raise HttpError(415, "The body is read as JSON. Send it with 'Content-Type: application/json'.")
+        raise HttpError(415, "The body must be JSON. Send it with 'Content-Type: application/json'.")
     if len(raw) > largest:
-        raise HttpError(413, f"The body has {len(raw)} bytes; at most {largest} are read.")
+        raise HttpError(413, f"The body has {len(raw)} bytes; the limit is {largest}.")
     return check(kind, parse(raw), now, len(raw))
 
 
 def parse(raw: bytes) -> Any:
-    """Return what JSON text says. Raise ValidationError where it is wrong, or RFC 8259 leaves it open."""
+    """Parse JSON. Raise ValidationError if it is invalid, or where RFC 8259 leaves its meaning open."""
     if not raw.strip():
         raise ValidationError("The body is empty. Send a JSON object.")
     if raw.startswith(codecs.BOM_UTF8):
@@ -111,14 +111,14 @@ def parse(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValidationError(f"The body is not UTF-8: byte {error.start} is wrong.") from None
     except UnicodeEncodeError:
-        raise ValidationError("The body has half of a surrogate pair, which is no character.") from None
+        raise ValidationError("The body has an unpaired surrogate, which is not a character.") from None
     except json.JSONDecodeError as error:
         what = error.msg.removesuffix(" at").rstrip(": ")
         raise ValidationError(
             f"The body is not JSON: {what} at line {error.lineno}, column {error.colno}."
         ) from None
     except ValueError as error:
-        raise ValidationError(f"The body is not JSON we can read: {error}.") from None
+        raise ValidationError(f"The body is not valid JSON: {error}.") from None
     return value
 
 
@@ -134,8 +134,8 @@ def _depth(text: str) -> int:
 def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:
     """Return a parsed body as ``kind``. Raise ValidationError with its field errors.
 
-    At most MOST_ERRORS are listed, and fewer where they would be many times the ``size`` of the body in
-    bytes; one more says how many are not.
+    At most MOST_ERRORS are listed, and fewer if they would be many times the ``size`` of the body in
+    bytes; one more entry says how many are left out.
     """
     if not isinstance(value, dict):
         raise validation_error_of([FieldError("", "This must be a JSON object.")])
@@ -154,13 +154,14 @@ def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:
 
 
 def _first(found: list[FieldError], size: int) -> list[FieldError]:
-    """Return the errors that are listed: a small body must not be answered with a large one."""
+    """Return the errors to list: a small request must not get a large response."""
     room = _ERROR_ROOM + 3 * size
     for count, error in enumerate(found):
         room -= len(msgspec.json.encode(error)) + 2
         if count == MOST_ERRORS or (count and room < 0):
             rest = len(found) - count
-            return [*found[:count], FieldError("", f"And {rest} more; correct these first.")]
+            more = "is 1 more error" if rest == 1 else f"are {rest} more errors"
+            return [*found[:count], FieldError("", f"There {more}. Correct these first.")]
     return found
 
 
@@ -170,10 +171,10 @@ def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldError]:
-    """Put a valid field into ``given``; return its errors, one for each wrong entry of an array."""
+    """Put a valid field into ``given``; return its errors, one for each invalid entry of an array."""
     most = _most_entries(kind)
     if most is not None and isinstance(value, list) and len(value) > most:
-        return [FieldError(_pointer(name), f"This may have at most {most} entries.")]
+        return [FieldError(_pointer(name), _singular(f"This must have at most {most} entries."))]
     try:
         given[name] = msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -193,11 +194,16 @@ def _entry(name: str, place: int, kind: Any, value: Any) -> Iterator[FieldError]
 
 
 def _decode(kind: type, value: Any) -> Any:
-    """Read the types JSON has no form of; raises ValueError in the caller's words."""
+    """Convert the types that JSON does not have. Raise ValueError with a message for the caller."""
     if not isinstance(value, str):
         raise ValueError("This must be a string.")  # noqa: TRY004 - msgspec turns ValueError into a refusal
     if kind is Cidr:
         return Cidr(networks.parse(value))
+    return to_moment(value)
+
+
+def to_moment(value: str) -> Moment:
+    """Return a time written as in RFC 3339. Raise ValueError, in words for the caller."""
     try:
         moment = (
             msgspec.convert(value, Annotated[datetime, Meta(tz=True)]) if _MOMENT.fullmatch(value) else None
@@ -222,17 +228,17 @@ _KINDS = {
     "object": "an object",
 }
 _RULES: tuple[tuple[str, str], ...] = (
-    (r"Expected `str` of length >= (\d+)", r"This must have at least \1 character(s)."),
-    (r"Expected `str` of length <= (\d+)", r"This may have at most \1 characters."),
-    (r"Expected `array` of length >= (\d+)", r"This must have at least \1 entry."),
-    (r"Expected `array` of length <= (\d+)", r"This may have at most \1 entries."),
+    (r"Expected `str` of length >= (\d+)", r"This must have at least \1 characters."),
+    (r"Expected `str` of length <= (\d+)", r"This must have at most \1 characters."),
+    (r"Expected `array` of length >= (\d+)", r"This must have at least \1 entries."),
+    (r"Expected `array` of length <= (\d+)", r"This must have at most \1 entries."),
     (r"Expected `int` >= (-?\d+)", r"This must be at least \1."),
-    (r"Expected `int` <= (-?\d+)", r"This may be at most \1."),
+    (r"Expected `int` <= (-?\d+)", r"This must be at most \1."),
 )
 
 
 def _say(error: str, kind: Any) -> str:
-    """Return msgspec's refusal in the caller's words."""
+    """Return msgspec's error message in words for the caller."""
     message = error.partition(" - at `")[0]
     if "matching regex" in message:
         return f"This must be: {_described(kind)}"
@@ -240,15 +246,20 @@ def _say(error: str, kind: Any) -> str:
         return f"This must be one of {list_names(_enum(kind))}."
     for pattern, words in _RULES:
         if match := re.fullmatch(pattern, message):
-            return match.expand(words)
+            return _singular(match.expand(words))
     if match := re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`", message):
         wanted = " or ".join(_KINDS.get(name, name) for name in match[1].split(" | "))
         return f"This must be {wanted}, not {_KINDS.get(match[2], match[2])}."
     return message
 
 
+def _singular(text: str) -> str:
+    """Return a message with "1 characters" and "1 entries" in the singular."""
+    return re.sub(r"\b1 characters", "1 character", re.sub(r"\b1 entries", "1 entry", text))
+
+
 def _parts(kind: Any) -> Iterator[Any]:
-    """Return a type and what it is made of: the arms of a union, and what is annotated."""
+    """Return a type and its parts: the members of a union, and the type that is annotated."""
     yield kind
     if get_origin(kind) in (Union, UnionType, Annotated):
         for part in get_args(kind):
@@ -260,7 +271,7 @@ def _entry_type(kind: Any) -> Any:
 
 
 def _most_entries(kind: Any) -> int | None:
-    """Return how many entries an array of this type may have; None for no array, or no limit."""
+    """Return the most entries that an array of this type may have; None without a limit, or for no array."""
     for part in _parts(kind):
         if get_origin(part) is Annotated and get_origin(get_args(part)[0]) is tuple:
             return next((it.max_length for it in get_args(part)[1:] if isinstance(it, Meta)), None)
@@ -286,18 +297,16 @@ def _pointer(name: str) -> str:
 
 def _unknown(name: str, fields: Iterable[str]) -> str:
     known = ", ".join(fields)
-    return (
-        f"There is no field {_shown(name)} here; {f'there are {known}' if known else 'this call takes none'}."
-    )
+    return f"Unknown field {_shown(name)}. {f'Use {known}' if known else 'This call takes no fields'}."
 
 
 def _shown(name: str) -> str:
-    """Return a caller's name for a field in quotes, and no more of it than says which is meant."""
+    """Return a field's name as the caller sent it, in quotes and cut to a readable length."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON. Raise ValueError for a name given twice; takes linear time."""
+    """Return a JSON object. Raise ValueError for a name given twice; takes linear time."""
     value = dict(pairs)
     if len(value) != len(pairs):
         counts = Counter(name for name, _ in pairs)
@@ -310,7 +319,7 @@ def _whole(digits: str) -> int:
     try:
         return int(digits)
     except ValueError:
-        raise ValueError(f"a number has {len(digits)} digits") from None
+        raise ValueError(f"a number has {len(digits)} digits, which is too many") from None
 
 
 def _number(digits: str) -> int | float:
@@ -320,4 +329,4 @@ def _number(digits: str) -> int | float:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")

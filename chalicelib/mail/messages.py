@@ -41,13 +41,39 @@ _EMAILS = {
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
     Action.USER_INVITED: "invitation",
+    Action.PASSKEY_ADDED: "console-access",
+    Action.PASSKEY_REMOVED: "console-access",
+    Action.SIGNED_IN: "console-access",
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened")
+_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
 _TO_EVERY_OWNER = "user-changed"
 _OWNER = "OWNER-USERNAME"
 """Stands in a command for the OWNER whom the reader has to ask."""
+_ACCESS = {
+    Action.PASSKEY_ADDED: (
+        "A passkey was added for you",
+        "The passkey “{new}” was added to your own. It signs you in to the console.",
+    ),
+    Action.PASSKEY_REMOVED: (
+        "A passkey of yours was removed",
+        "The passkey “{old}” was removed. It signs nobody in any more.",
+    ),
+    Action.SIGNED_IN: (
+        "You signed in from another address",
+        "Your passkey “{new}” signed in to the console from another address than the last time.",
+    ),
+    Action.USER_ACTIVATED: (
+        "Your invitation was taken up",
+        "The passkey “{new}” was made with your invitation. You have no API keys until you generate one.",
+    ),
+}
+"""Subject and sentence of what is mailed about passkeys."""
+
+
+OPERATOR = "Service Users"
+"""The name that invitations begin with, where the stack has no other."""
 
 _ROLE_MEANS = {
     Role.READ_ONLY: "you can see clusters and their monitoring",
@@ -70,7 +96,7 @@ _SHOWN = 80  # characters of a name that anybody chose: enough to know it by
 
 
 class EmailContext(NamedTuple):
-    """Where and when a message is made. ``account`` is the account's name.
+    """Where and when a message is made. ``account`` is the account's name, ``operator`` who runs the service.
 
     ``token`` and ``role`` are an invitation's.
     """
@@ -81,6 +107,7 @@ class EmailContext(NamedTuple):
     now: float
     token: str = ""
     role: Role | None = None
+    operator: str = OPERATOR
 
 
 class Step(NamedTuple):
@@ -104,6 +131,8 @@ def email_of(event: Event) -> str | None:
     What a person is told of themselves and all OWNERs of that person differ: this is the former.
     """
     name = _EMAILS.get(event.action)
+    if event.action is Action.USER_ACTIVATED and not event.keys:
+        return "console-access"
     if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
         return "service-user-changed"
     if event.keys or name in _WITHOUT_KEYS:
@@ -161,6 +190,20 @@ def _harmless(character: str) -> str:
     return character
 
 
+# What mail programs make a link of: a scheme before ':', 'www.', a dot before what may be a top-level domain
+# (also the dots of other scripts, and one with a joiner after it), and the dots of an IPv4 address.
+_LINK = re.compile(
+    r"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww)[.\u3002\uff0e\uff61\u2024](?=\S)"
+    r"|(?<=\S)[.\u3002\uff0e\uff61\u2024](?=[\u200c\u200d]*[^\W\d_]{2})|(?<=\d)\.(?=\d)",
+    re.IGNORECASE,
+)
+
+
+def unlinked(text: str) -> str:
+    """Return a name that somebody chose with a space wherever a mail program might see a link."""
+    return _LINK.sub(lambda found: f"{found[0]} ", plain(text))
+
+
 class _View:
     """What the templates are given, as text."""
 
@@ -168,7 +211,7 @@ class _View:
         self.event = event
         self.recipient = recipient
         self.setting = setting
-        self.account = _short(setting.account)
+        self.account = _name(setting.account)
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
@@ -181,9 +224,12 @@ class _View:
         role = self.setting.role
         return {
             "account": self.account,
+            "operator": _short(self.setting.operator),
             "subject": self.subject,
             "Who": self._who(),
-            "Who_invites": "You invite yourself" if self._by_recipient() else f"{self._who()} invites you",
+            "Who_invites": (
+                "You invite yourself" if self._by_recipient() else f"{unlinked(self._who())} invites you"
+            ),
             "person": self.person,
             "created": event.action is Action.SERVICE_USER_CREATED,
             "activated": event.action is Action.USER_ACTIVATED,
@@ -192,6 +238,7 @@ class _View:
             "lowered": event.changes.get("role"),
             "role_change": event.changes.get("role"),
             "administrators": event.changes.get("administrators"),
+            "below_role": self._below_role(),
             "dropped": self._is_dropped(),
             "invited": event.action is Action.USER_INVITED,
             "revoked": event.action is Action.USER_REVOKED,
@@ -212,15 +259,22 @@ class _View:
             "facts": self._facts(name),
             "steps": steps,
             "asks": self._asks(name, steps),
-            "activate": self._curl("POST", "/v1/users/activate", self._activation()),
+            "activate": self._activation(),
             "hours": INVITATION_SECONDS // 3600,
             "until": _when(int(self.setting.now) + INVITATION_SECONDS),
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
+            "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
         }
+
+    def _access(self) -> dict[str, str]:
+        """Return what an email about a passkey says."""
+        subject, text = _ACCESS.get(self.event.action, ("", ""))
+        old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
+        return {"subject": subject, "text": text.format(old=old, new=new)}
 
     # Who, and which keys
 
@@ -247,6 +301,15 @@ class _View:
         before, after = self.event.changes.get("administrators", ("", ""))
         name = self.recipient.name
         return name in before.split(", ") and name not in after.split(", ")
+
+    def _below_role(self) -> str:
+        """Return that a raised role does not raise every key, and how to raise them."""
+        types = [key_type.value for key_type in self.event.below_role]
+        if not types:
+            return ""
+        if len(types) == 1:
+            return f"Its {types[0]} key keeps its lower ceiling until an OWNER rotates it."
+        return f"Its keys {', '.join(types)} keep their lower ceilings until an OWNER rotates them."
 
     def _is_raised(self) -> bool:
         old, new = self.event.changes.get("role", ("", ""))
@@ -315,8 +378,14 @@ class _View:
     def _facts(self, name: str) -> list[tuple[str, str]]:
         event = self.event
         subject = event.subject
-        shown = _short(subject.display_name)
-        named = f"{self.subject} (“{shown}”)" if shown not in ("", self.subject) else self.subject
+        shown = _name(subject.display_name)
+        named = (
+            self.subject
+            if shown == "" or subject.display_name == self.subject
+            else f"{self.subject} (“{shown}”)"
+        )
+        if name == "invitation":  # to somebody who need not know either
+            named = unlinked(named)
         facts = [("Account", self.account)]
         if self.subject:
             about_user = name == _TO_EVERY_OWNER
@@ -328,7 +397,9 @@ class _View:
         facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
-                ("Invited by" if name == "invitation" else "Done by", self._actor()),
+                ("Invited by", unlinked(self._actor()))
+                if name == "invitation"
+                else ("Done by", self._actor()),
                 ("When", _when(event.at)),
                 ("From address", event.source_ip),
             ]
@@ -375,6 +446,13 @@ class _View:
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask()), *self._invite_back(_OWNER)]
+            case "console-access":
+                return [
+                    Step(
+                        f"Ask an OWNER of {self.account} for a fresh invitation at once. "
+                        "It ends your API keys, your passkeys and every session."
+                    )
+                ]
             case "role-changed":
                 return [Step(self._ask()), *self._set_role_back(_OWNER)]
             case "service-user-changed":
@@ -600,7 +678,8 @@ class _View:
         if actor.kind is Kind.OPERATOR:
             return "Ask the operator of this service."
         if actor.kind is Kind.USER and not self._by_recipient():
-            return f"Ask {actor.username}, or another OWNER of {self.account}."
+            name = unlinked(actor.username) if self.event.action is Action.USER_INVITED else actor.username
+            return f"Ask {name}, or another OWNER of {self.account}."
         return f"Ask an OWNER of {self.account}."
 
     # Commands
@@ -615,8 +694,16 @@ class _View:
     def _key_type(self) -> dict[str, object]:
         return {"keyType": self.event.keys[0].key_type.value}
 
-    def _activation(self) -> dict[str, object]:
-        return {"username": self.subject, "token": self.setting.token}
+    def _activation(self) -> tuple[str, ...]:
+        """Return the command that activates. Its username, which the account chose, is no link either."""
+        if not self.person:
+            return ()
+        body: dict[str, object] = {"username": self.subject, "token": self.setting.token}
+        command = self._curl("POST", "/v1/users/activate", body)
+        if unlinked(self.subject) == self.subject:
+            return command
+        written = json.dumps(self.subject)
+        return (*command[:-1], command[-1].replace(written, written.replace(".", r"\u002e"), 1))
 
     def _curl(
         self, method: str, path: str, body: dict[str, object] | None = None, by: str = ""
@@ -665,6 +752,10 @@ def _setting(field: str, value: str) -> str:
         case "allowedNetworks":
             return _short(value, 200)
     return {"true": "on", "false": "off"}.get(value, value)
+
+
+def _name(text: str) -> str:
+    return _short(unlinked(text))
 
 
 def _short(text: str, most: int = _SHOWN) -> str:

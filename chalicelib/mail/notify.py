@@ -66,6 +66,7 @@ class Mailer(NamedTuple):
     now: "Callable[[], float]"
     remaining_ms: "Callable[[], int]"
     chance: "Callable[[], float]" = random.random
+    operator: str = messages.OPERATOR
 
 
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
@@ -369,6 +370,7 @@ class _Delivery:
             now=self._mailer.now(),
             token=token,
             role=role,
+            operator=self._mailer.operator,
         )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, permissions
+from chalicelib.rules import api_keys, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
@@ -110,6 +110,11 @@ class PolicyUpdate(NamedTuple):
     machines_manage_owners: bool | UnsetType = UNSET
 
 
+def policy_with(account: Account, wanted: PolicyUpdate) -> Policy:
+    """Return the policy that an update gives an account. Raises ValidationError."""
+    return _policy(account.policy, wanted)
+
+
 def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
     """Change the account's name and policy, and return the account.
 
@@ -117,8 +122,9 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     two activated OWNERs. Raises Conflict if there are fewer.
     """
     permissions.require_can_change_account(auth)
+    sessions.require_confirmed(auth)
     old = _find(directory, auth)
-    policy = _policy(old.policy, wanted)
+    policy = policy_with(old, wanted)
     new = replace(
         old,
         name=_or_old(wanted.name, old.name),
@@ -132,7 +138,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     turned_on = policy.pci_compliance and not old.policy.pci_compliance
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
-        raise Conflict("pciCompliance needs two OWNERs who have activated. Invite another, then turn it on.")
+        raise Conflict("pciCompliance needs two activated OWNERs. Invite another, then turn it on.")
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)
     directory.commit(
         event,

@@ -98,7 +98,7 @@ def generate(
     current = holder.keys.get(key_type)
     if current is not None and not is_expired(current, now):
         raise Conflict(
-            f"'{holder.username}' has a {key_type.value} key already. Rotate it, or revoke it first."
+            f"'{holder.username}' already has a {key_type.value} key. Rotate it, or revoke it first."
         )
     secret = key_format.new_key()
     key = ApiKey(
@@ -227,6 +227,15 @@ def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ..
     if isinstance(holder, ServiceUser) and role.covers(holder.role):
         keys = {key_type: _with_ceiling(key, holder.role) for key_type, key in keys.items()}
     return replace(holder, role=role, keys=keys, version=new_version()), revoked
+
+
+def below_role(holder: Principal) -> tuple[KeyType, ...]:
+    """Return the types of a holder's keys whose ceiling is below the role, in published order."""
+    return tuple(
+        key_type
+        for key_type in KeyType
+        if key_type in holder.keys and holder.role.at_most(holder.keys[key_type].ceiling) is not holder.role
+    )
 
 
 def is_looser(old: ApiKey, new: ApiKey) -> bool:

@@ -1,6 +1,6 @@
 """Building audit events. Every change has one, written in the transaction that makes the change."""
 
-from chalicelib.rules import notifications
+from chalicelib.rules import api_keys, notifications
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.identifiers import new_event_id
 from chalicelib.rules.model import (
@@ -13,10 +13,12 @@ from chalicelib.rules.model import (
     KeyChange,
     Kind,
     Principal,
+    ServiceUser,
     Subject,
     User,
 )
 from chalicelib.rules.notifications import Occurrence
+from chalicelib.rules.roles import KeyType
 
 _OLD_EXPIRY_REASON = "The key was given this end when it was made or changed (expiresAt)"
 """The ``reason`` of events about a key's own expiry that were stored before events had a ``cause``.
@@ -37,6 +39,7 @@ def new_event(
     reason: str = "",
     invitation: str = "",
     new: Principal | Account | None = None,
+    below_role: tuple[KeyType, ...] = (),
 ) -> Event:
     """Return the audit event of an action, due at once if ``notifications.NOTIFIED`` says who is notified.
 
@@ -53,6 +56,7 @@ def new_event(
         actor=actor,
         subject=_subject(subject),
         keys=keys,
+        below_role=below_role,
         changes=changes or {},
         cause=cause,
         reason=reason,
@@ -84,12 +88,13 @@ def update_event(
         cause=Cause.ROLE_LOWERED if revoked_keys else None,
         reason=f"The role is now {new.role.value}" if revoked_keys else "",
         new=new,
+        below_role=api_keys.below_role(new) if new.role is not old.role else (),
     )
 
 
 def actor(principal: Principal) -> Actor:
     """Return a principal as the actor of an event."""
-    return Actor(_kind(principal), principal.username)
+    return Actor(_kind(principal), principal.username, principal.display_name, _id(principal))
 
 
 def cause_of(event: Event) -> Cause | None:
@@ -106,7 +111,14 @@ def _subject(subject: Principal | Account) -> Subject:
     if isinstance(subject, Account):
         return Subject(Kind.ACCOUNT, display_name=subject.name)
     email = subject.email if isinstance(subject, User) else ""
-    return Subject(_kind(subject), subject.username, subject.display_name, email)
+    return Subject(_kind(subject), subject.username, subject.display_name, email, _id(subject))
+
+
+def _id(principal: Principal) -> str:
+    """Return what tells a principal from another one that has, or had, the same username."""
+    if isinstance(principal, User):
+        return principal.membership
+    return principal.id if isinstance(principal, ServiceUser) else ""
 
 
 def _kind(principal: Principal) -> Kind:

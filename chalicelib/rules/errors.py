@@ -3,6 +3,7 @@
 ApiError
 ├── Unauthenticated      401
 ├── Forbidden            403
+│   └── ConfirmationNeeded
 ├── NotFound             404
 ├── Conflict             409
 │   └── ConcurrentChange
@@ -32,6 +33,13 @@ class Unauthenticated(ApiError):
 
 class Forbidden(ApiError):
     """The caller is signed in, but may not do this."""
+
+
+class ConfirmationNeeded(Forbidden):
+    """The session may do this only shortly after a passkey confirmed it; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("Confirm with your passkey that it is you, and do it again. Nothing was done yet.")
 
 
 class NotFound(ApiError):
@@ -71,7 +79,7 @@ class ValidationError(ApiError):
 
 def validation_error_of(errors: Iterable[FieldError]) -> ValidationError:
     """Return the refusal of a body with all of its field errors."""
-    return ValidationError("The request breaks a rule; 'errors' says which.", tuple(errors))
+    return ValidationError("The request is invalid; 'errors' lists what to correct.", tuple(errors))
 
 
 def validation_error(pointer: str, detail: str) -> ValidationError:
@@ -84,6 +92,4 @@ def concurrent_change() -> ConcurrentChange:
 
     A new one at each call: a raised exception keeps the frames it passed, and the keys in them.
     """
-    return ConcurrentChange(
-        "Somebody else changed this at the same moment; nothing was done. Read it again and retry."
-    )
+    return ConcurrentChange("A concurrent call changed this; nothing was done. Read it again and retry.")

@@ -1,4 +1,4 @@
-"""API keys and invitation tokens: how they are made, recognised and compared.
+"""API keys, invitation tokens and the secrets of cookies: how they are made, recognised and compared.
 
 A secret is a prefix, 43 base62 characters (256 random bits) and six base62 characters of CRC-32
 over all that stands before them. The prefix lets a scanner find a leaked one, the checksum lets
@@ -14,13 +14,17 @@ import zlib
 
 KEY_PREFIX = "suk_"
 TOKEN_PREFIX = "sui_"  # noqa: S105 - the published beginning of a token, not one
+SESSION_PREFIX = "sus_"
+CHALLENGE_PREFIX = "suc_"
+SHAPE = r"suk_[0-9A-Za-z]{49}"
+"""The form of an API key."""
 PATTERN = r"su[ki]_[0-9A-Za-z]{49}"
 """What a secret scanner looks for; confirm a hit by its checksum."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY = 43
 _CHECK = 6
-_SHAPE = re.compile(PATTERN)
+_SHAPE = re.compile(r"su[kisc]_[0-9A-Za-z]{49}")
 
 
 def new_key() -> str:
@@ -31,6 +35,11 @@ def new_key() -> str:
 def new_token() -> str:
     """Return a new invitation token in the clear."""
     return _sealed(TOKEN_PREFIX)
+
+
+def new_secret(prefix: str) -> str:
+    """Return a new secret with a prefix: a cookie's."""
+    return _sealed(prefix)
 
 
 def well_formed(secret: str, prefix: str) -> bool:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from chalicelib.rules import api_keys, lifetimes, permissions
+from chalicelib.rules import api_keys, lifetimes, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
@@ -26,6 +26,7 @@ def generate(
     Raises ValidationError for a type the role may not hold or an invalid expiry, and Conflict if there
     is a key of the type.
     """
+    sessions.require_confirmed(auth)
     now = auth.origin.second
     errors = api_keys.key_type_errors(holder, key_type)
     errors += lifetimes.expiry_errors(directory, auth, restrictions.expires_at, now)
@@ -68,6 +69,7 @@ def rotate(
 
     Without ``overlap`` (seconds) the replaced key is refused once this returns. Raises NotFound.
     """
+    sessions.require_confirmed(auth)
     presented_digest = auth.digest if holder is auth.caller else None
     ceiling = _ceiling(auth, holder)
     rotation = api_keys.rotate(
@@ -102,8 +104,10 @@ def restrict(
     new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)
     if not changes:
         return holder
-    if isinstance(holder, ServiceUser) and api_keys.is_looser(key, new.keys[key_type]):
-        permissions.require_can_change_rights(auth, holder)
+    if api_keys.is_looser(key, new.keys[key_type]):
+        if isinstance(holder, ServiceUser):
+            permissions.require_can_change_rights(auth, holder)
+        sessions.require_confirmed(auth)
     _commit(directory, auth, holder, new, Action.API_KEY_UPDATED, change, changes)
     return new
 

@@ -119,6 +119,68 @@ class Invitation(Value, frozen=True):
     inviter: Inviter | None = None
 
 
+class Passkey(Value, frozen=True, kw_only=True):
+    """A person's public key, with which they sign in to the console (WebAuthn).
+
+    ``public_key`` is a SubjectPublicKeyInfo (DER), ``algorithm`` its COSE number. ``counter`` is the
+    authenticator's signature counter, 0 for one that has none. ``last_ip`` is the address of the last
+    sign-in.
+    """
+
+    credential_id: bytes
+    public_key: bytes
+    algorithm: int
+    name: str
+    created_at: int
+    counter: int = 0
+    backed_up: bool = False
+    transports: tuple[str, ...] = ()
+    last_used_at: int | None = None
+    last_ip: str = ""
+    notice: Notice | None = None
+
+
+class Session(Value, frozen=True, kw_only=True):
+    """A browser in which a person is signed in, without its secret.
+
+    ``seen_at`` is noted at most once a minute; ``confirmed_at`` is when a passkey was last touched;
+    ``passkey`` the id of the one that started it.
+    """
+
+    digest: bytes
+    started_at: int
+    seen_at: int
+    confirmed_at: int
+    passkey: str
+    source_ip: str = ""
+    browser: str = ""
+
+
+class Purpose(str, Enum):
+    """What a challenge is for."""
+
+    SIGN_IN = "SIGN_IN"
+    CONFIRM = "CONFIRM"
+    ACTIVATE = "ACTIVATE"
+    ADD = "ADD"
+
+
+class Challenge(Value, frozen=True, kw_only=True):
+    """What a browser has to sign with a passkey, once, until ``ends_at``.
+
+    ``username`` and ``membership`` say for whom it is, and ``proof`` what let them ask for it: the digest
+    (hex) of an invitation's token, or the id of a session; all are empty for a sign-in, where that is not
+    known yet.
+    """
+
+    purpose: Purpose
+    challenge: bytes
+    ends_at: int
+    username: str = ""
+    membership: str = ""
+    proof: str = ""
+
+
 class User(Principal, frozen=True, kw_only=True, tag="USER"):
     """A person in the account, by a ``membership``.
 
@@ -126,11 +188,17 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
     READ_ONLY: Administrator links to the former one mean nothing from then on. A person with an open
     ``invitation`` has not activated and holds no key. ``invited_by`` is the username of whoever invited them
     last, empty for the first OWNER of an account.
+
+    ``passkeys`` and ``sessions`` are by their ids. ``handle`` is what authenticators know the person by:
+    random, and without a meaning.
     """
 
     membership: str
     invitation: Invitation | None = None
     invited_by: str = ""
+    passkeys: dict[str, Passkey] = {}
+    sessions: dict[str, Session] = {}
+    handle: bytes = b""
 
 
 class Policy(Value, frozen=True):
@@ -202,6 +270,10 @@ class Action(str, Enum):
     USER_REVOKED = "USER_REVOKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
+    PASSKEY_ADDED = "PASSKEY_ADDED"
+    PASSKEY_REMOVED = "PASSKEY_REMOVED"
+    SIGNED_IN = "SIGNED_IN"
+    SIGNED_OUT = "SIGNED_OUT"
 
 
 class Change(str, Enum):
@@ -234,19 +306,30 @@ class Cause(str, Enum):
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY and an OPERATOR."""
+    """Who did it. ``username`` is empty for a POLICY and an OPERATOR.
+
+    ``id`` is a Service User's id or a User's membership; it and ``display_name`` are empty in events stored
+    before they were kept.
+    """
 
     kind: Kind
     username: str = ""
+    display_name: str = ""
+    id: str = ""
 
 
 class Subject(Value, frozen=True):
-    """To whom or what it was done. ``email`` is a person's own address, empty otherwise."""
+    """To whom or what it was done. ``email`` is a person's own address, empty otherwise.
+
+    ``id`` is a Service User's id or a User's membership, which tells them from a later one of the same
+    username; it is empty for an account, and in events stored before it was kept.
+    """
 
     kind: Kind
     username: str = ""
     display_name: str = ""
     email: str = ""
+    id: str = ""
 
 
 class KeyChange(Value, frozen=True):
@@ -281,10 +364,11 @@ class Audience(str, Enum):
 class Event(Value, frozen=True, kw_only=True):
     """One act on record, and the work of mailing it until everyone entitled has been told.
 
-    ``id`` sorts by time. ``changes`` names the fields an update changed, old and new, as text.
-    ``administrators`` are those of the Service User when it happened; where the event changed them, those
-    before and after. ``told`` maps a folded username to when they were mailed; ``refused`` to why SES
-    never will. ``due_at`` is there while somebody waits: when to try (again).
+    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
+    names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
+    User when it happened; where the event changed them, those before and after. ``told`` maps a folded
+    username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
+    waits: when to try (again).
     """
 
     id: str
@@ -294,6 +378,7 @@ class Event(Value, frozen=True, kw_only=True):
     actor: Actor
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
+    below_role: tuple[KeyType, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
     cause: Cause | None = None
     reason: str = ""

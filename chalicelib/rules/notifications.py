@@ -82,6 +82,16 @@ def holder_if_keys_changed(occurrence: Occurrence) -> Addressees:
     return holder(occurrence) if occurrence.keys else nobody(occurrence)
 
 
+def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
+    """Notify a User of a sign-in by a passkey from another address than the last one by it."""
+    old, new = occurrence.subject, occurrence.new
+    if isinstance(old, User) and isinstance(new, User):
+        addresses = {id_: passkey.last_ip for id_, passkey in old.passkeys.items()}
+        if any(passkey.last_ip != addresses.get(id_) for id_, passkey in new.passkeys.items()):
+            return holder(occurrence)
+    return nobody(occurrence)
+
+
 def holder_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
     """Notify as :func:`holder` does; of what the operator did for an OWNER, all OWNERs too."""
     if occurrence.actor is not None and occurrence.actor.kind is Kind.OPERATOR:
@@ -188,6 +198,10 @@ NOTIFIED = for_every_action(
         Action.USER_ACTIVATED: person_and_owners_if_owner,
         Action.USER_UPDATED: person_if_role_changed,
         Action.USER_REVOKED: person_if_activated,
+        Action.PASSKEY_ADDED: holder,
+        Action.PASSKEY_REMOVED: holder,
+        Action.SIGNED_IN: person_if_signed_in_elsewhere,
+        Action.SIGNED_OUT: nobody,
     }
 )
 """Who is notified of each action (product page: who-is-notified).

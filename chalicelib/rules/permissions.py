@@ -107,14 +107,29 @@ def require_can_change_rights(auth: AuthContext, target: ServiceUser) -> None:
         )
 
 
+def require_can_read_service_users(auth: AuthContext) -> None:
+    """Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key.
+
+    A Service User reads Service Users and never changes one, so that an inventory needs no person's key.
+    """
+    _require_role(auth, "Reading Service Users", Role.CLUSTER_ADMIN)
+
+
+def require_can_find_keys(auth: AuthContext) -> None:
+    """Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key.
+
+    Who may read Service Users, people and events may ask whose a key is: whoever is on call has to know
+    at once. Ending it is another right.
+    """
+    _require_role(auth, "Finding keys", Role.CLUSTER_ADMIN)
+
+
 def require_can_list_users(auth: AuthContext) -> None:
-    """Requires a USER_MANAGEMENT key of an OWNER (a User or a Service User) or of a CLUSTER_ADMIN User.
+    """Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key.
 
     CLUSTER_ADMIN Users list the Users of the account to choose Administrators.
     """
-    require_management_key(auth)
-    if auth.role is not Role.OWNER:
-        _require_user(auth, "Listing Users", Role.CLUSTER_ADMIN)
+    _require_role(auth, "Listing Users", Role.CLUSTER_ADMIN)
 
 
 def require_can_manage_users(auth: AuthContext) -> None:
@@ -138,7 +153,7 @@ def require_own_keys(auth: AuthContext, username: str) -> None:
     require_management_key(auth)
     if not _is_named(auth.caller, username):
         raise Forbidden(
-            "Users manage only their own keys. An OWNER can revoke a User, or send them a fresh invitation."
+            "Users manage only their own keys. An OWNER can revoke a User, or send them a new invitation."
         )
 
 
@@ -158,12 +173,9 @@ def require_can_change_account(auth: AuthContext) -> User:
     return _require_user(auth, "Changing the account", Role.OWNER)
 
 
-def require_can_read_events(auth: AuthContext) -> User:
-    """Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key.
-
-    Returns that User.
-    """
-    return _require_user(auth, "Reading events", Role.CLUSTER_ADMIN)
+def require_can_read_events(auth: AuthContext) -> None:
+    """Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."""
+    _require_role(auth, "Reading events", Role.CLUSTER_ADMIN)
 
 
 def is_same_principal(one: Principal, other: Principal) -> bool:
@@ -190,7 +202,13 @@ def _require_user(auth: AuthContext, what: str, lowest: Role) -> User:
     caller = auth.caller
     if not isinstance(caller, User):
         raise Forbidden(f"{what} requires a User; a Service User cannot do it.")
+    _require_role(auth, what, lowest)
+    return caller
+
+
+def _require_role(auth: AuthContext, what: str, lowest: Role) -> None:
+    """Require a caller with at least a role, signed in with a USER_MANAGEMENT key."""
+    require_management_key(auth)
     if not auth.role.covers(lowest):
         roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))
         raise Forbidden(f"{what} requires the role {roles}; your role is {auth.role.value}.")
-    return caller

@@ -118,6 +118,18 @@ def in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -
     )
 
 
+def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
+    """Return when a policy revokes a key at the earliest, if it is not used meanwhile: after both notices.
+
+    None if it does not, or the key's own expiry comes first.
+    """
+    expiry = _policy_expiry(key, policy)
+    if expiry is None:
+        return None
+    later = expiry._replace(at=max(expiry.at, now + FIRST_NOTICE))
+    return None if key.expires_at is not None and key.expires_at <= later.at else later
+
+
 def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now: int) -> SendNotice | None:
     """Return the first notice of an expiry, if it is due.
 

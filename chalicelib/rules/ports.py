@@ -1,10 +1,10 @@
 """What the rules ask of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.credentials import Credential
 from chalicelib.rules.errors import ApiError
-from chalicelib.rules.model import Account, Event, Inviter, Principal, ServiceUser, User
+from chalicelib.rules.model import Account, Challenge, Event, Inviter, Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
 
 P = TypeVar("P", bound=Principal)
@@ -124,6 +124,13 @@ class InviterIsOwner(NamedTuple):
     ended: ApiError
 
 
+class UseChallenge(NamedTuple):
+    """A challenge that is used up; refused where it was already."""
+
+    digest: bytes
+    used: ApiError
+
+
 Write = (
     Add
     | Replace
@@ -136,6 +143,7 @@ Write = (
     | LoseOwner
     | MachineMayManageOwners
     | InviterIsOwner
+    | UseChallenge
 )
 
 
@@ -146,10 +154,38 @@ class Page(NamedTuple, Generic[P]):
     after: str | None
 
 
-class EventPage(NamedTuple):
-    """Part of the trail, newest first. ``after`` is where the next part starts, None at the end."""
+class EventQuery(NamedTuple):
+    """Which events of an account are asked for: those that meet every condition given.
 
-    events: tuple[Event, ...]
+    ``username`` is whom it was done to and ``actor`` who did it, ``action`` what was done; ``since`` and
+    ``until`` are times in seconds, the first included and the last not. Newest first unless ``oldest_first``.
+    """
+
+    username: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: int | None = None
+    until: int | None = None
+    oldest_first: bool = False
+
+
+class UnknownEvent(NamedTuple):
+    """An event that this version has no type for, such as one a later version stored before a roll-back.
+
+    ``fields`` are as they are stored, without what only the outbox needs.
+    """
+
+    fields: dict[str, Any]
+
+
+class EventPage(NamedTuple):
+    """Part of the trail, in the order asked for. ``after`` is where the next part starts, None at the end.
+
+    A page can have fewer events than asked for, or none, while there is more: a condition without an index
+    is judged on a bounded number of events.
+    """
+
+    events: tuple[Event | UnknownEvent, ...]
     after: str | None
 
 
@@ -168,6 +204,17 @@ class Directory(Protocol):
         """
         ...
 
+    def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
+        """Return the folded usernames that pointers of an account name for a last five, in one read.
+
+        At most ``most`` pointers are read; they may be as they were a moment ago.
+        """
+        ...
+
+    def principals(self, usernames: "frozenset[str]") -> dict[str, Principal]:
+        """Return the Principals among folded usernames, strongly consistent, in one read (100 at most)."""
+        ...
+
     def users(self, usernames: "frozenset[str]") -> dict[str, User]:
         """Return the Users among folded usernames, strongly consistent, in one read (100 at most)."""
         ...
@@ -176,12 +223,17 @@ class Directory(Protocol):
         """Return an account, strongly consistent, in one read; None if there is none."""
         ...
 
-    def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
-        """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read."""
+    def page(self, account: str, kind: type[P], limit: int, after: str | None, prefix: str = "") -> Page[P]:
+        """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read.
+
+        Only those whose folded username begins with ``prefix``.
+        """
         ...
 
-    def commit(self, event: Event, *writes: Write, patient: bool = False) -> None:
+    def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record, or none of it.
+
+        No event is for what changes nobody's rights: that a passkey confirmed a session.
 
         ``patient`` waits for other transactions in the way for seconds, as a revocation does.
 
@@ -194,6 +246,23 @@ class Directory(Protocol):
         """Note that a key (or the one ``before`` it) was used. Never raises: no note is worth a sign-in."""
         ...
 
+    def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:
+        """Keep a challenge by the digest of its cookie's secret until it ends."""
+        ...
+
+    def challenge(
+        self, digest: bytes, credential_id: bytes | None = None
+    ) -> tuple[Challenge | None, str | None]:
+        """Return a challenge, and the folded username that a credential id belongs to, in one read.
+
+        Strongly consistent; None for what there is not.
+        """
+        ...
+
+    def seen(self, user: User, session: str, digest: bytes, now: int) -> None:
+        """Note that a session was used. Never raises: no note is worth a page."""
+        ...
+
     def refused(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:
         """Put a refusal on record, unless one of this key is there since ``since``. Never raises."""
         ...
@@ -202,6 +271,10 @@ class Directory(Protocol):
 class Trail(Protocol):
     """The events."""
 
-    def events(self, account: str, username: str | None, limit: int, after: str | None) -> EventPage:
-        """Return an account's events (about one username, if given), newest first, in one read."""
+    def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
+        """Return up to ``limit`` of an account's events, from the one after the id ``after``.
+
+        One read, and with an ``actor`` alone two. Raise ValidationError for an ``after`` that is not
+        between ``since`` and ``until``.
+        """
         ...

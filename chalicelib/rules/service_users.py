@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, lifetimes, permissions
+from chalicelib.rules import api_keys, lifetimes, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext
@@ -61,6 +61,7 @@ def create(
     """
     creator = permissions.require_can_manage_service_users(auth)
     permissions.require_can_grant(auth, wanted.role)
+    sessions.require_confirmed(auth)
     now = auth.origin.second
     lifetimes.require_valid_expiry(directory, auth, wanted.restrictions.expires_at, now)
     new = ServiceUser(
@@ -89,14 +90,16 @@ def create(
 
 
 def listing(
-    directory: Directory, auth: AuthContext, limit: int, after: str | None
+    directory: Directory, auth: AuthContext, limit: int, after: str | None, prefix: str = ""
 ) -> tuple[tuple[View, ...], str | None]:
     """Return a page of the account's Service Users by username, and where the next page starts.
 
+    Only those whose folded username begins with ``prefix``.
+
     A page ends early if its Administrators would not fit in one read.
     """
-    caller = permissions.require_can_manage_service_users(auth)
-    page = directory.page(caller.account, ServiceUser, limit, after)
+    permissions.require_can_read_service_users(auth)
+    page = directory.page(auth.caller.account, ServiceUser, limit, after, prefix)
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
@@ -112,7 +115,7 @@ def read(directory: Directory, auth: AuthContext, username: str) -> View:
     caller = auth.caller
     if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
         return _view(directory, caller)
-    permissions.require_can_manage_service_users(auth)
+    permissions.require_can_read_service_users(auth)
     return _view(directory, _find(directory, auth, username))
 
 
@@ -160,6 +163,7 @@ def update(
         new, revoked_keys = api_keys.change_role(new, wanted.role)
     if changes.keys() & {"role", "administrators"}:
         permissions.require_can_change_rights(auth, old)
+        sessions.require_confirmed(auth)
     if changes:
         new = replace(new, version=new_version())
         event = update_event(auth, Action.SERVICE_USER_UPDATED, old, new, changes, revoked_keys)
@@ -175,6 +179,7 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
 
     def attempt(*, any_version: bool) -> None:
         old = _find_administered(directory, auth, username, if_match)
+        sessions.require_confirmed(auth)
         event = new_event(
             auth.origin,
             actor(auth.caller),
@@ -207,8 +212,7 @@ def _find_administered(
     permissions.require_administers(auth, target)
     if if_match is not None and not if_match(target.version):
         raise PreconditionFailed(
-            f"'{target.username}' has changed since you read it. "
-            "Read it again and decide on what is there now."
+            f"'{target.username}' has changed since you read it. Read it again, then decide."
         )
     return target
 
@@ -257,7 +261,7 @@ def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) ->
         name = fold_username(username)
         user = users.get(name)
         if name in links:
-            errors.append(FieldError(f"/administrators/{index}", f"'{username}' is named twice."))
+            errors.append(FieldError(f"/administrators/{index}", f"'{username}' is given twice."))
         elif user is None or not permissions.can_become_administrator(user, old):
             errors.append(
                 FieldError(

@@ -4,7 +4,7 @@ import hmac
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, key_format, permissions
+from chalicelib.rules import api_keys, key_format, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext, Origin
@@ -37,9 +37,9 @@ INVITATION_SECONDS = 72 * 3600
 
 _NOT_VALID = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
-    "Ask an OWNER of the account for a fresh invitation."
+    "Ask an OWNER of the account for a new invitation."
 )
-_LAST_OWNER = "An account keeps at least one OWNER who has activated; make another User OWNER first."
+_LAST_OWNER = "An account needs at least one activated OWNER. Make another User an OWNER first."
 
 
 def invite(
@@ -52,6 +52,7 @@ def invite(
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
+    sessions.require_confirmed(auth)
     check_username(username)
     by_machine = _require_can_manage(directory, auth, role)
     new = User(
@@ -75,15 +76,18 @@ def invite(
 def invite_again(directory: Directory, auth: AuthContext, username: str) -> User:
     """Mail a User a fresh token, and return the User.
 
-    Earlier tokens and their keys are refused once this returns; Administrator links stay. Raises
-    Forbidden, NotFound, or Conflict if they are the last activated OWNER.
+    Earlier tokens, their keys, passkeys and sessions are refused once this returns; Administrator links stay.
+    Raises Forbidden, NotFound, or Conflict if they are the last activated OWNER.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     by_machine = _require_can_manage(directory, auth, old.role)
+    sessions.require_confirmed(auth)
     new = replace(
         old,
         keys={},
+        passkeys={},
+        sessions={},
         version=new_version(),
         invitation=_invitation(auth),
         invited_by=auth.caller.username,
@@ -103,9 +107,7 @@ def activate(
     one, gets a key of each type the role allows. Raises ValidationError, in the same words whatever is
     wrong.
     """
-    user = directory.principal(username) if key_format.well_formed(token, key_format.TOKEN_PREFIX) else None
-    if not isinstance(user, User) or not _is_valid(user.invitation, token, origin):
-        raise ValidationError(_NOT_VALID)
+    user = open_invitation(directory, username, token, origin)
     key_types = user.role.key_types()
     if KeyType.USER_MANAGEMENT in key_types:
         key_types = (KeyType.USER_MANAGEMENT,)
@@ -117,9 +119,7 @@ def activate(
         issued.append(key)
         changes.append(change)
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes))
-    writes: list[Write] = [Replace(user, new, concurrent_change()), *_owner_writes(user, new)]
-    if user.invitation is not None and user.invitation.inviter is not None:
-        writes.append(InviterIsOwner(user.account, user.invitation.inviter, ValidationError(_NOT_VALID)))
+    writes: list[Write] = [Replace(user, new, concurrent_change()), *activation_writes(user, new)]
     try:
         directory.commit(event, *writes)
     except Conflict:
@@ -129,6 +129,25 @@ def activate(
             raise
         raise ValidationError(_NOT_VALID) from None
     return new, tuple(issued)
+
+
+def open_invitation(directory: Directory, username: str, token: str, origin: Origin) -> User:
+    """Return the User whose invitation a token opens.
+
+    Raises ValidationError, in the same words whatever is wrong.
+    """
+    user = directory.principal(username) if key_format.well_formed(token, key_format.TOKEN_PREFIX) else None
+    if not isinstance(user, User) or not _is_valid(user.invitation, token, origin):
+        raise ValidationError(_NOT_VALID)
+    return user
+
+
+def activation_writes(old: User, new: User) -> list[Write]:
+    """Return the writes beside the User's own that activate them, on the condition that their inviter may."""
+    writes: list[Write] = [*_owner_writes(old, new)]
+    if old.invitation is not None and old.invitation.inviter is not None:
+        writes.append(InviterIsOwner(old.account, old.invitation.inviter, ValidationError(_NOT_VALID)))
+    return writes
 
 
 def listing(
@@ -157,6 +176,7 @@ def update(
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     by_machine = _require_can_manage(directory, auth, old.role, role)
+    sessions.require_confirmed(auth)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -191,6 +211,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
     def attempt(*, any_version: bool) -> None:
         old = _find(directory, auth, username, again=any_version)
         by_machine = _require_can_manage(directory, auth, old.role)
+        sessions.require_confirmed(auth)
         event = new_event(
             auth.origin,
             actor(auth.caller),

@@ -4,6 +4,7 @@ One item per thing, read by key and strongly consistent; the index by account li
 transaction with its event in it, each write conditional on what was read.
 """
 
+import hashlib
 import logging
 import random
 import re
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.rules.authentication import HOUR
 from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import ApiError, Conflict
-from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User
+from chalicelib.rules.model import Account, Challenge, Event, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME, fold_email, fold_username
 from chalicelib.rules.ports import (
     Add,
@@ -32,6 +33,7 @@ from chalicelib.rules.ports import (
     RevokeKey,
     StillEntitled,
     UpdateAccount,
+    UseChallenge,
     Write,
 )
 from chalicelib.rules.roles import Role
@@ -91,40 +93,59 @@ class DynamoDirectory:
         item = self._get(pointers.name(digest))
         return None if item is None else str(item["username"]["S"])
 
+    def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
+        """Return the usernames that an account's pointers name for a last five: one Query of the index."""
+        answer = call_dynamodb(
+            self._client.query,
+            TableName=self._table,
+            IndexName="byAccount",
+            KeyConditionExpression="account = :account AND listKey = :key",
+            ExpressionAttributeValues={":account": {"S": account}, ":key": {"S": pointers.list_key(last5)}},
+            Limit=most,
+        )
+        return frozenset(str(item["username"]["S"]) for item in answer["Items"])
+
+    def principals(self, usernames: frozenset[str]) -> dict[str, Principal]:
+        """Return the Principals among folded usernames: one strongly consistent BatchGetItem."""
+        found = batch_get(
+            self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
+        )
+        several: list[Principal] = [from_item(item, ServiceUser | User) for item in found]  # type: ignore[arg-type]
+        return {fold_username(it.username): it for it in several}
+
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
         """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
-        found = batch_get(self._client, self._table, [f"USER#{name}" for name in sorted(usernames)])
-        people = (from_item(item, ServiceUser | User) for item in found)  # type: ignore[arg-type]
-        return {fold_username(user.username): user for user in people if isinstance(user, User)}
+        found = self.principals(usernames)
+        return {name: user for name, user in found.items() if isinstance(user, User)}
 
     def account(self, account: str) -> Account | None:
         """Return an account: one strongly consistent GetItem."""
         item = self._get(f"ACCOUNT#{account}")
         return None if item is None else from_item(item, Account)
 
-    def page(self, account: str, kind: type[P], limit: int, after: str | None) -> Page[P]:
+    def page(self, account: str, kind: type[P], limit: int, after: str | None, prefix: str = "") -> Page[P]:
         """Return part of the index by account: one Query, as stale as a global index may be."""
         start: dict[str, Any] = {}
-        prefix = _PREFIX[kind]
+        kind_prefix = _PREFIX[kind]
         if after is not None:
             start["ExclusiveStartKey"] = {
                 "pk": {"S": f"USER#{after}"},
                 "account": {"S": account},
-                "listKey": {"S": f"{prefix}{after}"},
+                "listKey": {"S": f"{kind_prefix}{after}"},
             }
         answer = call_dynamodb(
             self._client.query,
             TableName=self._table,
             IndexName="byAccount",
             KeyConditionExpression="account = :account AND begins_with(listKey, :prefix)",
-            ExpressionAttributeValues={":account": {"S": account}, ":prefix": {"S": prefix}},
+            ExpressionAttributeValues={":account": {"S": account}, ":prefix": {"S": kind_prefix + prefix}},
             Limit=limit + 1,
             **start,
         )
         items, last = paginate(answer, limit, "listKey")
-        return Page(tuple(from_item(item, kind) for item in items), last and last.removeprefix(prefix))
+        return Page(tuple(from_item(item, kind) for item in items), last and last.removeprefix(kind_prefix))
 
-    def commit(self, event: Event, *writes: Write, patient: bool = False) -> None:
+    def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record in one transaction, or nothing."""
         items: list[dict[str, Any]] = []
         faults: list[ApiError] = []
@@ -132,15 +153,16 @@ class DynamoDirectory:
             for item, fault in _operations(self._table, write):
                 items.append(item)
                 faults.append(fault)
-        items.append(
-            {
-                "Put": {
-                    "TableName": self._events_table,
-                    "Item": event_item(event, self._retention_days),
-                    "ConditionExpression": "attribute_not_exists(id)",
+        if event is not None:
+            items.append(
+                {
+                    "Put": {
+                        "TableName": self._events_table,
+                        "Item": event_item(event, self._retention_days),
+                        "ConditionExpression": "attribute_not_exists(id)",
+                    }
                 }
-            }
-        )
+            )
         self._transact(items, faults, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
 
     def used(
@@ -161,6 +183,37 @@ class DynamoDirectory:
                 ":since": {"N": str(now - HOUR)},
                 ":digest": {"B": digest},
             },
+        )
+
+    def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:
+        """Keep a challenge with one PutItem; the table's TTL removes it some time after its end."""
+        item = {**_challenge_key(digest), **to_item(challenge, ttl=challenge.ends_at)}
+        call_dynamodb(self._client.put_item, writing=True, TableName=self._table, Item=item)
+
+    def challenge(
+        self, digest: bytes, credential_id: bytes | None = None
+    ) -> tuple[Challenge | None, str | None]:
+        """Return a challenge, and whose credential it is: one strongly consistent BatchGetItem."""
+        keys = [_challenge_key(digest)]
+        if credential_id is not None:
+            keys.append(_credential_key(credential_id))
+        challenge, username = None, None
+        for item in batch_get(self._client, self._table, keys):
+            if item["pk"] == keys[0]["pk"]:
+                challenge = from_item(item, Challenge)
+            else:
+                username = item["username"]["S"]
+        return challenge, username
+
+    def seen(self, user: User, session: str, digest: bytes, now: int) -> None:
+        """Note a session's use with one UpdateItem; a failure is logged, never raised."""
+        path = "#sessions.#session"
+        self._note(
+            user,
+            UpdateExpression=f"SET {path}.seenAt = :now",
+            ConditionExpression=f"{path}.digest = :digest AND {path}.seenAt < :now",
+            ExpressionAttributeNames={"#sessions": "sessions", "#session": session},
+            ExpressionAttributeValues={":now": {"N": str(now)}, ":digest": {"B": digest}},
         )
 
     def refused(self, principal: Principal, key_type: "KeyType", since: int, event: Event) -> None:
@@ -206,7 +259,7 @@ class DynamoDirectory:
                 return
             longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - a pause, no secret
-        raise Conflict("Other calls keep changing this at the same moment; nothing was done. Retry.")
+        raise Conflict("Concurrent calls keep changing this; nothing was done. Try again.")
 
 
 def _raise_first(error: ClientError, faults: list[ApiError]) -> None:
@@ -225,6 +278,16 @@ def _key(principal: Principal) -> Item:
 
 def _email_key(principal: Principal) -> Item:
     return {"pk": {"S": f"EMAIL#{fold_email(principal.email)}"}}
+
+
+def _challenge_key(digest: bytes) -> Item:
+    """Return the key of a challenge's item: no digest belongs in CloudTrail, which can log keys."""
+    return {"pk": {"S": f"CHALLENGE#{hashlib.sha256(b'challenge:' + digest).hexdigest()}"}}
+
+
+def _credential_key(credential_id: bytes) -> Item:
+    """Return the key of the item that tells whose a credential is; ids are longer than keys may be."""
+    return {"pk": {"S": f"CREDENTIAL#{hashlib.sha256(credential_id).hexdigest()}"}}
 
 
 def _account_key(account: str) -> Item:
@@ -248,17 +311,20 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
                 yield item, username_taken
         case Replace(old, new, changed):
             yield {"Update": {"TableName": table, "Key": _key(old), **_replacement(write)}}, changed
-            for item in pointers.changes(table, old, old.keys, new.keys):
+            for item in (*pointers.changes(table, old, old.keys, new.keys), *_credentials(table, old, new)):
                 yield item, changed
         case Remove(old, changed):
             yield {"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed
             yield {"Delete": {"TableName": table, "Key": _email_key(old)}}, changed
-            for item in pointers.changes(table, old, old.keys, {}):
+            for item in (*pointers.changes(table, old, old.keys, {}), *_credentials(table, old, None)):
                 yield item, changed
         case RevokeKey(holder, key_type, _, changed):
             yield {"Update": {"TableName": table, **_key_revocation(write)}}, changed
             for item in pointers.changes(table, holder, {key_type: holder.keys[key_type]}, {}):
                 yield item, changed
+        case UseChallenge(digest, used):
+            present = {"TableName": table, "ConditionExpression": "attribute_exists(pk)"}
+            yield {"Delete": {**present, "Key": _challenge_key(digest)}}, used
         case StillEntitled():
             yield {"ConditionCheck": {"TableName": table, **_entitled(write)}}, write.ended
         case AddAccount(account, taken):
@@ -281,6 +347,22 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
             yield {"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended
         case _:
             assert_never(write)
+
+
+def _credentials(table: str, old: Principal, new: Principal | None) -> "Iterable[dict[str, Any]]":
+    """Return the operations that keep whose each credential is, where a person's passkeys change."""
+    before = _credential_ids(old)
+    after = set() if new is None else _credential_ids(new)
+    for gone in sorted(before - after):
+        yield {"Delete": {"TableName": table, "Key": _credential_key(gone)}}
+    for added in sorted(after - before):
+        item = {**_credential_key(added), "username": {"S": fold_username(old.username)}}
+        yield {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
+
+
+def _credential_ids(principal: Principal) -> set[bytes]:
+    passkeys = principal.passkeys.values() if isinstance(principal, User) else ()
+    return {passkey.credential_id for passkey in passkeys}
 
 
 def _unchanged(old: Principal) -> dict[str, Any]:
@@ -309,7 +391,7 @@ def _replacement(write: Replace) -> dict[str, Any]:
 
 
 class _Update:
-    """An update in the making: of the attributes that differ, below ``keys`` those of each key."""
+    """An update in the making: of the attributes that differ, and below maps those of each member."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -344,12 +426,14 @@ class _Update:
 
 
 def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
-    """Return whether to go into a map: into ``keys``, and into a key that is the same before and after."""
+    """Return whether to go into a map: of keys, sessions or passkeys, and into one that is still the same."""
     match path:
-        case ("keys",):
+        case ("keys" | "sessions" | "passkeys",):
             return True
-        case ("keys", _):
+        case ("keys" | "sessions", _):
             return bool(before["M"]["digest"] == after["M"]["digest"])
+        case ("passkeys", _):
+            return bool(before["M"]["credentialId"] == after["M"]["credentialId"])
     return False
 
 

@@ -117,7 +117,7 @@ class DynamoOutbox:
             for item in batch_get(
                 self._client,
                 self._directory,
-                wanted[start : start + BATCH],
+                [{"pk": {"S": key}} for key in wanted[start : start + BATCH]],
                 self._sleep,
                 ProjectionExpression=_READ,
                 ExpressionAttributeNames=_READ_NAMES,

@@ -9,15 +9,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.rules.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Sequence
 
     from types_boto3_dynamodb import DynamoDBClient
 
     from chalicelib.store.items import Item
 
-_NOT_READ = "The store did not answer in time. Nothing was changed; ask again."
+_NOT_READ = "The database did not respond in time. Nothing was changed; try again."
 _NOT_ANSWERED = (
-    "The store did not answer in time. The change may or may not have been made: read before you ask again."
+    "The database did not respond in time. The change may or may not have been made: "
+    "read before you try again."
 )
 BATCH_TRIES = 6
 """BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
@@ -70,18 +71,20 @@ def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parame
 def batch_get(
     client: "DynamoDBClient",
     table: str,
-    keys: "Collection[str]",
+    keys: "Sequence[Item]",
     sleep: "Callable[[float], None] | None" = None,
     **part: Any,
 ) -> "list[Item]":
-    """Return the items there are of these keys, strongly consistent; what DynamoDB leaves is asked for again.
+    """Return the items there are of these primary keys, strongly consistent.
+
+    What DynamoDB leaves is asked for again.
 
     ``part`` says which attributes. Raises Unavailable where it goes on leaving some.
     """
     if not keys:
         return []
     found: list[Item] = []
-    request: Any = {table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True, **part}}
+    request: Any = {table: {"Keys": list(keys), "ConsistentRead": True, **part}}
     for tried in range(BATCH_TRIES):
         if tried:
             (sleep or time.sleep)(0.02 * 2**tried)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from chalicelib.expiry.sweep import Page, Position, SweepChange
 from chalicelib.rules.model import Event, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.sweeps import Page, Position, SweepChange
 from chalicelib.store import pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
@@ -31,7 +31,7 @@ PAGE = 400
 
 
 class DynamoSweeps:
-    """``chalicelib.expiry.sweep.Sweeps`` on two tables."""
+    """The store of the sweep (``chalicelib.rules.sweeps.SweepStore``) on two tables."""
 
     def __init__(
         self, client: "DynamoDBClient", table: str, events_table: str, retention_days: int, page: int = PAGE

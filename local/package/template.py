@@ -11,6 +11,7 @@ ACCOUNT = "123456789012"
 FUNCTIONS = (
     "APIHandler",
     "Authorizer",
+    "Verify",
     "Notify",
     "Resend",
     "EnforcePolicies",

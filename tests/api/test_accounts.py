@@ -108,7 +108,7 @@ def test_a_taken_username_or_email_makes_no_account(stack: Stack, change: dict[s
         ({**ASKED, "email": ["ann@acme.example"]}, ["/email"]),
         ({**ASKED, "displayName": ""}, ["/displayName"]),
         ({**ASKED, "role": "OWNER"}, ["/role"]),
-        ({**ASKED, "accountName": "\ud800"}, ["half of a surrogate pair"]),
+        ({**ASKED, "accountName": "\ud800"}, ["unpaired surrogate"]),
         ([], ["the event: This must be a JSON object."]),
         (None, ["the event: This must be a JSON object."]),
         ("Acme", ["the event: This must be a JSON object."]),
@@ -243,7 +243,7 @@ def test_of_a_recovery_and_another_change_at_once_one_is_made(
     second = stack.user(owner, "second", "OWNER")
     before_commit(stack, monkeypatch, lambda: stack.call("DELETE", "/v1/users/owner", second))
 
-    with pytest.raises(Conflict, match="at the same moment"):
+    with pytest.raises(Conflict, match="concurrent call changed"):
         recover("owner")
 
     assert stack.call("GET", "/v1/users", second).json[0]["username"] == "second"
@@ -276,7 +276,7 @@ def test_a_new_name_is_on_record(stack: Stack) -> None:
     assert response.json["name"] == "Ajax" == stack.call("GET", PATH, owner).json["name"]
     (event,) = [it for it in stack.items(stack.tables.events) if it["action"] == "ACCOUNT_UPDATED"]
     assert event["changes"] == {"name": ["Account of owner", "Ajax"]}
-    assert event["actor"] == {"kind": "USER", "username": "owner"}
+    assert event["actor"].items() >= {"kind": "USER", "username": "owner"}.items()
     assert event["subject"]["kind"] == "ACCOUNT"
     assert "waiting" not in event
 
@@ -375,7 +375,7 @@ def test_pci_compliance_needs_two_owners_who_have_activated(stack: Stack) -> Non
     response = put(stack, owner, pciCompliance=True)
 
     assert response.status == 409
-    assert "two OWNERs who have activated" in response.json["detail"]
+    assert "two activated OWNERs" in response.json["detail"]
     assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
     stack.activate("cal")
     assert put(stack, owner, pciCompliance=True).status == 200
@@ -491,4 +491,4 @@ def test_events_of_what_is_no_username_are_refused(stack: Stack) -> None:
     for asked in ("x", "owner%20", "x" * 65, ""):
         response = stack.call("GET", f"/v1/events?username={asked}", owner)
         assert response.status == 400
-        assert "'username' is 3 to 64" in response.json["detail"]
+        assert "'username' must be 3 to 64" in response.json["detail"]

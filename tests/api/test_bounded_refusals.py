@@ -55,7 +55,7 @@ def test_fifty_errors_are_listed_and_the_others_counted(shared_accounts: Account
     required = 3
     assert problem["errors"][-1] == {
         "pointer": "",
-        "detail": f"And {1_000 - validation.MOST_ERRORS + required} more; correct these first.",
+        "detail": f"There are {1_000 - validation.MOST_ERRORS + required} more errors. Correct these first.",
     }
 
 
@@ -74,7 +74,9 @@ def test_an_array_that_is_too_long_is_one_error(
 ) -> None:
     body = service_user_body("long-1", **{field: [entry] * (most + 1)})
     problem = assert_problem(shared_accounts.call("POST", PATH, "owner", body), 400)
-    assert problem["errors"] == [{"pointer": f"/{field}", "detail": f"This may have at most {most} entries."}]
+    assert problem["errors"] == [
+        {"pointer": f"/{field}", "detail": f"This must have at most {most} entries."}
+    ]
 
 
 @pytest.mark.parametrize(("length", "status"), [(1024, 400), (1025, 413)])
@@ -84,7 +86,7 @@ def test_a_body_that_nobody_signs_is_bounded(shared_accounts: Accounts, length: 
     assert size(raw) == length
     problem = assert_problem(shared_accounts.call("POST", ACTIVATE, "nobody", raw=raw), status)
     if status == 413:
-        assert problem["detail"] == "The body has 1025 bytes; at most 1024 are read."
+        assert problem["detail"] == "The body has 1025 bytes; the limit is 1024."
 
 
 def test_the_longest_activation_fits(shared_accounts: Accounts) -> None:

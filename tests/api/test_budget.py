@@ -86,9 +86,18 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     # The account.
     "read the account": ("owner", "GET", "/v1/account", NO_BODY, [GET, GET]),
     "set its policy": ("owner", "PUT", "/v1/account", {"maxKeyAgeDays": 90}, [GET, GET, WRITE]),
+    "find a key by its last five": ("owner", "POST", "/v1/api-keys/find", {"last5": "zzzzz"}, [GET, QUERY]),
+    "find a key nobody has": (
+        "owner",
+        "POST",
+        "/v1/api-keys/find",
+        {"key": "suk_" + "0" * 43 + "2ZLkuB"},
+        [GET, GET],
+    ),
     "events": ("owner", "GET", "/v1/events", NO_BODY, [GET, QUERY]),
     "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY]),
     "events of one": ("owner", "GET", "/v1/events?username=bot&limit=2", NO_BODY, [GET, QUERY]),
+    "events of an actor": ("owner", "GET", "/v1/events?actor=admin", NO_BODY, [GET, QUERY, BATCH]),
     # The API itself.
     "the document": ("nobody", "GET", "/openapi.json", NO_BODY, []),
     "the reference": ("nobody", "GET", "/docs", NO_BODY, []),

@@ -61,6 +61,9 @@ def test_raising_a_service_user_does_not_raise_a_key_that_a_lower_person_was_sho
     raised = change(accounts, "owner", key.username, role="OWNER")
     assert raised.status == 200
     assert {it["ceiling"] for it in raised.json["apiKeys"]["apiKeys"]} == {"CLUSTER_ADMIN"}
+    assert raised.json["keysBelowRole"] == [*made_by_admin]
+    (event,) = accounts.stack.events("SERVICE_USER_UPDATED")
+    assert event["belowRole"] == [*made_by_admin]
     assert invites_a_user(accounts, key) == 403
     assert role_of(accounts, key) == "CLUSTER_ADMIN"
     assert accounts.call("GET", f"{PATH}/{key.username}", "owner").json["role"] == "OWNER"
@@ -74,6 +77,9 @@ def test_the_key_an_owner_rotates_rises_and_the_others_stay(
     made = Key(name, rotate(accounts, "owner", name).json["key"])
     assert invites_a_user(accounts, made) == 201
     assert role_of(accounts, made) == "OWNER"
+    listed = accounts.call("GET", PATH, "owner").json
+    (shown,) = [it for it in listed if it["username"] == name]
+    assert shown["keysBelowRole"] == ["MONITORING", "PROVISIONING_READONLY", "PROVISIONING"]
     assert ceilings(accounts, name) == {
         "MONITORING": "CLUSTER_ADMIN",
         "PROVISIONING_READONLY": "CLUSTER_ADMIN",

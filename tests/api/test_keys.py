@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib.rules import api_keys
+from chalicelib.rules import api_keys, key_format
 from chalicelib.rules.api_keys import KeyRestrictions
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import User
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
+from chalicelib.store import pointers
 from tests.support.accounts import (
     ALL_TYPES,
     CLEAR,
@@ -43,7 +44,7 @@ def test_no_code_gets_a_key_past_its_role() -> None:
     with pytest.raises(ValidationError) as refused:
         api_keys.generate(user, KeyType.PROVISIONING, KeyRestrictions(), "u", 0)
     assert refused.value.errors[0].pointer == "/keyType"
-    with pytest.raises(ValidationError, match="breaks a rule"):
+    with pytest.raises(ValidationError, match="request is invalid"):
         check_username("Activate")
 
 
@@ -92,7 +93,7 @@ def test_a_second_key_of_a_type_is_refused_until_the_first_is_revoked(accounts: 
     first = accounts.stack.service_user(accounts["admin"], "bot")["MONITORING"]
     before = accounts.stack.snapshot()
     problem = assert_problem(call(accounts, "POST", KEYS, {"keyType": "MONITORING"}), 409)
-    assert problem["detail"] == "'bot' has a MONITORING key already. Rotate it, or revoke it first."
+    assert problem["detail"] == "'bot' already has a MONITORING key. Rotate it, or revoke it first."
     assert accounts.stack.snapshot() == before
     assert accounts.stack.signs_in(first)
     assert call(accounts, "DELETE", KEYS, {"keyType": "MONITORING"}).status == 204
@@ -107,8 +108,9 @@ def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts
     made = call(accounts, "POST", KEYS, {"keyType": "MONITORING"}, "owner")
     event = last_event(accounts)
     assert event["action"] == "API_KEY_GENERATED"
-    assert event["actor"] == {"kind": "USER", "username": "owner"}
-    assert event["subject"] == {"kind": "SERVICE_USER", "username": "bot", "displayName": "bot"}
+    assert event["actor"].items() >= {"kind": "USER", "username": "owner"}.items()
+    subject = {"kind": "SERVICE_USER", "username": "bot", "displayName": "bot"}
+    assert event["subject"].items() >= subject.items()
     assert event["keys"] == [{"change": "GENERATED", "keyType": "MONITORING", "last5": made.json["key"][-5:]}]
     assert (event["audience"], list(event["administrators"])) == ("ADMINISTRATORS", ["admin"])
     assert event["dueAt"] == event["at"]
@@ -294,7 +296,8 @@ def test_anybody_rotates_the_key_they_sign_in_with(accounts: Accounts, caller: s
     assert accounts.stack.signs_in(Key(old.username, response.json["key"]))
     item = f"USER#{old.username.lower()}"
     now = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
-    assert {pk for pk in now if now[pk] != items[pk]} == {item}
+    pointed = {pointers.name(key_format.digest(secret)) for secret in (old.secret, response.json["key"])}
+    assert {pk for pk in {**items, **now} if now.get(pk) != items.get(pk)} == {item, *pointed}
     assert {kind for kind in now[item]["keys"] if now[item]["keys"][kind] != items[item]["keys"][kind]} == {
         me["keyType"]
     }

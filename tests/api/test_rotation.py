@@ -63,7 +63,7 @@ def test_both_keys_work_until_the_overlap_is_over(
 @pytest.mark.parametrize(
     ("overlap", "detail"),
     [
-        (WEEK + 1, "This may be at most 604800."),
+        (WEEK + 1, "This must be at most 604800."),
         (-1, "This must be at least 0."),
         (1.5, "whole number"),
         ("60", "whole number"),

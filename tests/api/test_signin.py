@@ -316,7 +316,7 @@ def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -
     assert refused(HOUR - 1, "PROVISIONING_READONLY") == (1, 2)
     assert refused(HOUR) == (1, 3)
     (first, *_) = sorted(stack.events("API_KEY_REFUSED"), key=lambda it: str(it["id"]))
-    assert first["actor"] == {"kind": "SERVICE_USER", "username": "bot"}
+    assert first["actor"].items() >= {"kind": "SERVICE_USER", "username": "bot"}.items()
     assert first["keys"] == [
         {"change": "REFUSED", "keyType": "MONITORING", "last5": keys["MONITORING"].secret[-5:]}
     ]

@@ -337,12 +337,12 @@ class Machine(RuleBasedStateMachine):
 
     def see(self, data: st.DataObject, what: str) -> None:
         guard = {
-            "machines": Caller.staff,
-            "people": Caller.sees_people,
-            "person": Caller.sees_people,
+            "machines": Caller.reads,
+            "people": Caller.reads,
+            "person": Caller.reads,
             "own": Caller.manages,
             "account": Caller.staff,
-            "events": Caller.staff,
+            "events": Caller.reads,
         }.get(what, _anybody)
         actor = self.actor(data, guard)
         mine = actor.username if actor else "ada"
@@ -771,7 +771,7 @@ class Desk:
         who = self.by.who
         if who.machine and who.name == name.lower():
             return Outcome(200, of=who)
-        self.by.staff()
+        self.by.reads()
         return Outcome(200, of=self.book.machine(self.by, name))
 
     def person(self, name: str) -> Outcome:

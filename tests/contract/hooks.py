@@ -177,7 +177,7 @@ _REFUSED_FOR_WHAT_IS_THERE = {
 }
 _OTHERWISE = (
     "The username or the token is not valid",  # an invitation that was never made
-    "'cursor' is not one of ours",  # a generated one never is
+    "'cursor' is invalid",  # a generated one never is
     "Give the body or the query, not both",
 )
 

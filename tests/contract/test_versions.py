@@ -48,15 +48,15 @@ def call(document: dict[str, Any], path: str, method: str) -> dict[str, Any]:
 
 
 BREAKS: dict[str, tuple[Change, str]] = {
-    "a call is gone": (lambda it: it["paths"]["/v1/whoami"].pop("get"), "GET /v1/whoami: is gone"),
-    "a path is gone": (lambda it: it["paths"].pop("/v1/events"), "GET /v1/events: is gone"),
+    "a call is gone": (lambda it: it["paths"]["/v1/whoami"].pop("get"), "GET /v1/whoami: is removed"),
+    "a path is gone": (lambda it: it["paths"].pop("/v1/events"), "GET /v1/events: is removed"),
     "a call has another name": (
         lambda it: call(it, "/v1/whoami", "get").update(operationId="me"),
         "operationId",
     ),
     "a call wants signing in": (
         lambda it: call(it, "/health", "get").pop("security"),
-        "GET /health: signs in otherwise",
+        "GET /health: the sign-in has changed",
     ),
     "signing in is otherwise": (
         lambda it: it["components"]["securitySchemes"]["basic"].update(scheme="bearer"),
@@ -64,7 +64,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
     ),
     "a field is gone from a body": (
         lambda it: schema(it, "InviteUser")["properties"].pop("displayName"),
-        "/displayName: is gone",
+        "/displayName: is removed",
     ),
     "a field is required": (
         lambda it: schema(it, "InviteUser")["required"].append("displayName"),
@@ -111,7 +111,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
     ),
     "a body is gone": (
         lambda it: call(it, "/v1/api-keys/rotate", "post").pop("requestBody"),
-        "takes no body any more",
+        "no longer takes a body",
     ),
     "a body is new": (
         lambda it: call(it, "/v1/users/{username}/invitation", "post").update(
@@ -127,11 +127,11 @@ BREAKS: dict[str, tuple[Change, str]] = {
                 )
             }
         ),
-        "application/json is gone",
+        "application/json is removed",
     ),
     "a query parameter is gone": (
         lambda it: call(it, "/v1/events", "get")["parameters"].pop(0),
-        "the query parameter username: is gone",
+        "the query parameter username: is removed",
     ),
     "a query parameter is required": (
         lambda it: it["components"]["parameters"]["Limit"].update(required=True),
@@ -151,14 +151,14 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: call(it, "/v1/users", "post")["responses"].update(
             {"202": call(it, "/v1/users", "post")["responses"].pop("201")}
         ),
-        "201: is not answered any more",
+        "201: is no longer a response",
     ),
     "a field is gone from an answer": (
         lambda it: (
             schema(it, "User")["properties"].pop("status"),
             schema(it, "User")["required"].remove("status"),
         ),
-        "/status: is gone",
+        "/status: is removed",
     ),
     "a field may be absent": (
         lambda it: schema(it, "User")["required"].remove("status"),
@@ -188,11 +188,17 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: it["components"]["headers"]["Location"].update(required=False),
         "the header Location may be absent now",
     ),
+    "an answer has another type for those who ask for anything": (
+        lambda it: call(it, "/v1/events", "get")["responses"]["200"]["content"].update(
+            {"text/plain": {"schema": {}, "x-only-if-accepted": False}}
+        ),
+        "has a new media type",
+    ),
     "an answer has another type": (
         lambda it: call(it, "/docs", "get")["responses"]["200"]["content"].update(
             {"text/plain": {"schema": {}}}
         ),
-        "has another media type",
+        "has a new media type",
     ),
 }
 

@@ -172,7 +172,7 @@ def test_it_serves_with_credentials_and_every_function_running_and_ends_cleanly(
 
     assert call(port, "POST", "/events", {"subject": "A key was made"}) == (
         200,
-        {"publicUrl": f"http://127.0.0.1:{port}"},
+        {"publicUrl": f"http://localhost:{port}"},
     )
     running.wait_for("mail  owner@demo.example: A key was made")
     (mail,) = (running.home / "outbox").glob("*.eml")

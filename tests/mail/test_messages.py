@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import json
 import re
 import shlex
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.mail.messages import EmailContext, email_content, email_of, plain
+from chalicelib.mail.messages import EmailContext, email_content, email_of, plain, unlinked
 from chalicelib.mail.mime import is_address, message
 from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import ADMINISTRATOR, EVERY_OWNER, OWNER, PERSON, Recipient
@@ -232,7 +233,7 @@ def commands(text: str) -> list[str]:
         ("deleted", "API keys revoked: MONITORING …7ac6a, MONITORING …b, ci-bot deleted (Demo)"),
         ("lowered", "API keys revoked: MONITORING …7ac6a, PROVISIONING …bbbbb for ci-bot (Demo)"),
         ("ending", "API key ends in 10 days: MONITORING …7ac6a of ci-bot (Demo)"),
-        ("invited", "Alice invites you to Demo as CLUSTER_ADMIN: activate within 72 hours"),
+        ("invited", "Service Users: Alice invites you to Demo as CLUSTER_ADMIN: activate within 72 hours"),
         ("own", "Your API key generated: MONITORING …7ac6a (Demo)"),
         ("own rotated", "Your API key rotated: PROVISIONING …k2LmQ replaces …7ac6a (Demo)"),
         ("own lowered", "Your API key revoked: MONITORING …7ac6a (Demo)"),
@@ -798,7 +799,7 @@ def test_who_invites_themselves_is_told_so() -> None:
     """An OWNER may send a fresh invitation to themselves."""
     event, recipient, setting = EVERY["invited"]
     said = email_content(replace(event, actor=Actor(Kind.USER, "Bea")), recipient, setting)
-    assert said.subject == "You invite yourself to Demo as CLUSTER_ADMIN: activate within 72 hours"
+    assert said.subject.startswith("Service Users: You invite yourself to Demo as CLUSTER_ADMIN: activate")
     assert "You invite yourself to the account Demo as CLUSTER_ADMIN: you can" in " ".join(said.text.split())
     assert "You invite yourself to the account Demo" in " ".join(said.html.split())
 
@@ -816,12 +817,13 @@ def test_every_action_has_its_email_or_none() -> None:
     keys = (generated(),)
     found = {action: email_of(make_event(action=action, keys=keys)) for action in Action}
     silent = {action for action, name in found.items() if name is None}
-    assert silent == {Action.API_KEY_REFUSED}
+    assert silent == {Action.API_KEY_REFUSED, Action.SIGNED_OUT}
 
 
 def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
     found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
-    assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED}
+    passkeys = {Action.PASSKEY_ADDED, Action.PASSKEY_REMOVED, Action.SIGNED_IN, Action.USER_ACTIVATED}
+    assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED} | passkeys
 
 
 def test_words_for_an_event_without_an_email_are_refused() -> None:
@@ -921,7 +923,7 @@ def check_harmless(name: str) -> None:
             assert made[header] == clean[0][header]
         assert made.get_boundary() is not None
         assert [part.get_content_type() for part in made.iter_parts()] == ["text/plain", "text/html"]
-        shown = plain(name)
+        shown = unlinked(name)
         expected = email_content(nasty, recipient, setting._replace(account=name)).subject
         assert str(made["Subject"]) == expected
         assert shown[:79] in expected
@@ -983,3 +985,95 @@ def test_long_names_are_cut() -> None:
     ).text
     assert f"(“{'n' * 79}…”)" in text
     assert CI_BOT.display_name in email_content(make_event(), BOB, SETTING).text
+
+
+# No links
+
+
+LINKED = re.compile(
+    r"://|\bwww\.\S|\bmailto:\S|\S\.(?!example/|json)[a-z]{2}|\d\.\d", re.IGNORECASE
+)  # what mail programs make a link of
+PHISHING = [
+    "Your Bank. Card blocked, confirm: https://evil.example/login <b>now</b>",
+    "www.evil.example",
+    "WWW.1und1.evil",
+    "evil.example/login",
+    "evil\u3002example",
+    "evil.\u200cexample",
+    "evil.\u0440\u0444",
+    "http:\\\\evil.example",
+    "javascript:alert(1)",
+    "mailto:us@evil.example",
+    "192.0.2.1/login",
+    "//evil.example",
+]
+
+
+@pytest.mark.parametrize("name", PHISHING)
+def test_no_name_that_an_account_chose_is_a_link(name: str) -> None:
+    for key, (event, recipient, setting) in EVERY.items():
+        subject = replace(event.subject, display_name=name)
+        said = email_content(replace(event, subject=subject), recipient, setting._replace(account=name))
+        for text in (said.subject, said.text, Page(said.html).text):
+            ours = re.sub(r"\S*api\.example\S*|\S+@people\.example|\b198\.51\.100\.7\b", "", text)
+            ours = re.sub(r"203\.0\.113\.0/24", "", ours)
+            assert not LINKED.search(ours), (key, ours)
+            assert name not in text
+
+
+@pytest.mark.parametrize("name", ["www.evil.example", "evil.example", "jane.doe"])
+def test_an_invitation_shows_no_username_as_a_link(name: str) -> None:
+    event, recipient, setting = EVERY["invited"]
+    subject = Subject(Kind.USER, name, name, "x@people.example")
+    invited = replace(event, subject=subject, actor=Actor(Kind.USER, name))
+    said = email_content(invited, recipient, setting)
+    for text in (said.subject, said.text, said.html):
+        assert name not in text
+    [command] = commands(said.text)
+    assert json.loads(shlex.split(command)[-1]) == {"username": name, "token": TOKEN}
+
+
+def test_an_invitation_begins_with_the_operators_own_name() -> None:
+    event, recipient, setting = EVERY["invited"]
+    said = email_content(event, recipient, setting._replace(operator="Example Cloud"))
+    assert said.subject.startswith("Example Cloud: Alice invites you to Demo")
+    assert said.text.startswith("Example Cloud: you are invited to Demo\n")
+    assert "<h1" in said.html
+    assert "Example Cloud: you are invited to Demo" in said.html
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Demo Inc.", "Demo Inc."),
+        ("Your Bank. Card", "Your Bank. Card"),
+        ("12:30", "12:30"),
+        ("a: b", "a: b"),
+        ("https://evil.example", "https: //evil. example"),
+    ],
+)
+def test_only_what_could_be_a_link_is_broken_up(text: str, shown: str) -> None:
+    assert unlinked(text) == shown
+    assert unlinked(shown) == shown
+
+
+# Keys that stay below their holder's role
+
+
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        ((), None),
+        (("MONITORING",), "Its MONITORING key keeps its lower ceiling until an OWNER rotates it."),
+        (
+            ("MONITORING", "USER_MANAGEMENT"),
+            "Its keys MONITORING, USER_MANAGEMENT keep their lower ceilings until an OWNER rotates them.",
+        ),
+    ],
+)
+def test_a_raised_role_says_which_keys_stay_below(below: tuple[str, ...], said: str | None) -> None:
+    for name in ("raised", "administrators and role"):
+        event, recipient, setting = EVERY[name]
+        made = replace(event, below_role=tuple(map(KeyType, below)))
+        text = " ".join(email_content(made, recipient, setting).text.split())
+        assert (said in text) if said else ("lower ceiling" not in text)

@@ -276,7 +276,10 @@ def test_an_invitation_carries_a_token_that_is_nowhere_else(mail: MailFixture) -
     mail.notify(event)
     [(to, message)] = mail.ses.sent
     assert to == "bea@people.example"
-    assert message["Subject"] == "Alice invites you to Demo as READ_ONLY: activate within 72 hours"
+    assert (
+        message["Subject"]
+        == "Service Users: Alice invites you to Demo as READ_ONLY: activate within 72 hours"
+    )
     token = token_of(message)
     assert key_format.well_formed(token, key_format.TOKEN_PREFIX)
     assert digests(mail) == {key_format.digest(token).hex(): NOW + 72 * 3600}

@@ -18,6 +18,7 @@ from chalicelib.rules.model import (
     Invitation,
     KeyChange,
     Kind,
+    Passkey,
     Policy,
     Principal,
     ServiceUser,
@@ -72,6 +73,10 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     Action.USER_REVOKED: (BEA, HERSELF, HERSELF),
     Action.ACCOUNT_CREATED: (ANN, HERSELF, HERSELF),
     Action.ACCOUNT_UPDATED: (ACME, NOBODY, NOBODY),
+    Action.PASSKEY_ADDED: (ANN, HERSELF, HERSELF),
+    Action.PASSKEY_REMOVED: (ANN, HERSELF, HERSELF),
+    Action.SIGNED_IN: (ANN, NOBODY, NOBODY),
+    Action.SIGNED_OUT: (ANN, NOBODY, NOBODY),
 }
 
 
@@ -200,6 +205,19 @@ def test_a_key_of_a_person_notifies_that_person(action: Action) -> None:
 def test_an_action_that_notifies_has_an_email_and_no_other_has(action: Action) -> None:
     event: Event = make_event(action=action, keys=KEYS)
     assert (email_of(event) is not None) == (notifications.NOTIFIED[action] is not notifications.nobody)
+
+
+def test_a_sign_in_from_another_address_than_the_last_notifies_its_person() -> None:
+    def signed_in(address: str) -> User:
+        passkey = Passkey(
+            credential_id=b"c", public_key=b"p", algorithm=-7, name="Laptop", created_at=0, last_ip=address
+        )
+        return replace(ANN, passkeys={"one": passkey})
+
+    old = signed_in("192.0.2.1")
+    same, elsewhere = signed_in("192.0.2.1"), signed_in("192.0.2.2")
+    assert notifications.addressees(Action.SIGNED_IN, Occurrence(old, (), same)) == NOBODY
+    assert notifications.addressees(Action.SIGNED_IN, Occurrence(old, (), elsewhere)) == HERSELF
 
 
 def test_an_action_without_an_entry_stops_the_start() -> None:

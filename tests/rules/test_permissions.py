@@ -88,6 +88,7 @@ def summary(it: User) -> UserSummary:
     "rule",
     [
         permissions.require_can_manage_service_users,
+        permissions.require_can_read_service_users,
         permissions.require_can_list_users,
         permissions.require_can_manage_users,
         permissions.require_can_read_account,

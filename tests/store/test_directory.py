@@ -406,7 +406,7 @@ def test_transactions_always_in_the_way_are_a_conflict(accounts: Accounts, pause
     before = accounts.stack.snapshot()
     with inject_faults(accounts.stack, "TransactWriteItems", CONFLICT, repeat_last=True) as bodies:
         problem = assert_problem(mutate(accounts, "create"), 409)
-    assert problem["detail"] == "Other calls keep changing this at the same moment; nothing was done. Retry."
+    assert problem["detail"] == "Concurrent calls keep changing this; nothing was done. Try again."
     assert len(bodies) == 5
     assert sum(pauses) < 1
     assert accounts.stack.snapshot() == before
@@ -454,8 +454,8 @@ def test_who_is_not_answered_is_told_to_come_again(
     with inject_faults(accounts.stack, operation, THROTTLED[step], repeat_last=True) as bodies:
         response = accounts.call(method, path, "admin", body)
     problem = assert_problem(response, 503)
-    assert problem["detail"] == "The store did not answer in time. " + (
-        "The change may or may not have been made: read before you ask again."
+    assert problem["detail"] == "The database did not respond in time. " + (
+        "The change may or may not have been made: read before you try again."
         if operation == "TransactWriteItems"
         else "Nothing was changed; ask again."
     )

@@ -79,7 +79,7 @@ class Judge:
         if media_type not in content:
             raise Drift(f"{call}: the document does not tell of {media_type or 'no type'}")
         told = content[media_type]
-        value = json.loads(text) if media_type.endswith("json") else text
+        value = json.loads(text) if media_type.endswith(("/json", "+json")) else text
         self._check(f"{call}: the body", told["schema"], value, closed=True)
         if media_type == "application/problem+json":
             for name in ("type", "title", "status"):

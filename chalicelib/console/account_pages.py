@@ -1,0 +1,144 @@
+"""The account: its events, its name and policy, and what a change of policy will end, and when."""
+
+import re
+from typing import Any, NamedTuple
+
+from chalice.app import Response
+
+from chalicelib.console.forms import submit
+from chalicelib.console.pages import page, require_role
+from chalicelib.console.visit import Visit, checked
+from chalicelib.http import bodies
+from chalicelib.http.account import EVENT_FORM
+from chalicelib.rules import accounts, permissions, policies
+from chalicelib.rules.accounts import PolicyUpdate
+from chalicelib.rules.model import Account, Action, Policy, Principal, ServiceUser, User
+from chalicelib.rules.names import USERNAME
+from chalicelib.rules.ports import EventQuery
+from chalicelib.rules.roles import KeyType, Role
+
+PAGE = 50
+MOST_WALKED = 500
+"""Service Users, and people, that are looked at to say what a policy ends."""
+
+
+class Ending(NamedTuple):
+    """A key that a policy ends, and when at the earliest."""
+
+    username: str
+    key_type: KeyType
+    last5: str
+    at: int
+    reason: str
+
+
+def events(visit: Visit) -> Response:
+    """Show what happened in the account, and who was mailed of it."""
+    auth = visit.sign_in()
+    permissions.require_can_read_events(auth)
+    query = visit.query()
+    username, actor = query.get("username", "").strip(), query.get("actor", "").strip()
+    wanted = next((it for it in Action if it.value == query.get("action")), None)
+    after = query.get("after", "")
+    wanted_events = EventQuery(
+        username=username if re.match(USERNAME, username) else None,
+        actor=actor if re.match(USERNAME, actor) else None,
+        action=wanted.value if wanted else None,
+    )
+    after = after if re.fullmatch(EVENT_FORM, after) else ""
+    found = visit.trail.events(auth.caller.account, wanted_events, PAGE, after or None)
+    return page(
+        visit,
+        "events.html",
+        events=found.events,
+        after=found.after,
+        actions=list(Action),
+        asked={"username": username, "actor": actor, "action": wanted.value if wanted else ""},
+    )
+
+
+def show(visit: Visit) -> Response:
+    """Show the account's name and policy, or change them: what that ends is shown first."""
+    auth = visit.sign_in()
+    require_role(visit, Role.CLUSTER_ADMIN, "The account")
+    account = accounts.read(visit.directory, auth)
+    values: dict[str, Any] = {"account": account, "endings": None, "complete": True, "asked": {}}
+    if visit.method == "GET":
+        typed = {
+            "name": account.name,
+            "maxKeyAgeDays": account.policy.max_key_age_days or "",
+            "revokeInactiveAfterDays": account.policy.revoke_inactive_after_days or "",
+            "pciCompliance": "yes" if account.policy.pci_compliance else "",
+            "machinesManageOwners": "yes" if account.machines_manage_owners else "",
+        }
+        return page(visit, "account.html", **{**values, "form": typed}, done=visit.query().get("done", ""))
+    permissions.require_can_change_account(auth)
+    values["done"] = ""
+
+    def act() -> Response:
+        fields = _fields(visit)
+        body = checked(bodies.UpdateAccount, fields, visit.origin.now)
+        wanted = PolicyUpdate(
+            body.name,
+            body.max_key_age_days,
+            body.revoke_inactive_after_days,
+            body.pci_compliance,
+            body.machines_manage_owners,
+        )
+        if visit.field("sure") != "yes":
+            policy = accounts.policy_with(account, wanted)
+            endings, complete = _endings(visit, account, policy)
+            if endings:
+                typed = {name: "\n".join(given) for name, given in visit.form().items()}
+                shown = {**values, "form": typed, "endings": endings, "complete": complete, "asked": typed}
+                return page(visit, "account.html", **shown)
+        accounts.update(visit.directory, auth, wanted)
+        return visit.to("account?done=changed")
+
+    return submit(visit, "account.html", act, **values)
+
+
+def _fields(visit: Visit) -> dict[str, Any]:
+    def days(name: str) -> int | str | None:
+        given = visit.field(name)
+        return int(given) if given.isascii() and given.isdecimal() and len(given) < 9 else given or None
+
+    fields: dict[str, Any] = {
+        "name": visit.field("name"),
+        "pciCompliance": visit.field("pciCompliance") == "yes",
+        "machinesManageOwners": visit.field("machinesManageOwners") == "yes",
+    }
+    for name in ("maxKeyAgeDays", "revokeInactiveAfterDays"):
+        if not (fields["pciCompliance"] and not visit.field(name)):  # that sets both by itself
+            fields[name] = days(name)
+    return fields
+
+
+def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Ending], bool]:
+    """Return what another policy ends that this one does not, the soonest first; and whether that is all."""
+    found: list[Ending] = []
+    walked = 0
+    for kind in (ServiceUser, User):
+        after: str | None = None
+        while walked < MOST_WALKED:
+            part = visit.directory.page(account.id, kind, 100, after)
+            walked += len(part.members)
+            found += [
+                it for member in part.members for it in _of(member, account, policy, visit.origin.second)
+            ]
+            after = part.after
+            if after is None:
+                break
+        else:
+            return sorted(found, key=lambda it: it.at), False
+    return sorted(found, key=lambda it: it.at), True
+
+
+def _of(principal: Principal, account: Account, policy: Policy, now: int) -> list[Ending]:
+    found: list[Ending] = []
+    for key_type, key in principal.keys.items():
+        then = policies.planned_end(key, policy, now)
+        today = policies.planned_end(key, account.policy, now)
+        if then is not None and (today is None or then.at < today.at):
+            found.append(Ending(principal.username, key_type, key.last5, then.at, then.reason))
+    return found

@@ -1,0 +1,158 @@
+"""Keys: generating, rotating, restricting and revoking them, of Service Users and one's own."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chalice.app import Response
+from msgspec import UNSET
+
+from chalicelib.console import forms
+from chalicelib.console.forms import submit
+from chalicelib.console.pages import page
+from chalicelib.console.visit import Visit, checked
+from chalicelib.http import bodies, keys
+from chalicelib.rules import api_keys, key_operations, networks
+from chalicelib.rules.api_keys import IssuedKey
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.model import ServiceUser, User
+
+if TYPE_CHECKING:
+    from chalicelib.rules.roles import KeyType
+
+
+class Lookup(NamedTuple):
+    """Whose keys a page is about: how they are found as the rules let the caller, and where they are shown.
+
+    ``find`` takes whether keys are to be handed out. ``home`` is below the console's root, and ``back`` is
+    that page as seen from the forms about it.
+    """
+
+    find: Callable[[bool], ServiceUser | User]
+    home: str
+    back: str
+
+
+def generate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
+    """Show the form that generates a key, or generate it."""
+    holder = lookup.find(True)
+    kind = forms.key_type(visit.query().get("key") or (visit.field("type") if visit.method == "POST" else ""))
+    values: dict[str, Any] = {
+        "holder": holder,
+        "type": kind,
+        "lookup": lookup,
+        "address": visit.origin.source_ip,
+    }
+    if visit.method == "GET":
+        return page(visit, "key-generate.html", **values)
+
+    def act() -> Response:
+        fields = {"keyType": kind.value, **forms.restrictions(visit)}
+        body = checked(bodies.GenerateKey, fields, visit.origin.now)
+        made, issued = key_operations.generate(
+            visit.directory, auth, holder, kind, keys.key_restrictions(body)
+        )
+        return show(visit, made.username, lookup, (issued,), "generated")
+
+    return submit(visit, "key-generate.html", act, **values)
+
+
+def rotate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
+    """Show the form that rotates a key, or rotate it."""
+    holder = lookup.find(True)
+    values = _of_key(visit, holder, lookup)
+    kind: KeyType = values["type"]
+    if visit.method == "GET":
+        api_keys.find_usable(holder, kind, visit.origin.second)
+        return page(visit, "key-rotate.html", **values)
+
+    def act() -> Response:
+        forms.require_unchanged(visit, holder.keys.get(kind))
+        overlap = visit.field("overlapSeconds")
+        fields = {"keyType": kind.value, "overlapSeconds": int(overlap) if overlap.isdecimal() else overlap}
+        body = checked(bodies.RotateKey, fields, visit.origin.now)
+        made, issued = key_operations.rotate(visit.directory, auth, holder, kind, body.overlap_seconds)
+        return show(visit, made.username, lookup, (issued,), "rotated", old=values["key"].last5)
+
+    return submit(visit, "key-rotate.html", act, **values)
+
+
+def restrict(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
+    """Show the form that restricts a key, or restrict it."""
+    holder = lookup.find(False)
+    values = _of_key(visit, holder, lookup)
+    kind: KeyType = values["type"]
+    if visit.method == "GET":
+        key = api_keys.find_usable(holder, kind, visit.origin.second)
+        typed = {"allowedNetworks": "\n".join(key.networks), "expiry": "keep"}
+        return page(visit, "key-restrict.html", **{**values, "form": typed})
+
+    def act() -> Response:
+        forms.require_unchanged(visit, holder.keys.get(kind))
+        fields = {"keyType": kind.value, **forms.restrictions(visit)}
+        body = checked(bodies.RestrictKey, fields, visit.origin.now)
+        terms = keys.key_restrictions(body)
+        expires_at = UNSET if body.expires_at is UNSET else terms.expires_at
+        key_operations.restrict(visit.directory, auth, holder, kind, terms.networks, expires_at)
+        return visit.to(f"{lookup.home}?done=restricted")
+
+    return submit(visit, "key-restrict.html", act, **values)
+
+
+def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
+    """Show the page that revokes a key, or revoke it."""
+    holder = lookup.find(False)
+    values = _of_key(visit, holder, lookup)
+    kind: KeyType = values["type"]
+    if visit.method == "GET":
+        api_keys.find(holder, kind)
+        return page(visit, "key-revoke.html", **values)
+
+    def act() -> Response:
+        forms.require_unchanged(visit, holder.keys.get(kind))
+        found = [holder]  # as read just now, and anew where something else changes it at the same moment
+
+        def find() -> ServiceUser | User:
+            return found.pop() if found else lookup.find(False)
+
+        key_operations.revoke(visit.directory, auth, find, kind)
+        return visit.to(f"{lookup.home}?done=revoked")
+
+    return submit(visit, "key-revoke.html", act, **values)
+
+
+def show(
+    visit: Visit,
+    username: str,
+    lookup: Lookup,
+    issued: tuple[IssuedKey, ...],
+    done: str,
+    *,
+    old: str = "",
+) -> Response:
+    """Show keys in the clear, this once."""
+    return page(
+        visit,
+        "keys.html",
+        username=username,
+        lookup=lookup,
+        issued=issued,
+        done=done,
+        old=old,
+        try_it=visit.call.address("/v1/whoami"),
+    )
+
+
+def _of_key(visit: Visit, holder: ServiceUser | User, lookup: Lookup) -> dict[str, Any]:
+    """Return what the forms about a key that is there are made of."""
+    given = visit.query().get("key") or (visit.field("type") if visit.method == "POST" else "")
+    kind = forms.key_type(given)
+    key = holder.keys.get(kind)
+    inside = key is None or networks.admits(key.networks, visit.origin.source_ip)
+    return {
+        "holder": holder,
+        "type": kind,
+        "key": key,
+        "was": forms.state_of(key),
+        "lookup": lookup,
+        "inside": inside,
+    }

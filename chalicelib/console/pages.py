@@ -1,0 +1,201 @@
+"""Pages: templates, the headers that every page has, and what refusals look like."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from chalice.app import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.http.problems import status_of
+from chalicelib.rules import api_keys, sessions
+from chalicelib.rules.errors import ApiError, Forbidden, Unauthenticated
+from chalicelib.rules.roles import Role
+
+if TYPE_CHECKING:
+    from chalicelib.console.settings import Settings
+
+_HERE = Path(__file__).parent
+_STATIC = _HERE / "static"
+_HTML = "text/html; charset=utf-8"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    **NO_STORE,
+    "Content-Type": _HTML,
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not "no-referrer": with that, browsers send "Origin: null" with the forms of one's own pages.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": (
+        "publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self), "
+        "camera=(), microphone=(), geolocation=(), payment=()"
+    ),
+}
+"""What every page is sent with."""
+
+_HOUR, _DAY = 3600, 86_400
+
+
+def page(
+    visit: Visit, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> Response:
+    """Return a page made of a template."""
+    auth = visit.auth
+    session = sessions.current(auth)[1] if auth is not None else None
+    now = visit.origin.now
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            root=visit.root,
+            settings=visit.settings,
+            assets=assets(visit.settings),
+            me=visit.user if auth is not None else None,
+            role=auth.role if auth is not None else None,
+            manages=auth is not None and auth.role.covers(Role.CLUSTER_ADMIN),
+            owns=auth is not None and auth.role is Role.OWNER,
+            csrf=visit.csrf,
+            here="/".join(visit.path),
+            source_ip=visit.origin.source_ip,
+            session_left=max(0, sessions.ends_at(session) - int(now)) if session is not None else 0,
+            session_longest=max(0, session.started_at + sessions.LONGEST_SECONDS - int(now))
+            if session
+            else 0,
+            confirmed_left=max(0, (sessions.confirmed_until(auth) or 0) - int(now))
+            if auth is not None
+            else 0,
+            now=int(now),
+            **{"errors": {}, "form": {}, "done": "", **values},
+        )
+    )
+    secure = {"Strict-Transport-Security": "max-age=31536000"} if visit.session_cookie.secure else {}
+    return respond(text, status, {**HEADERS, **secure, **(headers or {})})
+
+
+def refusal(visit: Visit, fault: ApiError) -> Response:
+    """Return a refusal as a page, in the API's own words."""
+    if isinstance(fault, Unauthenticated):
+        if visit.method == "GET":
+            return visit.to(f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in")
+        visit.auth = None
+    status = status_of(fault)
+    return page(
+        visit,
+        "problem.html",
+        status,
+        detail=fault.detail,
+        status_code=status,
+        request_id=visit.origin.request_id,
+    )
+
+
+def require_role(visit: Visit, lowest: Role, what: str) -> None:
+    """Raise Forbidden for a page that a person's role does not see; it says who does."""
+    auth = visit.auth or visit.sign_in()
+    if not auth.role.covers(lowest):
+        roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))
+        raise Forbidden(f"{what} requires the role {roles}; your role is {auth.role.value}. Ask an OWNER.")
+
+
+@cache
+def environment() -> Environment:
+    """Return where templates are found, and what they know."""
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {"ago": ago, "utc": utc, "stamp": stamp, "words": words}
+    made.globals |= {"current_predecessor": api_keys.current_predecessor}
+    return made
+
+
+def utc(second: int) -> str:
+    """Return a time exactly."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def stamp(second: int) -> str:
+    """Return a time as machines read it."""
+    return utc(second).replace(" UTC", "Z").replace(" ", "T")
+
+
+def ago(second: int | None, now: int, never: str = "never") -> Markup:
+    """Return a time as seen from now, with the exact time for whoever points at it, and for machines."""
+    if second is None:
+        return escape(never)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        stamp(second), utc(second), _seen_from(second, now)
+    )
+
+
+def words(name: str) -> str:
+    """Return a name of the API's as people read it: ``API_KEY_ROTATED`` as "API key rotated"."""
+    text = name.replace("_", " ").capitalize()
+    return text.replace("Api key", "API key").replace("Service user", "Service User")
+
+
+def _seen_from(second: int, now: int) -> str:
+    distance = abs(now - second)
+    if distance < 60:
+        return "just now" if second <= now else "in a minute"
+    for unit, size in (("day", _DAY), ("hour", _HOUR), ("minute", 60)):
+        if distance >= size:
+            count = distance // size
+            text = f"{count} {unit}{'' if count == 1 else 's'}"
+            break
+    return f"{text} ago" if second <= now else f"in {text}"
+
+
+@cache
+def assets(settings: "Settings") -> dict[str, str]:
+    """Return the names of the static files; each holds the file's own hash, so that it never changes."""
+    names = {}
+    for file in sorted(_STATIC.iterdir()):
+        mark = hashlib.sha256(_content(file, settings).encode()).hexdigest()[:12]
+        names[file.stem if file.suffix != ".css" else "css"] = f"static/{file.stem}-{mark}{file.suffix}"
+    return names
+
+
+def static(visit: Visit, name: str) -> Response | None:
+    """Return a static file; None where there is none of the name."""
+    if f"static/{name}" not in assets(visit.settings).values():
+        return None
+    file = _STATIC / f"{name.rpartition('-')[0]}{Path(name).suffix}"
+    headers = {
+        "Content-Type": _TYPES[file.suffix],
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    return respond(_content(file, visit.settings), 200, headers)
+
+
+@cache
+def _content(file: Path, settings: "Settings") -> str:
+    text = file.read_text(encoding="utf-8")
+    return text.replace("--brand:#0b4f86", f"--brand:{settings.colour}").replace(
+        "--on-brand:#fff", f"--on-brand:{settings.on_colour}"
+    )

@@ -1,0 +1,223 @@
+"""What the script of the pages asks for passkeys: a challenge, and then what the passkey made of it."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+from chalice.app import Response
+from msgspec import Meta
+
+from chalicelib.console import webauthn
+from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.console.webauthn import AssertionBody, RegistrationBody, base64url
+from chalicelib.http.problems import problem_of
+from chalicelib.rules import passkeys, sessions
+from chalicelib.rules.errors import ApiError, NotFound, ValidationError
+from chalicelib.rules.model import Passkey, User
+from chalicelib.rules.passkeys import CHALLENGE_SECONDS, Assertion, Begun, Registration
+
+Name = Annotated[str, Meta(max_length=64)]
+
+
+class Invited(msgspec.Struct, frozen=True):
+    """Who takes an invitation up."""
+
+    username: Annotated[str, Meta(max_length=64)]
+    token: Annotated[str, Meta(max_length=100)]
+
+
+class Activation(msgspec.Struct, frozen=True):
+    """The first passkey of an invited person."""
+
+    token: Annotated[str, Meta(max_length=100)]
+    name: Name
+    passkey: RegistrationBody
+
+
+class Addition(msgspec.Struct, frozen=True):
+    """One more passkey of a person."""
+
+    name: Name
+    passkey: RegistrationBody
+
+
+def call(visit: Visit, step: str) -> Response:
+    """Respond to the page's script with JSON; refuse in the API's own words."""
+    answer = _STEPS.get(step)
+    if answer is None:
+        raise NotFound("There is no such step.")
+    try:
+        return answer(visit)
+    except ApiError as fault:
+        problem = problem_of(fault, visit.origin.request_id)
+        return _reply({"detail": problem.detail}, problem.status)
+
+
+def begin_sign_in(visit: Visit) -> Response:
+    """Give a challenge to whoever signs in."""
+    begun = passkeys.begin_sign_in(visit.directory, visit.origin)
+    return _challenge(visit, begun, _request(visit, begun, ()))
+
+
+def finish_sign_in(visit: Visit) -> Response:
+    """Sign in, and give the browser its session."""
+    body = visit.json(AssertionBody)
+    entry = passkeys.sign_in(
+        visit.directory,
+        visit.challenge_secret(),
+        webauthn.credential_id(body),
+        _assertion(visit, body),
+        visit.origin,
+        visit.browser(),
+    )
+    return _reply({}, headers=visit.enter(entry))
+
+
+def begin_activation(visit: Visit) -> Response:
+    """Give a challenge for the first passkey of an invited person."""
+    body = visit.json(Invited)
+    begun, user = passkeys.begin_activation(visit.directory, body.username, body.token, visit.origin)
+    return _challenge(visit, begun, _creation(visit, begun, user))
+
+
+def finish_activation(visit: Visit) -> Response:
+    """Take an invitation up with a passkey, and sign in."""
+    body = visit.json(Activation)
+    entry = passkeys.activate(
+        visit.directory,
+        visit.challenge_secret(),
+        body.token,
+        _name(visit, body.name),
+        _registration(visit, body.passkey),
+        visit.origin,
+        visit.browser(),
+    )
+    return _reply({}, headers=visit.enter(entry))
+
+
+def begin_confirmation(visit: Visit) -> Response:
+    """Give a challenge to confirm a session by."""
+    auth = _signed_in(visit)
+    begun = passkeys.begin_confirmation(visit.directory, auth)
+    return _challenge(visit, begun, _request(visit, begun, tuple(visit.user.passkeys.values())))
+
+
+def finish_confirmation(visit: Visit) -> Response:
+    """Confirm a session; the answer says for how many seconds it may hand out keys."""
+    auth = _signed_in(visit)
+    body = visit.json(AssertionBody)
+    passkeys.confirm(
+        visit.directory,
+        auth,
+        visit.challenge_secret(),
+        webauthn.credential_id(body),
+        _assertion(visit, body),
+    )
+    return _reply({"seconds": sessions.CONFIRMED_SECONDS})
+
+
+def begin_addition(visit: Visit) -> Response:
+    """Give a challenge for one more passkey."""
+    begun, user = passkeys.begin_addition(visit.directory, _signed_in(visit))
+    return _challenge(visit, begun, _creation(visit, begun, user))
+
+
+def finish_addition(visit: Visit) -> Response:
+    """Add a passkey."""
+    auth = _signed_in(visit)
+    body = visit.json(Addition)
+    check = _registration(visit, body.passkey)
+    passkeys.add(visit.directory, auth, visit.challenge_secret(), _name(visit, body.name), check)
+    return _reply({})
+
+
+_STEPS: dict[str, Callable[[Visit], Response]] = {
+    "sign-in-begin": begin_sign_in,
+    "sign-in-finish": finish_sign_in,
+    "activate-begin": begin_activation,
+    "activate-finish": finish_activation,
+    "confirm-begin": begin_confirmation,
+    "confirm-finish": finish_confirmation,
+    "add-begin": begin_addition,
+    "add-finish": finish_addition,
+}
+
+
+def _signed_in(visit: Visit) -> Any:
+    auth = visit.sign_in()
+    visit.require_form_token(visit.header("x-form-token"))
+    return auth
+
+
+def _assertion(visit: Visit, body: AssertionBody) -> passkeys.CheckAssertion:
+    def check(challenge: bytes, passkey: Passkey) -> Assertion:
+        return webauthn.check_assertion(body, challenge, passkey, visit.party)
+
+    return check
+
+
+def _registration(visit: Visit, body: RegistrationBody) -> passkeys.CheckRegistration:
+    def check(challenge: bytes) -> Registration:
+        return webauthn.check_registration(body, challenge, visit.party)
+
+    return check
+
+
+def _name(visit: Visit, given: str) -> str:
+    """Return what a passkey is called: as given, or by the browser it was made in."""
+    name = " ".join(given.split())
+    if not name.isprintable():
+        raise ValidationError("The name of a passkey has no control characters.")
+    return name or visit.browser()
+
+
+def _request(visit: Visit, begun: Begun, allowed: tuple[Passkey, ...]) -> dict[str, Any]:
+    return {
+        "challenge": base64url(begun.challenge.challenge),
+        "rpId": visit.party.id,
+        "timeout": CHALLENGE_SECONDS * 1000,
+        "userVerification": "required",
+        "allowCredentials": [_descriptor(it) for it in allowed],
+    }
+
+
+def _creation(visit: Visit, begun: Begun, user: User) -> dict[str, Any]:
+    return {
+        "challenge": base64url(begun.challenge.challenge),
+        "rp": {"id": visit.party.id, "name": visit.settings.name},
+        "user": {
+            "id": base64url(passkeys.handle(user, begun.challenge)),
+            "name": user.username,
+            "displayName": user.display_name or user.username,
+        },
+        "pubKeyCredParams": [{"type": "public-key", "alg": it} for it in webauthn.ALGORITHMS],
+        "timeout": CHALLENGE_SECONDS * 1000,
+        "excludeCredentials": [_descriptor(it) for it in user.passkeys.values()],
+        "authenticatorSelection": {"residentKey": "required", "userVerification": "required"},
+        "attestation": "none",
+    }
+
+
+def _descriptor(passkey: Passkey) -> dict[str, Any]:
+    return {
+        "type": "public-key",
+        "id": base64url(passkey.credential_id),
+        "transports": list(passkey.transports),
+    }
+
+
+def _challenge(visit: Visit, begun: Begun, options: dict[str, Any]) -> Response:
+    return _reply(options, headers=visit.challenge_cookie.set(begun.secret, CHALLENGE_SECONDS))
+
+
+def _reply(answer: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return respond(
+        msgspec.json.encode(answer).decode(),
+        status,
+        {
+            "Content-Type": "application/json",
+            "X-Content-Type-Options": "nosniff",
+            **NO_STORE,
+            **(headers or {}),
+        },
+    )

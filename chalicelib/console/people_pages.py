@@ -1,0 +1,104 @@
+"""People: the list, and the forms that invite them, change their role and revoke them."""
+
+from typing import Any
+
+from chalice.app import Response
+
+from chalicelib.console.forms import submit
+from chalicelib.console.pages import page, require_role
+from chalicelib.console.visit import Visit, checked
+from chalicelib.http import bodies, keys
+from chalicelib.rules import permissions, users
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.errors import NotFound, validation_error
+from chalicelib.rules.model import User
+from chalicelib.rules.roles import Role
+
+PAGE = 50
+
+
+def listing(visit: Visit) -> Response:
+    """Show the account's people."""
+    auth = visit.sign_in()
+    require_role(visit, Role.CLUSTER_ADMIN, "The list of people")
+    people, after = users.listing(visit.directory, auth, PAGE, visit.query().get("after"))
+    return page(visit, "people.html", people=people, after=after, done=visit.query().get("done", ""))
+
+
+def invite(visit: Visit) -> Response:
+    """Show the form that invites somebody, or invite them."""
+    auth = visit.sign_in()
+    permissions.require_can_manage_users(auth)
+    values: dict[str, Any] = {"roles": list(Role)}
+    if visit.method == "GET":
+        return page(visit, "people-invite.html", **values)
+
+    def act() -> Response:
+        fields: dict[str, Any] = {
+            name: value
+            for name in ("username", "email", "role", "displayName")
+            if (value := visit.field(name))
+        }
+        body = checked(bodies.InviteUser, fields, visit.origin.now)
+        display_name = keys.or_default(body.display_name, "")
+        users.invite(visit.directory, auth, body.username, body.email, body.role, display_name)
+        return visit.to("people?done=invited")
+
+    return submit(visit, "people-invite.html", act, **values)
+
+
+def form(visit: Visit, username: str, action: str) -> Response:
+    """Show a form about a person, or do what it asks for."""
+    act = {"edit": _edit, "revoke": _revoke, "invite-again": _invite_again}.get(action)
+    if act is None:
+        raise NotFound("There is no such page in the console.")
+    auth = visit.sign_in()
+    permissions.require_can_manage_users(auth)
+    return act(visit, auth, users.read(visit.directory, auth, username))
+
+
+def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
+    values: dict[str, Any] = {
+        "person": person,
+        "roles": list(Role),
+        "myself": permissions.is_same_principal(person, auth.caller),
+    }
+    if visit.method == "GET":
+        typed = {"displayName": person.display_name, "role": person.role.value}
+        return page(visit, "people-edit.html", **{**values, "form": typed})
+
+    def act() -> Response:
+        fields = {
+            "displayName": visit.field("displayName") or person.username,
+            "role": visit.field("role") or person.role.value,
+        }
+        body = checked(bodies.UpdateUser, fields, visit.origin.now)
+        role, display_name = keys.or_default(body.role, None), keys.or_default(body.display_name, None)
+        users.update(visit.directory, auth, person.username, role, display_name)
+        return visit.to("people?done=changed")
+
+    return submit(visit, "people-edit.html", act, **values)
+
+
+def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
+    if visit.method == "GET":
+        return page(visit, "people-revoke.html", person=person)
+
+    def act() -> Response:
+        if visit.field("name") != person.username:
+            raise validation_error("/name", f"Type {person.username}, as it stands there.")
+        users.revoke(visit.directory, auth, person.username)
+        return visit.to("people?done=revoked")
+
+    return submit(visit, "people-revoke.html", act, person=person)
+
+
+def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:
+    if visit.method == "GET":
+        return page(visit, "people-invite-again.html", person=person)
+
+    def act() -> Response:
+        users.invite_again(visit.directory, auth, person.username)
+        return visit.to("people?done=invited")
+
+    return submit(visit, "people-invite-again.html", act, person=person)

@@ -1,0 +1,298 @@
+"""Service Users: the list, each with its keys, Administrators and history, and the forms that change them."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import Any
+
+from chalice.app import Response
+
+from chalicelib.console import forms, key_pages
+from chalicelib.console.forms import submit
+from chalicelib.console.key_pages import Lookup
+from chalicelib.console.pages import page, require_role
+from chalicelib.console.visit import NO_STORE, Visit, checked, respond
+from chalicelib.http import bodies, keys
+from chalicelib.http.responses import maybe
+from chalicelib.http.service_users import NAME_FORM
+from chalicelib.rules import permissions, service_users
+from chalicelib.rules.api_keys import is_expired
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.errors import NotFound, validation_error
+from chalicelib.rules.lifetimes import DAY
+from chalicelib.rules.model import ServiceUser, User
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import EventQuery
+from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
+
+PAGE = 50
+"""Service Users of one page: more rows make a page slow to read, and to render."""
+
+MOST_WALKED = 1000
+"""Service Users that are looked at for a filter that no index knows."""
+
+ENDS_SOON = 14 * DAY
+UNUSED = 90 * DAY
+
+
+def listing(visit: Visit) -> Response:
+    """Show the account's Service Users, or those that a filter picks, as a page or as CSV."""
+    auth = visit.sign_in()
+    require_role(visit, Role.CLUSTER_ADMIN, "The list of Service Users")
+    query = visit.query()
+    prefix = fold_username(query.get("prefix", "").strip())
+    role = next((it for it in Role if it.value == query.get("role")), None)
+    attention = query.get("attention") == "1"
+    after = query.get("after")
+    if after is not None and not _is_name(after):
+        after = None
+    views, after, complete = _picked(visit, auth, prefix, role, attention, after)
+    now = visit.origin.second
+    reasons = {view.service_user.username: needs_attention(view, now) for view in views}
+    if query.get("format") == "csv":
+        return _csv(views, reasons)
+    return page(
+        visit,
+        "service-users.html",
+        views=views,
+        reasons=reasons,
+        after=after,
+        complete=complete,
+        key_types=list(KeyType),
+        roles=list(reversed(Role)),
+        asked={"prefix": prefix, "role": role.value if role else "", "attention": "1" if attention else ""},
+        done=query.get("done", ""),
+    )
+
+
+def needs_attention(view: View, now: int) -> tuple[str, ...]:
+    """Return why somebody should look at a Service User; nothing where all is well."""
+    found: list[str] = []
+    if not view.administrators:
+        found.append("no Administrator left")
+    for key_type, key in view.service_user.keys.items():
+        name = key_type.value
+        if is_expired(key, now):
+            found.append(f"{name} has expired")
+        elif key.expires_at is not None and key.expires_at - now <= ENDS_SOON:
+            found.append(f"{name} ends within 14 days")
+        made = key.rotated_at or key.created_at
+        if key.last_used_at is None and now - made >= DAY:
+            found.append(f"{name} was never used")
+        elif key.last_used_at is not None and now - key.last_used_at >= UNUSED:
+            found.append(f"{name} unused for 90 days")
+    return tuple(found)
+
+
+def detail(visit: Visit, username: str) -> Response:
+    """Show a Service User."""
+    auth = visit.sign_in()
+    require_role(visit, Role.CLUSTER_ADMIN, "Service Users")
+    view = service_users.read(visit.directory, auth, username)
+    it = view.service_user
+    history = visit.trail.events(it.account, EventQuery(username=it.username), 10, None).events
+    return page(
+        visit,
+        "service-user.html",
+        view=view,
+        it=it,
+        reasons=needs_attention(view, visit.origin.second),
+        history=history,
+        administers=permissions.can_administer(visit.user, it),
+        covers=auth.role.covers(it.role),
+        done=visit.query().get("done", ""),
+    )
+
+
+def create(visit: Visit) -> Response:
+    """Show the form that creates a Service User, or create it."""
+    auth = visit.sign_in()
+    require_role(visit, Role.CLUSTER_ADMIN, "Creating Service Users")
+    values: dict[str, Any] = {
+        "roles": [role for role in Role if auth.role.covers(role)],
+        "key_types": list(KeyType),
+        "lookup": Lookup(lambda _issuing: visit.user, "service-users", ""),
+    }
+    if visit.method == "GET":
+        return page(visit, "service-user-create.html", **values)
+
+    def act() -> Response:
+        fields: dict[str, Any] = {
+            name: value for name in ("username", "email", "displayName") if (value := visit.field(name))
+        }
+        fields |= {"role": visit.field("role"), "keyTypes": visit.form().get("keyTypes", [])}
+        fields |= forms.restrictions(visit)
+        body = checked(bodies.CreateServiceUser, fields, visit.origin.now)
+        wanted = NewServiceUser(
+            username=body.username,
+            email=body.email,
+            role=body.effective_role,
+            display_name=keys.or_default(body.display_name, ""),
+            key_types=keys.or_default(body.key_types, None),
+            restrictions=keys.key_restrictions(body),
+        )
+        view, issued = service_users.create(visit.directory, auth, wanted)
+        made = view.service_user.username
+        if not issued:
+            return visit.to(f"service-users/{made}?done=created")
+        lookup = Lookup(
+            lambda _issuing: view.service_user, f"service-users/{made}", f"../service-users/{made}"
+        )
+        return key_pages.show(visit, made, lookup, issued, "created")
+
+    return submit(visit, "service-user-create.html", act, **values)
+
+
+def edit(visit: Visit, username: str) -> Response:
+    """Show the form that changes a Service User, or change it."""
+    auth = visit.sign_in()
+    it = _administered(visit, auth, username)
+    values: dict[str, Any] = {
+        "it": it,
+        "roles": [role for role in Role if auth.role.covers(role) or role is it.role],
+        "covers": auth.role.covers(it.role),
+    }
+    if visit.method == "GET":
+        view = service_users.read(visit.directory, auth, username)
+        typed = {
+            "displayName": it.display_name,
+            "role": it.role.value,
+            "administrators": "\n".join(view.administrators),
+            "version": it.version,
+        }
+        return page(visit, "service-user-edit.html", **{**values, "form": typed})
+
+    def act() -> Response:
+        fields: dict[str, Any] = {"displayName": visit.field("displayName") or it.username}
+        if auth.role.covers(it.role):
+            fields |= {
+                "role": visit.field("role"),
+                "administrators": forms.lines(visit.field("administrators")),
+            }
+        body = checked(bodies.UpdateServiceUser, fields, visit.origin.now)
+        wanted = ServiceUserUpdate(
+            keys.or_default(body.display_name, None),
+            keys.or_default(body.role, None),
+            keys.or_default(body.administrators, None),
+        )
+        shown = visit.field("version")
+        service_users.update(visit.directory, auth, username, wanted, lambda version: version == shown)
+        return visit.to(f"service-users/{it.username}?done=changed")
+
+    return submit(visit, "service-user-edit.html", act, **values)
+
+
+def delete(visit: Visit, username: str) -> Response:
+    """Show the page that deletes a Service User, or delete it."""
+    auth = visit.sign_in()
+    it = _administered(visit, auth, username)
+    if visit.method == "GET":
+        return page(visit, "service-user-delete.html", it=it)
+
+    def act() -> Response:
+        if visit.field("name") != it.username:
+            raise validation_error("/name", f"Type {it.username}, as it stands there.")
+        service_users.delete(visit.directory, auth, username)
+        return visit.to("service-users?done=deleted")
+
+    return submit(visit, "service-user-delete.html", act, it=it)
+
+
+def key_form(visit: Visit, username: str, action: str) -> Response:
+    """Show a form about a Service User, or do what it asks for."""
+    if action in _OTHER_FORMS:
+        return _OTHER_FORMS[action](visit, username)
+    if action not in _KEY_FORMS:
+        raise NotFound("There is no such page in the console.")
+    auth = visit.sign_in()
+    require_role(visit, Role.CLUSTER_ADMIN, "Service Users")
+
+    def find(issuing: bool) -> ServiceUser | User:
+        return service_users.key_holder(visit.directory, auth, username, issuing=issuing)
+
+    return _KEY_FORMS[action](visit, auth, Lookup(find, f"service-users/{username}", "./"))
+
+
+_KEY_FORMS = {
+    "generate": key_pages.generate,
+    "rotate": key_pages.rotate,
+    "restrict": key_pages.restrict,
+    "revoke": key_pages.revoke,
+}
+_OTHER_FORMS = {"edit": edit, "delete": delete}
+
+
+def _administered(visit: Visit, auth: AuthContext, username: str) -> ServiceUser:
+    require_role(visit, Role.CLUSTER_ADMIN, "Service Users")
+    return service_users.key_holder(visit.directory, auth, username, issuing=False)
+
+
+def _picked(
+    visit: Visit, auth: AuthContext, prefix: str, role: Role | None, attention: bool, after: str | None
+) -> tuple[list[View], str | None, bool]:
+    """Return a page of Service Users, where the next one starts, and whether all were looked at."""
+    found: list[View] = []
+    walked = 0
+    while True:
+        views, after = service_users.listing(visit.directory, auth, PAGE, after, prefix)
+        walked += len(views)
+        for view in views:
+            fits = role is None or view.service_user.role is role
+            if fits and (not attention or needs_attention(view, visit.origin.second)):
+                found.append(view)
+        filtered = role is not None or attention
+        if after is None or not filtered or len(found) >= PAGE:
+            return found, after, True
+        if walked >= MOST_WALKED:
+            return found, after, False
+
+
+def _is_name(text: str) -> bool:
+    import re
+
+    return re.fullmatch(NAME_FORM, text) is not None
+
+
+def _csv(views: Iterable[View], reasons: dict[str, tuple[str, ...]]) -> Response:
+    """Return Service Users as CSV, a line for each key. No cell starts a formula in a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(
+        [
+            *("username", "displayName", "email", "role", "administrators", "keyType", "key"),
+            *(
+                "createdAt",
+                "createdBy",
+                "rotatedAt",
+                "lastUsedAt",
+                "expiresAt",
+                "allowedNetworks",
+                "attention",
+            ),
+        ]
+    )
+    for view in views:
+        it = view.service_user
+        head = [it.username, it.display_name, it.email, it.role.value, " ".join(view.administrators)]
+        why = "; ".join(reasons[it.username])
+        rows: list[list[str | None]] = [
+            [
+                *(key_type.value, key.last5, maybe(key.created_at), key.created_by, maybe(key.rotated_at)),
+                *(maybe(key.last_used_at), maybe(key.expires_at), " ".join(key.networks)),
+            ]
+            for key_type, key in it.keys.items()
+        ]
+        for row in rows or [[""] * 8]:
+            writer.writerow([_cell(value or "") for value in (*head, *row, why)])
+    headers = {
+        **NO_STORE,
+        "Content-Type": "text/csv; charset=utf-8",
+        "Content-Disposition": 'attachment; filename="service-users.csv"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return respond(text.getvalue(), 200, headers)
+
+
+def _cell(value: str) -> str:
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,0 +1,48 @@
+"""Signing in and out, and the page on which a person gets their first passkey."""
+
+from chalice.app import Response
+
+from chalicelib.console.pages import page
+from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.rules import sessions
+from chalicelib.rules.credentials import PresentedSession
+from chalicelib.rules.errors import Unauthenticated
+from chalicelib.rules.roles import Role
+
+
+def first(visit: Visit) -> Response:
+    """Lead to what the person runs, or to the sign-in."""
+    auth = visit.sign_in()
+    return visit.to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
+
+
+def sign_in(visit: Visit) -> Response:
+    """Show the sign-in; whoever is signed in already goes on to where they wanted."""
+    try:
+        visit.sign_in()
+    except Unauthenticated:
+        said = "You are signed out." if visit.query().get("out") else ""
+        return page(visit, "sign-in.html", next_page=visit.next_page(), said=said)
+    return visit.to(visit.next_page())
+
+
+def enrol(visit: Visit) -> Response:
+    """Show the form on which an invitation is taken up."""
+    return page(visit, "enrol.html")
+
+
+def sign_out(visit: Visit) -> Response:
+    """End this session, and have the browser forget what it kept of the pages."""
+    auth = visit.sign_in()
+    visit.require_form_token(visit.field("csrf"))
+    if isinstance(auth.credential, PresentedSession):
+        sessions.end(visit.directory, auth, auth.credential.id)
+    clear = {"Clear-Site-Data": '"cache", "cookies", "storage"'}
+    return visit.to("sign-in?out=1", {**clear, **visit.session_cookie.set("", 0)})
+
+
+def seen(visit: Visit) -> Response:
+    """Keep a session going: whoever is asked whether they are still there says so with this."""
+    visit.sign_in()
+    visit.require_form_token(visit.header("x-form-token"))
+    return respond("", 204, dict(NO_STORE))

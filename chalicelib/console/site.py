@@ -1,0 +1,104 @@
+"""The map of the console: every page, and what answers it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from chalice.app import Response
+
+from chalicelib.console import (
+    account_pages,
+    pages,
+    passkey_calls,
+    people_pages,
+    service_user_pages,
+    sign_in_pages,
+    you_pages,
+)
+from chalicelib.console.settings import settings
+from chalicelib.console.visit import Visit, respond
+from chalicelib.http.problems import HttpError
+from chalicelib.rules.errors import ApiError, NotFound
+
+if TYPE_CHECKING:
+    from chalicelib.http.call import Call
+
+_LOG = logging.getLogger(__name__)
+
+View = Callable[..., Response]
+
+PAGES: dict[str, tuple[View | None, View | None]] = {
+    "": (sign_in_pages.first, None),
+    "sign-in": (sign_in_pages.sign_in, None),
+    "enrol": (sign_in_pages.enrol, None),
+    "sign-out": (None, sign_in_pages.sign_out),
+    "seen": (None, sign_in_pages.seen),
+    "passkey/{step}": (None, passkey_calls.call),
+    "service-users": (service_user_pages.listing, None),
+    "service-users/{username}": (service_user_pages.detail, None),
+    "service-users/{username}/{action}": (service_user_pages.key_form, service_user_pages.key_form),
+    "create/service-user": (service_user_pages.create, service_user_pages.create),
+    "create/user": (people_pages.invite, people_pages.invite),
+    "people": (people_pages.listing, None),
+    "people/{username}/{action}": (people_pages.form, people_pages.form),
+    "events": (account_pages.events, None),
+    "account": (account_pages.show, account_pages.show),
+    "you": (you_pages.show, None),
+    "you/{action}": (you_pages.form, you_pages.form),
+}
+"""What answers GET and POST of each page, below ``/console``."""
+
+
+def show(call: "Call", *path: str) -> Response:
+    """Return a page of the console. Raises NotFound where the stack has none."""
+    chosen = settings()
+    if not chosen.on:
+        raise NotFound("This stack has no console; its operator can turn it on (parameter Console).")
+    visit = Visit(call, chosen, path)
+    try:
+        return _answer(visit)
+    except ApiError as fault:
+        return pages.refusal(visit, fault)
+    except Exception:
+        _LOG.exception("a page failed", extra={"apiRequestId": visit.origin.request_id})
+        detail = "Something is wrong on our side, and on record. Quote the request to your operator."
+        return pages.page(
+            visit, "problem.html", 500, detail=detail, status_code=500, request_id=visit.origin.request_id
+        )
+
+
+def _answer(visit: Visit) -> Response:
+    if visit.path[:1] == ("static",) and len(visit.path) == 2:
+        file = pages.static(visit, visit.path[1])
+        if file is None:
+            raise NotFound("The console has no such file.")
+        return file
+    if not visit.is_at_home():
+        return respond("", 303, {"Location": visit.home})
+    for pattern, (get, post) in PAGES.items():
+        parameters = _match(pattern, visit.path)
+        if parameters is None:
+            continue
+        view = get if visit.method == "GET" else post
+        if view is None:
+            raise HttpError(405, "This page cannot be used that way. Use the links and forms of the console.")
+        if visit.method == "POST":
+            visit.require_same_origin()
+        return view(visit, *parameters)
+    raise NotFound("There is no such page in the console.")
+
+
+def _match(pattern: str, path: tuple[str, ...]) -> list[str] | None:
+    parts = pattern.split("/") if pattern else []
+    if len(parts) != len(path):
+        return None
+    found = list(_parameters(parts, path))
+    return None if None in found else [it for it in found if it]
+
+
+def _parameters(parts: list[str], path: tuple[str, ...]) -> Iterator[str | None]:
+    for part, given in zip(parts, path, strict=True):
+        if part.startswith("{"):
+            yield given
+        else:
+            yield "" if part == given else None

@@ -1,0 +1,194 @@
+// What the pages cannot do without a script: passkeys. And what they do better with one: copying a key, warning
+// before a session ends, and keeping a double click from doing a thing twice.
+const body = document.body;
+const { root, csrf } = body.dataset;
+const find = (selector, below = document) => below.querySelector(selector);
+const all = (selector) => document.querySelectorAll(selector);
+const encode = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+const decode = (text) =>
+  Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (one) => one.charCodeAt(0));
+
+const say = (text) => { find("#status").textContent = text; };
+
+async function post(path, content) {
+  const response = await fetch(root + path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Form-Token": csrf },
+    body: JSON.stringify(content || {}),
+  });
+  if (response.status === 204) return {};
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.detail || "That did not work. Try again.");
+  return answer;
+}
+
+// Passkeys
+
+const withIds = (list) => (list || []).map((one) => ({ ...one, id: decode(one.id) }));
+
+async function assertion(name) {
+  const asked = await post(`passkey/${name}-begin`);
+  const publicKey = { ...asked, challenge: decode(asked.challenge), allowCredentials: withIds(asked.allowCredentials) };
+  const made = await navigator.credentials.get({ publicKey });
+  const { clientDataJSON, authenticatorData, signature } = made.response;
+  return post(`passkey/${name}-finish`, {
+    id: encode(made.rawId),
+    clientData: encode(clientDataJSON),
+    authenticatorData: encode(authenticatorData),
+    signature: encode(signature),
+  });
+}
+
+async function registration(name, first, last) {
+  const asked = await post(`passkey/${name}-begin`, first);
+  const publicKey = {
+    ...asked,
+    challenge: decode(asked.challenge),
+    user: { ...asked.user, id: decode(asked.user.id) },
+    excludeCredentials: withIds(asked.excludeCredentials),
+  };
+  const { rawId, response } = await navigator.credentials.create({ publicKey });
+  return post(`passkey/${name}-finish`, {
+    ...last,
+    passkey: {
+      id: encode(rawId),
+      clientData: encode(response.clientDataJSON),
+      authenticatorData: encode(response.getAuthenticatorData()),
+      publicKey: encode(response.getPublicKey()),
+      algorithm: response.getPublicKeyAlgorithm(),
+      transports: response.getTransports(),
+    },
+  });
+}
+
+const value = (form, name) => form.elements[name].value.trim();
+const acts = {
+  "sign-in": () => assertion("sign-in"),
+  activate: (form) => {
+    const token = value(form, "token");
+    return registration("activate", { username: value(form, "username"), token }, { token, name: value(form, "name") });
+  },
+  enrol: (form) => registration("enrol", { code: value(form, "code") }, { code: value(form, "code"), name: value(form, "name") }),
+  add: async (form) => {
+    await confirmed();
+    return registration("add", {}, { name: value(form, "name") });
+  },
+};
+
+function explain(error) {
+  if (error.name === "NotAllowedError") return "The passkey was not used: it was cancelled, or took too long. Try again.";
+  if (error.name === "InvalidStateError") return "This device has a passkey of yours already. Sign in with it.";
+  if (error.name === "SecurityError") return "Passkeys do not work at this address. Open the console by its host name.";
+  return error.message;
+}
+
+async function attempt(form, work) {
+  const button = find("button", form);
+  const problem = find("[role=alert]", form);
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
+  problem.textContent = "";
+  try {
+    await work();
+  } catch (error) {
+    problem.textContent = explain(error);
+  }
+  button.setAttribute("aria-disabled", "false");
+}
+
+let confirmedUntil = Date.now() + 1000 * Number(body.dataset.confirmed || 0);
+
+async function confirmed() {
+  if (Date.now() < confirmedUntil - 5000) return;
+  const { seconds } = await assertion("confirm");
+  confirmedUntil = Date.now() + 1000 * seconds;
+}
+
+for (const form of all("form[data-passkey]")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!window.PublicKeyCredential) {
+      find("[role=alert]", form).textContent = "This browser has no passkeys. Use a current one.";
+      return;
+    }
+    attempt(form, async () => {
+      await acts[form.dataset.passkey](form);
+      location.assign(root + (form.dataset.next || "") || "./");
+    });
+  });
+}
+
+for (const form of all("form[method=post]:not([data-passkey])")) {
+  let ready = false;
+  form.addEventListener("submit", (event) => {
+    if (ready) {
+      event.preventDefault();
+    } else if ("confirm" in form.dataset && Date.now() >= confirmedUntil - 5000) {
+      event.preventDefault();
+      attempt(form, async () => {
+        await confirmed();
+        find("button", form).setAttribute("aria-disabled", "false");
+        form.requestSubmit();
+      });
+    } else {
+      ready = true;
+      setTimeout(() => { ready = false; }, 8000);
+    }
+  });
+}
+
+// The page that shows keys
+
+for (const button of all("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      say("Copied.");
+    } catch {
+      getSelection().selectAllChildren(text);
+      say("It could not be copied. It is selected: copy it with your keyboard.");
+    }
+  });
+}
+
+if (body.dataset.keys) {
+  history.replaceState(null, "", body.dataset.keys); // Reloading shows what there is now, and makes no second key.
+  const kept = find("#kept");
+  const guard = (event) => { if (!kept.checked) event.preventDefault(); };
+  addEventListener("beforeunload", guard);
+}
+
+// Before a session ends
+
+const warning = find("#ending");
+if (warning) {
+  let end = Date.now() + 1000 * Number(body.dataset.left);
+  const last = Date.now() + 1000 * Number(body.dataset.longest);
+  const tick = () => {
+    const left = Math.round((end - Date.now()) / 1000);
+    if (left <= 0) {
+      find("#ending-text").textContent = "Your session has ended. What you typed is still here: sign in in another tab, then go on.";
+      find("#ending-stay").hidden = true;
+    } else if (left <= 120 && !warning.open) {
+      warning.showModal();
+    }
+    if (left <= 120 && left > 0) {
+      find("#ending-left").textContent = left > 60 ? "2 minutes" : "a minute";
+    }
+  };
+  setInterval(tick, 1000);
+  find("#ending-stay").addEventListener("click", async () => {
+    try {
+      await post("seen");
+      end = Math.min(Date.now() + 900000, last);
+      warning.close();
+      say("You stay signed in.");
+    } catch (error) {
+      find("#ending-text").textContent = error.message;
+    }
+  });
+  find("#ending-close").addEventListener("click", () => warning.close());
+}

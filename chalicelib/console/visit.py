@@ -1,0 +1,229 @@
+"""A visit: one request for a page, with its cookies, its form, and who is signed in."""
+
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+from chalice.app import Response
+
+from chalicelib.console.settings import Settings
+from chalicelib.console.webauthn import RelyingParty
+from chalicelib.http import validation
+from chalicelib.http.problems import HttpError
+from chalicelib.rules import sessions
+from chalicelib.rules.errors import Forbidden, ValidationError
+from chalicelib.rules.model import User
+
+if TYPE_CHECKING:
+    from chalicelib.http.call import Call
+    from chalicelib.rules.context import AuthContext
+
+T = TypeVar("T")
+LARGEST = 65_536
+"""Bytes a form may have."""
+
+MOST_FIELDS = 200
+
+_NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{1,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("Firefox", "Firefox"),
+    ("Chrome", "Chrome"),
+    ("Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+class Cookie(NamedTuple):
+    """A cookie of ours. ``__Host-`` binds it to this very host and to TLS; not for pages over http."""
+
+    name: str
+    secure: bool
+
+    @property
+    def full_name(self) -> str:
+        """The name it is sent under."""
+        return f"__Host-{self.name}" if self.secure else self.name
+
+    def set(self, value: str, seconds: int | None = None) -> dict[str, str]:
+        """Return the header that sets it, until the browser ends or for so many seconds."""
+        age = "" if seconds is None else f"; Max-Age={seconds}"
+        secure = "; Secure" if self.secure else ""
+        return {"Set-Cookie": f"{self.full_name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}"}
+
+
+class Visit:
+    """One request for a page of the console."""
+
+    def __init__(self, call: "Call", settings: Settings, path: tuple[str, ...]) -> None:
+        self.call = call
+        self.settings = settings
+        self.path = path
+        self.directory = call.directory
+        self.trail = call.trail
+        self.origin = call.origin
+        self.auth: AuthContext | None = None
+        self.csrf = ""
+        address = call.service.public_url or call.address("")
+        parts = urlsplit(address)
+        self.party = RelyingParty(parts.hostname or "", f"{parts.scheme}://{parts.netloc}")
+        self.home = address.rstrip("/") + "/console"
+        secure = parts.scheme == "https"
+        self.session_cookie = Cookie("session", secure)
+        self.challenge_cookie = Cookie("challenge", secure)
+        self._form: dict[str, list[str]] | None = None
+
+    @property
+    def root(self) -> str:
+        """The way from this page to the console's root, as links have it; no page knows the stage before."""
+        slash = self.call.path.endswith("/")
+        if not self.path:
+            return "" if slash else "console/"
+        return "../" * (len(self.path) - 1 + slash)
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.call.method
+
+    def header(self, name: str) -> str:
+        """Return a header of the request; empty where there is none."""
+        return self.call.header(name) or ""
+
+    def is_at_home(self) -> bool:
+        """Return whether the request came to the host that passkeys are for."""
+        return not self.call.service.public_url or self.call.host in ("", urlsplit(self.home).netloc)
+
+    def sign_in(self) -> "AuthContext":
+        """Return who is signed in. Raises Unauthenticated."""
+        username, _, secret = self._cookie(self.session_cookie).rpartition(".")
+        self.auth = sessions.resume(self.directory, username, secret, self.origin)
+        self.csrf = sessions.csrf_token(secret)
+        return self.auth
+
+    @property
+    def user(self) -> User:
+        """The person signed in. Raises Unauthenticated."""
+        return sessions.current(self.auth or self.sign_in())[0]
+
+    def enter(self, entry: sessions.Entry) -> dict[str, str]:
+        """Return the header that keeps a new session in the browser, until that ends."""
+        return self.session_cookie.set(f"{entry.user.username}.{entry.secret}")
+
+    def challenge_secret(self) -> str:
+        """Return the secret of the browser's challenge; empty where it has none."""
+        return self._cookie(self.challenge_cookie)
+
+    def require_same_origin(self) -> None:
+        """Raise Forbidden for a request that another site, or another host of ours, made a browser send.
+
+        ``SameSite=Strict`` does not stop a sibling host; what the browser itself says of the request does.
+        """
+        site = self.header("sec-fetch-site")
+        if site != "same-origin" if site else self.header("origin") != self.party.origin:
+            raise Forbidden(
+                "This was sent from another site, and nothing was done. Use the console's own pages."
+            )
+
+    def require_form_token(self, token: str) -> None:
+        """Raise Forbidden for a form that is not of this session."""
+        if not hmac.compare_digest(token.encode(), self.csrf.encode()):
+            raise Forbidden(
+                "This form is from another session, and nothing was done. "
+                "Go back, reload the page, and try again."
+            )
+
+    def form(self) -> dict[str, list[str]]:
+        """Return the fields of the form, each with its values. Raises HttpError and ValidationError."""
+        if self._form is None:
+            self._form = {}
+            kind = self.header("content-type").partition(";")[0].strip().lower()
+            if kind != "application/x-www-form-urlencoded":
+                raise HttpError(415, "Send the form of the page.")
+            try:
+                fields = parse_qsl(self._body(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+            except ValueError:
+                raise ValidationError(f"The form has more than {MOST_FIELDS} fields.") from None
+            for name, value in fields:
+                self._form.setdefault(name, []).append(value)
+        return self._form
+
+    def field(self, name: str) -> str:
+        """Return one field of the form, without the spaces around it; empty where there is none."""
+        values = self.form().get(name)
+        return values[-1].strip() if values else ""
+
+    def json(self, kind: type[T]) -> T:
+        """Return the body that the page's script sent. Raises HttpError and ValidationError."""
+        if self.header("content-type").partition(";")[0].strip().lower() != "application/json":
+            raise HttpError(415, "This is for the script of the console's pages.")
+        try:
+            return msgspec.json.decode(self._body(), type=kind)
+        except msgspec.MsgspecError as error:
+            raise ValidationError(f"The page's script sent what cannot be read: {error}.") from None
+
+    def query(self) -> Mapping[str, str]:
+        """Return the parameters of the address; what is given twice, as it was given last."""
+        return self.call.last_query()
+
+    def address(self) -> str:
+        """Return the page that was asked for, with its parameters, below the console's root."""
+        query = urlencode(self.query())
+        return "/".join(self.path) + (f"?{query}" if query else "")
+
+    def next_page(self) -> str:
+        """Return where to go after signing in, as the address asks: a page of the console, or its first."""
+        wanted = self.query().get("next", "")
+        return wanted if _NEXT.fullmatch(wanted) and not wanted.startswith("sign-in") else ""
+
+    def browser(self) -> str:
+        """Return the browser in a few words, for people to know it by."""
+        agent = self.header("user-agent")
+        name = next((name for mark, name in _BROWSERS if mark in agent), "a browser")
+        system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+        return f"{name} on {system}" if system else name
+
+    def to(self, page: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the way to another page of the console."""
+        return respond("", 303, {"Location": self.root + page or "./", **NO_STORE, **(headers or {})})
+
+    def _body(self) -> str:
+        raw = self.call.raw_body()
+        if len(raw) > LARGEST:
+            raise HttpError(413, f"The form has {len(raw)} bytes; at most {LARGEST} are read.")
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            raise ValidationError("The form is not UTF-8.") from None
+
+    def _cookie(self, cookie: Cookie) -> str:
+        for part in self.header("cookie").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == cookie.full_name:
+                return value
+        return ""
+
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def respond(body: str, status: int, headers: Mapping[str, str]) -> Response:
+    """Return a response; it has the headers of this and no others."""
+    return Response(body=body, status_code=status, headers=dict(headers))
+
+
+def checked(kind: type[validation.B], fields: dict[str, Any], now: float) -> validation.B:
+    """Return the fields of a form as the body of the API's call. Raises ValidationError with every fault."""
+    return validation.check(kind, json.loads(json.dumps(fields)), now)

@@ -1,0 +1,86 @@
+"""Events as JSON lines and as CSV, for collectors and spreadsheets.
+
+``Accept`` asks for them (RFC 9110, 12.5.1).
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+
+import msgspec
+
+from chalicelib.http.responses import EventAnswer
+
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
+
+CSV_COLUMNS = (
+    "id",
+    "at",
+    "action",
+    "actorKind",
+    "actor",
+    "actorId",
+    "subjectKind",
+    "subject",
+    "subjectId",
+    "keys",
+    "changes",
+    "reason",
+    "sourceIp",
+    "requestId",
+    "mailed",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is run as a formula by a spreadsheet (OWASP, CSV injection)."""
+
+
+def preferred_format(accept: str | None) -> str | None:
+    """Return NDJSON or CSV where an ``Accept`` header names it before JSON or anything at all; else None."""
+    for entry in (accept or "").lower().split(","):
+        media_type = entry.partition(";")[0].strip()
+        if media_type in (NDJSON, CSV):
+            return media_type
+        if media_type in ("application/json", "application/*", "*/*"):
+            return None
+    return None
+
+
+def ndjson(events: Iterable[EventAnswer]) -> str:
+    """Return events as one JSON object a line."""
+    return "".join(msgspec.json.encode(event).decode() + "\n" for event in events)
+
+
+def csv_table(events: Iterable[EventAnswer]) -> str:
+    """Return events as CSV (RFC 4180) with a line of column names; ``keys`` and ``changes`` are in words."""
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(CSV_COLUMNS)
+    for event in events:
+        keys = "; ".join(f"{key.change} {key.key_type.value} {key.key}" for key in event.keys)
+        changes = "; ".join(f"{it.field}: {it.old or 'none'} -> {it.new or 'none'}" for it in event.changes)
+        actor, subject = event.actor, event.subject
+        row = (
+            event.id,
+            event.at,
+            event.action,
+            actor.kind,
+            actor.username,
+            actor.id,
+            subject.kind,
+            subject.username,
+            subject.id,
+            keys,
+            changes,
+            event.reason,
+            event.source_ip,
+            event.request_id,
+            " ".join(event.mail.told),
+        )
+        writer.writerow(_cell(value) for value in row)
+    return table.getvalue()
+
+
+def _cell(value: str | None) -> str:
+    text = value or ""
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,72 @@
+"""Whose key is this: finding a key of the account by its value, or by its last five characters."""
+
+from typing import NamedTuple
+
+from chalicelib.rules import key_format, permissions
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.model import Principal
+from chalicelib.rules.ports import Directory
+from chalicelib.rules.roles import KeyType
+
+MOST_FOUND = 25
+"""Keys that a search by last five characters finds; two of a million keys have the same by chance."""
+
+
+class FoundKey(NamedTuple):
+    """A key that was found; ``is_predecessor`` if it is the one that the holder's present key replaced."""
+
+    holder: Principal
+    key_type: KeyType
+    is_predecessor: bool
+
+
+def by_value(directory: Directory, auth: AuthContext, secret: str) -> tuple[FoundKey, ...]:
+    """Return the key of the account with this value, none if there is none. It need not work any more.
+
+    Nothing is read for a key whose checksum is wrong. Raises Forbidden.
+    """
+    permissions.require_can_find_keys(auth)
+    if not key_format.well_formed(secret, key_format.KEY_PREFIX):
+        return ()
+    digest = key_format.digest(secret)
+    username = directory.username_of(digest)
+    holder = None if username is None else directory.principal(username)
+    if holder is None or holder.account != auth.caller.account:
+        return ()
+    return tuple(
+        FoundKey(holder, key_type, is_predecessor)
+        for key_type, is_predecessor, other, _ in keys_of(holder)
+        if key_format.same(other, digest)
+    )
+
+
+def by_last5(directory: Directory, auth: AuthContext, last5: str) -> tuple[FoundKey, ...]:
+    """Return the keys of the account that end in these five characters, by username. Raises Forbidden."""
+    permissions.require_can_find_keys(auth)
+    account = auth.caller.account
+    holders = directory.principals(directory.usernames_by_last5(account, last5, MOST_FOUND))
+    return tuple(
+        FoundKey(holder, key_type, is_predecessor)
+        for _, holder in sorted(holders.items())
+        for key_type, is_predecessor, _, other in keys_of(holder)
+        if holder.account == account and other == last5
+    )
+
+
+class StoredSecret(NamedTuple):
+    """What is stored of a key or a predecessor, and of which type it is."""
+
+    key_type: KeyType
+    is_predecessor: bool
+    digest: bytes
+    last5: str
+
+
+def keys_of(holder: Principal) -> tuple[StoredSecret, ...]:
+    """Return each key and predecessor that is stored of a holder."""
+    found: list[StoredSecret] = []
+    for key_type, key in holder.keys.items():
+        found.append(StoredSecret(key_type, False, key.digest, key.last5))
+        if key.predecessor is not None:
+            found.append(StoredSecret(key_type, True, key.predecessor.digest, key.predecessor.last5))
+    return tuple(found)

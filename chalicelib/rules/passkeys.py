@@ -1,0 +1,331 @@
+"""Passkeys: how people get one, sign in to the console with it, and confirm with it that it is them.
+
+This decides; ``chalicelib.console.webauthn`` checks what a browser sends. A challenge is kept for each
+browser that asks, and used up in the transaction that acts on it. A Service User has no passkeys and no
+sessions.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from chalicelib.rules import key_format, sessions
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.errors import (
+    ConcurrentChange,
+    Conflict,
+    NotFound,
+    Unauthenticated,
+    ValidationError,
+    concurrent_change,
+)
+from chalicelib.rules.identifiers import new_id, new_version
+from chalicelib.rules.model import Action, Challenge, Event, Passkey, Purpose, User
+from chalicelib.rules.ports import Directory, Replace, UseChallenge
+from chalicelib.rules.sessions import Entry
+from chalicelib.rules.users import activation_writes, open_invitation
+
+MOST_PASSKEYS = 5
+CHALLENGE_SECONDS = 5 * 60
+TRIES = 3
+"""How often a sign-in is tried anew when something else changes the User at that moment."""
+
+_NOT_KNOWN = (
+    "This passkey is not known here, or was removed. Sign in with another one, "
+    "or ask an OWNER of the account for a fresh invitation."
+)
+_EXPIRED = "This took longer than five minutes, or was done already. Start again."
+
+
+class Registration(NamedTuple):
+    """A new passkey, as checked."""
+
+    credential_id: bytes
+    public_key: bytes
+    algorithm: int
+    counter: int
+    backed_up: bool
+    transports: tuple[str, ...]
+
+
+class Assertion(NamedTuple):
+    """A signature by a passkey, as checked."""
+
+    counter: int
+    backed_up: bool
+
+
+CheckRegistration = Callable[[bytes], Registration]
+"""Checks what a browser sent against a challenge; raises ValidationError."""
+
+CheckAssertion = Callable[[bytes, Passkey], Assertion]
+"""Checks what a browser sent against a challenge and a public key; raises Unauthenticated."""
+
+
+class Begun(NamedTuple):
+    """A challenge, and the secret of the cookie of the browser it is for."""
+
+    secret: str
+    challenge: Challenge
+
+
+def begin_sign_in(directory: Directory, origin: Origin) -> Begun:
+    """Keep a challenge for whoever signs in, and return it."""
+    return _begin(directory, origin, Challenge(purpose=Purpose.SIGN_IN, challenge=b"", ends_at=0))
+
+
+def sign_in(
+    directory: Directory,
+    secret: str,
+    credential_id: bytes,
+    check: CheckAssertion,
+    origin: Origin,
+    browser: str,
+) -> Entry:
+    """Sign a person in with a passkey, and return their new session.
+
+    Raises Unauthenticated in the same words for whatever passkey does not sign in.
+    """
+    kept, username = _find(directory, secret, credential_id, Purpose.SIGN_IN, origin)
+    for last in (*(False,) * (TRIES - 1), True):
+        user = directory.principal(username or "")
+        if not isinstance(user, User):
+            raise Unauthenticated(_NOT_KNOWN)
+        passkey_id, passkey = _of_credential(user, credential_id)
+        used = _used(passkey, check(kept.challenge, passkey), origin)
+        entry = sessions.start(_with(user, passkey_id, used), passkey_id, origin, browser)
+        changes = {"passkey": ("", passkey.name), "browser": ("", browser)}
+        event = new_event(origin, actor(user), Action.SIGNED_IN, user, changes=changes, new=entry.user)
+        try:
+            directory.commit(event, Replace(user, entry.user, concurrent_change()), _use(secret))
+        except ConcurrentChange:
+            if last:
+                raise
+            continue
+        return entry
+    raise AssertionError  # pragma: no cover - the last try returns or raises
+
+
+def begin_confirmation(directory: Directory, auth: AuthContext) -> Begun:
+    """Keep a challenge for a session to be confirmed by, and return it."""
+    return _begin(directory, auth.origin, _own_challenge(auth, Purpose.CONFIRM))
+
+
+def confirm(
+    directory: Directory, auth: AuthContext, secret: str, credential_id: bytes, check: CheckAssertion
+) -> None:
+    """Confirm a session with one of the person's passkeys; it may then hand out keys for 5 minutes.
+
+    Raises Unauthenticated for any other passkey, or a challenge that is not this session's.
+    """
+    kept = _find_own(directory, auth, secret, Purpose.CONFIRM)
+    user, session = sessions.current(auth)
+    passkey_id, passkey = _of_credential(user, credential_id)
+    assertion = check(kept.challenge, passkey)
+    confirmed = replace(session, confirmed_at=auth.origin.second)
+    new = _with(user, passkey_id, _used(passkey, assertion, auth.origin))
+    new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())
+    directory.commit(None, Replace(user, new, concurrent_change()), _use(secret))
+
+
+def begin_activation(directory: Directory, username: str, token: str, origin: Origin) -> tuple[Begun, User]:
+    """Keep a challenge for the passkey of an invited person, and return it with the User.
+
+    Raises ValidationError, in the same words whatever is wrong with the token.
+    """
+    user = open_invitation(directory, username, token, origin)
+    asked = Challenge(
+        purpose=Purpose.ACTIVATE,
+        challenge=b"",
+        ends_at=0,
+        username=user.username,
+        membership=user.membership,
+        proof=token_digest(token),
+    )
+    return _begin(directory, origin, asked), user
+
+
+def activate(
+    directory: Directory,
+    secret: str,
+    token: str,
+    name: str,
+    check: CheckRegistration,
+    origin: Origin,
+    browser: str,
+) -> Entry:
+    """Turn a token into a person's first passkey, and sign them in. They get no API key.
+
+    Raises ValidationError for a token, a challenge or a passkey that is not good.
+    """
+    kept, _ = _find(directory, secret, None, Purpose.ACTIVATE, origin)
+    if kept.proof != token_digest(token):
+        raise ValidationError(_EXPIRED)
+    user = open_invitation(directory, kept.username, token, origin)
+    passkey_id, passkey = _made(check(kept.challenge), name, origin)
+    new = replace(user, invitation=None, passkeys={passkey_id: passkey}, handle=handle(user, kept))
+    entry = sessions.start(new, passkey_id, origin, browser)
+    changes = {"passkey": ("", passkey.name)}
+    event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, changes=changes)
+    writes = [Replace(user, entry.user, concurrent_change()), *activation_writes(user, entry.user)]
+    directory.commit(event, *writes, _use(secret))
+    return entry
+
+
+def begin_addition(directory: Directory, auth: AuthContext) -> tuple[Begun, User]:
+    """Keep a challenge for one more passkey of the person signed in, and return it.
+
+    Raises ConfirmationNeeded, or Conflict if they have as many as one may have.
+    """
+    user, _ = sessions.current(auth)
+    sessions.require_confirmed(auth)
+    _require_room(user)
+    return _begin(directory, auth.origin, _own_challenge(auth, Purpose.ADD)), user
+
+
+def add(directory: Directory, auth: AuthContext, secret: str, name: str, check: CheckRegistration) -> Passkey:
+    """Add a passkey to the person signed in, and return it.
+
+    Raises ConfirmationNeeded, Conflict, and ValidationError for a passkey that is not good.
+    """
+    kept = _find_own(directory, auth, secret, Purpose.ADD)
+    user, _ = sessions.current(auth)
+    sessions.require_confirmed(auth)
+    _require_room(user)
+    passkey_id, passkey = _made(check(kept.challenge), name, auth.origin)
+    new = replace(_with(user, passkey_id, passkey), handle=handle(user, kept))
+    event = _change(auth, user, Action.PASSKEY_ADDED, "", passkey.name)
+    directory.commit(event, Replace(user, new, concurrent_change()), _use(secret))
+    return passkey
+
+
+def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
+    """Remove one of the person's passkeys, and end the sessions it started but for this one.
+
+    Raises ConfirmationNeeded, NotFound, or Conflict for the last one.
+    """
+    user, _ = sessions.current(auth)
+    sessions.require_confirmed(auth)
+    passkey = user.passkeys.get(passkey_id)
+    if passkey is None:
+        raise NotFound("You have no such passkey; it may have been removed already.")
+    if len(user.passkeys) == 1:
+        raise Conflict("This is your only passkey; add another one first.")
+    left = {id_: it for id_, it in user.passkeys.items() if id_ != passkey_id}
+    kept = {
+        id_: it for id_, it in user.sessions.items() if it.passkey != passkey_id or id_ == _session_id(auth)
+    }
+    new = replace(user, passkeys=left, sessions=kept, version=new_version())
+    event = _change(auth, user, Action.PASSKEY_REMOVED, passkey.name, "")
+    directory.commit(event, Replace(user, new, concurrent_change()))
+
+
+def handle(user: User, challenge: Challenge) -> bytes:
+    """Return what authenticators know a person by; at their first passkey, part of its challenge (random)."""
+    return user.handle or challenge.challenge[:16]
+
+
+def token_digest(token: str) -> str:
+    """Return the digest of an invitation's token as challenges keep it."""
+    return key_format.digest(token).hex()
+
+
+def _begin(directory: Directory, origin: Origin, asked: Challenge) -> Begun:
+    secret = key_format.new_secret(key_format.CHALLENGE_PREFIX)
+    kept = replace(asked, challenge=secrets.token_bytes(32), ends_at=origin.second + CHALLENGE_SECONDS)
+    directory.keep_challenge(key_format.digest(secret), kept)
+    return Begun(secret, kept)
+
+
+def _own_challenge(auth: AuthContext, purpose: Purpose) -> Challenge:
+    user, _ = sessions.current(auth)
+    return Challenge(
+        purpose=purpose,
+        challenge=b"",
+        ends_at=0,
+        username=user.username,
+        membership=user.membership,
+        proof=_session_id(auth),
+    )
+
+
+def _find(
+    directory: Directory, secret: str, credential_id: bytes | None, purpose: Purpose, origin: Origin
+) -> tuple[Challenge, str | None]:
+    """Return a challenge that is good, and whose a credential is. Raises ValidationError for any other."""
+    if not key_format.well_formed(secret, key_format.CHALLENGE_PREFIX):
+        raise ValidationError(_EXPIRED)
+    kept, username = directory.challenge(key_format.digest(secret), credential_id)
+    if kept is None or kept.purpose is not purpose or origin.now >= kept.ends_at:
+        raise ValidationError(_EXPIRED)
+    return kept, username
+
+
+def _find_own(directory: Directory, auth: AuthContext, secret: str, purpose: Purpose) -> Challenge:
+    kept, _ = _find(directory, secret, None, purpose, auth.origin)
+    asked = _own_challenge(auth, purpose)
+    if (kept.username, kept.membership, kept.proof) != (asked.username, asked.membership, asked.proof):
+        raise ValidationError(_EXPIRED)
+    return kept
+
+
+def _use(secret: str) -> UseChallenge:
+    return UseChallenge(key_format.digest(secret), ValidationError(_EXPIRED))
+
+
+def _of_credential(user: User, credential_id: bytes) -> tuple[str, Passkey]:
+    for passkey_id, passkey in user.passkeys.items():
+        if passkey.credential_id == credential_id:
+            return passkey_id, passkey
+    raise Unauthenticated(_NOT_KNOWN)
+
+
+def _used(passkey: Passkey, assertion: Assertion, origin: Origin) -> Passkey:
+    """Return a passkey as it is after a signature.
+
+    Raises Unauthenticated where its counter has not risen: there is a copy of it (WebAuthn, 7.2 step 22).
+    """
+    if (assertion.counter or passkey.counter) and assertion.counter <= passkey.counter:
+        raise Unauthenticated(_NOT_KNOWN)
+    return replace(
+        passkey,
+        counter=assertion.counter,
+        backed_up=assertion.backed_up,
+        last_used_at=origin.second,
+        last_ip=origin.source_ip,
+    )
+
+
+def _made(checked: Registration, name: str, origin: Origin) -> tuple[str, Passkey]:
+    passkey = Passkey(
+        credential_id=checked.credential_id,
+        public_key=checked.public_key,
+        algorithm=checked.algorithm,
+        name=name,
+        created_at=origin.second,
+        counter=checked.counter,
+        backed_up=checked.backed_up,
+        transports=checked.transports,
+        last_ip=origin.source_ip,
+    )
+    return new_id(), passkey
+
+
+def _with(user: User, passkey_id: str, passkey: Passkey) -> User:
+    return replace(user, passkeys={**user.passkeys, passkey_id: passkey}, version=new_version())
+
+
+def _require_room(user: User) -> None:
+    if len(user.passkeys) >= MOST_PASSKEYS:
+        raise Conflict(f"You have {MOST_PASSKEYS} passkeys, as many as one may have; remove one first.")
+
+
+def _session_id(auth: AuthContext) -> str:
+    return auth.credential.id  # type: ignore[union-attr]  # sessions.current has refused a key
+
+
+def _change(auth: AuthContext, user: User, action: Action, old: str, new: str) -> Event:
+    return new_event(auth.origin, actor(user), action, user, changes={"passkey": (old, new)})

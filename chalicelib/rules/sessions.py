@@ -1,0 +1,151 @@
+"""Sessions: how long a person stays signed in to the console, and what ends it.
+
+A session is part of the User's own item, so that it ends in the same write as the User does, or as a fresh
+invitation takes their credentials.
+"""
+
+import hmac
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from chalicelib.rules import key_format
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedSession
+from chalicelib.rules.errors import ConfirmationNeeded, NotFound, Unauthenticated, concurrent_change
+from chalicelib.rules.identifiers import new_id, new_version
+from chalicelib.rules.model import Action, Session, User
+from chalicelib.rules.ports import Directory, Replace
+
+IDLE_SECONDS = 15 * 60
+"""A session that was not used for so long is over."""
+
+NOTE_SECONDS = 60
+"""Seconds before another use of a session is noted; an idle session may end this much too early."""
+
+LONGEST_SECONDS = 8 * 3600
+"""A session is over after so long, however much it is used."""
+
+CONFIRMED_SECONDS = 5 * 60
+"""For so long after a touch of a passkey, a session may hand out keys and change who may do what."""
+
+MOST_SESSIONS = 5
+"""Browsers in which a person is signed in; one more ends the one that was used the longest ago."""
+
+_NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in with a passkey."
+
+
+class Entry(NamedTuple):
+    """A new session: the User who has it, its id, and the secret of its cookie."""
+
+    user: User
+    id: str
+    secret: str
+
+
+def ends_at(session: Session) -> int:
+    """Return when a session is over if it is not used any more."""
+    return min(session.seen_at + IDLE_SECONDS, session.started_at + LONGEST_SECONDS)
+
+
+def is_over(session: Session, now: float) -> bool:
+    """Return whether a session is over; it is at the very second of its end."""
+    return now >= ends_at(session)
+
+
+def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
+    """Return a User with one more session, confirmed now. Sessions that are over go, and what is too many."""
+    secret = key_format.new_secret(key_format.SESSION_PREFIX)
+    now = origin.second
+    new = Session(
+        digest=key_format.digest(secret),
+        started_at=now,
+        seen_at=now,
+        confirmed_at=now,
+        passkey=passkey,
+        source_ip=origin.source_ip,
+        browser=browser,
+    )
+    live = [(id_, it) for id_, it in user.sessions.items() if not is_over(it, now)]
+    live.sort(key=lambda entry: entry[1].seen_at, reverse=True)
+    session_id = new_id()
+    sessions = {**dict(live[: MOST_SESSIONS - 1]), session_id: new}
+    return Entry(replace(user, sessions=sessions, version=new_version()), session_id, secret)
+
+
+def resume(directory: Directory, username: str, secret: str, origin: Origin) -> AuthContext:
+    """Return the context of a page: whose session it is. Notes the use, at most once a minute.
+
+    Raises Unauthenticated in the same words whatever is wrong. A secret that is not formed like a session's
+    is refused without a read.
+    """
+    if not key_format.well_formed(secret, key_format.SESSION_PREFIX):
+        raise Unauthenticated(_NOT_SIGNED_IN)
+    digest = key_format.digest(secret)
+    user = directory.principal(username)
+    found: tuple[str, Session] | None = None
+    if isinstance(user, User):
+        for session_id, session in user.sessions.items():
+            if key_format.same(session.digest, digest) and not is_over(session, origin.now):
+                found = session_id, session
+    if not isinstance(user, User) or found is None:
+        raise Unauthenticated(_NOT_SIGNED_IN)
+    session_id, session = found
+    if origin.second - session.seen_at >= NOTE_SECONDS:
+        directory.seen(user, session_id, digest, origin.second)
+        noted = {**user.sessions, session_id: replace(session, seen_at=origin.second)}
+        user = replace(user, sessions=noted)
+    return AuthContext(user, PresentedSession(session_id, digest, session.confirmed_at), origin)
+
+
+def current(auth: AuthContext) -> tuple[User, Session]:
+    """Return the User and the session of a page. Raises Unauthenticated for a call by a key."""
+    if isinstance(auth.caller, User) and isinstance(auth.credential, PresentedSession):
+        return auth.caller, auth.caller.sessions[auth.credential.id]
+    raise Unauthenticated(_NOT_SIGNED_IN)
+
+
+def confirmed_until(auth: AuthContext) -> int | None:
+    """Return until when the session may do what needs a recent touch; None for a call by a key."""
+    if isinstance(auth.credential, PresentedSession):
+        return auth.credential.confirmed_at + CONFIRMED_SECONDS
+    return None
+
+
+def require_confirmed(auth: AuthContext) -> None:
+    """Raise ConfirmationNeeded for a session whose passkey was touched over 5 minutes ago.
+
+    A call by a key passes: each of those presents its secret.
+    """
+    until = confirmed_until(auth)
+    if until is not None and auth.origin.now >= until:
+        raise ConfirmationNeeded
+
+
+def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
+    """End one of the caller's sessions. Raises NotFound if they have none of that id."""
+    user, _ = current(auth)
+    if session_id not in user.sessions:
+        raise NotFound("There is no such session; it may have ended already.")
+    left = {id_: it for id_, it in user.sessions.items() if id_ != session_id}
+    _replace(directory, auth, user, left)
+
+
+def end_all(directory: Directory, auth: AuthContext) -> None:
+    """End all sessions of the caller, this one too."""
+    user, _ = current(auth)
+    _replace(directory, auth, user, {})
+
+
+def _replace(directory: Directory, auth: AuthContext, old: User, left: dict[str, Session]) -> None:
+    ended = len(old.sessions) - len(left)
+    new = replace(old, sessions=left, version=new_version())
+    changes = {"sessions": (str(ended), "")}
+    event = new_event(auth.origin, actor(old), Action.SIGNED_OUT, old, changes=changes)
+    directory.commit(event, Replace(old, new, concurrent_change()))
+
+
+def csrf_token(secret: str) -> str:
+    """Return what the forms of a session carry: made from the cookie's secret, of which it tells nothing."""
+    return hmac.digest(secret.encode(), b"form", "sha256").hex()[:32]

@@ -1,0 +1,326 @@
+"""People, events, the account, oneself, and what every page has in common."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+import app
+from tests.support.accounts import CLEAR, Accounts
+from tests.support.browser import Browser
+
+Person = Callable[..., Browser]
+
+
+def test_people_are_invited_changed_invited_again_and_revoked(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    fields = {"username": "bea", "email": "bea@people.example", "role": "READ_ONLY"}
+    assert ann.open("create/user").status == 200
+    assert ann.post("create/user", {**fields, "username": "activate"}).status == 400
+    assert ann.post("create/user", fields).status == 303
+    assert ann.post("create/user", fields).errors
+    assert "invited" in ann.open("people?done=invited").words
+    bea = Browser(accounts.stack)
+    assert bea.activate("bea").status == 200
+    assert ann.open("people/bea/edit").status == 200
+    assert ann.post("people/bea/edit", {"role": "CLUSTER_ADMIN", "displayName": "Bea"}).status == 303
+    assert bea.open("people").status == 200
+    assert ann.open("people/bea/invite-again").status == 200
+    assert ann.post("people/bea/invite-again").status == 303
+    assert bea.open("you", follow=False).status == 303
+    assert ann.open("people/bea/revoke").status == 200
+    assert ann.post("people/bea/revoke", {"name": "BEA?"}).status == 400
+    assert ann.post("people/bea/revoke", {"name": "bea"}).status == 303
+    assert ann.open("people/bea/edit").status == 404
+    assert ann.open("people/ann/elsewhere").status == 404
+
+
+def test_nobody_changes_their_own_role_and_a_cluster_admin_changes_nobody(person: Person) -> None:
+    ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
+    assert "Nobody changes their own role" in ann.open("people/ann/edit").words
+    assert "cannot change your own role" in ann.post("people/ann/edit", {"role": "READ_ONLY"}).words
+    assert ann.post("people/ann/edit", {"displayName": "Ann"}).status == 303
+    assert "OWNERs invite people" in bea.open("people").words
+    for path in ("create/user", "people/ann/edit", "people/ann/revoke"):
+        assert bea.open(path).status == 403
+
+
+def test_events_say_what_happened_and_are_filtered(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    words = ann.open("events").words
+    assert "Service User created" in words
+    assert "by admin from 198.51.100.7" in words
+    assert "Signed in" not in ann.open("events?action=SERVICE_USER_CREATED").text.partition("<ul")[2]
+    only = ann.open("events?username=bot").words
+    assert "User activated ann" not in only
+    assert ann.open("events?username=%00&after=x&action=NONE").status == 200
+
+
+def test_the_account_is_read_by_a_cluster_admin_and_changed_by_an_owner(person: Person) -> None:
+    ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
+    assert "ask one of ann, owner" in bea.open("account").words
+    fields = {"name": "Acme", "maxKeyAgeDays": "", "revokeInactiveAfterDays": ""}
+    assert bea.post("account", fields).status == 403
+    assert ann.post("account", fields).status == 303
+    assert "Acme" in ann.open("account?done=changed").words
+    assert ann.post("account", {**fields, "maxKeyAgeDays": "3"}).errors
+    assert ann.post("account", {**fields, "maxKeyAgeDays": "many"}).errors
+
+
+def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    fields = {"name": "Acme", "maxKeyAgeDays": "", "revokeInactiveAfterDays": "", "pciCompliance": "yes"}
+    shown = ann.post("account", fields)
+    assert shown.status == 200
+    assert "nothing was changed yet" in shown.words
+    assert "bot MONITORING" in shown.words
+    assert "days at the earliest" in shown.words.replace("in 90 days at", "days at")
+    assert not accounts.call("GET", "/v1/account", "owner").json["pciCompliance"]
+    assert ann.post("account", {**fields, "sure": "yes"}).status == 303
+    assert accounts.call("GET", "/v1/account", "owner").json["maxKeyAgeDays"] == 90
+
+
+@pytest.mark.parametrize("role", ["READ_ONLY", "CLUSTER_ADMIN", "OWNER"])
+def test_everybody_runs_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
+    cat = person("cat", role)
+    assert cat.open("you/generate?key=MONITORING").status == 200
+    made = cat.post("you/generate", {"type": "MONITORING", "expiry": "never"})
+    [key] = set(re.findall(CLEAR, made.text))
+    shown = cat.open("you/rotate?key=MONITORING")
+    assert cat.confirm().status == 200, "which makes a new version of the person, and no other key"
+    fields = {"type": "MONITORING", "was": shown.hidden("was"), "overlapSeconds": "0"}
+    rotated = cat.post("you/rotate", fields)
+    assert rotated.status == 200
+    assert key not in rotated.text
+    shown = cat.open("you/revoke?key=MONITORING")
+    assert cat.post("you/revoke", {"type": "MONITORING", "was": shown.hidden("was")}).status == 303
+    assert cat.open("you?done=revoked").status == 200
+    refused = cat.post("you/generate", {"type": "USER_MANAGEMENT", "expiry": "never"})
+    assert refused.status == (400 if role == "READ_ONLY" else 200)
+
+
+def test_passkeys_are_added_and_removed(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    other = Browser(accounts.stack)
+    begun = ann.call("add-begin")
+    assert begun.json["excludeCredentials"]
+    made = other.passkey.create(begun.json["challenge"])
+    assert ann.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    assert ann.call("add-finish", {"name": "Phone", "passkey": made}).status == 400
+    assert other.sign_in().status == 200
+    ids = {it["name"]: id_ for id_, it in accounts.stack.item("ann")["passkeys"].items()}
+    assert ann.open(f"you/passkey?id={ids['Phone']}").status == 200
+    assert ann.post(f"you/passkey?id={ids['Phone']}").status == 303
+    assert other.open("you", follow=False).status == 303
+    assert other.sign_in().status == 401
+    last = ann.post(f"you/passkey?id={ids['Laptop']}")
+    assert last.status == 409
+    assert ann.open("you/passkey?id=none").status == 404
+    for _ in range(4):
+        challenge = ann.call("add-begin").json["challenge"]
+        passkey = Browser(accounts.stack).passkey.create(challenge)
+        assert ann.call("add-finish", {"name": "", "passkey": passkey}).status == 200
+    assert ann.call("add-begin").status == 409
+    assert "as many as one may have" in ann.open("you").words
+
+
+def test_adding_and_removing_a_passkey_needs_a_touch(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    begun = ann.call("add-begin").json
+    accounts.stack.clock.forward(299)
+    made = Browser(accounts.stack).passkey.create(begun["challenge"])
+    accounts.stack.clock.forward(1)
+    assert ann.call("add-begin").status == 403
+    assert ann.call("add-finish", {"name": "", "passkey": made}).status in (400, 403)
+    [passkey_id] = accounts.stack.item("ann")["passkeys"]
+    assert ann.post(f"you/passkey?id={passkey_id}").status == 403
+
+
+def test_only_ones_own_passkey_confirms_a_session_and_only_this_one(
+    accounts: Accounts, person: Person
+) -> None:
+    ann, bea = person("ann"), person("bea")
+    begun = ann.call("confirm-begin").json
+    assert ann.call("confirm-finish", bea.passkey.get(begun["challenge"])).status == 401
+    begun = ann.call("confirm-begin").json
+    ann.cookies["__Host-challenge"], theirs = (
+        bea.cookies.get("__Host-challenge", ""),
+        ann.cookies["__Host-challenge"],
+    )
+    assert ann.call("confirm-finish", ann.passkey.get(begun["challenge"])).status == 400
+    bea.cookies["__Host-challenge"] = theirs
+    assert bea.call("confirm-finish", bea.passkey.get(begun["challenge"])).status == 400
+
+
+def test_browsers_are_seen_and_signed_out(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    other = Browser(accounts.stack, passkey=ann.passkey, source_ip="203.0.113.9")
+    assert other.sign_in().status == 200
+    shown = ann.open("you")
+    assert "From 203.0.113.9" in shown.words
+    assert "Chrome on Linux this one" in shown.words
+    [session] = re.findall(r"you/session\?id=([0-9a-f]+)", shown.text)
+    assert ann.open(f"you/session?id={session}").status == 200
+    assert ann.post(f"you/session?id={session}").status == 303
+    assert ann.post(f"you/session?id={session}").status == 404
+    assert other.open("you", follow=False).status == 303
+    assert other.sign_in().status == 200
+    assert ann.open("you/sessions").status == 200
+    assert ann.post("you/sessions").status == 303
+    for browser in (ann, other):
+        assert browser.open("you", follow=False).status == 303
+
+
+def test_the_sixth_browser_ends_the_one_used_the_longest_ago(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    others = [Browser(accounts.stack, passkey=ann.passkey) for _ in range(5)]
+    for other in others:
+        accounts.stack.clock.forward(61)
+        assert other.sign_in().status == 200
+    assert ann.open("you", follow=False).status == 303
+    assert all(other.open("you").status == 200 for other in others)
+
+
+def test_every_page_has_the_headers_that_keep_it_ours(person: Person) -> None:
+    ann = person()
+    for path in ("sign-in", "service-users", "you", "nothing-here"):
+        headers = ann.open(path).headers
+        assert "require-trusted-types-for 'script'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["Strict-Transport-Security"]
+
+
+def test_the_files_of_the_page_never_change_and_are_no_others(person: Person) -> None:
+    ann = person()
+    found = re.findall(r'(?:href|src)="(static/[^"]+)"', ann.open("you").text)
+    assert len(found) == 3
+    for path in found:
+        file = ann.open(path)
+        assert file.status == 200
+        assert "immutable" in file.headers["Cache-Control"]
+    for path in ("static/console.css", "static/..", "static/layout.html"):
+        assert ann.open(path).status == 404
+
+
+def test_a_stack_may_have_no_console(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSOLE", "off")
+    browser = Browser(accounts.stack)
+    assert browser.open("sign-in").status == 404
+    assert browser.request("GET", "/").headers["Location"] == "https://api.example/docs"
+    monkeypatch.delenv("CONSOLE")
+    assert browser.request("GET", "/").headers["Location"] == "https://api.example/console"
+
+
+def test_the_operators_name_and_colour_are_the_pages(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSOLE_NAME", "Acme <Keys>")
+    monkeypatch.setenv("CONSOLE_COLOUR", "#ffcc00")
+    page = Browser(accounts.stack).open("sign-in")
+    assert "Acme &lt;Keys&gt;" in page.text
+    [css] = re.findall(r'href="(static/[^"]+\.css)"', page.text)
+    text = Browser(accounts.stack).open(css).text
+    assert "--brand:#ffcc00" in text
+    assert "--on-brand:#000000" in text
+    monkeypatch.setenv("CONSOLE_COLOUR", "red;}*{display:none")
+    page = Browser(accounts.stack).open("sign-in")
+    [css] = re.findall(r'href="(static/[^"]+\.css)"', page.text)
+    assert "--brand:#0b4f86" in Browser(accounts.stack).open(css).text
+
+
+def test_another_host_leads_to_the_one_that_passkeys_are_for(accounts: Accounts) -> None:
+    browser = Browser(accounts.stack)
+    browser.headers["host"] = "abc.execute-api.eu-central-1.amazonaws.com"
+    page = browser.open("sign-in", follow=False)
+    assert (page.status, page.headers["Location"]) == (303, "https://api.example/console")
+    browser.headers["host"] = "api.example"
+    assert browser.open("sign-in").status == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "led"),
+    [
+        ("service-users/bot/rotate?key=MONITORING", True),
+        ("//evil.example", False),
+        ("https://evil.example", False),
+        ("../../evil", False),
+        ("javascript:alert(1)", False),
+        ("sign-in", False),
+    ],
+)
+def test_signing_in_leads_back_to_a_page_of_ours_and_no_other(
+    accounts: Accounts, person: Person, wanted: str, led: bool
+) -> None:
+    from urllib.parse import quote
+
+    page = Browser(accounts.stack).open(f"sign-in?next={quote(wanted, safe='')}")
+    assert f'data-next="{wanted if led else ""}"' in page.text.replace("&amp;", "&")
+    ann = person()
+    location = ann.open(f"sign-in?next={quote(wanted, safe='')}", follow=False).headers["Location"]
+    assert location == (wanted if led else "./")
+
+
+def test_what_is_no_page_or_no_way_to_use_one_is_said_so(person: Person) -> None:
+    ann = person()
+    assert ann.open("service-users/bot/elsewhere").status == 404
+    assert ann.open("you/elsewhere").status == 404
+    assert ann.open("elsewhere").status == 404
+    assert ann.open("sign-out").status == 405
+    assert ann.post("service-users").status == 405
+    assert ann.call("elsewhere").status == 404
+    assert (
+        ann.request("POST", "/console/you/generate", "{}", {"content-type": "application/json"}).status == 415
+    )
+    assert ann.request(
+        "POST", "/console/passkey/add-finish", "{}", {"content-type": "text/plain"}
+    ).status in (403, 415)
+    huge = "csrf=" + "x" * 70_000
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    assert ann.request("POST", "/console/sign-out", huge, kind).status == 413
+    assert ann.request("POST", "/console/sign-out", "&".join(["a=1"] * 300), kind).status == 400
+
+
+def test_a_failure_of_ours_is_a_page_and_on_record(
+    person: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = person()
+    from chalicelib.console import site
+
+    def fail(_visit: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setitem(site.PAGES, "you", (fail, None))
+    page = ann.open("you")
+    assert page.status == 500
+    assert "a bug" not in page.text
+    assert "a page failed" in caplog.text
+
+
+def test_every_console_route_refuses_other_methods(accounts: Accounts) -> None:
+    for path in app.app.routes:
+        if path.startswith("/console"):
+            target = path.replace("{", "").replace("}", "")
+            assert Browser(accounts.stack).request("PUT", target).status == 405
+
+
+def test_the_page_of_a_session_that_has_ended_keeps_where_one_was(person: Person, accounts: Accounts) -> None:
+    ann = person()
+    accounts.stack.clock.forward(900)
+    page = ann.open("you/generate?key=MONITORING", follow=False)
+    assert page.headers["Location"] == "../sign-in?next=you%2Fgenerate%3Fkey%3DMONITORING"
+    late = ann.post("you/generate", {"type": "MONITORING", "expiry": "never"})
+    assert late.status == 401
+    assert "Sign in" in late.words
+
+
+def test_staying_signed_in_is_said_by_the_page(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.clock.forward(840)
+    headers = {"content-type": "application/json", "x-form-token": ann.csrf}
+    assert ann.request("POST", "/console/seen", "{}", headers).status == 204
+    accounts.stack.clock.forward(840)
+    assert ann.open("you").status == 200

@@ -1,0 +1,313 @@
+"""The pages about Service Users and their keys, as people use them."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.accounts import CLEAR, Accounts
+from tests.support.browser import Browser, Page
+
+Person = Callable[..., Browser]
+NEW = {"username": "fetcher", "email": "f@machines.example", "role": "READ_ONLY", "expiry": "never"}
+
+
+def key_of(page: Page) -> str:
+    """Return the one key that a page shows."""
+    [found] = set(re.findall(CLEAR, page.text))
+    return str(found)
+
+
+def was(browser: Browser, form: str) -> dict[str, str]:
+    """Return the hidden fields of a form about a key."""
+    shown = browser.open(form)
+    assert shown.status == 200, shown.words
+    return {"type": shown.hidden("type"), "was": shown.hidden("was")}
+
+
+def test_the_first_visit_says_what_a_service_user_is(person: Person) -> None:
+    page = person().open("service-users")
+    assert "No Service Users yet" in page.words
+    assert 'href="create/service-user"' in page.text
+
+
+def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, person: Person) -> None:
+    ann = person("ann", "CLUSTER_ADMIN")
+    shown = ann.open("create/service-user")
+    assert "OWNER" not in re.findall(r"<option[^>]*>(\w+)</option>", shown.text)
+    made = ann.post("create/service-user", {**NEW, "keyTypes": ["MONITORING"]})
+    assert made.status == 200
+    assert made.headers["Cache-Control"] == "no-store"
+    assert accounts.stack.call("GET", "/v1/whoami", accounts["owner"]).status == 200
+    key = key_of(made)
+    from tests.support.api_client import Key
+
+    assert accounts.stack.signs_in(Key("fetcher", key))
+    assert key not in ann.open("service-users/fetcher").text
+    again = ann.post("create/service-user", {**NEW, "keyTypes": ["MONITORING"]})
+    assert again.status == 409
+    assert again.errors == ["The username 'fetcher' is taken (case does not count). Choose another."]
+    assert 'value="f@machines.example"' in again.text
+
+
+def test_every_fault_of_a_form_stands_at_its_field_in_the_apis_words(person: Person) -> None:
+    ann = person()
+    wrong = {"username": "x", "email": "nobody", "role": "KING", "keyTypes": "PROVISIONING", "expiry": "date"}
+    page = ann.post(
+        "create/service-user", {**wrong, "expiresAt": "2001-01-01", "allowedNetworks": "10.0.0.0/8\nhome"}
+    )
+    assert page.status == 400
+    for name in ("username", "email", "role", "expiresAt", "allowedNetworks"):
+        assert f'id="{name}-error1"' in page.text, name
+    assert page.text.count("<title>Error: ") == 1
+    assert "home" in page.text
+    assert ann.post("create/service-user", {**NEW, "expiry": ""}).errors == ["Choose when the key ends."]
+
+
+def test_a_key_is_rotated_with_an_overlap_and_a_second_post_makes_no_second_key(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    old = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
+    form = f"service-users/{old.username}/rotate"
+    fields = was(ann, f"{form}?key=MONITORING")
+    done = ann.post(form, {**fields, "overlapSeconds": "3600"})
+    assert done.status == 200
+    assert key_of(done) != old.secret
+    assert accounts.stack.signs_in(old)
+    again = ann.post(form, {**fields, "overlapSeconds": "3600"})
+    assert again.status == 409
+    assert "was done already" in again.words
+    assert not re.findall(CLEAR, again.text)
+    page = ann.open(f"service-users/{old.username}")
+    assert "Old key" in page.words
+    accounts.stack.clock.forward(3600)
+    assert not accounts.stack.signs_in(old)
+
+
+def test_a_key_is_restricted_and_revoked(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    key = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
+    home = f"service-users/{key.username}"
+    fields = was(ann, f"{home}/restrict?key=MONITORING")
+    done = ann.post(f"{home}/restrict", {**fields, "allowedNetworks": "203.0.113.0/24", "expiry": "90"})
+    assert (done.status, done.headers["Location"]) == (303, f"../../{home}?done=restricted")
+    assert accounts.stack.sign_in(key) == 403
+    shown = ann.open(f"{home}/restrict?key=MONITORING")
+    assert "198.51.100.7, is in none of its networks" in shown.words
+    refused = ann.post(f"{home}/revoke", fields)
+    assert refused.status == 409
+    fields = was(ann, f"{home}/revoke?key=MONITORING")
+    assert ann.post(f"{home}/revoke", fields).status == 303
+    assert accounts.stack.sign_in(key) == 401
+    assert "No key of this type" in ann.open(home).words
+
+
+def test_a_key_is_generated_where_there_is_none(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot", keyTypes=[])
+    form = "service-users/bot/generate"
+    assert ann.open(f"{form}?key=PROVISIONING_READONLY").status == 200
+    done = ann.post(form, {"type": "PROVISIONING_READONLY", "expiry": "30"})
+    assert key_of(done)
+    assert ann.post(form, {"type": "PROVISIONING", "expiry": "30"}).status == 400
+    assert ann.post(form, {"type": "PROVISIONING_READONLY", "expiry": "30"}).status == 409
+    assert ann.open(f"{form}?key=NONE").status == 404
+    assert ann.open(form).status == 404
+
+
+def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    form = "service-users/bot/edit"
+    version = ann.open(form).hidden("version")
+    fields = {"version": version, "displayName": "Robot", "role": "READ_ONLY", "administrators": "admin, ann"}
+    assert ann.post(form, {**fields, "administrators": "nobody"}).errors
+    assert ann.post(form, fields).status == 303
+    page = ann.open("service-users/bot")
+    assert "Robot" in page.words
+    assert ann.post(form, {**fields, "displayName": "Late"}).status == 412
+
+
+def test_a_service_user_is_deleted_by_typing_its_name(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    key = accounts.service_user()["MONITORING"]
+    form = f"service-users/{key.username}/delete"
+    assert ann.open(form).status == 200
+    assert ann.post(form, {"name": "another"}).status == 400
+    assert accounts.stack.signs_in(key)
+    assert ann.post(form, {"name": key.username}).status == 303
+    assert not accounts.stack.signs_in(key)
+    assert ann.open(f"service-users/{key.username}").status == 404
+
+
+def test_the_list_is_filtered_and_says_what_needs_attention(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    stack = accounts.stack
+    soon = "2030-03-20T00:00:00Z"
+    stack.service_user(accounts["admin"], "ending", keyTypes=["MONITORING"], expiresAt=soon)
+    stack.service_user(accounts["owner"], "plain", "CLUSTER_ADMIN", keyTypes=[])
+    assert "ends within 14 days" in ann.open("service-users").words
+    assert "plain" not in ann.open("service-users?prefix=END").words
+    assert "ending" not in ann.open("service-users?role=CLUSTER_ADMIN").words
+    assert "plain" not in ann.open("service-users?attention=1").words
+    assert "No Service User is like that" in ann.open("service-users?prefix=zzz").words
+    assert ann.open("service-users?after=%00").status == 200
+
+
+def test_keys_that_are_not_used_or_expired_need_attention(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    stack = accounts.stack
+    used = stack.service_user(accounts["admin"], "used", keyTypes=["MONITORING"])["MONITORING"]
+    stack.service_user(accounts["admin"], "unused", keyTypes=["MONITORING"])
+    stack.service_user(accounts["admin"], "over", keyTypes=["MONITORING"], expiresAt="2030-03-18T00:00:00Z")
+    assert stack.signs_in(used)
+    stack.clock.forward(100 * 86_400)
+    assert ann.sign_in().status == 200
+    words = ann.open("service-users?attention=1").words
+    for why in ("was never used", "unused for 90 days", "has expired"):
+        assert why in words
+    stack.call("DELETE", "/v1/users/admin", accounts["owner"])
+    assert "no Administrator left" in ann.open("service-users/used").words
+
+
+def test_what_is_shown_is_had_as_csv_and_starts_no_formula(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.service_user(
+        accounts["owner"], "bot", keyTypes=["MONITORING"], displayName='=HYPERLINK("x")'
+    )
+    accounts.stack.service_user(accounts["owner"], "none", keyTypes=[])
+    page = ann.open("service-users?format=csv")
+    assert page.headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(page.text)))
+    assert [row["username"] for row in rows] == ["bot", "none"]
+    assert rows[0]["displayName"] == '\'=HYPERLINK("x")'
+    assert rows[0]["keyType"] == "MONITORING"
+    assert rows[1]["keyType"] == ""
+
+
+def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chalicelib.console import service_user_pages
+
+    monkeypatch.setattr(service_user_pages, "PAGE", 2)
+    monkeypatch.setattr(service_user_pages, "MOST_WALKED", 4)
+    ann = person()
+    for name in "abcdef":
+        accounts.stack.service_user(accounts["owner"], f"bot-{name}", keyTypes=[])
+    first = ann.open("service-users")
+    [link] = re.findall(r'href="(service-users\?[^"]*after=[^"]*)"', first.text)
+    second = ann.open(link.replace("&amp;", "&"))
+    assert "bot-c" in second.words
+    assert "bot-a" not in second.words
+    walked = ann.open("service-users?role=OWNER")
+    assert "No Service User is like that" in walked.words
+
+
+def test_who_does_not_administer_it_is_told_who_does(accounts: Accounts, person: Person) -> None:
+    bea = person("bea", "CLUSTER_ADMIN")
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    page = bea.open("service-users/bot")
+    assert "admin or an OWNER can change it" in page.words
+    assert "Rotate" not in page.words
+    for form in ("edit", "delete", "rotate?key=MONITORING", "revoke?key=MONITORING"):
+        refused = bea.open(f"service-users/bot/{form}")
+        assert refused.status == 403
+        assert "Ask one of its Administrators, or an OWNER, to add you." in refused.words
+
+
+def test_who_is_below_its_role_revokes_its_keys_and_no_more(accounts: Accounts, person: Person) -> None:
+    bea = person("bea", "CLUSTER_ADMIN")
+    accounts.stack.service_user(accounts["owner"], "king", "OWNER", keyTypes=["MONITORING"])
+    wanted = {"administrators": ["bea"]}
+    assert accounts.call("PUT", "/v1/service-users/king", "owner", wanted).status == 200
+    page = bea.open("service-users/king")
+    assert "an OWNER generates and rotates its keys" in page.words
+    assert bea.open("service-users/king/rotate?key=MONITORING").status == 403
+    shown = bea.open("service-users/king/edit")
+    assert "ask an OWNER to change its role" in shown.words
+    fields = {"version": shown.hidden("version"), "displayName": "The King"}
+    assert bea.post("service-users/king/edit", fields).status == 303
+    revoke = was(bea, "service-users/king/revoke?key=MONITORING")
+    assert bea.post("service-users/king/revoke", revoke).status == 303
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "service-users",
+        "service-users/bot",
+        "create/service-user",
+        "people",
+        "events",
+        "account",
+        "create/user",
+        "service-users/bot/edit",
+        "service-users/bot/rotate?key=MONITORING",
+    ],
+)
+def test_a_read_only_person_sees_none_of_it_and_is_told_who_does(
+    accounts: Accounts, person: Person, path: str
+) -> None:
+    cat = person("cat", "READ_ONLY")
+    page = cat.open(path)
+    assert page.status == 403
+    assert "your role is READ_ONLY" in page.words
+
+
+def test_another_accounts_service_user_is_not_there(accounts: Accounts, person: Person) -> None:
+    accounts.stack.service_user(accounts["neighbour"], "theirs", keyTypes=["MONITORING"])
+    ann = person()
+    for form in ("", "/edit", "/delete", "/rotate?key=MONITORING", "/revoke?key=MONITORING"):
+        assert ann.open(f"service-users/theirs{form}").status == 404
+    assert "theirs" not in ann.open("service-users").words
+
+
+def test_what_hands_out_power_needs_a_touch_within_five_minutes(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    stack = accounts.stack
+    key = stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
+    stack.service_user(accounts["admin"], "empty", keyTypes=[])
+    person("bea", "READ_ONLY")
+    home = "service-users/bot"
+    rotate = was(ann, f"{home}/rotate?key=MONITORING")
+    version = ann.open(f"{home}/edit").hidden("version")
+    forms = {
+        f"{home}/rotate": {**rotate, "overlapSeconds": "0"},
+        f"{home}/delete": {"name": "bot"},
+        f"{home}/edit": {"version": version, "role": "CLUSTER_ADMIN", "administrators": "admin"},
+        f"{home}/restrict": {**rotate, "expiry": "never", "allowedNetworks": "10.0.0.0/8"},
+        "service-users/empty/generate": {"type": "MONITORING", "expiry": "never"},
+        "create/service-user": {**NEW, "keyTypes": ["MONITORING"]},
+        "create/user": {"username": "dan", "email": "dan@people.example", "role": "OWNER"},
+        "people/bea/edit": {"role": "OWNER"},
+        "people/bea/revoke": {"name": "bea"},
+        "people/bea/invite-again": {},
+        "account": {"name": "Renamed", "maxKeyAgeDays": "", "revokeInactiveAfterDays": ""},
+        "you/generate": {"type": "MONITORING", "expiry": "never"},
+    }
+    stack.clock.forward(300)
+    before = stack.snapshot()
+    for form, fields in forms.items():
+        if form.endswith("restrict"):
+            continue
+        refused = ann.post(form, fields)
+        assert refused.status == 403, form
+        assert "Confirm with your passkey" in refused.words, form
+        assert not re.findall(CLEAR, refused.text)
+    now = stack.snapshot()
+    for one in (before, now):
+        for item in one[0]:
+            for session in item.get("sessions", {}).values():
+                session.pop("seenAt")
+    assert now == before
+    assert ann.post(f"{home}/restrict", forms[f"{home}/restrict"]).status == 303, "tightening needs none"
+    loose = {**was(ann, f"{home}/restrict?key=MONITORING"), "expiry": "never", "allowedNetworks": ""}
+    assert ann.post(f"{home}/restrict", loose).status == 403
+    assert ann.confirm().status == 200
+    assert ann.post(f"{home}/restrict", loose).status == 303
+    assert ann.post("create/user", forms["create/user"]).status == 303
+    assert key
