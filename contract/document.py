@@ -42,6 +42,9 @@ there is one.
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
 not have is 405 with `Allow`. Whatever belongs to another account is 404.
 
+**Every response** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
+`Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).
+
 **Clients** must ignore unknown fields, and accept unknown values where a description says "open set";
 everything else stays as it is under `/v1`.
 """
@@ -301,6 +304,10 @@ _QUERIES: dict[Query, Json] = {
     Query.ORDER: {
         "description": "Which events come first.",
         "schema": {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
+    },
+    Query.REVOKE_USER: {
+        "description": "Whether to revoke the person from the account first.",
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
     },
     Query.KEY_TYPE: {
         "description": "The type of the key, if there is no body.",

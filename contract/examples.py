@@ -53,7 +53,9 @@ def key(
     overlapping: bool = False,
 ) -> responses.ApiKeyAnswer:
     """Return an API key, masked unless ``text`` is given."""
-    before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used)
+    before = responses.PredecessorAnswer(
+        key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by or holder
+    )
     return responses.ApiKeyAnswer(
         account=ACCOUNT,
         key_type=key_type,
@@ -136,6 +138,11 @@ FOUND = responses.FoundKeyAnswer(
     is_predecessor=False,
     api_key=_BOT_KEYS[0],
 )
+
+GRACE_KNOWS = responses.ShownKeyAnswer(
+    username="grace-bot", key_type=KeyType.MONITORING, key=MASKED, valid_until=None
+)
+ENDED = responses.EndedKeysAnswer(ended=(GRACE_KNOWS,), complete=True)
 
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
 GRACE = _user("grace", Role.CLUSTER_ADMIN, "ACTIVE", "Grace")

@@ -40,6 +40,7 @@ class Query(Enum):
     UNTIL = "until"
     ORDER = "order"
     KEY_TYPE = "keyType"
+    REVOKE_USER = "revokeUser"
 
 
 class Header(Enum):
@@ -117,6 +118,7 @@ _ISSUES_KEYS = (
     "a key carries its holder's role."
 )
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
+_SEES_SHOWN_KEYS = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
 _READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
 _OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
 _READS_ACCOUNT = _MANAGES_SERVICE_USERS
@@ -232,6 +234,8 @@ OPERATIONS: dict[str, Operation] = {
         no_body=True,
     ),
     "generate_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=201,
         success="The new key; the only response with its secret.",
@@ -254,6 +258,7 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_service_user_key": Operation(
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=204,
         success="The key is revoked and no longer works.",
@@ -270,6 +275,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The changed key, masked.",
@@ -287,6 +294,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The new key; the only response with its secret.",
@@ -305,6 +314,8 @@ OPERATIONS: dict[str, Operation] = {
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
     "rotate_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.CALLER,
         status=200,
         success="The key that replaces the one used to sign in; the only response with its secret.",
@@ -377,7 +388,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=f"{_MANAGES_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.InviteUser,
-        headers=(Header.LOCATION,),
+        headers=(Header.ETAG, Header.LOCATION),
         refusals=(409,),
         leads_to=_OF_USER,
     ),
@@ -404,11 +415,12 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         body=bodies.ActivateUser,
-        refusals=(409,),
+        refusals=(403, 409),
         signs_in=False,
         notes="For whoever has the one-time token of an invitation email, which is valid for 72 hours.",
     ),
     "read_user": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.USERS,
         status=200,
         success="A User.",
@@ -418,6 +430,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "update_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The changed User.",
@@ -432,6 +446,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
     ),
     "revoke_user": Operation(
+        if_match=True,
         tag=Tag.USERS,
         status=204,
         success="The User is revoked; their keys and Administrator links no longer work.",
@@ -443,6 +458,8 @@ OPERATIONS: dict[str, Operation] = {
         notes="An account keeps at least one OWNER.",
     ),
     "invite_user_again": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
@@ -453,7 +470,48 @@ OPERATIONS: dict[str, Operation] = {
         no_body=True,
         notes="For an invitation that expired, and for a User who lost their keys.",
     ),
+    "list_shown_keys": Operation(
+        tag=Tag.USERS,
+        status=200,
+        success="Living keys of Service Users that the person was the last to be shown.",
+        response=tuple[responses.ShownKeyAnswer, ...],
+        examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
+        permission=_SEES_SHOWN_KEYS,
+        query=_PAGE,
+        headers=(Header.LINK,),
+        notes=(
+            "The person need not be in the account any more. `limit` is the number of Service Users looked "
+            "at, so a page may have fewer keys, or none, and still have a next one. A machine that rotates "
+            "its own key is the last to be shown it."
+        ),
+    ),
+    "end_shown_keys": Operation(
+        tag=Tag.USERS,
+        status=200,
+        success="The keys that were ended. They no longer work.",
+        response=responses.EndedKeysAnswer,
+        examples=(
+            Example("The keys that Grace knows", examples.ENDED, username="grace"),
+            Example(
+                "Grace's access, and the keys she knows",
+                examples.ENDED,
+                username="grace",
+                query={"revokeUser": "true"},
+            ),
+        ),
+        permission=_SEES_SHOWN_KEYS,
+        query=(Query.REVOKE_USER, Query.CURSOR),
+        headers=(Header.LINK,),
+        refusals=(404, 409),
+        no_body=True,
+        notes=(
+            "With `revokeUser=true` the person is first revoked from the account, whatever becomes of the "
+            "keys. A call ends the keys of 25 Service Users at most: while `complete` is false, follow the "
+            "`Link` by DELETE. Repeating a call does no harm. Of a predecessor, only that ends."
+        ),
+    ),
     "list_own_keys": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.USERS,
         status=200,
         success="The caller's own keys, masked.",
@@ -463,6 +521,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404,),
     ),
     "generate_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=201,
         success="The new key; the only response with its secret.",
@@ -480,6 +540,7 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "revoke_own_key": Operation(
+        if_match=True,
         tag=Tag.USERS,
         status=204,
         success="The key is revoked and no longer works.",
@@ -496,6 +557,8 @@ OPERATIONS: dict[str, Operation] = {
         notes=_EITHER_WAY,
     ),
     "restrict_own_key": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The changed key, masked.",
@@ -513,6 +576,8 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
     ),
     "rotate_own_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.USERS,
         status=200,
         success="The new key; the only response with its secret.",
@@ -531,6 +596,7 @@ OPERATIONS: dict[str, Operation] = {
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
     "read_account": Operation(
+        headers=(Header.ETAG,),
         tag=Tag.ACCOUNT,
         status=200,
         success="The account's name, OWNERs and policy.",
@@ -539,6 +605,8 @@ OPERATIONS: dict[str, Operation] = {
         permission=_READS_ACCOUNT,
     ),
     "update_account": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
         tag=Tag.ACCOUNT,
         status=200,
         success="The changed account.",

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
-from chalicelib.rules.model import Change, Event, ServiceUser, User
+from chalicelib.rules.model import Change, Event
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.store import pointers
 from chalicelib.store.items import from_item
+from chalicelib.store.principals import principal_from_item
+from chalicelib.store.trail import refusals_of
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -142,15 +144,9 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account
     ]:
         count += sum(_delete_principal(client, directory, item) for item in principals)
-    query: dict[str, Any] = {
-        "TableName": events,
-        "KeyConditionExpression": "#account = :account",
-        "ExpressionAttributeNames": {"#account": "account", "#id": "id"},
-        "ExpressionAttributeValues": {":account": {"S": account}},
-        "ProjectionExpression": "#account, #id",
-        "ConsistentRead": True,
-    }
-    trail = [item for page in client.get_paginator("query").paginate(**query) for item in page["Items"]]
+    trail = [
+        item for part in (account, refusals_of(account)) for item in _keys_of_events(client, events, part)
+    ]
     _write(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
     left = [
         item["pk"]["S"]
@@ -186,11 +182,7 @@ def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last
             holder: Item = {"pk": {"S": f"USER#{pointer['username']['S']}"}}
             answer = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
             items = [answer["Item"]] if "Item" in answer else []
-    holders = (
-        from_item(item, ServiceUser | User)  # type: ignore[arg-type]
-        for item in items
-        if item["pk"]["S"].startswith("USER#")
-    )
+    holders = (principal_from_item(item) for item in items if item["pk"]["S"].startswith("USER#"))
     return [
         Found(holder.account, holder.username, it.key_type.value, it.last5, it.is_predecessor)
         for holder in holders
@@ -235,6 +227,19 @@ def _pauses() -> Iterator[float]:
 
 def _key_of(key: tuple[str, str]) -> Item:
     return {"account": {"S": key[0]}, "id": {"S": key[1]}}
+
+
+def _keys_of_events(client: "DynamoDBClient", table: str, partition: str) -> Iterator[Item]:
+    pages = client.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="#account = :account",
+        ExpressionAttributeNames={"#account": "account", "#id": "id"},
+        ExpressionAttributeValues={":account": {"S": partition}},
+        ProjectionExpression="#account, #id",
+        ConsistentRead=True,
+    )
+    for page in pages:
+        yield from page["Items"]
 
 
 def _event_key(item: Item) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The Lambda authorizer: API Gateway asks whether a request may pass, and is answered here.
+"""The Lambda authorizer: decides for API Gateway whether a request is allowed.
 
 Events are those of a REQUEST authorizer. Payload 1.0 (REST APIs, and HTTP APIs that choose it) is
 answered with an IAM policy of all that the key opens in the API and stage the event names, so that
@@ -29,11 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 class AuthorizerFailed(Exception):
-    """Nothing could be decided, so nothing is let in; API Gateway answers 500, and keeps no such answer."""
+    """No decision was possible, so the request is refused; API Gateway responds with 500, uncached."""
 
 
 def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
-    """Tell API Gateway whether the request of ``event`` may pass.
+    """Return API Gateway's decision on the request of ``event``.
 
     An event that is malformed, or of another kind, is answered no without signing anybody in.
     Raises Exception("Unauthorized") for missing or wrong credentials, and AuthorizerFailed where
@@ -66,11 +66,11 @@ def _unauthorized() -> NoReturn:
 
 
 class _Malformed(Exception):
-    """An event that has the right types and yet makes no sense."""
+    """An event with valid types and contradictory content."""
 
 
 class _Request(NamedTuple):
-    """What both payloads have in common."""
+    """The request, from either payload version."""
 
     credentials: str | None
     source_ip: str
@@ -208,7 +208,7 @@ def _request_2(event: _Event2) -> _Request:
 
 
 def _path(event: _Event2) -> str:
-    """Return the path without the stage's name, which stands before it at an API's own address only."""
+    """Return the path without the stage, which precedes it only at an API's default address."""
     at = event.request_context
     stage = f"/{at.stage}"
     own = at.domain_name.startswith(f"{at.api_id}.execute-api.")
@@ -221,7 +221,7 @@ def _path(event: _Event2) -> str:
 
 
 def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] | None) -> str | None:
-    """Return the one Authorization header, None where there is none or they contradict each other."""
+    """Return the Authorization header; None if there is none, or if several differ."""
     values = {value for name, value in (headers or {}).items() if name.lower() == "authorization"}
     for name, several in (multi or {}).items():
         if name.lower() == "authorization":
@@ -234,7 +234,7 @@ def _tell(auth: AuthContext, may: bool) -> None:
 
 
 def caller_fields(auth: AuthContext) -> dict[str, str]:
-    """Return what the API behind learns of the caller: strings alone, as API Gateway passes nothing else."""
+    """Return the caller for the API behind the authorizer: strings only, as API Gateway requires."""
     return {
         "account": auth.caller.account,
         "username": auth.caller.username,

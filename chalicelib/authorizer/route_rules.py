@@ -1,4 +1,4 @@
-"""What a key opens: a small set of rules on paths and methods of other APIs, and how it is judged.
+"""Route rules: which key types and roles may call which methods and paths of other APIs.
 
 A rule says which key types, of which role and up, may call which methods below which path. What no
 rule opens stays shut, and there is no rule that shuts, so their order means nothing.
@@ -29,20 +29,20 @@ import msgspec
 from chalicelib.rules.roles import KeyType, Role
 
 VARIABLE = "AUTHORIZER_RULES"
-"""The environment variable that holds a deployment's own rules, as JSON."""
+"""The environment variable with the stack's own rules, as JSON."""
 
 PATH_TRAVERSAL = ("..", "%2e", "%2E", "%25", "%%", "%2%")
-"""What no path may contain: two dots, an escaped dot, or what can become one when decoded once more.
+"""Path traversal, which no path may contain: two dots, or anything that decoding can turn into a dot.
 
 A second decoding finds a new escape only where the first one made a ``%`` or a ``2`` behind a ``%``: of an
 escaped ``%``, or beside a ``%`` that starts no escape and that lenient servers leave as it is.
 """
 
 LONGEST_PATH = 128
-"""Characters a pattern may have."""
+"""The longest pattern, in characters."""
 
 LARGEST = 3500
-"""Bytes that rules may take as JSON. A function's environment takes 4 KB, and there is more in it."""
+"""The longest rules, in bytes of JSON: a function's environment has 4 KB for everything."""
 
 POLICY_BUDGET = 6500
 """Characters all that one key opens may take, method by method, each with :data:`OVERHEAD`.
@@ -55,7 +55,7 @@ OVERHEAD = 104
 
 
 class Method(str, Enum):
-    """What a rule says of methods. ``ANY`` is every one of them; GET is GET and HEAD (RFC 9110, 9.3.2)."""
+    """A method of a rule. ``ANY`` is every method; GET includes HEAD (RFC 9110, 9.3.2)."""
 
     ANY = "ANY"
     DELETE = "DELETE"
@@ -71,7 +71,7 @@ _EVERY = tuple(method.value for method in Method if method is not Method.ANY)
 
 
 class RouteRule(msgspec.Struct, frozen=True, rename="camel"):
-    """One thing that is open: ``path`` and ``methods``, to ``key_types`` of ``least_role`` and up."""
+    """A route rule: allows ``methods`` on ``path`` to keys of ``key_types`` with ``least_role`` or above."""
 
     path: str
     methods: tuple[Method, ...]
@@ -79,7 +79,7 @@ class RouteRule(msgspec.Struct, frozen=True, rename="camel"):
     least_role: Role
 
     def admits(self, key_type: KeyType, role: Role) -> bool:
-        """Return whether the rule is for a key of this type and role."""
+        """Return whether the rule applies to a key of this type and role."""
         return key_type in self.key_types and role.covers(self.least_role)
 
     def spelled(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class RouteRule(msgspec.Struct, frozen=True, rename="camel"):
         return tuple(dict.fromkeys((*(method.value for method in self.methods), *head)))
 
     def covers(self, path: str) -> bool:
-        """Return whether ``path`` is the rule's, or below it where the rule ends in ``/*``."""
+        """Return whether the rule matches ``path``; a rule that ends in ``/*`` matches every path below."""
         return path.startswith(self.path[:-1]) if self.path.endswith("/*") else path == self.path
 
 
@@ -102,11 +102,11 @@ DEFAULT: Rules = (
     RouteRule("/provisioning/*", (Method.ANY,), (KeyType.PROVISIONING,), Role.CLUSTER_ADMIN),
     RouteRule("/user-management/*", (Method.ANY,), (KeyType.USER_MANAGEMENT,), Role.OWNER),
 )
-"""What each key type and role is for (product page: roles)."""
+"""The default rules (product page: roles)."""
 
 
 class InvalidRules(ValueError):
-    """Rules that cannot be judged by. ``faults`` names everything that is wrong with them."""
+    """Invalid rules. ``faults`` lists every error in them."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(f"{VARIABLE} is broken; mend it and deploy again. " + " ".join(faults))
@@ -123,7 +123,7 @@ def is_allowed(rules: Rules, key_type: KeyType, role: Role, method: str, path: s
 
 
 def allowed_routes(rules: Rules, key_type: KeyType, role: Role) -> tuple[tuple[str, str], ...]:
-    """Return all that a key of this type and role opens, as methods with patterns; empty for nothing."""
+    """Return all routes that a key of this type and role may call, as methods with patterns."""
     return tuple(
         dict.fromkeys(
             (method, rule.path) for rule in rules if rule.admits(key_type, role) for method in rule.spelled()
@@ -132,7 +132,7 @@ def allowed_routes(rules: Rules, key_type: KeyType, role: Role) -> tuple[tuple[s
 
 
 def load_rules(text: str | None) -> Rules:
-    """Return a deployment's rules from their JSON, the default ones where there is none.
+    """Return the stack's rules from their JSON; the default rules without any.
 
     Raises InvalidRules where :func:`check_rules` finds fault: nothing is open by half a set.
     """
@@ -145,7 +145,7 @@ def load_rules(text: str | None) -> Rules:
 
 
 def check_rules(text: str) -> list[str]:
-    """Return all that is wrong with rules as JSON, each with its place and what to write instead."""
+    """Return every error in rules as JSON, with its place and what to write instead."""
     return _read(text)[1]
 
 
@@ -238,7 +238,7 @@ def _too_much(rules: Rules) -> Iterator[str]:
 
 
 def main(files: list[str]) -> int:
-    """Check the rules in files, or in the environment; tell of what is wrong; returns the exit status."""
+    """Check the rules in files, or in the environment, and print the errors. Return the exit status."""
     texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
     if own := os.environ.get(VARIABLE, "").strip():
         texts = texts or {VARIABLE: own}

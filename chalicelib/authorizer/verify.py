@@ -1,4 +1,4 @@
-"""The authorizer's decision for callers that are not API Gateway: whether a request passes, and whose it is.
+"""The authorizer's decision for callers other than API Gateway: is a request allowed, and by whom.
 
 A service, or the proxy in front of it (nginx' auth_request, Envoy's ext_authz), hands over what it received:
 the Authorization header, the client's address, the method and the path. Whoever may ask is decided by IAM
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """A request to judge. ``path`` as it was received; a query behind it does not count."""
+    """A request to decide on. ``path`` is as received; its query string is ignored."""
 
     source_ip: str
     method: str
@@ -31,7 +31,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """May the request pass? ``status`` is 200, or what to refuse it with: 400, 401, 403 or 503.
+    """Whether the request is allowed. ``status`` is 200, or that of the refusal: 400, 401, 403 or 503.
 
     ``reason`` says why not, in words for whoever made the request. Who they are is known for 200, and for
     403 where the key does not open the path.
@@ -67,7 +67,7 @@ def verify(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
 
 
 def decide(question: Any, sign_in: SignIn, rules: Rules) -> Decision:
-    """Return whether the request that a question tells of may pass."""
+    """Return the decision on the request in a question."""
     try:
         asked = _read(question)
     except (msgspec.ValidationError, _NoQuestion) as malformed:
@@ -100,7 +100,7 @@ def decide(question: Any, sign_in: SignIn, rules: Rules) -> Decision:
 
 
 class _NoQuestion(Exception):
-    """A question that cannot be judged, and why."""
+    """An invalid question, with the reason."""
 
 
 def _read(question: Any) -> Question:

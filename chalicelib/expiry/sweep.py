@@ -1,4 +1,4 @@
-"""The sweep: every key of every Principal is judged once a day, however often the function runs or dies.
+"""The sweep: checks every key of every principal once a day, however often the function runs or fails.
 
 A sweep is a walk over the table in pages. Where it stands is kept after each page, on the condition that
 nobody else has moved it since; so a run that finds itself overtaken stops, and one that dies is followed
@@ -41,19 +41,19 @@ from chalicelib.rules.sweeps import Page, Position, SweepChange, SweepStore
 _LOG = logging.getLogger(__name__)
 
 MARGIN_MS = 20_000
-"""No Principal is begun when less time is left: reading it anew and changing it may take so long."""
+"""Start no principal with less time left: reading it again and changing it may take this long."""
 
 TRIES = 3
-"""How often a Principal that others are changing is judged anew before it is left to the next sweep."""
+"""Tries for a principal that is changed concurrently, before it is left to the next sweep."""
 
 IN_A_ROW = 3
-"""So many Principals in a row that cannot be judged, and the run ends: the fault may not be theirs."""
+"""The run ends after this many failing principals in a row: the cause is probably elsewhere."""
 
 MOST_ACCOUNTS = 1000
-"""Accounts whose policies a run remembers."""
+"""The most accounts whose policies a run caches."""
 
 MOST_OWNERS = 50
-"""OWNERs that are looked at to find one more who can run the account."""
+"""The most OWNERs to read in the search for another one with a working key."""
 
 
 Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
@@ -61,13 +61,13 @@ Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
 
 
 class UnjudgedError(Exception):
-    """Some Principals could not be judged; the log says which, and why."""
+    """Some principals could not be checked; the log says which, and why."""
 
 
 def sweep(
     sweeps: SweepStore, now: Callable[[], float], remaining_ms: Callable[[], int], request_id: str = ""
 ) -> dict[str, int]:
-    """Begin the sweep of the day, or go on with the one that is not done, until it is or time is short.
+    """Start the sweep of the day, or continue it, until it is done or time is short.
 
     Returns what came of it, in numbers; ``done`` is 1 where there is nothing left to do today. Raises
     UnjudgedError at its end where a Principal was beyond it.
@@ -103,7 +103,7 @@ class _Run:
         self._failures = 0
 
     def walk(self) -> None:
-        """Go through the pages that are left."""
+        """Process the remaining pages."""
         position = self._begin()
         while position is not None and not position.done:
             if not self._goes_on():
@@ -122,7 +122,7 @@ class _Run:
             self.counts["done"] = 1
 
     def _begin(self) -> Position | None:
-        """Return where to go on; None where another run is beginning."""
+        """Return the position to continue from; None if another run is starting."""
         today = int(self._now()) // DAY
         old = self._sweeps.position()
         if old is not None and (not old.done or old.day >= today):
@@ -137,7 +137,7 @@ class _Run:
         return self._remaining_ms() >= MARGIN_MS and self._failures < IN_A_ROW and not self.counts["busy"]
 
     def _treat(self, page: Page) -> str | None:
-        """Judge the Principals of a page; returns the place of the last one where it stopped before the end.
+        """Check the principals of a page. Return the place of the last one if it stopped before the end.
 
         That is empty where it stopped before the first.
         """
@@ -160,7 +160,7 @@ class _Run:
         return None
 
     def _judge(self, principal: Principal | None) -> None:
-        """Do what is to be done about one Principal's keys. Raises LookupError for one not to be read."""
+        """Check one principal's keys and make the changes. Raise LookupError if it cannot be read."""
         if principal is None:
             raise LookupError("It cannot be read.")
         self.counts["judged"] += 1
@@ -180,7 +180,7 @@ class _Run:
         self.counts["left"] += 1
 
     def _point(self, principal: Principal) -> None:
-        """Write the pointers that keys stored by an earlier version lack; what fails is for tomorrow."""
+        """Write missing pointers of keys that an earlier version stored; a failure is retried tomorrow."""
         if any(api_keys.lacks_pointer(key) for key in principal.keys.values()):
             self.counts["pointed"] += self._sweeps.add_pointers(principal)
 
@@ -190,7 +190,7 @@ class _Run:
         self.counts["events"] += len(ruling.events)
 
     def _ruling(self, principal: Principal) -> SweepChange | None:
-        """Return what is to become of a Principal's keys; None for nothing."""
+        """Return the change of a principal's keys; None if there is nothing to change."""
         account = self._account(principal.account)
         policy = account.policy if account is not None else Policy()
         now = int(self._now())
@@ -220,7 +220,7 @@ class _Run:
         )
 
     def _write(self, principal: Principal, judgements: dict[KeyType, Decision], now: int) -> SweepChange:
-        """Return the ruling that carries judgements out: one event for each thing done, and its reason."""
+        """Return the change for the decisions: one event for each action and its cause."""
         notices: dict[KeyType, Notice | None] = {}
         groups: dict[tuple[Action, Cause, str], list[tuple[KeyType, KeyChange]]] = {}
         revoked: list[KeyType] = []
@@ -259,7 +259,7 @@ class _Run:
         return SweepChange(principal, new_version(), notices, tuple(revoked), tuple(events))
 
     def _told_in_time(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
-        """Return whether a key's notices were out in time; those of one event are looked up once."""
+        """Return whether a key's notices were delivered in time; each pair of events is read once."""
         notice = key.notice
         if notice is None:  # pragma: no cover - a policy ends no key without one
             return False
@@ -269,7 +269,7 @@ class _Run:
         return policies.in_time(notice, *mailed[ids], now)
 
     def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
-        """Return another OWNER who can run the account, with a key that will not end before they are told."""
+        """Return another OWNER whose key will not expire before they are notified."""
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
@@ -278,7 +278,7 @@ class _Run:
         return None
 
     def _account(self, account: str) -> Account | None:
-        """Return an account, as it was when this run first asked."""
+        """Return an account, as this run first read it."""
         if account not in self._accounts:
             if len(self._accounts) >= MOST_ACCOUNTS:
                 self._accounts.clear()
@@ -290,7 +290,7 @@ _SPARED = "It is kept as the last with which an OWNER can run the account: rotat
 
 
 def _runs_account(principal: Principal, key_type: KeyType, account: Account) -> bool:
-    """Return whether it is by this key that an OWNER runs the account."""
+    """Return whether this is an OWNER's key for managing the account."""
     return key_type is KeyType.USER_MANAGEMENT and isinstance(principal, User) and _owns(principal, account)
 
 

@@ -1,4 +1,4 @@
-"""The functions ``authorizer`` and ``verify``, with what they run on."""
+"""The functions ``authorizer`` and ``verify``, configured by environment variables."""
 
 import os
 from functools import cache

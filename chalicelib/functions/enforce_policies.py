@@ -1,4 +1,4 @@
-"""``enforce_policies`` as Lambda runs it: told by the environment, made once in each of them."""
+"""The function ``enforce_policies``, configured by environment variables."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from chalicelib.store.sweep import DynamoSweeps
 
 
 def enforce_policies_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Tell of keys that are to end and revoke those that are over, once a day; returns how many."""
+    """Send expiry notices and revoke expired keys; runs daily. Return the counts."""
     return sweep(_sweeps(), time.time, context.get_remaining_time_in_millis, context.aws_request_id)
 
 

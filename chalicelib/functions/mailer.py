@@ -1,4 +1,4 @@
-"""``notify`` and ``resend`` as Lambda runs them: told by the environment, made once in each of them."""
+"""The functions ``notify`` and ``resend``, configured by environment variables."""
 
 import logging
 import os
@@ -20,12 +20,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def notify_function(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Tell the people concerned of the events in a batch of the stream; returns its partial failures."""
+    """Notify the recipients of the events in a batch of the stream. Return its partial failures."""
     return notify(event["Records"], _mailer(context))
 
 
 def resend_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Tell the people concerned of the events that are due; returns what came of it, in numbers.
+    """Notify the recipients of the pending events that are due. Return the counts.
 
     Logs how many events wait then: the stack makes a metric of that line, and an alarm of the metric.
     """

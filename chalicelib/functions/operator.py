@@ -1,4 +1,4 @@
-"""The pure Lambda functions beside the API: no HTTP, guarded by IAM."""
+"""Operator functions, invoked directly (no HTTP) and guarded by IAM."""
 
 import json
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from chalicelib.rules.model import User
 
 
 def create_account_function(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
-    """Make an account: ``{accountName, username, email, displayName?}``.
+    """Create an account: ``{accountName, username, email, displayName?}``.
 
     Returns ``{account, accountName, username, keyType, apiKey}``; the key is answered this once. Raises
     Invalid with every fault of the event, and Conflict where the username or the email is taken. Lambda
@@ -70,6 +70,6 @@ def _answer(owner: User, shown: IssuedKey) -> dict[str, Any]:
 
 
 def _whole(outcome: str, refused: ValidationError) -> str:
-    """Return a refusal and each fault it names as one line."""
+    """Return a refusal with all of its errors as one line."""
     faults = [f"{fault.pointer or 'the event'}: {fault.detail}" for fault in refused.errors]
     return " ".join([outcome, *(faults or [refused.detail])])

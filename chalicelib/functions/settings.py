@@ -1,4 +1,4 @@
-"""What a function is told by its environment variables."""
+"""Settings from environment variables."""
 
 import os
 from functools import cache
@@ -10,12 +10,12 @@ from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.trail import DynamoTrail
 
 RETENTION_DAYS = 400
-"""How long events are kept where EVENT_RETENTION_DAYS does not say."""
+"""Days for which events are kept, unless EVENT_RETENTION_DAYS says otherwise."""
 
 
 @cache
 def service() -> Service:
-    """Return what the API's calls run on, made at the first call of an environment."""
+    """Return the service of the API, created once in each environment."""
     client = dynamodb()
     events_table = os.environ["EVENTS_TABLE"]
     retention_days = int(os.environ.get("EVENT_RETENTION_DAYS", RETENTION_DAYS))

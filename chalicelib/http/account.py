@@ -5,10 +5,11 @@ import re
 from chalice.app import Response
 
 from chalicelib.http import bodies, responses, validation
-from chalicelib.http.call import Call, reply, reply_as_text
+from chalicelib.http.call import Call, conditional, etag, reply, reply_as_text
 from chalicelib.rules import accounts, permissions
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.errors import ValidationError
+from chalicelib.rules.model import Account
 from chalicelib.rules.names import USERNAME
 from chalicelib.rules.ports import EventQuery
 
@@ -26,9 +27,10 @@ def read(call: Call) -> Response:
     """Respond with the account's name, OWNERs and policy."""
     auth = call.authenticate(permissions.require_can_read_account)
     call.query()
-    return reply(200, responses.account(accounts.read(call.directory, auth)))
+    return _reply(accounts.read(call.directory, auth))
 
 
+@conditional
 def update(call: Call) -> Response:
     """Change the account; respond with it."""
     auth = call.authenticate(permissions.require_can_change_account)
@@ -41,7 +43,7 @@ def update(call: Call) -> Response:
         body.pci_compliance,
         body.machines_manage_owners,
     )
-    return reply(200, responses.account(accounts.update(call.directory, auth, changes)))
+    return _reply(accounts.update(call.directory, auth, changes, call.if_match()))
 
 
 def events(call: Call) -> Response:
@@ -93,3 +95,7 @@ def _second(query: dict[str, str], name: str) -> int | None:
         return validation.to_moment(query[name])
     except ValueError as error:
         raise ValidationError(f"'{name}': {error}") from None
+
+
+def _reply(account: Account) -> Response:
+    return reply(200, responses.account(account), {"ETag": etag(account.version)})

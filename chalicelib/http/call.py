@@ -11,6 +11,7 @@ import msgspec
 from chalice.app import Response
 
 from chalicelib.http import authorization, validation
+from chalicelib.http.browsers import refuse_other_sites
 from chalicelib.http.problems import MEDIA_TYPE, HttpError, headers_of, problem, problem_of
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
@@ -176,6 +177,11 @@ class Call:
         values = [it for name, each in several.items() if name.lower() == "authorization" for it in each]
         return authorization.only_one(values) if values else self._request.headers.get("authorization")
 
+    def own_urls(self) -> tuple[str, ...]:
+        """Return the URLs this service is reached by: as deployed with, and API Gateway's own."""
+        domain = self._request.context.get("domainName")
+        return tuple(url for url in (self.service.public_url, domain and f"https://{domain}") if url)
+
     def _raw(self) -> bytes:
         raw = self._request.raw_body
         return raw if isinstance(raw, bytes) else raw.encode()
@@ -189,6 +195,33 @@ class Call:
                 raise ValidationError(f"The query parameter {name!r} is given twice.")
             query[name] = values[0]
         return query
+
+
+View = Callable[..., Response]
+V = TypeVar("V", bound=View)
+_CONDITIONAL: set[View] = set()
+_NEVER_JUDGED = ("If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+
+
+def conditional(view: V) -> V:
+    """Mark a view that judges ``If-Match``; every other one refuses it."""
+    _CONDITIONAL.add(view)
+    return view
+
+
+def refuse_preconditions(request: "Request", view: View) -> None:
+    """Raise ValidationError for a precondition that the view would not judge (RFC 9110, 13.1).
+
+    A change must not be made where its precondition is false. A read that is made anyway is only longer.
+    """
+    names = [name for name in _NEVER_JUDGED if name.lower() in request.headers]
+    if request.method == "GET":
+        names = [name for name in names if name == "If-Unmodified-Since"]
+    if "if-match" in request.headers and view not in _CONDITIONAL:
+        names.append("If-Match")
+    if names:
+        judged = "'If-Match' with an ETag" if view in _CONDITIONAL else "no precondition"
+        raise ValidationError(f"This call does not judge '{names[0]}'; it judges {judged}. Nothing was done.")
 
 
 def etag(version: str) -> str:
@@ -215,9 +248,7 @@ def nothing() -> Response:
     return Response(body="", status_code=204, headers=dict(_NO_STORE))
 
 
-def serve(
-    request: "Request", service: Callable[[], Service], view: Callable[..., Response], *parameters: str
-) -> Response:
+def serve(request: "Request", service: Callable[[], Service], view: View, *parameters: str) -> Response:
     """Return a view's response, or the problem for the error it raises.
 
     API Gateway passes path parameters percent-escaped or not; no name contains a '%', so unescaping is safe.
@@ -225,7 +256,10 @@ def serve(
     """
     request_id = str(request.context.get("requestId") or "")
     try:
-        return view(Call(request, service()), *map(unquote, parameters))
+        call = Call(request, service())
+        refuse_other_sites(request.method, request.path, request.headers, call.own_urls())
+        refuse_preconditions(request, view)
+        return view(call, *map(unquote, parameters))
     except ApiError as error:
         return refusal(error, request_id)
     except Exception:

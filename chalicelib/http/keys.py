@@ -7,11 +7,12 @@ from chalice.app import Response
 from msgspec import UNSET, UnsetType
 
 from chalicelib.http import bodies, responses
-from chalicelib.http.call import Call, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.rules import key_operations, key_search, permissions
-from chalicelib.rules.api_keys import KeyRestrictions
+from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.model import ServiceUser, User
+from chalicelib.rules.model import Principal, ServiceUser, User
+from chalicelib.rules.roles import KeyType
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -32,14 +33,20 @@ def generate(call: Call, lookup: KeyHolderLookup) -> Response:
     holder, shown = key_operations.generate(
         call.directory, auth, lookup.holder(call, auth), body.key_type, key_restrictions(body)
     )
-    return reply(201, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+    return _reply(call, 201, holder, shown.key_type, shown)
 
 
 def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
     """Revoke a key."""
     auth = call.authenticate(lookup.guard)
     body = call.body_or_query(bodies.RevokeKey)
-    key_operations.revoke(call.directory, auth, lambda: lookup.holder(call, auth), body.key_type)
+    key_operations.revoke(
+        call.directory,
+        auth,
+        lambda: lookup.holder(call, auth),
+        body.key_type,
+        this_version=call.if_match() is not None,
+    )
     return nothing()
 
 
@@ -56,7 +63,7 @@ def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
         UNSET if body.allowed_networks is UNSET else _networks(body),
         UNSET if body.expires_at is UNSET else _expiry(body),
     )
-    return reply(200, responses.api_key(holder, body.key_type, call.origin.now))
+    return _reply(call, 200, holder, body.key_type)
 
 
 def rotate(call: Call, lookup: KeyHolderLookup) -> Response:
@@ -67,16 +74,23 @@ def rotate(call: Call, lookup: KeyHolderLookup) -> Response:
     holder, shown = key_operations.rotate(
         call.directory, auth, lookup.holder(call, auth), body.key_type, body.overlap_seconds
     )
-    return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+    return _reply(call, 200, holder, shown.key_type, shown)
 
 
+@conditional
 def rotate_own(call: Call) -> Response:
     """Rotate the key used to sign in; respond with the new secret."""
     auth = call.authenticate(record_use=False)  # the rotation itself writes the last use
     call.query()
     body = call.body_or_none(bodies.RotateOwnKey)
-    holder, shown = key_operations.rotate_own(call.directory, auth, body.overlap_seconds)
-    return reply(200, responses.api_key(holder, shown.key_type, call.origin.now, (shown,)))
+    holder, shown = key_operations.rotate_own(call.directory, auth, body.overlap_seconds, call.if_match())
+    return _reply(call, 200, holder, shown.key_type, shown)
+
+
+def _reply(call: Call, status: int, holder: Principal, key_type: KeyType, *shown: IssuedKey) -> Response:
+    """Return a key, with the version of its holder as the ``ETag``: that is what a change depends on."""
+    answer = responses.api_key(holder, key_type, call.origin.now, shown)
+    return reply(status, answer, {"ETag": etag(holder.version)})
 
 
 def find(call: Call) -> Response:

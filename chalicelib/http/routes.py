@@ -5,6 +5,7 @@ from typing import cast
 
 from chalice.app import Chalice, Request, Response
 
+from chalicelib.http.browsers import with_security_headers
 from chalicelib.http.call import Service, not_allowed, serve
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -19,7 +20,7 @@ class Routes:
 
     def serve(self, view: Callable[..., Response], *parameters: str) -> Response:
         """Return a view's response to the current request and its path parameters."""
-        return serve(_request(self._app), self.service, view, *parameters)
+        return with_security_headers(serve(_request(self._app), self.service, view, *parameters))
 
     def refuse_other_methods(self) -> None:
         """Respond with 405 to methods that a path does not have; API Gateway alone would say 403."""
@@ -36,6 +37,6 @@ def _request(app: Chalice) -> Request:
 
 def _refuser(app: Chalice, taken: list[str]) -> Callable[..., Response]:
     def other_methods(**_parameters: str) -> Response:
-        return not_allowed(_request(app), taken)
+        return with_security_headers(not_allowed(_request(app), taken))
 
     return other_methods

@@ -3,7 +3,7 @@
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, etag, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
@@ -47,6 +47,7 @@ def read(call: Call, username: str) -> Response:
     return _reply(call, 200, service_users.read(call.directory, auth, username))
 
 
+@conditional
 def update(call: Call, username: str) -> Response:
     """Change a Service User, if ``If-Match`` holds; respond with it."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
@@ -61,6 +62,7 @@ def update(call: Call, username: str) -> Response:
     return _reply(call, 200, view)
 
 
+@conditional
 def delete(call: Call, username: str) -> Response:
     """Delete a Service User, if ``If-Match`` holds."""
     auth = call.authenticate(permissions.require_can_manage_service_users)
@@ -72,21 +74,25 @@ def delete(call: Call, username: str) -> Response:
     return nothing()
 
 
+@conditional
 def generate_key(call: Call, username: str) -> Response:
     """Generate a key for a Service User; respond with its secret."""
     return keys.generate(call, _lookup(username, issuing=True))
 
 
+@conditional
 def revoke_key(call: Call, username: str) -> Response:
     """Revoke a Service User's key."""
     return keys.revoke(call, _lookup(username, issuing=False))
 
 
+@conditional
 def restrict_key(call: Call, username: str) -> Response:
     """Change the restrictions of a Service User's key; respond with the key, masked."""
     return keys.restrict(call, _lookup(username, issuing=False))
 
 
+@conditional
 def rotate_key(call: Call, username: str) -> Response:
     """Rotate a Service User's key; respond with the new secret."""
     return keys.rotate(call, _lookup(username, issuing=True))
@@ -95,7 +101,9 @@ def rotate_key(call: Call, username: str) -> Response:
 def _lookup(username: str, *, issuing: bool) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
         permissions.require_can_manage_service_users,
-        lambda call, auth: service_users.key_holder(call.directory, auth, username, issuing=issuing),
+        lambda call, auth: service_users.key_holder(
+            call.directory, auth, username, call.if_match(), issuing=issuing
+        ),
     )
 
 

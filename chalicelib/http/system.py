@@ -93,7 +93,6 @@ def _file(text: str, media_type: str, cache_control: str, headers: dict[str, str
         headers={
             "Content-Type": media_type,
             "Cache-Control": cache_control,
-            "X-Content-Type-Options": "nosniff",
             **(headers or {}),
         },
     )

@@ -1,11 +1,15 @@
 """``/v1/users``: the Users of an account, and their own keys."""
 
+from urllib.parse import quote
+
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
-from chalicelib.rules import permissions, users
+from chalicelib.rules import offboarding, permissions, users
+from chalicelib.rules.errors import ValidationError
+from chalicelib.rules.model import User
 
 PATH = "/v1/users"
 
@@ -18,7 +22,7 @@ def invite(call: Call) -> Response:
     invited = users.invite(
         call.directory, auth, body.username, body.email, body.role, keys.or_default(body.display_name, "")
     )
-    return reply(201, responses.user(invited), {"Location": call.address(f"{PATH}/{invited.username}")})
+    return _reply(201, invited, {"Location": call.address(f"{PATH}/{invited.username}")})
 
 
 def listing(call: Call) -> Response:
@@ -34,9 +38,10 @@ def read(call: Call, username: str) -> Response:
     """Respond with a User."""
     auth = call.authenticate(permissions.require_can_list_users)
     call.query()
-    return reply(200, responses.user(users.read(call.directory, auth, username)))
+    return _reply(200, users.read(call.directory, auth, username))
 
 
+@conditional
 def update(call: Call, username: str) -> Response:
     """Change a User; respond with them."""
     auth = call.authenticate(permissions.require_can_manage_users)
@@ -48,25 +53,62 @@ def update(call: Call, username: str) -> Response:
         username,
         keys.or_default(body.role, None),
         keys.or_default(body.display_name, None),
+        call.if_match(),
     )
-    return reply(200, responses.user(changed))
+    return _reply(200, changed)
 
 
+@conditional
 def revoke(call: Call, username: str) -> Response:
     """Revoke a User, with their keys and Administrator links."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
-    users.revoke(call.directory, auth, username)
+    users.revoke(call.directory, auth, username, call.if_match())
     return nothing()
 
 
+def list_shown_keys(call: Call, username: str) -> Response:
+    """200, an array of the keys that somebody was shown and that still work; ``Link`` while there is more."""
+    auth = call.authenticate(permissions.require_can_see_shown_keys)
+    query = call.query("limit", "cursor")
+    paging = call.paging(query, NAME_FORM)
+    found, after = offboarding.listing(call.directory, auth, username, paging.limit, paging.after)
+    return reply(200, tuple(map(responses.shown_key, found)), call.next_page(_shown(username), after, query))
+
+
+def end_shown_keys(call: Call, username: str) -> Response:
+    """200, the keys that were ended; ``Link`` to the call that ends the rest.
+
+    With ``revokeUser`` the person is revoked from the account first.
+    """
+    auth = call.authenticate(permissions.require_can_see_shown_keys)
+    query = call.query("revokeUser", "cursor")
+    paging = call.paging(query, NAME_FORM)
+    if query.get("revokeUser", "false") not in ("true", "false"):
+        raise ValidationError("'revokeUser' is true or false.")
+    call.body_or_none(validation.Body)
+    ended = offboarding.end(
+        call.directory, auth, username, paging.after, revoke_user=query.get("revokeUser") == "true"
+    )
+    more: dict[str, str] = {}
+    if ended.left:  # to go on needs no revocation: they may be invited anew by then
+        more = call.next_page(_shown(username), ended.after, {})
+        more = more or {"Link": f'<{call.address(_shown(username))}>; rel="next"'}
+    return reply(200, responses.ended_keys(ended), more)
+
+
+def _shown(username: str) -> str:
+    return f"{PATH}/{quote(username, safe='')}/shown-keys"
+
+
+@conditional
 def invite_again(call: Call, username: str) -> Response:
     """Send a User a new invitation, which revokes their earlier tokens and keys; respond with them."""
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
-    return reply(200, responses.user(users.invite_again(call.directory, auth, username)))
+    return _reply(200, users.invite_again(call.directory, auth, username, call.if_match()))
 
 
 def activate(call: Call) -> Response:
@@ -81,24 +123,29 @@ def list_keys(call: Call, username: str) -> Response:
     """Respond with the caller's own keys, masked."""
     auth = call.authenticate(permissions.require_management_key)
     call.query()
-    return reply(200, responses.api_keys(users.own(auth, username), call.origin.now))
+    user = users.own(auth, username)
+    return reply(200, responses.api_keys(user, call.origin.now), {"ETag": etag(user.version)})
 
 
+@conditional
 def generate_key(call: Call, username: str) -> Response:
     """Generate a key for the caller; respond with its secret."""
     return keys.generate(call, _own_keys(username))
 
 
+@conditional
 def revoke_key(call: Call, username: str) -> Response:
     """Revoke a key of the caller."""
     return keys.revoke(call, _own_keys(username))
 
 
+@conditional
 def restrict_key(call: Call, username: str) -> Response:
     """Change the restrictions of a key of the caller; respond with the key, masked."""
     return keys.restrict(call, _own_keys(username))
 
 
+@conditional
 def rotate_key(call: Call, username: str) -> Response:
     """Rotate a key of the caller; respond with the new secret."""
     return keys.rotate(call, _own_keys(username))
@@ -106,5 +153,9 @@ def rotate_key(call: Call, username: str) -> Response:
 
 def _own_keys(username: str) -> keys.KeyHolderLookup:
     return keys.KeyHolderLookup(
-        permissions.require_management_key, lambda _call, auth: users.own(auth, username)
+        permissions.require_management_key, lambda call, auth: users.own(auth, username, call.if_match())
     )
+
+
+def _reply(status: int, user: User, headers: dict[str, str] | None = None) -> Response:
+    return reply(status, responses.user(user), {"ETag": etag(user.version), **(headers or {})})

@@ -1,1 +1,1 @@
-"""Mail: what is said of an event, and how it reaches everybody entitled to hear of it."""
+"""Email: the text for an event, and its delivery to every recipient."""

@@ -1,4 +1,4 @@
-"""The words of the emails: which email an event asks for, and what it says.
+"""The text of the emails: which email an event needs, and what it says.
 
 Each email is a folder of ``templates``: ``subject.txt``, ``body.txt`` and ``body.html``. A value
 reaches the page only by way of :func:`plain`, and into HTML only escaped besides, so that a name
@@ -50,7 +50,7 @@ _EMAILS = {
 _WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
 _TO_EVERY_OWNER = "user-changed"
 _OWNER = "OWNER-USERNAME"
-"""Stands in a command for the OWNER whom the reader has to ask."""
+"""Placeholder in a command for the OWNER whom the reader has to ask."""
 _ACCESS = {
     Action.PASSKEY_ADDED: (
         "A passkey was added for you",
@@ -69,11 +69,11 @@ _ACCESS = {
         "The passkey “{new}” was made with your invitation. You have no API keys until you generate one.",
     ),
 }
-"""Subject and sentence of what is mailed about passkeys."""
+"""Subject and sentence of the emails about passkeys."""
 
 
 OPERATOR = "Service Users"
-"""The name that invitations begin with, where the stack has no other."""
+"""The name that invitations begin with, unless the stack sets another."""
 
 _ROLE_MEANS = {
     Role.READ_ONLY: "you can see clusters and their monitoring",
@@ -90,7 +90,7 @@ _RESTRICTIONS = {"allowedNetworks": "Allowed networks", "expiresAt": "Ends"}
 _NO_SETTING = {"allowedNetworks": "every address", "expiresAt": "never"}
 _DAY = 86_400
 LINE_WIDTH = 78
-"""Characters of a line of text (RFC 5322, 2.1.1)."""
+"""The longest line of text, in characters (RFC 5322, 2.1.1)."""
 
 _SHOWN = 80  # characters of a name that anybody chose: enough to know it by
 
@@ -111,14 +111,14 @@ class EmailContext(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Something to do, and the command that does it, line by line; none where it is not a command."""
+    """Something to do, with its command line by line; no lines if there is no command."""
 
     text: str
     command: tuple[str, ...] = ()
 
 
 class EmailContent(NamedTuple):
-    """An email's words."""
+    """The subject, text and HTML of an email."""
 
     subject: str
     text: str
@@ -126,7 +126,7 @@ class EmailContent(NamedTuple):
 
 
 def email_of(event: Event) -> str | None:
-    """Return the name of the email an event asks for; None where there is nothing to say.
+    """Return the name of the email that an event needs; None if it needs none.
 
     What a person is told of themselves and all OWNERs of that person differ: this is the former.
     """
@@ -152,7 +152,7 @@ def _email_for(event: Event, recipient: Recipient) -> str | None:
 
 
 def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
-    """Return the words of the email that tells one recipient of an event.
+    """Return the content of the email that notifies one recipient of an event.
 
     Raises LookupError where the event asks for no email.
     """
@@ -200,12 +200,12 @@ _LINK = re.compile(
 
 
 def unlinked(text: str) -> str:
-    """Return a name that somebody chose with a space wherever a mail program might see a link."""
+    """Return a chosen name with a space wherever a mail program might turn it into a link."""
     return _LINK.sub(lambda found: f"{found[0]} ", plain(text))
 
 
 class _View:
-    """What the templates are given, as text."""
+    """The variables of the templates, as text."""
 
     def __init__(self, event: Event, recipient: Recipient, setting: EmailContext) -> None:
         self.event = event
@@ -218,7 +218,7 @@ class _View:
         self.given_end = cause_of(event) is Cause.EXPIRY
 
     def context(self, name: str) -> dict[str, Any]:
-        """Return every name the templates know."""
+        """Return the variables of the templates by name."""
         event = self.event
         steps = self._steps(name)
         role = self.setting.role
@@ -246,6 +246,7 @@ class _View:
             "email": event.subject.email,
             "had_role": event.changes.get("role", ("",))[0],
             "changed_fields": self._changed_fields(),
+            "knows": self._knows(),
             "given_end": self.given_end,
             "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
@@ -271,7 +272,7 @@ class _View:
         }
 
     def _access(self) -> dict[str, str]:
-        """Return what an email about a passkey says."""
+        """Return the texts of an email about a passkey."""
         subject, text = _ACCESS.get(self.event.action, ("", ""))
         old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
         return {"subject": subject, "text": text.format(old=old, new=new)}
@@ -279,7 +280,7 @@ class _View:
     # Who, and which keys
 
     def _who(self) -> str:
-        """Return who did it, as a sentence starts with them."""
+        """Return the actor, as the start of a sentence."""
         actor = self.event.actor
         if self._by_recipient():
             return "You"
@@ -292,18 +293,26 @@ class _View:
         return actor.kind is Kind.USER and fold_username(actor.username) == self.recipient.name
 
     def _by_subject(self) -> bool:
-        """Return whether it is about whoever did it."""
+        """Return whether the actor and the subject are the same."""
         actor = self.event.actor
         return bool(self.subject) and fold_username(actor.username) == fold_username(self.subject)
 
     def _is_dropped(self) -> bool:
-        """Return whether the recipient is an Administrator no longer."""
+        """Return whether the recipient is no longer an Administrator."""
         before, after = self.event.changes.get("administrators", ("", ""))
         name = self.recipient.name
         return name in before.split(", ") and name not in after.split(", ")
 
+    def _knows(self) -> str:
+        """Return how many keys of Service Users a revoked User still knows, as far as was looked."""
+        count = len(self.event.shown_keys)
+        if not count:
+            return "They may know keys of Service Users" if self.event.more_shown_keys else ""
+        more = " or more" if self.event.more_shown_keys else ""
+        return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
+
     def _below_role(self) -> str:
-        """Return that a raised role does not raise every key, and how to raise them."""
+        """Return the sentence that a higher role does not raise every key, and how to raise them."""
         types = [key_type.value for key_type in self.event.below_role]
         if not types:
             return ""
@@ -320,7 +329,7 @@ class _View:
         return _ROLE_MEANS[Role(change[1])] if change and change[1] else ""
 
     def _changed_fields(self) -> list[tuple[str, str, str]]:
-        """Return the settings or restrictions that were changed: their names, former and new values."""
+        """Return the changed settings or restrictions: name, old value, new value."""
         shown = {**_SETTINGS, **_RESTRICTIONS}
         return [
             (shown[field], _setting(field, old), _setting(field, new))
@@ -364,7 +373,7 @@ class _View:
         }
 
     def _ends(self) -> str:
-        """Return when the keys end, seen from now: the notice may have had to wait for SES."""
+        """Return when the keys expire, relative to now: the notice may have been delayed."""
         times = [key.ends_at for key in self.event.keys if key.ends_at is not None]
         if not times:
             return ""
@@ -394,6 +403,11 @@ class _View:
             )
             if about_user:
                 facts.append(("Their email", _short(subject.email)))
+        if name == _TO_EVERY_OWNER:
+            facts += [
+                ("Key they know", f"{key.username} {key.key_type.value} …{key.last5}")
+                for key in event.shown_keys
+            ]
         facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
@@ -449,7 +463,7 @@ class _View:
             case "console-access":
                 return [
                     Step(
-                        f"Ask an OWNER of {self.account} for a fresh invitation at once. "
+                        f"Ask an OWNER of {self.account} for a new invitation at once. "
                         "It ends your API keys, your passkeys and every session."
                     )
                 ]
@@ -486,7 +500,7 @@ class _View:
         ]
 
     def _locked_out(self) -> bool:
-        """Return whether it is the key by which the person would undo it."""
+        """Return whether the event is about the key that the User would need to undo it."""
         return self.person and any(key.key_type is KeyType.USER_MANAGEMENT for key in self.event.keys)
 
     def _restore(self) -> list[Step]:
@@ -494,7 +508,7 @@ class _View:
         if self.event.action is Action.SERVICE_USER_DELETED:
             return [Step("A deleted Service User does not come back. If it is needed, create it anew.")]
         if self._locked_out():
-            return [Step(f"To get a new key, ask an OWNER of {self.account} for a fresh invitation.")]
+            return [Step(f"To get a new key, ask an OWNER of {self.account} for a new invitation.")]
         if role is None:
             return [
                 Step(
@@ -512,9 +526,9 @@ class _View:
         ]
 
     def _restore_user(self) -> list[Step]:
-        """Return how an OWNER undoes what was done to a User."""
+        """Return the steps by which an OWNER undoes a change of a User."""
         if self.event.action is Action.USER_REVOKED:
-            return self._invite_back()
+            return [*self._end_shown_keys(), *self._invite_back()]
         role = self.event.changes.get("role")
         if self.event.action is Action.USER_UPDATED and role and role[0] == Role.OWNER.value:
             return self._set_role_back()
@@ -526,6 +540,15 @@ class _View:
             )
         ]
         return [*self._set_role_back(), *steps] if self.event.action is Action.USER_UPDATED else steps
+
+    def _end_shown_keys(self) -> list[Step]:
+        if not self.event.shown_keys and not self.event.more_shown_keys:
+            return []
+        path = f"{self._user_path(self.subject)}/shown-keys"
+        return [
+            Step("This lists every such key that still works:", self._curl("GET", path)),
+            Step("This ends them all at once:", self._curl("DELETE", path)),
+        ]
 
     def _set_role_back(self, by: str = "") -> list[Step]:
         role = self.event.changes["role"][0]
@@ -603,7 +626,7 @@ class _View:
         )
 
     def _mend(self) -> list[Step]:
-        """Return what to do about whoever did it."""
+        """Return the steps against an actor who should not have done it."""
         actor = self.event.actor
         if self.person and not self._by_recipient():
             return [Step(self._ask())]
@@ -653,7 +676,7 @@ class _View:
         ]
 
     def _replace_own(self) -> list[Step]:
-        fresh = f"an OWNER of {self.account} for a fresh invitation: that revokes every key you have."
+        fresh = f"an OWNER of {self.account} for a new invitation: that revokes every key you have."
         if self.event.action is Action.USER_ACTIVATED:
             return [Step(f"If it was not you, somebody else has your key. Ask {fresh}")]
         return [
@@ -665,7 +688,7 @@ class _View:
         ]
 
     def _asks(self, name: str, steps: list[Step]) -> str:
-        """Return what curl asks for; nothing where it does not."""
+        """Return the hint at the password that curl asks for; empty if it does not."""
         lines = [line for step in steps for line in step.command if line.startswith("-u ")]
         if not lines or all(line.startswith(f"-u {_OWNER}") for line in lines):
             return ""
@@ -741,7 +764,7 @@ def _finalize(value: Any) -> Any:
 
 
 def _setting(field: str, value: str) -> str:
-    """Return a changed field's value, as an event has it, in words."""
+    """Return the value of a changed field, from its form in an event, in words."""
     if not value:
         return _NO_SETTING.get(field, "no rule")
     match field:
@@ -764,7 +787,7 @@ def _short(text: str, most: int = _SHOWN) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Return text with its paragraphs wrapped; indented lines are commands and tables, and stay."""
+    """Return text with wrapped paragraphs; indented lines (commands and tables) stay as they are."""
     lines: list[str] = []
     for line in text.strip().splitlines():
         keep = line.startswith((" ", "-- ")) or len(line) <= LINE_WIDTH

@@ -1,4 +1,4 @@
-"""The MIME message that carries an email, and the addresses it can go to."""
+"""The MIME message of an email, and the addresses to which it can be sent."""
 
 import hashlib
 import re
@@ -22,12 +22,12 @@ _WORD = 39  # bytes of text in an encoded word: with its frame and "Subject: " b
 
 
 def is_address(text: str) -> bool:
-    """Return whether mail can be sent to ``text`` at all: whether it is an address, and nothing else."""
+    """Return whether ``text`` is a single valid email address."""
     return _ADDRESS.match(text) is not None
 
 
 def message(event: Event, recipient: Recipient, setting: EmailContext) -> EmailMessage:
-    """Return the message that tells one recipient of an event.
+    """Return the message that notifies one recipient of an event.
 
     Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
     so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
@@ -79,7 +79,7 @@ _POLICY = _Policy(linesep="\r\n")
 
 
 def _encoded(text: str) -> str:
-    """Return a line of a header: as it is, or where it is long or not ASCII in encoded words (RFC 2047)."""
+    """Return a header line; in encoded words (RFC 2047) if it is long or not ASCII."""
     if text.isascii() and "=?" not in text and len(text) <= LINE_WIDTH - len("Subject: "):
         return text
     chunks = [""]

@@ -1,4 +1,4 @@
-"""Telling people of events: at once, as the stream brings them, and again until it is done.
+"""Notifies recipients of events: when the stream delivers them, and by retries until all are notified.
 
 An event is taken by a claim that ends by itself, its recipients are judged on a read made after that
 event was written, and each is marked as soon as SES has taken their message. So whatever dies, and
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MARGIN_MS = 20_000
-"""Nothing is begun when less time is left: a message and its mark may take so long at the worst."""
+"""Start nothing with less time left: sending a message and marking it may take this long."""
 
 PAGE = 50
-"""Waiting events read at once, so that a backlog of any size takes no more memory than a small one."""
+"""Pending events to read at once, so that memory use does not grow with the backlog."""
 
 FRESH = 2
-"""Seconds for which what was read of people and accounts is gone by. It is never older than the events
-it is used for: each batch starts with nothing read."""
+"""Cache lifetime, in seconds, of users and accounts. Each batch starts with an empty cache, which is
+thus never older than the events."""
 
 IN_A_ROW = 3
-"""So many failures in a row, of SES or of DynamoDB, and the rest is left for the next run."""
+"""After this many failures in a row, of SES or of DynamoDB, the rest is left to the next run."""
 
 _STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
 
 READ_AHEAD = 100
-"""People and accounts that one read may bring: those of the events next in the batch come along."""
+"""The most users and accounts of one read, which also covers the next events of the batch."""
 
 
 class Mailer(NamedTuple):
-    """What mailing is done with. ``chance`` answers a number in [0, 1)."""
+    """What sending needs. ``chance`` returns a number in [0, 1)."""
 
     outbox: Outbox
     ses: "SESV2Client"
@@ -70,7 +70,7 @@ class Mailer(NamedTuple):
 
 
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
-    """Tell the people concerned of the events that a batch of the stream brings.
+    """Notify the recipients of the events in a batch of the stream.
 
     Returns the records to be passed again, as Lambda wants them: those for which DynamoDB failed. What
     only SES fails is not among them: it waits in the outbox, and so does what time was too short for.
@@ -88,7 +88,7 @@ def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, lis
 
 
 def resend(mailer: Mailer) -> dict[str, int]:
-    """Tell the people concerned of the events that wait and are due, until none is left or time is short.
+    """Notify the recipients of the pending events that are due, until none is left or time is short.
 
     Returns what came of it, in numbers. Raises botocore's error, at the end, where part of the index
     could not be read.

@@ -59,7 +59,7 @@ def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> Answer
             Content={"Raw": {"Data": message.as_bytes()}},
         )
     except ClientError as error:
-        answer = judge(error)
+        answer = judge(error, recipient)
     except BotoCoreError as error:
         answer = Answer(Verdict.FAILED, type(error).__name__)
     else:
@@ -72,7 +72,9 @@ def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> Answer
 
 
 # What SES says of an address it cannot read; it uses the words of JavaMail's parser.
-_ADDRESS_FAULT = re.compile(r"address|domain|local (name|part)|@|semicolon|quote", re.IGNORECASE)
+_ADDRESS_FAULT = re.compile(
+    r"address|domain|local (name|part)|@|missing final|semicolon|quote", re.IGNORECASE
+)
 # A fault of ours, whichever address the message is for.
 _OUR_FAULT = re.compile(
     r"from|sender|return-path|reply|configuration|identity|tenant|header|region", re.IGNORECASE
@@ -83,8 +85,20 @@ _SUPPRESSED = re.compile(r"suppression|blacklist|denylist", re.IGNORECASE)
 _NOT_VERIFIED = re.compile(r"not verified|failed the check", re.IGNORECASE)
 
 
-def judge(error: ClientError) -> Answer:
-    """Return what an error of SendEmail means.
+# What an error can repeat of a message: an address, or something in quotes.
+_REPEATED = re.compile(r"""[^\s<>"']+@[^\s<>"']+|(?<!\w)'[^']*'(?!\w)|"[^"]*"|<[^>]*>""")
+
+
+def _own_words(text: str, recipient: str) -> str:
+    """Return what SES says without what it repeats of the message: the address's owner chose its words."""
+    for part in (recipient, recipient.rpartition("@")[2]):
+        if part:
+            text = re.sub(re.escape(part), " ", text, flags=re.IGNORECASE)
+    return _REPEATED.sub(" ", text)
+
+
+def judge(error: ClientError, recipient: str = "") -> Answer:
+    """Return what an error of SendEmail to a recipient means.
 
     Only what says something of this one message or address is final: a BadRequestException about an
     address, and a MessageRejected that is not about the account. All else passes or is for an operator
@@ -93,7 +107,7 @@ def judge(error: ClientError) -> Answer:
     an error of SES itself, and any error not known here, so that nothing is lost that can be mended.
     """
     code = str(error.response.get("Error", {}).get("Code", ""))
-    text = str(error.response.get("Error", {}).get("Message", ""))
+    text = _own_words(str(error.response.get("Error", {}).get("Message", "")), recipient)
     about_address = _ADDRESS_FAULT.search(text) and not _OUR_FAULT.search(text)
     about_message = _SUPPRESSED.search(text) or not _ACCOUNT.search(text)
     if code not in ("MessageRejected", "BadRequestException"):

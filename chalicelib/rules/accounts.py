@@ -16,6 +16,7 @@ from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
 from chalicelib.rules.model import Account, Action, Actor, Cause, Kind, Policy, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
+from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
 from chalicelib.rules.writes import add_principal
@@ -115,7 +116,9 @@ def policy_with(account: Account, wanted: PolicyUpdate) -> Policy:
     return _policy(account.policy, wanted)
 
 
-def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Account:
+def update(
+    directory: Directory, auth: AuthContext, wanted: PolicyUpdate, if_match: IfMatch | None = None
+) -> Account:
     """Change the account's name and policy, and return the account.
 
     ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
@@ -124,6 +127,7 @@ def update(directory: Directory, auth: AuthContext, wanted: PolicyUpdate) -> Acc
     permissions.require_can_change_account(auth)
     sessions.require_confirmed(auth)
     old = _find(directory, auth)
+    require_match(if_match, old.version, old.name)
     policy = policy_with(old, wanted)
     new = replace(
         old,

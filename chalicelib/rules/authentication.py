@@ -12,13 +12,27 @@ from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Forbidden, Unauthenticated
-from chalicelib.rules.model import Action, ApiKey, Cause, Change, KeyChange, Predecessor, Principal
+from chalicelib.rules.model import (
+    Action,
+    ApiKey,
+    Cause,
+    Change,
+    KeyChange,
+    Predecessor,
+    Principal,
+    ServiceUser,
+    User,
+)
 from chalicelib.rules.ports import Directory
 from chalicelib.rules.roles import KeyType
 
 HOUR = 3600
 """Seconds before another use, or another refusal, of a key is recorded."""
 
+_WHO_HELPS: dict[type[Principal], str] = {
+    ServiceUser: "have an Administrator change them",
+    User: "ask an OWNER for a fresh invitation, which replaces your keys",
+}
 _NOT_VALID = (
     "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API "
     "keys, or with the key alone as Bearer."
@@ -48,14 +62,12 @@ def sign_in(
         _record_refusal(directory, principal, match, origin)
         raise Forbidden(
             f"This {match.key_type.value} key may not be used from {origin.source_ip or 'this address'}. "
-            "Call from one of its allowed networks, or have an Administrator change them."
+            f"Call from one of its allowed networks, or {_WHO_HELPS[type(principal)]}."
         )
     last_used_at = match.predecessor.last_used_at if match.predecessor else key.last_used_at
     if last_used_at is None or origin.second - last_used_at >= HOUR:
         if record_use:
-            directory.used(
-                principal, match.key_type, digest, origin.second, before=match.predecessor is not None
-            )
+            directory.used(principal, digest, origin.second)
         principal = _with_use(principal, match, origin.second)
     return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 

@@ -12,6 +12,7 @@ from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import concurrent_change, validation_error_of
 from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
 from chalicelib.rules.ports import Directory, Replace, RevokeKey, Write
+from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import until_revoked
 
@@ -40,12 +41,17 @@ def generate(
 
 
 def revoke(
-    directory: Directory, auth: AuthContext, find_holder: Callable[[], ServiceUser | User], key_type: KeyType
+    directory: Directory,
+    auth: AuthContext,
+    find_holder: Callable[[], ServiceUser | User],
+    key_type: KeyType,
+    *,
+    this_version: bool = False,
 ) -> None:
     """Revoke a key and its predecessor: both are refused once this returns. Raises NotFound.
 
-    ``find_holder`` returns the holder as read now. A concurrent change is no reason to refuse: whoever
-    rotates the key in a loop cannot keep it from being revoked.
+    ``find_holder`` returns the holder as read now. A concurrent change is no reason to refuse, unless the
+    caller named ``this_version``: whoever rotates the key in a loop cannot keep it from being revoked.
     """
 
     def attempt(*, any_version: bool) -> None:
@@ -53,7 +59,7 @@ def revoke(
         caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, holder) else None
         new, change = api_keys.revoke(holder, key_type)
         write: Write = Replace(holder, new, concurrent_change())
-        if any_version:
+        if any_version and not this_version:
             write = RevokeKey(holder, key_type, new.version, concurrent_change(), caller)
         event = new_event(auth.origin, actor(auth.caller), Action.API_KEY_REVOKED, holder, (change,))
         entitled = () if caller else (auth.still_entitled(),)
@@ -80,8 +86,11 @@ def rotate(
     return rotation.holder, rotation.issued
 
 
-def rotate_own(directory: Directory, auth: AuthContext, overlap: int) -> tuple[Principal, IssuedKey]:
+def rotate_own(
+    directory: Directory, auth: AuthContext, overlap: int, if_match: IfMatch | None = None
+) -> tuple[Principal, IssuedKey]:
     """Replace the key the caller signed in with, of any type (product page: self-rotation)."""
+    require_match(if_match, auth.caller.version, auth.caller.username)
     return rotate(directory, auth, auth.caller, auth.key_type, overlap)
 
 

@@ -1,4 +1,4 @@
-"""The things the system keeps, as immutable values.
+"""The stored items, as immutable values.
 
 Times are whole seconds since 1970 (UTC) unless a name says otherwise. Field names are
 snake_case here and camelCase where they are stored; nothing here knows where that is.
@@ -16,7 +16,10 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Predecessor(Value, frozen=True):
-    """The key a rotation replaced, still honoured until ``until``."""
+    """The key a rotation replaced, still honoured until ``until``.
+
+    ``shown_to`` is the username of whoever was shown it; empty where that was not kept.
+    """
 
     digest: bytes
     last5: str
@@ -24,13 +27,14 @@ class Predecessor(Value, frozen=True):
     last_used_at: int | None = None
     ceiling: Role | None = None
     has_pointer: bool = False
+    shown_to: str = ""
 
 
 class Notice(Value, frozen=True):
-    """What the holders of a key have been told of its coming end.
+    """The expiry notices of a key.
 
-    ``ends_at`` is the end they were told; ``first_at`` and ``last_at`` are when the notices
-    of 10 days and 1 day were put on record, ``first_event`` and ``last_event`` the ids of those events.
+    ``ends_at`` is the announced expiry; ``first_at`` and ``last_at`` are when the notices of 10 days and
+    1 day were recorded, ``first_event`` and ``last_event`` the ids of those events.
     """
 
     ends_at: int
@@ -72,10 +76,11 @@ class ApiKey(Value, frozen=True):
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
-    """Somebody or something that signs in: a User or a Service User.
+    """A principal: a User or a Service User.
 
     ``version`` is a random string, new at every change but use; it is what a mutation is
-    conditional on, and a Service User's ETag.
+    conditional on, and a Service User's ETag. ``stale`` is the store's: attributes of secrets that are gone,
+    which the next change removes.
     """
 
     username: str
@@ -86,6 +91,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     created_at: int
     display_name: str = ""
     keys: dict[KeyType, ApiKey] = {}
+    stale: tuple[tuple[str, ...], ...] = ()
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
@@ -107,7 +113,7 @@ class Inviter(Value, frozen=True):
 
 
 class Invitation(Value, frozen=True):
-    """An open invitation. ``digests`` maps each mailed token's digest (hex) to its end.
+    """An open invitation. ``digests`` maps each mailed token's digest (hex) to its expiry.
 
     It is good only while the ``inviter`` is an OWNER of the account; None was invited before that was kept. A
     token is made when its email is, so that it is nowhere but in that email; an email sent
@@ -202,7 +208,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
 
 class Policy(Value, frozen=True):
-    """An account's rules on the life of keys, in days; None is no rule."""
+    """An account's policy on keys, in days; None for no limit."""
 
     max_key_age_days: int | None = None
     revoke_inactive_after_days: int | None = None
@@ -243,7 +249,7 @@ class AccountSummary(Value, frozen=True, kw_only=True):
 
 
 class Kind(str, Enum):
-    """Who did something, or to whom it was done."""
+    """The kind of an actor or subject."""
 
     USER = "USER"
     SERVICE_USER = "SERVICE_USER"
@@ -277,7 +283,7 @@ class Action(str, Enum):
 
 
 class Change(str, Enum):
-    """What an act did to one key."""
+    """The change of one key."""
 
     GENERATED = "GENERATED"
     ROTATED = "ROTATED"
@@ -291,7 +297,8 @@ class Cause(str, Enum):
     """Why something happened, where it is not simply what the actor asked for.
 
     A key's own ``expiresAt``, the account's policy (age, inactivity), a lower role, a network that the key
-    does not allow, a User revoked or invited again, a Service User deleted, or the operator.
+    does not allow, a User revoked or invited again, a Service User deleted, the operator, or that the keys
+    somebody was shown are ended.
     """
 
     EXPIRY = "EXPIRY"
@@ -303,6 +310,7 @@ class Cause(str, Enum):
     USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
     OPERATOR = "OPERATOR"
+    SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
 
 
 class Actor(Value, frozen=True):
@@ -347,6 +355,18 @@ class KeyChange(Value, frozen=True):
     ends_at: int | None = None
 
 
+class ShownKey(Value, frozen=True):
+    """A living key of a Service User that a User was the last to be shown.
+
+    ``until`` is the end of a predecessor's overlap; None for a current key.
+    """
+
+    username: str
+    key_type: KeyType
+    last5: str
+    until: int | None = None
+
+
 class Audience(str, Enum):
     """Who is to be mailed about an event.
 
@@ -362,9 +382,11 @@ class Audience(str, Enum):
 
 
 class Event(Value, frozen=True, kw_only=True):
-    """One act on record, and the work of mailing it until everyone entitled has been told.
+    """An audit event; also its own notification outbox entry until all recipients are notified.
 
-    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
+    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise,
+    ``shown_keys`` those of Service Users that a revoked User knows, and ``more_shown_keys`` whether there may
+    be more. ``changes``
     names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
     User when it happened; where the event changed them, those before and after. ``told`` maps a folded
     username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
@@ -379,6 +401,8 @@ class Event(Value, frozen=True, kw_only=True):
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
     below_role: tuple[KeyType, ...] = ()
+    shown_keys: tuple[ShownKey, ...] = ()
+    more_shown_keys: bool = False
     changes: dict[str, tuple[str, str]] = {}
     cause: Cause | None = None
     reason: str = ""

@@ -7,7 +7,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST = 50
-"""Networks a key may name."""
+"""The most networks of a key."""
 
 # Narrower than ipaddress: no zone, no netmask, only ASCII digits, no leading zero (octal to some).
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")

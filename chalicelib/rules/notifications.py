@@ -30,27 +30,29 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import Role
 
 SHARDS = tuple("01234567")
-"""The values of ``waiting``: the index of waiting events is spread over so many partitions."""
+"""The values of ``waiting``: the partitions of the index of pending events."""
 
 LEASE = 120
-"""Seconds for which a claimed event is left to whoever claimed it; each mark renews them."""
+"""Seconds of a lease: how long a claimed event belongs to whoever claimed it; each mark renews it."""
 
 FIRST_PAUSE = 60
 LONGEST_PAUSE = 21_600
-"""Seconds between two tries: one minute, doubled at each try, and never more than six hours."""
+"""Seconds between two tries: one minute, doubled at each try, up to six hours."""
 
 
 class Occurrence(NamedTuple):
     """What a rule decides on who is notified.
 
     The subject as it was before (as created, if it is new), what happened to its keys, the subject as it is
-    from now on (None if that is gone, or the same), and who did it.
+    from now on (None if that is gone, or the same), who did it, and whether a revoked User may know keys of
+    Service Users.
     """
 
     subject: Principal | Account
     keys: tuple[KeyChange, ...]
     new: Principal | Account | None = None
     actor: Actor | None = None
+    knows_keys: bool = False
 
 
 class Addressees(NamedTuple):
@@ -139,10 +141,13 @@ def person_if_role_changed(occurrence: Occurrence) -> Addressees:
 
 
 def person_if_activated(occurrence: Occurrence) -> Addressees:
-    """Notify a revoked User, unless they never activated; if they were to be an OWNER, all OWNERs too."""
+    """Notify a revoked User, unless they never activated.
+
+    All OWNERs too, if that was an OWNER or knows keys of Service Users.
+    """
     subject = occurrence.subject
     invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
-    if _is_owner(subject):
+    if _is_owner(subject) or occurrence.knows_keys:
         return Addressees(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
     return nobody(occurrence) if invited else holder(occurrence)
 
@@ -217,7 +222,7 @@ def addressees(action: Action, occurrence: Occurrence) -> Addressees:
 
 
 class EventKey(NamedTuple):
-    """Which event."""
+    """The key of an event."""
 
     account: str
     id: str
@@ -231,10 +236,10 @@ class RecipientLookup(NamedTuple):
 
 
 class RecipientReason(NamedTuple):
-    """Why somebody is told."""
+    """Why somebody is notified."""
 
     owner: bool = False
-    """They are an OWNER, and no Administrator of the Service User is left."""
+    """They are an OWNER, and the Service User has no Administrator left."""
     person: bool = False
     """It is about themselves."""
     every_owner: bool = False
@@ -248,7 +253,7 @@ EVERY_OWNER = RecipientReason(every_owner=True)
 
 
 class Recipient(NamedTuple):
-    """Somebody to be told. ``name`` is their folded username, by which the event remembers them.
+    """Somebody to be notified. ``name`` is their folded username, under which the event records them.
 
     ``role`` is what an Administrator or OWNER can do about it; None for the person it is about.
     """
@@ -261,7 +266,7 @@ class Recipient(NamedTuple):
 
 
 class Outbox(Protocol):
-    """The events as an outbox. ``chalicelib.store`` keeps these promises on DynamoDB.
+    """The events as an outbox. ``chalicelib.store`` implements it on DynamoDB.
 
     ``lease`` is the end of a claim, by which it is told from every other claim of the event. A
     method that answers False found that the lease is no longer ours, and left the outbox to whoever
@@ -269,27 +274,27 @@ class Outbox(Protocol):
     """
 
     def claim(self, key: EventKey, now: int, lease: int) -> Event | None:
-        """Take a waiting event that is due until ``lease``; None if it is not waiting, or not due."""
+        """Claim a pending event that is due, until ``lease``; None if it is not pending, or not due."""
         ...
 
     def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as told, and renew the lease, or with None end the waiting."""
+        """Mark somebody as notified, and renew the lease; with None the event is no longer pending."""
         ...
 
     def refused(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as one whom mail cannot reach, and renew the lease, or with None end the waiting."""
+        """Mark somebody as undeliverable, and renew the lease; with None the event is no longer pending."""
         ...
 
     def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
-        """Give a claimed event back, to be tried at ``due_at``."""
+        """Release a claimed event, to be retried at ``due_at``."""
         ...
 
     def finish(self, key: EventKey, lease: int) -> bool:
-        """End the waiting of a claimed event that leaves nobody to be told."""
+        """End a claimed event of which everybody has been notified: it is no longer pending."""
         ...
 
     def due(self, shard: str, now: int, limit: int, after: object) -> tuple[list[EventKey], object]:
-        """Return up to ``limit`` waiting events of a shard that are due, the longest due first.
+        """Return up to ``limit`` pending events of a shard that are due, the longest due first.
 
         Starts after what an earlier call answered beside them (None: from the first), and answers
         None there when there are no more.
@@ -301,7 +306,7 @@ class Outbox(Protocol):
         ...
 
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
-        """Let a token of this digest (hex) open an invitation until then; False if the invitation is void."""
+        """Add a token's digest (hex) to an invitation, valid until then; False if it has ended."""
         ...
 
 

@@ -242,8 +242,11 @@ class Directory(Protocol):
         """
         ...
 
-    def used(self, principal: Principal, key_type: KeyType, digest: bytes, now: int, *, before: bool) -> None:
-        """Note that a key (or the one ``before`` it) was used. Never raises: no note is worth a sign-in."""
+    def used(self, principal: Principal, digest: bytes, now: int) -> None:
+        """Note that the secret of a key, or of a predecessor, was used.
+
+        Never raises: no note is worth a sign-in.
+        """
         ...
 
     def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:

@@ -1,6 +1,5 @@
 """Service Users: create, list, read, update and delete them, and find one whose keys are to change."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -12,7 +11,6 @@ from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
     FieldError,
     NotFound,
-    PreconditionFailed,
     concurrent_change,
     validation_error,
     validation_error_of,
@@ -21,6 +19,7 @@ from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Directory, Remove, Replace
+from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
@@ -29,9 +28,6 @@ MOST_ADMINISTRATORS = 20
 
 MOST_USERS_READ = 100
 """Users that ``Directory.users`` reads in one call."""
-
-IfMatch = Callable[[str], bool]
-"""Returns whether a version is one that the caller's ``If-Match`` names."""
 
 
 class View(NamedTuple):
@@ -196,9 +192,14 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     until_revoked(attempt)
 
 
-def key_holder(directory: Directory, auth: AuthContext, username: str, *, issuing: bool) -> ServiceUser:
-    """Return a Service User whose keys the caller may change or, if ``issuing``, generate and rotate."""
-    target = _find_administered(directory, auth, username)
+def key_holder(
+    directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None, *, issuing: bool
+) -> ServiceUser:
+    """Return a Service User whose keys the caller may change or, if ``issuing``, generate and rotate.
+
+    With ``if_match``, only in the version that it names. Raises Forbidden, NotFound or PreconditionFailed.
+    """
+    target = _find_administered(directory, auth, username, if_match)
     if issuing:
         permissions.require_can_issue_keys(auth, target)
     return target
@@ -210,10 +211,7 @@ def _find_administered(
     permissions.require_can_manage_service_users(auth)
     target = _find(directory, auth, username)
     permissions.require_administers(auth, target)
-    if if_match is not None and not if_match(target.version):
-        raise PreconditionFailed(
-            f"'{target.username}' has changed since you read it. Read it again, then decide."
-        )
+    require_match(if_match, target.version, target.username)
     return target
 
 

@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke the people of an account."""
 
 import hmac
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from chalicelib.rules.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    Unavailable,
     ValidationError,
     concurrent_change,
     validation_error,
@@ -25,12 +27,20 @@ from chalicelib.rules.ports import (
     InviterIsOwner,
     LoseOwner,
     MachineMayManageOwners,
+    Page,
     Remove,
     Replace,
     Write,
 )
+from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
+
+MOST_SHOWN_KEYS = 20
+"""Keys of Service Users that the email of a revocation names; there is a call that lists them all."""
+
+SHOWN_KEYS_PAGE = 1000
+"""Service Users in which a revocation looks for them: one Query, of a megabyte at most."""
 
 INVITATION_SECONDS = 72 * 3600
 """How long a mailed token is valid."""
@@ -73,7 +83,9 @@ def invite(
     return new
 
 
-def invite_again(directory: Directory, auth: AuthContext, username: str) -> User:
+def invite_again(
+    directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
+) -> User:
     """Mail a User a fresh token, and return the User.
 
     Earlier tokens, their keys, passkeys and sessions are refused once this returns; Administrator links stay.
@@ -81,6 +93,7 @@ def invite_again(directory: Directory, auth: AuthContext, username: str) -> User
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
+    require_match(if_match, old.version, old.username)
     by_machine = _require_can_manage(directory, auth, old.role)
     sessions.require_confirmed(auth)
     new = replace(
@@ -166,7 +179,12 @@ def read(directory: Directory, auth: AuthContext, username: str) -> User:
 
 
 def update(
-    directory: Directory, auth: AuthContext, username: str, role: Role | None, display_name: str | None
+    directory: Directory,
+    auth: AuthContext,
+    username: str,
+    role: Role | None,
+    display_name: str | None,
+    if_match: IfMatch | None = None,
 ) -> User:
     """Change a User's role or display name, and return the User; what is None stays.
 
@@ -175,6 +193,7 @@ def update(
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
+    require_match(if_match, old.version, old.username)
     by_machine = _require_can_manage(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
     new = old
@@ -200,18 +219,27 @@ def update(
     return new
 
 
-def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
+def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
     """Revoke a User from the account: their keys, invitations and Administrator links end with this write.
 
     It is done whatever else changes meanwhile. Raises Forbidden, NotFound, or Conflict if they are the last
     OWNER.
     """
     permissions.require_can_manage_users(auth)
+    found: Page[ServiceUser] | None = None
 
     def attempt(*, any_version: bool) -> None:
+        nonlocal found
         old = _find(directory, auth, username, again=any_version)
+        require_match(if_match, old.version, old.username)
         by_machine = _require_can_manage(directory, auth, old.role)
         sessions.require_confirmed(auth)
+        if found is None and not by_machine:  # which has read the account instead
+            with suppress(Unavailable):  # a list for an email is no reason to refuse a revocation
+                found = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
+        members = found.members if found else ()
+        name = fold_username(old.username)
+        known = [key for it in members for key in api_keys.shown_keys(it, name, auth.origin.now)]
         event = new_event(
             auth.origin,
             actor(auth.caller),
@@ -221,11 +249,13 @@ def revoke(directory: Directory, auth: AuthContext, username: str) -> None:
             changes={"role": (old.role.value, "")},
             cause=Cause.USER_REVOKED,
             reason="The User was revoked from the account",
+            shown_keys=tuple(known[:MOST_SHOWN_KEYS]),
+            more_shown_keys=len(known) > MOST_SHOWN_KEYS or found is None or found.after is not None,
         )
         caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, old) else None
         # Links name the membership; removing the User voids them all, with no link to remove
         # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
-        removal = Remove(old, concurrent_change(), any_version, caller)
+        removal = Remove(old, concurrent_change(), any_version and if_match is None, caller)
         _commit(directory, auth, old, event, [removal, *_owner_writes(old, None, by_machine)], patient=True)
 
     until_revoked(attempt)
@@ -237,14 +267,15 @@ def check_username(username: str) -> None:
         raise validation_error("/username", error)
 
 
-def own(auth: AuthContext, username: str) -> User:
-    """Return the caller as the holder of the keys they manage.
+def own(auth: AuthContext, username: str, if_match: IfMatch | None = None) -> User:
+    """Return the caller as the holder of the keys they manage; with ``if_match``, in the version it names.
 
     Raises Forbidden for another User's keys, and NotFound for a Service User, which is not a User.
     """
     permissions.require_own_keys(auth, username)
     if not isinstance(auth.caller, User):
         raise _not_found(username)
+    require_match(if_match, auth.caller.version, auth.caller.username)
     return auth.caller
 
 

@@ -39,6 +39,16 @@ from chalicelib.rules.ports import (
 from chalicelib.rules.roles import Role
 from chalicelib.store import pointers
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
+from chalicelib.store.principals import (
+    ENDED,
+    LIST_PREFIX,
+    REFUSED,
+    USED,
+    item_from_principal,
+    note,
+    principal_from_item,
+    principal_key,
+)
 from chalicelib.store.requests import batch_get, call_dynamodb, cancellations, log_failed_note, paginate
 from chalicelib.store.trail import event_item
 
@@ -55,8 +65,9 @@ _PATIENT_TRIES = 20
 _LONGEST_PAUSE = 0.8
 """Seconds between two tries: some 0.3 seconds in all, or 6 on average (12 at most) for who is patient."""
 _MACHINES_MANAGE_OWNERS = "machinesManageOwners = :true"
+_SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
+"""The condition of a note: of a Principal who is still there, and not noted already."""
 _USERNAME = re.compile(USERNAME)
-_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 _KIND: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER", User: "USER"}
 
 
@@ -86,7 +97,7 @@ class DynamoDirectory:
         if not _USERNAME.match(username):
             return None
         item = self._get(f"USER#{fold_username(username)}")
-        return None if item is None else from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+        return None if item is None else principal_from_item(item)
 
     def username_of(self, digest: bytes) -> str | None:
         """Return the folded username that a key's pointer names: one strongly consistent GetItem."""
@@ -110,7 +121,7 @@ class DynamoDirectory:
         found = batch_get(
             self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
         )
-        several: list[Principal] = [from_item(item, ServiceUser | User) for item in found]  # type: ignore[arg-type]
+        several: list[Principal] = [principal_from_item(item) for item in found]
         return {fold_username(it.username): it for it in several}
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
@@ -126,7 +137,7 @@ class DynamoDirectory:
     def page(self, account: str, kind: type[P], limit: int, after: str | None, prefix: str = "") -> Page[P]:
         """Return part of the index by account: one Query, as stale as a global index may be."""
         start: dict[str, Any] = {}
-        kind_prefix = _PREFIX[kind]
+        kind_prefix = LIST_PREFIX[kind]
         if after is not None:
             start["ExclusiveStartKey"] = {
                 "pk": {"S": f"USER#{after}"},
@@ -143,7 +154,8 @@ class DynamoDirectory:
             **start,
         )
         items, last = paginate(answer, limit, "listKey")
-        return Page(tuple(from_item(item, kind) for item in items), last and last.removeprefix(kind_prefix))
+        members = tuple(it for it in map(principal_from_item, items) if isinstance(it, kind))
+        return Page(members, last and last.removeprefix(kind_prefix))
 
     def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
         """Make all writes and put the event on record in one transaction, or nothing."""
@@ -165,24 +177,14 @@ class DynamoDirectory:
             )
         self._transact(items, faults, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
 
-    def used(
-        self, principal: Principal, key_type: "KeyType", digest: bytes, now: int, *, before: bool
-    ) -> None:
+    def used(self, principal: Principal, digest: bytes, now: int) -> None:
         """Note a use with one UpdateItem, once an hour; a failure is logged, never raised."""
-        path = "#keys.#type.predecessor" if before else "#keys.#type"
         self._note(
             principal,
-            UpdateExpression=f"SET {path}.lastUsedAt = :now",
-            ConditionExpression=(
-                f"{path}.digest = :digest AND "
-                f"(attribute_not_exists({path}.lastUsedAt) OR {path}.lastUsedAt <= :since)"
-            ),
-            ExpressionAttributeNames={"#keys": "keys", "#type": key_type.value},
-            ExpressionAttributeValues={
-                ":now": {"N": str(now)},
-                ":since": {"N": str(now - HOUR)},
-                ":digest": {"B": digest},
-            },
+            UpdateExpression="SET #used = :now",
+            ConditionExpression=_SINCE.format("#used"),
+            ExpressionAttributeNames={"#used": note(USED, digest)},
+            ExpressionAttributeValues={":now": {"N": str(now)}, ":since": {"N": str(now - HOUR)}},
         )
 
     def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:
@@ -221,12 +223,9 @@ class DynamoDirectory:
         update = {
             "TableName": self._table,
             "Key": _key(principal),
-            "UpdateExpression": "SET #keys.#type.refusedAt = :now",
-            "ConditionExpression": (
-                "attribute_exists(#keys.#type.digest) AND "
-                "(attribute_not_exists(#keys.#type.refusedAt) OR #keys.#type.refusedAt <= :since)"
-            ),
-            "ExpressionAttributeNames": {"#keys": "keys", "#type": key_type.value},
+            "UpdateExpression": "SET #refused = :now",
+            "ConditionExpression": _SINCE.format("#refused"),
+            "ExpressionAttributeNames": {"#refused": note(REFUSED, principal.keys[key_type].digest)},
             "ExpressionAttributeValues": {":now": {"N": str(event.at)}, ":since": {"N": str(since)}},
         }
         put = {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}
@@ -273,7 +272,7 @@ def _raise_first(error: ClientError, faults: list[ApiError]) -> None:
 
 
 def _key(principal: Principal) -> Item:
-    return {"pk": {"S": f"USER#{fold_username(principal.username)}"}}
+    return principal_key(principal.username)
 
 
 def _email_key(principal: Principal) -> Item:
@@ -294,18 +293,13 @@ def _account_key(account: str) -> Item:
     return {"pk": {"S": f"ACCOUNT#{account}"}}
 
 
-def _principal_item(principal: Principal) -> Item:
-    name = fold_username(principal.username)
-    return to_item(principal, pk=f"USER#{name}", listKey=f"{_PREFIX[type(principal)]}{name}")
-
-
 def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], ApiError]]":
     """Return a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
             holding = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
-            yield {"Put": {**absent, "Item": _principal_item(principal)}}, username_taken
+            yield {"Put": {**absent, "Item": item_from_principal(principal)}}, username_taken
             yield {"Put": {**absent, "Item": {**_email_key(principal), **holding}}}, email_taken
             for item in pointers.changes(table, principal, {}, principal.keys):
                 yield item, username_taken
@@ -377,11 +371,23 @@ def _replacement(write: Replace) -> dict[str, Any]:
 
     So what is noted meanwhile without a new version stays: a key's use, or its refusal.
     """
+    old, new = item_from_principal(write.old), item_from_principal(write.new)
+    # A sign-in may have left the use of the key that is replaced to this write: as if it were not there yet.
+    for name in _moved_uses(write.old, write.new):
+        old.pop(name, None)
     update = _Update()
-    update.turn((), _principal_item(write.old), _principal_item(write.new))
+    update.turn((), old, new)
+    for path in write.old.stale:
+        update.remove(path)
     condition = "version = :version"
     if write.unused is not None:
-        condition += f" AND attribute_not_exists({update.path(('keys', write.unused.value, 'lastUsedAt'))})"
+        condition += "".join(
+            f" AND attribute_not_exists({update.path(path)})"
+            for path in (
+                ("keys", write.unused.value, "lastUsedAt"),  # where version 1.0 noted it
+                (note(USED, write.old.keys[write.unused].digest),),
+            )
+        )
     return {
         "UpdateExpression": update.expression(),
         "ConditionExpression": condition,
@@ -390,19 +396,27 @@ def _replacement(write: Replace) -> dict[str, Any]:
     }
 
 
+def _moved_uses(old: Principal, new: Principal) -> "Iterable[str]":
+    """Yield the notes of use of the keys that a rotation made predecessors."""
+    for key_type, key in new.keys.items():
+        before = old.keys.get(key_type)
+        if key.predecessor is not None and before is not None and before.digest != key.digest:
+            yield note(USED, key.predecessor.digest)
+
+
 class _Update:
     """An update in the making: of the attributes that differ, and below maps those of each member."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
         self.values: Item = {}
-        self._set: list[str] = []
-        self._removed: list[str] = []
+        self._set: dict[str, str] = {}
+        self._removed: dict[str, None] = {}
 
     def path(self, names: tuple[str, ...]) -> str:
         """Return a document path, by names that stand for its parts (any of them may be a reserved word)."""
         self.names |= {f"#{name}": name for name in names}
-        return ".".join(f"#{name}" for name in names)
+        return _text(names)
 
     def turn(self, above: tuple[str, ...], old: Item, new: Item) -> None:
         """Make ``old`` be ``new``, both at a path."""
@@ -413,16 +427,26 @@ class _Update:
             if before and after and _by_field(path, before, after):
                 self.turn(path, before["M"], after["M"])
             elif after is None:
-                self._removed.append(self.path(path))
+                self.remove(path)
             else:
                 value = f":value{len(self.values)}"
                 self.values[value] = after
-                self._set.append(f"{self.path(path)} = {value}")
+                self._set[self.path(path)] = value
+
+    def remove(self, path: tuple[str, ...]) -> None:
+        """Remove what is at a path, unless that, or what it is in, is replaced or removed already."""
+        above = {_text(path[:depth]) for depth in range(1, len(path) + 1)}
+        if not above & (self._set.keys() | self._removed.keys()):
+            self._removed[self.path(path)] = None
 
     def expression(self) -> str:
         """Return it all as an UpdateExpression; a version is always new, so there is something to SET."""
         removal = f" REMOVE {', '.join(self._removed)}" if self._removed else ""
-        return f"SET {', '.join(self._set)}{removal}"
+        return f"SET {', '.join(f'{path} = {value}' for path, value in self._set.items())}{removal}"
+
+
+def _text(path: tuple[str, ...]) -> str:
+    return ".".join(f"#{name}" for name in path)
 
 
 def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
@@ -516,8 +540,15 @@ def _entitlement(write: StillEntitled) -> _Condition:
     condition = "kind = :kind AND account = :account AND #role = :role AND "
     names = {"#role": "role"}
     if isinstance(write.credential, PresentedKey):
-        condition += "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest)"
-        names |= {"#keys": "keys", "#type": write.credential.key_type.value}
+        condition += (
+            "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest) AND "
+            "attribute_not_exists(#ended)"
+        )
+        names |= {
+            "#keys": "keys",
+            "#type": write.credential.key_type.value,
+            "#ended": note(ENDED, write.credential.digest),
+        }
     else:
         condition += "#sessions.#session.digest = :digest"
         names |= {"#sessions": "sessions", "#session": write.credential.id}

@@ -1,4 +1,4 @@
-"""How a call to DynamoDB ends: with an answer, or with a fault the caller can act on."""
+"""Calls to DynamoDB: their results, or errors on which the caller can act."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ _NOT_ANSWERED = (
     "read before you try again."
 )
 BATCH_TRIES = 6
-"""BatchGetItem calls for what DynamoDB left unread, before it counts as throttled."""
+"""The most BatchGetItem calls for unprocessed keys, before the call counts as throttled."""
 
 _THROTTLED = frozenset(
     {
@@ -57,7 +57,7 @@ def log_failed_note(log: logging.Logger, message: str, error: ClientError | Boto
 
 
 def call_dynamodb(call: "Callable[..., Any]", *, writing: bool = False, **parameters: Any) -> Any:
-    """Make a DynamoDB call; raises Busy where botocore's tries were all throttled or not answered."""
+    """Make a DynamoDB call. Raise Unavailable if all of botocore's tries were throttled or timed out."""
     try:
         return call(**parameters)
     except ClientError as error:
@@ -75,7 +75,7 @@ def batch_get(
     sleep: "Callable[[float], None] | None" = None,
     **part: Any,
 ) -> "list[Item]":
-    """Return the items there are of these primary keys, strongly consistent.
+    """Return the items with these primary keys, strongly consistent.
 
     What DynamoDB leaves is asked for again.
 
@@ -97,7 +97,7 @@ def batch_get(
 
 
 def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
-    """Return at most ``limit`` items of a Query for one more, and the key the next part starts after."""
+    """Return at most ``limit`` items of a Query that reads one more, and the key at which the page ends."""
     items: list[Item] = answer["Items"]
     last = answer.get("LastEvaluatedKey")
     if len(items) > limit:
@@ -107,7 +107,7 @@ def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item],
 
 
 def cancellations(error: ClientError) -> list[str]:
-    """Return why each operation of a cancelled transaction was, 'None' for one that was not at fault."""
+    """Return the cancellation reason of each operation of a transaction; 'None' if it was not the cause."""
     reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
     return [str(reason.get("Code", "")) for reason in reasons]
 

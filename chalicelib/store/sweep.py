@@ -1,4 +1,4 @@
-"""What the sweep reads and writes: table Directory page by page, and where the sweep stands.
+"""The store of the sweep: the table Directory page by page, and the sweep's position.
 
 A Scan reads every item once, in the table's own order, and needs no list of accounts; a page may be
 stale, which costs half, and what is written is conditional on it anyway. An item's place is its ``pk``.
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from chalicelib.rules.model import Event, Principal, ServiceUser, User
+from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.sweeps import Page, Position, SweepChange
 from chalicelib.store import pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
+from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
 from chalicelib.store.requests import call_dynamodb, cancellations
 from chalicelib.store.trail import event_item
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from chalicelib.rules.model import Account
 
 STATE = "SWEEP#"
-"""Key of the item that tells where the sweep stands."""
+"""Key of the item with the sweep's position."""
 
 PAGE = 400
-"""Items of a page: few enough to be in memory at once, whatever their size."""
+"""Items of a page: few enough to fit into memory, whatever their size."""
 
 
 class DynamoSweeps:
@@ -44,7 +45,7 @@ class DynamoSweeps:
         self._directory = DynamoDirectory(client, table, events_table, retention_days)
 
     def position(self) -> Position | None:
-        """Return where the sweep stands: one strongly consistent GetItem."""
+        """Return the sweep's position: one strongly consistent GetItem."""
         answer = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": STATE}}, ConsistentRead=True
         )
@@ -59,7 +60,7 @@ class DynamoSweeps:
         )
 
     def move(self, old: Position | None, new: Position) -> bool:
-        """Keep where the sweep stands: one PutItem, conditional on the version that was read."""
+        """Store the sweep's position: one PutItem, conditional on the version that was read."""
         item: Item = {
             "pk": {"S": STATE},
             "day": {"N": str(new.day)},
@@ -81,7 +82,7 @@ class DynamoSweeps:
         return True
 
     def page(self, after: str | None) -> Page:
-        """Return the Principals among the next items: one Scan."""
+        """Return the principals among the next items: one Scan."""
         start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after is not None else {}
         answer = call_dynamodb(
             self._client.scan,
@@ -108,12 +109,12 @@ class DynamoSweeps:
         return self._directory.account(account)
 
     def notices(self, account: str, ids: tuple[str, str]) -> tuple[Event | None, Event | None]:
-        """Return two events: one strongly consistent GetItem each, or one for both where they are one."""
+        """Return two events: one strongly consistent GetItem each, or one if they are the same."""
         first = self._event(account, ids[0])
         return first, first if ids[1] == ids[0] else self._event(account, ids[1])
 
     def rule(self, ruling: SweepChange) -> bool:
-        """Carry a ruling out in one transaction, conditional on what was judged."""
+        """Make a change in one transaction, conditional on what was read."""
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
         revoked = {key_type: ruling.old.keys[key_type] for key_type in ruling.revoked}
         items += pointers.changes(self._table, ruling.old, revoked, {})
@@ -128,20 +129,16 @@ class DynamoSweeps:
 
     def add_pointers(self, principal: Principal) -> bool:
         """Write the pointers of a principal's keys and the marks that they are there, in one transaction."""
-        names, values = {"#keys": "keys"}, {":version": {"S": principal.version}, ":true": {"BOOL": True}}
-        sets: list[str] = []
-        for number, (key_type, key) in enumerate(principal.keys.items()):
-            names[f"#t{number}"] = key_type.value
-            sets.append(f"#keys.#t{number}.hasPointer = :true")
-            if key.predecessor is not None:
-                sets.append(f"#keys.#t{number}.predecessor.hasPointer = :true")
+        marks = {
+            f"#mark{number}": note(POINTER, it) for number, it in enumerate(pointers.secrets(principal.keys))
+        }
         update = {
             "TableName": self._table,
             "Key": {"pk": {"S": _pk(principal)}},
-            "UpdateExpression": f"SET {', '.join(sets)}",
+            "UpdateExpression": f"SET {', '.join(f'{mark} = :true' for mark in marks)}",
             "ConditionExpression": "version = :version",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
+            "ExpressionAttributeNames": marks,
+            "ExpressionAttributeValues": {":version": {"S": principal.version}, ":true": {"BOOL": True}},
         }
         puts = pointers.changes(self._table, principal, {}, principal.keys)
         return self._transact([{"Update": update}, *puts])
@@ -166,7 +163,7 @@ class DynamoSweeps:
         return None if item is None else from_item(item, Event)
 
     def _same_account(self, account: "Account") -> dict[str, Any]:
-        """Return the check of an account's policy and its OWNERs, who come and go without a new version."""
+        """Return the condition on an account's policy and its OWNERs, which change without a new version."""
         check = self._unchanged(f"ACCOUNT#{account.id}", account.version)
         check["ConditionExpression"] += " AND owners = :owners"
         check["ExpressionAttributeValues"][":owners"] = to_attribute(account.owners)
@@ -183,7 +180,7 @@ class DynamoSweeps:
 
 def _principal(item: Item) -> Principal | None:
     try:
-        return from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+        return principal_from_item(item)
     except (msgspec.ValidationError, TypeError, ValueError):
         return None
 
@@ -193,37 +190,59 @@ def _pk(principal: Principal) -> str:
 
 
 def _update(ruling: SweepChange) -> dict[str, Any]:
-    """Return the update of a Principal's item: what is not ruled on stays, uses noted meanwhile too.
+    """Return the update of a Principal's item, which names no key: the sweep may write notes, and no digest.
 
     A key that is ruled on must not have been used since it was judged.
     """
-    names = {"#keys": "keys"}
-    values: Item = {":old": {"S": ruling.old.version}, ":new": {"S": ruling.version}}
-    conditions, sets, removes = ["version = :old"], ["version = :new"], []
-    for number, key_type in enumerate((*ruling.notices, *ruling.revoked)):
-        path = f"#keys.#t{number}"
-        names[f"#t{number}"] = key_type.value
-        conditions.append(_unused(path, ruling.old.keys[key_type].last_used_at, f":used{number}", values))
-        notice = ruling.notices.get(key_type)
-        if notice is not None:
-            sets.append(f"{path}.notice = :notice{number}")
-            values[f":notice{number}"] = to_attribute(msgspec.to_builtins(notice))
-        else:
-            removes.append(f"{path}.notice" if key_type in ruling.notices else path)
-    update = f"SET {', '.join(sets)}"
-    if removes:
-        update += f" REMOVE {', '.join(removes)}"
+    update = _Notes()
+    for key_type, notice in ruling.notices.items():
+        key = ruling.old.keys[key_type]
+        update.unused(key)
+        # Nothing is kept too: it stands before a notice that version 1.0 kept within the key.
+        update.set(note(NOTICE, key.digest), None if notice is None else msgspec.to_builtins(notice))
+    for key_type in ruling.revoked:
+        key = ruling.old.keys[key_type]
+        update.unused(key)
+        for digest in (key.digest, *([key.predecessor.digest] if key.predecessor else ())):
+            update.set(note(ENDED, digest), True)
     return {
         "Key": {"pk": {"S": _pk(ruling.old)}},
-        "UpdateExpression": update,
-        "ConditionExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values,
+        "UpdateExpression": f"SET {', '.join(['version = :new', *update.sets])}",
+        "ConditionExpression": " AND ".join(["version = :old", *update.conditions]),
+        "ExpressionAttributeNames": update.names,
+        "ExpressionAttributeValues": {
+            ":old": {"S": ruling.old.version},
+            ":new": {"S": ruling.version},
+            **update.values,
+        },
     }
 
 
-def _unused(path: str, used: int | None, name: str, values: Item) -> str:
-    if used is None:
-        return f"attribute_not_exists({path}.lastUsedAt)"
-    values[name] = {"N": str(used)}
-    return f"{path}.lastUsedAt = {name}"
+class _Notes:
+    """Notes of secrets that are to be written, and must not be there."""
+
+    def __init__(self) -> None:
+        self.sets: list[str] = []
+        self.conditions: list[str] = []
+        self.names: dict[str, str] = {}
+        self.values: Item = {}
+
+    def set(self, name: str, value: object) -> None:
+        """Write a note."""
+        self.sets.append(f"{self._name(name)} = {self._value(value)}")
+
+    def unused(self, key: ApiKey) -> None:
+        """Require that a key was not used since it was read."""
+        name = self._name(note(USED, key.digest))
+        absent = f"attribute_not_exists({name})"
+        used = key.last_used_at
+        self.conditions.append(absent if used is None else f"({absent} OR {name} <= {self._value(used)})")
+
+    def _name(self, name: str) -> str:
+        self.names[f"#{name}"] = name
+        return f"#{name}"
+
+    def _value(self, value: object) -> str:
+        name = f":value{len(self.values)}"
+        self.values[name] = to_attribute(value)
+        return name

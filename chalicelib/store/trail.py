@@ -1,4 +1,9 @@
-"""Table Events: the audit trail, and the outbox that is read off it."""
+"""Table Events: the audit trail, which is also the outbox.
+
+An account's events are one partition. Its refusals by network are another, ``REFUSED#`` and the account,
+because the authorizer may write only there and so can overwrite no other event. IAM can restrict the
+partition, but not the conditions of a write.
+"""
 
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -6,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chalicelib.rules.errors import ValidationError
-from chalicelib.rules.model import Event
+from chalicelib.rules.model import Action, Event
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
 from chalicelib.store.items import Item, from_attribute, from_item, to_item
@@ -16,13 +21,15 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 SHARDS = 8
-"""Parts of the index of waiting events, so that no one partition takes every write."""
+"""Partitions of the index of pending events, so that no single one takes every write."""
 
 EXAMINED = 500
 """Events read for a page at most where a condition has no index: some 500 KB, so that no page costs more."""
 
 _DAY = 86_400
+_REFUSED = "REFUSED#"
 _FIRST_ID, _LAST_ID = "0", "~"  # sort before and after every id
+_REFUSAL = {"S": Action.API_KEY_REFUSED.value}
 _OUTBOX_ONLY = frozenset(
     {
         "ttl",
@@ -39,7 +46,7 @@ _OUTBOX_ONLY = frozenset(
 
 
 def event_item(event: Event, retention_days: int) -> Item:
-    """Return an event as its item, with what the indexes and the table's TTL go by."""
+    """Return the item of an event, with the attributes for the indexes and the table's TTL."""
     more: dict[str, object] = {"ttl": event.at + retention_days * _DAY}
     if event.subject.username:
         more["subjectKey"] = _index_key(event.account, event.subject.username)
@@ -47,42 +54,75 @@ def event_item(event: Event, retention_days: int) -> Item:
         more["actorKey"] = _index_key(event.account, event.actor.username)
     if event.due_at is not None:
         more["waiting"] = str(zlib.crc32(event.id.encode()) % SHARDS)
+    if event.action is Action.API_KEY_REFUSED:
+        more["account"] = refusals_of(event.account)
     return to_item(event, **more)
 
 
+def refusals_of(account: str) -> str:
+    """Return the partition of an account's refusals by network."""
+    return f"{_REFUSED}{account}"
+
+
 class DynamoTrail:
-    """Keeps the promises of ``rules.ports.Trail`` on DynamoDB."""
+    """Implements ``rules.ports.Trail`` on DynamoDB."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
     def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
-        """Return part of a trail: one Query, and one BatchGetItem for the events of an actor.
+        """Return part of a trail: a Query of the events and one of the refusals by network.
 
-        Strongly consistent where neither ``username`` nor ``actor`` is given.
+        Or one Query of an index where ``username`` or ``actor`` is given, and for the latter alone one
+        BatchGetItem. Strongly consistent where neither is.
         """
-        selection = _Selection(account, query)
-        answer = call_dynamodb(
-            self._client.query, TableName=self._table, **selection.parameters(limit, after)
-        )
-        items, last = paginate(answer, limit, "id")
+        parts: list[tuple[list[Item], str | None]] = []
+        for partition in (account, refusals_of(account)):
+            selection = _Selection(account, query, partition)
+            answer = call_dynamodb(
+                self._client.query, TableName=self._table, **selection.parameters(limit, after)
+            )
+            parts.append(paginate(answer, limit, "id"))
+            if selection.by_index:
+                break
+        items, last = _merged(parts, limit, oldest_first=query.oldest_first)
         if selection.keys_only:
-            items = self._whole(account, [item["id"]["S"] for item in items])
-        return EventPage(tuple(_event(item) for item in items), last)
+            items = self._whole(items)
+        events = (_event(item, account) for item in items)
+        return EventPage(tuple(event for event in events if event is not None), last)
 
-    def _whole(self, account: str, ids: list[str]) -> list[Item]:
-        """Return the events of these ids, in their order; one that has expired meanwhile is left out."""
-        keys = [{"account": {"S": account}, "id": {"S": each}} for each in ids]
+    def _whole(self, items: list[Item]) -> list[Item]:
+        """Return the events of an index's items, in order; one that has expired meanwhile is left out."""
+        keys = [{"account": item["account"], "id": item["id"]} for item in items]
         found = {item["id"]["S"]: item for item in batch_get(self._client, self._table, keys)}
-        return [found[each] for each in ids if each in found]
+        return [found[key["id"]["S"]] for key in keys if key["id"]["S"] in found]
+
+
+def _merged(
+    parts: list[tuple[list[Item], str | None]], limit: int, *, oldest_first: bool
+) -> tuple[list[Item], str | None]:
+    """Return a page out of parts of the trail, each with the id after which it goes on, and that of the page.
+
+    A part that goes on says nothing of what comes after its id, so no other part is followed beyond that.
+    """
+    first = min if oldest_first else max
+    found = {item["id"]["S"]: item for items, _ in parts for item in items}
+    ends = [last for _, last in parts if last is not None]
+    end = first(ends) if ends else None
+    ids = [one for one in sorted(found, reverse=not oldest_first) if end is None or first(one, end) == one]
+    if len(ids) > limit:
+        ids, end = ids[:limit], ids[limit - 1]
+    return [found[one] for one in ids], end
 
 
 class _Selection:
     """An EventQuery as the parameters of a DynamoDB Query: by the best index, the rest as a filter."""
 
-    def __init__(self, account: str, query: EventQuery) -> None:
+    def __init__(self, account: str, query: EventQuery, table_partition: str) -> None:
         self._account = account
+        self._table_partition = table_partition
+        self.by_index = query.username is not None or query.actor is not None
         self._query = query
         self.keys_only = query.username is None and query.actor is not None
         self._first = _FIRST_ID if query.since is None else _first_id(query.since)
@@ -119,8 +159,11 @@ class _Selection:
         if after is not None:
             if not self._first < after < self._end:
                 raise ValidationError("'cursor' belongs to another 'since' or 'until'. Start without it.")
-            start: Item = {"account": {"S": self._account}, "id": {"S": after}, part: {"S": value}}
-            parameters["ExclusiveStartKey"] = start
+            # By the id alone, as an index does not say in which partition of the table its last item was.
+            if query.oldest_first:
+                values[":first"] = {"S": f"{after}!"}
+            else:
+                values[":end"] = {"S": f"{after[:-1]}{chr(ord(after[-1]) - 1)}~"}
         return {**parameters, "ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
 
     def _partition(self) -> tuple[str, str]:
@@ -128,10 +171,15 @@ class _Selection:
             return "subjectKey", _index_key(self._account, self._query.username)
         if self._query.actor is not None:
             return "actorKey", _index_key(self._account, self._query.actor)
-        return "account", self._account
+        return "account", self._table_partition
 
 
-def _event(item: Item) -> Event | UnknownEvent:
+def _event(item: Item, account: str) -> Event | UnknownEvent | None:
+    """Return the event of an item; None for what is no refusal and yet among the refusals."""
+    if item["account"]["S"] != account:
+        if item["account"]["S"] != refusals_of(account) or item.get("action") != _REFUSAL:
+            return None
+        item = {**item, "account": {"S": account}}
     try:
         return from_item(item, Event)
     except msgspec.ValidationError:

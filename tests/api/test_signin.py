@@ -184,7 +184,7 @@ def test_a_use_is_noted_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
         stack.clock.at = start + at
         with stack.counted() as calls:
             assert stack.sign_in(keys[key_type]) == 200
-        return calls["UpdateItem"], stack.item("bot")["keys"][key_type].get("lastUsedAt")
+        return calls["UpdateItem"], stack.stored_keys("bot")[key_type].get("lastUsedAt")
 
     assert used(0) == (1, start)
     assert used(1) == (0, start)
@@ -201,13 +201,13 @@ def test_the_use_that_a_call_notes_is_not_undone_by_what_it_writes(accounts: Acc
     start = int(accounts.stack.clock())
     owner = accounts.stack.account("olga")
     accounts.stack.own_key(owner, "MONITORING")
-    assert accounts.stack.item("olga")["keys"]["USER_MANAGEMENT"]["lastUsedAt"] == start
+    assert accounts.stack.stored_keys("olga")["USER_MANAGEMENT"]["lastUsedAt"] == start
     accounts.stack.clock.forward(2 * HOUR)
     rotated = accounts.stack.call(
         "POST", "/v1/users/olga/api-keys/rotate", owner, {"keyType": "MONITORING", "overlapSeconds": 60}
     )
     assert rotated.status == 200
-    assert accounts.stack.item("olga")["keys"]["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
+    assert accounts.stack.stored_keys("olga")["USER_MANAGEMENT"]["lastUsedAt"] == start + 2 * HOUR
 
 
 def test_a_rotated_key_keeps_the_use_it_was_rotated_with(accounts: Accounts) -> None:
@@ -224,7 +224,7 @@ def test_the_key_before_is_noted_apart_from_the_one_after(accounts: Accounts) ->
     accounts.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 3 * HOUR})
     accounts.stack.clock.forward(2 * HOUR)
     assert accounts.stack.sign_in(old) == 200
-    key = accounts.stack.item("bot")["keys"]["MONITORING"]
+    key = accounts.stack.stored_keys("bot")["MONITORING"]
     assert "lastUsedAt" not in key
     assert key["predecessor"]["lastUsedAt"] == int(accounts.stack.clock())
     with accounts.stack.counted() as calls:
@@ -323,7 +323,7 @@ def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -
     assert (first["sourceIp"], "198.51.100.7" in first["reason"]) == ("198.51.100.7", True)
     assert "waiting" not in first
     # It is no use of the key, and the key is as good as before at its own networks.
-    assert "lastUsedAt" not in stack.item("bot")["keys"]["MONITORING"]
+    assert "lastUsedAt" not in stack.stored_keys("bot")["MONITORING"]
     assert stack.sign_in(keys["MONITORING"], source_ip="203.0.113.5") == 200
 
 

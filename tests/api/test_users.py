@@ -306,7 +306,7 @@ def test_an_activation_counts_the_owner_and_an_invitation_does_not(stack: Stack)
     ]
 
 
-# A fresh invitation
+# A new invitation
 
 
 def test_a_fresh_invitation_ends_the_keys_and_the_tokens_of_before(stack: Stack) -> None:

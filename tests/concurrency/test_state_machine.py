@@ -245,6 +245,23 @@ class Machine(RuleBasedStateMachine):
         path = f"/v1/users/{_case(data, name)}"
         self.call(data, "DELETE", path, Caller.runs_people, lambda it: it.expel(name), actor=actor)
 
+    @rule(data=st.data(), how=st.sampled_from(["list", "end", "end", "revoke", "revoke"]))
+    def shown_keys(self, data: st.DataObject, how: str) -> None:
+        """List the keys of machines that somebody knows, end them, or revoke that person first."""
+        actor = self.actor(data, Caller.runs_account)
+        names = [*PEOPLE, *MACHINES] if data.draw(st.booleans(), "anybody") else []
+        name = data.draw(st.sampled_from([*names, self.someone(data, actor, machine=False)]), "who knows")
+        path = f"/v1/users/{_case(data, name)}/shown-keys"
+        if how == "list":
+            plan: Callable[[Desk], Outcome] = lambda it: it.list_known(name)  # noqa: E731
+            self.call(data, "GET", path, Caller.runs_account, plan, actor=actor)
+            return
+        revoke = how == "revoke"
+        path += "?revokeUser=true" if revoke else ""
+        plan = lambda it: it.end_known(name, revoke=revoke)  # noqa: E731
+        self.call(data, "DELETE", path, Caller.runs_account, plan, actor=actor)
+        self.stack.clock.forward(1)  # its events are a millisecond apart
+
     @rule(data=st.data())
     def invite_again(self, data: st.DataObject) -> None:
         actor = self.actor(data, Caller.runs_people)
@@ -473,7 +490,14 @@ class Machine(RuleBasedStateMachine):
         }
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
         if whom.machine:
-            return {**common, "administrators": self.book.administrators(whom), **keys}
+            below = [
+                kind
+                for kind in TYPES
+                if kind in whom.keys
+                and ROLES.index(whom.keys[kind].now.seen_by or "OWNER") < ROLES.index(whom.role)
+            ]
+            more = {"administrators": self.book.administrators(whom), "keysBelowRole": below}
+            return {**common, **more, **keys}
         return {**common, "status": "INVITED" if whom.open else "ACTIVE", **(keys if clear else {})}
 
     def keys_of(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
@@ -502,6 +526,7 @@ class Machine(RuleBasedStateMachine):
                 "key": MASK + before.text[-5:],
                 "validUntil": moment(min(key.before_until, key.ends or key.before_until)),
                 "lastUsedAt": moment(before.used),
+                **({"shownTo": before.shown_to} if whom.machine else {}),
             },
         }
 
@@ -585,6 +610,9 @@ class Machine(RuleBasedStateMachine):
         ]
         for record in records:
             record.keys.sort()
+        # One call may put several on record, of the same moment.
+        written.sort(key=repr)
+        records = sorted(records, key=repr)
         assert written == records, "every act is on record once, and nothing else"
         text = json.dumps(list(new.values()))  # which has no bytes in it, so no digest
         assert not SECRET.search(text)

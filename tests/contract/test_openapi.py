@@ -179,7 +179,7 @@ class World:
         self.stack = stack
         self.ada = self._account()
         self._invite("grace", "CLUSTER_ADMIN", "Grace")
-        stack.activate("grace")
+        stack.service_user(stack.activate("grace"), "grace-bot", keyTypes=["MONITORING"])
         self._invite("joan", "READ_ONLY", "Joan")
         stack.own_key(self.ada, "MONITORING")
         stack.service_user(self.ada, "backup-bot", displayName="Backups", keyTypes=["MONITORING"])
@@ -352,6 +352,8 @@ def _call(world: World, name: str, **changes: Any) -> Response:
 
 
 def _reach_403(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
+    if not OPERATIONS[name].signs_in:
+        return _call(world, name, headers={"Origin": "https://evil.example"})
     path = "/v1/users/ada/api-keys"
     body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
     assert world.stack.call("PATCH", path, world.ada, body).status == 200
@@ -369,10 +371,17 @@ def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Res
         # A Service User is no User, so it has no keys here.
         bot = world.stack.service_user(world.ada, "owner-bot", "OWNER")["USER_MANAGEMENT"]
         return _call(world, name, username="owner-bot", key=bot)
-    return _call(world, name, username="nobody-at-all")
+    query = {"revokeUser": "true"} if name == "end_shown_keys" else {}
+    return _call(world, name, username="nobody-at-all", query=query)
 
 
-REVOCATIONS = {"delete_service_user", "revoke_service_user_key", "revoke_user", "revoke_own_key"}
+REVOCATIONS = {
+    "delete_service_user",
+    "revoke_service_user_key",
+    "revoke_user",
+    "revoke_own_key",
+    "end_shown_keys",
+}
 
 
 def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:

@@ -617,7 +617,7 @@ def test_who_did_it_themselves_replaces_their_own_key() -> None:
     said, text = steps(make_event(), ALICE_TOO)
     assert said[1] == f"{ROTATE_OWN} -u Alice"
     assert "If it was not you, somebody has your own key." in text
-    assert "ask an OWNER of Demo for a fresh invitation: that revokes every key you have" in text
+    assert "ask an OWNER of Demo for a new invitation: that revokes every key you have" in text
 
 
 def test_a_service_user_nobody_expected_is_deleted() -> None:
@@ -679,7 +679,7 @@ def test_a_person_without_a_user_management_key_needs_an_owner() -> None:
     lost = revoked(key_type=KeyType.USER_MANAGEMENT)
     said, text = steps(own(action=Action.API_KEY_REVOKED, keys=(lost,), actor=POLICY), SELF)
     assert said == []
-    assert "To get a new key, ask an OWNER of Demo for a fresh invitation." in text
+    assert "To get a new key, ask an OWNER of Demo for a new invitation." in text
     made = generated(key_type=KeyType.USER_MANAGEMENT)
     said, _ = steps(own(action=Action.API_KEY_ROTATED, keys=(made,)), SELF)
     assert said == [f"{ROTATE_OWN} -u Bea"]
@@ -796,7 +796,7 @@ def test_an_invitation_says_what_the_role_means(role: Role) -> None:
 
 
 def test_who_invites_themselves_is_told_so() -> None:
-    """An OWNER may send a fresh invitation to themselves."""
+    """An OWNER may send a new invitation to themselves."""
     event, recipient, setting = EVERY["invited"]
     said = email_content(replace(event, actor=Actor(Kind.USER, "Bea")), recipient, setting)
     assert said.subject.startswith("Service Users: You invite yourself to Demo as CLUSTER_ADMIN: activate")

@@ -71,6 +71,43 @@ def test_what_can_be_mended_is_waited_for(code: str, text: str) -> None:
     assert judge(ses_error(code, text)) == (Verdict.FAILED, code)
 
 
+HOSTILE = [
+    "from-bot@x.example",
+    "limit@x.example",
+    "not.verified@x.example",
+    "o'quota@x.example",
+    "account@suspended.example",
+    "suppression@denylist.example",
+    "sender@reply.header.example",
+    "address.local@domain.example",
+]
+
+
+@pytest.mark.parametrize("address", ["bob@people.example", *HOSTILE])
+@pytest.mark.parametrize(
+    ("code", "text", "verdict"),
+    [
+        ("BadRequestException", "Illegal address: {}", Verdict.REFUSED),
+        ("BadRequestException", "Domain contains illegal character in <{}>", Verdict.REFUSED),
+        ("BadRequestException", "Missing final '@domain' in '{}'", Verdict.REFUSED),
+        ("BadRequestException", "Domain starts with dot: {domain}", Verdict.REFUSED),
+        ("BadRequestException", "Configuration set is not valid for {}", Verdict.FAILED),
+        ("BadRequestException", "Something is not valid: '{}'", Verdict.FAILED),
+        ("MessageRejected", "The message contains a virus, for {}", Verdict.REFUSED),
+        ("MessageRejected", "Sending suspended for this account, to {}", Verdict.FAILED),
+        ("MessageRejected", "The following identities failed the check: {}", Verdict.UNVERIFIED),
+        ("TooManyRequestsException", "Illegal address: {}", Verdict.FAILED),
+    ],
+)
+def test_the_owner_of_an_address_does_not_choose_the_verdict(
+    code: str, text: str, verdict: Verdict, address: str
+) -> None:
+    """Or they could have every notice of their keys wait for ever, and the keys outlive each policy."""
+    said = text.format(address, domain=address.rpartition("@")[2])
+    for spelled in (said, said.replace(address, address.upper())):
+        assert judge(ses_error(code, spelled), address) == (verdict, code)
+
+
 def test_an_error_without_words_is_waited_for() -> None:
     error = ses_error("x")
     error.response = {}  # type: ignore[typeddict-item]

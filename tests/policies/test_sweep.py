@@ -801,8 +801,8 @@ def test_what_it_writes_touches_nothing_else(account: PolicyAccount) -> None:
     account.go_to(20)
     after = account.item("bot")
     assert after["version"] != before["version"]
-    told = after["keys"]["MONITORING"].pop("notice")
-    assert told["endsAt"] == START + 30 * DAY
+    [told] = [name for name in after if name.startswith("notice_")]
+    assert after.pop(told)["endsAt"] == START + 30 * DAY
     assert {**after, "version": ""} == {**before, "version": ""}
 
 
@@ -856,8 +856,9 @@ def test_keys_of_an_earlier_version_are_found_by_their_value_after_a_sweep(accou
     assert [_alone(stack, key) for key in (bot, new, account.owner)] == [200, 200, 200]
     after = stack.item("bot")
     assert after["version"] == version
-    assert after["keys"]["MONITORING"]["hasPointer"] is True
-    assert after["keys"]["MONITORING"]["predecessor"]["hasPointer"] is True
+    assert account.key("bot")["hasPointer"] is True
+    assert account.key("bot")["predecessor"]["hasPointer"] is True
+    assert "hasPointer" not in str(after["keys"]), "the sweep may write no key"
     assert after["keys"].keys() == keys.keys()
     account.set_day(1)
     assert "pointed" not in account.sweep(), "once is enough"

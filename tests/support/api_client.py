@@ -275,6 +275,10 @@ class Stack:
         (found,) = [it for it in self.items(self.tables.directory) if it["pk"] == f"USER#{username.lower()}"]
         return found
 
+    def stored_keys(self, username: str) -> dict[str, dict[str, Any]]:
+        """Return a principal's keys as stored, each with the notes about it, by type."""
+        return stored_keys(self.item(username))
+
     def events(self, *actions: str) -> list[dict[str, Any]]:
         """Return the events of some actions, or all, the oldest first."""
         found = sorted(self.items(self.tables.events), key=lambda event: str(event["id"]))
@@ -306,6 +310,27 @@ class Stack:
             yield counter
         finally:
             self.client.meta.events.unregister("before-call.dynamodb", count)
+
+
+def stored_keys(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the keys of a principal's item that the sweep did not end, by type, with the notes on each."""
+    keys = {}
+    for key_type, key in item.get("keys", {}).items():
+        if f"ended_{_short(key)}" not in item:
+            keys[key_type] = {**key, **_notes(item, key)}
+            if "predecessor" in key:
+                keys[key_type]["predecessor"] = {**key["predecessor"], **_notes(item, key["predecessor"])}
+    return keys
+
+
+def _notes(item: dict[str, Any], secret: dict[str, Any]) -> dict[str, Any]:
+    names = {"lastUsedAt": "used", "refusedAt": "refused", "notice": "notice", "hasPointer": "pointer"}
+    found = {field: item.get(f"{name}_{_short(secret)}") for field, name in names.items()}
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _short(secret: dict[str, Any]) -> str:
+    return bytes(secret["digest"])[:8].hex()
 
 
 def serve(client: Any, tables: Tables, patch: pytest.MonkeyPatch, clock: Clock | None = None) -> Stack:

@@ -200,5 +200,5 @@ def without_last_used(snapshot: tuple[list[Any], list[Any]]) -> tuple[list[Any],
     text = json.dumps(snapshot, default=lambda value: bytes(value).hex())
     return json.loads(
         text,
-        object_pairs_hook=lambda pairs: {name: it for name, it in pairs if name != "lastUsedAt"},
+        object_pairs_hook=lambda pairs: {name: it for name, it in pairs if not name.startswith("used_")},
     )

@@ -16,6 +16,8 @@ import jsonschema_rs
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "openapi.json"
 PARTS_OF_THE_PAGE = "/docs/{name}"
+OF_EVERY_ANSWER = {"X-Content-Type-Options", "Referrer-Policy", "Strict-Transport-Security"}
+"""Headers that the document tells of once, for all calls."""
 
 
 class Drift(AssertionError):
@@ -44,6 +46,8 @@ class Judge:
             raise Drift(f"{call}: the document does not tell of this status: {text}")
         response = self._resolved(response)
         self._judge_headers(call, response, headers)
+        if missing := OF_EVERY_ANSWER - headers.keys():
+            raise Drift(f"{call}: {', '.join(sorted(missing))} is missing")
         self._judge_content(call, response, headers, text)
         if status < 300:
             self._judge_taken(call, operation, event)
@@ -65,7 +69,7 @@ class Judge:
                 value = int(value)
             self._check(f"{call}: header {name}", told["schema"], value, closed=True)
         for name in headers:
-            untold = {"Content-Type", *response.get("headers", {})}
+            untold = {"Content-Type", *OF_EVERY_ANSWER, *response.get("headers", {})}
             if name not in untold:
                 raise Drift(f"{call}: the document does not tell of the header {name}")
 

@@ -91,6 +91,9 @@ rename no User             404 403 403 403 404 403 403 404 403 403 404 403 403 4
 revoke a User              204 403 403 403 204 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
 revoke a foreign User      404 403 403 403 404 403 403 204 403 403 204 403 403 401 401 403 403 401 401 401 401
 revoke no User             404 403 403 403 404 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
+list shown keys            200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
+end shown keys             200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
+revoke and end shown keys  200 403 403 403 403 403 403 404 403 403 403 403 403 401 401 403 403 401 401 401 401
 invite again               200 403 403 403 200 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
 invite a foreign one again 404 403 403 403 404 403 403 200 403 403 200 403 403 401 401 403 403 401 401 401 401
 activate                   200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
@@ -204,6 +207,9 @@ CALLS = {
     "revoke a User": Call("DELETE", f"{USERS}/pat"),
     "revoke a foreign User": Call("DELETE", f"{USERS}/foreign-pat"),
     "revoke no User": Call("DELETE", f"{USERS}/reader-bot"),
+    "list shown keys": Call("GET", f"{USERS}/pat/shown-keys"),
+    "end shown keys": Call("DELETE", f"{USERS}/pat/shown-keys"),
+    "revoke and end shown keys": Call("DELETE", f"{USERS}/pat/shown-keys?revokeUser=true"),
     "invite again": Call("POST", f"{USERS}/pat/invitation"),
     "invite a foreign one again": Call("POST", f"{USERS}/foreign-pat/invitation"),
     "activate": Call("POST", f"{USERS}/activate", {"username": "invited", "token": "{good token}"}),

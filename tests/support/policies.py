@@ -8,7 +8,7 @@ from chalicelib.expiry.sweep import sweep
 from chalicelib.rules.model import Account
 from chalicelib.store.items import from_item
 from chalicelib.store.sweep import DynamoSweeps
-from tests.support.api_client import Key, Response, Stack
+from tests.support.api_client import Key, Response, Stack, stored_keys
 from tests.support.mail import MailFixture
 
 DAY = 86_400
@@ -86,7 +86,7 @@ class PolicyAccount:
 
     def key_types(self, username: str) -> set[str]:
         """The key types a Principal has, without using any."""
-        return set(self.item(username).get("keys", {}))
+        return set(stored_keys(self.item(username)))
 
     def item(self, username: str) -> dict[str, Any]:
         [item] = [
@@ -95,7 +95,7 @@ class PolicyAccount:
         return item
 
     def key(self, username: str, key_type: str = "MONITORING") -> dict[str, Any]:
-        found: dict[str, Any] = self.item(username)["keys"][key_type]
+        found: dict[str, Any] = stored_keys(self.item(username))[key_type]
         return found
 
     def stored_account(self) -> Account:

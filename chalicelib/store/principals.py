@@ -1,0 +1,118 @@
+"""A Principal as its item: its fields, and beside them what is noted of each of its secrets.
+
+A note is an attribute of its own, named for the secret it is about: when that was used (``used_``) or refused
+by network (``refused_``), the expiry notices of its holder (``notice_``), and that the sweep ended it
+(``ended_``) or wrote its pointer (``pointer_``). So whoever may write notes alone (the authorizer, the
+sweep) writes no key: IAM tells attributes apart, and not what is inside one.
+
+Version 1.0 kept the first three inside the key. They are read there too, until the key is replaced.
+"""
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from chalicelib.rules.model import ApiKey, Notice, Predecessor, Principal, ServiceUser, User
+from chalicelib.rules.names import fold_username
+from chalicelib.store.items import from_attribute, from_item, to_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from chalicelib.rules.roles import KeyType
+    from chalicelib.store.items import AttributeValue, Item
+
+P = TypeVar("P", bound=Principal)
+
+USED, REFUSED, NOTICE, ENDED, POINTER = "used_", "refused_", "notice_", "ended_", "pointer_"
+_NOTES = (USED, REFUSED, NOTICE, ENDED, POINTER)
+
+LIST_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
+"""What the index by account lists a Principal under, before its folded username."""
+
+
+def note(kind: str, digest: bytes) -> str:
+    """Return the name of the attribute that notes something of a secret, by the beginning of its digest."""
+    return f"{kind}{digest[:8].hex()}"
+
+
+def principal_key(username: str) -> "Item":
+    """Return the primary key of the Principal of a username in any case."""
+    return {"pk": {"S": f"USER#{fold_username(username)}"}}
+
+
+def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | User:
+    """Return the Principal that an item holds, without the keys that the sweep ended.
+
+    Raises msgspec.ValidationError, TypeError or ValueError for an item that holds none.
+    """
+    principal: ServiceUser | User = from_item(item, ServiceUser | User)  # type: ignore[arg-type]
+    noted = {name for name in item if name.startswith(_NOTES)}
+    if not noted:
+        return principal
+    keys: dict[KeyType, ApiKey] = {}
+    stale: list[tuple[str, ...]] = []
+    for key_type, key in principal.keys.items():
+        if note(ENDED, key.digest) in noted:
+            stale.append(("keys", key_type.value))
+        else:
+            keys[key_type] = _noted(item, key)
+            noted -= set(_notes_of(key))
+    stale += [(name,) for name in sorted(noted)]
+    return replace(principal, keys=keys, stale=tuple(stale))
+
+
+def item_from_principal(principal: Principal) -> "Item":
+    """Return a Principal's item."""
+    name = fold_username(principal.username)
+    item = to_item(principal, pk=f"USER#{name}", listKey=f"{LIST_PREFIX[type(principal)]}{name}")
+    item.pop("stale", None)
+    for key_type, key in principal.keys.items():
+        fields = item["keys"]["M"][key_type.value]["M"]
+        _move(fields, "lastUsedAt", item, note(USED, key.digest))
+        _move(fields, "refusedAt", item, note(REFUSED, key.digest))
+        _move(fields, "notice", item, note(NOTICE, key.digest))
+        if key.predecessor is not None:
+            _move(fields["predecessor"]["M"], "lastUsedAt", item, note(USED, key.predecessor.digest))
+    return item
+
+
+def _noted(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
+    """Return a key with what is noted of it, and of its predecessor."""
+    predecessor: Predecessor | None = key.predecessor
+    if predecessor is not None:
+        predecessor = replace(
+            predecessor,
+            last_used_at=_time(item, note(USED, predecessor.digest), predecessor.last_used_at),
+            has_pointer=predecessor.has_pointer or note(POINTER, predecessor.digest) in item,
+        )
+    notice = key.notice
+    if (noted := item.get(note(NOTICE, key.digest))) is not None:
+        notice = msgspec.convert(from_attribute(noted), Notice | None)
+    return replace(
+        key,
+        last_used_at=_time(item, note(USED, key.digest), key.last_used_at),
+        refused_at=_time(item, note(REFUSED, key.digest), key.refused_at),
+        notice=notice,
+        predecessor=predecessor,
+        has_pointer=key.has_pointer or note(POINTER, key.digest) in item,
+    )
+
+
+def _notes_of(key: ApiKey) -> "Iterator[str]":
+    for kind in _NOTES:
+        yield note(kind, key.digest)
+        if key.predecessor is not None:
+            yield note(kind, key.predecessor.digest)
+
+
+def _time(item: "Mapping[str, AttributeValue]", name: str, within: int | None) -> int | None:
+    """Return the later of a noted time and the one that version 1.0 kept within the key."""
+    noted = item.get(name)
+    return within if noted is None else max(int(noted["N"]), within or 0)
+
+
+def _move(fields: "Item", field: str, item: "Item", name: str) -> None:
+    if field in fields:
+        item[name] = fields.pop(field)

@@ -1,0 +1,202 @@
+"""What the roles of functions that need not make keys allow them, judged as IAM would.
+
+That each role allows all that its function calls, and nothing that it never calls, is tested on the package
+(``tests/e2e/test_role_permissions.py``); here, that what they allow makes no key and overwrites no event.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.iam import Reading, iam_requests, permissions_for
+from tests.support.accounts import Accounts
+from tests.support.api_client import Stack
+from tests.support.policies import policy_account
+
+TEMPLATE = Path(__file__).resolve().parents[2] / ".chalice" / "resources.json"
+REGION, ACCOUNT = "eu-central-1", "123456789012"
+KEY = {"pk": {"S": "USER#owner"}}
+DIGEST = {"B": b"d" * 32}
+NAMES = {"#keys": "keys", "#role": "role", "#used": "used_00", "#type": "MONITORING"}
+
+
+def statements(role: str) -> list[dict[str, Any]]:
+    """Return the statements of a function's role on the two tables."""
+    template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    [policy] = template["Resources"][f"{role}Role"]["Properties"]["Policies"]
+    found = []
+    for statement in policy["PolicyDocument"]["Statement"]:
+        resource = statement["Resource"]
+        name = resource.get("Fn::GetAtt", [""])[0] if isinstance(resource, dict) else ""
+        if name in ("Directory", "Events"):
+            table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+            condition = statement.get("Condition", {})
+            if "Fn::If" in condition:
+                name, condition, _ = condition["Fn::If"]
+                assert name == "ChecksAttributes"
+            found.append({**statement, "Resource": table, "Condition": condition})
+    return found
+
+
+def allowed(role: str, operation: str, parameters: dict[str, Any]) -> bool:
+    """Return whether a role allows a call, all of it; asserts that every reading agrees."""
+    answers = set()
+    for reading in Reading:
+        requests = list(iam_requests(operation, parameters, region=REGION, account=ACCOUNT, reading=reading))
+        assert requests
+        answers.add(all(permissions_for(statements(role), request) for request in requests))
+    [answer] = answers
+    return answer
+
+
+@contextmanager
+def recorded(stack: Stack) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Record the calls to DynamoDB, with the tables' names as in the template."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+    names = {stack.tables.directory: "Directory", stack.tables.events: "Events"}
+
+    def named(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {names.get(name, name): named(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [named(one) for one in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    def record(params: dict[str, Any], model: Any, **_more: Any) -> None:
+        calls.append((model.name, named(params)))
+
+    events = stack.client.meta.events
+    events.register("provide-client-params.dynamodb", record)
+    try:
+        yield calls
+    finally:
+        events.unregister("provide-client-params.dynamodb", record)
+
+
+def update(expression: str, *, condition: str = "attribute_exists(pk)", **values: Any) -> dict[str, Any]:
+    return {
+        "TableName": "Directory",
+        "Key": KEY,
+        "UpdateExpression": expression,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {
+            "#keys": "keys",
+            "#role": "role",
+            "#used": "used_00",
+            "#type": "MONITORING",
+        },
+        "ExpressionAttributeValues": values,
+    }
+
+
+def event(**more: Any) -> dict[str, Any]:
+    item = {"account": {"S": "one"}, "id": {"S": "0" * 28}, "action": {"S": "API_KEY_REFUSED"}, **more}
+    return {"TableName": "Events", "Item": item}
+
+
+TAKING_OVER = {
+    "a digest": ("UpdateItem", update("SET #keys.#type.digest = :d", **{":d": DIGEST})),
+    "a key": ("UpdateItem", update("SET #keys.#type = :d", **{":d": {"M": {"digest": DIGEST}}})),
+    "every key": ("UpdateItem", update("SET #keys = :d", **{":d": {"M": {}}})),
+    "a key's networks": ("UpdateItem", update("REMOVE #keys.#type.networks")),
+    "a key beside a note": (
+        "UpdateItem",
+        update("SET #used = :d, #keys.#type.digest = :d", **{":d": DIGEST}),
+    ),
+    "a condition that tells of keys": (
+        "UpdateItem",
+        update("SET #used = :d", condition="#keys.#type.digest = :d", **{":d": DIGEST}),
+    ),
+    "a role": ("UpdateItem", update("SET #role = :d", **{":d": {"S": "OWNER"}})),
+    "a session": ("UpdateItem", update("SET sessions = :d", **{":d": {"M": {}}})),
+    "an address": ("UpdateItem", update("SET email = :d", **{":d": {"S": "me@evil.example"}})),
+    "an invitation": ("UpdateItem", update("SET invitation = :d", **{":d": {"M": {}}})),
+    "a person": ("PutItem", {"TableName": "Directory", "Item": {**KEY, "keys": {"M": {}}}}),
+    "the removal of a person": ("DeleteItem", {"TableName": "Directory", "Key": KEY}),
+    "an account's OWNERs": (
+        "UpdateItem",
+        {**update("SET owners = :d", **{":d": {"M": {}}}), "Key": {"pk": {"S": "ACCOUNT#one"}}},
+    ),
+    "a change of an event": (
+        "UpdateItem",
+        {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},
+    ),
+    "somebody's pointer as a person": (
+        "PutItem",
+        {"TableName": "Directory", "Item": {"pk": {"S": "USER#KEY#"}, "username": {"S": "x"}}},
+    ),
+    "the removal of an event": ("DeleteItem", {"TableName": "Events", "Key": event()["Item"]}),
+}
+
+
+@pytest.mark.parametrize("role", ["Authorizer", "EnforcePolicies"])
+@pytest.mark.parametrize("what", TAKING_OVER)
+def test_who_need_not_make_keys_cannot(role: str, what: str) -> None:
+    operation, parameters = TAKING_OVER[what]
+    assert not allowed(role, operation, parameters)
+    transaction = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete"}[operation]
+    assert not allowed(role, "TransactWriteItems", {"TransactItems": [{transaction: parameters}]})
+
+
+@pytest.mark.parametrize("role", ["Notify", "Resend"])
+@pytest.mark.parametrize("what", [name for name in TAKING_OVER if "invitation" not in name])
+def test_who_mails_makes_no_key_either(role: str, what: str) -> None:
+    """But for invitations: the function that mails a token has to write its digest."""
+    if what != "a change of an event":
+        assert not allowed(role, *TAKING_OVER[what])
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        event(),
+        event(account={"S": "one#REFUSED#"}),
+        event(account={"S": "REFUSED#one"}, waiting={"S": "1"}, dueAt={"N": "1"}),
+        event(account={"S": "REFUSED#one"}, audience={"S": "ADMINISTRATORS"}),
+        event(account={"S": "REFUSED#one"}, told={"M": {}}),
+    ],
+)
+def test_the_authorizer_writes_no_event_but_refusals(put: dict[str, Any]) -> None:
+    assert not allowed("Authorizer", "PutItem", put)
+    assert allowed("Authorizer", "PutItem", event(account={"S": "REFUSED#one"}))
+
+
+def test_the_authorizer_may_do_what_signing_in_does(stack: Stack) -> None:
+    accounts = Accounts(stack)
+    keys = stack.service_user(accounts["owner"], "bot")
+    with recorded(stack) as calls:
+        assert stack.sign_in(keys["MONITORING"]) == 200
+        assert stack.sign_in(keys["MONITORING"], headers={}) == 200
+    path = "/v1/service-users/bot/api-keys"
+    restriction = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
+    assert accounts.call("PATCH", path, "owner", restriction).status == 200
+    with recorded(stack) as refused:
+        assert stack.sign_in(keys["MONITORING"]) == 403
+    made = [*calls, *refused]
+    assert [operation for operation, _ in made] == [
+        "GetItem",
+        "UpdateItem",
+        "GetItem",
+        "GetItem",
+        "TransactWriteItems",
+    ]
+    for operation, parameters in made:
+        assert allowed("Authorizer", operation, parameters), operation
+
+
+def test_the_sweep_may_do_what_it_does(stack: Stack) -> None:
+    account = policy_account(stack)
+    stack.service_user(account.owner, "bot")
+    account.set_policy(maxKeyAgeDays=30)
+    with recorded(stack) as calls:
+        for day in (20, 29, 31):
+            account.go_to(day)
+    assert not account.key_types("bot")
+    made = [it for operation, it in calls if operation == "TransactWriteItems"]
+    assert len(made) >= 3
+    for parameters in made:
+        assert allowed("EnforcePolicies", "TransactWriteItems", parameters)

@@ -1,0 +1,229 @@
+"""Notes of a secret: attributes of their own, and what version 1.0 kept inside the key in their place."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.items import to_attribute
+from tests.support.accounts import PATH, Accounts
+from tests.support.api_client import Key, Stack, stored_keys
+from tests.support.dynamodb_faults import before_next_call
+from tests.support.policies import DAY, START, policy_account
+
+HOUR = 3600
+REVOKED = "API_KEY_REVOKED"
+
+
+@pytest.fixture
+def accounts(stack: Stack) -> Accounts:
+    return Accounts(stack)
+
+
+def rewrite(stack: Stack, item: dict[str, Any]) -> None:
+    stored = {name: to_attribute(value) for name, value in item.items()}
+    stack.client.put_item(TableName=stack.tables.directory, Item=stored)
+
+
+def as_version_1_0(stack: Stack, username: str) -> None:
+    """Put what is noted of a principal's secrets where version 1.0 kept it."""
+    item = stack.item(username)
+    kept = {
+        name: value for name, value in item.items() if not name.startswith(("used_", "refused_", "notice_"))
+    }
+    rewrite(stack, {**kept, "keys": stored_keys(item)})
+
+
+def notes(stack: Stack, username: str) -> set[str]:
+    beginnings = {"used", "refused", "notice", "ended"}
+    return {name for name in stack.item(username) if name.partition("_")[0] in beginnings}
+
+
+def only(stack: Stack, owner: Key, username: str = "bot") -> dict[str, Any]:
+    [key] = stack.call("GET", f"{PATH}/{username}", owner).json["apiKeys"]["apiKeys"]
+    found: dict[str, Any] = key
+    return found
+
+
+def test_an_item_of_version_1_0_is_read_and_its_notes_go_on(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    assert stack.sign_in(key) == 200
+    body = {"keyType": "MONITORING", "overlapSeconds": 6 * HOUR}
+    new = Key("bot", stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, body).json["key"])
+    assert stack.sign_in(new) == 200
+    shown = only(stack, owner)
+    as_version_1_0(stack, "bot")
+    assert not notes(stack, "bot")
+    assert only(stack, owner) == shown
+    assert shown["lastUsedAt"] == shown["predecessor"]["lastUsedAt"] == "2030-03-17T17:46:40Z"
+    with stack.counted() as calls:
+        assert stack.sign_in(new) == stack.sign_in(key) == 200
+    assert calls == {"GetItem": 2}, "they were used within the hour"
+    stack.clock.forward(HOUR)
+    assert stack.sign_in(new) == 200
+    later = only(stack, owner)
+    assert (later["lastUsedAt"], later["predecessor"]["lastUsedAt"]) == (
+        "2030-03-17T18:46:40Z",
+        "2030-03-17T17:46:40Z",
+    )
+    # A change of something else leaves both where they are; a rotation keeps what it must.
+    assert stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Bot"}).status == 200
+    assert only(stack, owner)["lastUsedAt"] == later["lastUsedAt"]
+    rotated = stack.call("POST", "/v1/api-keys/rotate", new, {"overlapSeconds": HOUR}).json
+    assert (rotated["lastUsedAt"], rotated["predecessor"]["lastUsedAt"]) == (None, later["lastUsedAt"])
+    assert "lastUsedAt" not in str(stack.item("bot"))
+
+
+def test_a_key_that_version_1_0_noted_as_used_is_not_taken_for_lost(accounts: Accounts) -> None:
+    """Both places tell that it was used: the one who asks with the predecessor ends that, and not the key."""
+    stack, owner = accounts.stack, accounts["owner"]
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    body = {"overlapSeconds": 6 * HOUR}
+    new = Key("bot", stack.call("POST", "/v1/api-keys/rotate", old, body).json["key"])
+    assert stack.sign_in(new) == 200
+    as_version_1_0(stack, "bot")
+    assert stack.call("POST", "/v1/api-keys/rotate", old, body).status == 200
+    assert (stack.sign_in(new), stack.sign_in(old)) == (200, 401)
+
+
+def test_a_refusal_that_version_1_0_noted_is_not_on_record_twice(accounts: Accounts) -> None:
+    stack = accounts.stack
+    keys = stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
+    assert stack.sign_in(keys["MONITORING"]) == 403
+    as_version_1_0(stack, "bot")
+    assert stack.sign_in(keys["MONITORING"]) == 403
+    assert len(stack.events("API_KEY_REFUSED")) == 1
+    stack.clock.forward(HOUR)
+    assert stack.sign_in(keys["MONITORING"]) == 403
+    assert len(stack.events("API_KEY_REFUSED")) == 2
+
+
+def test_what_is_noted_of_a_secret_goes_with_it(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    keys = stack.service_user(owner, "bot")
+    for key in keys.values():
+        assert stack.sign_in(key) == 200
+    assert len(notes(stack, "bot")) == 2
+    path = f"{PATH}/bot/api-keys"
+    assert stack.call("POST", f"{path}/rotate", owner, {"keyType": "MONITORING"}).status == 200
+    assert len(notes(stack, "bot")) == 1
+    assert stack.call("DELETE", f"{path}?keyType=PROVISIONING_READONLY", owner).status == 204
+    assert not notes(stack, "bot")
+
+
+def test_a_note_that_came_too_late_goes_with_the_next_change(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    directory = stack.service.directory
+    bot = directory.principal("bot")
+    assert bot is not None
+    [key] = bot.keys.values()
+    body = {"keyType": "MONITORING"}
+    assert stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, body).status == 200
+    directory.used(bot, key.digest, int(stack.clock()))
+    assert len(notes(stack, "bot")) == 1
+    assert only(stack, owner)["lastUsedAt"] is None
+    assert stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Bot"}).status == 200
+    assert not notes(stack, "bot")
+    assert stack.call("DELETE", f"{PATH}/bot", owner).status == 204
+    directory.used(bot, key.digest, int(stack.clock()))
+    assert directory.principal("bot") is None, "a note makes nobody"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["noted", "noted by 1.0"])
+def test_the_sweep_reads_both_places(stack: Stack, old: bool) -> None:
+    account = policy_account(stack)
+    key = stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.set_day(15)
+    assert account.signs_in(key)
+    if old:
+        as_version_1_0(stack, "bot")
+    for day in range(20, 36):
+        account.go_to(day)
+        if old and day == 36 - 10:
+            as_version_1_0(stack, "bot")  # with a notice in it
+    assert account.key("bot")["notice"]["endsAt"] == START + 45 * DAY
+    for day in range(36, 46):
+        account.go_to(day)
+    revoked = account.events(REVOKED)
+    assert [
+        (it["subject"]["username"], it["at"]) for it in revoked if it["subject"]["username"] == "bot"
+    ] == [("bot", START + 45 * DAY)]
+
+
+def test_a_use_takes_back_a_notice_that_version_1_0_kept(stack: Stack) -> None:
+    account = policy_account(stack)
+    key = stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.go_to(20)
+    as_version_1_0(stack, "bot")
+    assert "notice" in account.key("bot")
+    assert account.signs_in(key)
+    account.go_to(21)
+    [bot] = [it for it in _principals(stack) if it.username == "bot"]
+    [stored] = bot.keys.values()
+    assert stored.notice is None
+    assert account.signs_in(key)
+
+
+def _principals(stack: Stack) -> list[Any]:
+    directory = stack.service.directory
+    assert isinstance(directory, DynamoDirectory)
+    found = (directory.principal(name) for name in ("owner", "bot"))
+    return [principal for principal in found if principal is not None]
+
+
+def test_a_key_that_the_sweep_ended_is_gone_for_everybody(stack: Stack) -> None:
+    """It may not touch the key itself; whoever reads it finds it ended, and the next change removes it."""
+    account = policy_account(stack)
+    owner = account.owner
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING", "PROVISIONING_READONLY"])["MONITORING"]
+    body = {"overlapSeconds": 7 * DAY}
+    path = f"{PATH}/bot"
+    account.set_policy(maxKeyAgeDays=30)
+    for day in (20, 29):
+        account.go_to(day)
+    new = Key("bot", stack.call("POST", "/v1/api-keys/rotate", old, body).json["key"])
+    account.set_policy(maxKeyAgeDays=None)
+    expiry = "2030-01-31T00:00:00Z"
+    restriction = {"keyType": "MONITORING", "expiresAt": expiry}
+    assert stack.call("PATCH", f"{path}/api-keys", owner, restriction).status == 200
+    account.set_policy(maxKeyAgeDays=30)
+    account.go_to(30)
+    assert [stack.sign_in(key) for key in (old, new)] == [401, 401]
+    assert account.key_types("bot") == set()
+    assert stack.call("GET", path, owner).json["apiKeys"]["apiKeys"] == []
+    listed = stack.call("GET", PATH, owner).json
+    assert [it["apiKeys"]["apiKeys"] for it in listed] == [[]]
+    for method, call, of in (("DELETE", "", 404), ("PATCH", "", 404), ("POST", "/rotate", 404)):
+        more = {"allowedNetworks": []} if method == "PATCH" else {}
+        refused = stack.call(method, f"{path}/api-keys{call}", owner, {"keyType": "MONITORING", **more})
+        assert refused.status == of, (method, refused.text)
+    made = stack.call("POST", f"{path}/api-keys", owner, {"keyType": "MONITORING"})
+    assert made.status == 201
+    assert stack.sign_in(Key("bot", made.json["key"])) == 200
+    assert [stack.sign_in(key) for key in (old, new)] == [401, 401]
+    assert set(stack.item("bot")["keys"]) == {"MONITORING"}
+    assert {name.partition("_")[0] for name in notes(stack, "bot")} == {"used"}
+
+
+def test_a_person_whose_key_the_sweep_ends_under_way_changes_nothing(stack: Stack) -> None:
+    """The change is refused like one of a caller whose key was revoked."""
+    account = policy_account(stack)
+    owner = account.owner
+    admin = stack.user(owner, "admin", "CLUSTER_ADMIN")
+    stack.service_user(owner, "bot")
+    [key] = stack.item("admin")["keys"].values()
+    ended = f"ended_{bytes(key['digest'])[:8].hex()}"
+
+    def end() -> None:
+        rewrite(stack, {**stack.item("admin"), ended: True})
+
+    assert stack.sign_in(admin) == 200
+    before = stack.item("bot")
+    with before_next_call(stack, "TransactWriteItems", end):
+        body = {"username": "bot-2", "email": "bot-2@machines.example", "role": "READ_ONLY"}
+        assert stack.call("POST", PATH, admin, body).status == 401
+    assert stack.item("bot") == before
