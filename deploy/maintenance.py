@@ -46,8 +46,9 @@ def restore_directory(
 ) -> Restored:
     """Make the items of table Directory those of ``source``, but for the keys in ``dead``.
 
-    Keys that were generated since are lost. What counts changes stays as it is, for it ends by itself. Holds one page of a table at a time, so that it takes no more
-    memory for a large table; an interrupted restore can be repeated.
+    Keys that were generated since are lost. What counts changes stays as it is, for it ends by itself. Holds
+    one page of a table at a time, so that it takes no more memory for a large table; an interrupted restore
+    can be repeated.
     """
     written = deleted = revoked = 0
     for page in _pages(client, source):
