@@ -401,7 +401,7 @@ def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Resp
     def in_the_way(**_parameters: Any) -> NoReturn:
         reasons = [{"Code": "TransactionConflict"}]
         raise ClientError(
-            {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},  # type: ignore[typeddict-unknown-key]
+            {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},
             "TransactWriteItems",
         )
 
