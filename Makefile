@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner e2e bench lock lock-check audit
+.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner browser e2e bench lock lock-check audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,7 @@ $(READY): requirements-dev.txt
 # Deploying to AWS: docs/operations.md describes every variable.
 
 CHECKS := .tools/stack/.ready
+BROWSER := .tools/browser/.ready
 RUNTIME := .tools/runtime/.ready
 EMULATOR := .tools/emulator/.ready
 
@@ -106,6 +107,14 @@ e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package, on Lambda's runtime clie
 bench: $(READY) $(RUNTIME) ## measure the package and write docs/performance.md
 	@$(PYTHON) -m deploy package --stage bench
 	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench
+
+browser: $(READY) $(BROWSER) ## test the console in Chromium (Debian's, or CHROMIUM=path), with a virtual authenticator
+	@.tools/browser/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/browser tests/browser
+
+$(BROWSER): requirements-browser.txt | $(READY)
+	@$(PYTHON) -m venv --clear --without-pip $(@D)
+	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
+	@touch $@
 
 $(CHECKS): deploy/requirements-check.txt | $(READY)
 	@$(PYTHON) -m venv --clear --without-pip $(@D)

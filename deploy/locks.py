@@ -21,6 +21,7 @@ SOURCES = (
     "requirements.in",
     "requirements-dev.in",
     "requirements-contract.in",
+    "requirements-browser.in",
     "deploy/requirements-check.in",
     "deploy/requirements-emulator.in",
     "deploy/requirements-lock.in",

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 
+collect_ignore = ["browser"]
+"""``make browser`` runs these, in an environment of their own."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not ENGINE:
         skip = pytest.mark.skip(reason="needs DynamoDB Local: python -m local.dynamodb_local -- pytest")

@@ -23,7 +23,7 @@ def settings() -> Settings:
     if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
         colour = COLOUR
     on = os.environ.get("CONSOLE", "on") != "off"
-    return Settings(on, os.environ.get("CONSOLE_NAME") or NAME, colour, _readable_on(colour))
+    return Settings(on, os.environ.get("OPERATOR_NAME") or NAME, colour, _readable_on(colour))
 
 
 def _readable_on(colour: str) -> str:

@@ -218,7 +218,7 @@ def test_a_stack_may_have_no_console(accounts: Accounts, monkeypatch: pytest.Mon
 def test_the_operators_name_and_colour_are_the_pages(
     accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CONSOLE_NAME", "Acme <Keys>")
+    monkeypatch.setenv("OPERATOR_NAME", "Acme <Keys>")
     monkeypatch.setenv("CONSOLE_COLOUR", "#ffcc00")
     page = Browser(accounts.stack).open("sign-in")
     assert "Acme &lt;Keys&gt;" in page.text

@@ -1,0 +1,391 @@
+"""What people do in the console, in a real browser."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import Person, Server
+
+People = Callable[..., Person]
+KEY = re.compile(r"suk_[0-9A-Za-z]{49}")
+
+
+def create(it: Person, username: str) -> str:
+    """Create a Service User by its form; returns the key that is shown."""
+    page = it.page
+    it.open("service-users")
+    page.get_by_role("link", name="Create a Service User").click()
+    page.get_by_label("Username", exact=True).fill(username)
+    page.get_by_label("Email").fill(f"{username}@demo.example")
+    page.get_by_label("Ends", exact=True).select_option("90")
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name=f"The key of {username}").wait_for()
+    found = KEY.search(page.content())
+    assert found
+    return found[0]
+
+
+def test_an_invitation_is_taken_up_and_leads_to_the_service_users(person: People) -> None:
+    ann = person()
+    assert ann.page.url.endswith("/console/service-users")
+    assert ann.page.get_by_text(f"{ann.username} (OWNER)").is_visible()
+
+
+def test_signing_out_and_in_again_with_the_passkey(person: People) -> None:
+    ann = person()
+    ann.page.get_by_role("button", name="Sign out").click()
+    ann.see("You are signed out.")
+    ann.page.go_back()
+    ann.page.get_by_role("button", name="Sign in with a passkey").wait_for()
+    ann.page.get_by_role("button", name="Sign in with a passkey").click()
+    ann.page.get_by_role("heading", name="Service Users").wait_for()
+
+
+def test_whoever_is_not_verified_by_the_device_does_not_get_in(person: People) -> None:
+    ann = person()
+    ann.page.get_by_role("button", name="Sign out").click()
+    ann.devtools.send(
+        "WebAuthn.setUserVerified", {"authenticatorId": ann.authenticator, "isUserVerified": False}
+    )
+    ann.page.get_by_role("button", name="Sign in with a passkey").click()
+    ann.see("The passkey was not used")
+    assert not ann.context.cookies(ann.server.console) or ann.page.url.endswith("out=1")
+
+
+def test_a_wrong_token_is_said_on_the_page(newcomer: People, server: Server) -> None:
+    it = newcomer()
+    it.expect_errors("400")
+    it.open("enrol")
+    it.plug_in()
+    it.page.get_by_label("Username").fill("nobody")
+    it.page.get_by_label("Token of the invitation").fill("sui_wrong")
+    it.page.get_by_role("button", name="Make a passkey and sign in").click()
+    it.see("The username or the token is not valid")
+
+
+def test_a_key_is_created_copied_and_not_made_twice_by_reloading(person: People) -> None:
+    ann = person()
+    ann.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    username = f"{ann.username}-bot"
+    key = create(ann, username)
+    ann.page.get_by_role("button", name="Copy the MONITORING key").click()
+    ann.see("Copied.")
+    assert ann.page.evaluate("navigator.clipboard.readText()") == key
+    ann.page.get_by_label("I have put it where it belongs").check()
+    ann.page.reload()
+    ann.page.get_by_role("heading", name=username).wait_for()
+    assert key not in ann.page.content()
+    assert f"…{key[-5:]}" in ann.page.content()
+
+
+def test_the_page_with_the_key_is_not_left_by_accident(person: People) -> None:
+    ann = person()
+    create(ann, f"{ann.username}-bot")
+    asked: list[str] = []
+    ann.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    ann.page.get_by_role("link", name="Go on to").click()
+    ann.page.get_by_role("heading", name=f"{ann.username}-bot").wait_for()
+    assert asked == ["beforeunload"]
+
+
+def test_the_key_is_gone_after_signing_out_whatever_one_presses(person: People) -> None:
+    ann = person()
+    key = create(ann, f"{ann.username}-bot")
+    ann.page.get_by_label("I have put it where it belongs").check()
+    ann.page.get_by_role("button", name="Sign out").click()
+    ann.see("You are signed out.")
+    for _ in range(3):
+        ann.page.go_back()
+        ann.page.wait_for_load_state()
+        assert key not in ann.page.content()
+
+
+def test_a_key_is_rotated_with_an_hours_overlap_restricted_and_revoked(
+    person: People, server: Server
+) -> None:
+    ann = person()
+    bot = server.service_user()
+    page = ann.open(f"service-users/{bot}")
+    page.get_by_role("link", name="Rotate MONITORING").click()
+    page.get_by_label("Keep the old key working for").select_option("3600")
+    page.get_by_role("button", name="Rotate MONITORING").click()
+    page.get_by_label("I have put it where it belongs").check()
+    page.get_by_role("link", name=f"Go on to {bot}").click()
+    ann.see("Old key")
+    page.get_by_role("link", name="Restrict MONITORING").click()
+    page.get_by_label("Allowed networks").fill("203.0.113.0/24")
+    page.get_by_role("button", name="Restrict MONITORING").click()
+    ann.see("The key's restrictions are as you set them.")
+    ann.see("203.0.113.0/24")
+    page.get_by_role("link", name="Revoke MONITORING").click()
+    page.get_by_role("button", name="Revoke MONITORING").click()
+    ann.see("It stopped working at once.")
+    ann.see("API key revoked")
+
+
+def test_errors_stand_at_their_fields_and_keep_what_was_typed(person: People) -> None:
+    ann = person()
+    ann.expect_errors("400")
+    page = ann.open("create/service-user")
+    page.get_by_label("Username", exact=True).fill("x")
+    page.get_by_label("Email").fill("bot@demo.example")
+    page.get_by_label("Allowed networks").fill("home")
+    page.get_by_label("Ends", exact=True).select_option("never")
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name="Nothing was done").wait_for()
+    assert page.get_by_label("Email").input_value() == "bot@demo.example"
+    assert page.get_by_label("Username", exact=True).get_attribute("aria-invalid") == "true"
+    assert page.title().startswith("Error: ")
+
+
+def test_a_touch_older_than_five_minutes_is_asked_for_again_and_the_form_goes_on(
+    person: People, server: Server
+) -> None:
+    ann = person()
+    bot = server.service_user()
+    page = ann.open(f"service-users/{bot}/rotate?key=MONITORING")
+    page.evaluate("document.body.dataset.confirmed = 0")
+    page.clock.install()
+    page.reload()
+    page.clock.fast_forward(6 * 60 * 1000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "passkey/" in request.url else None)
+    page.get_by_role("button", name="Rotate MONITORING").click()
+    page.get_by_role("heading", name=f"The key of {bot}").wait_for()
+    assert [url.rpartition("/")[2] for url in asked] == ["confirm-begin", "confirm-finish"]
+
+
+def test_a_warning_comes_before_the_session_ends_and_one_stays_signed_in(person: People) -> None:
+    ann = person()
+    page = ann.page
+    page.clock.install()
+    ann.open("you")
+    page.clock.fast_forward(13 * 60 * 1000 + 5000)
+    page.get_by_role("button", name="Stay signed in").click()
+    ann.see("You stay signed in.")
+    page.clock.fast_forward(13 * 60 * 1000 + 5000)
+    page.get_by_role("heading", name="Are you still there?").wait_for()
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("heading", name="Are you still there?").is_visible()
+
+
+def test_an_ended_session_leads_back_to_the_same_form(person: People, server: Server) -> None:
+    ann = person()
+    bot = server.service_user()
+    ann.context.clear_cookies()
+    page = ann.open(f"service-users/{bot}/rotate?key=MONITORING")
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    page.get_by_role("button", name="Rotate MONITORING").wait_for()
+    assert page.url.endswith(f"service-users/{bot}/rotate?key=MONITORING")
+
+
+def test_a_service_user_is_deleted_by_typing_its_name(person: People, server: Server) -> None:
+    ann = person()
+    bot = server.service_user()
+    page = ann.open(f"service-users/{bot}/delete")
+    page.get_by_label(f"Type {bot} to delete it").fill(bot)
+    page.get_by_role("button", name=f"Delete {bot}").click()
+    ann.see("The Service User was deleted.")
+
+
+def test_it_is_handed_to_a_colleague(person: People, server: Server) -> None:
+    ann, bea = person(), person("CLUSTER_ADMIN")
+    bot = server.service_user()
+    page = ann.open(f"service-users/{bot}/edit")
+    page.get_by_label("Administrators").fill(bea.username)
+    page.get_by_role("button", name=f"Change {bot}").click()
+    ann.see("The Service User was changed.")
+    bea.open(f"service-users/{bot}")
+    bea.page.get_by_role("link", name="Rotate MONITORING").wait_for()
+
+
+def test_an_owner_invites_a_person_who_comes_in(person: People, server: Server) -> None:
+    ann = person()
+    page = ann.open("people")
+    page.get_by_role("link", name="Invite a person").click()
+    name = f"{ann.username}-friend"
+    page.get_by_label("Username", exact=True).fill(name)
+    page.get_by_label("Email").fill(f"{name}@demo.example")
+    page.get_by_label("Role").select_option("CLUSTER_ADMIN")
+    page.get_by_role("button", name="Invite the person").click()
+    ann.see("The invitation is on its way by email.")
+    assert server.mail(name, "sui_")
+
+
+def test_a_revoked_persons_open_tab_does_nothing_more(person: People, server: Server) -> None:
+    ann = person()
+    ann.expect_errors("401")
+    bot = server.service_user()
+    page = ann.open(f"service-users/{bot}/revoke?key=MONITORING")
+    server.api("DELETE", f"/v1/users/{ann.username}")
+    page.get_by_role("button", name="Revoke MONITORING").click()
+    ann.see("You are not signed in")
+    assert server.api("GET", f"/v1/service-users/{bot}")["apiKeys"]["apiKeys"]
+
+
+def test_a_stale_tab_makes_no_second_key(person: People, server: Server) -> None:
+    ann = person()
+    ann.expect_errors("409")
+    bot = server.service_user()
+    form = f"service-users/{bot}/rotate?key=MONITORING"
+    ann.open(form)
+    other = ann.context.new_page()
+    ann.watch(other)
+    other.goto(f"{server.console}/{form}")
+    other.get_by_role("button", name="Rotate MONITORING").click()
+    other.get_by_role("heading", name=f"The key of {bot}").wait_for()
+    ann.page.get_by_role("button", name="Rotate MONITORING").click()
+    ann.see("This was done already")
+    assert not KEY.search(ann.page.content())
+
+
+def test_a_read_only_person_runs_their_own_keys_and_is_told_who_does_the_rest(person: People) -> None:
+    cat = person("READ_ONLY")
+    cat.expect_errors("403")
+    page = cat.open("you")
+    assert page.get_by_role("link", name="Service Users").count() == 0
+    page.get_by_role("link", name="Generate MONITORING").click()
+    page.get_by_label("Ends", exact=True).select_option("30")
+    page.get_by_role("button", name="Generate MONITORING").click()
+    page.get_by_role("heading", name="The key of").wait_for()
+    page.get_by_label("I have put it where it belongs").check()
+    cat.open("service-users")
+    cat.see("your role is READ_ONLY. Ask an OWNER.")
+
+
+def test_another_passkey_is_added_and_the_first_removed(person: People) -> None:
+    ann = person()
+    ann.open("you")
+    ann.devtools.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": ann.authenticator})
+    ann.plug_in()
+    ann.page.get_by_label("Name of another passkey").fill("Phone")
+    ann.page.get_by_role("button", name="Add a passkey").click()
+    ann.page.get_by_role("heading", name="Phone").wait_for()
+    ann.page.get_by_role("link", name="Remove Laptop").click()
+    ann.page.get_by_role("button", name="Remove Laptop").click()
+    ann.see("The passkey was removed.")
+    assert ann.server.mail(ann.username, "was added")
+    assert ann.server.mail(ann.username, "was removed")
+
+
+def test_signing_out_everywhere_ends_the_other_browser_too(person: People, newcomer: People) -> None:
+    ann = person()
+    other = newcomer()
+    other.context.add_cookies(ann.context.cookies())
+    other.open("you")
+    other.see(ann.username)
+    ann.open("you")
+    ann.page.get_by_role("button", name="Sign out everywhere").click()
+    ann.see("You are signed out.")
+    other.open("you")
+    other.page.get_by_role("button", name="Sign in with a passkey").wait_for()
+
+
+def test_everything_but_the_touch_works_without_javascript(
+    person: People, newcomer: People, server: Server
+) -> None:
+    ann = person()
+    bot = server.service_user()
+    plain = newcomer(java_script_enabled=False)
+    plain.context.add_cookies(ann.context.cookies())
+    page = plain.open(f"service-users?prefix={bot}")
+    page.get_by_role("link", name=bot).click()
+    page.get_by_role("link", name="Rotate MONITORING").click()
+    page.get_by_role("button", name="Rotate MONITORING").click()
+    page.get_by_role("heading", name=f"The key of {bot}").wait_for()
+    assert KEY.search(page.content())
+
+
+def test_a_form_is_filled_and_sent_by_keyboard_alone(person: People) -> None:
+    ann = person()
+    page = ann.open("create/user")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    name = f"{ann.username}-key"
+    for text in ("", name, "", f"{name}@demo.example"):
+        page.keyboard.press("Tab")
+        page.keyboard.type(text)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    ann.see("The invitation is on its way by email.")
+
+
+def test_a_page_of_a_sibling_origin_can_send_no_form(person: People, server: Server) -> None:
+    """Another port of the host is the same site: the cookie comes along, and the request is refused."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    ann = person()
+    ann.expect_errors("403")
+
+    class Evil(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            form = f'<form method="post" action="{server.console}/you/sessions"><button>Win</button></form>'
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(form.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    evil = HTTPServer(("127.0.0.1", 0), Evil)
+    threading.Thread(target=evil.serve_forever, daemon=True).start()
+    try:
+        ann.page.goto(f"http://localhost:{evil.server_port}/")
+        ann.page.get_by_role("button", name="Win").click()
+        ann.page.wait_for_load_state()
+        ann.page.get_by_text("another site").first.wait_for()
+        ann.open("you")
+        ann.page.get_by_role("button", name="Sign out everywhere").wait_for()
+        ann.page.goto(f"http://localhost:{evil.server_port}/")
+        framed = ann.page.evaluate(
+            "url => new Promise(done => { const frame = document.createElement('iframe'); frame.src = url;"
+            " frame.onload = () => { try { done(String(frame.contentDocument)) } catch { done('closed') } };"
+            " document.body.append(frame); setTimeout(() => done('nothing'), 3000) })",
+            f"{server.console}/you",
+        )
+        assert framed in ("null", "closed", "nothing")
+        ann.expect_errors("403", "frame-ancestors", "X-Frame-Options", "refused to connect", "Refused to")
+    finally:
+        evil.shutdown()
+        evil.server_close()
+
+
+def test_the_first_visit_is_small_and_asks_nobody_else(newcomer: People, server: Server) -> None:
+    it = newcomer()
+    sizes: dict[str, int] = {}
+    import gzip
+
+    def note(response: object) -> None:
+        sizes[response.url] = len(gzip.compress(response.body()))  # type: ignore[attr-defined]
+
+    it.page.on("response", note)
+    it.open("sign-in")
+    it.page.wait_for_load_state("networkidle")
+    assert all(url.startswith(server.base) for url in sizes)
+    assert len(sizes) <= 4, sizes
+    assert sum(sizes.values()) <= 20_000, sizes
+    assert next(size for url, size in sizes.items() if url.endswith(".js")) <= 6000
+    assert next(size for url, size in sizes.items() if url.endswith(".css")) <= 4000
+
+
+def test_the_link_of_make_run_opens_it_once(newcomer: People, server: Server) -> None:
+    link = server.link()
+    first = newcomer()
+    first.page.goto(link)
+    first.page.get_by_role("heading", name="Service Users").wait_for()
+    second = newcomer()
+    second.expect_errors("403", "404")  # its text has no icon
+    second.page.goto(link)
+    second.see("This link was used")
+
+
+@pytest.mark.parametrize("path", ["", "sign-in"])
+def test_the_address_alone_leads_to_the_console(newcomer: People, server: Server, path: str) -> None:
+    it = newcomer()
+    it.page.goto(f"{server.base}/{'console/' if path else ''}{path}")
+    it.page.get_by_role("heading", name="Sign in", exact=True).wait_for()
