@@ -210,6 +210,15 @@ def list_events() -> Response:
     return api.serve(account.events)
 
 
+# Anybody
+
+
+@app.route("/v1/leaked-keys", methods=["POST"], content_types=[])
+def report_leaked_keys() -> Response:
+    """Report keys that were found somewhere."""
+    return api.serve(keys.report_leaked)
+
+
 # The API itself
 
 

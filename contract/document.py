@@ -326,7 +326,10 @@ def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
         for it in operation.examples
         if it.body is not None
     }
-    media = {"schema": schemas.of(operation.body), "examples": shown}
+    schema = schemas.of(operation.body)
+    if operation.body_list:
+        schema = {"type": "array", "maxItems": operation.body_list, "items": schema}
+    media = {"schema": schema, "examples": shown}
     return {"required": operation.body_required, "content": {"application/json": media}}
 
 

@@ -184,6 +184,7 @@ ACCOUNT_OF_ADA = responses.AccountAnswer(
     revoke_inactive_after_days=None,
     pci_compliance=False,
     machines_manage_owners=False,
+    revoke_leaked_keys=True,
 )
 ACCOUNT_CHANGED = responses.AccountAnswer(
     account=ACCOUNT,
@@ -194,6 +195,7 @@ ACCOUNT_CHANGED = responses.AccountAnswer(
     revoke_inactive_after_days=None,
     pci_compliance=False,
     machines_manage_owners=False,
+    revoke_leaked_keys=True,
 )
 
 EVENT = responses.EventAnswer(

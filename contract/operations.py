@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
 from chalicelib.rules.key_search import MOST_FOUND
+from chalicelib.rules.leaked_keys import MOST_REPORTED
 from chalicelib.rules.roles import KeyType
 from contract import examples
 
@@ -58,7 +59,7 @@ class Example(NamedTuple):
 
     title: str
     response: Any
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | list[dict[str, Any]] | None = None
     username: str | None = None
     query: dict[str, str] = {}
 
@@ -83,6 +84,7 @@ class Operation(NamedTuple):
     notes: str = ""
     body: type[validation.Body] | None = None
     body_required: bool = True
+    body_list: int = 0
     query: tuple[Query, ...] = ()
     headers: tuple[Header, ...] = ()
     refusals: tuple[int, ...] = ()
@@ -648,6 +650,33 @@ OPERATIONS: dict[str, Operation] = {
             "events are read for a page: it can have fewer members than `limit`, or none, although "
             "`Link` says that there are more. A collector asks with `order=oldest`, keeps the last `Link` "
             "and resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
+        ),
+    ),
+    "report_leaked_keys": Operation(
+        tag=Tag.SYSTEM,
+        status=200,
+        success="That the report was taken: the same whatever is in it.",
+        response=responses.ReceivedAnswer,
+        examples=(
+            Example(
+                "As secret scanning reports it",
+                responses.ReceivedAnswer(received=1),
+                [
+                    {
+                        "token": examples.KEY,
+                        "type": "service_users_api_key",
+                        "url": "https://github.com/acme/app/blob/main/.env",
+                    }
+                ],
+            ),
+        ),
+        body=bodies.LeakedKey,
+        body_list=MOST_REPORTED,
+        signs_in=False,
+        notes=(
+            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
+            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
+            f"At most {MOST_REPORTED} entries."
         ),
     ),
     "health": Operation(

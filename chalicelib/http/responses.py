@@ -218,6 +218,15 @@ class AccountAnswer(Answer, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether a Service User with the role OWNER may invite, change and revoke OWNERs."),
     ]
+    revoke_leaked_keys: Annotated[
+        bool, Meta(description="Whether a key that is reported as leaked is revoked, or only told of.")
+    ]
+
+
+class ReceivedAnswer(Answer, frozen=True, kw_only=True):
+    """That a report was taken; what is in it is told to those concerned alone."""
+
+    received: Annotated[int, Meta(description="How many keys were reported, known or not.")]
 
 
 class Who(Answer, frozen=True, kw_only=True):
@@ -434,6 +443,7 @@ def account(it: Account) -> AccountAnswer:
         revoke_inactive_after_days=it.policy.revoke_inactive_after_days,
         pci_compliance=it.policy.pci_compliance,
         machines_manage_owners=it.machines_manage_owners,
+        revoke_leaked_keys=not it.policy.keep_leaked_keys,
     )
 
 

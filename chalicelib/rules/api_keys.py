@@ -188,6 +188,7 @@ def rotate(
         ceiling=ceiling,
         rotated_by=by,
         has_pointer=True,
+        leaked_at=None,
     )
     change = KeyChange(
         Change.ROTATED,

@@ -73,6 +73,7 @@ class ApiKey(Value, frozen=True):
     ceiling: Role | None = None
     rotated_by: str = ""
     has_pointer: bool = False
+    leaked_at: int | None = None
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -208,11 +209,15 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
 
 class Policy(Value, frozen=True):
-    """An account's policy on keys, in days; None for no limit."""
+    """An account's policy on keys, in days; None for no limit.
+
+    ``keep_leaked_keys``: a key that is reported as leaked is told of, and not revoked.
+    """
 
     max_key_age_days: int | None = None
     revoke_inactive_after_days: int | None = None
     pci_compliance: bool = False
+    keep_leaked_keys: bool = False
 
 
 class Account(Value, frozen=True, kw_only=True):
@@ -256,6 +261,7 @@ class Kind(str, Enum):
     POLICY = "POLICY"
     OPERATOR = "OPERATOR"
     ACCOUNT = "ACCOUNT"
+    LEAK_REPORT = "LEAK_REPORT"
 
 
 class Action(str, Enum):
@@ -274,6 +280,7 @@ class Action(str, Enum):
     USER_ACTIVATED = "USER_ACTIVATED"
     USER_UPDATED = "USER_UPDATED"
     USER_REVOKED = "USER_REVOKED"
+    API_KEY_LEAKED = "API_KEY_LEAKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
     PASSKEY_ADDED = "PASSKEY_ADDED"
@@ -291,6 +298,7 @@ class Change(str, Enum):
     UPDATED = "UPDATED"
     REFUSED = "REFUSED"
     ENDING = "ENDING"
+    LEAKED = "LEAKED"
 
 
 class Cause(str, Enum):
@@ -310,11 +318,12 @@ class Cause(str, Enum):
     USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
     OPERATOR = "OPERATOR"
+    LEAKED = "LEAKED"
     SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY and an OPERATOR.
+    """Who did it. ``username`` is empty for a POLICY, an OPERATOR and a LEAK_REPORT.
 
     ``id`` is a Service User's id or a User's membership; it and ``display_name`` are empty in events stored
     before they were kept.
@@ -379,6 +388,7 @@ class Audience(str, Enum):
     PERSON = "PERSON"
     OWNERS = "OWNERS"
     PERSON_AND_OWNERS = "PERSON_AND_OWNERS"
+    ADMINISTRATORS_AND_OWNERS = "ADMINISTRATORS_AND_OWNERS"
 
 
 class Event(Value, frozen=True, kw_only=True):

@@ -101,6 +101,16 @@ def holder_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
     return holder(occurrence)
 
 
+def holder_and_owners(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`holder` does, and all OWNERs."""
+    addressees = holder(occurrence)
+    by_audience = {
+        Audience.PERSON: Audience.PERSON_AND_OWNERS,
+        Audience.ADMINISTRATORS: Audience.ADMINISTRATORS_AND_OWNERS,
+    }
+    return addressees._replace(audience=by_audience[addressees.audience])
+
+
 def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
     """Notify the Administrators of looser restrictions; a User of any change to those of their own key."""
     subject, new = occurrence.subject, occurrence.new
@@ -161,13 +171,17 @@ def owners_if_loosened(occurrence: Occurrence) -> Addressees:
 
 
 def is_policy_looser(old: Account, new: Account) -> bool:
-    """Return whether keys may live longer by the new policy, or machines may now manage OWNERs."""
+    """Return whether keys may live longer by the new policy, or machines may now manage OWNERs.
+
+    Leaked keys live longer if they are no longer revoked.
+    """
     was, now = old.policy, new.policy
     return (
         _is_longer(was.max_key_age_days, now.max_key_age_days)
         or _is_longer(was.revoke_inactive_after_days, now.revoke_inactive_after_days)
         or (was.pci_compliance and not now.pci_compliance)
         or (new.machines_manage_owners and not old.machines_manage_owners)
+        or (now.keep_leaked_keys and not was.keep_leaked_keys)
     )
 
 
@@ -199,6 +213,7 @@ NOTIFIED = for_every_action(
         Action.API_KEY_UPDATED: key_holder_if_loosened,
         Action.API_KEY_REFUSED: nobody,
         Action.API_KEY_ENDING: holder,
+        Action.API_KEY_LEAKED: holder_and_owners,
         Action.USER_INVITED: person_and_owners_if_owner,
         Action.USER_ACTIVATED: person_and_owners_if_owner,
         Action.USER_UPDATED: person_if_role_changed,

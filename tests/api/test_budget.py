@@ -100,6 +100,15 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY, QUERY]),
     "events of one": ("owner", "GET", "/v1/events?username=bot&limit=2", NO_BODY, [GET, QUERY]),
     "events of an actor": ("owner", "GET", "/v1/events?actor=admin", NO_BODY, [GET, QUERY, BATCH]),
+    # Anybody.
+    "report what is no key": ("nobody", "POST", "/v1/leaked-keys", [{"token": "x"}], [BATCH]),
+    "report a key nobody has": (
+        "nobody",
+        "POST",
+        "/v1/leaked-keys",
+        [{"token": "suk_" + "0" * 43 + "2ZLkuB"}],
+        [BATCH, BATCH],
+    ),
     # The API itself.
     "the document": ("nobody", "GET", "/openapi.json", NO_BODY, []),
     "the reference": ("nobody", "GET", "/docs", NO_BODY, []),

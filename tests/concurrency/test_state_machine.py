@@ -344,6 +344,33 @@ class Machine(RuleBasedStateMachine):
             {"name": name},
         )
 
+    @rule(data=st.data())
+    def report_leaked_keys(self, data: st.DataObject) -> None:
+        """Report keys: now and then one that works, most often what does not."""
+        live = sorted(it.secret for it in self.living)
+        dead = [it.secret for it in self.dead]
+        # One that works at most: events of one moment have no order.
+        some = st.sampled_from([key_format.new_key(), "nonsense", *dead[-3:]])
+        found = data.draw(st.lists(some, max_size=3), "found")
+        if live and data.draw(st.integers(0, 3), "a rare find") == 0:
+            found.append(data.draw(st.sampled_from(live), "leaked"))
+        before = len(self.book.records)
+        self.tick()
+        self.book.leaked(found)
+        response = self.stack.call("POST", "/v1/leaked-keys", body=[{"token": it} for it in found])
+        assert (response.status, response.json) == (200, {"received": len(found)})
+        self.check_tables(self.book.records[before:])
+        self.bury()
+
+    @rule(data=st.data(), text=st.booleans())
+    def find_key(self, data: st.DataObject, text: bool) -> None:
+        """Ask whose a key is: one that works, one that did, or nobody's."""
+        actor = self.actor(data, Caller.reads)
+        one = data.draw(st.sampled_from([*self.made[-20:], Key("nobody", key_format.new_key())]), "which")
+        body = {"key": one.secret} if text else {"last5": one.secret[-5:]}
+        plan: Callable[[Desk], Outcome] = lambda it: it.find(body)  # noqa: E731
+        self.call(data, "POST", "/v1/api-keys/find", Caller.reads, plan, body, actor=actor)
+
     @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "people"]))
     def look(self, data: st.DataObject, what: str) -> None:
         self.see(data, what)
@@ -811,6 +838,19 @@ class Desk:
     def listing(self, *, machines: bool) -> Outcome:
         members = self.book.members(self.by.who.account, machines=machines)
         return Outcome(200, [self._machine.described(it) for it in members[:2]])
+
+    def find(self, body: dict[str, str]) -> Outcome:
+        mine = sorted(
+            (it for it in self.book.all.values() if it.account == self.by.who.account), key=lambda it: it.name
+        )
+        found = [
+            {"username": who.username, "isPredecessor": secret is not key.now}
+            for who in mine
+            for kind, key in who.keys.items()
+            for secret in (key.now, key.before)
+            if secret and (secret.text == body.get("key") or secret.text[-5:] == body.get("last5"))
+        ]
+        return Outcome(200, found)
 
     def account(self) -> Outcome:
         account = self.by.who.account

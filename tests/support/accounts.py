@@ -238,6 +238,7 @@ def assert_service_user(
         "administrators",
         "createdAt",
         "apiKeys",
+        "keysBelowRole",
     }
     assert (value["username"], value["role"]) == (username, role)
     assert re.fullmatch(TIME, value["createdAt"])

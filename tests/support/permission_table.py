@@ -112,6 +112,7 @@ read the account           200 200 200 403 403 403 403 200 200 403 403 403 403 4
 rename the account         200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
 find a reader's key        200 200 200 403 200 200 403 200 200 403 200 200 403 401 401 200 200 401 401 401 401
 list events                200 200 200 403 200 200 403 200 200 403 200 200 403 401 401 200 200 401 401 401 401
+report a leaked key        200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 health                     200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 openapi                    200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 docs                       200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
@@ -125,6 +126,7 @@ rotate the key of the call 200 200 200 200 200 200 200
 whoami                     200 200 200 200 200 200 200
 activate                   200 200 200 200 200 200 200
 activate with a used token 400 400 400 400 400 400 400
+report a leaked key        200 200 200 200 200 200 200
 health                     200 200 200 200 200 200 200
 openapi                    200 200 200 200 200 200 200
 docs                       200 200 200 200 200 200 200
@@ -234,6 +236,7 @@ CALLS = {
     "rename the account": Call("PUT", "/v1/account", {"name": "Another name"}),
     "find a reader's key": Call("POST", "/v1/api-keys/find", {"last5": "zzzzz"}),
     "list events": Call("GET", "/v1/events"),
+    "report a leaked key": Call("POST", "/v1/leaked-keys", [{"token": "suk_" + "0" * 43 + "2ZLkuB"}]),
     "health": Call("GET", "/health"),
     "openapi": Call("GET", "/openapi.json"),
     "docs": Call("GET", "/docs"),

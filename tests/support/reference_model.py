@@ -370,6 +370,21 @@ class ReferenceModel:
         )
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
+    def leaked(self, texts: list[str]) -> None:
+        """End the keys that somebody found, with each successor that its finder may have been shown."""
+        for text in dict.fromkeys(texts):
+            for holder in self.all.values():
+                for key in list(holder.keys.values()):
+                    if text not in [it.text for it in key.works(self.now)]:
+                        continue
+                    if key.now.text == text or key.now.shown_to.lower() in ("", holder.name):
+                        del holder.keys[key.kind]
+                    else:
+                        key.before = None
+                    self._put(
+                        Record(holder.account, "API_KEY_LEAKED", "", holder.name, [("REVOKED", key.kind)])
+                    )
+
     # People
 
     def invite(self, by: Caller, body: dict[str, Any]) -> Outcome:
