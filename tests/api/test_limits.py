@@ -256,7 +256,7 @@ def conflicts(stack: Stack, monkeypatch: pytest.MonkeyPatch, *, beside: bool = F
         raise ClientError(
             {
                 "Error": {"Code": "TransactionCanceledException"},
-                "CancellationReasons": [{"Code": code} for code in codes],  # type: ignore[typeddict-unknown-key]
+                "CancellationReasons": [{"Code": code} for code in codes],
             },
             "TransactWriteItems",
         )

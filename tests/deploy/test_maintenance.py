@@ -36,6 +36,11 @@ def restored(dynamodb: "DynamoDBClient", stack: Stack) -> Any:
         dynamodb.delete_table(TableName=name)
 
 
+def lasting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items of the directory, but for those that count changes: they end by themselves."""
+    return [item for item in items if not item["pk"].startswith("BUDGET#")]
+
+
 def whoami(stack: Stack, key: Key) -> int:
     return stack.call("GET", "/v1/whoami", key).status
 
@@ -52,9 +57,7 @@ def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
     done = restore_directory(stack.client, directory, stack.tables.directory)
     # Of each the principal, its address and a pointer to each key; the account tells how many it has.
     assert done == (5, 120, 0)
-    assert [it for it in stack.snapshot()[0] if not it["pk"].startswith("BUDGET#")] == [
-        it for it in before if not it["pk"].startswith("BUDGET#")
-    ]
+    assert lasting(stack.snapshot()[0]) == lasting(before)
     assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0, 0)
     assert whoami(stack, key) == 200
 
@@ -115,7 +118,8 @@ def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: 
         stack.client.meta.events.unregister("provide-client-params.dynamodb.Scan", cut)
     assert done.written == sum(seen)
     assert max(seen) <= 7
-    assert stack.snapshot() == before
+    assert lasting(stack.snapshot()[0]) == lasting(before[0])
+    assert stack.snapshot()[1] == before[1]
 
 
 def test_missing_events_are_restored_without_notifications(stack: Stack, restored: Any) -> None:
