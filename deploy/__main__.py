@@ -229,7 +229,7 @@ def _export(args: argparse.Namespace) -> None:
             faults += len(found)
         else:
             days = export_account(client, events, account, args.out)
-            print(f"{account}: {sum(day.count for day in days.values())} events of {len(days)} days.")
+            print(f"{account}: {sum(day.events for day in days.values())} events of {len(days)} days.")
     if faults:
         raise DeployError(f"{faults} differences: the folder is not complete, or was changed.")
 

@@ -34,7 +34,7 @@ MANIFEST = "manifest.json"
 class Day(NamedTuple):
     """The events of an account on one day (UTC): how many, and their chained digest."""
 
-    count: int
+    events: int
     digest: str
 
 
@@ -61,7 +61,7 @@ def export_account(client: "DynamoDBClient", table: str, account: str, folder: P
             digest = _next(digest, event)
         (home / f"{day}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         days[day] = Day(len(lines), digest)
-    manifest = {day: {"count": count, "digest": digest} for day, (count, digest) in days.items()}
+    manifest = {day: {"count": events, "digest": digest} for day, (events, digest) in days.items()}
     (home / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return days
 

@@ -42,7 +42,7 @@ def test_every_event_is_exported_by_account_and_day_as_the_api_shows_it(
     stack, owner, account = trail
     days = export_account(stack.client, stack.tables.events, account, tmp_path)
     assert list(days) == ["2030-03-17", "2030-03-18", "2030-03-19"]
-    assert [day.count for day in days.values()] == [2, 4, 1]
+    assert [day.events for day in days.values()] == [2, 4, 1]
     lines = lines_of(tmp_path / account)
     shown = stack.call("GET", "/v1/events", owner).json
     for event in shown:
