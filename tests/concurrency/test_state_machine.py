@@ -378,7 +378,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def report_leaked_keys(self, data: st.DataObject) -> None:
         """Report keys: now and then one that works, most often what does not."""
-        live = sorted(it.secret for it in self.living)
+        live = [it.secret for it in self.made if it in self.living]
         dead = [it.secret for it in self.dead]
         # One that works at most: events of one moment have no order.
         some = st.sampled_from([key_format.new_key(), "nonsense", *dead[-3:]])
