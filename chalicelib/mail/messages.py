@@ -43,6 +43,7 @@ _EMAILS = {
     Action.USER_INVITED: "invitation",
     Action.PASSKEY_ADDED: "console-access",
     Action.PASSKEY_REMOVED: "console-access",
+    Action.PASSKEY_ENDING: "console-access",
     Action.SIGNED_IN: "console-access",
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
@@ -59,6 +60,10 @@ _ACCESS = {
     Action.PASSKEY_REMOVED: (
         "A passkey of yours was removed",
         "The passkey “{old}” was removed. It signs nobody in any more.",
+    ),
+    Action.PASSKEY_ENDING: (
+        "A passkey of yours ends soon",
+        "The passkey “{old}” ends on {new}, because it is not used. Sign in with it once, and it stays.",
     ),
     Action.SIGNED_IN: (
         "You signed in from another address",

@@ -200,6 +200,7 @@ NOTIFIED = for_every_action(
         Action.USER_REVOKED: person_if_activated,
         Action.PASSKEY_ADDED: holder,
         Action.PASSKEY_REMOVED: holder,
+        Action.PASSKEY_ENDING: holder,
         Action.SIGNED_IN: person_if_signed_in_elsewhere,
         Action.SIGNED_OUT: nobody,
     }
