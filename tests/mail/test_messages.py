@@ -826,6 +826,7 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
         Action.PASSKEY_ADDED,
         Action.PASSKEY_REMOVED,
         Action.PASSKEY_ENDING,
+        Action.PASSKEY_CODE_REQUESTED,
         Action.SIGNED_IN,
         Action.USER_ACTIVATED,
     }

@@ -39,7 +39,7 @@ def test_a_passkey_that_is_used_in_time_stays(account: PolicyAccount) -> None:
     account.send_mail()
     of_passkeys(account, 0, 25)
     assert ann.sign_in().status == 200
-    assert of_passkeys(account, 25, 45) == [(20, ENDING, "ann")]
+    assert of_passkeys(account, 25, 43) == [(20, ENDING, "ann")]
     assert ann.sign_in().status == 200
 
 
@@ -113,8 +113,12 @@ def test_what_is_mailed_of_passkeys_says_what_happened_and_what_to_do(account: P
     account.set_policy(revokeInactiveAfterDays=30)
     account.send_mail()
     of_passkeys(account, 0, 31)
-    mails = [str(message) for to, message in account.mail.ses.sent if to == "ann@people.example"]
+    mails = [
+        " ".join(message.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]
+        for to, message in account.mail.ses.sent
+        if to == "ann@people.example"
+    ]
     for words in ("was taken up", "from another address", "ends soon", "was removed"):
-        assert words in " ".join(mails), words
+        found = {text for text in mails if words in text and "new invitation at once" in text}
+        assert found, (words, mails[:2])
     assert sum("from another address than" in text for text in mails) == 1
-    assert all("fresh invitation at once" in text.replace("=\n", "").replace("\n", " ") for text in mails[1:])

@@ -76,6 +76,7 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     Action.PASSKEY_ADDED: (ANN, HERSELF, HERSELF),
     Action.PASSKEY_REMOVED: (ANN, HERSELF, HERSELF),
     Action.PASSKEY_ENDING: (ANN, HERSELF, HERSELF),
+    Action.PASSKEY_CODE_REQUESTED: (ANN, HERSELF, HERSELF),
     Action.SIGNED_IN: (ANN, NOBODY, NOBODY),
     Action.SIGNED_OUT: (ANN, NOBODY, NOBODY),
 }
