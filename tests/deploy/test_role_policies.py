@@ -100,31 +100,31 @@ def event(**more: Any) -> dict[str, Any]:
 
 
 TAKING_OVER = {
-    "a digest": ("UpdateItem", update("SET #keys.#type.digest = :d", **{":d": DIGEST})),
-    "a key": ("UpdateItem", update("SET #keys.#type = :d", **{":d": {"M": {"digest": DIGEST}}})),
-    "every key": ("UpdateItem", update("SET #keys = :d", **{":d": {"M": {}}})),
+    "a digest": ("UpdateItem", update("SET #keys.#type.digest = :d", **{":d": DIGEST})),  # type: ignore[arg-type]
+    "a key": ("UpdateItem", update("SET #keys.#type = :d", **{":d": {"M": {"digest": DIGEST}}})),  # type: ignore[arg-type]
+    "every key": ("UpdateItem", update("SET #keys = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
     "a key's networks": ("UpdateItem", update("REMOVE #keys.#type.networks")),
     "a key beside a note": (
         "UpdateItem",
-        update("SET #used = :d, #keys.#type.digest = :d", **{":d": DIGEST}),
+        update("SET #used = :d, #keys.#type.digest = :d", **{":d": DIGEST}),  # type: ignore[arg-type]
     ),
     "a condition that tells of keys": (
         "UpdateItem",
         update("SET #used = :d", condition="#keys.#type.digest = :d", **{":d": DIGEST}),
     ),
-    "a role": ("UpdateItem", update("SET #role = :d", **{":d": {"S": "OWNER"}})),
-    "a session": ("UpdateItem", update("SET sessions = :d", **{":d": {"M": {}}})),
-    "an address": ("UpdateItem", update("SET email = :d", **{":d": {"S": "me@evil.example"}})),
-    "an invitation": ("UpdateItem", update("SET invitation = :d", **{":d": {"M": {}}})),
+    "a role": ("UpdateItem", update("SET #role = :d", **{":d": {"S": "OWNER"}})),  # type: ignore[arg-type]
+    "a session": ("UpdateItem", update("SET sessions = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
+    "an address": ("UpdateItem", update("SET email = :d", **{":d": {"S": "me@evil.example"}})),  # type: ignore[arg-type]
+    "an invitation": ("UpdateItem", update("SET invitation = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
     "a person": ("PutItem", {"TableName": "Directory", "Item": {**KEY, "keys": {"M": {}}}}),
     "the removal of a person": ("DeleteItem", {"TableName": "Directory", "Key": KEY}),
     "an account's OWNERs": (
         "UpdateItem",
-        {**update("SET owners = :d", **{":d": {"M": {}}}), "Key": {"pk": {"S": "ACCOUNT#one"}}},
+        {**update("SET owners = :d", **{":d": {"M": {}}}), "Key": {"pk": {"S": "ACCOUNT#one"}}},  # type: ignore[arg-type]
     ),
     "a change of an event": (
         "UpdateItem",
-        {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},
+        {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},  # type: ignore[arg-type]
     ),
     "somebody's pointer as a person": (
         "PutItem",
