@@ -90,6 +90,12 @@ account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme
 owner: $(READY) ## issue a replacement key to an OWNER who is locked out; STAGE=acme USERNAME=ann
 	@$(PYTHON) -m deploy owner --stage "$(STAGE)" --username "$(USERNAME)"
 
+doctor: $(READY) ## check that this AWS account is ready for a deploy; STAGE=acme SENDER=users@example.com
+	@$(PYTHON) -m deploy doctor --stage "$(STAGE)" --sender "$(SENDER)"
+
+smoke: $(READY) ## check a deployed stack by a throw-away account; STAGE=acme URL=https://api.example.com
+	@$(PYTHON) -m deploy smoke --stage "$(STAGE)" --url "$(URL)"
+
 whose-key: $(READY) ## find whose a key is, read from the terminal, in a deployed stack; STAGE=acme, or LAST5=VOQuO
 	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
 

@@ -147,6 +147,18 @@ def invite_user_again(username: str) -> Response:
     return api.serve(users.invite_again, username)
 
 
+@app.route("/v1/users/{username}/shown-keys", methods=["GET"], content_types=[])
+def list_shown_keys(username: str) -> Response:
+    """List the keys of Service Users that a person was shown."""
+    return api.serve(users.list_shown_keys, username)
+
+
+@app.route("/v1/users/{username}/shown-keys", methods=["DELETE"], content_types=[])
+def end_shown_keys(username: str) -> Response:
+    """End the keys of Service Users that a person was shown, and their access if wanted."""
+    return api.serve(users.end_shown_keys, username)
+
+
 @app.route("/v1/users/{username}/api-keys", methods=["GET"], content_types=[])
 def list_own_keys(username: str) -> Response:
     """List your own keys."""
@@ -196,6 +208,15 @@ def update_account() -> Response:
 def list_events() -> Response:
     """List the account's events."""
     return api.serve(account.events)
+
+
+# Anybody
+
+
+@app.route("/v1/leaked-keys", methods=["POST"], content_types=[])
+def report_leaked_keys() -> Response:
+    """Report keys that were found somewhere."""
+    return api.serve(keys.report_leaked)
 
 
 # The API itself

@@ -305,6 +305,10 @@ _QUERIES: dict[Query, Json] = {
         "description": "Which events come first.",
         "schema": {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
     },
+    Query.REVOKE_USER: {
+        "description": "Whether to revoke the person from the account first.",
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    },
     Query.KEY_TYPE: {
         "description": "The type of the key, if there is no body.",
         "schema": {"$ref": "#/components/schemas/KeyType"},
@@ -322,7 +326,10 @@ def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
         for it in operation.examples
         if it.body is not None
     }
-    media = {"schema": schemas.of(operation.body), "examples": shown}
+    schema = schemas.of(operation.body)
+    if operation.body_list:
+        schema = {"type": "array", "maxItems": operation.body_list, "items": schema}
+    media = {"schema": schema, "examples": shown}
     return {"required": operation.body_required, "content": {"application/json": media}}
 
 

@@ -53,7 +53,9 @@ def key(
     overlapping: bool = False,
 ) -> responses.ApiKeyAnswer:
     """Return an API key, masked unless ``text`` is given."""
-    before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used)
+    before = responses.PredecessorAnswer(
+        key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by or holder
+    )
     return responses.ApiKeyAnswer(
         account=ACCOUNT,
         key_type=key_type,
@@ -137,6 +139,11 @@ FOUND = responses.FoundKeyAnswer(
     api_key=_BOT_KEYS[0],
 )
 
+GRACE_KNOWS = responses.ShownKeyAnswer(
+    username="grace-bot", key_type=KeyType.MONITORING, key=MASKED, valid_until=None
+)
+ENDED = responses.EndedKeysAnswer(ended=(GRACE_KNOWS,), complete=True)
+
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
 GRACE = _user("grace", Role.CLUSTER_ADMIN, "ACTIVE", "Grace")
 GRACE_PROMOTED = _user("grace", Role.OWNER, "ACTIVE", "Grace")
@@ -177,6 +184,7 @@ ACCOUNT_OF_ADA = responses.AccountAnswer(
     revoke_inactive_after_days=None,
     pci_compliance=False,
     machines_manage_owners=False,
+    revoke_leaked_keys=True,
 )
 ACCOUNT_CHANGED = responses.AccountAnswer(
     account=ACCOUNT,
@@ -187,6 +195,7 @@ ACCOUNT_CHANGED = responses.AccountAnswer(
     revoke_inactive_after_days=None,
     pci_compliance=False,
     machines_manage_owners=False,
+    revoke_leaked_keys=True,
 )
 
 EVENT = responses.EventAnswer(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
 from chalicelib.rules.key_search import MOST_FOUND
+from chalicelib.rules.leaked_keys import MOST_REPORTED
 from chalicelib.rules.roles import KeyType
 from contract import examples
 
@@ -40,6 +41,7 @@ class Query(Enum):
     UNTIL = "until"
     ORDER = "order"
     KEY_TYPE = "keyType"
+    REVOKE_USER = "revokeUser"
 
 
 class Header(Enum):
@@ -57,7 +59,7 @@ class Example(NamedTuple):
 
     title: str
     response: Any
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | list[dict[str, Any]] | None = None
     username: str | None = None
     query: dict[str, str] = {}
 
@@ -82,6 +84,7 @@ class Operation(NamedTuple):
     notes: str = ""
     body: type[validation.Body] | None = None
     body_required: bool = True
+    body_list: int = 0
     query: tuple[Query, ...] = ()
     headers: tuple[Header, ...] = ()
     refusals: tuple[int, ...] = ()
@@ -117,6 +120,7 @@ _ISSUES_KEYS = (
     "a key carries its holder's role."
 )
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
+_SEES_SHOWN_KEYS = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
 _READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
 _OWN_KEYS = "Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."
 _READS_ACCOUNT = _MANAGES_SERVICE_USERS
@@ -468,6 +472,46 @@ OPERATIONS: dict[str, Operation] = {
         no_body=True,
         notes="For an invitation that expired, and for a User who lost their keys.",
     ),
+    "list_shown_keys": Operation(
+        tag=Tag.USERS,
+        status=200,
+        success="Living keys of Service Users that the person was the last to be shown.",
+        response=tuple[responses.ShownKeyAnswer, ...],
+        examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
+        permission=_SEES_SHOWN_KEYS,
+        query=_PAGE,
+        headers=(Header.LINK,),
+        notes=(
+            "The person need not be in the account any more. `limit` is the number of Service Users looked "
+            "at, so a page may have fewer keys, or none, and still have a next one. A machine that rotates "
+            "its own key is the last to be shown it."
+        ),
+    ),
+    "end_shown_keys": Operation(
+        tag=Tag.USERS,
+        status=200,
+        success="The keys that were ended. They no longer work.",
+        response=responses.EndedKeysAnswer,
+        examples=(
+            Example("The keys that Grace knows", examples.ENDED, username="grace"),
+            Example(
+                "Grace's access, and the keys she knows",
+                examples.ENDED,
+                username="grace",
+                query={"revokeUser": "true"},
+            ),
+        ),
+        permission=_SEES_SHOWN_KEYS,
+        query=(Query.REVOKE_USER, Query.CURSOR),
+        headers=(Header.LINK,),
+        refusals=(404, 409),
+        no_body=True,
+        notes=(
+            "With `revokeUser=true` the person is first revoked from the account, whatever becomes of the "
+            "keys. A call ends the keys of 25 Service Users at most: while `complete` is false, follow the "
+            "`Link` by DELETE. Repeating a call does no harm. Of a predecessor, only that ends."
+        ),
+    ),
     "list_own_keys": Operation(
         headers=(Header.ETAG,),
         tag=Tag.USERS,
@@ -606,6 +650,33 @@ OPERATIONS: dict[str, Operation] = {
             "events are read for a page: it can have fewer members than `limit`, or none, although "
             "`Link` says that there are more. A collector asks with `order=oldest`, keeps the last `Link` "
             "and resumes there. `Accept: application/x-ndjson` or `text/csv` returns the page in that form."
+        ),
+    ),
+    "report_leaked_keys": Operation(
+        tag=Tag.SYSTEM,
+        status=200,
+        success="That the report was taken: the same whatever is in it.",
+        response=responses.ReceivedAnswer,
+        examples=(
+            Example(
+                "As secret scanning reports it",
+                responses.ReceivedAnswer(received=1),
+                [
+                    {
+                        "token": examples.KEY,
+                        "type": "service_users_api_key",
+                        "url": "https://github.com/acme/app/blob/main/.env",
+                    }
+                ],
+            ),
+        ),
+        body=bodies.LeakedKey,
+        body_list=MOST_REPORTED,
+        signs_in=False,
+        notes=(
+            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
+            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
+            f"At most {MOST_REPORTED} entries."
         ),
     ),
     "health": Operation(

@@ -1,12 +1,14 @@
 """``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
 
 import argparse
+import datetime
 import getpass
 import sys
 from pathlib import Path
 
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
+from deploy.checks import Report
 from deploy.package import PROJECT, package
 from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
@@ -70,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--username", required=True)
     command.set_defaults(command=_recover_owner)
 
+    command = commands.add_parser("doctor", help="check whether this AWS account is ready for a deploy")
+    command.add_argument("--sender", default="", help="address that emails are going to come from")
+    command.add_argument("--report", type=Path, help="file for the report, as JSON")
+    command.set_defaults(command=_doctor)
+
+    command = commands.add_parser("smoke", help="check a deployed stack by a throw-away account")
+    command.add_argument("--url", default="", help="where to call the API, instead of its own URL")
+    command.add_argument("--report", type=Path, help="file for the report, as JSON")
+    command.set_defaults(command=_smoke)
+
     command = commands.add_parser("teardown", help="delete the stack, and name what stays")
     command.add_argument("--confirm", default="", help="the stage once more; without it nothing is deleted")
     command.set_defaults(command=_teardown)
@@ -77,11 +89,20 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
+    command.add_argument("--since", default="", help="the moment it was restored to: 2026-11-23T14:30:00Z")
     command.set_defaults(command=_restore)
 
     command = commands.add_parser("delete-account", help="delete an account with all its data")
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
+
+    command = commands.add_parser(
+        "export", help="write the events as JSON lines, or check that all are there"
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder to write to, or to check")
+    command.add_argument("--account", default="", help="only this account")
+    command.add_argument("--check", action="store_true", help="compare the folder with what is on record")
+    command.set_defaults(command=_export)
 
     command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
     command.add_argument("--last5", default="", help="find by the last five characters instead")
@@ -120,20 +141,58 @@ def _recover_owner(args: argparse.Namespace) -> None:
     recover_owner(args.stage, args.username)
 
 
+def _doctor(args: argparse.Namespace) -> None:
+    from deploy.doctor import doctor
+
+    _finish(doctor(args.stage, args.sender), args.report)
+
+
+def _smoke(args: argparse.Namespace) -> None:
+    from deploy.smoke import smoke
+
+    _finish(smoke(args.stage, args.url), args.report)
+
+
+def _finish(report: Report, file: Path | None) -> None:
+    file = file or PROJECT / "build" / f"{report.title}-{report.stage}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report.json() + "\n", encoding="utf-8")
+    print(f"The report is in {file}.")
+    if failed := report.failed():
+        raise DeployError(f"Failed: {', '.join(failed)}.")
+
+
 def _teardown(args: argparse.Namespace) -> None:
     teardown(args.stage, args.confirm)
+
+
+def _moment(text: str) -> int:
+    """Return a moment as Unix time. Raises DeployError for what is none, or has no time zone."""
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise DeployError(
+            "Say by --since to which moment the table was restored (2026-11-23T14:30:00Z): what was revoked "
+            "after it is revoked again."
+        )
+    return int(moment.timestamp())
 
 
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement; no function has it
 
-    from deploy.maintenance import restore_directory, restore_events
+    from deploy.maintenance import dead_keys, restore_directory, restore_events
 
+    since = _moment(args.since) if args.directory else 0
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
-        written, deleted = restore_directory(client, args.directory, outputs["DirectoryName"])
-        print(f"Directory: {written} items written, {deleted} deleted.")
+        dead = dead_keys(client, outputs["EventsName"], since)
+        done = restore_directory(client, args.directory, outputs["DirectoryName"], dead)
+        counts = f"{done.written} items written, {done.deleted} deleted"
+        print(f"Directory: {counts}, {done.revoked} keys revoked again.")
     if args.events:
         print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
 
@@ -152,6 +211,27 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+
+
+def _export(args: argparse.Namespace) -> None:
+    import boto3
+
+    from deploy.export import accounts_of, check_account, export_account
+
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    events = outputs["EventsName"]
+    faults = 0
+    for account in [args.account] if args.account else accounts_of(client, outputs["DirectoryName"]):
+        if args.check:
+            found = check_account(client, events, account, args.out)
+            print(*(f"{account} {fault}" for fault in found), sep="\n", end="\n" if found else "")
+            faults += len(found)
+        else:
+            days = export_account(client, events, account, args.out)
+            print(f"{account}: {sum(day.events for day in days.values())} events of {len(days)} days.")
+    if faults:
+        raise DeployError(f"{faults} differences: the folder is not complete, or was changed.")
 
 
 def _find_key(args: argparse.Namespace) -> None:

@@ -44,7 +44,12 @@ def complete(
 
 def ask(*arguments: str) -> Any:
     """Run the AWS CLI and return its output, parsed. Raise DeployError if it fails."""
-    return json.loads(run(*arguments) or "{}")
+    return parse(run(*arguments))
+
+
+def parse(output: str | None) -> Any:
+    """Return what the AWS CLI printed, parsed; an empty object for nothing."""
+    return json.loads(output or "{}")
 
 
 def region() -> str:

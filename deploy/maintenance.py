@@ -3,13 +3,17 @@
 The first two write to the tables directly, so that only CloudTrail has a record of them.
 """
 
+import itertools
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
-from chalicelib.rules.names import fold_email
+from chalicelib.rules.model import Change, Event
+from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.store import pointers
+from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
 
@@ -18,32 +22,109 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 _BATCH = 25
+_READ_BATCH = 100
 
 
-def restore_directory(client: "DynamoDBClient", source: str, target: str) -> tuple[int, int]:
-    """Replace the items of table Directory with those of ``source``; return the numbers written and deleted.
+class Restored(NamedTuple):
+    """What a restore of table Directory did; ``revoked`` counts the keys that did not come back to life."""
 
-    Keys return to their earlier state too: keys revoked or replaced since then work again, and keys
-    generated since then are lost.
+    written: int
+    deleted: int
+    revoked: int
+
+
+class DeadKey(NamedTuple):
+    """A key that was revoked or replaced: whose it was, its type, and its last five characters."""
+
+    holder: str
+    key_type: str
+    last5: str
+
+
+def restore_directory(
+    client: "DynamoDBClient", source: str, target: str, dead: frozenset[DeadKey] = frozenset()
+) -> Restored:
+    """Make the items of table Directory those of ``source``, but for the keys in ``dead``.
+
+    Keys that were generated since are lost. Holds one page of a table at a time, so that it takes no more
+    memory for a large table; an interrupted restore can be repeated.
     """
-    kept = {item["pk"]["S"]: item for item in _items(client, source)}
-    current = {item["pk"]["S"]: item for item in _items(client, target)}
-    written = [{"PutRequest": {"Item": item}} for key, item in kept.items() if current.get(key) != item]
-    deleted = [_deletion(key) for key in current.keys() - kept.keys()]
-    _write(client, target, [*written, *deleted])
-    return len(written), len(deleted)
+    written = deleted = revoked = 0
+    for page in _pages(client, source):
+        wanted = {}
+        for item in page:
+            wanted[item["pk"]["S"]], ended = _without(item, dead)
+            revoked += ended
+        current = _get(client, target, wanted)
+        puts = [{"PutRequest": {"Item": item}} for key, item in wanted.items() if current.get(key) != item]
+        _write(client, target, puts)
+        written += len(puts)
+    for page in _pages(client, target):
+        here = [item["pk"]["S"] for item in page]
+        kept = _get(client, source, here)
+        deletions = [_deletion(key) for key in here if key not in kept]
+        _write(client, target, deletions)
+        deleted += len(deletions)
+    return Restored(written, deleted, revoked)
+
+
+def dead_keys(client: "DynamoDBClient", events: str, since: int) -> frozenset[DeadKey]:
+    """Return every key that events since a moment (Unix time) say was revoked or replaced.
+
+    A key with an overlap is among them: its successor is lost by a restore, its holder gets a new one.
+    """
+    found = set()
+    scanned = client.get_paginator("scan").paginate(
+        TableName=events,
+        ConsistentRead=True,
+        FilterExpression="#at >= :since",
+        ExpressionAttributeNames={"#at": "at"},
+        ExpressionAttributeValues={":since": {"N": str(since)}},
+    )
+    for page in scanned:
+        for item in page["Items"]:
+            event: Event = from_item(dict(item), Event)  # type: ignore[arg-type]
+            holder = fold_username(event.subject.username or "")
+            for key in event.keys:
+                if key.change is Change.REVOKED:
+                    found.add(DeadKey(holder, key.key_type.value, key.last5))
+                if key.previous_last5:
+                    found.add(DeadKey(holder, key.key_type.value, key.previous_last5))
+    return frozenset(found)
+
+
+def _without(item: Item, dead: frozenset[DeadKey]) -> tuple[Item, int]:
+    """Return a principal's item without its dead keys, and how many they were; any other item as it is."""
+    holder = item["pk"]["S"].removeprefix("USER#")
+    keys = item.get("keys", {}).get("M", {})
+    left, ended = {}, 0
+    for key_type, key in keys.items():
+        fields = dict(key["M"])
+        if DeadKey(holder, key_type, fields["last5"]["S"]) in dead:
+            ended += 1
+            continue
+        before = fields.get("predecessor", {}).get("M")
+        if before and DeadKey(holder, key_type, before["last5"]["S"]) in dead:
+            ended += 1
+            del fields["predecessor"]
+        left[key_type] = {"M": fields}
+    return ({**item, "keys": {"M": left}} if ended else item), ended
 
 
 def restore_events(client: "DynamoDBClient", source: str, target: str) -> int:
     """Restore the events that are missing in table Events, without notifications; return how many."""
-    present = {_event_key(item) for item in _items(client, target)}
-    missing = [item for item in _items(client, source) if _event_key(item) not in present]
-    for item in missing:
-        # What makes an event pending; its recipients were notified when it happened.
-        item.pop("waiting", None)
-        item.pop("dueAt", None)
-    _write(client, target, [{"PutRequest": {"Item": item}} for item in missing])
-    return len(missing)
+    restored = 0
+    for page in _pages(client, source):
+        wanted = {_event_key(item): item for item in page}
+        present = {_event_key(item) for item in _get_keys(client, target, [_key_of(k) for k in wanted])}
+        missing = [item for key, item in wanted.items() if key not in present]
+        for item in missing:
+            # What makes an event pending; its recipients were notified when it happened.
+            item.pop("waiting", None)
+            item.pop("dueAt", None)
+        _write(client, target, [{"PutRequest": {"Item": item}} for item in missing])
+        restored += len(missing)
+    return restored
 
 
 def delete_account(client: "DynamoDBClient", directory: str, events: str, account: str) -> tuple[int, int]:
@@ -110,9 +191,42 @@ def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last
     ]
 
 
-def _items(client: "DynamoDBClient", table: str) -> Iterator[Item]:
+def _pages(client: "DynamoDBClient", table: str) -> Iterator[list[Item]]:
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
-        yield from page["Items"]
+        yield [dict(item) for item in page["Items"]]
+
+
+def _items(client: "DynamoDBClient", table: str) -> Iterator[Item]:
+    for page in _pages(client, table):
+        yield from page
+
+
+def _get(client: "DynamoDBClient", table: str, keys: Iterable[str]) -> dict[str, Item]:
+    """Return the items of these keys that there are, by key."""
+    found = _get_keys(client, table, [{"pk": {"S": key}} for key in keys])
+    return {item["pk"]["S"]: item for item in found}
+
+
+def _get_keys(client: "DynamoDBClient", table: str, keys: list[Item]) -> Iterator[Item]:
+    for start in range(0, len(keys), _READ_BATCH):
+        left: Any = {table: {"Keys": keys[start : start + _READ_BATCH], "ConsistentRead": True}}
+        for pause in _pauses():
+            answer = client.batch_get_item(RequestItems=left)
+            yield from (dict(item) for item in answer["Responses"].get(table, ()))
+            left = answer.get("UnprocessedKeys")
+            if not left:
+                break
+            time.sleep(pause)
+
+
+def _pauses() -> Iterator[float]:
+    """Yield how long to wait between tries of what DynamoDB left undone: ever longer, up to ten seconds."""
+    for tried in itertools.count():
+        yield min(0.05 * 2**tried, 10.0)
+
+
+def _key_of(key: tuple[str, str]) -> Item:
+    return {"account": {"S": key[0]}, "id": {"S": key[1]}}
 
 
 def _keys_of_events(client: "DynamoDBClient", table: str, partition: str) -> Iterator[Item]:
@@ -160,5 +274,8 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
 def _write(client: "DynamoDBClient", table: str, requests: list[Any]) -> None:
     for start in range(0, len(requests), _BATCH):
         unprocessed: Any = {table: requests[start : start + _BATCH]}
-        while unprocessed:
+        for pause in _pauses():
             unprocessed = client.batch_write_item(RequestItems=unprocessed)["UnprocessedItems"]
+            if not unprocessed:
+                break
+            time.sleep(pause)

@@ -133,14 +133,8 @@ def _prepare(stage: str, stack: Stack, parameters: Mapping[str, str]) -> dict[st
 
     Raises DeployError if the stack cannot be deployed as it is.
     """
-    if stack.status in _STUCK:
-        advice = _STUCK[stack.status].format(stage=stage, stack=stack.name)
-        raise DeployError("\n".join([f"{stack.name} is {stack.status}. {advice}", *failures(stack.name)]))
-    if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
-        raise DeployError(
-            f"{stack.name} is {stack.status}: a deploy is under way. Wait for its end and try again "
-            f"(aws cloudformation describe-stacks --stack-name {stack.name})."
-        )
+    if advice := stuck_advice(stage, stack):
+        raise DeployError(advice)
     prepared = dict(parameters)
     if not stack.is_new:
         return prepared
@@ -164,6 +158,19 @@ def _prepare(stage: str, stack: Stack, parameters: Mapping[str, str]) -> dict[st
             print(f"API Gateway writes logs in this region as {role} already: GatewayLogging=there-already.")
             prepared["GatewayLogging"] = "there-already"
     return prepared
+
+
+def stuck_advice(stage: str, stack: Stack) -> str:
+    """Return what to do about a stack that CloudFormation does not update now; nothing for any other."""
+    if stack.status in _STUCK:
+        advice = _STUCK[stack.status].format(stage=stage, stack=stack.name)
+        return "\n".join([f"{stack.name} is {stack.status}. {advice}", *failures(stack.name)])
+    if stack.status.endswith("_IN_PROGRESS") and stack.status != "REVIEW_IN_PROGRESS":
+        return (
+            f"{stack.name} is {stack.status}: a deploy is under way. Wait for its end and try again "
+            f"(aws cloudformation describe-stacks --stack-name {stack.name})."
+        )
+    return ""
 
 
 def failures(stack: str) -> Iterator[str]:
@@ -226,6 +233,34 @@ def stack_outputs(stack: str) -> dict[str, str]:
     return dict(described.outputs)
 
 
+class FunctionFailed(DeployError):
+    """A function raised an exception; the message is the exception's."""
+
+
+def invoke(function: str, payload: object) -> Any:
+    """Invoke a function once, and return its result.
+
+    Raises FunctionFailed if it fails, and DeployError if it cannot be invoked or its answer was lost.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        request_file, response_file = (Path(directory) / name for name in ("request.json", "response.json"))
+        request_file.write_text(json.dumps(payload), encoding="utf-8")
+        invoked = aws_cli.complete(
+            *("lambda", "invoke", "--function-name", function, "--payload", f"fileb://{request_file}"),
+            str(response_file),
+            # A second try of a call whose answer was lost is refused, and the key is lost with the answer.
+            environment={"AWS_MAX_ATTEMPTS": "1"},
+        )
+        if invoked.returncode:
+            raise DeployError(
+                f"aws lambda invoke failed, or its answer was lost. {(invoked.stderr or '').strip()}"
+            )
+        response: Any = json.loads(response_file.read_text(encoding="utf-8"))
+    if "FunctionError" in json.loads(invoked.stdout or "{}"):
+        raise FunctionFailed(str(response.get("errorMessage", response)))
+    return response
+
+
 def create_account(stage: str, name: str, username: str, email: str) -> None:
     """Create an account with its first OWNER in a deployed stack, and print the response with the key.
 
@@ -245,25 +280,15 @@ def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
         raise DeployError(
             f"The stack of '{stage}' does not have this function yet. Deploy this version first."
         )
-    with tempfile.TemporaryDirectory() as directory:
-        request_file, response_file = (Path(directory) / name for name in ("request.json", "response.json"))
-        request_file.write_text(json.dumps(payload), encoding="utf-8")
-        invoked = aws_cli.complete(
-            *("lambda", "invoke", "--function-name", function, "--payload", f"fileb://{request_file}"),
-            str(response_file),
-            # A second try of a call whose answer was lost is refused, and the key is lost with the answer.
-            environment={"AWS_MAX_ATTEMPTS": "1"},
-        )
-        if invoked.returncode:
-            raise DeployError(
-                f"aws lambda invoke failed, or its answer was lost. {invoked.stderr.strip()} If the account "
-                f"is there now, make owner STAGE={stage} USERNAME={payload['username']} issues its key; else "
-                "try again."
-            )
-        status = json.loads(invoked.stdout or "{}")
-        response: Any = json.loads(response_file.read_text(encoding="utf-8"))
-    if "FunctionError" in status:
-        raise DeployError(str(response.get("errorMessage", response)))
+    try:
+        response = invoke(function, payload)
+    except FunctionFailed as error:
+        raise DeployError(str(error)) from None
+    except DeployError as error:
+        raise DeployError(
+            f"{error} If the account is there now, make owner STAGE={stage} USERNAME={payload['username']} "
+            "issues its key; else try again."
+        ) from None
     print(json.dumps(response, indent=2, ensure_ascii=False))
     print("The key is shown only once and not stored. Save it now.", file=sys.stderr)
 

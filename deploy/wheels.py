@@ -38,6 +38,16 @@ class Wheel(NamedTuple):
     sha256: str
 
 
+_HOLDS = frozenset(
+    {
+        "",
+        "; platform_python_implementation != 'PyPy'",
+        "; implementation_name != 'PyPy' and platform_python_implementation != 'PyPy'",
+    }
+)
+"""The markers that hold for the runtime, and for every Python that installs it: both are CPython."""
+
+
 class WheelError(Exception):
     """A lock cannot be installed for the runtime; the message says what to do."""
 
@@ -45,12 +55,12 @@ class WheelError(Exception):
 def locked(lock: Path) -> list[Locked]:
     """Return the entries of a lock.
 
-    Raises WheelError for one with a marker: pip would judge it by the Python it runs on, not by the runtime.
+    Raises WheelError for one with any other marker: pip would judge it by the Python it runs on.
     """
     found = []
     for entry in _LOCKED.finditer(text := lock.read_text(encoding="utf-8")):
         name, version, rest = entry.groups()
-        if rest.strip():
+        if rest.strip() not in _HOLDS:
             raise WheelError(
                 f"{lock.name}: {name} depends on the system ({rest.strip()}); the package cannot."
             )

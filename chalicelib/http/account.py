@@ -42,6 +42,7 @@ def update(call: Call) -> Response:
         body.revoke_inactive_after_days,
         body.pci_compliance,
         body.machines_manage_owners,
+        body.revoke_leaked_keys,
     )
     return _reply(accounts.update(call.directory, auth, changes, call.if_match()))
 

@@ -310,6 +310,19 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
 
+    revoke_leaked_keys: (
+        Annotated[
+            bool,
+            Meta(
+                description=(
+                    "Whether a key that somebody reports as leaked is revoked at once. Without it, those "
+                    "concerned are only told."
+                )
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """Require limits that ``pciCompliance`` allows, if both are given."""
@@ -318,6 +331,14 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
             for name in ("maxKeyAgeDays", "revokeInactiveAfterDays"):
                 if name in given and exceeds_pci_limit(given[name]):
                     yield FieldError(f"/{name}", PCI_BROKEN)
+
+
+class LeakedKey(Body, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A key that somebody found. Fields that secret scanners add are not looked at."""
+
+    token: Annotated[str, Meta(max_length=1000, description="What was found.")]
+    type: Annotated[str, Meta(max_length=200, description="What the finder calls it.")] | UnsetType = UNSET
+    url: Annotated[str, Meta(max_length=2000, description="Where it was found.")] | UnsetType = UNSET
 
 
 class CreateAccount(Body, frozen=True, kw_only=True):

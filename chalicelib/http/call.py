@@ -97,6 +97,11 @@ class Call:
         media_type = self._request.headers.get("content-type")
         return validation.read(kind, self._raw(), media_type, self.origin.now, largest)
 
+    def body_list(self, kind: type[B], most: int) -> tuple[B, ...]:
+        """Return the body, an array of at most ``most``. Raise HttpError or ValidationError."""
+        media_type = self._request.headers.get("content-type")
+        return validation.read_list(kind, self._raw(), media_type, self.origin.now, most)
+
     def body_or_query(self, kind: type[B]) -> B:
         """Read the body, or the query string if there is no body, for clients that cannot send one.
 

@@ -8,9 +8,10 @@ from msgspec import UNSET, UnsetType
 
 from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, conditional, etag, nothing, reply
-from chalicelib.rules import key_operations, key_search, permissions
+from chalicelib.rules import key_operations, key_search, leaked_keys, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.context import AuthContext
+from chalicelib.rules.leaked_keys import Report
 from chalicelib.rules.model import Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
 
@@ -103,6 +104,15 @@ def find(call: Call) -> Response:
     else:
         found = key_search.by_last5(call.directory, auth, str(body.last5))
     return reply(200, tuple(responses.found_key(it, call.origin.now) for it in found))
+
+
+def report_leaked(call: Call) -> Response:
+    """200, that the report was taken; nothing of what became of it."""
+    call.query()
+    body = call.body_list(bodies.LeakedKey, leaked_keys.MOST_REPORTED)
+    reports = tuple(Report(it.token, or_default(it.url, "")) for it in body)
+    leaked_keys.report(call.directory, reports, call.origin)
+    return reply(200, responses.ReceivedAnswer(received=len(body)))
 
 
 def key_restrictions(body: bodies.KeyTerms) -> KeyRestrictions:

@@ -22,9 +22,11 @@ from chalicelib.rules.model import (
     KeyChange,
     Kind,
     Principal,
+    ShownKey,
     Subject,
     User,
 )
+from chalicelib.rules.offboarding import EndedKeys
 from chalicelib.rules.ports import UnknownEvent
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
@@ -63,6 +65,10 @@ class PredecessorAnswer(Answer, frozen=True, kw_only=True):
     key: Masked
     valid_until: Annotated[Time, Meta(description="When it stops working.")]
     last_used_at: Annotated[Time, Meta(description="Last use, to the hour.")] | None
+    shown_to: (
+        Annotated[str, Meta(description="The username of who was shown it; null where that was not kept.")]
+        | None
+    )
 
 
 class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
@@ -153,6 +159,25 @@ class ActivatedAnswer(UserAnswer, frozen=True, kw_only=True):
     api_keys: ApiKeysAnswer
 
 
+class ShownKeyAnswer(Answer, frozen=True, kw_only=True):
+    """A living key of a Service User whose secret somebody was the last to be shown."""
+
+    username: Annotated[str, Meta(description="The Service User.")]
+    key_type: KeyType
+    key: Masked
+    valid_until: (
+        Annotated[Time, Meta(description="For a predecessor, when its overlap ends; null for a current key.")]
+        | None
+    )
+
+
+class EndedKeysAnswer(Answer, frozen=True, kw_only=True):
+    """The keys that a call ended. Unless ``complete``, call again by the ``Link`` to end the rest."""
+
+    ended: tuple[ShownKeyAnswer, ...]
+    complete: Annotated[bool, Meta(description="Whether all Service Users were looked at.")]
+
+
 class WhoamiAnswer(Answer, frozen=True, kw_only=True):
     """The caller, and the key used to sign in."""
 
@@ -193,6 +218,15 @@ class AccountAnswer(Answer, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether a Service User with the role OWNER may invite, change and revoke OWNERs."),
     ]
+    revoke_leaked_keys: Annotated[
+        bool, Meta(description="Whether a key that is reported as leaked is revoked, or only told of.")
+    ]
+
+
+class ReceivedAnswer(Answer, frozen=True, kw_only=True):
+    """That a report was taken; what is in it is told to those concerned alone."""
+
+    received: Annotated[int, Meta(description="How many keys were reported, known or not.")]
 
 
 class Who(Answer, frozen=True, kw_only=True):
@@ -350,6 +384,21 @@ def user(it: User) -> UserAnswer:
     )
 
 
+def shown_key(it: ShownKey) -> ShownKeyAnswer:
+    """Return a key that somebody was the last to be shown."""
+    return ShownKeyAnswer(
+        username=it.username,
+        key_type=it.key_type,
+        key=MASK + it.last5,
+        valid_until=maybe(it.until),
+    )
+
+
+def ended_keys(it: EndedKeys) -> EndedKeysAnswer:
+    """Return what a call ended, and whether that is all."""
+    return EndedKeysAnswer(ended=tuple(map(shown_key, it.keys)), complete=not it.left)
+
+
 def activated(it: User, now: float, shown: tuple[IssuedKey, ...]) -> ActivatedAnswer:
     """Return a User with the secrets of their first keys."""
     return ActivatedAnswer(**structs.asdict(user(it)), api_keys=api_keys(it, now, shown))
@@ -394,6 +443,7 @@ def account(it: Account) -> AccountAnswer:
         revoke_inactive_after_days=it.policy.revoke_inactive_after_days,
         pci_compliance=it.policy.pci_compliance,
         machines_manage_owners=it.machines_manage_owners,
+        revoke_leaked_keys=not it.policy.keep_leaked_keys,
     )
 
 
@@ -530,4 +580,5 @@ def _predecessor(key: ApiKey, now: float) -> PredecessorAnswer | None:
         key=MASK + before.last5,
         valid_until=moment(overlap_end(key, before.until)),
         last_used_at=maybe(before.last_used_at),
+        shown_to=before.shown_to or None,
     )

@@ -1,11 +1,14 @@
 """``/v1/users``: the Users of an account, and their own keys."""
 
+from urllib.parse import quote
+
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
-from chalicelib.rules import permissions, users
+from chalicelib.rules import offboarding, permissions, users
+from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import User
 
 PATH = "/v1/users"
@@ -63,6 +66,40 @@ def revoke(call: Call, username: str) -> Response:
     call.body_or_none(validation.Body)
     users.revoke(call.directory, auth, username, call.if_match())
     return nothing()
+
+
+def list_shown_keys(call: Call, username: str) -> Response:
+    """200, an array of the keys that somebody was shown and that still work; ``Link`` while there is more."""
+    auth = call.authenticate(permissions.require_can_see_shown_keys)
+    query = call.query("limit", "cursor")
+    paging = call.paging(query, NAME_FORM)
+    found, after = offboarding.listing(call.directory, auth, username, paging.limit, paging.after)
+    return reply(200, tuple(map(responses.shown_key, found)), call.next_page(_shown(username), after, query))
+
+
+def end_shown_keys(call: Call, username: str) -> Response:
+    """200, the keys that were ended; ``Link`` to the call that ends the rest.
+
+    With ``revokeUser`` the person is revoked from the account first.
+    """
+    auth = call.authenticate(permissions.require_can_see_shown_keys)
+    query = call.query("revokeUser", "cursor")
+    paging = call.paging(query, NAME_FORM)
+    if query.get("revokeUser", "false") not in ("true", "false"):
+        raise ValidationError("'revokeUser' is true or false.")
+    call.body_or_none(validation.Body)
+    ended = offboarding.end(
+        call.directory, auth, username, paging.after, revoke_user=query.get("revokeUser") == "true"
+    )
+    more: dict[str, str] = {}
+    if ended.left:  # to go on needs no revocation: they may be invited anew by then
+        more = call.next_page(_shown(username), ended.after, {})
+        more = more or {"Link": f'<{call.address(_shown(username))}>; rel="next"'}
+    return reply(200, responses.ended_keys(ended), more)
+
+
+def _shown(username: str) -> str:
+    return f"{PATH}/{quote(username, safe='')}/shown-keys"
 
 
 @conditional

@@ -83,11 +83,37 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float, larges
     Raise HttpError where it has more than ``largest`` bytes or another media type, and ValidationError with
     its field errors.
     """
+    return check(kind, _json(raw, content_type, largest), now, len(raw))
+
+
+def _json(raw: bytes, content_type: str | None, largest: int) -> Any:
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise HttpError(415, "The body must be JSON. Send it with 'Content-Type: application/json'.")
     if len(raw) > largest:
         raise HttpError(413, f"The body has {len(raw)} bytes; the limit is {largest}.")
-    return check(kind, parse(raw), now, len(raw))
+    return parse(raw)
+
+
+def read_list(kind: type[B], raw: bytes, content_type: str | None, now: float, most: int) -> tuple[B, ...]:
+    """Return a request's body that is an array of ``kind``, of at most ``most`` entries.
+
+    Raise HttpError and ValidationError as :func:`read` does; an error's pointer starts with the place.
+    """
+    value = _json(raw, content_type, LARGEST)
+    if not isinstance(value, list):
+        raise validation_error_of([FieldError("", "This must be a JSON array.")])
+    if len(value) > most:
+        raise validation_error_of([FieldError("", f"This may have at most {most} entries.")])
+    entries: list[B] = []
+    found: list[FieldError] = []
+    for place, entry in enumerate(value):
+        try:
+            entries.append(check(kind, entry, now))
+        except ValidationError as refused:
+            found += [FieldError(f"/{place}{error.pointer}", error.detail) for error in refused.errors]
+    if found:
+        raise validation_error_of(_first(found, len(raw)))
+    return tuple(entries)
 
 
 def parse(raw: bytes) -> Any:
@@ -140,7 +166,10 @@ def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:
     if not isinstance(value, dict):
         raise validation_error_of([FieldError("", "This must be a JSON object.")])
     fields = {field.encode_name: field for field in _fields(kind)}
-    found = [FieldError(_pointer(name), _unknown(name, fields)) for name in value if name not in fields]
+    unknown = [name for name in value if name not in fields]
+    found: list[FieldError] = []
+    if kind.__struct_config__.forbid_unknown_fields:
+        found = [FieldError(_pointer(name), _unknown(name, fields)) for name in unknown]
     given: dict[str, Any] = {}
     for name, field in fields.items():
         if name in value:

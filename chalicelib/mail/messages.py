@@ -20,7 +20,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from chalicelib.rules.audit import cause_of
-from chalicelib.rules.model import Action, Cause, Event, KeyChange, Kind
+from chalicelib.rules.model import Action, Cause, Change, Event, KeyChange, Kind
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.notifications import Recipient
 from chalicelib.rules.roles import KeyType, Role
@@ -48,9 +48,11 @@ _EMAILS = {
     Action.SIGNED_IN: "console-access",
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
+    Action.API_KEY_LEAKED: "api-key-leaked",
 }
 _WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
 _TO_EVERY_OWNER = "user-changed"
+_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked")
 _OWNER = "OWNER-USERNAME"
 """Placeholder in a command for the OWNER whom the reader has to ask."""
 _ACCESS = {
@@ -95,6 +97,7 @@ _SETTINGS = {
     "revokeInactiveAfterDays": "Unused keys end after",
     "pciCompliance": "PCI compliance",
     "machinesManageOwners": "Machines manage OWNERs",
+    "revokeLeakedKeys": "Leaked keys are revoked",
 }
 _RESTRICTIONS = {"allowedNetworks": "Allowed networks", "expiresAt": "Ends"}
 _NO_SETTING = {"allowedNetworks": "every address", "expiresAt": "never"}
@@ -158,7 +161,7 @@ def email_of(event: Event) -> str | None:
 def _email_for(event: Event, recipient: Recipient) -> str | None:
     """Return the name of the email that one recipient gets."""
     name = email_of(event)
-    return _TO_EVERY_OWNER if recipient.why.every_owner and name not in (None, "policy-loosened") else name
+    return _TO_EVERY_OWNER if recipient.why.every_owner and name not in _THE_SAME_TO_OWNERS else name
 
 
 def email_content(event: Event, recipient: Recipient, setting: EmailContext) -> EmailContent:
@@ -256,6 +259,9 @@ class _View:
             "email": event.subject.email,
             "had_role": event.changes.get("role", ("",))[0],
             "changed_fields": self._changed_fields(),
+            "kept": any(key.change is Change.LEAKED for key in event.keys),
+            "whose": "your" if self.person else f"the {self._kind()} {self.subject}'s",
+            "knows": self._knows(),
             "given_end": self.given_end,
             "gone": "ended" if self.given_end else "revoked",
             "keys": [self._key(key) for key in event.keys],
@@ -301,6 +307,9 @@ class _View:
         actor = self.event.actor
         return actor.kind is Kind.USER and fold_username(actor.username) == self.recipient.name
 
+    def _kind(self) -> str:
+        return "User" if self.event.subject.kind is Kind.USER else "Service User"
+
     def _by_subject(self) -> bool:
         """Return whether the actor and the subject are the same."""
         actor = self.event.actor
@@ -311,6 +320,14 @@ class _View:
         before, after = self.event.changes.get("administrators", ("", ""))
         name = self.recipient.name
         return name in before.split(", ") and name not in after.split(", ")
+
+    def _knows(self) -> str:
+        """Return how many keys of Service Users a revoked User still knows, as far as was looked."""
+        count = len(self.event.shown_keys)
+        if not count:
+            return "They may know keys of Service Users" if self.event.more_shown_keys else ""
+        more = " or more" if self.event.more_shown_keys else ""
+        return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
 
     def _below_role(self) -> str:
         """Return the sentence that a higher role does not raise every key, and how to raise them."""
@@ -399,11 +416,14 @@ class _View:
         facts = [("Account", self.account)]
         if self.subject:
             about_user = name == _TO_EVERY_OWNER
-            facts.append(
-                ("Your username" if self.person else "User" if about_user else "Service User", named)
-            )
+            facts.append(("Your username" if self.person else self._kind(), named))
             if about_user:
                 facts.append(("Their email", _short(subject.email)))
+        if name == _TO_EVERY_OWNER:
+            facts += [
+                ("Key they know", f"{key.username} {key.key_type.value} …{key.last5}")
+                for key in event.shown_keys
+            ]
         facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
@@ -414,6 +434,8 @@ class _View:
                 ("From address", event.source_ip),
             ]
         reason = event.reason if event.actor.kind is Kind.POLICY else ""
+        if event.actor.kind is Kind.LEAK_REPORT:
+            reason = unlinked(event.reason)  # whoever has the key chose the place
         facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
         return [(label, value) for label, value in facts if value]
 
@@ -428,6 +450,8 @@ class _View:
                 return f"{actor.username} (Service User)"
             case Kind.POLICY:
                 return "the end that the key was given" if self.given_end else "the account's key policy"
+            case Kind.LEAK_REPORT:
+                return "a report of a leaked key, by whoever found it"
         return "the operator of this service"
 
     def _why(self) -> str:
@@ -441,7 +465,8 @@ class _View:
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
-            return f"You get this as an OWNER of {self.account}. Every OWNER is told of who has power there."
+            what = "leaked keys" if self.event.action is Action.API_KEY_LEAKED else "who has power"
+            return f"You get this as an OWNER of {self.account}. Every OWNER is told of {what} there."
         if self._is_dropped():
             return f"You get this because you were an Administrator of {self.subject} in {self.account}."
         return f"You get this as an Administrator of the Service User {self.subject} in {self.account}."
@@ -469,6 +494,8 @@ class _View:
                 return [*self._restore_service_user(), *self._mend()]
             case "api-key-changed":
                 return [*self._restore_restrictions(), *self._mend()]
+            case "api-key-leaked":
+                return self._after_a_leak()
             case "policy-loosened":
                 return [*self._restore_policy(), *self._mend()]
             case "user-changed":
@@ -521,10 +548,37 @@ class _View:
             )
         ]
 
+    def _after_a_leak(self) -> list[Step]:
+        """Return what to do about a key that leaked: end it if it works still, and find out what was done."""
+        look = Step(
+            "See what was done with it: what was rotated or changed, when, and from which address:",
+            self._curl("GET", f"/v1/events?username={quote(self.subject, safe='')}"),
+        )
+        last = Step(self._ask()) if self.person else look
+        of_other = self._kind() == "User" and not self.person
+        if not any(key.change is Change.LEAKED for key in self.event.keys):
+            again = [] if of_other else self._restore()
+            return [Step("Find where it was kept, before a new one is put there."), *again, last]
+        if of_other:
+            return [
+                Step(
+                    f"{self.subject} has to revoke the key. To do it for them, revoke their access:",
+                    self._curl("DELETE", self._user_path(self.subject)),
+                ),
+                last,
+            ]
+        return [
+            Step(
+                "Revoke the key. It stops working at once:",
+                self._curl("DELETE", self._path("api-keys"), self._key_type()),
+            ),
+            last,
+        ]
+
     def _restore_user(self) -> list[Step]:
         """Return the steps by which an OWNER undoes a change of a User."""
         if self.event.action is Action.USER_REVOKED:
-            return self._invite_back()
+            return [*self._end_shown_keys(), *self._invite_back()]
         role = self.event.changes.get("role")
         if self.event.action is Action.USER_UPDATED and role and role[0] == Role.OWNER.value:
             return self._set_role_back()
@@ -536,6 +590,15 @@ class _View:
             )
         ]
         return [*self._set_role_back(), *steps] if self.event.action is Action.USER_UPDATED else steps
+
+    def _end_shown_keys(self) -> list[Step]:
+        if not self.event.shown_keys and not self.event.more_shown_keys:
+            return []
+        path = f"{self._user_path(self.subject)}/shown-keys"
+        return [
+            Step("This lists every such key that still works:", self._curl("GET", path)),
+            Step("This ends them all at once:", self._curl("DELETE", path)),
+        ]
 
     def _set_role_back(self, by: str = "") -> list[Step]:
         role = self.event.changes["role"][0]

@@ -304,6 +304,11 @@ class _Delivery:
             case Audience.PERSON_AND_OWNERS:
                 audience = notifications.person(event)
                 audience += self._owners(event, directory, notifications.EVERY_OWNER)
+            case Audience.ADMINISTRATORS_AND_OWNERS:
+                audience = notifications.administrators(event, directory)
+                named = {one.name for one in audience}
+                every_owner = self._owners(event, directory, notifications.EVERY_OWNER)
+                audience += [one for one in every_owner if one.name not in named]
             case _:
                 audience = notifications.administrators(event, directory)
                 if notifications.owners_stand_in(event, audience):

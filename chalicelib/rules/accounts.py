@@ -109,6 +109,7 @@ class PolicyUpdate(NamedTuple):
     revoke_inactive_after_days: int | UnsetType | None = UNSET
     pci_compliance: bool | UnsetType = UNSET
     machines_manage_owners: bool | UnsetType = UNSET
+    revoke_leaked_keys: bool | UnsetType = UNSET
 
 
 def policy_with(account: Account, wanted: PolicyUpdate) -> Policy:
@@ -162,8 +163,9 @@ def _find(directory: Directory, auth: AuthContext) -> Account:
 def _policy(old: Policy, wanted: PolicyUpdate) -> Policy:
     age = _or_old(wanted.max_key_age_days, old.max_key_age_days)
     inactivity = _or_old(wanted.revoke_inactive_after_days, old.revoke_inactive_after_days)
+    keep_leaked = not _or_old(wanted.revoke_leaked_keys, not old.keep_leaked_keys)
     if not _or_old(wanted.pci_compliance, old.pci_compliance):
-        return Policy(age, inactivity, False)
+        return Policy(age, inactivity, False, keep_leaked)
     errors = [
         FieldError(pointer, PCI_BROKEN)
         for pointer, days in (
@@ -174,7 +176,7 @@ def _policy(old: Policy, wanted: PolicyUpdate) -> Policy:
     ]
     if errors:
         raise validation_error_of(errors)
-    return Policy(min(age or PCI_DAYS, PCI_DAYS), min(inactivity or PCI_DAYS, PCI_DAYS), True)
+    return Policy(min(age or PCI_DAYS, PCI_DAYS), min(inactivity or PCI_DAYS, PCI_DAYS), True, keep_leaked)
 
 
 def _or_old(value: T | UnsetType, old: T) -> T:
@@ -189,6 +191,7 @@ def _changes(old: Account, new: Account) -> dict[str, tuple[str, str]]:
         "revokeInactiveAfterDays": (was.revoke_inactive_after_days, now.revoke_inactive_after_days),
         "pciCompliance": (was.pci_compliance, now.pci_compliance),
         "machinesManageOwners": (old.machines_manage_owners, new.machines_manage_owners),
+        "revokeLeakedKeys": (not was.keep_leaked_keys, not now.keep_leaked_keys),
     }
     return {field: (_text(one), _text(other)) for field, (one, other) in pairs.items() if one != other}
 

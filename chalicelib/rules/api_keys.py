@@ -11,7 +11,16 @@ from msgspec.structs import replace
 from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
 from chalicelib.rules.identifiers import new_version
-from chalicelib.rules.model import ApiKey, Change, KeyChange, Predecessor, Principal, ServiceUser
+from chalicelib.rules.model import (
+    ApiKey,
+    Change,
+    KeyChange,
+    Predecessor,
+    Principal,
+    ServiceUser,
+    ShownKey,
+)
+from chalicelib.rules.names import fold_username
 from chalicelib.rules.networks import within
 from chalicelib.rules.roles import KeyType, Role
 
@@ -157,7 +166,7 @@ def rotate(
     if overlap:
         until = overlap_end(key, now + overlap)
         predecessor = Predecessor(
-            key.digest, key.last5, until, key.last_used_at, key.ceiling, key.has_pointer
+            key.digest, key.last5, until, key.last_used_at, key.ceiling, key.has_pointer, shown_to(key)
         )
         previous_predecessor = current_predecessor(key, now)
         if (
@@ -179,6 +188,7 @@ def rotate(
         ceiling=ceiling,
         rotated_by=by,
         has_pointer=True,
+        leaked_at=None,
     )
     change = KeyChange(
         Change.ROTATED,
@@ -227,6 +237,45 @@ def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ..
     if isinstance(holder, ServiceUser) and role.covers(holder.role):
         keys = {key_type: _with_ceiling(key, holder.role) for key_type, key in keys.items()}
     return replace(holder, role=role, keys=keys, version=new_version()), revoked
+
+
+def shown_to(key: ApiKey) -> str:
+    """Return the username of whoever was shown a key's secret last: who rotated it, or who generated it."""
+    return key.rotated_by or key.created_by
+
+
+def shown_keys(holder: ServiceUser, username: str, now: float) -> tuple[ShownKey, ...]:
+    """Return the living keys of a Service User that a User (by folded username) was the last to be shown.
+
+    A predecessor stored before it was kept whom it was shown to counts as shown to who generated the key.
+    """
+    found: list[ShownKey] = []
+    for key_type in KeyType:
+        key = holder.keys.get(key_type)
+        if key is None or is_expired(key, now):
+            continue
+        if fold_username(shown_to(key)) == username:
+            found.append(ShownKey(holder.username, key_type, key.last5))
+        predecessor = current_predecessor(key, now)
+        if predecessor and fold_username(predecessor.shown_to or key.created_by) == username:
+            found.append(
+                ShownKey(holder.username, key_type, predecessor.last5, overlap_end(key, predecessor.until))
+            )
+    return tuple(found)
+
+
+def revoke_shown(
+    holder: ServiceUser, shown: tuple[ShownKey, ...]
+) -> tuple[ServiceUser, tuple[KeyChange, ...]]:
+    """Revoke the keys of a Service User that somebody was shown, and of a predecessor that alone."""
+    keys = {**holder.keys}
+    for one in shown:
+        if one.until is None:
+            del keys[one.key_type]
+        elif one.key_type in keys:
+            keys[one.key_type] = replace(keys[one.key_type], predecessor=None)
+    changes = tuple(KeyChange(Change.REVOKED, one.key_type, one.last5) for one in shown)
+    return replace(holder, keys=keys, version=new_version()), changes
 
 
 def below_role(holder: Principal) -> tuple[KeyType, ...]:

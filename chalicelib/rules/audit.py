@@ -14,6 +14,7 @@ from chalicelib.rules.model import (
     Kind,
     Principal,
     ServiceUser,
+    ShownKey,
     Subject,
     User,
 )
@@ -40,13 +41,16 @@ def new_event(
     invitation: str = "",
     new: Principal | Account | None = None,
     below_role: tuple[KeyType, ...] = (),
+    shown_keys: tuple[ShownKey, ...] = (),
+    more_shown_keys: bool = False,
 ) -> Event:
     """Return the audit event of an action, due at once if ``notifications.NOTIFIED`` says who is notified.
 
     ``subject`` is the principal or account as it was before the change (as created, if it is new), and
     ``new`` as it is from now on, where an update decides by both who is notified.
     """
-    addressees = notifications.addressees(action, Occurrence(subject, keys, new, actor))
+    knows_keys = bool(shown_keys) or more_shown_keys
+    addressees = notifications.addressees(action, Occurrence(subject, keys, new, actor, knows_keys))
     account = subject.id if isinstance(subject, Account) else subject.account
     return Event(
         id=new_event_id(origin.now),
@@ -57,6 +61,8 @@ def new_event(
         subject=_subject(subject),
         keys=keys,
         below_role=below_role,
+        shown_keys=shown_keys,
+        more_shown_keys=more_shown_keys,
         changes=changes or {},
         cause=cause,
         reason=reason,

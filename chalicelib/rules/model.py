@@ -16,7 +16,10 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Predecessor(Value, frozen=True):
-    """The key a rotation replaced, still honoured until ``until``."""
+    """The key a rotation replaced, still honoured until ``until``.
+
+    ``shown_to`` is the username of whoever was shown it; empty where that was not kept.
+    """
 
     digest: bytes
     last5: str
@@ -24,6 +27,7 @@ class Predecessor(Value, frozen=True):
     last_used_at: int | None = None
     ceiling: Role | None = None
     has_pointer: bool = False
+    shown_to: str = ""
 
 
 class Notice(Value, frozen=True):
@@ -69,6 +73,7 @@ class ApiKey(Value, frozen=True):
     ceiling: Role | None = None
     rotated_by: str = ""
     has_pointer: bool = False
+    leaked_at: int | None = None
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -218,11 +223,15 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
 
 class Policy(Value, frozen=True):
-    """An account's policy on keys, in days; None for no limit."""
+    """An account's policy on keys, in days; None for no limit.
+
+    ``keep_leaked_keys``: a key that is reported as leaked is told of, and not revoked.
+    """
 
     max_key_age_days: int | None = None
     revoke_inactive_after_days: int | None = None
     pci_compliance: bool = False
+    keep_leaked_keys: bool = False
 
 
 class Account(Value, frozen=True, kw_only=True):
@@ -266,6 +275,7 @@ class Kind(str, Enum):
     POLICY = "POLICY"
     OPERATOR = "OPERATOR"
     ACCOUNT = "ACCOUNT"
+    LEAK_REPORT = "LEAK_REPORT"
 
 
 class Action(str, Enum):
@@ -284,6 +294,7 @@ class Action(str, Enum):
     USER_ACTIVATED = "USER_ACTIVATED"
     USER_UPDATED = "USER_UPDATED"
     USER_REVOKED = "USER_REVOKED"
+    API_KEY_LEAKED = "API_KEY_LEAKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
     PASSKEY_ADDED = "PASSKEY_ADDED"
@@ -303,13 +314,15 @@ class Change(str, Enum):
     UPDATED = "UPDATED"
     REFUSED = "REFUSED"
     ENDING = "ENDING"
+    LEAKED = "LEAKED"
 
 
 class Cause(str, Enum):
     """Why something happened, where it is not simply what the actor asked for.
 
     A key's own ``expiresAt``, the account's policy (age, inactivity), a lower role, a network that the key
-    does not allow, a User revoked or invited again, a Service User deleted, or the operator.
+    does not allow, a User revoked or invited again, a Service User deleted, the operator, or that the keys
+    somebody was shown are ended.
     """
 
     EXPIRY = "EXPIRY"
@@ -321,10 +334,12 @@ class Cause(str, Enum):
     USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
     OPERATOR = "OPERATOR"
+    LEAKED = "LEAKED"
+    SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY and an OPERATOR.
+    """Who did it. ``username`` is empty for a POLICY, an OPERATOR and a LEAK_REPORT.
 
     ``id`` is a Service User's id or a User's membership; it and ``display_name`` are empty in events stored
     before they were kept.
@@ -365,6 +380,18 @@ class KeyChange(Value, frozen=True):
     ends_at: int | None = None
 
 
+class ShownKey(Value, frozen=True):
+    """A living key of a Service User that a User was the last to be shown.
+
+    ``until`` is the end of a predecessor's overlap; None for a current key.
+    """
+
+    username: str
+    key_type: KeyType
+    last5: str
+    until: int | None = None
+
+
 class Audience(str, Enum):
     """Who is to be mailed about an event.
 
@@ -377,12 +404,15 @@ class Audience(str, Enum):
     PERSON = "PERSON"
     OWNERS = "OWNERS"
     PERSON_AND_OWNERS = "PERSON_AND_OWNERS"
+    ADMINISTRATORS_AND_OWNERS = "ADMINISTRATORS_AND_OWNERS"
 
 
 class Event(Value, frozen=True, kw_only=True):
     """An audit event; also its own notification outbox entry until all recipients are notified.
 
-    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise. ``changes``
+    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise,
+    ``shown_keys`` those of Service Users that a revoked User knows, and ``more_shown_keys`` whether there may
+    be more. ``changes``
     names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
     User when it happened; where the event changed them, those before and after. ``told`` maps a folded
     username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
@@ -397,6 +427,8 @@ class Event(Value, frozen=True, kw_only=True):
     subject: Subject
     keys: tuple[KeyChange, ...] = ()
     below_role: tuple[KeyType, ...] = ()
+    shown_keys: tuple[ShownKey, ...] = ()
+    more_shown_keys: bool = False
     changes: dict[str, tuple[str, str]] = {}
     cause: Cause | None = None
     reason: str = ""

@@ -44,13 +44,15 @@ class Occurrence(NamedTuple):
     """What a rule decides on who is notified.
 
     The subject as it was before (as created, if it is new), what happened to its keys, the subject as it is
-    from now on (None if that is gone, or the same), and who did it.
+    from now on (None if that is gone, or the same), who did it, and whether a revoked User may know keys of
+    Service Users.
     """
 
     subject: Principal | Account
     keys: tuple[KeyChange, ...]
     new: Principal | Account | None = None
     actor: Actor | None = None
+    knows_keys: bool = False
 
 
 class Addressees(NamedTuple):
@@ -99,6 +101,16 @@ def holder_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
     return holder(occurrence)
 
 
+def holder_and_owners(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`holder` does, and all OWNERs."""
+    addressees = holder(occurrence)
+    by_audience = {
+        Audience.PERSON: Audience.PERSON_AND_OWNERS,
+        Audience.ADMINISTRATORS: Audience.ADMINISTRATORS_AND_OWNERS,
+    }
+    return addressees._replace(audience=by_audience[addressees.audience])
+
+
 def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
     """Notify the Administrators of looser restrictions; a User of any change to those of their own key."""
     subject, new = occurrence.subject, occurrence.new
@@ -139,10 +151,13 @@ def person_if_role_changed(occurrence: Occurrence) -> Addressees:
 
 
 def person_if_activated(occurrence: Occurrence) -> Addressees:
-    """Notify a revoked User, unless they never activated; if they were to be an OWNER, all OWNERs too."""
+    """Notify a revoked User, unless they never activated.
+
+    All OWNERs too, if that was an OWNER or knows keys of Service Users.
+    """
     subject = occurrence.subject
     invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
-    if _is_owner(subject):
+    if _is_owner(subject) or occurrence.knows_keys:
         return Addressees(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
     return nobody(occurrence) if invited else holder(occurrence)
 
@@ -156,13 +171,17 @@ def owners_if_loosened(occurrence: Occurrence) -> Addressees:
 
 
 def is_policy_looser(old: Account, new: Account) -> bool:
-    """Return whether keys may live longer by the new policy, or machines may now manage OWNERs."""
+    """Return whether keys may live longer by the new policy, or machines may now manage OWNERs.
+
+    Leaked keys live longer if they are no longer revoked.
+    """
     was, now = old.policy, new.policy
     return (
         _is_longer(was.max_key_age_days, now.max_key_age_days)
         or _is_longer(was.revoke_inactive_after_days, now.revoke_inactive_after_days)
         or (was.pci_compliance and not now.pci_compliance)
         or (new.machines_manage_owners and not old.machines_manage_owners)
+        or (now.keep_leaked_keys and not was.keep_leaked_keys)
     )
 
 
@@ -194,6 +213,7 @@ NOTIFIED = for_every_action(
         Action.API_KEY_UPDATED: key_holder_if_loosened,
         Action.API_KEY_REFUSED: nobody,
         Action.API_KEY_ENDING: holder,
+        Action.API_KEY_LEAKED: holder_and_owners,
         Action.USER_INVITED: person_and_owners_if_owner,
         Action.USER_ACTIVATED: person_and_owners_if_owner,
         Action.USER_UPDATED: person_if_role_changed,

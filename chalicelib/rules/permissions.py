@@ -148,6 +148,11 @@ def require_machines_manage_owners(account: Account | None) -> None:
         raise Forbidden(MACHINES_DO_NOT_MANAGE_OWNERS)
 
 
+def require_can_see_shown_keys(auth: AuthContext) -> User:
+    """Require a User with the role OWNER and a USER_MANAGEMENT key, and return that User."""
+    return _require_user(auth, "Seeing and ending the keys that somebody was shown", Role.OWNER)
+
+
 def require_own_keys(auth: AuthContext, username: str) -> None:
     """Requires a USER_MANAGEMENT key of the User themselves: nobody manages the keys of another User."""
     require_management_key(auth)

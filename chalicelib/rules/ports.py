@@ -204,6 +204,10 @@ class Directory(Protocol):
         """
         ...
 
+    def usernames_of(self, digests: "frozenset[bytes]") -> dict[bytes, str]:
+        """Return the folded usernames that pointers name, by digest, in one read (100 at most)."""
+        ...
+
     def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
         """Return the folded usernames that pointers of an account name for a last five, in one read.
 

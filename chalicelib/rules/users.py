@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke the people of an account."""
 
 import hmac
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from chalicelib.rules.errors import (
     Conflict,
     Forbidden,
     NotFound,
+    Unavailable,
     ValidationError,
     concurrent_change,
     validation_error,
@@ -25,6 +27,7 @@ from chalicelib.rules.ports import (
     InviterIsOwner,
     LoseOwner,
     MachineMayManageOwners,
+    Page,
     Remove,
     Replace,
     Write,
@@ -32,6 +35,12 @@ from chalicelib.rules.ports import (
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
+
+MOST_SHOWN_KEYS = 20
+"""Keys of Service Users that the email of a revocation names; there is a call that lists them all."""
+
+SHOWN_KEYS_PAGE = 1000
+"""Service Users in which a revocation looks for them: one Query, of a megabyte at most."""
 
 INVITATION_SECONDS = 72 * 3600
 """How long a mailed token is valid."""
@@ -218,12 +227,20 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     OWNER.
     """
     permissions.require_can_manage_users(auth)
+    found: Page[ServiceUser] | None = None
 
     def attempt(*, any_version: bool) -> None:
+        nonlocal found
         old = _find(directory, auth, username, again=any_version)
         require_match(if_match, old.version, old.username)
         by_machine = _require_can_manage(directory, auth, old.role)
         sessions.require_confirmed(auth)
+        if found is None and not by_machine:  # which has read the account instead
+            with suppress(Unavailable):  # a list for an email is no reason to refuse a revocation
+                found = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
+        members = found.members if found else ()
+        name = fold_username(old.username)
+        known = [key for it in members for key in api_keys.shown_keys(it, name, auth.origin.now)]
         event = new_event(
             auth.origin,
             actor(auth.caller),
@@ -233,6 +250,8 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
             changes={"role": (old.role.value, "")},
             cause=Cause.USER_REVOKED,
             reason="The User was revoked from the account",
+            shown_keys=tuple(known[:MOST_SHOWN_KEYS]),
+            more_shown_keys=len(known) > MOST_SHOWN_KEYS or found is None or found.after is not None,
         )
         caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, old) else None
         # Links name the membership; removing the User voids them all, with no link to remove

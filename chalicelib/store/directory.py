@@ -104,6 +104,12 @@ class DynamoDirectory:
         item = self._get(pointers.name(digest))
         return None if item is None else str(item["username"]["S"])
 
+    def usernames_of(self, digests: frozenset[bytes]) -> dict[bytes, str]:
+        """Return the folded usernames that pointers name: one strongly consistent BatchGetItem."""
+        names = {pointers.name(digest): digest for digest in digests}
+        found = batch_get(self._client, self._table, [{"pk": {"S": name}} for name in sorted(names)])
+        return {names[item["pk"]["S"]]: str(item["username"]["S"]) for item in found}
+
     def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
         """Return the usernames that an account's pointers name for a last five: one Query of the index."""
         answer = call_dynamodb(

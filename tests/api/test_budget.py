@@ -68,7 +68,9 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "list people": ("owner", "GET", USERS, NO_BODY, [GET, QUERY]),
     "read a person": ("owner", "GET", f"{USERS}/second", NO_BODY, [GET, GET]),
     "change a person": ("owner", "PUT", f"{USERS}/second", {"role": "READ_ONLY"}, [GET, GET, WRITE]),
-    "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, WRITE]),
+    "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, QUERY, WRITE]),
+    "list shown keys": ("owner", "GET", f"{USERS}/second/shown-keys", NO_BODY, [GET, QUERY]),
+    "end shown keys, none there": ("owner", "DELETE", f"{USERS}/second/shown-keys", NO_BODY, [GET, QUERY]),
     "invite again": ("owner", "POST", f"{USERS}/second/invitation", NO_BODY, [GET, GET, WRITE]),
     "activate, with a wrong token": (
         "nobody",
@@ -98,6 +100,15 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY, QUERY]),
     "events of one": ("owner", "GET", "/v1/events?username=bot&limit=2", NO_BODY, [GET, QUERY]),
     "events of an actor": ("owner", "GET", "/v1/events?actor=admin", NO_BODY, [GET, QUERY, BATCH]),
+    # Anybody.
+    "report what is no key": ("nobody", "POST", "/v1/leaked-keys", [{"token": "x"}], [BATCH]),
+    "report a key nobody has": (
+        "nobody",
+        "POST",
+        "/v1/leaked-keys",
+        [{"token": "suk_" + "0" * 43 + "2ZLkuB"}],
+        [BATCH, BATCH],
+    ),
     # The API itself.
     "the document": ("nobody", "GET", "/openapi.json", NO_BODY, []),
     "the reference": ("nobody", "GET", "/docs", NO_BODY, []),

@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         ):
             body = {"username": username, "email": f"{username}@people.example", "role": role}
             if username == "fox":
-                body["keyTypes"] = ["MONITORING", "USER_MANAGEMENT"]
+                body["keyTypes"] = ["MONITORING", "USER_MANAGEMENT"]  # type: ignore[assignment]
             self.go(
                 "POST", "/v1/service-users", by, Caller.staff, body, lambda it, body=body: it.create(body)
             )
@@ -245,6 +245,23 @@ class Machine(RuleBasedStateMachine):
         path = f"/v1/users/{_case(data, name)}"
         self.call(data, "DELETE", path, Caller.runs_people, lambda it: it.expel(name), actor=actor)
 
+    @rule(data=st.data(), how=st.sampled_from(["list", "end", "end", "revoke", "revoke"]))
+    def shown_keys(self, data: st.DataObject, how: str) -> None:
+        """List the keys of machines that somebody knows, end them, or revoke that person first."""
+        actor = self.actor(data, Caller.runs_account)
+        names = [*PEOPLE, *MACHINES] if data.draw(st.booleans(), "anybody") else []
+        name = data.draw(st.sampled_from([*names, self.someone(data, actor, machine=False)]), "who knows")
+        path = f"/v1/users/{_case(data, name)}/shown-keys"
+        if how == "list":
+            plan: Callable[[Desk], Outcome] = lambda it: it.list_known(name)  # noqa: E731
+            self.call(data, "GET", path, Caller.runs_account, plan, actor=actor)
+            return
+        revoke = how == "revoke"
+        path += "?revokeUser=true" if revoke else ""
+        plan = lambda it: it.end_known(name, revoke=revoke)  # noqa: E731
+        self.call(data, "DELETE", path, Caller.runs_account, plan, actor=actor)
+        self.stack.clock.forward(1)  # its events are a millisecond apart
+
     @rule(data=st.data())
     def invite_again(self, data: st.DataObject) -> None:
         actor = self.actor(data, Caller.runs_people)
@@ -254,7 +271,7 @@ class Machine(RuleBasedStateMachine):
         self.mail_at_once(data)
 
     def mail_at_once(self, data: st.DataObject) -> None:
-        if self.invitations and data.draw(st.booleans(), "mailed at once"):
+        if self.invitations and data.draw(st.booleans(), "mailed at once"):  # type: ignore[arg-type]
             self.mail(-1)
 
     @rule(data=st.data(), how=st.sampled_from(["revoked", "lowered", "invited again"]))
@@ -326,6 +343,33 @@ class Machine(RuleBasedStateMachine):
             lambda it: it.book.rename(it.by, name),
             {"name": name},
         )
+
+    @rule(data=st.data())
+    def report_leaked_keys(self, data: st.DataObject) -> None:
+        """Report keys: now and then one that works, most often what does not."""
+        live = [it.secret for it in self.made if it in self.living]
+        dead = [it.secret for it in self.dead]
+        # One that works at most: events of one moment have no order.
+        some = st.sampled_from([key_format.new_key(), "nonsense", *dead[-3:]])
+        found = data.draw(st.lists(some, max_size=3), "found")
+        if live and data.draw(st.integers(0, 3), "a rare find") == 0:
+            found.append(data.draw(st.sampled_from(live), "leaked"))
+        before = len(self.book.records)
+        self.tick()
+        self.book.leaked(found)
+        response = self.stack.call("POST", "/v1/leaked-keys", body=[{"token": it} for it in found])
+        assert (response.status, response.json) == (200, {"received": len(found)})
+        self.check_tables(self.book.records[before:])
+        self.bury()
+
+    @rule(data=st.data(), text=st.booleans())
+    def find_key(self, data: st.DataObject, text: bool) -> None:
+        """Ask whose a key is: one that works, one that did, or nobody's."""
+        actor = self.actor(data, Caller.reads)
+        one = data.draw(st.sampled_from([*self.made[-20:], Key("nobody", key_format.new_key())]), "which")
+        body = {"key": one.secret} if text else {"last5": one.secret[-5:]}
+        plan: Callable[[Desk], Outcome] = lambda it: it.find(body)  # noqa: E731
+        self.call(data, "POST", "/v1/api-keys/find", Caller.reads, plan, body, actor=actor)
 
     @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "people"]))
     def look(self, data: st.DataObject, what: str) -> None:
@@ -473,7 +517,14 @@ class Machine(RuleBasedStateMachine):
         }
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
         if whom.machine:
-            return {**common, "administrators": self.book.administrators(whom), **keys}
+            below = [
+                kind
+                for kind in TYPES
+                if kind in whom.keys
+                and ROLES.index(whom.keys[kind].now.seen_by or "OWNER") < ROLES.index(whom.role)
+            ]
+            more = {"administrators": self.book.administrators(whom), "keysBelowRole": below}
+            return {**common, **more, **keys}
         return {**common, "status": "INVITED" if whom.open else "ACTIVE", **(keys if clear else {})}
 
     def keys_of(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
@@ -502,6 +553,7 @@ class Machine(RuleBasedStateMachine):
                 "key": MASK + before.text[-5:],
                 "validUntil": moment(min(key.before_until, key.ends or key.before_until)),
                 "lastUsedAt": moment(before.used),
+                **({"shownTo": before.shown_to} if whom.machine else {}),
             },
         }
 
@@ -585,6 +637,9 @@ class Machine(RuleBasedStateMachine):
         ]
         for record in records:
             record.keys.sort()
+        # One call may put several on record, of the same moment.
+        written.sort(key=repr)
+        records = sorted(records, key=repr)
         assert written == records, "every act is on record once, and nothing else"
         text = json.dumps(list(new.values()))  # which has no bytes in it, so no digest
         assert not SECRET.search(text)
@@ -633,7 +688,7 @@ class Machine(RuleBasedStateMachine):
         wrong = [None, Key("ada", key_format.new_key()), Key("nobody", "suk_")]
         crowds = [able] * 14 + [live] * 4 + [self.dead, wrong]
         crowd = data.draw(st.sampled_from([it for it in crowds if it]), "crowd")
-        return data.draw(st.sampled_from(crowd), "actor")
+        return data.draw(st.sampled_from(crowd), "actor")  # type: ignore[call-overload]
 
     def passes(self, key: Key, guard: Callable[[Caller], None]) -> bool:
         who = self.book.all[key.username.lower()]
@@ -784,6 +839,19 @@ class Desk:
         members = self.book.members(self.by.who.account, machines=machines)
         return Outcome(200, [self._machine.described(it) for it in members[:2]])
 
+    def find(self, body: dict[str, str]) -> Outcome:
+        mine = sorted(
+            (it for it in self.book.all.values() if it.account == self.by.who.account), key=lambda it: it.name
+        )
+        found = [
+            {"username": who.username, "isPredecessor": secret is not key.now}
+            for who in mine
+            for kind, key in who.keys.items()
+            for secret in (key.now, key.before)
+            if secret and (secret.text == body.get("key") or secret.text[-5:] == body.get("last5"))
+        ]
+        return Outcome(200, found)
+
     def account(self) -> Outcome:
         account = self.by.who.account
         return Outcome(200, {"account": account, "name": self.book.accounts[account]})
@@ -908,7 +976,7 @@ def test_no_call_by_anybody_makes_a_difference_to_the_rules(fresh: Callable[[], 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            **PROFILES[PROFILE],
+            **PROFILES[PROFILE],  # type: ignore[arg-type]
             deadline=None,
             database=None,
             print_blob=True,

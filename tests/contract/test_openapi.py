@@ -179,7 +179,7 @@ class World:
         self.stack = stack
         self.ada = self._account()
         self._invite("grace", "CLUSTER_ADMIN", "Grace")
-        stack.activate("grace")
+        stack.service_user(stack.activate("grace"), "grace-bot", keyTypes=["MONITORING"])
         self._invite("joan", "READ_ONLY", "Joan")
         stack.own_key(self.ada, "MONITORING")
         stack.service_user(self.ada, "backup-bot", displayName="Backups", keyTypes=["MONITORING"])
@@ -215,9 +215,17 @@ class World:
         body: Any = NO_BODY if example.body is None else example.body
         if name == "activate_user":
             body = {**example.body, "token": self.stack.token("joan")}  # type: ignore[dict-item]
+        if name == "report_leaked_keys":
+            body = self.leaked(example.body)
         if name == "find_key":
             body = {"last5": self.stack.item("metrics-bot")["keys"]["MONITORING"]["last5"]}
         return self.stack.call(method, path, self.ada if OPERATIONS[name].signs_in else None, body)
+
+    def leaked(self, body: Any) -> list[dict[str, Any]]:
+        """Return a report with a key that works in place of the example's."""
+        path = "/v1/service-users/metrics-bot/api-keys/rotate"
+        made = self.stack.call("POST", path, self.ada, {"keyType": "MONITORING"})
+        return [{**body[0], "token": made.json["key"]}]
 
 
 EVERY_EXAMPLE = [
@@ -371,10 +379,17 @@ def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Res
         # A Service User is no User, so it has no keys here.
         bot = world.stack.service_user(world.ada, "owner-bot", "OWNER")["USER_MANAGEMENT"]
         return _call(world, name, username="owner-bot", key=bot)
-    return _call(world, name, username="nobody-at-all")
+    query = {"revokeUser": "true"} if name == "end_shown_keys" else {}
+    return _call(world, name, username="nobody-at-all", query=query)
 
 
-REVOCATIONS = {"delete_service_user", "revoke_service_user_key", "revoke_user", "revoke_own_key"}
+REVOCATIONS = {
+    "delete_service_user",
+    "revoke_service_user_key",
+    "revoke_user",
+    "revoke_own_key",
+    "end_shown_keys",
+}
 
 
 def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
@@ -401,7 +416,7 @@ def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Resp
     def in_the_way(**_parameters: Any) -> NoReturn:
         reasons = [{"Code": "TransactionConflict"}]
         raise ClientError(
-            {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},  # type: ignore[typeddict-unknown-key]
+            {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},
             "TransactWriteItems",
         )
 
@@ -436,6 +451,8 @@ def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Re
     token = (
         {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
     )
+    if name == "report_leaked_keys":
+        token = {"body": world.leaked(_first_example(name).body)}  # type: ignore[dict-item]
     method = "GET" if name == "find_key" else ROUTES[name][0]  # it writes nothing
     during(monkeypatch, world.stack, "an outage", method)
     return _call(world, name, **token)
@@ -490,6 +507,8 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "administrators": st.lists(st.sampled_from(["ada", "grace", "x", "a b c"]), max_size=3),
     "overlapSeconds": st.integers(-1, 604_801) | st.sampled_from([0.0, 60.0, 1e5, 1e6, 1e300, 0.5]),
     "token": st.text(max_size=3),
+    "type": st.text(max_size=3),
+    "url": st.text(max_size=3),
     "key": st.from_regex(r"\Asuk_[0-9A-Za-z]{49}\n?\Z"),
     "last5": st.from_regex(r"\A[0-9A-Za-z]{4,5}\n?\Z"),
     "name": st.text(max_size=3),
@@ -497,6 +516,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "revokeInactiveAfterDays": st.none() | st.integers(12, 16),
     "pciCompliance": st.booleans(),
     "machinesManageOwners": st.booleans(),
+    "revokeLeakedKeys": st.booleans(),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 

@@ -256,15 +256,21 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     ]
     aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": named}]}}
     aws.write()
+    monkeypatch.setattr(maintenance, "dead_keys", lambda _, events, since: frozenset({(events, since)}))
     monkeypatch.setattr(
-        maintenance, "restore_directory", lambda _, source, target: (len(source), len(target))
+        maintenance,
+        "restore_directory",
+        lambda _, source, target, dead: maintenance.Restored(len(source), len(target), len(dead)),
     )
     monkeypatch.setattr(maintenance, "restore_events", lambda _, source, target: len(source + target))
     monkeypatch.setattr(maintenance, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
-    assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies"]) == 0
+    assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies"]) == 1
+    assert "--since" in capsys.readouterr().err
+    moment = ["--since", "2026-11-23T14:30:00Z"]
+    assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies", *moment]) == 0
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Directory: 4 items written, 1 deleted.",
+        "Directory: 4 items written, 1 deleted, 1 keys revoked again.",
         "Events: 7 restored.",
         "Deleted the account, 2 Users and Service Users, and 3 events.",
     ]

@@ -7,7 +7,8 @@ import pytest
 
 from chalicelib.rules import key_format
 from chalicelib.store import pointers
-from deploy.maintenance import delete_account, find_key, restore_directory, restore_events
+from deploy import maintenance
+from deploy.maintenance import dead_keys, delete_account, find_key, restore_directory, restore_events
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call
@@ -48,11 +49,70 @@ def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
     for n in range(30):  # more than one batch
         stack.service_user(owner, f"since-{n}")
     assert whoami(stack, key) == 401
-    written, deleted = restore_directory(stack.client, directory, stack.tables.directory)
-    assert (written, deleted) == (4, 120)  # of each the principal, its address and a pointer to each key
+    done = restore_directory(stack.client, directory, stack.tables.directory)
+    assert done == (4, 120, 0)  # of each the principal, its address and a pointer to each key
     assert stack.snapshot()[0] == before
-    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0)
+    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0, 0)
     assert whoami(stack, key) == 200
+
+
+def test_what_was_revoked_since_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    path, monitoring = "/v1/service-users/bot/api-keys", {"keyType": "MONITORING"}
+    bot = stack.service_user(owner, "bot")
+    gone = stack.service_user(owner, "gone")
+    kept = stack.service_user(owner, "kept")["MONITORING"]
+    lost = stack.service_user(owner, "lost")["MONITORING"]
+    person = stack.user(owner, "person", "CLUSTER_ADMIN")
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    assert stack.call("DELETE", path, owner, monitoring).status == 204
+    provisioning = {"keyType": "PROVISIONING_READONLY"}
+    assert stack.call("POST", f"{path}/rotate", owner, provisioning).status == 200
+    assert stack.call("DELETE", "/v1/service-users/gone", owner).status == 204
+    assert stack.call("DELETE", "/v1/users/person", owner).status == 204
+    # What no event speaks of is what the restore is for.
+    stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": "USER#lost"}})
+    dead = dead_keys(stack.client, stack.tables.events, since)
+    done = restore_directory(stack.client, directory, stack.tables.directory, dead)
+    assert done.revoked >= 5
+    for key in (*bot.values(), *gone.values(), person):
+        assert whoami(stack, key) == 401, key.username
+    for key in (owner, kept, lost):
+        assert whoami(stack, key) == 200, key.username
+
+
+def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table can be larger than this machine's memory."""
+    owner = stack.account()
+    for n in range(30):
+        stack.service_user(owner, f"bot-{n}")
+    directory, events = restored()
+    seen: list[int] = []
+
+    def cut(params: dict[str, Any], **_more: Any) -> None:
+        params["Limit"] = 7
+
+    write = maintenance._write
+
+    def counted(client: Any, table: str, requests: list[Any]) -> None:
+        seen.append(len(requests))
+        write(client, table, requests)
+
+    monkeypatch.setattr(maintenance, "_write", counted)
+    before = stack.snapshot()
+    for item in stack.client.scan(TableName=stack.tables.directory)["Items"]:
+        stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": item["pk"]})
+    stack.client.meta.events.register("provide-client-params.dynamodb.Scan", cut)
+    try:
+        done = restore_directory(stack.client, directory, stack.tables.directory)
+        assert restore_events(stack.client, events, stack.tables.events) == 0
+    finally:
+        stack.client.meta.events.unregister("provide-client-params.dynamodb.Scan", cut)
+    assert done.written == sum(seen)
+    assert max(seen) <= 7
+    assert stack.snapshot() == before
 
 
 def test_missing_events_are_restored_without_notifications(stack: Stack, restored: Any) -> None:

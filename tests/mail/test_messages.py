@@ -59,6 +59,22 @@ def changed() -> KeyChange:
     return KeyChange(Change.UPDATED, KeyType.MONITORING, "7ac6a")
 
 
+def kept() -> KeyChange:
+    return KeyChange(Change.LEAKED, KeyType.MONITORING, "7ac6a")
+
+
+def leaked(**fields: Any) -> Event:
+    told = {
+        "action": Action.API_KEY_LEAKED,
+        "actor": Actor(Kind.LEAK_REPORT),
+        "keys": (revoked(),),
+        "cause": Cause.LEAKED,
+        "reason": "It was found at https://github.com/acme/app",
+        "audience": Audience.ADMINISTRATORS_AND_OWNERS,
+    }
+    return make_event(**{**told, **fields})
+
+
 def four() -> tuple[KeyChange, ...]:
     return tuple(generated(f"{number}aaaa", key_type) for number, key_type in enumerate(KeyType))
 
@@ -69,6 +85,13 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "rotated": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, SETTING),
     "overlap": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(NOW + 60),)), BOB, SETTING),
     "revoked": (make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),)), BOB, SETTING),
+    "leaked": (leaked(), BOB, SETTING),
+    "leaked, to an OWNER": (leaked(), CHIEF, SETTING),
+    "leaked, and kept": (leaked(keys=(kept(),)), BOB, SETTING),
+    "own leaked": (leaked(subject=BEA, audience=Audience.PERSON_AND_OWNERS), SELF, SETTING),
+    "own leaked, and kept": (leaked(subject=BEA, keys=(kept(),)), SELF, SETTING),
+    "a User's leaked": (leaked(subject=BEA), CHIEF, SETTING),
+    "a User's leaked, and kept": (leaked(subject=BEA, keys=(kept(),)), CHIEF, SETTING),
     "deleted": (
         make_event(action=Action.SERVICE_USER_DELETED, keys=(revoked(), revoked("b"))),
         BOB,
@@ -230,6 +253,10 @@ def commands(text: str) -> list[str]:
         ("created", "API keys generated: MONITORING …0aaaa and 3 more for ci-bot (Demo)"),
         ("rotated", "API key rotated: PROVISIONING …k2LmQ replaces …7ac6a for ci-bot (Demo)"),
         ("revoked", "API key revoked: MONITORING …7ac6a for ci-bot (Demo)"),
+        ("leaked", "API key leaked, and revoked: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("leaked, and kept", "API key leaked, and works still: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("own leaked", "Your API key leaked, and revoked: MONITORING …7ac6a (Demo)"),
+        ("a User's leaked", "API key leaked, and revoked: MONITORING …7ac6a of Bea (Demo)"),
         ("deleted", "API keys revoked: MONITORING …7ac6a, MONITORING …b, ci-bot deleted (Demo)"),
         ("lowered", "API keys revoked: MONITORING …7ac6a, PROVISIONING …bbbbb for ci-bot (Demo)"),
         ("ending", "API key ends in 10 days: MONITORING …7ac6a of ci-bot (Demo)"),
@@ -811,6 +838,26 @@ def test_a_fresh_invitation_says_that_former_keys_are_dead() -> None:
 
 
 # Which one, if any
+
+
+def test_who_hears_of_a_leaked_key_is_told_what_to_do() -> None:
+    """Whether it was revoked, and by whom it can be, differ; where it was found is text, and no link."""
+    see = f"curl -X GET '{PUBLIC_URL}/v1/events?username=ci-bot'"
+    texts = {name: email_content(*EVERY[name]).text for name in EVERY if "leaked" in name}
+    assert all("Reason: It was found at https" in text for text in texts.values())
+    assert all("a report of a leaked key, by whoever found it" in text for text in texts.values())
+    assert "href" not in email_content(*EVERY["leaked"]).html
+    found = {name: [line.split(" -u ")[0] for line in commands(text)] for name, text in texts.items()}
+    generate = f"curl -X POST {PUBLIC_URL}/v1/service-users/ci-bot/api-keys"
+    assert found["leaked"] == found["leaked, to an OWNER"] == [generate, see]
+    assert found["leaked, and kept"] == [DELETE_KEY, see]
+    assert found["own leaked"] == [f"curl -X POST {PUBLIC_URL}/v1/users/Bea/api-keys"]
+    assert found["own leaked, and kept"] == [f"curl -X DELETE {PUBLIC_URL}/v1/users/Bea/api-keys"]
+    assert found["a User's leaked"] == [see.replace("ci-bot", "Bea")]
+    assert found["a User's leaked, and kept"] == [
+        f"curl -X DELETE {PUBLIC_URL}/v1/users/Bea",
+        see.replace("ci-bot", "Bea"),
+    ]
 
 
 def test_every_action_has_its_email_or_none() -> None:

@@ -97,6 +97,20 @@ def test_owners_are_told_where_no_administrator_is_left(mail: MailFixture) -> No
     assert "no Administrator of ci-bot" in mail.ses.sent[0][1].get_body(("plain",)).get_content()
 
 
+def test_administrators_and_every_owner_are_told_of_a_leaked_key_once(mail: MailFixture) -> None:
+    mail.account("acme", "Demo", owner="m-owner", second="m-second", alice="m-alice")
+    mail.user("second", Role.OWNER)
+    event = mail.event(
+        action=Action.API_KEY_LEAKED,
+        actor=Actor(Kind.LEAK_REPORT),
+        keys=(revoked(),),
+        audience=Audience.ADMINISTRATORS_AND_OWNERS,
+    )
+    mail.notify(event)
+    assert sorted(mail.ses.addresses) == sorted([ALICE_AT, OWNER_AT, "second@people.example"])
+    assert "dueAt" not in mail.stored(event)
+
+
 def test_a_deleted_service_users_administrators_are_told(mail: MailFixture) -> None:
     event = mail.event(action=Action.SERVICE_USER_DELETED, keys=(revoked(), revoked("bbbbb")))
     mail.notify(event)

@@ -54,6 +54,7 @@ ADMINISTRATORS = Addressees(Audience.ADMINISTRATORS, {"ann": "m"})
 HERSELF = Addressees(Audience.PERSON)
 HERSELF_AND_OWNERS = Addressees(Audience.PERSON_AND_OWNERS)
 OWNERS = Addressees(Audience.OWNERS)
+ADMINISTRATORS_AND_OWNERS = Addressees(Audience.ADMINISTRATORS_AND_OWNERS, {"ann": "m"})
 BEA = replace(ANN, username="bea", role=Role.CLUSTER_ADMIN)
 
 EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
@@ -67,6 +68,7 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     Action.API_KEY_UPDATED: (BOT, NOBODY, NOBODY),
     Action.API_KEY_REFUSED: (BOT, NOBODY, NOBODY),
     Action.API_KEY_ENDING: (BOT, ADMINISTRATORS, ADMINISTRATORS),
+    Action.API_KEY_LEAKED: (BOT, ADMINISTRATORS_AND_OWNERS, ADMINISTRATORS_AND_OWNERS),
     Action.USER_INVITED: (BEA, HERSELF, HERSELF),
     Action.USER_ACTIVATED: (BEA, HERSELF, HERSELF),
     Action.USER_UPDATED: (BEA, HERSELF, NOBODY),
@@ -200,7 +202,8 @@ def test_every_owner_is_told_of_a_looser_policy(policy: Policy, machines: bool, 
     "action", [it for it in Action if it.name.startswith("API_KEY_") and EXPECTED[it][1] != NOBODY]
 )
 def test_a_key_of_a_person_notifies_that_person(action: Action) -> None:
-    assert notifications.addressees(action, Occurrence(ANN, KEYS)) == HERSELF
+    told = HERSELF_AND_OWNERS if action is Action.API_KEY_LEAKED else HERSELF
+    assert notifications.addressees(action, Occurrence(ANN, KEYS)) == told
 
 
 @pytest.mark.parametrize("action", Action)
@@ -225,4 +228,4 @@ def test_a_sign_in_from_another_address_than_the_last_notifies_its_person() -> N
 def test_an_action_without_an_entry_stops_the_start() -> None:
     incomplete = {it: rule for it, rule in notifications.NOTIFIED.items() if it is not Action.USER_REVOKED}
     with pytest.raises(ValueError, match=r"NOTIFIED has no entry for USER_REVOKED\Z"):
-        notifications.for_every_action(incomplete)
+        notifications.for_every_action(incomplete)  # type: ignore[arg-type]

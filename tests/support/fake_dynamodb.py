@@ -212,7 +212,7 @@ def _schema(declared: Item) -> Schema:
 
 def _error(code: str, operation: str, **more: Any) -> ClientError:
     kind = ConditionalCheckFailedException if code == "ConditionalCheckFailedException" else ClientError
-    return kind({"Error": {"Code": code, "Message": code}, **more}, operation)  # type: ignore[arg-type]
+    return kind({"Error": {"Code": code, "Message": code}, **more}, operation)
 
 
 def _valid(holds: bool, rule: str) -> None:
@@ -273,8 +273,18 @@ def _term(tokens: list[str]) -> _Holds:
             values[prefix]["S"]
         )
     left = _operand(tokens)
-    compare = _COMPARE[tokens.pop(0)]
-    right = _operand(tokens)
+    operator = tokens.pop(0)
+    if operator == "BETWEEN":
+        lowest = _operand(tokens)
+        assert tokens.pop(0) == "AND"
+        highest = _operand(tokens)
+        above, below = _comparison(">=", left, lowest), _comparison("<=", left, highest)
+        return lambda item, names, values: above(item, names, values) and below(item, names, values)
+    return _comparison(operator, left, _operand(tokens))
+
+
+def _comparison(operator: str, left: "_Operand", right: "_Operand") -> _Holds:
+    compare = _COMPARE[operator]
 
     def holds(item: Item, names: _Names, values: Item) -> bool:
         one, other = left(item, names, values), right(item, names, values)
@@ -292,6 +302,9 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda one, other: one > other,
     ">=": lambda one, other: one >= other,
 }
+
+
+_Operand = Callable[[Item, _Names, Item], Item | None]
 
 
 def _operand(tokens: list[str]) -> Callable[[Item, _Names, Item], Item | None]:

@@ -91,6 +91,9 @@ rename no User             404 403 403 403 404 403 403 404 403 403 404 403 403 4
 revoke a User              204 403 403 403 204 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
 revoke a foreign User      404 403 403 403 404 403 403 204 403 403 204 403 403 401 401 403 403 401 401 401 401
 revoke no User             404 403 403 403 404 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
+list shown keys            200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
+end shown keys             200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
+revoke and end shown keys  200 403 403 403 403 403 403 404 403 403 403 403 403 401 401 403 403 401 401 401 401
 invite again               200 403 403 403 200 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
 invite a foreign one again 404 403 403 403 404 403 403 200 403 403 200 403 403 401 401 403 403 401 401 401 401
 activate                   200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
@@ -109,6 +112,7 @@ read the account           200 200 200 403 403 403 403 200 200 403 403 403 403 4
 rename the account         200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
 find a reader's key        200 200 200 403 200 200 403 200 200 403 200 200 403 401 401 200 200 401 401 401 401
 list events                200 200 200 403 200 200 403 200 200 403 200 200 403 401 401 200 200 401 401 401 401
+report a leaked key        200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 health                     200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 openapi                    200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
 docs                       200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
@@ -122,6 +126,7 @@ rotate the key of the call 200 200 200 200 200 200 200
 whoami                     200 200 200 200 200 200 200
 activate                   200 200 200 200 200 200 200
 activate with a used token 400 400 400 400 400 400 400
+report a leaked key        200 200 200 200 200 200 200
 health                     200 200 200 200 200 200 200
 openapi                    200 200 200 200 200 200 200
 docs                       200 200 200 200 200 200 200
@@ -204,6 +209,9 @@ CALLS = {
     "revoke a User": Call("DELETE", f"{USERS}/pat"),
     "revoke a foreign User": Call("DELETE", f"{USERS}/foreign-pat"),
     "revoke no User": Call("DELETE", f"{USERS}/reader-bot"),
+    "list shown keys": Call("GET", f"{USERS}/pat/shown-keys"),
+    "end shown keys": Call("DELETE", f"{USERS}/pat/shown-keys"),
+    "revoke and end shown keys": Call("DELETE", f"{USERS}/pat/shown-keys?revokeUser=true"),
     "invite again": Call("POST", f"{USERS}/pat/invitation"),
     "invite a foreign one again": Call("POST", f"{USERS}/foreign-pat/invitation"),
     "activate": Call("POST", f"{USERS}/activate", {"username": "invited", "token": "{good token}"}),
@@ -228,6 +236,7 @@ CALLS = {
     "rename the account": Call("PUT", "/v1/account", {"name": "Another name"}),
     "find a reader's key": Call("POST", "/v1/api-keys/find", {"last5": "zzzzz"}),
     "list events": Call("GET", "/v1/events"),
+    "report a leaked key": Call("POST", "/v1/leaked-keys", [{"token": "suk_" + "0" * 43 + "2ZLkuB"}]),
     "health": Call("GET", "/health"),
     "openapi": Call("GET", "/openapi.json"),
     "docs": Call("GET", "/docs"),
@@ -239,7 +248,7 @@ def read_table(text: str) -> dict[str, dict[str, int]]:
     """Return the status of each call (first) by each caller."""
     heading, *lines = text.strip("\n").splitlines()
     callers = heading.split()
-    width = re.search(r"\S", heading).start()  # type: ignore[union-attr]
+    width = re.search(r"\S", heading).start()
     table = {}
     for line in lines:
         cells = [int(cell) for cell in line[width:].split()]

@@ -29,7 +29,7 @@ class PolicyAccount:
     page: int = 400
 
     def __post_init__(self) -> None:
-        self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)  # type: ignore[arg-type]
+        self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)
 
     # Time
 

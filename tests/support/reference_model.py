@@ -34,6 +34,8 @@ class Secret:
     used: int | None = None
     seen_by: str | None = None
     """The role of whoever was shown it: it never acts above that. None where only its holder was."""
+    shown_to: str = ""
+    """Who was shown it."""
 
 
 @dataclass(eq=False)
@@ -245,7 +247,7 @@ class ReferenceModel:
         )
         made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
-        keys = [self._give(made, kind, body, by.role) for kind in kinds]
+        keys = [self._give(made, kind, body, by.role, by.who.username) for kind in kinds]
         self.all[made.name] = made
         return self._done(201, by, "SERVICE_USER_CREATED", made, made=keys, of=made)
 
@@ -320,7 +322,7 @@ class ReferenceModel:
             raise Refused(400)
         if kind in holder.keys and not holder.keys[kind].over(self.second):
             raise Refused(409)
-        key = self._give(holder, kind, body, by.role if holder.machine else None)
+        key = self._give(holder, kind, body, by.role if holder.machine else None, by.who.username)
         return self._done(201, by, "API_KEY_GENERATED", holder, [("GENERATED", kind)], [key])
 
     def revoke(self, by: Caller, holder: Someone, kind: str) -> Outcome:
@@ -362,8 +364,26 @@ class ReferenceModel:
         else:
             key.before = None
         seen_by = by.secret.seen_by if holder is by.who else by.role
-        key.now, key.refused = Secret(seen_by=seen_by if holder.machine else None), None
+        key.now, key.refused = (
+            Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.username),
+            None,
+        )
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
+
+    def leaked(self, texts: list[str]) -> None:
+        """End the keys that somebody found, with each successor that its finder may have been shown."""
+        for text in dict.fromkeys(texts):
+            for holder in self.all.values():
+                for key in list(holder.keys.values()):
+                    if text not in [it.text for it in key.works(self.now)]:
+                        continue
+                    if key.now.text == text or key.now.shown_to.lower() in ("", holder.name):
+                        del holder.keys[key.kind]
+                    else:
+                        key.before = None
+                    self._put(
+                        Record(holder.account, "API_KEY_LEAKED", "", holder.name, [("REVOKED", key.kind)])
+                    )
 
     # People
 
@@ -414,6 +434,55 @@ class ReferenceModel:
         self._not_the_last(person)
         del self.all[person.name]
         return self._done(204, by, "USER_REVOKED", person, [("REVOKED", kind) for kind in person.keys])
+
+    def known(self, by: Caller, name: str) -> list[tuple[Someone, Held, Secret]]:
+        """The living keys of machines that somebody was the last to be shown."""
+        return [
+            (machine, machine.keys[kind], secret)
+            for machine in self.members(by.who.account, machines=True)
+            for kind in TYPES
+            if kind in machine.keys
+            for secret in machine.keys[kind].works(self.now)
+            if secret.shown_to.lower() == name.lower()
+        ]
+
+    def list_known(self, by: Caller, name: str) -> Outcome:
+        return Outcome(200, [self._shown(*it) for it in self.known(by, name)])
+
+    def end_known(self, by: Caller, name: str, *, revoke: bool) -> Outcome:
+        missing = False
+        if revoke:
+            if name.lower() == by.who.name:
+                raise Refused(403)
+            try:
+                self.expel(by, name)
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+                missing = True
+        known = self.known(by, name)
+        if missing and not known:
+            raise Refused(404)
+        told = [self._shown(*it) for it in known]
+        changed: dict[str, list[tuple[str, str]]] = {}
+        for machine, key, secret in known:
+            changed.setdefault(machine.name, []).append(("REVOKED", key.kind))
+            if secret is key.before:
+                key.before = None
+            else:
+                del machine.keys[key.kind]
+        for machine_name, changes in changed.items():
+            self._put(Record(by.who.account, "API_KEY_REVOKED", by.who.name, machine_name, changes))
+        return Outcome(200, {"ended": told, "complete": True})
+
+    def _shown(self, machine: Someone, key: Held, secret: Secret) -> dict[str, Any]:
+        until = min(key.before_until, key.ends or key.before_until) if secret is key.before else None
+        return {
+            "username": machine.username,
+            "keyType": key.kind,
+            "key": f"•••…{secret.text[-5:]}",
+            "validUntil": moment(until),
+        }
 
     def invite_again(self, by: Caller, name: str) -> Outcome:
         person = self.person(by, name)
@@ -491,10 +560,17 @@ class ReferenceModel:
             raise Refused(404)
         return key
 
-    def _give(self, holder: Someone, kind: str, body: dict[str, Any], seen_by: str | None = None) -> Held:
+    def _give(
+        self,
+        holder: Someone,
+        kind: str,
+        body: dict[str, Any],
+        seen_by: str | None = None,
+        shown_to: str = "",
+    ) -> Held:
         key = Held(
             kind,
-            Secret(seen_by=seen_by),
+            Secret(seen_by=seen_by, shown_to=shown_to),
             ends=body.get("ends"),
             offices=list(body.get("allowedNetworks", [])),
         )

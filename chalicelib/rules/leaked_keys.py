@@ -1,0 +1,141 @@
+"""Leaked keys: whoever found some reports them, without signing in, and those that work are ended at once.
+
+Having a key is proof enough: its finder could do worse with it than have it ended. A report is answered the
+same whatever it has, so that nobody learns more by it than by trying the key.
+"""
+
+import re
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from chalicelib.rules import api_keys, key_format
+from chalicelib.rules.audit import new_event
+from chalicelib.rules.context import Origin
+from chalicelib.rules.errors import concurrent_change
+from chalicelib.rules.identifiers import new_version
+from chalicelib.rules.lifetimes import DAY
+from chalicelib.rules.model import (
+    Action,
+    Actor,
+    Cause,
+    Change,
+    KeyChange,
+    Kind,
+    Principal,
+    ServiceUser,
+    User,
+)
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import Directory, Replace, RevokeKey, Write
+from chalicelib.rules.roles import KeyType
+from chalicelib.rules.writes import until_revoked
+
+MOST_REPORTED = 100
+"""Keys of one report: as many as one read finds."""
+
+_NOBODY = frozenset({"-"})
+"""No username: what is read where no key of a report was found, so that a report is two reads either way."""
+
+_PLACE = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/@:+-]*)?")
+_LONGEST_PLACE = 200
+
+
+class Report(NamedTuple):
+    """A key that somebody found, and where; ``url`` is empty if they do not say."""
+
+    token: str
+    url: str
+
+
+def report(directory: Directory, reports: tuple[Report, ...], origin: Origin) -> None:
+    """End the keys that were found, or only tell of them where the account's policy says so.
+
+    What is no key, or none that works, is passed over. Raises Unavailable; what was ended by then stays so,
+    and the report can be sent again.
+    """
+    found = {
+        key_format.digest(it.token): it.url
+        for it in reports
+        if key_format.well_formed(it.token, key_format.KEY_PREFIX)
+    }
+    usernames = directory.usernames_of(frozenset(found))
+    holders = directory.principals(frozenset(usernames.values()) or _NOBODY)
+    for digest, username in usernames.items():
+        holder = holders.get(username)
+        if holder is not None and _leak(holder, digest, origin.now) is not None:
+            _handle(directory, holder, digest, found[digest], origin)
+
+
+class _Leak(NamedTuple):
+    """What leaked of a holder: the key of a type, or only the predecessor of that key."""
+
+    key_type: KeyType
+    last5: str
+    predecessor_alone: bool
+
+
+def _leak(holder: Principal, digest: bytes, now: float) -> _Leak | None:
+    """Return what leaked, None if it does not work (any more).
+
+    The successor of a leaked key leaked with it if whoever held that key was shown it: after a self-rotation
+    nobody can tell whether the machine or the thief has it.
+    """
+    for key_type, key in holder.keys.items():
+        predecessor = api_keys.current_predecessor(key, now)
+        if key_format.same(key.digest, digest) and not api_keys.is_expired(key, now):
+            return _Leak(key_type, key.last5, predecessor_alone=False)
+        if predecessor is not None and key_format.same(predecessor.digest, digest):
+            by_another = key.rotated_by and fold_username(key.rotated_by) != fold_username(holder.username)
+            return _Leak(key_type, predecessor.last5, predecessor_alone=bool(by_another))
+    return None
+
+
+def _handle(directory: Directory, first: Principal, digest: bytes, url: str, origin: Origin) -> None:
+    account = directory.account(first.account)
+    tell_only = account is not None and account.policy.keep_leaked_keys
+
+    def attempt(*, any_version: bool) -> None:
+        holder = directory.principal(first.username) if any_version else first
+        if not isinstance(holder, ServiceUser | User):
+            return
+        leak = _leak(holder, digest, origin.now)
+        if leak is None:
+            return
+        key = holder.keys[leak.key_type]
+        change = Change.REVOKED
+        if tell_only:
+            if key.leaked_at is not None and origin.second - key.leaked_at < DAY:
+                return
+            change = Change.LEAKED
+            new = _with(holder, leak.key_type, leaked_at=origin.second)
+        elif leak.predecessor_alone:
+            new = _with(holder, leak.key_type, predecessor=None)
+        else:
+            new, _ = api_keys.revoke(holder, leak.key_type)
+        write: Write = Replace(holder, new, concurrent_change())
+        if any_version and not tell_only:
+            write = RevokeKey(holder, leak.key_type, new.version, concurrent_change())
+        event = new_event(
+            origin,
+            Actor(Kind.LEAK_REPORT),
+            Action.API_KEY_LEAKED,
+            holder,
+            (KeyChange(change, leak.key_type, leak.last5),),
+            cause=Cause.LEAKED,
+            reason=f"It was found at {_place(url)}" if _place(url) else "It was found by somebody",
+        )
+        directory.commit(event, write, patient=True)
+
+    until_revoked(attempt)
+
+
+def _with(holder: Principal, key_type: KeyType, **fields: object) -> Principal:
+    key = replace(holder.keys[key_type], **fields)
+    return replace(holder, keys={**holder.keys, key_type: key}, version=new_version())
+
+
+def _place(url: str) -> str:
+    """Return the part of a URL that is put on record: no query, and nothing that is formed like a key."""
+    place = _PLACE.match(url[:_LONGEST_PLACE])
+    return re.sub(r"su[ki]_[0-9A-Za-z]*", "…", place.group()) if place else ""

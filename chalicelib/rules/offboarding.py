@@ -1,0 +1,134 @@
+"""The keys of Service Users that a person was shown, and still knows when they leave."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from chalicelib.rules import api_keys, permissions, sessions, users
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.errors import (
+    ConcurrentChange,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Unavailable,
+    concurrent_change,
+)
+from chalicelib.rules.model import Action, Cause, ServiceUser, ShownKey
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import Directory, Replace
+
+MOST_ENDED = 25
+"""Service Users whose keys one call ends: a read and a transaction each, some seconds at the worst."""
+
+PAGE = 500
+MOST_PAGES = 4
+"""Service Users that one call looks at to end keys: so many Queries, of a megabyte each at most."""
+
+_TRIES = 3
+
+
+class EndedKeys(NamedTuple):
+    """What a call ended. ``left``: there is more to look at, for the next call, which starts at ``after``."""
+
+    keys: tuple[ShownKey, ...]
+    left: bool
+    after: str | None
+
+
+def listing(
+    directory: Directory, auth: AuthContext, username: str, limit: int, after: str | None
+) -> tuple[tuple[ShownKey, ...], str | None]:
+    """Return the keys that somebody was shown, of ``limit`` Service Users, and where the next part starts.
+
+    They need not be in the account (any more). Raises Forbidden.
+    """
+    permissions.require_can_see_shown_keys(auth)
+    page = directory.page(auth.caller.account, ServiceUser, limit, after)
+    name, now = fold_username(username), auth.origin.now
+    return tuple(key for it in page.members for key in api_keys.shown_keys(it, name, now)), page.after
+
+
+def end(
+    directory: Directory, auth: AuthContext, username: str, after: str | None, *, revoke_user: bool
+) -> EndedKeys:
+    """End the keys that somebody was shown, and with ``revoke_user`` first revoke them from the account.
+
+    Once the User is revoked, whatever fails is no refusal but left for the next call. Raises Forbidden,
+    NotFound if there is neither such a User nor such a key, and Conflict for the last OWNER.
+    """
+    permissions.require_can_see_shown_keys(auth)
+    sessions.require_confirmed(auth)
+    name = fold_username(username)
+    missing: NotFound | None = None
+    if revoke_user:
+        if name == fold_username(auth.caller.username):
+            raise Forbidden("You cannot revoke yourself and then end keys. Ask another OWNER to do it.")
+        try:
+            users.revoke(directory, auth, username)
+        except NotFound as error:  # an earlier call may have revoked them
+            missing = error
+    ended: list[ShownKey] = []
+    left, done = True, 0
+    try:
+        for service_user, looked in _service_users(directory, auth, name, after):
+            if service_user is not None:
+                if done == MOST_ENDED:
+                    break
+                done += 1
+                # One event each: a millisecond apart, so that the trail has them in order.
+                origin = auth.origin._replace(now=auth.origin.now + done / 1000)
+                ended += _end(directory, auth._replace(origin=origin), service_user, name)
+            after, left = looked, looked is not None
+    except (Unavailable, Conflict):
+        if not ended and (missing is not None or not revoke_user):
+            raise
+    if missing is not None and not ended and not left:
+        raise missing
+    return EndedKeys(tuple(ended), left, after)
+
+
+def _service_users(
+    directory: Directory, auth: AuthContext, name: str, after: str | None
+) -> Iterator[tuple[str | None, str | None]]:
+    """Return the Service Users that have such keys, each with where to go on once it is done.
+
+    Of each page the last is None, with where the next page starts.
+    """
+    for _ in range(MOST_PAGES):
+        page = directory.page(auth.caller.account, ServiceUser, PAGE, after)
+        for member in page.members:
+            if api_keys.shown_keys(member, name, auth.origin.now):
+                yield member.username, fold_username(member.username)
+        after = page.after
+        yield None, after
+        if after is None:
+            return
+
+
+def _end(directory: Directory, auth: AuthContext, service_user: str, name: str) -> tuple[ShownKey, ...]:
+    """End such keys of one Service User, as it is now. Raises ConcurrentChange where it always changes."""
+    for _ in range(_TRIES):
+        old = directory.principal(service_user)
+        if not isinstance(old, ServiceUser) or old.account != auth.caller.account:
+            return ()
+        shown = api_keys.shown_keys(old, name, auth.origin.now)
+        if not shown:
+            return ()
+        new, changes = api_keys.revoke_shown(old, shown)
+        event = new_event(
+            auth.origin,
+            actor(auth.caller),
+            Action.API_KEY_REVOKED,
+            old,
+            changes,
+            cause=Cause.SHOWN_KEYS_ENDED,
+            reason=f"{name} was shown the secret",
+        )
+        replaced = Replace(old, new, concurrent_change())
+        try:
+            directory.commit(event, replaced, auth.still_entitled(), patient=True)
+        except ConcurrentChange:
+            continue
+        return shown
+    raise concurrent_change()

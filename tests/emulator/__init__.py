@@ -1,0 +1,1 @@
+"""The stack, deployed to an emulator of AWS as an operator deploys it: ``make deploy-test``."""

@@ -1,0 +1,54 @@
+"""Starts ministack, with what it lacks of AWS and the stack needs. Runs in an environment of its own.
+
+It knows no alarms on an expression of metrics; here they are taken for alarms on one. And it creates a log
+group that is there already; CloudFormation does not, and so neither does this. Where the file in
+``EMULATOR_FAULTS`` names a type of resource, CloudFormation fails to create or update one.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ministack.app import main
+from ministack.services.cloudformation import provisioners
+
+FAULTS = Path(os.environ["EMULATOR_FAULTS"])
+_alarm_record = provisioners._cw_metric_alarm_record
+
+
+def alarm_record(name: str, properties: dict[str, Any]) -> Any:
+    if "Metrics" in properties:
+        properties = {**properties, "MetricName": "expression", "Namespace": "expression"}
+        del properties["Metrics"]
+    return _alarm_record(name, properties)
+
+
+def refusing(kind: str, function: Any) -> Any:
+    def call(*arguments: Any, **more: Any) -> Any:
+        if FAULTS.exists() and kind in json.loads(FAULTS.read_text(encoding="utf-8")):
+            raise ValueError(f"not authorized to create {kind}")
+        return function(*arguments, **more)
+
+    return call
+
+
+def new_log_group(function: Any) -> Any:
+    def call(logical_id: str, properties: dict[str, Any], *more: Any, **others: Any) -> Any:
+        from ministack.services import cloudwatch_logs
+
+        if properties.get("LogGroupName") in cloudwatch_logs._log_groups:
+            raise ValueError(f"{properties['LogGroupName']} already exists")
+        return function(logical_id, properties, *more, **others)
+
+    return call
+
+
+provisioners._cw_metric_alarm_record = alarm_record
+for kind, handlers in provisioners._RESOURCE_HANDLERS.items():
+    for operation in ("create", "update"):
+        if operation in handlers:
+            handlers[operation] = refusing(kind, handlers[operation])
+groups = provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]
+groups["create"] = new_log_group(groups["create"])
+main()
