@@ -114,7 +114,7 @@ def test_what_is_mailed_of_passkeys_says_what_happened_and_what_to_do(account: P
     account.send_mail()
     of_passkeys(account, 0, 31)
     mails = [
-        " ".join(message.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]
+        " ".join(message.get_body(("plain",)).get_content().split())
         for to, message in account.mail.ses.sent
         if to == "ann@people.example"
     ]
