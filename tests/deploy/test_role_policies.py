@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from local.iam import Reading, iam_requests, permissions_for
+from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
 from tests.support.policies import policy_account
@@ -198,5 +199,17 @@ def test_the_sweep_may_do_what_it_does(stack: Stack) -> None:
     assert not account.key_types("bot")
     made = [it for operation, it in calls if operation == "TransactWriteItems"]
     assert len(made) >= 3
+    for parameters in made:
+        assert allowed("EnforcePolicies", "TransactWriteItems", parameters)
+
+
+def test_the_sweep_may_write_the_pointers_that_keys_of_version_1_0_lack(stack: Stack) -> None:
+    account = policy_account(stack)
+    stack.service_user(account.owner, "bot")
+    store_as_before_pointers(stack)
+    with recorded(stack) as calls:
+        assert account.sweep()["pointed"] == 2
+    made = [it for operation, it in calls if operation == "TransactWriteItems"]
+    assert made
     for parameters in made:
         assert allowed("EnforcePolicies", "TransactWriteItems", parameters)

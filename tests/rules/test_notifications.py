@@ -77,6 +77,8 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     Action.ACCOUNT_UPDATED: (ACME, NOBODY, NOBODY),
     Action.PASSKEY_ADDED: (ANN, HERSELF, HERSELF),
     Action.PASSKEY_REMOVED: (ANN, HERSELF, HERSELF),
+    Action.PASSKEY_ENDING: (ANN, HERSELF, HERSELF),
+    Action.PASSKEY_CODE_REQUESTED: (ANN, HERSELF, HERSELF),
     Action.SIGNED_IN: (ANN, NOBODY, NOBODY),
     Action.SIGNED_OUT: (ANN, NOBODY, NOBODY),
 }
