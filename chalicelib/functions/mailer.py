@@ -53,6 +53,7 @@ def _mailer(context: Any) -> Mailer:
         mails_per_hour=read_limits(os.environ).mails_per_hour,
         share=_share(),
         operator=os.environ.get("OPERATOR_NAME") or OPERATOR,
+        console=os.environ.get("CONSOLE") != "off",
     )
 
 

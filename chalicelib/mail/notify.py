@@ -93,6 +93,7 @@ class Mailer(NamedTuple):
     sleep: "Callable[[float], None]" = time.sleep
     mails_per_hour: int | None = None
     share: Share | None = None
+    console: bool = True
 
 
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
@@ -505,6 +506,7 @@ class _Delivery:
             token=token,
             role=role,
             operator=self._mailer.operator,
+            console=self._mailer.console,
         )
 
 
