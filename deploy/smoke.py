@@ -478,7 +478,7 @@ class Smoke:
 
 _NEEDED = frozenset({"sign in", "create a Service User"})
 _FUNCTIONS = (
-    *("APIHandler", "Authorizer", "Notify", "Resend"),
+    *("APIHandler", "Authorizer", "Verify", "Notify", "Resend"),
     *("EnforcePolicies", "CreateAccount", "RecoverOwner"),
 )
 
