@@ -96,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
 
+    command = commands.add_parser(
+        "export", help="write the events as JSON lines, or check that all are there"
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder to write to, or to check")
+    command.add_argument("--account", default="", help="only this account")
+    command.add_argument("--check", action="store_true", help="compare the folder with what is on record")
+    command.set_defaults(command=_export)
+
     command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
     command.add_argument("--last5", default="", help="find by the last five characters instead")
     command.set_defaults(command=_find_key)
@@ -203,6 +211,27 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+
+
+def _export(args: argparse.Namespace) -> None:
+    import boto3
+
+    from deploy.export import accounts_of, check_account, export_account
+
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb")
+    events = outputs["EventsName"]
+    faults = 0
+    for account in [args.account] if args.account else accounts_of(client, outputs["DirectoryName"]):
+        if args.check:
+            found = check_account(client, events, account, args.out)
+            print(*(f"{account} {fault}" for fault in found), sep="\n", end="\n" if found else "")
+            faults += len(found)
+        else:
+            days = export_account(client, events, account, args.out)
+            print(f"{account}: {sum(day.events for day in days.values())} events of {len(days)} days.")
+    if faults:
+        raise DeployError(f"{faults} differences: the folder is not complete, or was changed.")
 
 
 def _find_key(args: argparse.Namespace) -> None:

@@ -170,7 +170,9 @@ def _dynamodb_request(
 ) -> IamRequest:
     index = f"/index/{parameters['IndexName']}" if "IndexName" in parameters else ""
     key = parameters.get("Key") or parameters.get("Item") or {}
-    leading = {value["S"] for name, value in key.items() if name in ("pk", "account") and "S" in value}
+    # Directory's partition key is pk, that of Events account; an item of Directory can have an account too.
+    partition = key.get("pk") or key.get("account") or {}
+    leading = set(partition.values())
     attributes = set(_attributes(parameters, reading)) | set(key)
     context = {"dynamodb:LeadingKeys": frozenset(leading), "dynamodb:Attributes": frozenset(attributes)}
     if operation in ("GetItem", "BatchGetItem", "Scan", "Query"):

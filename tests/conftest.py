@@ -100,7 +100,7 @@ def tables(
         made = Tables(f"directory-{suffix}", f"events-{suffix}")
         create_tables(dynamodb, {"Directory": made.directory, "Events": made.events})
     yield made
-    assert_no_secret(*(items(dynamodb, name) for name in made), output)
+    assert_no_secret(*(items(dynamodb, name) for name in made), output)  # type: ignore[arg-type, call-arg]
     emptied = {moto_internals.empty(name) for name in made}
     if emptied == {True}:
         emptied_tables.append(made)

@@ -34,6 +34,21 @@ class Activation(msgspec.Struct, frozen=True):
     passkey: RegistrationBody
 
 
+class Coded(msgspec.Struct, frozen=True):
+    """Who was mailed a code."""
+
+    username: Annotated[str, Meta(max_length=64)]
+    code: Annotated[str, Meta(max_length=100)]
+
+
+class EnrolmentBody(msgspec.Struct, frozen=True):
+    """The first passkey of a person with a code."""
+
+    code: Annotated[str, Meta(max_length=100)]
+    name: Name
+    passkey: RegistrationBody
+
+
 class Addition(msgspec.Struct, frozen=True):
     """One more passkey of a person."""
 
@@ -95,6 +110,28 @@ def finish_activation(visit: Visit) -> Response:
     return _reply({}, headers=visit.enter(entry))
 
 
+def begin_enrolment(visit: Visit) -> Response:
+    """Give a challenge for the passkey of a person with a mailed code."""
+    body = visit.json(Coded)
+    begun, user = passkeys.begin_enrolment(visit.directory, body.username, body.code, visit.origin)
+    return _challenge(visit, begun, _creation(visit, begun, user))
+
+
+def finish_enrolment(visit: Visit) -> Response:
+    """Turn a mailed code into a passkey, and sign in."""
+    body = visit.json(EnrolmentBody)
+    entry = passkeys.enrol(
+        visit.directory,
+        visit.challenge_secret(),
+        body.code,
+        _name(visit, body.name),
+        _registration(visit, body.passkey),
+        visit.origin,
+        visit.browser(),
+    )
+    return _reply({}, headers=visit.enter(entry))
+
+
 def begin_confirmation(visit: Visit) -> Response:
     """Give a challenge to confirm a session by."""
     auth = _signed_in(visit)
@@ -136,6 +173,8 @@ _STEPS: dict[str, Callable[[Visit], Response]] = {
     "sign-in-finish": finish_sign_in,
     "activate-begin": begin_activation,
     "activate-finish": finish_activation,
+    "enrol-begin": begin_enrolment,
+    "enrol-finish": finish_enrolment,
     "confirm-begin": begin_confirmation,
     "confirm-finish": finish_confirmation,
     "add-begin": begin_addition,

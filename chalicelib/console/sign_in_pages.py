@@ -2,9 +2,10 @@
 
 from chalice.app import Response
 
+from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
 from chalicelib.console.visit import NO_STORE, Visit, respond
-from chalicelib.rules import sessions
+from chalicelib.rules import passkeys, sessions
 from chalicelib.rules.credentials import PresentedSession
 from chalicelib.rules.errors import Unauthenticated
 from chalicelib.rules.roles import Role
@@ -27,8 +28,20 @@ def sign_in(visit: Visit) -> Response:
 
 
 def enrol(visit: Visit) -> Response:
-    """Show the form on which an invitation is taken up."""
-    return page(visit, "enrol.html")
+    """Show the forms that get a passkey: by an invitation, or by an API key and a code that is mailed."""
+    if visit.method == "GET":
+        return page(visit, "enrol.html", mailed="")
+
+    def act() -> Response:
+        username, key = visit.field("username"), visit.field("key")
+        user = passkeys.ask_for_code(visit.directory, username, key, visit.origin)
+        return page(visit, "enrol.html", mailed=user.username, form={"username": user.username})
+
+    try:
+        return submit(visit, "enrol.html", act, mailed="")
+    except Unauthenticated as refused:
+        typed = {"username": visit.field("username")}
+        return page(visit, "enrol.html", 401, mailed="", errors={"": [refused.detail]}, form=typed)
 
 
 def sign_out(visit: Visit) -> Response:

@@ -30,7 +30,7 @@ View = Callable[..., Response]
 PAGES: dict[str, tuple[View | None, View | None]] = {
     "": (sign_in_pages.first, None),
     "sign-in": (sign_in_pages.sign_in, None),
-    "enrol": (sign_in_pages.enrol, None),
+    "enrol": (sign_in_pages.enrol, sign_in_pages.enrol),
     "sign-out": (None, sign_in_pages.sign_out),
     "seen": (None, sign_in_pages.seen),
     "passkey/{step}": (None, passkey_calls.call),

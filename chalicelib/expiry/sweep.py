@@ -10,6 +10,7 @@ judging it again finds the marks, and two runs that come to it at once do it onc
 import logging
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from chalicelib.rules import api_keys, permissions, policies
 from chalicelib.rules.api_keys import is_expired
@@ -188,6 +189,8 @@ class _Run:
         self.counts["revoked"] += len(ruling.revoked)
         self.counts["told"] += sum(notice is not None for notice in ruling.notices.values())
         self.counts["events"] += len(ruling.events)
+        self.counts["revoked"] += len(ruling.removed_passkeys)
+        self.counts["told"] += sum(notice is not None for notice in ruling.passkey_notices.values())
 
     def _ruling(self, principal: Principal) -> SweepChange | None:
         """Return the change of a principal's keys; None if there is nothing to change."""
@@ -212,12 +215,66 @@ class _Run:
                         others = (other,)
             if judgement is not None:
                 judgements[key_type] = judgement
-        if not judgements:
+        passkeys = self._passkeys(principal, account, policy, mailed, now)
+        if not judgements and not passkeys:
             return None
-        bound = any(isinstance(it, Revoke) and it.by_policy for it in judgements.values())
-        return self._write(principal, judgements, now)._replace(
+        bound = any(
+            isinstance(it, Revoke) and it.by_policy for it in (*judgements.values(), *passkeys.values())
+        )
+        ruling = self._write(principal, judgements, now)._replace(
             account=account if bound else None, others=others
         )
+        return self._with_passkeys(ruling, passkeys, now)
+
+    def _passkeys(
+        self, principal: Principal, account: Account | None, policy: Policy, mailed: Mailed, now: int
+    ) -> dict[str, Decision]:
+        """Return what is to become of a User's passkeys, by their ids."""
+        found: dict[str, Decision] = {}
+        for passkey_id, passkey in principal.passkeys.items() if isinstance(principal, User) else ():
+            decision = policies.decide_passkey(passkey, policy, now)
+            if isinstance(decision, Revoke):
+                if not self._told_in_time(principal, policies.as_key(passkey), mailed, now):
+                    self.counts["held"] += 1
+                    continue
+                if _is_last_way_in(principal, account):
+                    self.counts["spared"] += 1
+                    decision = policies.spare(policies.as_key(passkey), decision, _SPARED_PASSKEY, now)
+            if decision is not None:
+                found[passkey_id] = decision
+        return found
+
+    def _with_passkeys(self, ruling: SweepChange, passkeys: dict[str, Decision], now: int) -> SweepChange:
+        """Return a ruling that carries out what was decided about passkeys, too; an event for each."""
+        user = ruling.old
+        if not isinstance(user, User) or not passkeys:
+            return ruling
+        notices: dict[str, Notice | None] = {}
+        events: list[Event] = []
+        origin = Origin("", self._request_id, self._now())
+        for passkey_id, decision in passkeys.items():
+            passkey = user.passkeys[passkey_id]
+            if isinstance(decision, ClearNotice):
+                notices[passkey_id] = None
+                continue
+            sent = decision.expiry if isinstance(decision, SendNotice) else None
+            event = new_event(
+                origin,
+                Actor(Kind.POLICY),
+                Action.PASSKEY_REMOVED if sent is None else Action.PASSKEY_ENDING,
+                user,
+                changes={"passkey": (passkey.name, "" if sent is None else moment(sent.at))},
+                cause=Cause.POLICY_INACTIVITY,
+                reason="The account ends passkeys that are not used",
+            )
+            events.append(event)
+            if isinstance(decision, SendNotice):
+                notices[passkey_id] = policies.record_notice(
+                    policies.as_key(passkey), decision, event.id, now
+                )
+        removed = tuple(id_ for id_, decision in passkeys.items() if isinstance(decision, Revoke))
+        every = (*ruling.events, *events)
+        return ruling._replace(events=every, passkey_notices=notices, removed_passkeys=removed)
 
     def _write(self, principal: Principal, judgements: dict[KeyType, Decision], now: int) -> SweepChange:
         """Return the change for the decisions: one event for each action and its cause."""
@@ -292,6 +349,27 @@ _SPARED = "It is kept as the last with which an OWNER can run the account: rotat
 def _runs_account(principal: Principal, key_type: KeyType, account: Account) -> bool:
     """Return whether this is an OWNER's key for managing the account."""
     return key_type is KeyType.USER_MANAGEMENT and isinstance(principal, User) and _owns(principal, account)
+
+
+_SPARED_PASSKEY = (
+    "It is kept as the last with which an OWNER gets in: sign in with it, or have a second OWNER"
+)
+
+
+def moment(second: int) -> str:
+    """Return a time as emails write it."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _is_last_way_in(user: Principal, account: Account | None) -> bool:
+    """Return whether the account's only OWNER has no other way in than this passkey."""
+    return (
+        isinstance(user, User)
+        and account is not None
+        and account.owners.keys() == {fold_username(user.username)}
+        and len(user.passkeys) == 1
+        and KeyType.USER_MANAGEMENT not in user.keys
+    )
 
 
 def _owns(user: User, account: Account) -> bool:

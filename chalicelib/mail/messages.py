@@ -43,6 +43,8 @@ _EMAILS = {
     Action.USER_INVITED: "invitation",
     Action.PASSKEY_ADDED: "console-access",
     Action.PASSKEY_REMOVED: "console-access",
+    Action.PASSKEY_ENDING: "console-access",
+    Action.PASSKEY_CODE_REQUESTED: "console-access",
     Action.SIGNED_IN: "console-access",
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
@@ -61,6 +63,14 @@ _ACCESS = {
     Action.PASSKEY_REMOVED: (
         "A passkey of yours was removed",
         "The passkey “{old}” was removed. It signs nobody in any more.",
+    ),
+    Action.PASSKEY_ENDING: (
+        "A passkey of yours ends soon",
+        "The passkey “{old}” ends on {new}, because it is not used. Sign in with it once, and it stays.",
+    ),
+    Action.PASSKEY_CODE_REQUESTED: (
+        "Your code for a passkey",
+        "A passkey was asked for with one of your API keys. This code gets it, once, within 15 minutes.",
     ),
     Action.SIGNED_IN: (
         "You signed in from another address",
@@ -280,7 +290,7 @@ class _View:
         """Return the texts of an email about a passkey."""
         subject, text = _ACCESS.get(self.event.action, ("", ""))
         old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
-        return {"subject": subject, "text": text.format(old=old, new=new)}
+        return {"subject": subject, "text": text.format(old=old, new=new), "code": self.setting.token}
 
     # Who, and which keys
 

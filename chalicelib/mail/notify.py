@@ -27,6 +27,7 @@ from chalicelib.rules.notifications import (
     Recipient,
     RecipientLookup,
 )
+from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
 from chalicelib.rules.users import INVITATION_SECONDS
 
@@ -230,8 +231,25 @@ class _Delivery:
             self._mailer.outbox.finish(self._key, self._lease)
         elif event.action is Action.USER_INVITED:
             self._invite(event)
+        elif event.action is Action.PASSKEY_CODE_REQUESTED:
+            self._send_code(event)
         else:
             self._tell_audience(event)
+
+    def _send_code(self, event: Event) -> None:
+        """Mail a code for a passkey, made for this very email; none where the wish for one is void."""
+        code = key_format.new_secret(key_format.CODE_PREFIX)
+        [recipient] = notifications.person(event)
+        until = int(self._mailer.now()) + CODE_SECONDS
+        if not self._mailer.outbox.enrol(
+            recipient.name, event.invitation, key_format.digest(code).hex(), until
+        ):
+            self._run.counts["void"] += 1
+            self._mailer.outbox.finish(self._key, self._lease)
+            return
+        directory = self._run.read({recipient.name}, event.account)
+        setting = self._setting(event, directory, code)
+        self._tell(event, lambda: ([recipient], setting))
 
     def _invite(self, event: Event) -> None:
         """Mail an invitation with a token made for this very email; none where the invitation is void.

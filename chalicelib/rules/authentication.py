@@ -33,7 +33,7 @@ _WHO_HELPS: dict[type[Principal], str] = {
     ServiceUser: "have an Administrator change them",
     User: "ask an OWNER for a fresh invitation, which replaces your keys",
 }
-_NOT_VALID = (
+NOT_VALID = (
     "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API "
     "keys, or with the key alone as Bearer."
 )
@@ -49,14 +49,14 @@ def sign_in(
     that it does not allow. A secret that is not formed like a key is refused without a read.
     """
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
-        raise Unauthenticated(_NOT_VALID)
+        raise Unauthenticated(NOT_VALID)
     digest = key_format.digest(secret)
     if username is None:
         username = directory.username_of(digest)
     principal = directory.principal(username) if username is not None else None
     match = _match(principal, digest, origin.now) if principal is not None else None
     if principal is None or match is None:
-        raise Unauthenticated(_NOT_VALID)
+        raise Unauthenticated(NOT_VALID)
     key = match.key
     if not networks.admits(key.networks, origin.source_ip):
         _record_refusal(directory, principal, match, origin)

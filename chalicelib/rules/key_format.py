@@ -15,6 +15,7 @@ import zlib
 KEY_PREFIX = "suk_"
 TOKEN_PREFIX = "sui_"  # noqa: S105 - the published beginning of a token, not one
 SESSION_PREFIX = "sus_"
+CODE_PREFIX = "sue_"
 CHALLENGE_PREFIX = "suc_"
 SHAPE = r"suk_[0-9A-Za-z]{49}"
 """The form of an API key."""
@@ -24,7 +25,7 @@ PATTERN = r"su[ki]_[0-9A-Za-z]{49}"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY = 43
 _CHECK = 6
-_SHAPE = re.compile(r"su[kisc]_[0-9A-Za-z]{49}")
+_SHAPE = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
 
 
 def new_key() -> str:

@@ -163,6 +163,18 @@ class Session(Value, frozen=True, kw_only=True):
     browser: str = ""
 
 
+class Enrolment(Value, frozen=True, kw_only=True):
+    """A person's wish for a passkey, made with one of their API keys, whose digest is ``key``.
+
+    ``digests`` maps the digest (hex) of each mailed code to its end, as an invitation's tokens.
+    """
+
+    id: str
+    key: bytes
+    asked_at: int
+    digests: dict[str, int] = {}
+
+
 class Purpose(str, Enum):
     """What a challenge is for."""
 
@@ -170,6 +182,7 @@ class Purpose(str, Enum):
     CONFIRM = "CONFIRM"
     ACTIVATE = "ACTIVATE"
     ADD = "ADD"
+    ENROL = "ENROL"
 
 
 class Challenge(Value, frozen=True, kw_only=True):
@@ -206,6 +219,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
     passkeys: dict[str, Passkey] = {}
     sessions: dict[str, Session] = {}
     handle: bytes = b""
+    enrolment: Enrolment | None = None
 
 
 class Policy(Value, frozen=True):
@@ -285,6 +299,8 @@ class Action(str, Enum):
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
     PASSKEY_ADDED = "PASSKEY_ADDED"
     PASSKEY_REMOVED = "PASSKEY_REMOVED"
+    PASSKEY_ENDING = "PASSKEY_ENDING"
+    PASSKEY_CODE_REQUESTED = "PASSKEY_CODE_REQUESTED"
     SIGNED_IN = "SIGNED_IN"
     SIGNED_OUT = "SIGNED_OUT"
 

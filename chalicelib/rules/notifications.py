@@ -220,6 +220,8 @@ NOTIFIED = for_every_action(
         Action.USER_REVOKED: person_if_activated,
         Action.PASSKEY_ADDED: holder,
         Action.PASSKEY_REMOVED: holder,
+        Action.PASSKEY_ENDING: holder,
+        Action.PASSKEY_CODE_REQUESTED: holder,
         Action.SIGNED_IN: person_if_signed_in_elsewhere,
         Action.SIGNED_OUT: nobody,
     }
@@ -318,6 +320,10 @@ class Outbox(Protocol):
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
         """Return the Users among folded usernames, and accounts, strongly consistent."""
+        ...
+
+    def enrol(self, name: str, enrolment: str, digest: str, until: int) -> bool:
+        """Let a code of this digest (hex) get a passkey until then; False if the wish for one is void."""
         ...
 
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:

@@ -5,13 +5,14 @@ browser that asks, and used up in the transaction that acts on it. A Service Use
 sessions.
 """
 
+import hmac
 import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import key_format, sessions
+from chalicelib.rules import authentication, key_format, permissions, sessions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import (
@@ -23,8 +24,9 @@ from chalicelib.rules.errors import (
     concurrent_change,
 )
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.model import Action, Challenge, Event, Passkey, Purpose, User
+from chalicelib.rules.model import Action, Challenge, Enrolment, Event, Passkey, Purpose, User
 from chalicelib.rules.ports import Directory, Replace, UseChallenge
+from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sessions import Entry
 from chalicelib.rules.users import activation_writes, open_invitation
 
@@ -35,7 +37,15 @@ TRIES = 3
 
 _NOT_KNOWN = (
     "This passkey is not known here, or was removed. Sign in with another one, "
-    "or ask an OWNER of the account for a fresh invitation."
+    "or ask an OWNER of the account for a new invitation."
+)
+CODE_SECONDS = 15 * 60
+"""How long a mailed code is valid."""
+
+CODE_PAUSE = 60
+_CODE_NOT_VALID = (
+    "The username or the code is not valid, or the code was used or is older than 15 minutes. "
+    "Ask for a new one."
 )
 _EXPIRED = "This took longer than five minutes, or was done already. Start again."
 
@@ -173,6 +183,90 @@ def activate(
     writes = [Replace(user, entry.user, concurrent_change()), *activation_writes(user, entry.user)]
     directory.commit(event, *writes, _use(secret))
     return entry
+
+
+def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) -> User:
+    """Have a code mailed to a person who has an API key and no passkey yet, and return the person.
+
+    It takes both: a key that leaked gets nobody in, nor does an inbox that somebody reads. The key is a
+    USER_MANAGEMENT key for whoever may hold one. Raises Unauthenticated in the words of a wrong key, for a
+    Service User too, Forbidden, and Conflict for the second time within a minute.
+    """
+    auth = authentication.sign_in(directory, username, key, origin)
+    user = auth.caller
+    if not isinstance(user, User):
+        raise Unauthenticated(authentication.NOT_VALID)
+    if KeyType.USER_MANAGEMENT in user.role.key_types():
+        permissions.require_management_key(auth)
+    if user.enrolment is not None and origin.second - user.enrolment.asked_at < CODE_PAUSE:
+        raise Conflict("A code was mailed within the last minute. Use that one, or wait.")
+    wish = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
+    new = replace(user, enrolment=wish, version=new_version())
+    event = new_event(origin, actor(user), Action.PASSKEY_CODE_REQUESTED, user, invitation=wish.id)
+    directory.commit(event, Replace(user, new, concurrent_change()))
+    return new
+
+
+def begin_enrolment(directory: Directory, username: str, code: str, origin: Origin) -> tuple[Begun, User]:
+    """Keep a challenge for the passkey of a person with a mailed code, and return it with the User.
+
+    Raises ValidationError, in the same words whatever is wrong with the code.
+    """
+    user = _with_code(directory, username, code, origin)
+    _require_room(user)
+    asked = Challenge(
+        purpose=Purpose.ENROL,
+        challenge=b"",
+        ends_at=0,
+        username=user.username,
+        membership=user.membership,
+        proof=token_digest(code),
+    )
+    return _begin(directory, origin, asked), user
+
+
+def enrol(
+    directory: Directory,
+    secret: str,
+    code: str,
+    name: str,
+    check: CheckRegistration,
+    origin: Origin,
+    browser: str,
+) -> Entry:
+    """Turn a mailed code into a passkey, and sign the person in.
+
+    Raises ValidationError for a code, a challenge or a passkey that is not good, and Conflict for too many.
+    """
+    kept, _ = _find(directory, secret, None, Purpose.ENROL, origin)
+    user = _with_code(directory, kept.username, code, origin)
+    if (kept.proof, kept.membership) != (token_digest(code), user.membership):
+        raise ValidationError(_EXPIRED)
+    _require_room(user)
+    passkey_id, passkey = _made(check(kept.challenge), name, origin)
+    new = replace(_with(user, passkey_id, passkey), enrolment=None, handle=handle(user, kept))
+    entry = sessions.start(new, passkey_id, origin, browser)
+    changes = {"passkey": ("", passkey.name)}
+    event = new_event(origin, actor(user), Action.PASSKEY_ADDED, user, changes=changes)
+    directory.commit(event, Replace(user, entry.user, concurrent_change()), _use(secret))
+    return entry
+
+
+def _with_code(directory: Directory, username: str, code: str, origin: Origin) -> User:
+    """Return the User whom a mailed code is for, while the key is there that it was asked for with."""
+    user = directory.principal(username) if key_format.well_formed(code, key_format.CODE_PREFIX) else None
+    wish = user.enrolment if isinstance(user, User) else None
+    if not isinstance(user, User) or wish is None:
+        raise ValidationError(_CODE_NOT_VALID)
+    digest = token_digest(code)
+    good = any(
+        hmac.compare_digest(other, digest) and origin.now < until for other, until in wish.digests.items()
+    )
+    held = {key.digest for key in user.keys.values()}
+    held |= {key.predecessor.digest for key in user.keys.values() if key.predecessor is not None}
+    if not good or wish.key not in held:
+        raise ValidationError(_CODE_NOT_VALID)
+    return user
 
 
 def begin_addition(directory: Directory, auth: AuthContext) -> tuple[Begun, User]:

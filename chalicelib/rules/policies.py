@@ -6,11 +6,12 @@ that. A policy never revokes a key before both its notices were sent, ten days a
 that they give, so that a stricter policy surprises nobody.
 """
 
+import hashlib
 from typing import NamedTuple
 
 from chalicelib.rules.api_keys import is_expired, lifetime_start
 from chalicelib.rules.lifetimes import DAY
-from chalicelib.rules.model import ApiKey, Cause, Event, Notice, Policy
+from chalicelib.rules.model import ApiKey, Cause, Event, Notice, Passkey, Policy
 
 FIRST_NOTICE = 10 * DAY
 LAST_NOTICE = DAY
@@ -59,6 +60,30 @@ class ClearNotice(NamedTuple):
 
 
 Decision = SendNotice | Revoke | ClearNotice
+
+
+def as_key(passkey: Passkey) -> ApiKey:
+    """Return a passkey as a key that a policy can judge: made, used and announced like it.
+
+    Its digest is that of the credential's id, by which notes tell passkeys apart.
+    """
+    return ApiKey(
+        digest=hashlib.sha256(passkey.credential_id).digest(),
+        last5="",
+        created_at=passkey.created_at,
+        created_by="",
+        last_used_at=passkey.last_used_at,
+        notice=passkey.notice,
+    )
+
+
+def decide_passkey(passkey: Passkey, policy: Policy, now: int) -> "Decision | None":
+    """Return what the sweep does about a passkey now; None for nothing.
+
+    Only inactivity ends one: nobody else has its secret, so an age would make people enrol anew for nothing.
+    """
+    unused = Policy(revoke_inactive_after_days=policy.revoke_inactive_after_days)
+    return decide(as_key(passkey), unused, now)
 
 
 def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:

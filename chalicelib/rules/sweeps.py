@@ -29,6 +29,7 @@ class SweepChange(NamedTuple):
     """A change of a principal's keys, and the items that must not have changed since the decision.
 
     ``notices`` are the new notices, None to remove one; ``revoked`` are the keys to revoke.
+    ``passkey_notices`` and ``removed_passkeys`` are the same of a User's passkeys, by their ids.
     The change is made only if the principal and the ``others`` are unchanged and unused since, and so is the
     ``account``, if given.
     """
@@ -40,6 +41,8 @@ class SweepChange(NamedTuple):
     events: tuple[Event, ...]
     account: Account | None = None
     others: tuple[Principal, ...] = ()
+    passkey_notices: dict[str, Notice | None] = {}
+    removed_passkeys: tuple[str, ...] = ()
 
 
 class SweepStore(Protocol):

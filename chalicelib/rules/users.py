@@ -101,6 +101,7 @@ def invite_again(
         keys={},
         passkeys={},
         sessions={},
+        enrolment=None,
         version=new_version(),
         invitation=_invitation(auth),
         invited_by=auth.caller.username,

@@ -129,20 +129,28 @@ class DynamoOutbox:
                     found.people[rest] = from_item(item, UserSummary)
         return found
 
+    def enrol(self, name: str, enrolment: str, digest: str, until: int) -> bool:
+        """Add a code's digest to a wish for a passkey; False if that is void."""
+        return self._add_digest("enrolment", name, enrolment, digest, until)
+
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
-        """Add a token's digest to an open invitation; False if the invitation is void.
+        """Add a token's digest to an open invitation; False if the invitation is void."""
+        return self._add_digest("invitation", name, invitation, digest, until)
+
+    def _add_digest(self, field: str, name: str, id_: str, digest: str, until: int) -> bool:
+        """Add a digest to a map of them; False if what has it is not the one of this id.
 
         Two forms of one update: an invitation starts without the map that the second form needs. Either
         makes a new version, so that a change under way, which has not read the digest, does not undo it.
         """
         first: tuple[str, str, Item] = (
-            "SET invitation.digests = :tokens",
-            "attribute_not_exists(invitation.digests)",
+            f"SET {field}.digests = :tokens",
+            f"attribute_not_exists({field}.digests)",
             {":tokens": {"M": {digest: _n(until)}}},
         )
         more: tuple[str, str, Item] = (
-            "SET invitation.digests.#digest = :until",
-            "attribute_exists(invitation.digests)",
+            f"SET {field}.digests.#digest = :until",
+            f"attribute_exists({field}.digests)",
             {":until": _n(until)},
         )
         for update, condition, values in (first, more):
@@ -151,11 +159,11 @@ class DynamoOutbox:
                     TableName=self._directory,
                     Key={"pk": {"S": f"USER#{name}"}},
                     UpdateExpression=f"{update}, version = :version",
-                    ConditionExpression=f"invitation.#id = :id AND {condition}",
+                    ConditionExpression=f"{field}.#id = :id AND {condition}",
                     ExpressionAttributeNames={"#id": "id"}
                     | ({"#digest": digest} if "#digest" in update else {}),
                     ExpressionAttributeValues={
-                        ":id": {"S": invitation},
+                        ":id": {"S": id_},
                         ":version": {"S": secrets.token_hex(8)},
                         **values,
                     },

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.rules.model import ApiKey, Notice, Predecessor, Principal, ServiceUser, User
+from chalicelib.rules.model import ApiKey, Notice, Passkey, Predecessor, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.policies import as_key
 from chalicelib.store.items import from_attribute, from_item, to_item
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | U
         else:
             keys[key_type] = _noted(item, key)
             noted -= set(_notes_of(key))
+    if isinstance(principal, User):
+        passkeys: dict[str, Passkey] = {}
+        for passkey_id, passkey in principal.passkeys.items():
+            digest = as_key(passkey).digest
+            noted -= {note(NOTICE, digest), note(ENDED, digest)}
+            if note(ENDED, digest) not in item:  # one that has ended stays in the item, and nowhere else
+                notice = _notice(item, digest, passkey.notice)
+                passkeys[passkey_id] = replace(passkey, notice=notice)
+        principal = replace(principal, passkeys=passkeys)
     stale += [(name,) for name in sorted(noted)]
     return replace(principal, keys=keys, stale=tuple(stale))
 
@@ -75,6 +85,10 @@ def item_from_principal(principal: Principal) -> "Item":
         _move(fields, "notice", item, note(NOTICE, key.digest))
         if key.predecessor is not None:
             _move(fields["predecessor"]["M"], "lastUsedAt", item, note(USED, key.predecessor.digest))
+    if isinstance(principal, User):
+        for passkey_id, passkey in principal.passkeys.items():
+            fields = item["passkeys"]["M"][passkey_id]["M"]
+            _move(fields, "notice", item, note(NOTICE, as_key(passkey).digest))
     return item
 
 
@@ -87,17 +101,20 @@ def _noted(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
             last_used_at=_time(item, note(USED, predecessor.digest), predecessor.last_used_at),
             has_pointer=predecessor.has_pointer or note(POINTER, predecessor.digest) in item,
         )
-    notice = key.notice
-    if (noted := item.get(note(NOTICE, key.digest))) is not None:
-        notice = msgspec.convert(from_attribute(noted), Notice | None)
     return replace(
         key,
         last_used_at=_time(item, note(USED, key.digest), key.last_used_at),
         refused_at=_time(item, note(REFUSED, key.digest), key.refused_at),
-        notice=notice,
+        notice=_notice(item, key.digest, key.notice),
         predecessor=predecessor,
         has_pointer=key.has_pointer or note(POINTER, key.digest) in item,
     )
+
+
+def _notice(item: "Mapping[str, AttributeValue]", digest: bytes, within: Notice | None) -> Notice | None:
+    """Return the noted expiry notices, or those that version 1.0 kept within the key."""
+    noted = item.get(note(NOTICE, digest))
+    return within if noted is None else msgspec.convert(from_attribute(noted), Notice | None)
 
 
 def _notes_of(key: ApiKey) -> "Iterator[str]":

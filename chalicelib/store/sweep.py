@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.policies import as_key
 from chalicelib.rules.sweeps import Page, Position, SweepChange
 from chalicelib.store import pointers
 from chalicelib.store.directory import DynamoDirectory
@@ -205,6 +206,12 @@ def _update(ruling: SweepChange) -> dict[str, Any]:
         update.unused(key)
         for digest in (key.digest, *([key.predecessor.digest] if key.predecessor else ())):
             update.set(note(ENDED, digest), True)
+    passkeys = ruling.old.passkeys if isinstance(ruling.old, User) else {}
+    for passkey_id, noted in ruling.passkey_notices.items():
+        told = None if noted is None else msgspec.to_builtins(noted)
+        update.set(note(NOTICE, as_key(passkeys[passkey_id]).digest), told)
+    for passkey_id in ruling.removed_passkeys:
+        update.set(note(ENDED, as_key(passkeys[passkey_id]).digest), True)
     return {
         "Key": {"pk": {"S": _pk(ruling.old)}},
         "UpdateExpression": f"SET {', '.join(['version = :new', *update.sets])}",

@@ -45,7 +45,7 @@ def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
         for key_type, key in stack.service_user(accounts["admin"], "two-keys").items():
             accounts.keys[f"two-keys/{key_type}"] = key
         stack.service_user(accounts["neighbour"], "theirs-1", keyTypes=["MONITORING"])
-        for key in accounts.keys.values():
+        for key in accounts.keys.values():  # type: ignore[assignment]
             assert key is None or stack.signs_in(key)  # so that no later use is the first, which is written
         yield accounts
 

@@ -10,6 +10,7 @@ from chalicelib.rules import key_format
 from chalicelib.store import pointers
 from tests.support.accounts import PATH, Accounts, assert_problem
 from tests.support.api_client import Key, Stack
+from tests.support.write_units import write_units
 
 GET, WRITE = "GetItem", "TransactWriteItems"
 
@@ -191,3 +192,39 @@ def _held(stack: Stack) -> set[str]:
     keys = [key for it in _items(stack) for key in it.get("keys", {}).values()]
     both = [*keys, *(key["predecessor"] for key in keys if "predecessor" in key)]
     return {pointers.name(it["digest"]) for it in both}
+
+
+# What pointers cost
+
+
+@pytest.mark.parametrize(
+    ("overlap", "with_pointers", "without"),
+    [(0, 14, 8), (3600, 11, 8)],
+)
+def test_a_self_rotation_writes_so_many_units_by_awss_rule(
+    stack: Stack, overlap: int, with_pointers: int, without: int
+) -> None:
+    """One key replaced: a pointer put and one deleted; with an overlap, one put."""
+    owner = stack.account()
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    both(stack, key)
+    before = _by_key(stack)
+    assert stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": overlap}).status == 200
+    after = _by_key(stack)
+    units: Counter[str] = Counter()
+    for table, pk in before.keys() | after.keys():
+        old, new = before.get((table, pk)), after.get((table, pk))
+        if old != new:
+            units += write_units(table, pk[0], old, new)
+    pointers_ = sum(count for name, count in units.items() if name.startswith("pointer"))
+    assert (units.total(), units.total() - pointers_) == (with_pointers, without), units
+
+
+def _by_key(stack: Stack) -> dict[tuple[str, tuple[str, ...]], dict[str, Any]]:
+    """Return every item by its table's name and its own key."""
+    names = {stack.tables.directory: "directory", stack.tables.events: "events"}
+    return {
+        (names[table], tuple(item[key] for key in keys)): item
+        for table, keys in stack.key_attributes.items()
+        for item in stack.items(table)
+    }

@@ -72,7 +72,7 @@ def test_exactly_fifty_errors_are_all_listed(shared_accounts: Accounts) -> None:
 def test_an_array_that_is_too_long_is_one_error(
     shared_accounts: Accounts, field: str, entry: str, most: int
 ) -> None:
-    body = service_user_body("long-1", **{field: [entry] * (most + 1)})
+    body = service_user_body("long-1", **{field: [entry] * (most + 1)})  # type: ignore[arg-type]
     problem = assert_problem(shared_accounts.call("POST", PATH, "owner", body), 400)
     assert problem["errors"] == [
         {"pointer": f"/{field}", "detail": f"This must have at most {most} entries."}

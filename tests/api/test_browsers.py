@@ -48,7 +48,7 @@ def test_another_sites_page_reaches_nothing(shared_accounts: Accounts, headers: 
             ("GET", "/v1/whoami", None),
         ):
             more = {} if body is None else {"body": body}
-            answer = stack.call(method, path, owner, headers=headers, **more)
+            answer = stack.call(method, path, owner, headers=headers, **more)  # type: ignore[arg-type]
             problem = assert_problem(answer, 403)
             assert "another site" in problem["detail"]
     assert not calls

@@ -22,7 +22,7 @@ def done(stack: Stack, by: Key, method: str, path: str, *body: object) -> tuple[
 def test_what_happens_to_a_service_user_has_its_cause(stack: Stack) -> None:
     owner = stack.account()
     stack.clock.forward(1)
-    stack.service_user(owner, "bot", **MORE)
+    stack.service_user(owner, "bot", **MORE)  # type: ignore[arg-type]
     path = "/v1/service-users/bot"
     assert last_event(stack) == ("SERVICE_USER_CREATED", None, None)
     assert done(stack, owner, "PUT", path, {"displayName": "Bot"}) == ("SERVICE_USER_UPDATED", None, None)

@@ -282,7 +282,7 @@ def test_an_event_of_a_kind_that_this_version_does_not_know_is_shown_as_it_is(ac
     page = stack.call("GET", f"{EVENTS}?limit=2", owner)
 
     event, known = page.json
-    assert known["actor"]["kind"] == "USER"
+    assert known["action"] in {"ACCOUNT_CREATED", "USER_INVITED", "USER_ACTIVATED"}
     assert event["action"] == "API_KEY_TELEPORTED"
     assert event["at"] == "2030-03-17T17:46:40Z"
     assert event["actor"] == {"kind": "PORTAL", "username": "owner", "displayName": None, "id": None}

@@ -235,7 +235,7 @@ def test_networks_are_kept_in_one_spelling_and_stay_when_not_given(accounts: Acc
     assert opened.json["allowedNetworks"] == []
 
 
-def test_a_restriction_is_on_record_old_and_new_and_mails_nobody(accounts: Accounts) -> None:
+def test_a_restriction_is_on_record_old_and_new_and_mailed_only_if_it_is_looser(accounts: Accounts) -> None:
     key = accounts.stack.service_user(accounts["admin"], "bot", allowedNetworks=["10.0.0.0/8"])["MONITORING"]
     body = {"keyType": "MONITORING", "allowedNetworks": ["192.0.2.0/24", "::/0"]}
     call(accounts, "PATCH", KEYS, body)
@@ -243,10 +243,12 @@ def test_a_restriction_is_on_record_old_and_new_and_mails_nobody(accounts: Accou
     assert event["action"] == "API_KEY_UPDATED"
     assert event["changes"] == {"allowedNetworks": ["10.0.0.0/8", "192.0.2.0/24 ::/0"]}
     assert event["keys"] == [{"change": "UPDATED", "keyType": "MONITORING", "last5": key.secret[-5:]}]
-    assert "waiting" not in event
+    assert event["audience"] == "ADMINISTRATORS"
     before = accounts.stack.snapshot()
     assert call(accounts, "PATCH", KEYS, body).status == 200
     assert accounts.stack.snapshot() == before
+    call(accounts, "PATCH", KEYS, {"keyType": "MONITORING", "allowedNetworks": ["192.0.2.0/24"]})
+    assert "waiting" not in last_event(accounts)
 
 
 # Rotate

@@ -135,7 +135,7 @@ def test_an_expired_key_is_replaced_but_never_revived(stack: Stack, owner: Key) 
         "MONITORING"
     ]
     stack.clock.at = START + 800
-    for body in ({"expiresAt": None}, {"expiresAt": "2031-01-01T00:00:00Z"}, {"allowedNetworks": []}):
+    for body in ({"expiresAt": None}, {"expiresAt": "2031-01-01T00:00:00Z"}, {"allowedNetworks": []}):  # type: ignore[var-annotated]
         response = stack.call("PATCH", PATH, owner, {"keyType": "MONITORING", **body})
         assert response.status == 404
         assert "Generate a new one" in response.json["detail"]
@@ -311,8 +311,8 @@ def test_a_note_has_one_short_try() -> None:
     store_client.notes.cache_clear()
     try:
         config = store_client.notes().meta.config
-        assert config.retries["total_max_attempts"] == 1  # type: ignore[index]
-        assert config.connect_timeout + config.read_timeout <= 0.6  # type: ignore[attr-defined]
+        assert config.retries["total_max_attempts"] == 1
+        assert config.connect_timeout + config.read_timeout <= 0.6
         assert store_client.notes() is store_client.notes()
     finally:
         store_client.notes.cache_clear()

@@ -410,6 +410,6 @@ def test_what_is_our_fault_is_logged_and_answered_without_a_word_of_it(
     assert "secret place" not in response.text
     assert problem["detail"] == "An internal error occurred and was logged. Report it with its requestId."
     (record,) = [it for it in caplog.records if it.name == "chalicelib.http.call"]
-    assert record.apiRequestId == problem["requestId"]  # type: ignore[attr-defined]
+    assert record.apiRequestId == problem["requestId"]
     assert record.exc_info is not None
     assert owner.secret not in caplog.text

@@ -16,7 +16,7 @@ OWN = "/v1/api-keys/rotate"
 
 def rotate_own(stack: Stack, key: Key, overlap: int | None = None) -> Key:
     body = {} if overlap is None else {"body": {"overlapSeconds": overlap}}
-    response = stack.call("POST", OWN, key, **body)
+    response = stack.call("POST", OWN, key, **body)  # type: ignore[arg-type]
     assert response.status == 200, response.text
     return Key(key.username, response.json["key"])
 
@@ -76,7 +76,7 @@ def test_both_keys_work_until_the_overlap_is_over(
 def test_an_overlap_that_cannot_be_changes_nothing(
     stack: Stack, owner: Key, bot: Key, overlap: object, detail: str, own: bool
 ) -> None:
-    path, by, more = (OWN, bot, {}) if own else ("/v1/service-users/bot/api-keys/rotate", owner, None)
+    path, by, more = (OWN, bot, {}) if own else ("/v1/service-users/bot/api-keys/rotate", owner, None)  # type: ignore[var-annotated]
     body = {"overlapSeconds": overlap} | ({"keyType": "MONITORING"} if more is None else {})
     assert stack.sign_in(by) == 200
     before = stack.snapshot()

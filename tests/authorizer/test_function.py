@@ -122,7 +122,7 @@ def test_a_deployment_is_refused_broken_rules(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="cannot be read"):
         read_authorizer_rules(tmp_path / "nowhere")
     with pytest.raises(DeployError, match=r"(?s)AuthorizerRules: .* at least one rule"):
-        deploy("acme", "", {"AuthorizerRules": "[]"})
+        deploy("acme", "", {"AuthorizerRules": "[]"}, "arm64")
 
 
 def test_a_deployment_gets_its_rules_without_spaces(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-not-found]
+from playwright.sync_api import Browser  # type: ignore[import-not-found]
 
 from tests.browser.conftest import Person, Server
 
@@ -52,12 +52,12 @@ def test_every_page_is_for_everybody(tour: tuple[Person, dict[str, str]], path: 
         path = path.replace(name, value)
     page = it.page
     if path in SIGNED_OUT:
-        page = it.context.browser.new_context().new_page()  # type: ignore[union-attr]
+        page = it.context.browser.new_context().new_page()
     axe = Axe()
     for width in (1280, 390, 320):
         for scheme in ("light", "dark"):
             page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             page.goto(f"{it.server.console}/{path}")
             wide = page.evaluate(
                 "document.documentElement.scrollWidth > document.documentElement.clientWidth"
@@ -86,7 +86,7 @@ def test_a_form_with_errors_and_the_page_with_a_key_are_for_everybody(
     for step in steps:
         step()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         assert axe.run(page, options=RULES).violations_count == 0, axe.run(
             page, options=RULES
         ).generate_report()
@@ -94,6 +94,6 @@ def test_a_form_with_errors_and_the_page_with_a_key_are_for_everybody(
     page.get_by_role("button", name="Rotate MONITORING").click()
     page.get_by_label("I have put it where it belongs").check()
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         found = axe.run(page, options=RULES)
         assert found.violations_count == 0, found.generate_report()

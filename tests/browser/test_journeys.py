@@ -83,7 +83,7 @@ def test_the_page_with_the_key_is_not_left_by_accident(person: People) -> None:
     ann = person()
     create(ann, f"{ann.username}-bot")
     asked: list[str] = []
-    ann.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    ann.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))  # type: ignore[func-returns-value]
     ann.page.get_by_role("link", name="Go on to").click()
     ann.page.get_by_role("heading", name=f"{ann.username}-bot").wait_for()
     assert asked == ["beforeunload"]
@@ -361,7 +361,7 @@ def test_the_first_visit_is_small_and_asks_nobody_else(newcomer: People, server:
     import gzip
 
     def note(response: object) -> None:
-        sizes[response.url] = len(gzip.compress(response.body()))  # type: ignore[attr-defined]
+        sizes[response.url] = len(gzip.compress(response.body()))
 
     it.page.on("response", note)
     it.open("sign-in")

@@ -75,7 +75,7 @@ class Front:
             problem = json.dumps({"detail": f"Come again. {'suk_' + 'x' * 40}"}).encode()
             return int(fault), {"Retry-After": "7"}, problem
         sent = {"headers": {"Authorization": headers["Authorization"], "Content-Type": "application/json"}}
-        told = self.stack.call(method, path, raw=raw or None, **sent)
+        told = self.stack.call(method, path, raw=raw or None, **sent)  # type: ignore[arg-type]
         if fault == "lost":
             return None
         return told.status, told.headers, told.text.encode()

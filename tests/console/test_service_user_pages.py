@@ -294,7 +294,7 @@ def test_what_hands_out_power_needs_a_touch_within_five_minutes(accounts: Accoun
     for form, fields in forms.items():
         if form.endswith("restrict"):
             continue
-        refused = ann.post(form, fields)
+        refused = ann.post(form, fields)  # type: ignore[arg-type]
         assert refused.status == 403, form
         assert "Confirm with your passkey" in refused.words, form
         assert not re.findall(CLEAR, refused.text)
@@ -304,10 +304,10 @@ def test_what_hands_out_power_needs_a_touch_within_five_minutes(accounts: Accoun
             for session in item.get("sessions", {}).values():
                 session.pop("seenAt")
     assert now == before
-    assert ann.post(f"{home}/restrict", forms[f"{home}/restrict"]).status == 303, "tightening needs none"
+    assert ann.post(f"{home}/restrict", forms[f"{home}/restrict"]).status == 303, "tightening needs none"  # type: ignore[arg-type]
     loose = {**was(ann, f"{home}/restrict?key=MONITORING"), "expiry": "never", "allowedNetworks": ""}
     assert ann.post(f"{home}/restrict", loose).status == 403
     assert ann.confirm().status == 200
     assert ann.post(f"{home}/restrict", loose).status == 303
-    assert ann.post("create/user", forms["create/user"]).status == 303
+    assert ann.post("create/user", forms["create/user"]).status == 303  # type: ignore[arg-type]
     assert key

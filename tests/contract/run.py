@@ -62,7 +62,7 @@ def walk(python: Path, folder: Path, home: Path) -> None:
     generator = [python.with_name("openapi-python-client"), "generate", "--path", DOCUMENT, "--meta", "none"]
     generator += ["--output-path", folder / "service_users_client", "--fail-on-warning"]
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # where it finds the formatter it calls
-    _run(generator, PATH=path)
+    _run(generator, PATH=path)  # type: ignore[arg-type]
     _run([python, HERE / "walk.py", folder, home / "owner.json"])
 
 
@@ -77,7 +77,7 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
     seeds = [("examples,coverage,fuzzing", seed), *(("stateful", seed + more) for more in range(CHAINED))]
     try:
         for phases, each in seeds:
-            _run([*command, "--phases", phases, "--seed", str(each)], cwd=HERE, CONTRACT_HOME=str(home))
+            _run([*command, "--phases", phases, "--seed", str(each)], cwd=HERE, CONTRACT_HOME=str(home))  # type: ignore[list-item]
     finally:
         answered = collections.Counter(
             re.findall(r"^  \d\d:\d\d:\d\d  (\d{3}) ", log.read_text(encoding="utf-8"), re.MULTILINE)
@@ -97,7 +97,7 @@ def served(home: Path) -> Iterator[tuple[Path, Path]]:
     log = home.with_suffix(".log")
     with log.open("w", encoding="utf-8") as out:
         command = [sys.executable, "-m", "local.run", "--port", "0", "--home", home]
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)  # type: ignore[arg-type]
     try:
         end = time.monotonic() + SECONDS_TO_START
         while not (home / "owner.json").exists():
@@ -121,7 +121,7 @@ def _environment() -> Path:
         _run([sys.executable, "-m", "venv", "--without-pip", folder])
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
         locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        _run([*pip, "install", "-q", *locked, "-r", REQUIREMENTS])
+        _run([*pip, "install", "-q", *locked, "-r", REQUIREMENTS])  # type: ignore[list-item]
         mark.write_text(wanted, encoding="utf-8")
     return python
 

@@ -416,7 +416,7 @@ def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Resp
     def in_the_way(**_parameters: Any) -> NoReturn:
         reasons = [{"Code": "TransactionConflict"}]
         raise ClientError(
-            {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},  # type: ignore[typeddict-unknown-key]
+            {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons},
             "TransactWriteItems",
         )
 
@@ -452,7 +452,7 @@ def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Re
         {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
     )
     if name == "report_leaked_keys":
-        token = {"body": world.leaked(_first_example(name).body)}
+        token = {"body": world.leaked(_first_example(name).body)}  # type: ignore[dict-item]
     method = "GET" if name == "find_key" else ROUTES[name][0]  # it writes nothing
     during(monkeypatch, world.stack, "an outage", method)
     return _call(world, name, **token)

@@ -438,9 +438,15 @@ def test_gateway_responses_are_problems_and_repeat_no_input() -> None:
         for name in logged.values()
         if re.search(r"message|authoriz|header|validation", name, re.IGNORECASE)
     ]
-    [settings] = api["MethodSettings"]
-    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= settings.keys()
-    assert settings["LoggingLevel"] == "OFF"
+    for settings in api["MethodSettings"]:
+        assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= settings.keys()
+        assert settings["LoggingLevel"] == "OFF"
+        assert settings["DataTraceEnabled"] is False
+    every, reports = api["MethodSettings"]
+    assert (every["ResourcePath"], every["HttpMethod"]) == ("/*", "*")
+    # A slash is ~1 there: a flood of reports takes nothing from other calls.
+    assert (reports["ResourcePath"], reports["HttpMethod"]) == ("/~1v1~1leaked-keys", "POST")
+    assert (reports["ThrottlingRateLimit"], reports["ThrottlingBurstLimit"]) == (5, 10)
 
 
 def test_every_alarm_has_a_recipient_and_names_its_section() -> None:

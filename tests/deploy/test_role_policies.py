@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from local.iam import Reading, iam_requests, permissions_for
+from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
 from tests.support.policies import policy_account
@@ -99,31 +100,31 @@ def event(**more: Any) -> dict[str, Any]:
 
 
 TAKING_OVER = {
-    "a digest": ("UpdateItem", update("SET #keys.#type.digest = :d", **{":d": DIGEST})),
-    "a key": ("UpdateItem", update("SET #keys.#type = :d", **{":d": {"M": {"digest": DIGEST}}})),
-    "every key": ("UpdateItem", update("SET #keys = :d", **{":d": {"M": {}}})),
+    "a digest": ("UpdateItem", update("SET #keys.#type.digest = :d", **{":d": DIGEST})),  # type: ignore[arg-type]
+    "a key": ("UpdateItem", update("SET #keys.#type = :d", **{":d": {"M": {"digest": DIGEST}}})),  # type: ignore[arg-type]
+    "every key": ("UpdateItem", update("SET #keys = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
     "a key's networks": ("UpdateItem", update("REMOVE #keys.#type.networks")),
     "a key beside a note": (
         "UpdateItem",
-        update("SET #used = :d, #keys.#type.digest = :d", **{":d": DIGEST}),
+        update("SET #used = :d, #keys.#type.digest = :d", **{":d": DIGEST}),  # type: ignore[arg-type]
     ),
     "a condition that tells of keys": (
         "UpdateItem",
         update("SET #used = :d", condition="#keys.#type.digest = :d", **{":d": DIGEST}),
     ),
-    "a role": ("UpdateItem", update("SET #role = :d", **{":d": {"S": "OWNER"}})),
-    "a session": ("UpdateItem", update("SET sessions = :d", **{":d": {"M": {}}})),
-    "an address": ("UpdateItem", update("SET email = :d", **{":d": {"S": "me@evil.example"}})),
-    "an invitation": ("UpdateItem", update("SET invitation = :d", **{":d": {"M": {}}})),
+    "a role": ("UpdateItem", update("SET #role = :d", **{":d": {"S": "OWNER"}})),  # type: ignore[arg-type]
+    "a session": ("UpdateItem", update("SET sessions = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
+    "an address": ("UpdateItem", update("SET email = :d", **{":d": {"S": "me@evil.example"}})),  # type: ignore[arg-type]
+    "an invitation": ("UpdateItem", update("SET invitation = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
     "a person": ("PutItem", {"TableName": "Directory", "Item": {**KEY, "keys": {"M": {}}}}),
     "the removal of a person": ("DeleteItem", {"TableName": "Directory", "Key": KEY}),
     "an account's OWNERs": (
         "UpdateItem",
-        {**update("SET owners = :d", **{":d": {"M": {}}}), "Key": {"pk": {"S": "ACCOUNT#one"}}},
+        {**update("SET owners = :d", **{":d": {"M": {}}}), "Key": {"pk": {"S": "ACCOUNT#one"}}},  # type: ignore[arg-type]
     ),
     "a change of an event": (
         "UpdateItem",
-        {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},
+        {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},  # type: ignore[arg-type]
     ),
     "somebody's pointer as a person": (
         "PutItem",
@@ -198,5 +199,17 @@ def test_the_sweep_may_do_what_it_does(stack: Stack) -> None:
     assert not account.key_types("bot")
     made = [it for operation, it in calls if operation == "TransactWriteItems"]
     assert len(made) >= 3
+    for parameters in made:
+        assert allowed("EnforcePolicies", "TransactWriteItems", parameters)
+
+
+def test_the_sweep_may_write_the_pointers_that_keys_of_version_1_0_lack(stack: Stack) -> None:
+    account = policy_account(stack)
+    stack.service_user(account.owner, "bot")
+    store_as_before_pointers(stack)
+    with recorded(stack) as calls:
+        assert account.sweep()["pointed"] == 2
+    made = [it for operation, it in calls if operation == "TransactWriteItems"]
+    assert made
     for parameters in made:
         assert allowed("EnforcePolicies", "TransactWriteItems", parameters)

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ministack.app import main  # type: ignore[import-not-found]
-from ministack.services.cloudformation import provisioners  # type: ignore[import-not-found]
+from ministack.app import main
+from ministack.services.cloudformation import provisioners
 
 FAULTS = Path(os.environ["EMULATOR_FAULTS"])
 _alarm_record = provisioners._cw_metric_alarm_record

@@ -89,7 +89,7 @@ class TestStreamPoller:
 
     def test_chalice_reads_the_records(self, table):
         app = Chalice(app_name="test")
-        seen = []
+        seen = []  # type: ignore[var-annotated]
 
         @app.on_dynamodb_record(stream_arn="set-later")
         def notify(event):
@@ -145,7 +145,7 @@ class TestStreamPoller:
         assert function.batches == [["1", "2", "3"], ["2", "3"], ["2", "3"]]
 
     def test_a_batch_that_keeps_failing_is_dropped_and_reported(self, table, capfd):
-        lines = []
+        lines = []  # type: ignore[var-annotated]
         function = Function(*[RuntimeError("out of order")] * 3)
         poller = table.poller(function, say=lines.append)
         table.put("1")
@@ -178,7 +178,7 @@ class TestStreamPoller:
                 return {**page, "NextShardIterator": "b later"}
 
         function = Function()
-        poller = StreamPoller(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
+        poller = StreamPoller(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)  # type: ignore[arg-type]
         for _ in range(3):
             poller.poll()
         assert function.batches == [["a LATEST"], ["b TRIM_HORIZON"], ["b later"]]
@@ -205,7 +205,7 @@ class TestStreamPoller:
                 }
 
         function = Function()
-        poller = StreamPoller(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)
+        poller = StreamPoller(Streams(), "arn:aws:dynamodb:x:1:table/t/stream/1", function)  # type: ignore[arg-type]
         assert poller.poll() == 0
         assert poller.poll() == 1
         assert function.batches == [["TRIM_HORIZON"]]

@@ -407,7 +407,7 @@ class TestOneAtATime:
         @app.route("/{name}", methods=["GET"])
         def own(name):
             both_in.wait(timeout=10)
-            return {"same": app.current_request.uri_params["name"] == name}
+            return {"same": app.current_request.uri_params["name"] == name}  # type: ignore[index]
 
         with HttpServer(Gateway(app).respond).serving() as server:
             answers = []

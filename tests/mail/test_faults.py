@@ -199,7 +199,7 @@ def test_notify_and_resend_at_once_tell_everybody_once(
         *(lambda seed=seed: mail.notify_records(shuffled(records, seed)) for seed in range(4)),
         *[mail.resend] * 4,
     ]
-    assert in_threads(runs) == []
+    assert in_threads(runs) == []  # type: ignore[arg-type]
     mail.clock.forward(10)
     mail.resend()
     assert mail.waiting() == []
@@ -226,7 +226,7 @@ def test_a_token_minted_while_the_person_is_changed_is_kept_or_the_change_is_ref
     tokens = [
         lambda mark=mark: outbox.invite("bea", "i-1", f"{mark:064x}", NOW + LEASE) for mark in range(12)
     ]
-    assert in_threads(tokens) == []
+    assert in_threads(tokens) == []  # type: ignore[arg-type]
     item = mail.client.get_item(
         TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
     )["Item"]

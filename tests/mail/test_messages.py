@@ -869,7 +869,14 @@ def test_every_action_has_its_email_or_none() -> None:
 
 def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
     found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
-    passkeys = {Action.PASSKEY_ADDED, Action.PASSKEY_REMOVED, Action.SIGNED_IN, Action.USER_ACTIVATED}
+    passkeys = {
+        Action.PASSKEY_ADDED,
+        Action.PASSKEY_REMOVED,
+        Action.PASSKEY_ENDING,
+        Action.PASSKEY_CODE_REQUESTED,
+        Action.SIGNED_IN,
+        Action.USER_ACTIVATED,
+    }
     assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED} | passkeys
 
 

@@ -110,13 +110,13 @@ def test_the_owner_of_an_address_does_not_choose_the_verdict(
 
 def test_an_error_without_words_is_waited_for() -> None:
     error = ses_error("x")
-    error.response = {}  # type: ignore[typeddict-item]
+    error.response = {}
     assert judge(error) == (Verdict.FAILED, "")
 
 
 def test_a_message_that_is_taken_is_sent_once() -> None:
     ses = Ses()
-    assert send(ses, MESSAGE, BOB.email) == (Verdict.SENT, "")
+    assert send(ses, MESSAGE, BOB.email) == (Verdict.SENT, "")  # type: ignore[arg-type]
     assert ses.addresses == [BOB.email]
 
 
@@ -130,24 +130,24 @@ def test_a_message_that_is_taken_is_sent_once() -> None:
 def test_ses_out_of_reach_is_waited_for(error: Exception) -> None:
     ses = Ses()
     ses.hook = raising(error)
-    assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, type(error).__name__)
+    assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, type(error).__name__)  # type: ignore[arg-type]
     assert ses.calls == 1
 
 
 def test_an_address_is_given_up_only_when_it_is_refused_twice() -> None:
     ses = Ses()
     ses.hook = raising(ses_error("BadRequestException", "Illegal address"))
-    assert send(ses, MESSAGE, BOB.email).verdict is Verdict.REFUSED
+    assert send(ses, MESSAGE, BOB.email).verdict is Verdict.REFUSED  # type: ignore[arg-type]
     assert ses.calls == 2
     ses.hook = raising(ses_error("BadRequestException", "Domain contains control or whitespace"), times=1)
-    assert send(ses, MESSAGE, BOB.email).verdict is Verdict.SENT
+    assert send(ses, MESSAGE, BOB.email).verdict is Verdict.SENT  # type: ignore[arg-type]
 
 
 def test_no_address_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     ses = Ses()
     ses.hook = raising(ses_error("MessageRejected", f"Email address is not verified: {BOB.email}"))
     with caplog.at_level(logging.DEBUG):
-        send(ses, MESSAGE, BOB.email)
+        send(ses, MESSAGE, BOB.email)  # type: ignore[arg-type]
     [line] = caplog.records
     assert line.__dict__["code"] == "MessageRejected"
     assert BOB.email not in f"{line.__dict__}"
@@ -162,7 +162,7 @@ def test_a_role_that_may_not_mail_is_an_error(
 ) -> None:
     ses = Ses()
     ses.hook = raising(ses_error(code, "not authorized to perform ses:SendRawEmail"))
-    assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, code)
+    assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, code)  # type: ignore[arg-type]
     [line] = caplog.records
     assert (line.levelname, line.__dict__["code"]) == (level, code)
 

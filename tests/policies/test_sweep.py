@@ -523,7 +523,7 @@ def test_it_goes_on_where_time_ran_out(stack: Stack) -> None:
     runs, judged = 0, 0
     while True:
         left = iter([LONG] * 5)
-        counts = account.sweep(lambda left=left: next(left, 0))  # type: ignore[misc]
+        counts = account.sweep(lambda left=left: next(left, 0))
         judged += counts.get("judged", 0)
         runs += 1
         assert runs < 60
@@ -544,7 +544,7 @@ def test_a_sweep_that_takes_more_than_its_day_is_finished_first(stack: Stack) ->
     for day in range(10, 16):
         account.set_day(day)
         left = iter([LONG] * 5)
-        counts = account.sweep(lambda left=left: next(left, 0))  # type: ignore[misc]
+        counts = account.sweep(lambda left=left: next(left, 0))
         seen += counts.get("judged", 0)
         if counts.get("done"):
             break

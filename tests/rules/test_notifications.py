@@ -77,6 +77,8 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
     Action.ACCOUNT_UPDATED: (ACME, NOBODY, NOBODY),
     Action.PASSKEY_ADDED: (ANN, HERSELF, HERSELF),
     Action.PASSKEY_REMOVED: (ANN, HERSELF, HERSELF),
+    Action.PASSKEY_ENDING: (ANN, HERSELF, HERSELF),
+    Action.PASSKEY_CODE_REQUESTED: (ANN, HERSELF, HERSELF),
     Action.SIGNED_IN: (ANN, NOBODY, NOBODY),
     Action.SIGNED_OUT: (ANN, NOBODY, NOBODY),
 }
@@ -226,4 +228,4 @@ def test_a_sign_in_from_another_address_than_the_last_notifies_its_person() -> N
 def test_an_action_without_an_entry_stops_the_start() -> None:
     incomplete = {it: rule for it, rule in notifications.NOTIFIED.items() if it is not Action.USER_REVOKED}
     with pytest.raises(ValueError, match=r"NOTIFIED has no entry for USER_REVOKED\Z"):
-        notifications.for_every_action(incomplete)
+        notifications.for_every_action(incomplete)  # type: ignore[arg-type]

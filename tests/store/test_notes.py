@@ -198,7 +198,7 @@ def test_a_key_that_the_sweep_ended_is_gone_for_everybody(stack: Stack) -> None:
     listed = stack.call("GET", PATH, owner).json
     assert [it["apiKeys"]["apiKeys"] for it in listed] == [[]]
     for method, call, of in (("DELETE", "", 404), ("PATCH", "", 404), ("POST", "/rotate", 404)):
-        more = {"allowedNetworks": []} if method == "PATCH" else {}
+        more = {"allowedNetworks": []} if method == "PATCH" else {}  # type: ignore[var-annotated]
         refused = stack.call(method, f"{path}/api-keys{call}", owner, {"keyType": "MONITORING", **more})
         assert refused.status == of, (method, refused.text)
     made = stack.call("POST", f"{path}/api-keys", owner, {"keyType": "MONITORING"})

@@ -47,7 +47,7 @@ def shared_stack(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
     create_tables(dynamodb, {"Directory": tables.directory, "Events": tables.events})
     with pytest.MonkeyPatch.context() as patch:
         yield serve(dynamodb, tables, patch)
-    assert_no_secret(*(items(dynamodb, name) for name in tables), CapturedOutput())
+    assert_no_secret(*(items(dynamodb, name) for name in tables), CapturedOutput())  # type: ignore[arg-type, call-arg]
     for name in tables:
         dynamodb.delete_table(TableName=name)
 
@@ -238,6 +238,7 @@ def assert_service_user(
         "administrators",
         "createdAt",
         "apiKeys",
+        "keysBelowRole",
     }
     assert (value["username"], value["role"]) == (username, role)
     assert re.fullmatch(TIME, value["createdAt"])

@@ -97,7 +97,7 @@ def items(client: "DynamoDBClient", table: str) -> list[dict[str, Any]]:
         return found
     pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     return [
-        {name: from_attribute(value) for name, value in item.items()}
+        {name: from_attribute(value) for name, value in item.items()}  # type: ignore[arg-type]
         for page in pages
         for item in page["Items"]
     ]

@@ -99,7 +99,7 @@ def main() -> None:
                     told = HeadersDict(
                         {"x-amzn-RequestId": "r", "Content-Type": "application/x-amz-json-1.0"}
                     )
-                    return AWSResponse(request.url, status, told, Body(json.dumps(answer).encode()))
+                    return AWSResponse(request.url, status, told, Body(json.dumps(answer).encode()))  # type: ignore[arg-type]
 
                 client.meta.events.register("before-send", answered)
                 try:

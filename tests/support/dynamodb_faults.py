@@ -32,7 +32,7 @@ def refuses(code: str, status: int = 400, reasons: list[str] | None = None) -> S
         body["CancellationReasons"] = [{"Code": reason} for reason in reasons]
 
     def response(request: Request) -> AWSResponse:
-        made = AWSResponse(request.url, status, {"content-type": "application/x-amz-json-1.0"}, None)
+        made = AWSResponse(request.url, status, {"content-type": "application/x-amz-json-1.0"}, None)  # type: ignore[arg-type]
         made._content = json.dumps(body).encode()
         return made
 
@@ -108,7 +108,7 @@ def inject_faults(
 def before_next_call(stack: Stack, operation: str, does: Callable[[], object]) -> Iterator[None]:
     """Let somebody else do something right before the next call of an operation."""
     event = f"before-call.dynamodb.{operation}"
-    done = []
+    done = []  # type: ignore[var-annotated]
 
     def once(**_more: Any) -> None:
         if not done:

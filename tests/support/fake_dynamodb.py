@@ -212,7 +212,7 @@ def _schema(declared: Item) -> Schema:
 
 def _error(code: str, operation: str, **more: Any) -> ClientError:
     kind = ConditionalCheckFailedException if code == "ConditionalCheckFailedException" else ClientError
-    return kind({"Error": {"Code": code, "Message": code}, **more}, operation)  # type: ignore[arg-type]
+    return kind({"Error": {"Code": code, "Message": code}, **more}, operation)
 
 
 def _valid(holds: bool, rule: str) -> None:

@@ -87,8 +87,8 @@ class Judge:
         self._check(f"{call}: the body", told["schema"], value, closed=True)
         if media_type == "application/problem+json":
             for name in ("type", "title", "status"):
-                if value[name] != told["example"][name]:
-                    raise Drift(f"{call}: {name} is {value[name]!r}, not {told['example'][name]!r}")
+                if value[name] != told["example"][name]:  # type: ignore[index]
+                    raise Drift(f"{call}: {name} is {value[name]!r}, not {told['example'][name]!r}")  # type: ignore[index]
 
     def _judge_taken(self, call: str, operation: Any, event: Mapping[str, Any]) -> None:
         told = {}

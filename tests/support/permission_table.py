@@ -248,7 +248,7 @@ def read_table(text: str) -> dict[str, dict[str, int]]:
     """Return the status of each call (first) by each caller."""
     heading, *lines = text.strip("\n").splitlines()
     callers = heading.split()
-    width = re.search(r"\S", heading).start()  # type: ignore[union-attr]
+    width = re.search(r"\S", heading).start()
     table = {}
     for line in lines:
         cells = [int(cell) for cell in line[width:].split()]

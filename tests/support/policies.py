@@ -29,7 +29,7 @@ class PolicyAccount:
     page: int = 400
 
     def __post_init__(self) -> None:
-        self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)  # type: ignore[arg-type]
+        self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)
 
     # Time
 
@@ -113,7 +113,7 @@ class PolicyAccount:
         """What the policy did: the day it was done, what, and to whom."""
         return [
             (round((event["at"] - START) / DAY, 3), event["action"], event["subject"]["username"])
-            for event in self.events("API_KEY_ENDING", "API_KEY_REVOKED")
+            for event in self.events("API_KEY_ENDING", "API_KEY_REVOKED", "PASSKEY_ENDING", "PASSKEY_REMOVED")
             if event["actor"]["kind"] == "POLICY"
         ]
 

@@ -69,7 +69,10 @@ const acts = {
     const token = value(form, "token");
     return registration("activate", { username: value(form, "username"), token }, { token, name: value(form, "name") });
   },
-  enrol: (form) => registration("enrol", { code: value(form, "code") }, { code: value(form, "code"), name: value(form, "name") }),
+  enrol: (form) => {
+    const code = value(form, "code");
+    return registration("enrol", { username: value(form, "username"), code }, { code, name: value(form, "name") });
+  },
   add: async (form) => {
     await confirmed();
     return registration("add", {}, { name: value(form, "name") });

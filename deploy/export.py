@@ -1,0 +1,151 @@
+"""Export of the audit trail as JSON lines by account and day, and the check that none is missing.
+
+    FOLDER/ACCOUNT/2026-11-27.jsonl      one event a line, the oldest first, as the API shows it
+    FOLDER/ACCOUNT/manifest.json         for each day the number of events and their chained digest
+
+The digest of a day starts as SHA-256 of the account and the day, and takes each event in: SHA-256 of the
+digest so far and the event. So who keeps the manifest sees whether a line was changed, added, taken out or
+moved.
+"""
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from chalicelib.http import responses
+from chalicelib.rules.model import Event
+from chalicelib.store.items import from_item
+from chalicelib.store.trail import refusals_of
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+SCHEMA_VERSION = "1"
+MANIFEST = "manifest.json"
+
+
+class Day(NamedTuple):
+    """The events of an account on one day (UTC): how many, and their chained digest."""
+
+    events: int
+    digest: str
+
+
+def exported(event: Event) -> dict[str, Any]:
+    """Return an event as it is exported: as the API shows it, without who was mailed, and its account."""
+    shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(responses.event(event)))
+    del shown["mail"]
+    return {"schemaVersion": SCHEMA_VERSION, "account": event.account, **shown}
+
+
+def export_account(client: "DynamoDBClient", table: str, account: str, folder: Path) -> dict[str, Day]:
+    """Write the events of an account below a folder; return what its manifest has, by day.
+
+    A day that is not over may be exported again, and is written anew.
+    """
+    home = folder / account
+    home.mkdir(parents=True, exist_ok=True)
+    days: dict[str, Day] = {}
+    for day, events in groupby(read_events(client, table, account), lambda event: event["at"][:10]):
+        lines = []
+        digest = _start(account, day)
+        for event in events:
+            lines.append(_line(event))
+            digest = _next(digest, event)
+        (home / f"{day}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        days[day] = Day(len(lines), digest)
+    manifest = {day: {"count": events, "digest": digest} for day, (events, digest) in days.items()}
+    (home / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return days
+
+
+def check_account(client: "DynamoDBClient", table: str, account: str, folder: Path) -> list[str]:
+    """Return what differs between a folder and the table, a line each; nothing where the folder is complete.
+
+    The folder is an export, or another archive of it: files that end in ``.jsonl`` anywhere below the
+    account's, with events twice or in another order. Events that the table keeps no longer are no difference;
+    nor are fields that a later version added.
+    """
+    home = folder / account
+    archived: dict[str, dict[str, Any]] = {}
+    faults = [*_manifest_faults(account, home)]
+    for file in sorted(home.rglob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            known = archived.setdefault(event["id"], event)
+            if known != event:
+                faults.append(f"{event['id']}: is there twice, and differs")
+    first = ""
+    for event in read_events(client, table, account):
+        first = first or event["id"]
+        found = archived.pop(event["id"], None)
+        if found is None:
+            faults.append(f"{event['id']}: is missing ({event['action']} at {event['at']})")
+        elif any(event.get(field) != value for field, value in found.items()):
+            faults.append(f"{event['id']}: differs from what is on record")
+    faults += [f"{name}: is not on record" for name in sorted(archived) if first and name > first]
+    return faults
+
+
+def accounts_of(client: "DynamoDBClient", directory: str) -> list[str]:
+    """Return the ids of all accounts."""
+    pages = client.get_paginator("scan").paginate(
+        TableName=directory,
+        FilterExpression="begins_with(pk, :account)",
+        ExpressionAttributeValues={":account": {"S": "ACCOUNT#"}},
+        ConsistentRead=True,
+    )
+    return sorted(item["pk"]["S"].partition("#")[2] for page in pages for item in page["Items"])
+
+
+def read_events(client: "DynamoDBClient", table: str, account: str) -> Iterator[dict[str, Any]]:
+    """Return an account's events as they are exported, the oldest first; refusals by network among them."""
+    parts = (_partition(client, table, part) for part in (account, refusals_of(account)))
+    for item in heapq.merge(*parts, key=lambda item: str(item["id"]["S"])):
+        yield exported(from_item({**item, "account": {"S": account}}, Event))
+
+
+def _partition(client: "DynamoDBClient", table: str, partition: str) -> Iterator[Item]:
+    pages = client.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="#account = :account",
+        ExpressionAttributeNames={"#account": "account"},
+        ExpressionAttributeValues={":account": {"S": partition}},
+        ConsistentRead=True,
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+def _manifest_faults(account: str, home: Path) -> Iterator[str]:
+    """Return what differs between a folder's manifest, if it has one, and its files."""
+    if not (home / MANIFEST).exists():
+        return
+    for day, told in json.loads((home / MANIFEST).read_text(encoding="utf-8")).items():
+        file = home / f"{day}.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        digest = _start(account, day)
+        for line in lines:
+            digest = _next(digest, json.loads(line))
+        if (len(lines), digest) != (told["count"], told["digest"]):
+            yield f"{day}: the file has {len(lines)} events, and is not the manifest's of {told['count']}"
+
+
+def _start(account: str, day: str) -> str:
+    return hashlib.sha256(f"{account} {day}".encode()).hexdigest()
+
+
+def _next(digest: str, event: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{digest} {_line(event)}".encode()).hexdigest()
+
+
+def _line(event: dict[str, Any]) -> str:
+    """Return an event as one line of JSON, the same to the byte whoever wrote it."""
+    return json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

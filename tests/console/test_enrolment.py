@@ -1,0 +1,121 @@
+"""People who have an API key get a passkey with it and a code that is mailed: neither alone is enough."""
+
+import pytest
+
+from chalicelib.rules import key_format
+from tests.support.accounts import Accounts
+from tests.support.api_client import Key, Stack
+from tests.support.browser import Browser, Page
+
+
+def code(stack: Stack, username: str) -> str:
+    """Return a code as the email would carry it: its digest is what is kept."""
+    made = key_format.new_secret(key_format.CODE_PREFIX)
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": f"USER#{username}"}},
+        UpdateExpression="SET enrolment.digests = :digests",
+        ConditionExpression="attribute_exists(enrolment.id)",
+        ExpressionAttributeValues={
+            ":digests": {"M": {key_format.digest(made).hex(): {"N": str(int(stack.clock()) + 900)}}}
+        },
+    )
+    return made
+
+
+def ask(browser: Browser, key: Key) -> Page:
+    return browser.post("enrol", {"username": key.username, "key": key.secret}, csrf="")
+
+
+def enrol(browser: Browser, username: str, with_code: str) -> Page:
+    begun = browser.call("enrol-begin", {"username": username, "code": with_code})
+    if begun.status != 200:
+        return begun
+    made = browser.passkey.create(begun.json["challenge"])
+    return browser.call("enrol-finish", {"code": with_code, "name": "Laptop", "passkey": made})
+
+
+def test_a_key_and_a_code_get_a_passkey_and_both_stay_good(accounts: Accounts) -> None:
+    owner, browser = accounts["owner"], Browser(accounts.stack)
+    assert browser.open("enrol").status == 200
+    asked = ask(browser, owner)
+    assert asked.status == 200
+    assert "A code was mailed to you" in asked.words
+    assert owner.secret not in asked.text
+    with_code = code(accounts.stack, "owner")
+    assert enrol(browser, "owner", with_code).status == 200
+    assert browser.open("service-users").status == 200
+    assert accounts.stack.signs_in(owner)
+    assert enrol(Browser(accounts.stack), "owner", with_code).status == 400, "a code works once"
+    assert len(accounts.stack.events("PASSKEY_CODE_REQUESTED", "PASSKEY_ADDED")) == 2
+
+
+def test_a_service_users_key_is_refused_in_the_words_of_a_wrong_one(accounts: Accounts) -> None:
+    machine = accounts.service_user("CLUSTER_ADMIN")["USER_MANAGEMENT"]
+    browser = Browser(accounts.stack)
+    refused = [
+        ask(browser, machine),
+        ask(browser, Key("owner", key_format.new_key())),
+        ask(browser, Key("nobody", "x")),
+    ]
+    assert {page.status for page in refused} == {401}
+    assert (
+        len(
+            {
+                page.words.replace(machine.username, "").replace("owner", "").replace("nobody", "")
+                for page in refused
+            }
+        )
+        == 1
+    )
+    assert "enrolment" not in accounts.stack.item(machine.username)
+
+
+def test_a_key_that_cannot_manage_asks_for_nothing(accounts: Accounts) -> None:
+    monitoring = accounts.stack.own_key(accounts["admin"], "MONITORING")
+    browser = Browser(accounts.stack)
+    assert ask(browser, monitoring).status == 403
+    reader = accounts["reader"]
+    assert ask(browser, reader).status == 200, "who may hold no other key"
+    assert "within the last minute" in ask(browser, reader).words
+    accounts.stack.clock.forward(60)
+    assert ask(browser, reader).status == 200
+
+
+def test_the_networks_of_the_key_hold_here_too(accounts: Accounts) -> None:
+    owner = accounts["owner"]
+    body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
+    assert accounts.call("PATCH", "/v1/users/owner/api-keys", "owner", body).status == 200
+    assert ask(Browser(accounts.stack, source_ip="203.0.113.5"), owner).status == 403
+
+
+@pytest.mark.parametrize("what", ["late", "revoked key", "another person", "wrong", "invited again"])
+def test_a_code_is_nothing_without_its_key_its_person_and_its_time(accounts: Accounts, what: str) -> None:
+    admin, browser = accounts["admin"], Browser(accounts.stack)
+    assert ask(browser, admin).status == 200
+    with_code = code(accounts.stack, "admin")
+    username = "admin"
+    match what:
+        case "late":
+            accounts.stack.clock.forward(900)
+        case "revoked key":
+            path = "/v1/users/admin/api-keys/rotate"
+            assert accounts.call("POST", path, "admin", {"keyType": "USER_MANAGEMENT"}).status == 200
+        case "another person":
+            username = "owner"
+        case "wrong":
+            with_code = key_format.new_secret(key_format.CODE_PREFIX)
+        case "invited again":
+            assert accounts.call("POST", "/v1/users/admin/invitation", "owner").status == 200
+    assert enrol(browser, username, with_code).status == 400
+    assert "passkeys" not in accounts.stack.item("admin")
+
+
+def test_a_challenge_for_one_code_takes_no_other(accounts: Accounts) -> None:
+    browser = Browser(accounts.stack)
+    assert ask(browser, accounts["owner"]).status == 200
+    first = code(accounts.stack, "owner")
+    begun = browser.call("enrol-begin", {"username": "owner", "code": first}).json
+    second = code(accounts.stack, "owner")
+    made = browser.passkey.create(begun["challenge"])
+    assert browser.call("enrol-finish", {"code": second, "name": "", "passkey": made}).status == 400

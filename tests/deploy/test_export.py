@@ -1,0 +1,139 @@
+"""The export of the audit trail, and the check that none is missing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.export import MANIFEST, accounts_of, check_account, export_account
+from tests.support.api_client import Key, Stack
+
+DAY = 86_400
+
+
+@pytest.fixture
+def trail(stack: Stack) -> tuple[Stack, Key, str]:
+    """Two accounts with events on three days, a refusal by network among them."""
+    owner = stack.account()
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    stack.account("neighbour")
+    key = stack.service_user(owner, "bot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
+    stack.clock.forward(DAY)
+    assert stack.sign_in(key) == 403
+    for number in range(3):
+        stack.clock.forward(1)
+        stack.call("PUT", "/v1/service-users/bot", owner, {"displayName": f"Bot {number} \u00fc"})
+    stack.clock.forward(DAY)
+    stack.call("DELETE", "/v1/service-users/bot", owner)
+    return stack, owner, account
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()
+    ]
+
+
+def test_every_event_is_exported_by_account_and_day_as_the_api_shows_it(
+    trail: tuple[Stack, Key, str], tmp_path: Path
+) -> None:
+    stack, owner, account = trail
+    days = export_account(stack.client, stack.tables.events, account, tmp_path)
+    assert list(days) == ["2030-03-17", "2030-03-18", "2030-03-19"]
+    assert [day.events for day in days.values()] == [2, 4, 1]
+    lines = lines_of(tmp_path / account)
+    shown = stack.call("GET", "/v1/events", owner).json
+    for event in shown:
+        del event["mail"]
+    wanted = [{"schemaVersion": "1", "account": account, **event} for event in reversed(shown)]
+    assert sorted(lines, key=lambda it: it["id"]) == sorted(wanted, key=lambda it: it["id"])
+    assert [it["id"] for it in lines] == sorted(it["id"] for it in lines)
+    assert "API_KEY_REFUSED" in {it["action"] for it in lines}
+    assert len(accounts_of(stack.client, stack.tables.directory)) == 2
+    assert check_account(stack.client, stack.tables.events, account, tmp_path) == []
+    assert export_account(stack.client, stack.tables.events, account, tmp_path) == days
+
+
+def remove_a_line(home: Path) -> str:
+    file = home / "2030-03-18.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:1], *lines[2:]]) + "\n")
+    return "is missing"
+
+
+def change_a_line(home: Path) -> str:
+    file = home / "2030-03-19.jsonl"
+    file.write_text(file.read_text().replace('"owner"', '"other"'))
+    return "differs from what is on record"
+
+
+def add_a_line(home: Path) -> str:
+    file = home / "2030-03-19.jsonl"
+    event = json.loads(file.read_text())
+    file.write_text(file.read_text() + json.dumps({**event, "id": "f" * 28}) + "\n")
+    return f"{'f' * 28}: is not on record"
+
+
+def remove_a_day(home: Path) -> str:
+    (home / "2030-03-18.jsonl").unlink()
+    return "is missing"
+
+
+def swap_two_lines(home: Path) -> str:
+    file = home / "2030-03-18.jsonl"
+    file.write_text("\n".join(reversed(file.read_text().splitlines())) + "\n")
+    return "2030-03-18: the file has 4 events, and is not the manifest's of 4"
+
+
+def tell_another_story_twice(home: Path) -> str:
+    file = home / "2030-03-19.jsonl"
+    file.write_text(file.read_text() + file.read_text().replace('"owner"', '"other"'))
+    return "is there twice, and differs"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        remove_a_line,
+        change_a_line,
+        add_a_line,
+        remove_a_day,
+        swap_two_lines,
+        tell_another_story_twice,
+    ],
+)
+def test_what_is_missing_or_changed_is_found(
+    trail: tuple[Stack, Key, str], tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, tmp_path)
+    expected = spoil(tmp_path / account)
+    found = check_account(stack.client, stack.tables.events, account, tmp_path)
+    assert any(expected in fault for fault in found)
+    assert any("the file has" in fault for fault in found), "the manifest tells it without the table"
+
+
+def test_an_archive_may_have_events_twice_in_any_order_and_those_that_are_over(
+    trail: tuple[Stack, Key, str], tmp_path: Path
+) -> None:
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, tmp_path / "export")
+    lines = lines_of(tmp_path / "export" / account)
+    home = tmp_path / "archive" / account / "2030"
+    home.mkdir(parents=True)
+    old = {**lines[0], "id": "0" * 28}
+    (home / "a.jsonl").write_text("\n".join(json.dumps(it) for it in [*reversed(lines), old]))
+    (home / "b.jsonl").write_text("\n".join(json.dumps(it) for it in lines[:2]))
+    assert check_account(stack.client, stack.tables.events, account, tmp_path / "archive") == []
+    later = [{name: value for name, value in it.items() if name != "requestId"} for it in lines]
+    (home / "a.jsonl").write_text("\n".join(map(json.dumps, later)))
+    (home / "b.jsonl").unlink()
+    assert check_account(stack.client, stack.tables.events, account, tmp_path / "archive") == []
+
+
+def test_an_account_without_events_has_an_empty_manifest(stack: Stack, tmp_path: Path) -> None:
+    assert export_account(stack.client, stack.tables.events, "nobody", tmp_path) == {}
+    assert json.loads((tmp_path / "nobody" / MANIFEST).read_text()) == {}
+    assert check_account(stack.client, stack.tables.events, "nobody", tmp_path) == []

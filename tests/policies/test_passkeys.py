@@ -1,0 +1,124 @@
+"""The inactivity policy ends passkeys as it ends keys: after two notices, and never the last way in."""
+
+from tests.support.browser import Browser
+from tests.support.policies import PolicyAccount
+
+ENDING, REMOVED = "PASSKEY_ENDING", "PASSKEY_REMOVED"
+
+
+def enrolled(account: PolicyAccount, username: str = "ann", role: str = "OWNER") -> Browser:
+    """Return the browser of a person who took an invitation up just now."""
+    body = {"username": username, "email": f"{username}@people.example", "role": role}
+    assert account.stack.call("POST", "/v1/users", account.owner, body).status == 201
+    browser = Browser(account.stack)
+    assert browser.activate(username).status == 200
+    return browser
+
+
+def of_passkeys(account: PolicyAccount, *span: int) -> list[tuple[float, str, str]]:
+    """Sweep once on each of the days, with the mail going out; return what the policy did about passkeys."""
+    for day in range(*span):
+        account.go_to(day)
+    return [it for it in account.events_by_policy() if it[1] in (ENDING, REMOVED)]
+
+
+def test_a_passkey_that_is_not_used_is_told_of_twice_and_ends(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    assert of_passkeys(account, 0, 31) == [(20, ENDING, "ann"), (29, ENDING, "ann"), (30, REMOVED, "ann")]
+    first = account.events(ENDING)[0]
+    assert first["changes"]["passkey"][0] == "Laptop"
+    assert first["audience"] == "PERSON"
+    assert ann.sign_in().status == 401
+
+
+def test_a_passkey_that_is_used_in_time_stays(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 25)
+    assert ann.sign_in().status == 200
+    assert of_passkeys(account, 25, 43) == [(20, ENDING, "ann")]
+    assert ann.sign_in().status == 200
+
+
+def test_an_age_ends_no_passkey(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(maxKeyAgeDays=14)
+    account.send_mail()
+    assert of_passkeys(account, 0, 20) == []
+    assert ann.sign_in().status == 200
+
+
+def test_a_passkey_is_added_after_another_has_ended(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 31)
+    assert account.stack.call("POST", "/v1/users/ann/invitation", account.owner).status == 200
+    again = Browser(account.stack)
+    assert again.activate("ann").status == 200
+    assert again.open("you").words.count("Made") == 1
+    assert ann.sign_in().status == 401
+
+
+def test_one_of_two_ends_and_the_other_signs_in(account: PolicyAccount) -> None:
+    ann, phone = enrolled(account), Browser(account.stack)
+    made = phone.passkey.create(ann.call("add-begin").json["challenge"])
+    assert ann.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 19)
+    assert phone.sign_in().status == 200
+    assert [it[1] for it in of_passkeys(account, 19, 32)] == [ENDING, ENDING, REMOVED]
+    assert phone.sign_in().status == 200
+    assert phone.call("add-begin").status == 200, "which reads and writes the person with the ended one"
+    assert "Phone" in phone.open("you").words
+    assert "Laptop" not in phone.open("you").words.partition("Passkeys")[2].partition("Name of")[0]
+    assert ann.sign_in().status == 401
+
+
+def test_the_last_way_in_of_the_only_owner_is_kept_and_told_of_again(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    assert account.stack.call("DELETE", "/v1/users/owner", account.owner).status in (204, 409)
+    assert ann.post("people/owner/revoke", {"name": "owner"}).status in (303, 404)
+    account.stack.clock.forward(0)
+    assert (
+        ann.post("account", {"name": "Mine", "maxKeyAgeDays": "", "revokeInactiveAfterDays": "30"}).status
+        == 303
+    )
+    account.send_mail()
+    done = of_passkeys(account, 0, 40)
+    assert REMOVED not in [it[1] for it in done]
+    assert len(done) >= 3
+    assert ann.sign_in().status == 200
+
+
+def test_a_notice_is_taken_back_with_the_policy(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 22)
+    account.set_policy(revokeInactiveAfterDays=None)
+    assert len(of_passkeys(account, 22, 40)) == 1
+    assert ann.sign_in().status == 200
+
+
+def test_what_is_mailed_of_passkeys_says_what_happened_and_what_to_do(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    phone = Browser(account.stack, passkey=ann.passkey, source_ip="203.0.113.77")
+    assert phone.sign_in().status == 200
+    assert phone.sign_in().status == 200
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 31)
+    mails = [
+        " ".join(message.get_body(("plain",)).get_content().split())
+        for to, message in account.mail.ses.sent
+        if to == "ann@people.example"
+    ]
+    for words in ("was taken up", "from another address", "ends soon", "was removed"):
+        found = {text for text in mails if words in text and "new invitation at once" in text}
+        assert found, (words, mails[:2])
+    assert sum("from another address than" in text for text in mails) == 1
