@@ -16,6 +16,7 @@ from typing import Any
 
 from chalicelib.version import VERSION
 from deploy import runtime, wheels
+from deploy.sbom import bill_of_materials
 from deploy.slim import compile_modules, slim
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -26,13 +27,14 @@ DASHBOARD = Path(__file__).with_name("dashboard.json")
 TEMPLATE = "sam.json"
 CODE = "deployment.zip"
 UNPACKED = "unpacked"
+BILL_OF_MATERIALS = "sbom.cdx.json"
 
 _SOURCES = ("app.py", "chalicelib", ".chalice/config.json")
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def package(stage: str, out: Path, architecture: str = "") -> Path:
-    """Make ``out`` with the template, the code, and the code unpacked; return it.
+    """Make ``out`` with the template, the code, the code unpacked, and its bill of materials; return it.
 
     The same sources and requirements make the same bytes, so that a deploy of nothing new changes
     nothing. ``architecture`` is one of ``deploy.runtime.ARCHITECTURES``, the first if it is empty. Raises
@@ -46,7 +48,7 @@ def package(stage: str, out: Path, architecture: str = "") -> Path:
     unpacked = out / UNPACKED
     with zipfile.ZipFile(out / CODE) as made:
         made.extractall(unpacked)
-    wheels.install(REQUIREMENTS, unpacked, architecture)
+    installed = wheels.install(REQUIREMENTS, unpacked, architecture)
     slim(unpacked)
     if python := runtime.interpreter():
         compile_modules(unpacked, python)
@@ -57,6 +59,8 @@ def package(stage: str, out: Path, architecture: str = "") -> Path:
             file=sys.stderr,
         )
     _zip(unpacked, out / CODE)
+    bill = bill_of_materials(installed, architecture, runtime.NAME)
+    (out / BILL_OF_MATERIALS).write_text(bill, encoding="utf-8")
     template = json.loads((out / TEMPLATE).read_text(encoding="utf-8"))
     finish(template, architecture)
     (out / TEMPLATE).write_text(json.dumps(template, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

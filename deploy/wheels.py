@@ -13,11 +13,23 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from packaging.markers import Marker
+
 from deploy.runtime import ARCHITECTURES, GLIBC, NAME, VERSION
 
 _LOCKED = re.compile(r"(?m)^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)([^\n\\]*)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _OLDEST_GLIBC = 17  # manylinux2014
+_ENVIRONMENT = {
+    "implementation_name": "cpython",
+    "implementation_version": f"{VERSION}.0",
+    "os_name": "posix",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "python_full_version": f"{VERSION}.0",
+    "python_version": VERSION,
+    "sys_platform": "linux",
+}
 _DATA = re.compile(r"[^/]+\.data/(purelib|platlib)/(.+)")
 
 
@@ -38,32 +50,17 @@ class Wheel(NamedTuple):
     sha256: str
 
 
-_HOLDS = frozenset(
-    {
-        "",
-        "; platform_python_implementation != 'PyPy'",
-        "; implementation_name != 'PyPy' and platform_python_implementation != 'PyPy'",
-    }
-)
-"""The markers that hold for the runtime, and for every Python that installs it: both are CPython."""
-
-
 class WheelError(Exception):
     """A lock cannot be installed for the runtime; the message says what to do."""
 
 
 def locked(lock: Path) -> list[Locked]:
-    """Return the entries of a lock.
-
-    Raises WheelError for one with any other marker: pip would judge it by the Python it runs on.
-    """
+    """Return the entries of a lock that the runtime needs, by their markers."""
     found = []
     for entry in _LOCKED.finditer(text := lock.read_text(encoding="utf-8")):
         name, version, rest = entry.groups()
-        if rest.strip() not in _HOLDS:
-            raise WheelError(
-                f"{lock.name}: {name} depends on the system ({rest.strip()}); the package cannot."
-            )
+        if (marker := rest.strip().removeprefix(";").strip()) and not Marker(marker).evaluate(_ENVIRONMENT):
+            continue
         following = _LOCKED.search(text, entry.end())
         hashes = _HASH.findall(text, entry.end(), following.start() if following else len(text))
         found.append(Locked(name, version, frozenset(hashes)))
@@ -77,7 +74,10 @@ def install(lock: Path, target: Path, architecture: str) -> list[Wheel]:
     """
     expected = {_normalized(entry.name): entry for entry in locked(lock)}
     with tempfile.TemporaryDirectory() as folder:
-        _download(lock, Path(folder), architecture)
+        # Without markers: pip judges them by the Python that it runs on, not by the runtime.
+        chosen = Path(folder) / lock.name
+        chosen.write_text("".join(_line(entry) for entry in expected.values()), encoding="utf-8")
+        _download(chosen, Path(folder), architecture)
         wheels = {}
         for file in sorted(Path(folder).glob("*.whl")):
             name, version, *_ = file.name.split("-")
@@ -87,6 +87,11 @@ def install(lock: Path, target: Path, architecture: str) -> list[Wheel]:
     if missing := expected.keys() - wheels.keys():
         raise WheelError(f"{lock.name}: pip left out {', '.join(sorted(missing))}.")
     return [wheels[name] for name in sorted(wheels)]
+
+
+def _line(entry: Locked) -> str:
+    hashes = "".join(f" --hash=sha256:{one}" for one in sorted(entry.hashes))
+    return f"{entry.name}=={entry.version}{hashes}\n"
 
 
 def _download(lock: Path, folder: Path, architecture: str) -> None:
