@@ -53,9 +53,7 @@ def key(
     overlapping: bool = False,
 ) -> responses.ApiKeyAnswer:
     """Return an API key, masked unless ``text`` is given."""
-    before = responses.PredecessorAnswer(
-        key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by or holder
-    )
+    before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by)
     return responses.ApiKeyAnswer(
         account=ACCOUNT,
         key_type=key_type,

@@ -218,7 +218,7 @@ def test_a_policy_is_of_so_many_days(stack: Stack, owner: Key, field: str, days:
 def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner: Key) -> None:
     refused = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True})
     assert refused.status == 409
-    assert "two OWNERs" in refused.json["detail"]
+    assert "two activated OWNERs" in refused.json["detail"]
     body = {"username": "otto", "email": "otto@people.example", "role": "OWNER"}
     assert stack.call("POST", "/v1/users", owner, body).status == 201
     assert stack.call("PUT", "/v1/account", owner, {"pciCompliance": True}).status == 409  # not activated

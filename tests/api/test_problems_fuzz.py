@@ -35,6 +35,12 @@ FIELDS = {
     "revokeInactiveAfterDays": st.none() | st.integers(0, 4000),
     "pciCompliance": st.booleans(),
     "machinesManageOwners": st.booleans(),
+    "revokeLeakedKeys": st.booleans(),
+    "key": st.builds(key_format.new_key) | st.text(),
+    "last5": st.text(max_size=6),
+    "type": st.text(),
+    "url": st.text(),
+    "evenIfLockedOut": st.booleans(),
 }
 DOCUMENT = json.loads(
     (Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_text(encoding="utf-8")
@@ -88,7 +94,10 @@ GOOD = {
     "maxKeyAgeDays": st.sampled_from([None, 400, 3650]),
     "revokeInactiveAfterDays": st.sampled_from([None, 400, 3650]),
     "pciCompliance": st.just(False),
-    "machinesManageOwners": st.booleans(),
+    "key": st.builds(key_format.new_key),
+    "last5": st.text("abcXYZ0189", min_size=5, max_size=5),
+    "type": st.text("abc"),
+    "url": st.just("https://example.com/paste"),
 }
 
 
@@ -97,12 +106,17 @@ def fitting(operation: dict[str, Any], fields: dict[str, Any] = GOOD) -> st.Sear
     if "requestBody" not in operation:
         return st.none()
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    told = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    several = schema.get("type") == "array"
+    one = schema["items"] if several else schema
+    told = DOCUMENT["components"]["schemas"][one["$ref"].rpartition("/")[2]]
     required = {name: fields[name] for name in told.get("required", ())}
     optional = {name: fields[name] for name in told["properties"] if name not in {*required, "profile"}}
     if "profile" in told["properties"]:
         required["role"] = optional.pop("role")
-    return st.fixed_dictionaries(required, optional=optional).map(lambda value: json.dumps(value).encode())
+    values: st.SearchStrategy[Any] = st.fixed_dictionaries(required, optional=optional)
+    if several:
+        values = st.lists(values, min_size=1, max_size=3)
+    return values.map(lambda value: json.dumps(value).encode())
 
 
 OPERATIONS = [

@@ -97,6 +97,7 @@ def test_the_listing_shows_the_key_before_while_it_works(stack: Stack, owner: Ke
         "key": "•••…" + bot.secret[-5:],
         "validUntil": "2030-03-17T18:46:40Z",
         "lastUsedAt": "2030-03-17T17:46:40Z",
+        "shownTo": "owner",
     }
     assert stack.call("GET", "/v1/whoami", bot).json["key"]["predecessor"] == shown["predecessor"]
     stack.clock.forward(3600)

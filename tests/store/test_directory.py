@@ -457,7 +457,7 @@ def test_who_is_not_answered_is_told_to_come_again(
     assert problem["detail"] == "The database did not respond in time. " + (
         "The change may or may not have been made: read before you try again."
         if operation == "TransactWriteItems"
-        else "Nothing was changed; ask again."
+        else "Nothing was changed; try again."
     )
     assert response.headers["Retry-After"] == "1"
     assert len(bodies) == 3

@@ -215,7 +215,7 @@ class MailFixture:
         """An event's item as it is now, as plain values."""
         item = self.client.get_item(
             TableName=self.tables.events,
-            Key={"account": {"S": event.account}, "id": {"S": event.id}},
+            Key={"account": event_item(event, 1)["account"], "id": {"S": event.id}},
             ConsistentRead=True,
         )["Item"]
         return {name: from_attribute(value) for name, value in item.items()}
