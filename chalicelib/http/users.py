@@ -1,5 +1,6 @@
 """``/v1/users``: the Users of an account, and their own keys."""
 
+import re
 from urllib.parse import quote
 
 from chalice.app import Response
@@ -8,8 +9,9 @@ from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import offboarding, permissions, users
-from chalicelib.rules.errors import ValidationError
+from chalicelib.rules.errors import NotFound, ValidationError
 from chalicelib.rules.model import User
+from chalicelib.rules.names import USERNAME
 
 PATH = "/v1/users"
 
@@ -71,6 +73,7 @@ def revoke(call: Call, username: str) -> Response:
 def list_shown_keys(call: Call, username: str) -> Response:
     """200, an array of the keys that somebody was shown and that still work; ``Link`` while there is more."""
     auth = call.authenticate(permissions.require_can_see_shown_keys)
+    _require_username(username)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
     found, after = offboarding.listing(call.directory, auth, username, paging.limit, paging.after)
@@ -83,6 +86,7 @@ def end_shown_keys(call: Call, username: str) -> Response:
     With ``revokeUser`` the person is revoked from the account first.
     """
     auth = call.authenticate(permissions.require_can_see_shown_keys)
+    _require_username(username)
     query = call.query("revokeUser", "cursor")
     paging = call.paging(query, NAME_FORM)
     if query.get("revokeUser", "false") not in ("true", "false"):
@@ -96,6 +100,12 @@ def end_shown_keys(call: Call, username: str) -> Response:
         more = call.next_page(_shown(username), ended.after, {})
         more = more or {"Link": f'<{call.address(_shown(username))}>; rel="next"'}
     return reply(200, responses.ended_keys(ended), more)
+
+
+def _require_username(username: str) -> None:
+    """Raise NotFound for what nobody can have been called: whoever has left has no item to be looked up."""
+    if not re.match(USERNAME, username):
+        raise NotFound("Nobody can have this username: it is 3 to 64 of letters, digits, '.', '_', '-'.")
 
 
 def _shown(username: str) -> str:

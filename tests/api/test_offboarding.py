@@ -302,3 +302,12 @@ def test_a_person_is_revoked_also_where_the_list_for_the_mail_cannot_be_read(
     monkeypatch.setattr(type(stack.service.directory), "page", fail)
     assert stack.call("DELETE", f"{USERS}/eve", owner).status == 204
     assert stack.events("USER_REVOKED")[-1]["moreShownKeys"] is True
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_what_nobody_can_be_called_was_shown_nothing(stack: Stack, owner: Key, method: str) -> None:
+    for username in ("x", "a%20b", "x" * 65):
+        response = stack.call(method, f"/v1/users/{username}/shown-keys", owner)
+        assert response.status == 404
+        assert "Nobody can have this username" in response.json["detail"]
+    assert stack.call(method, "/v1/users/who-has-left/shown-keys", owner).status == 200

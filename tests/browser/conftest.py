@@ -215,7 +215,7 @@ def person(newcomer: Callable[..., Person]) -> Callable[..., Person]:
         it.username, token = it.server.invite(role)
         it.open("enrol")
         it.plug_in()
-        it.page.get_by_label("Username").fill(it.username)
+        it.page.get_by_label("Username", exact=True).fill(it.username)
         it.page.get_by_label("Token of the invitation").fill(token)
         it.page.get_by_label("Name of the passkey").first.fill("Laptop")
         it.page.get_by_role("button", name="Make a passkey and sign in").click()

@@ -58,7 +58,7 @@ def test_a_wrong_token_is_said_on_the_page(newcomer: People, server: Server) -> 
     it.expect_errors("400")
     it.open("enrol")
     it.plug_in()
-    it.page.get_by_label("Username").fill("nobody")
+    it.page.get_by_label("Username", exact=True).fill("nobody")
     it.page.get_by_label("Token of the invitation").fill("sui_wrong")
     it.page.get_by_role("button", name="Make a passkey and sign in").click()
     it.see("The username or the token is not valid")
