@@ -45,7 +45,7 @@ def form(visit: Visit, action: str) -> Response:
         def find(_issuing: bool) -> User:
             return users.own(auth, auth.caller.username)
 
-        return _KEY_FORMS[action](visit, auth, Lookup(find, "you", "../you"))
+        return _KEY_FORMS[action](visit, auth, Lookup(find, "you", "./"))
     act = {"passkey": _remove_passkey, "session": _end_session, "sessions": _end_all}.get(action)
     if act is None:
         raise NotFound("There is no such page in the console.")

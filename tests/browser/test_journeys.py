@@ -250,6 +250,8 @@ def test_a_read_only_person_runs_their_own_keys_and_is_told_who_does_the_rest(pe
     page.get_by_role("button", name="Generate MONITORING").click()
     page.get_by_role("heading", name="The key of").wait_for()
     page.get_by_label("I have put it where it belongs").check()
+    page.get_by_role("link", name="Go on to").click()
+    page.get_by_role("heading", name="Your API keys").wait_for()
     cat.open("service-users")
     cat.see("your role is READ_ONLY. Ask an OWNER.")
 
@@ -319,7 +321,7 @@ def test_a_page_of_a_sibling_origin_can_send_no_form(person: People, server: Ser
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
     ann = person()
-    ann.expect_errors("403")
+    ann.expect_errors("403", "404")  # the refusal is no page, and has no icon
 
     class Evil(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -349,7 +351,9 @@ def test_a_page_of_a_sibling_origin_can_send_no_form(person: People, server: Ser
             f"{server.console}/you",
         )
         assert framed in ("null", "closed", "nothing")
-        ann.expect_errors("403", "frame-ancestors", "X-Frame-Options", "refused to connect", "Refused to")
+        ann.expect_errors(
+            "403", "404", "frame-ancestors", "X-Frame-Options", "refused to connect", "Refused to"
+        )
     finally:
         evil.shutdown()
         evil.server_close()
