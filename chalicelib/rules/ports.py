@@ -116,6 +116,13 @@ class MachineMayManageOwners(NamedTuple):
     refused: ApiError
 
 
+class OtherOwner(NamedTuple):
+    """The account has at least two OWNERs who have activated."""
+
+    account: str
+    refused: ApiError
+
+
 class InviterIsOwner(NamedTuple):
     """Whoever invited somebody is still an OWNER of the account, and the same one."""
 
@@ -142,6 +149,7 @@ Write = (
     | GainOwner
     | LoseOwner
     | MachineMayManageOwners
+    | OtherOwner
     | InviterIsOwner
     | UseChallenge
 )

@@ -26,6 +26,7 @@ from chalicelib.rules.ports import (
     InviterIsOwner,
     LoseOwner,
     MachineMayManageOwners,
+    OtherOwner,
     P,
     Page,
     Remove,
@@ -341,6 +342,13 @@ def _operations(table: str, write: Write) -> "Iterable[tuple[dict[str, Any], Api
                 "Key": _account_key(account),
                 "ConditionExpression": _MACHINES_MANAGE_OWNERS,
                 "ExpressionAttributeValues": {":true": {"BOOL": True}},
+            }
+            yield {"ConditionCheck": {"TableName": table, **check}}, refused
+        case OtherOwner(account, refused):
+            check = {
+                "Key": _account_key(account),
+                "ConditionExpression": "size(owners) > :one",
+                "ExpressionAttributeValues": {":one": {"N": "1"}},
             }
             yield {"ConditionCheck": {"TableName": table, **check}}, refused
         case InviterIsOwner():
