@@ -144,7 +144,7 @@ def rotate_key(accounts: Accounts) -> Response:
 
 
 def revoke_key(accounts: Accounts) -> Response:
-    path = "/v1/users/admin/api-keys?keyType=USER_MANAGEMENT"
+    path = "/v1/users/admin/api-keys?keyType=USER_MANAGEMENT&evenIfLockedOut=true"
     return accounts.call("DELETE", path, "admin")
 
 
