@@ -3,6 +3,7 @@
 The first two write to the tables directly, so that only CloudTrail has a record of them.
 """
 
+import hashlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator
@@ -263,12 +264,21 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
         "ExpressionAttributeNames": {"#account": "account"},
         "ExpressionAttributeValues": {":account": item["account"]},
     }
-    both: Any = [{"Delete": conditional}, {"Delete": {"TableName": table, "Key": {"pk": {"S": address}}}}]
+    deletions: Any = [{"Delete": conditional}]
+    for key in (address, *_credential_keys(item)):
+        deletions.append({"Delete": {"TableName": table, "Key": {"pk": {"S": key}}}})
     try:
-        client.transact_write_items(TransactItems=both)
+        client.transact_write_items(TransactItems=deletions)
     except client.exceptions.TransactionCanceledException:
         return False
     return True
+
+
+def _credential_keys(item: Item) -> list[str]:
+    """Return the keys of the items that tell whose a person's passkeys are."""
+    passkeys = item.get("passkeys", {}).get("M", {}).values()
+    ids = [passkey["M"]["credentialId"]["B"] for passkey in passkeys]
+    return [f"CREDENTIAL#{hashlib.sha256(id_).hexdigest()}" for id_ in ids]
 
 
 def _write(client: "DynamoDBClient", table: str, requests: list[Any]) -> None:

@@ -161,11 +161,10 @@ def _seen_from(second: int, now: int) -> str:
     distance = abs(now - second)
     if distance < 60:
         return "just now" if second <= now else "in a minute"
-    for unit, size in (("day", _DAY), ("hour", _HOUR), ("minute", 60)):
-        if distance >= size:
-            count = distance // size
-            text = f"{count} {unit}{'' if count == 1 else 's'}"
-            break
+    units = (("day", _DAY), ("hour", _HOUR), ("minute", 60))
+    unit, size = next((unit, size) for unit, size in units if distance >= size)
+    count = distance // size
+    text = f"{count} {unit}{'' if count == 1 else 's'}"
     return f"{text} ago" if second <= now else f"in {text}"
 
 

@@ -49,6 +49,7 @@ def _mailer(context: Any) -> Mailer:
         now=time.time,
         remaining_ms=context.get_remaining_time_in_millis,
         operator=os.environ.get("OPERATOR_NAME") or OPERATOR,
+        console=os.environ.get("CONSOLE") != "off",
     )
 
 

@@ -111,7 +111,7 @@ _SHOWN = 80  # characters of a name that anybody chose: enough to know it by
 class EmailContext(NamedTuple):
     """Where and when a message is made. ``account`` is the account's name, ``operator`` who runs the service.
 
-    ``token`` and ``role`` are an invitation's.
+    ``token`` and ``role`` are an invitation's. ``console`` is whether people can use one.
     """
 
     sender: str
@@ -121,6 +121,7 @@ class EmailContext(NamedTuple):
     token: str = ""
     role: Role | None = None
     operator: str = OPERATOR
+    console: bool = True
 
 
 class Step(NamedTuple):
@@ -276,6 +277,8 @@ class _View:
             "steps": steps,
             "asks": self._asks(name, steps),
             "activate": self._activation(),
+            "token": self.setting.token,
+            "console": f"{self.setting.public_url}/console" if self.setting.console else "",
             "hours": INVITATION_SECONDS // 3600,
             "until": _when(int(self.setting.now) + INVITATION_SECONDS),
             "role": role.value if role else "",

@@ -68,6 +68,7 @@ class Mailer(NamedTuple):
     remaining_ms: "Callable[[], int]"
     chance: "Callable[[], float]" = random.random
     operator: str = messages.OPERATOR
+    console: bool = True
 
 
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
@@ -394,6 +395,7 @@ class _Delivery:
             token=token,
             role=role,
             operator=self._mailer.operator,
+            console=self._mailer.console,
         )
 
 

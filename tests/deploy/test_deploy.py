@@ -426,7 +426,7 @@ def test_a_failed_deploy_says_what_failed_and_nothing_that_followed_from_it(
     ("parameters", "said"),
     [
         ("RequestPerSecond=50", "Did you mean RequestsPerSecond?"),
-        ("Colour=red", "There are: SenderAddress"),
+        ("Weather=fine", "There are: SenderAddress"),
         ("Nope", "write NAME=VALUE instead of 'Nope'"),
         ("=1", "write NAME=VALUE"),
     ],
