@@ -434,8 +434,8 @@ def test_an_owner_who_cannot_run_the_account_does_not_count(account: PolicyAccou
             assert stack.call("DELETE", "/v1/users/otto", account.owner).status == 204
         elif why == "no key":
             path = "/v1/users/otto/api-keys"
-            body = {"keyType": "USER_MANAGEMENT", "evenIfLockedOut": True}
-            assert stack.call("DELETE", path, otto, body).status == 204
+            meant = {"keyType": "USER_MANAGEMENT", "evenIfLockedOut": True}
+            assert stack.call("DELETE", path, otto, meant).status == 204
         else:
             body = {"keyType": "USER_MANAGEMENT", "expiresAt": "2030-02-05T00:00:00Z"}
             assert stack.call("PATCH", "/v1/users/otto/api-keys", otto, body).status == 200
