@@ -321,6 +321,10 @@ _QUERIES: dict[Query, Json] = {
         "description": "The type of the key, if there is no body.",
         "schema": {"$ref": "#/components/schemas/KeyType"},
     },
+    Query.EVEN_IF_LOCKED_OUT: {
+        "description": "Whether to do it even if it locks the caller out, if there is no body.",
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},
+    },
 }
 
 

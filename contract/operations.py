@@ -42,6 +42,7 @@ class Query(Enum):
     ORDER = "order"
     KEY_TYPE = "keyType"
     REVOKE_USER = "revokeUser"
+    EVEN_IF_LOCKED_OUT = "evenIfLockedOut"
 
 
 class Header(Enum):
@@ -128,7 +129,7 @@ _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT k
 
 _PAGE = (Query.LIMIT, Query.CURSOR)
 _EITHER_WAY = (
-    "Give `keyType` in the body or in the query, for clients that cannot send a body; never in both."
+    "Give the fields in the body or in the query, for clients that cannot send a body; never in both."
 )
 
 _BOT = "metrics-bot"
@@ -272,7 +273,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=_ADMINISTERS,
         body=bodies.RevokeKey,
         body_required=False,
-        query=(Query.KEY_TYPE,),
+        query=(Query.KEY_TYPE, Query.EVEN_IF_LOCKED_OUT),
         refusals=(404, 409),
         notes=_EITHER_WAY,
     ),
@@ -481,6 +482,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=_SEES_SHOWN_KEYS,
         query=_PAGE,
         headers=(Header.LINK,),
+        refusals=(404,),
         notes=(
             "The person need not be in the account any more. `limit` is the number of Service Users looked "
             "at, so a page may have fewer keys, or none, and still have a next one. A machine that rotates "
@@ -554,7 +556,7 @@ OPERATIONS: dict[str, Operation] = {
         permission=_OWN_KEYS,
         body=bodies.RevokeKey,
         body_required=False,
-        query=(Query.KEY_TYPE,),
+        query=(Query.KEY_TYPE, Query.EVEN_IF_LOCKED_OUT),
         refusals=(404, 409),
         notes=_EITHER_WAY,
     ),

@@ -92,7 +92,15 @@ def restrict(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         body = checked(bodies.RestrictKey, fields, visit.origin.now)
         terms = keys.key_restrictions(body)
         expires_at = UNSET if body.expires_at is UNSET else terms.expires_at
-        key_operations.restrict(visit.directory, auth, holder, kind, terms.networks, expires_at)
+        key_operations.restrict(
+            visit.directory,
+            auth,
+            holder,
+            kind,
+            terms.networks,
+            expires_at,
+            even_if_locked_out=_means_it(visit),
+        )
         return visit.to(f"{lookup.home}?done=restricted")
 
     return submit(visit, "key-restrict.html", act, **values)
@@ -114,7 +122,7 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         def find() -> ServiceUser | User:
             return found.pop() if found else lookup.find(False)
 
-        key_operations.revoke(visit.directory, auth, find, kind)
+        key_operations.revoke(visit.directory, auth, find, kind, even_if_locked_out=_means_it(visit))
         return visit.to(f"{lookup.home}?done=revoked")
 
     return submit(visit, "key-revoke.html", act, **values)
@@ -140,6 +148,11 @@ def show(
         old=old,
         try_it=visit.call.address("/v1/whoami"),
     )
+
+
+def _means_it(visit: Visit) -> bool:
+    """Return whether the person ticked that they mean to take their only way in."""
+    return visit.field("evenIfLockedOut") == "yes"
 
 
 def _of_key(visit: Visit, holder: ServiceUser | User, lookup: Lookup) -> dict[str, Any]:

@@ -83,6 +83,15 @@ PolicyDays = Annotated[
         description="Days; null for no limit. At most 90 with `pciCompliance`.",
     ),
 ]
+EvenIfLockedOut = Annotated[
+    bool,
+    Meta(
+        description=(
+            "Whether to do it even if it locks the caller out, or takes the only OWNER's USER_MANAGEMENT "
+            "key; without it, that is refused (409). Of no effect on keys of Service Users."
+        )
+    ),
+]
 AccountName = Annotated[str, Meta(min_length=1, max_length=128, description="Display name.")]
 
 
@@ -205,12 +214,14 @@ class RestrictKey(KeyTerms, frozen=True, kw_only=True):
     """New restrictions of a key; fields not given stay, and ``expiresAt`` null removes the expiry."""
 
     key_type: KeyType
+    even_if_locked_out: EvenIfLockedOut = False
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):
     """A key to revoke."""
 
     key_type: KeyType
+    even_if_locked_out: EvenIfLockedOut = False
 
 
 class RotateKey(Body, frozen=True, kw_only=True):

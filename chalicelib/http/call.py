@@ -3,7 +3,7 @@
 import base64
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlencode
 
@@ -102,14 +102,18 @@ class Call:
         media_type = self._request.headers.get("content-type")
         return validation.read_list(kind, self._raw(), media_type, self.origin.now, most)
 
-    def body_or_query(self, kind: type[B]) -> B:
+    def body_or_query(self, kind: type[B], flags: Collection[str] = ()) -> B:
         """Read the body, or the query string if there is no body, for clients that cannot send one.
 
-        Raises ValidationError if there are both.
+        ``flags`` are the fields that are true or false. Raises ValidationError if there are both.
         """
         query = self._query()
         if not self._raw():
-            return validation.check(kind, query, self.origin.now)
+            given: dict[str, Any] = {
+                name: value == "true" if name in flags and value in ("true", "false") else value
+                for name, value in query.items()
+            }
+            return validation.check(kind, given, self.origin.now)
         if query:
             raise ValidationError("Give the body or the query, not both.")
         return self.body(kind)

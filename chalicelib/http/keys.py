@@ -40,13 +40,14 @@ def generate(call: Call, lookup: KeyHolderLookup) -> Response:
 def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
     """Revoke a key."""
     auth = call.authenticate(lookup.guard)
-    body = call.body_or_query(bodies.RevokeKey)
+    body = call.body_or_query(bodies.RevokeKey, flags=("evenIfLockedOut",))
     key_operations.revoke(
         call.directory,
         auth,
         lambda: lookup.holder(call, auth),
         body.key_type,
         this_version=call.if_match() is not None,
+        even_if_locked_out=body.even_if_locked_out,
     )
     return nothing()
 
@@ -63,6 +64,7 @@ def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
         body.key_type,
         UNSET if body.allowed_networks is UNSET else _networks(body),
         UNSET if body.expires_at is UNSET else _expiry(body),
+        even_if_locked_out=body.even_if_locked_out,
     )
     return _reply(call, 200, holder, body.key_type)
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from chalicelib.rules import api_keys, lifetimes, limits, permissions, sessions
+from chalicelib.rules import api_keys, lifetimes, limits, lockout, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
@@ -47,8 +47,12 @@ def revoke(
     key_type: KeyType,
     *,
     this_version: bool = False,
+    even_if_locked_out: bool = False,
 ) -> None:
-    """Revoke a key and its predecessor: both are refused once this returns. Raises NotFound.
+    """Revoke a key and its predecessor: both are refused once this returns.
+
+    Raises NotFound, and Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
+    ``even_if_locked_out``.
 
     ``find_holder`` returns the holder as read now. A concurrent change is no reason to refuse, unless the
     caller named ``this_version``: whoever rotates the key in a loop cannot keep it from being revoked.
@@ -63,7 +67,12 @@ def revoke(
             write = RevokeKey(holder, key_type, new.version, concurrent_change(), caller)
         event = new_event(auth.origin, actor(auth.caller), Action.API_KEY_REVOKED, holder, (change,))
         entitled = () if caller else (auth.still_entitled(),)
-        directory.commit(event, write, *entitled, patient=True)
+        conditions = (
+            ()
+            if even_if_locked_out
+            else lockout.require_not_locked_out(auth, holder, key_type, holder.keys[key_type], None)
+        )
+        directory.commit(event, write, *entitled, *conditions, patient=True)
 
     until_revoked(attempt)
 
@@ -102,12 +111,15 @@ def restrict(
     key_type: KeyType,
     networks: tuple[str, ...] | UnsetType = UNSET,
     expires_at: int | UnsetType | None = UNSET,
+    *,
+    even_if_locked_out: bool = False,
 ) -> Holder:
     """Change a key's allowed networks and expiry; what is UNSET stays. Return the holder.
 
     Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, Forbidden
-    for loosening a key of a Service User above the caller's role, and TooManyRequests if the budget of key
-    changes is used up.
+    for loosening a key of a Service User above the caller's role, Conflict for what
+    :func:`lockout.require_not_locked_out` refuses, unless ``even_if_locked_out``, and TooManyRequests if the
+    budget of key changes is used up.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if expires_at is not UNSET:
@@ -119,7 +131,10 @@ def restrict(
         if isinstance(holder, ServiceUser):
             permissions.require_can_change_rights(auth, holder)
         sessions.require_confirmed(auth)
-    _commit(directory, auth, holder, new, Action.API_KEY_UPDATED, change, changes)
+    conditions: tuple[Write, ...] = ()
+    if not even_if_locked_out:
+        conditions = lockout.require_not_locked_out(auth, holder, key_type, key, new.keys[key_type])
+    _commit(directory, auth, holder, new, Action.API_KEY_UPDATED, change, changes, conditions=conditions)
     return new
 
 
@@ -143,6 +158,7 @@ def _commit(
     change: KeyChange,
     changes: dict[str, tuple[str, str]] | None = None,
     unused: KeyType | None = None,
+    conditions: tuple[Write, ...] = (),
 ) -> None:
     now = auth.origin.second
     new = limits.spend(new, directory.limits, now)
@@ -151,4 +167,4 @@ def _commit(
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())
     writes.append(limits.account_change(old.account, directory.limits, now))
-    directory.commit(event, *writes)
+    directory.commit(event, *writes, *conditions)

@@ -120,6 +120,13 @@ class MachineMayManageOwners(NamedTuple):
     refused: ApiError
 
 
+class OtherOwner(NamedTuple):
+    """The account has at least two OWNERs who have activated."""
+
+    account: str
+    refused: ApiError
+
+
 class InviterIsOwner(NamedTuple):
     """Whoever invited somebody is still an OWNER of the account, and the same one."""
 
@@ -187,6 +194,7 @@ Write = (
     | GainOwner
     | LoseOwner
     | MachineMayManageOwners
+    | OtherOwner
     | InviterIsOwner
     | Count
     | CountChange

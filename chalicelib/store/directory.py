@@ -26,6 +26,7 @@ from chalicelib.rules.ports import (
     CountChange,
     CountInvitation,
     InviterIsOwner,
+    OtherOwner,
     P,
     Page,
     Remove,
@@ -368,6 +369,13 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
             yield Operation({"Put": {**absent, "Item": item}}, taken)
         case UpdateAccount():
             yield Operation({"Update": {"TableName": table, **_account_update(write)}}, write.refused)
+        case OtherOwner(account, refused):
+            check = {
+                "Key": account_key(account),
+                "ConditionExpression": "size(owners) > :one",
+                "ExpressionAttributeValues": {":one": {"N": "1"}},
+            }
+            yield Operation({"ConditionCheck": {"TableName": table, **check}}, refused)
         case InviterIsOwner():
             yield Operation({"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended)
         case AccountWrite():

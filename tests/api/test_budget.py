@@ -83,9 +83,15 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "list one's own keys": ("owner", "GET", OWN, NO_BODY, [GET]),
     "generate for oneself": ("owner", "POST", OWN, MONITORING, [GET, WRITE]),
     "generate for oneself, with an end": ("owner", "POST", OWN, {**MONITORING, **END}, [GET, GET, WRITE]),
-    "restrict one's own": ("owner", "PATCH", OWN, {**MANAGEMENT, "allowedNetworks": ["::/0"]}, [GET, WRITE]),
+    "restrict one's own": (
+        "owner",
+        "PATCH",
+        OWN,
+        {**MANAGEMENT, "allowedNetworks": ["0.0.0.0/0"]},
+        [GET, WRITE],
+    ),
     "rotate one's own by type": ("owner", "POST", f"{OWN}/rotate", MANAGEMENT, [GET, WRITE]),
-    "revoke one's own": ("owner", "DELETE", OWN, MANAGEMENT, [GET, WRITE]),
+    "revoke one's own": ("owner", "DELETE", OWN, {**MANAGEMENT, "evenIfLockedOut": True}, [GET, WRITE]),
     # The account.
     "read the account": ("owner", "GET", "/v1/account", NO_BODY, [GET, GET]),
     "set its policy": ("owner", "PUT", "/v1/account", {"maxKeyAgeDays": 90}, [GET, GET, WRITE]),

@@ -146,8 +146,14 @@ def authorize(emulator: Emulator, key: Key) -> dict[str, Any]:
 
 
 def test_the_operator_issues_a_replacement_key_to_a_locked_out_owner(emulator: Emulator, owner: Key) -> None:
-    restriction = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["192.0.2.0/24"]}
-    assert emulator.call("PATCH", f"/v1/users/{owner.username}/api-keys", owner, restriction).status == 200
+    path = f"/v1/users/{owner.username}/api-keys"
+    restriction: dict[str, object] = {
+        "keyType": "USER_MANAGEMENT",
+        "allowedNetworks": ["192.0.2.0/24"],
+    }
+    assert emulator.call("PATCH", path, owner, restriction).status == 409
+    restriction["evenIfLockedOut"] = True
+    assert emulator.call("PATCH", path, owner, restriction).status == 200
     assert emulator.call("GET", "/v1/whoami", owner).status == 403
     key = emulator.recover_owner(owner.username)
     assert emulator.call("GET", "/v1/whoami", owner).status == 401

@@ -144,7 +144,7 @@ def rotate_key(accounts: Accounts) -> Response:
 
 
 def revoke_key(accounts: Accounts) -> Response:
-    path = "/v1/users/admin/api-keys?keyType=USER_MANAGEMENT"
+    path = "/v1/users/admin/api-keys?keyType=USER_MANAGEMENT&evenIfLockedOut=true"
     return accounts.call("DELETE", path, "admin")
 
 
@@ -316,7 +316,8 @@ def test_a_user_revokes_their_own_key_though_a_thief_rotates_it(accounts: Accoun
         assert accounts.stack.call("POST", "/v1/api-keys/rotate", stolen).status == 200
 
     with before_next_call(accounts.stack, "TransactWriteItems", rotate):
-        revoked = accounts.call("DELETE", "/v1/users/admin/api-keys", "admin", {"keyType": key_type})
+        body = {"keyType": key_type, "evenIfLockedOut": True}
+        revoked = accounts.call("DELETE", "/v1/users/admin/api-keys", "admin", body)
     if key_type == "USER_MANAGEMENT":
         assert_problem(revoked, 409)
     else:
@@ -335,7 +336,7 @@ def test_an_owner_leaves_though_a_thief_rotates_their_key(accounts: Accounts) ->
         assert accounts.stack.call("POST", "/v1/api-keys/rotate", other).status == 200
 
     def revoke() -> None:
-        body = {"keyType": "USER_MANAGEMENT"}
+        body = {"keyType": "USER_MANAGEMENT", "evenIfLockedOut": True}
         assert accounts.stack.call("DELETE", "/v1/users/second/api-keys", second, body).status == 204
 
     with before_next_call(accounts.stack, "TransactWriteItems", revoke):

@@ -222,10 +222,14 @@ CALLS = {
     "list another's keys": Call("GET", f"{USERS}/pat/api-keys"),
     "generate one's key": Call("POST", USERS + "/{me}/api-keys", MONITORING),
     "generate another's key": Call("POST", f"{USERS}/pat/api-keys", MONITORING),
-    "revoke one's key": Call("DELETE", USERS + "/{me}/api-keys", USER_MANAGEMENT),
+    "revoke one's key": Call(
+        "DELETE", USERS + "/{me}/api-keys", {**USER_MANAGEMENT, "evenIfLockedOut": True}
+    ),
     "revoke another's key": Call("DELETE", f"{USERS}/pat/api-keys", USER_MANAGEMENT),
     "restrict one's key": Call(
-        "PATCH", USERS + "/{me}/api-keys", {**USER_MANAGEMENT, "allowedNetworks": ["203.0.113.0/24"]}
+        "PATCH",
+        USERS + "/{me}/api-keys",
+        {**USER_MANAGEMENT, "allowedNetworks": ["203.0.113.0/24"], "evenIfLockedOut": True},
     ),
     "restrict another's key": Call(
         "PATCH", f"{USERS}/pat/api-keys", {**USER_MANAGEMENT, "allowedNetworks": []}

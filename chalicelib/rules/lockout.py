@@ -1,0 +1,56 @@
+"""What a person must mean before they take the key away that lets them in."""
+
+from chalicelib.rules import networks
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.credentials import PresentedKey
+from chalicelib.rules.errors import Conflict
+from chalicelib.rules.model import ApiKey, Principal
+from chalicelib.rules.permissions import is_same_principal
+from chalicelib.rules.ports import OtherOwner
+from chalicelib.rules.roles import KeyType, Role
+
+SOON = 5 * 60
+"""Seconds; a key that ends within them is as good as revoked."""
+
+_MEAN_IT = "Nothing was done. If you mean it, send 'evenIfLockedOut' as true."
+
+
+def require_not_locked_out(
+    auth: AuthContext, holder: Principal, key_type: KeyType, old: ApiKey, new: ApiKey | None
+) -> tuple[OtherOwner, ...]:
+    """Raise Conflict if a change of a key locks its caller out of it; ``new`` is None for a revocation.
+
+    Returns the condition to commit the change with, where the last OWNER takes their USER_MANAGEMENT key away
+    in a session. A change that does not make it worse, such as a later end that is near, is let through.
+    """
+    if not is_same_principal(auth.caller, holder) or key_type is not auth.key_type:
+        return ()
+    now = auth.origin.second
+    ends = new is None or _ends_soon(old, new, now)
+    if not isinstance(auth.credential, PresentedKey):
+        expired = old.expires_at is not None and old.expires_at <= now
+        if not ends or expired or auth.caller.role is not Role.OWNER:
+            return ()
+        last = f"You are the account's only OWNER, and this is your only USER_MANAGEMENT key. {_MEAN_IT}"
+        return (OtherOwner(auth.caller.account, Conflict(last)),)
+    if new is None:
+        raise Conflict(
+            f"You are signed in with this {key_type.value} key and would be locked out. {_MEAN_IT}"
+        )
+    if ends:
+        raise Conflict(
+            f"You are signed in with this {key_type.value} key, which would end within 5 minutes. {_MEAN_IT}"
+        )
+    if not networks.admits(new.networks, auth.origin.source_ip):
+        raise Conflict(
+            f"You are signed in with this {key_type.value} key from {auth.origin.source_ip}, which is in "
+            f"none of the networks given: add one that has it. {_MEAN_IT}"
+        )
+    return ()
+
+
+def _ends_soon(old: ApiKey, new: ApiKey, now: int) -> bool:
+    """Return whether a change gives a key an earlier end, and a near one."""
+    if new.expires_at is None or new.expires_at > now + SOON:
+        return False
+    return old.expires_at is None or new.expires_at < old.expires_at
