@@ -312,7 +312,7 @@ def resend(event: Any) -> dict[str, Any]:
 
 @app.schedule("rate(1 hour)")
 def enforce_policies(event: Any) -> dict[str, int]:
-    """Send expiry notices and revoke expired keys; runs daily."""
+    """Send expiry notices and revoke what the policies end. Started every hour, it runs once a day."""
     from chalicelib.functions.enforce_policies import enforce_policies_function
 
     return enforce_policies_function(event.to_dict(), event.context)

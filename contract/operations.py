@@ -129,7 +129,8 @@ _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT k
 
 _PAGE = (Query.LIMIT, Query.CURSOR)
 _EITHER_WAY = (
-    "Give the fields in the body or in the query, for clients that cannot send a body; never in both."
+    "Give the fields in the body or in the query, for clients that cannot send a body. "
+    "A field in both must not differ."
 )
 
 _BOT = "metrics-bot"

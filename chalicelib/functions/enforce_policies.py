@@ -11,7 +11,10 @@ from chalicelib.store.sweep import DynamoSweeps
 
 
 def enforce_policies_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Send expiry notices and revoke expired keys; runs daily. Return the counts."""
+    """Send expiry notices and revoke what the policies end, once a day. Return the counts.
+
+    Expired keys are removed too; sign-in refuses those from the second they expire.
+    """
     return sweep(_sweeps(), time.time, context.get_remaining_time_in_millis, context.aws_request_id)
 
 

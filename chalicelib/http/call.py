@@ -103,20 +103,26 @@ class Call:
         return validation.read_list(kind, self._raw(), media_type, self.origin.now, most)
 
     def body_or_query(self, kind: type[B], flags: Collection[str] = ()) -> B:
-        """Read the body, or the query string if there is no body, for clients that cannot send one.
+        """Read the body and the query string as one, for clients that cannot send a body.
 
-        ``flags`` are the fields that are true or false. Raises ValidationError if there are both.
+        ``flags`` are the fields that are true or false, and false if not given: generated clients send that
+        with every call. Raises ValidationError if a field is given in both and differs.
         """
-        query = self._query()
-        if not self._raw():
-            given: dict[str, Any] = {
-                name: value == "true" if name in flags and value in ("true", "false") else value
-                for name, value in query.items()
-            }
+        given: dict[str, Any] = {
+            name: value == "true" if name in flags and value in ("true", "false") else value
+            for name, value in self._query().items()
+        }
+        raw = self._raw()
+        if not raw:
             return validation.check(kind, given, self.origin.now)
-        if query:
-            raise ValidationError("Give the body or the query, not both.")
-        return self.body(kind)
+        sent = validation.read_json(raw, self._request.headers.get("content-type"))
+        if isinstance(sent, dict):
+            given = {name: value for name, value in given.items() if value is not False}
+            for name, value in given.items():
+                if sent.get(name, value) != value:
+                    raise ValidationError(f"The body and the query differ in {name!r}. Give it once.")
+            sent = {**sent, **given}
+        return validation.check(kind, sent, self.origin.now, len(raw))
 
     def body_or_none(self, kind: type[B]) -> B:
         """Return the body, or a ``kind`` with its defaults if there is none."""

@@ -83,10 +83,11 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float, larges
     Raise HttpError where it has more than ``largest`` bytes or another media type, and ValidationError with
     its field errors.
     """
-    return check(kind, _json(raw, content_type, largest), now, len(raw))
+    return check(kind, read_json(raw, content_type, largest), now, len(raw))
 
 
-def _json(raw: bytes, content_type: str | None, largest: int) -> Any:
+def read_json(raw: bytes, content_type: str | None, largest: int = LARGEST) -> Any:
+    """Return the value of a request's body. Raise HttpError and ValidationError as :func:`read` does."""
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise HttpError(415, "The body must be JSON. Send it with 'Content-Type: application/json'.")
     if len(raw) > largest:
@@ -99,7 +100,7 @@ def read_list(kind: type[B], raw: bytes, content_type: str | None, now: float, m
 
     Raise HttpError and ValidationError as :func:`read` does; an error's pointer starts with the place.
     """
-    value = _json(raw, content_type, LARGEST)
+    value = read_json(raw, content_type, LARGEST)
     if not isinstance(value, list):
         raise validation_error_of([FieldError("", "This must be a JSON array.")])
     if len(value) > most:

@@ -74,7 +74,7 @@ def nobody(_occurrence: Occurrence) -> Addressees:
     return Addressees(Audience.NOBODY)
 
 
-def holder(occurrence: Occurrence) -> Addressees:
+def administrators_or_person(occurrence: Occurrence) -> Addressees:
     """Notify the Administrators of a Service User; a User of what concerns themselves."""
     subject = occurrence.subject
     if isinstance(subject, ServiceUser):
@@ -82,9 +82,9 @@ def holder(occurrence: Occurrence) -> Addressees:
     return Addressees(Audience.PERSON)
 
 
-def holder_if_keys_changed(occurrence: Occurrence) -> Addressees:
-    """Notify as :func:`holder` does, but only of keys that were issued or revoked."""
-    return holder(occurrence) if occurrence.keys else nobody(occurrence)
+def administrators_or_person_if_keys_changed(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`administrators_or_person` does, but only of keys that were issued or revoked."""
+    return administrators_or_person(occurrence) if occurrence.keys else nobody(occurrence)
 
 
 def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
@@ -93,20 +93,20 @@ def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
     if isinstance(old, User) and isinstance(new, User):
         addresses = {id_: passkey.last_ip for id_, passkey in old.passkeys.items()}
         if any(passkey.last_ip != addresses.get(id_) for id_, passkey in new.passkeys.items()):
-            return holder(occurrence)
+            return administrators_or_person(occurrence)
     return nobody(occurrence)
 
 
-def holder_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
-    """Notify as :func:`holder` does; of what the operator did for an OWNER, all OWNERs too."""
+def administrators_or_person_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`administrators_or_person`; if the operator did it for an OWNER, all OWNERs too."""
     if occurrence.actor is not None and occurrence.actor.kind is Kind.OPERATOR:
         return Addressees(Audience.PERSON_AND_OWNERS)
-    return holder(occurrence)
+    return administrators_or_person(occurrence)
 
 
-def holder_and_owners(occurrence: Occurrence) -> Addressees:
-    """Notify as :func:`holder` does, and all OWNERs."""
-    addressees = holder(occurrence)
+def administrators_or_person_and_owners(occurrence: Occurrence) -> Addressees:
+    """Notify as :func:`administrators_or_person` does, and all OWNERs."""
+    addressees = administrators_or_person(occurrence)
     by_audience = {
         Audience.PERSON: Audience.PERSON_AND_OWNERS,
         Audience.ADMINISTRATORS: Audience.ADMINISTRATORS_AND_OWNERS,
@@ -122,7 +122,7 @@ def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
     if isinstance(subject, ServiceUser) and isinstance(new, ServiceUser):
         kept = subject.keys.keys() & new.keys.keys()
         if any(is_looser(subject.keys[key_type], new.keys[key_type]) for key_type in kept):
-            return holder(occurrence)
+            return administrators_or_person(occurrence)
     return nobody(occurrence)
 
 
@@ -133,7 +133,7 @@ def administrators_before_and_after(occurrence: Occurrence) -> Addressees:
     """
     old, new = occurrence.subject, occurrence.new
     if not isinstance(old, ServiceUser) or not isinstance(new, ServiceUser):
-        return holder_if_keys_changed(occurrence)
+        return administrators_or_person_if_keys_changed(occurrence)
     if (old.role, old.administrators) == (new.role, new.administrators):
         return nobody(occurrence)
     return Addressees(Audience.ADMINISTRATORS, {**old.administrators, **new.administrators})
@@ -150,10 +150,10 @@ def person_if_role_changed(occurrence: Occurrence) -> Addressees:
     if isinstance(old, User) and isinstance(new, User) and old.role is not new.role:
         owner = _is_owner(old) or _is_owner(new)
         return Addressees(Audience.PERSON_AND_OWNERS if owner else Audience.PERSON)
-    return holder_if_keys_changed(occurrence)
+    return administrators_or_person_if_keys_changed(occurrence)
 
 
-def person_if_activated(occurrence: Occurrence) -> Addressees:
+def person_on_revocation(occurrence: Occurrence) -> Addressees:
     """Notify a revoked User, unless they never activated.
 
     All OWNERs too, if that was an OWNER or knows keys of Service Users.
@@ -162,7 +162,7 @@ def person_if_activated(occurrence: Occurrence) -> Addressees:
     invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
     if _is_owner(subject) or occurrence.knows_keys:
         return Addressees(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
-    return nobody(occurrence) if invited else holder(occurrence)
+    return nobody(occurrence) if invited else administrators_or_person(occurrence)
 
 
 def owners_if_loosened(occurrence: Occurrence) -> Addressees:
@@ -205,26 +205,26 @@ def for_every_action(rules: Mapping[Action, AudienceRule]) -> Mapping[Action, Au
 
 NOTIFIED = for_every_action(
     {
-        Action.ACCOUNT_CREATED: holder,
+        Action.ACCOUNT_CREATED: administrators_or_person,
         Action.ACCOUNT_UPDATED: owners_if_loosened,
-        Action.SERVICE_USER_CREATED: holder_if_keys_changed,
+        Action.SERVICE_USER_CREATED: administrators_or_person_if_keys_changed,
         Action.SERVICE_USER_UPDATED: administrators_before_and_after,
-        Action.SERVICE_USER_DELETED: holder_if_keys_changed,
-        Action.API_KEY_GENERATED: holder_and_owners_if_by_operator,
-        Action.API_KEY_ROTATED: holder_and_owners_if_by_operator,
-        Action.API_KEY_REVOKED: holder,
+        Action.SERVICE_USER_DELETED: administrators_or_person_if_keys_changed,
+        Action.API_KEY_GENERATED: administrators_or_person_and_owners_if_by_operator,
+        Action.API_KEY_ROTATED: administrators_or_person_and_owners_if_by_operator,
+        Action.API_KEY_REVOKED: administrators_or_person,
         Action.API_KEY_UPDATED: key_holder_if_loosened,
         Action.API_KEY_REFUSED: nobody,
-        Action.API_KEY_ENDING: holder,
-        Action.API_KEY_LEAKED: holder_and_owners,
+        Action.API_KEY_ENDING: administrators_or_person,
+        Action.API_KEY_LEAKED: administrators_or_person_and_owners,
         Action.USER_INVITED: person_and_owners_if_owner,
         Action.USER_ACTIVATED: person_and_owners_if_owner,
         Action.USER_UPDATED: person_if_role_changed,
-        Action.USER_REVOKED: person_if_activated,
-        Action.PASSKEY_ADDED: holder,
-        Action.PASSKEY_REMOVED: holder,
-        Action.PASSKEY_ENDING: holder,
-        Action.PASSKEY_CODE_REQUESTED: holder,
+        Action.USER_REVOKED: person_on_revocation,
+        Action.PASSKEY_ADDED: administrators_or_person,
+        Action.PASSKEY_REMOVED: administrators_or_person,
+        Action.PASSKEY_ENDING: administrators_or_person,
+        Action.PASSKEY_CODE_REQUESTED: administrators_or_person,
         Action.SIGNED_IN: person_if_signed_in_elsewhere,
         Action.SIGNED_OUT: nobody,
     }

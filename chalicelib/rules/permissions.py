@@ -28,12 +28,12 @@ def can_administer(user: User | UserSummary, target: ServiceUser | Event) -> boo
 
 
 def is_administrator(user: User | UserSummary, target: ServiceUser | Event) -> bool:
-    """Return whether a User is listed as an Administrator, and still entitled to be.
+    """Return whether a User is an Administrator of a Service User now.
 
-    An event lists the Administrators that its Service User had at that time.
-    That needs the role CLUSTER_ADMIN or OWNER, in the same account, by the membership that was listed
-    (product page: revoked-administrator). A User who is invited again
-    keeps their membership, and so stays an Administrator.
+    They are if they are listed with the membership they have, in the same account, and are a CLUSTER_ADMIN or
+    an OWNER (product page: revoked-administrator). A User who is sent a new invitation keeps their
+    membership, and so stays an Administrator; one who was revoked and is invited again gets another, and does
+    not. For an event, the list is the one that it recorded.
     """
     return _is_linked(user, target.account, target.administrators, Role.CLUSTER_ADMIN)
 

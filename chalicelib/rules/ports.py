@@ -107,7 +107,7 @@ class GainOwner(NamedTuple):
 
 
 class LoseOwner(NamedTuple):
-    """A User no longer does; refused where they are the last."""
+    """A User leaves the account's list of activated OWNERs; refused if they are the only one on it."""
 
     user: User
     last: ApiError

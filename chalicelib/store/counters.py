@@ -9,7 +9,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from chalicelib.rules.errors import concurrent_change
 from chalicelib.rules.model import ServiceUser
@@ -155,6 +155,8 @@ def _part(write: AccountPart) -> _Part:
             )
         case Count():
             return _count_part(write)
+        case _:
+            assert_never(write)
 
 
 def _count_part(write: Count) -> _Part:

@@ -198,6 +198,49 @@ def test_a_condition_without_an_index_reads_a_bounded_number_of_events_for_a_pag
     assert [it["action"] for it in read(stack, owner, "action=USER_INVITED&limit=2")] == ["USER_INVITED"]
 
 
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_a_page_of_events_and_refusals_together_has_no_more_than_its_limit(
+    accounts: Accounts, order: str
+) -> None:
+    """Each part fits the page and together they do not; the next page goes on where it stopped."""
+    stack, owner = accounts.stack, accounts["owner"]
+    start = at(stack.clock() + 1)
+    stack.clock.forward(1)
+    bot = stack.service_user(owner, "bot", keyTypes=["MONITORING"], allowedNetworks=["203.0.113.0/24"])
+    for number in range(2):
+        stack.clock.forward(3600)
+        assert stack.sign_in(bot["MONITORING"]) == 403
+        rename(stack, owner, "bot", f"Bot {number}")
+    query = f"since={start}&order={order}"
+    everything = read(stack, owner, query)
+    kinds = ["SERVICE_USER_CREATED", *["API_KEY_REFUSED", "SERVICE_USER_UPDATED"] * 2]
+    assert [it["action"] for it in everything] == (kinds if order == "oldest" else kinds[::-1])
+
+    page = stack.call("GET", f"{EVENTS}?{query}&limit=3", owner)
+
+    assert page.json == everything[:3]
+    assert page.next_path is not None
+    assert stack.call("GET", page.next_path, owner).json == everything[3:]
+
+
+def test_what_is_among_the_refusals_and_is_none_is_not_shown(accounts: Accounts) -> None:
+    """The authorizer may write there, so nothing there passes for another event."""
+    stack, owner = accounts.stack, accounts["owner"]
+    bot = stack.service_user(owner, "bot", keyTypes=["MONITORING"], allowedNetworks=["203.0.113.0/24"])
+    assert stack.sign_in(bot["MONITORING"]) == 403
+    everything, of_bot = read(stack, owner), read(stack, owner, "username=bot")
+    response = stack.client.scan(TableName=stack.tables.events)
+    [refusal] = [it for it in response["Items"] if it["action"]["S"] == "API_KEY_REFUSED"]
+    for number, action in enumerate(("API_KEY_ROTATED", "API_KEY_TELEPORTED")):
+        forged = {**refusal, "id": {"S": f"{refusal['id']['S'][:-1]}{number}"}, "action": {"S": action}}
+        assert forged["id"] != refusal["id"]
+        stack.client.put_item(TableName=stack.tables.events, Item=forged)
+
+    assert read(stack, owner) == everything
+    assert read(stack, owner, "username=bot") == of_bot
+    assert "API_KEY_REFUSED" in [it["action"] for it in of_bot]
+
+
 def test_an_event_that_expired_between_index_and_table_is_left_out(history: Accounts) -> None:
     stack, owner = history.stack, history["owner"]
     found = read(stack, owner, "actor=admin")

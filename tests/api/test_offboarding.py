@@ -151,6 +151,24 @@ def test_ending_takes_as_many_calls_as_it_takes(
     assert alive == [number % 2 == 0 for number in range(11)]
 
 
+def test_a_call_ends_the_keys_of_so_many_and_the_next_goes_on_in_the_same_page(
+    stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offboarding, "MOST_ENDED", 2)
+    names = [f"bot-{number}" for number in range(5)]
+    keys = [stack.service_user(eve, name, keyTypes=["MONITORING"])["MONITORING"] for name in names]
+    response = end(stack, owner)
+    found = [ended(response)]
+    assert response.json["complete"] is False
+    assert [stack.signs_in(key) for key in keys] == [False, False, True, True, True]
+    while response.next_path:
+        response = stack.call("DELETE", response.next_path, owner)
+        found.append(ended(response))
+    assert found == [[(name, "MONITORING") for name in part] for part in (names[:2], names[2:4], names[4:])]
+    assert response.json["complete"] is True
+    assert not any(map(stack.signs_in, keys))
+
+
 def test_a_call_costs_two_calls_to_dynamodb_for_each_service_user(stack: Stack, owner: Key, eve: Key) -> None:
     for number in range(3):
         stack.service_user(eve, f"bot-{number}", keyTypes=["MONITORING", "PROVISIONING_READONLY"])

@@ -1,7 +1,9 @@
 """What people do in the console, in a real browser."""
 
+import gzip
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -361,15 +363,11 @@ def test_a_page_of_a_sibling_origin_can_send_no_form(person: People, server: Ser
 
 def test_the_first_visit_is_small_and_asks_nobody_else(newcomer: People, server: Server) -> None:
     it = newcomer()
-    sizes: dict[str, int] = {}
-    import gzip
-
-    def note(response: object) -> None:
-        sizes[response.url] = len(gzip.compress(response.body()))
-
-    it.page.on("response", note)
+    responses: list[Any] = []
+    it.page.on("response", responses.append)
     it.open("sign-in")
     it.page.wait_for_load_state("networkidle")
+    sizes = {response.url: len(gzip.compress(response.body())) for response in responses}
     assert all(url.startswith(server.base) for url in sizes)
     assert len(sizes) <= 4, sizes
     assert sum(sizes.values()) <= 20_000, sizes

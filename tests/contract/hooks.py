@@ -171,14 +171,14 @@ _REFUSED_FOR_WHAT_IS_THERE = {
     ("PUT", "/v1/service-users/{username}"): r"/administrators/\d+",
     # With pciCompliance, given now or before, both are at most 90 days.
     ("PUT", "/v1/account"): r"/maxKeyAgeDays|/revokeInactiveAfterDays",
-    # The type is in the body or in the query, never in both nor in neither.
+    # The type is in the body or in the query, and does not differ where it is in both.
     ("DELETE", "/v1/service-users/{username}/api-keys"): r"/keyType",
     ("DELETE", "/v1/users/{username}/api-keys"): r"/keyType",
 }
 _OTHERWISE = (
     "The username or the token is not valid",  # an invitation that was never made
     "'cursor' is invalid",  # a generated one never is
-    "Give the body or the query, not both",
+    "The body and the query differ in",
 )
 
 

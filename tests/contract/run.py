@@ -28,6 +28,14 @@ DOCUMENT = ROOT / "docs" / "openapi.json"
 REQUIREMENTS = ROOT / "requirements-contract.txt"
 REDOCLY = "2.77.0"
 SECONDS_TO_START = 120
+WITHOUT_BUDGETS = {
+    "KEY_CHANGES_PER_HOUR": "3600",
+    "KEY_CHANGE_BURST": "1000",
+    "ACCOUNT_CHANGES_PER_MINUTE": "100000",
+    "INVITATION_PAUSE_SECONDS": "0",
+    "INVITATIONS_PER_DAY": "1000",
+}
+"""So that the tools see what a call does, and not that there were too many."""
 CHAINED = 5
 """Runs of the phase that chains calls."""
 
@@ -91,7 +99,7 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
 @contextlib.contextmanager
 def served(home: Path) -> Iterator[tuple[Path, Path]]:
     """Serve the API while the block runs; returns its folder, and the log of what it answers."""
-    environment = dict(os.environ)
+    environment = {**os.environ, **WITHOUT_BUDGETS}
     if engine := environment.get("DYNAMODB_LOCAL_URL"):
         environment["AWS_ENDPOINT_URL_DYNAMODB"] = engine
     log = home.with_suffix(".log")

@@ -10,7 +10,7 @@ from chalicelib.rules import folding
 from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, LONGEST_PAUSE
 from chalicelib.rules.roles import KeyType
-from tests.support.mail import BEA, Faults, Killed, MailFixture, generated, revoked, ses_error
+from tests.support.mail import BEA, Faults, Killed, MailFixture, SmallPages, generated, revoked, ses_error
 
 NOW = 1_900_000_000
 BOTH = {"alice": "m-alice", "bob": "m-bob"}
@@ -251,18 +251,105 @@ def test_time_that_runs_out_within_a_digest_leaves_the_rest_due(mail: MailFixtur
     assert told(mail, events) == [{"alice", "bob"}] * 8
 
 
-def test_an_event_of_a_digest_that_cannot_be_read_does_not_hold_up_the_others(mail: MailFixture) -> None:
-    events = flood(mail, 8)
+def make_unreadable(mail: MailFixture, event: Event) -> None:
     mail.client.update_item(
         TableName=mail.tables.events,
-        Key={"account": {"S": "acme"}, "id": {"S": events[-1].id}},
+        Key={"account": {"S": "acme"}, "id": {"S": event.id}},
         UpdateExpression="SET audience = :new",
         ExpressionAttributeValues={":new": {"S": "OF_A_LATER_VERSION"}},
     )
+
+
+def test_an_event_of_a_digest_that_cannot_be_read_does_not_hold_up_the_others(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    make_unreadable(mail, events[-1])
     mail.clock.at = NOW + HOUR
     mail.resend()
     assert told(mail, events[4:]) == [{"alice"}] * 3 + [set()]
     assert mail.stored(events[-1])["dueAt"] == NOW + HOUR + LONGEST_PAUSE
+
+
+def test_a_held_event_that_cannot_be_read_waits_and_stops_no_run(mail: MailFixture) -> None:
+    [*_, last] = flood(mail, 5)
+    make_unreadable(mail, last)
+    mail.clock.at = NOW + HOUR
+    assert mail.resend()["broken"] == 1
+    assert len(mail.ses.sent) == 4
+    assert mail.stored(last)["dueAt"] == NOW + HOUR + LONGEST_PAUSE
+
+
+def mailed(mail: MailFixture, events: list[Event]) -> list[int]:
+    """In how many messages each event is."""
+    texts = [text(mail, number) for number in range(len(mail.ses.sent))]
+    return [sum(event.id in one for one in texts) for event in events]
+
+
+def test_dynamodb_failing_while_a_digest_is_gathered_is_no_broken_event(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.clock.at = NOW + HOUR
+    updates: list[int] = []
+
+    def second_update(number: int, operation: str) -> str:
+        if operation == "update_item":
+            updates.append(number)
+        return "throttled" if len(updates) == 2 and updates[-1] == number else ""
+
+    mail.outbox_client = Faults(second_update).wrap(mail.client)
+    counts = mail.resend()
+    assert counts["store_failed"] == 1
+    assert "broken" not in counts
+    mail.outbox_client = None
+    mail.resend_until_done()
+    assert told(mail, events) == [{"alice"}] * 8
+    assert mailed(mail, events) == [1] * 8
+
+
+def test_what_another_run_takes_while_a_digest_is_gathered_is_mailed_once(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.clock.at = NOW + HOUR
+    updates: list[int] = []
+
+    def beside(number: int, operation: str) -> str:
+        if operation == "update_item":
+            updates.append(number)
+            if len(updates) == 2:  # the first event is claimed, and the others are known but not claimed yet
+                mail.outbox_client = None
+                assert mail.resend()["folded"] == 2
+        return ""
+
+    mail.outbox_client = Faults(beside).wrap(mail.client)
+    assert mail.resend()["skipped"] >= 3
+    assert len(mail.ses.sent) == 4 + 2
+    assert told(mail, events) == [{"alice"}] * 8
+    assert mailed(mail, events) == [1] * 8
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_events_are_found_however_many_pages_they_are_in(mail: MailFixture, size: int) -> None:
+    paged = mail.outbox_client = SmallPages(mail.client, size)
+    events = flood(mail, 9)
+    assert told(mail, events) == [{"alice"}] * 4 + [set()] * 5, "what was mailed is counted over all pages"
+    mail.clock.at = NOW + HOUR
+    assert mail.resend()["folded"] == 4
+    assert mail.ses.sent[-1][1]["Subject"] == "5 changes of API keys of ci-bot (Demo)"
+    assert mailed(mail, events) == [1] * 9
+    assert paged.pages > 9
+
+
+def test_no_more_pages_are_read_than_a_digest_holds(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = flood(mail, 12)
+    monkeypatch.setattr(notify_module, "MOST_FOLDED", 4)
+    paged = mail.outbox_client = SmallPages(mail.client, 2)
+    outbox = mail.mailer.outbox
+    mine = [event.id for event in events]
+    assert [key.id for key in outbox.held(events[4], 3)] == mine[4:7]
+    assert paged.pages == 4, "two of what is done, and two with the four first that are held"
+    mail.clock.at = NOW + HOUR
+    mail.resend()
+    assert [message["Subject"].split()[0] for _, message in mail.ses.sent[4:]] == ["4", "4"]
+    assert mailed(mail, events) == [1] * 12
 
 
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])

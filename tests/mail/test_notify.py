@@ -13,8 +13,9 @@ from chalicelib.mail import mime
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.notify import FRESH, IN_A_ROW, MARGIN_MS
 from chalicelib.rules import key_format
-from chalicelib.rules.model import Action, Actor, Audience, Event, Invitation, Kind
+from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, Invitation, Kind
 from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, LONGEST_PAUSE, retry_delay
+from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
 from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
 
@@ -260,12 +261,12 @@ def test_who_cannot_be_written_to_does_not_hold_up_the_others(
 # Invitations
 
 
-def invitation(mail: MailFixture, id_: str = "i-1") -> Any:
+def invitation(mail: MailFixture, id_: str = "i-1", audience: Audience = Audience.PERSON) -> Any:
     return mail.event(
         action=Action.USER_INVITED,
         subject=BEA,
         keys=(),
-        audience=Audience.PERSON,
+        audience=audience,
         invitation=id_,
         administrators={},
     )
@@ -276,11 +277,11 @@ def token_of(message: Any) -> str:
     return str(token)
 
 
-def digests(mail: MailFixture) -> dict[str, int]:
+def digests(mail: MailFixture, of: str = "invitation") -> dict[str, int]:
     item = mail.client.get_item(
         TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
     )["Item"]
-    found = item["invitation"]["M"].get("digests", {"M": {}})["M"]
+    found = item[of]["M"].get("digests", {"M": {}})["M"]
     return {digest: int(until["N"]) for digest, until in found.items()}
 
 
@@ -335,6 +336,112 @@ def test_a_person_who_is_revoked_while_invited_is_not_mailed(mail: MailFixture) 
     mail.notify(event)
     assert mail.ses.calls == 0
     assert "waiting" not in mail.stored(event)
+
+
+@pytest.mark.parametrize("why", ["failed", "refused"])
+def test_an_invited_owner_has_one_token_though_another_owner_is_told_later(
+    mail: MailFixture, why: str
+) -> None:
+    """Once the invited person has been notified, or cannot be, no other token is made for them."""
+    mail.user("Bea", Role.OWNER, invitation=Invitation("i-1"))
+    event = invitation(mail, audience=Audience.PERSON_AND_OWNERS)
+
+    def hook(recipient: str) -> None:
+        if recipient == OWNER_AT:
+            raise ses_error("SendingPausedException")
+        if why == "refused":
+            raise ses_error("BadRequestException", "Illegal address")
+
+    mail.ses.hook = hook
+    mail.notify(event)
+    first = digests(mail)
+    assert len(first) == 1
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert mail.ses.addresses == [*(["bea@people.example"] if why == "failed" else []), OWNER_AT]
+    assert digests(mail) == first
+    assert not re.findall(key_format.PATTERN, mail.ses.sent[-1][1].get_body(("plain",)).get_content())
+
+
+# Codes for a passkey
+
+
+def code_requested(mail: MailFixture, wish: str = "e-1") -> Event:
+    return mail.event(
+        action=Action.PASSKEY_CODE_REQUESTED,
+        actor=Actor(Kind.USER, "Bea"),
+        subject=BEA,
+        keys=(),
+        audience=Audience.PERSON,
+        invitation=wish,
+    )
+
+
+def code_of(message: Any) -> str:
+    pattern = rf"{key_format.CODE_PREFIX}[0-9A-Za-z]{{49}}"
+    [code] = set(re.findall(pattern, message.get_body(("plain",)).get_content()))
+    return str(code)
+
+
+def wish(id_: str = "e-1") -> Enrolment:
+    return Enrolment(id=id_, key=b"a key's digest", asked_at=NOW)
+
+
+def test_a_code_for_a_passkey_is_mailed_to_the_person_and_is_nowhere_else(mail: MailFixture) -> None:
+    mail.user("Bea", enrolment=wish())
+    event = code_requested(mail)
+    assert mail.notify(event) == []
+    [(to, message)] = mail.ses.sent
+    assert to == "bea@people.example"
+    code = code_of(message)
+    assert key_format.well_formed(code, key_format.CODE_PREFIX)
+    assert digests(mail, "enrolment") == {key_format.digest(code).hex(): NOW + CODE_SECONDS}
+    assert code not in str(message["Subject"])
+    stored = mail.stored(event)
+    assert stored["told"] == {"bea": NOW}
+    assert "waiting" not in stored
+    assert code not in f"{stored}"
+    assert key_format.digest(code).hex() not in f"{stored}"
+
+
+def test_a_code_mailed_again_is_another_and_is_valid_from_then(mail: MailFixture) -> None:
+    mail.user("Bea", enrolment=wish())
+    event = code_requested(mail)
+    mail.ses.hook = fail(ses_error("SendingPausedException"))
+    mail.notify(event)
+    assert len(digests(mail, "enrolment")) == 1
+    mail.ses.hook = lambda _: None
+    mail.clock.forward(LEASE)
+    mail.resend()
+    kept = digests(mail, "enrolment")
+    assert len(kept) == 2
+    [(_, message)] = mail.ses.sent
+    assert kept[key_format.digest(code_of(message)).hex()] == NOW + LEASE + CODE_SECONDS
+    assert mail.stored(event)["told"] == {"bea": NOW + LEASE}
+
+
+@pytest.mark.parametrize("kept", [None, wish("e-2")])
+def test_no_code_is_mailed_for_a_wish_that_is_void(mail: MailFixture, kept: Enrolment | None) -> None:
+    """The person has their passkey by now, or has asked for another code."""
+    mail.user("Bea", enrolment=kept)
+    event = code_requested(mail)
+    mail.clock.forward(1)
+    assert mail.resend() == {"taken": 1, "void": 1}
+    assert mail.ses.calls == 0
+    stored = mail.stored(event)
+    assert "waiting" not in stored
+    assert not stored["told"]
+    if kept:
+        assert digests(mail, "enrolment") == {}
+
+
+def test_no_code_is_mailed_to_who_is_gone(mail: MailFixture) -> None:
+    event = code_requested(mail)
+    assert mail.notify(event) == []
+    assert mail.ses.calls == 0
+    assert "waiting" not in mail.stored(event)
+    with pytest.raises(KeyError):
+        digests(mail, "enrolment")
 
 
 # What fails waits

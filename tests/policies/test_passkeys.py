@@ -1,6 +1,7 @@
 """The inactivity policy ends passkeys as it ends keys: after two notices, and never the last way in."""
 
 from tests.support.browser import Browser
+from tests.support.mail import ses_error
 from tests.support.policies import PolicyAccount
 
 ENDING, REMOVED = "PASSKEY_ENDING", "PASSKEY_REMOVED"
@@ -30,6 +31,26 @@ def test_a_passkey_that_is_not_used_is_told_of_twice_and_ends(account: PolicyAcc
     first = account.events(ENDING)[0]
     assert first["changes"]["passkey"][0] == "Laptop"
     assert first["audience"] == "PERSON"
+    assert ann.sign_in().status == 401
+
+
+def test_a_passkey_waits_for_its_notices_to_be_mailed(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+
+    def fail(_recipient: str) -> None:
+        raise ses_error("ServiceUnavailableException")
+
+    account.mail.ses.hook = fail
+    of_passkeys(account, 0, 30)
+    assert account.go_to(30)["held"] >= 1
+    assert REMOVED not in [it[1] for it in of_passkeys(account, 31, 35)]
+    account.mail.ses.hook = lambda _recipient: None
+    account.set_day(34.5)
+    account.send_mail()
+    [removed] = [day for day, action, _ in of_passkeys(account, 35, 48) if action == REMOVED]
+    assert 34.5 + 10 <= removed <= 34.5 + 12
     assert ann.sign_in().status == 401
 
 

@@ -36,7 +36,9 @@ CALENDAR: dict[int, list[tuple[str, str, str]]] = {
     0: [
         ("owner", "ACCOUNT_CREATED", "owner"),
         ("otto", INVITED, "otto"),
+        ("owner", INVITED, "otto"),  # all OWNERs hear of another one
         ("otto", ACTIVATED, "otto"),
+        ("owner", ACTIVATED, "otto"),
         ("carl", INVITED, "carl"),
         ("carl", ACTIVATED, "carl"),
         *(("carl", GENERATED, bot) for bot in ("steady", "idler", "absent", "roller", "long")),
@@ -51,7 +53,12 @@ CALENDAR: dict[int, list[tuple[str, str, str]]] = {
     59: [("otto", ENDING, "otto")],
     61: [("otto", REVOKED, "otto")],
     60: [("carl", GENERATED, "late")],
-    70: [("otto", INVITED, "otto"), ("otto", ACTIVATED, "otto")],
+    70: [
+        ("otto", INVITED, "otto"),
+        ("owner", INVITED, "otto"),
+        ("otto", ACTIVATED, "otto"),
+        ("owner", ACTIVATED, "otto"),
+    ],
     80: [("carl", ENDING, "idler"), ("carl", ENDING, "absent")],  # used on day 30: over on day 90
     85: [("carl", ROTATED, "roller")],
     89: [("carl", ENDING, "idler")],  # and absent is back since day 85

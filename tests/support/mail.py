@@ -22,6 +22,7 @@ from chalicelib.rules.model import (
     Actor,
     Audience,
     Change,
+    Enrolment,
     Event,
     Invitation,
     KeyChange,
@@ -163,6 +164,7 @@ class MailFixture:
         membership: str = "",
         account: str = "acme",
         invitation: Invitation | None = None,
+        enrolment: Enrolment | None = None,
         email: str = "",
     ) -> None:
         name = fold_username(username)
@@ -175,6 +177,7 @@ class MailFixture:
             created_at=0,
             membership=membership or f"m-{name}",
             invitation=invitation,
+            enrolment=enrolment,
         )
         self._put(self.tables.directory, to_item(made, pk=f"USER#{name}", listKey=f"USER#{name}"))
 
@@ -313,6 +316,22 @@ class _Faulty:
         if name in ("exceptions", "meta"):
             return found
         return lambda **asked: self._faults.call(name, found, asked)
+
+
+class SmallPages:
+    """A client whose Queries answer a few items at a time, as DynamoDB's do past a megabyte."""
+
+    def __init__(self, client: Any, size: int) -> None:
+        self.pages = 0
+        self._client = client
+        self._size = size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def query(self, **asked: Any) -> Any:
+        self.pages += 1
+        return self._client.query(**{**asked, "Limit": self._size})
 
 
 def shuffled(records: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:

@@ -19,12 +19,15 @@ INDEXES = {
 
 KEYS_ONLY = {"waiting"}
 
+_KINDS = {"KEY#": "pointer", "BUDGET#": "counter"}
+"""What items of the directory are named apart, by how their keys begin."""
+
 
 def write_units(
     table: str, pk: str, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> Counter[str]:
     """Return the units that writing one item in a transaction takes, for the item and for each index."""
-    name = "pointer" if pk.startswith("KEY#") else table
+    name = next((name for prefix, name in _KINDS.items() if pk.startswith(prefix)), table)
     size = max(_size(before), _size(after))
     units = Counter({name: 2 * ceil(size / 1024)})
     if before == after:
