@@ -675,7 +675,7 @@ class Machine(RuleBasedStateMachine):
         }
         written = [
             Record(
-                item["account"],
+                item["account"].removeprefix("REFUSED#"),
                 item["action"],
                 item["actor"].get("username", "").lower(),
                 item["subject"].get("username", "").lower(),
@@ -683,6 +683,9 @@ class Machine(RuleBasedStateMachine):
             )
             for _, item in sorted(new.items())
         ]
+        for item in new.values():
+            refusal = item["action"] == "API_KEY_REFUSED"
+            assert item["account"].startswith("REFUSED#") is refusal, "refusals have a partition of their own"
         for record in records:
             record.keys.sort()
         # One call may put several on record, of the same moment.
