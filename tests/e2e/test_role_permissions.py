@@ -88,7 +88,7 @@ def exercise_every_path(emulator: Emulator) -> None:
 
 
 NOT_CALLED_HERE = {
-    # The authorizer's statements, word for word; the function itself is tried in tests/authorizer/test_verify.py.
+    # The authorizer's statements, word for word; the function is tried in tests/authorizer/test_verify.py.
     "Verify": (
         ("ReadWhoSignsIn", "dynamodb:GetItem"),
         ("NoteUseAndRefusal", "dynamodb:UpdateItem"),
