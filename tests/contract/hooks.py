@@ -179,6 +179,7 @@ _OTHERWISE = (
     "The username or the token is not valid",  # an invitation that was never made
     "'cursor' is invalid",  # a generated one never is
     "The body and the query differ in",
+    "'If-Match' must be '*' or quoted entity tags",  # a body can be right beside a header that is not
 )
 
 
