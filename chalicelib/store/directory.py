@@ -52,6 +52,7 @@ from chalicelib.store.principals import (
     principal_from_item,
     principal_key,
 )
+from chalicelib.store.publications import event_puts
 from chalicelib.store.requests import (
     batch_get,
     call_dynamodb,
@@ -61,7 +62,6 @@ from chalicelib.store.requests import (
     reasons,
     unavailable,
 )
-from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -92,14 +92,20 @@ class DynamoDirectory:
         retention_days: int,
         notes: "Callable[[], DynamoDBClient] | None" = None,
         limits: Limits = DEFAULT,
+        *,
+        publishes: bool = False,
     ) -> None:
-        """Keep to two tables by ``client``; ``notes`` answers the one for what no sign-in may wait for."""
+        """Keep to two tables by ``client``; ``notes`` answers the one for what no sign-in may wait for.
+
+        ``publishes`` says whether events are published, so that each needs its marker.
+        """
         self.limits = limits
         self._client = client
         self._notes = notes or (lambda: client)
         self._table = table
         self._events_table = events_table
         self._retention_days = retention_days
+        self._publishes = publishes
         self._full = FullCounters()
 
     def principal(self, username: str) -> Principal | None:
@@ -180,12 +186,8 @@ class DynamoDirectory:
         """Make all writes and put the event on record in one transaction, or nothing."""
         puts: list[dict[str, Any]] = []
         if event is not None:
-            put = {
-                "TableName": self._events_table,
-                "Item": event_item(event, self._retention_days),
-                "ConditionExpression": "attribute_not_exists(id)",
-            }
-            puts.append({"Put": put})
+            puts = self._event_puts(event)
+            puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(id)"
         for _ in range(counters.TRIES):
             try:
                 self._transact(writes, puts, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
@@ -246,11 +248,14 @@ class DynamoDirectory:
             "ExpressionAttributeNames": {"#refused": note(REFUSED, principal.keys[key_type].digest)},
             "ExpressionAttributeValues": {":now": {"N": str(event.at)}, ":since": {"N": str(since)}},
         }
-        put = {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}
+        puts: list[Any] = self._event_puts(event)
         try:
-            self._notes().transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
+            self._notes().transact_write_items(TransactItems=[{"Update": update}, *puts])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
             log_failed_note(_LOG, "a refusal was not put on record", error)
+
+    def _event_puts(self, event: Event) -> list[dict[str, Any]]:
+        return event_puts(self._events_table, event, self._retention_days, publishes=self._publishes)
 
     def _note(self, principal: Principal, **update: Any) -> None:
         try:
