@@ -230,7 +230,8 @@ def _problem(status: int, detail: str, *errors: tuple[str, str]) -> problems.Pro
 
 
 _EMAIL_FORM = (
-    "an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots."
+    "an email address, such as bot@example.com; unique in the account after folding case, '+tag's and "
+    "Gmail's dots."
 )
 _NEW = {"username": "metrics-bot", "email": "metrics-bot@machines.example", "role": "READ_ONLY"}
 

@@ -82,7 +82,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     ``version`` is a random string, new at every change but use; it is what a mutation is
     conditional on, and a Service User's ETag. ``stale`` is the store's: attributes of secrets that are gone,
     which the next change removes. ``budget_full_at`` is when the budget of changes is full again
-    (:mod:`chalicelib.rules.limits`).
+    (:mod:`chalicelib.rules.limits`). ``email_by_account``: its address is kept as unique in its account;
+    version 1.0 kept it as unique in the whole table.
     """
 
     username: str
@@ -95,6 +96,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     keys: dict[KeyType, ApiKey] = {}
     budget_full_at: int | None = None
     stale: tuple[tuple[str, ...], ...] = ()
+    email_by_account: bool = False
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):

@@ -15,11 +15,14 @@ P = TypeVar("P", bound=Principal)
 
 
 class Add(NamedTuple):
-    """A new Principal; refused where the username or the email is taken."""
+    """A new Principal; refused where the username is taken, or the email in its account.
+
+    ``email_taken`` None is for the first Principal of a new account.
+    """
 
     principal: Principal
     username_taken: ApiError
-    email_taken: ApiError
+    email_taken: ApiError | None
 
 
 class Replace(NamedTuple):

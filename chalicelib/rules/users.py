@@ -57,8 +57,8 @@ def invite(
 ) -> User:
     """Invite a person, who is mailed a token with which to activate. Return the invited User.
 
-    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or the email is taken
-    or the account is at its quota, or TooManyRequests if a budget is used up.
+    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or, in the
+    account, the email is taken or the account is at its quota, or TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
@@ -76,6 +76,7 @@ def invite(
         membership=new_id(),
         invitation=_invitation(auth),
         invited_by=auth.caller.username,
+        email_by_account=True,
     )
     directory.commit(
         _invitation_event(auth, new),

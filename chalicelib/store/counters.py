@@ -30,9 +30,6 @@ from chalicelib.store.requests import call_dynamodb
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-TRIES = 3
-"""How often the principals of an account that was never counted are counted before the caller is to retry."""
-
 MOST_PAGES = 100
 """Pages (of 1 MB) of the index that are counted. An account with more is held to have so many."""
 

@@ -32,13 +32,15 @@ class Operation(NamedTuple):
     """An operation of a transaction, and the fault to raise where its condition fails.
 
     ``judge`` returns that fault instead, from the item as it was (None: there was none), which the operation
-    asks for by ReturnValuesOnConditionCheckFailure. ``counter``: it does no more than count.
+    asks for by ReturnValuesOnConditionCheckFailure. ``counter``: it does no more than count. ``optional``:
+    where its condition fails, the transaction is to be made without it.
     """
 
     item: dict[str, Any]
     fault: Exception
     judge: Callable[[Item | None], Exception] | None = None
     counter: bool = False
+    optional: bool = False
 
     def refusal(self, old: Item | None) -> Exception:
         """Return the fault of a condition that failed."""

@@ -100,7 +100,6 @@ def test_a_person_without_a_display_name_is_called_by_their_username(stack: Stac
         ("new", "g.mail+x@googlemail.com", "The email 'g.mail+x@googlemail.com' is taken"),
         ("new", "robot@machines.example", "The email 'robot@machines.example' is taken"),
         ("new", "owner@people.example", "The email 'owner@people.example' is taken"),
-        ("new", "stranger@people.example", "The email 'stranger@people.example' is taken"),
     ],
 )
 def test_a_taken_name_or_address_is_refused(stack: Stack, username: str, email: str, taken: str) -> None:
