@@ -67,7 +67,7 @@ def sign_in(
     last_used_at = match.predecessor.last_used_at if match.predecessor else key.last_used_at
     if last_used_at is None or origin.second - last_used_at >= HOUR:
         if record_use:
-            directory.used(principal, digest, origin.second)
+            directory.record_use(principal, digest, origin.second)
         principal = _with_use(principal, match, origin.second)
     return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
@@ -116,4 +116,4 @@ def _record_refusal(directory: Directory, principal: Principal, match: _Match, o
             cause=Cause.NETWORK_NOT_ALLOWED,
             reason=f"{origin.source_ip} is in none of the key's allowed networks",
         )
-        directory.refused(principal, match.key_type, since, event)
+        directory.record_refusal(principal, match.key_type, since, event)

@@ -300,11 +300,11 @@ class Outbox(Protocol):
         """
         ...
 
-    def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
+    def mark_notified(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
         """Mark somebody as notified, and renew the lease; with None the event is no longer pending."""
         ...
 
-    def refused(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
+    def mark_undeliverable(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
         """Mark somebody as undeliverable, and renew the lease; with None the event is no longer pending."""
         ...
 
@@ -323,7 +323,7 @@ class Outbox(Protocol):
         """
         ...
 
-    def told_since(self, event: Event, since: int) -> dict[str, list[int]]:
+    def notified_since(self, event: Event, since: int) -> dict[str, list[int]]:
         """Return when each recipient was notified of events like this one, made since then.
 
         That is of the same action about the same subject. They may be as they were a moment ago.

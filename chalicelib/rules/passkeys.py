@@ -330,7 +330,7 @@ def token_digest(token: str) -> str:
 def _begin(directory: Directory, origin: Origin, asked: Challenge) -> Begun:
     secret = key_format.new_secret(key_format.CHALLENGE_PREFIX)
     kept = replace(asked, challenge=secrets.token_bytes(32), ends_at=origin.second + CHALLENGE_SECONDS)
-    directory.keep_challenge(key_format.digest(secret), kept)
+    directory.store_challenge(key_format.digest(secret), kept)
     return Begun(secret, kept)
 
 

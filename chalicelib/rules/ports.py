@@ -307,14 +307,14 @@ class Directory(Protocol):
         """
         ...
 
-    def used(self, principal: Principal, digest: bytes, now: int) -> None:
+    def record_use(self, principal: Principal, digest: bytes, now: int) -> None:
         """Note that the secret of a key, or of a predecessor, was used.
 
         Never raises: no note is worth a sign-in.
         """
         ...
 
-    def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:
+    def store_challenge(self, digest: bytes, challenge: Challenge) -> None:
         """Keep a challenge by the digest of its cookie's secret until it ends."""
         ...
 
@@ -327,11 +327,11 @@ class Directory(Protocol):
         """
         ...
 
-    def seen(self, user: User, session: str, digest: bytes, now: int) -> None:
+    def record_session_use(self, user: User, session: str, digest: bytes, now: int) -> None:
         """Note that a session was used. Never raises: no note is worth a page."""
         ...
 
-    def refused(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:
+    def record_refusal(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:
         """Put a refusal on record, unless one of this key is there since ``since``. Never raises."""
         ...
 

@@ -93,7 +93,7 @@ def resume(directory: Directory, username: str, secret: str, origin: Origin) -> 
         raise Unauthenticated(_NOT_SIGNED_IN)
     session_id, session = found
     if origin.second - session.seen_at >= NOTE_SECONDS:
-        directory.seen(user, session_id, digest, origin.second)
+        directory.record_session_use(user, session_id, digest, origin.second)
         noted = {**user.sessions, session_id: replace(session, seen_at=origin.second)}
         user = replace(user, sessions=noted)
     return AuthContext(user, PresentedSession(session_id, digest, session.confirmed_at), origin)

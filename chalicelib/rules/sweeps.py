@@ -80,6 +80,6 @@ class SweepStore(Protocol):
         """Store a pointer for every key of a principal. Return False if the principal has changed since."""
         ...
 
-    def rule(self, ruling: SweepChange) -> bool:
+    def apply(self, change: SweepChange) -> bool:
         """Make a change, all of it or nothing. Return False if an item has changed since the decision."""
         ...
