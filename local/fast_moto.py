@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from moto.core.serialize import AttributePicker, AttributePickerContext, ResponseSerializer
-from moto.core.utils import MISSING
+from moto.core.utils import MISSING  # type: ignore[attr-defined]
 from moto.dynamodb import models
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
