@@ -257,7 +257,7 @@ class ReferenceModel:
 
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
-        self._names_free(body, by.account)
+        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -425,7 +425,7 @@ class ReferenceModel:
         if body["username"].lower() == "activate":
             raise Refused(400)
         by.may_touch(body["role"])
-        self._names_free(body, by.account)
+        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
