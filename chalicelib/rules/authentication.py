@@ -72,6 +72,11 @@ def sign_in(
     return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
 
+def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
+    """Return whether a principal's key or predecessor with this digest signs in, from where it may be used."""
+    return _match(principal, digest, now) is not None
+
+
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:
     """Return the principal with the use, as stored: writing the principal back must not undo it."""
     key = match.key

@@ -253,7 +253,7 @@ def enrol(
 
 
 def _with_code(directory: Directory, username: str, code: str, origin: Origin) -> User:
-    """Return the User whom a mailed code is for, while the key is there that it was asked for with."""
+    """Return the User whom a mailed code is for, while the key is valid that it was asked for with."""
     user = directory.principal(username) if key_format.well_formed(code, key_format.CODE_PREFIX) else None
     wish = user.enrolment if isinstance(user, User) else None
     if not isinstance(user, User) or wish is None:
@@ -262,9 +262,7 @@ def _with_code(directory: Directory, username: str, code: str, origin: Origin) -
     good = any(
         hmac.compare_digest(other, digest) and origin.now < until for other, until in wish.digests.items()
     )
-    held = {key.digest for key in user.keys.values()}
-    held |= {key.predecessor.digest for key in user.keys.values() if key.predecessor is not None}
-    if not good or wish.key not in held:
+    if not good or not authentication.is_valid(user, wish.key, origin.now):
         raise ValidationError(_CODE_NOT_VALID)
     return user
 
