@@ -173,7 +173,7 @@ class _Run:
             if ruling is None:
                 self._point(judged)
                 return
-            if self._sweeps.rule(ruling):
+            if self._sweeps.apply(ruling):
                 self._count(ruling)
                 return
             self._accounts.pop(principal.account, None)

@@ -213,7 +213,7 @@ def test_another_environment_learns_of_a_full_budget_by_one_write(stack: Stack) 
 
 @pytest.mark.parametrize("most", [1, 74, 75, 149, 150, 300, 4_000, 100_000])
 def test_counters_hold_the_budget_and_at_most_half_as_much_again(most: int) -> None:
-    number = counters.how_many(most)
+    number = counters.counters_of(most)
     held = number * counters.counter_size(most, number)
     assert most <= held <= 1.5 * most
     if number == 1:

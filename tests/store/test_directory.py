@@ -634,7 +634,7 @@ def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
     ):
         assert accounts.call("GET", "/v1/whoami", "bot").status == 200
     assert bodies
-    assert_logged(caplog, "a use was not noted", step)
+    assert_logged(caplog, "a use was not recorded", step)
     assert accounts["bot"].secret not in caplog.text
 
 
@@ -656,7 +656,7 @@ def test_a_refusal_that_cannot_be_put_on_record_is_a_refusal_all_the_same(
         inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True),
     ):
         assert_problem(accounts.call("GET", "/v1/whoami", "bot"), 403)
-    assert_logged(caplog, "a refusal was not put on record", step)
+    assert_logged(caplog, "a refusal was not recorded", step)
 
 
 def assert_logged(caplog: pytest.LogCaptureFixture, message: str, step: Step) -> None:
