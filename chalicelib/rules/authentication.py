@@ -73,7 +73,7 @@ def sign_in(
 
 
 def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
-    """Return whether a principal's key or predecessor with this digest signs in, from where it may be used."""
+    """Return whether a principal's key or predecessor with this digest signs in, wherever from."""
     return _match(principal, digest, now) is not None
 
 

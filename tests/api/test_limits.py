@@ -238,7 +238,7 @@ def test_a_spread_budget_refuses_nobody_early_and_ends() -> None:
             done += 1
         else:
             assert done >= 280
-            assert operation.refusal(None) is write.used_up
+            assert operation.error_for(None) is write.used_up
     assert 300 <= done <= 450
 
 
