@@ -124,8 +124,8 @@ def test_a_code_is_nothing_once_its_key_works_no_more(accounts: Accounts, how: s
         assert accounts.call("PATCH", path, "admin", body).status == 200
     assert ask(browser, admin).status == 200
     if how == "overlap over":
-        body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 600}
-        assert accounts.call("POST", f"{path}/rotate", "admin", body).status == 200
+        overlapped = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 600}
+        assert accounts.call("POST", f"{path}/rotate", "admin", overlapped).status == 200
     with_code = code(accounts.stack, "admin")
     accounts.stack.clock.forward(599 if when == "meanwhile" else 600)
     begun = browser.call("enrol-begin", {"username": "admin", "code": with_code})
