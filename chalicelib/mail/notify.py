@@ -249,7 +249,7 @@ class _Run:
         like = (event.account, fold_username(event.subject.username), event.action)
         if like not in self._told:
             since = int(self.mailer.now()) - folding.LOOK_BACK
-            self._told[like] = self.mailer.outbox.told_since(event, since)
+            self._told[like] = self.mailer.outbox.notified_since(event, since)
         return self._told[like]
 
     def send(
@@ -478,9 +478,9 @@ class _Delivery:
         renewed = None if done else now + LEASE
         outbox = self._mailer.outbox
         if verdict is Verdict.SENT:
-            held = outbox.told(self._key, recipient.name, now, self._lease, renewed)
+            held = outbox.mark_notified(self._key, recipient.name, now, self._lease, renewed)
         else:
-            held = outbox.refused(self._key, recipient.name, code, self._lease, renewed)
+            held = outbox.mark_undeliverable(self._key, recipient.name, code, self._lease, renewed)
         if renewed is not None:
             self._lease = renewed
         return held

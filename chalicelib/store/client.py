@@ -1,9 +1,9 @@
-"""The one DynamoDB client of a function's environment, and how its calls may fail.
+"""The DynamoDB clients of a Lambda environment, and their timeouts and retries.
 
-A throttled or lost call is tried three times in all (botocore's standard mode), each time for at
-most four seconds, so that one DynamoDB that hangs is told of (503) before API Gateway's 29 seconds are over.
-TransactWriteItems carries a ClientRequestToken that botocore makes once for all tries of a call: a
-transaction that took effect while its answer was lost is answered as done when it is tried again.
+A call that is throttled or times out is tried three times (botocore's standard mode), each for at most four
+seconds. So a caller gets 503 well before API Gateway's timeout of 29 seconds if DynamoDB hangs.
+TransactWriteItems carries a ClientRequestToken, which botocore makes once for all tries of a call. So the
+retry of a transaction that took effect, but whose response was lost, succeeds.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import botocore.session
 from botocore.config import Config
 
-# At DEBUG it logs what it sends: digests, mails with their tokens, the role's own credentials.
+# At DEBUG, botocore logs what it sends: digests, emails with their tokens, the role's credentials.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ CONFIG = Config(
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 3},
     tcp_keepalive=True,
-    # What is sent is built here, from checked input; and a user agent of our own is not put together anew
-    # for every call. Together that is a sixth of what a call costs outside DynamoDB.
+    # Parameters are built here from validated input, and a fixed user agent need not be assembled at every
+    # call. Together this saves a sixth of what a call costs outside DynamoDB.
     parameter_validation=False,
     user_agent="service-users",
 )
@@ -34,22 +34,22 @@ CONFIG = Config(
 NOTES_CONFIG = CONFIG.merge(
     Config(connect_timeout=0.3, read_timeout=0.3, retries={"mode": "standard", "total_max_attempts": 1})
 )
-"""One short try, for what a sign-in notes on its way: a DynamoDB that hangs there must not slow it."""
+"""One short try, for the uses that a sign-in records: it must not be slow because DynamoDB is."""
 
 
 @cache
 def session() -> "Session":
-    """Return the environment's botocore session; boto3 would add imports to every start, and no more."""
+    """Return the environment's botocore session. boto3 would only add imports to every cold start."""
     return botocore.session.get_session()
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
-    """Return the environment's client, made at the first call."""
+    """Return the environment's client, created at the first call."""
     return cast("DynamoDBClient", session().create_client("dynamodb", config=CONFIG))
 
 
 @cache
 def notes() -> "DynamoDBClient":
-    """Return the environment's client for notes, made at the first one: 7 ms, once, off the cold start."""
+    """Return the environment's client for notes, created when first needed: 7 ms off the cold start."""
     return cast("DynamoDBClient", session().create_client("dynamodb", config=NOTES_CONFIG))

@@ -1,8 +1,8 @@
-"""Counters of budgets and quotas, each counted by the transaction that it may refuse.
+"""Counters of budgets and quotas. The transaction that makes a change also counts it, or is refused.
 
-An account's item counts its Users and Service Users beside the OWNERs it lists. A transaction names an item
-once, so all that a change does to it is one operation here. Changes and invitations are counted in items of
-their own, which end by the table's TTL (``ttl``; no other item has that).
+An account's item lists its OWNERs and counts its Users and Service Users. A transaction may name an item only
+once, so this module merges all that a transaction does to the account's item into one operation. Changes and
+invitations are counted in items of their own, which expire by the table's TTL (attribute ``ttl``).
 """
 
 import hashlib
@@ -30,11 +30,8 @@ from chalicelib.store.requests import call_dynamodb
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-TRIES = 3
-"""How often the principals of an account that was never counted are counted before the caller is to retry."""
-
 MOST_PAGES = 100
-"""Pages (of 1 MB) of the index that are counted. An account with more is held to have so many."""
+"""Pages of the index (1 MB each) to count at most; principals beyond them are not counted."""
 
 _PER_COUNTER = 75
 _MOST_COUNTERS = 64
@@ -43,16 +40,16 @@ _PREFIXES = {"userCount": "USER#", "serviceUserCount": "SERVICE_USER#"}
 
 
 BUDGET = "BUDGET#"
-"""How the keys of the items begin that count changes and invitations."""
+"""The prefix of the keys of items that count changes and invitations."""
 
 
 def budgets_of(account: str) -> str:
-    """Return how the keys of an account's counters begin."""
+    """Return the prefix of the keys of an account's counters."""
     return f"{BUDGET}{account}#"
 
 
 class UncountedError(Exception):
-    """The account is of the first release, and its principals have not been counted yet."""
+    """The account was created by the first release, and its principals have not been counted yet."""
 
     def __init__(self, account: str) -> None:
         super().__init__(account)
@@ -60,7 +57,7 @@ class UncountedError(Exception):
 
 
 class _Part(NamedTuple):
-    """What one write does to an account's item; ``refusal`` returns the fault if the item refuses it."""
+    """What one write does to an account's item. ``refusal`` returns the error if the item refuses it."""
 
     condition: str
     refusal: Callable[[dict[str, Any]], Exception | None]
@@ -75,14 +72,14 @@ AccountPart = GainOwner | LoseOwner | MachineMayManageOwners | Count
 
 
 class AccountWrite(NamedTuple):
-    """All that a transaction does to an account's item, beside changing its policy."""
+    """All that a transaction does to an account's item, except for UpdateAccount."""
 
     account: str
     parts: tuple[AccountPart, ...]
 
 
-def merged(writes: tuple[Write, ...]) -> Iterator["Write | AccountWrite"]:
-    """Return the writes, with those to the account's item as one, in the place of the first of them."""
+def merge_account_writes(writes: tuple[Write, ...]) -> Iterator["Write | AccountWrite"]:
+    """Return the writes with those to the account's item merged into one, at the position of the first."""
     parts = tuple(write for write in writes if isinstance(write, AccountPart))
     first = True
     for write in writes:
@@ -95,10 +92,10 @@ def merged(writes: tuple[Write, ...]) -> Iterator["Write | AccountWrite"]:
 
 
 def account_operation(table: str, write: AccountWrite) -> Operation:
-    """Return what a transaction does to an account's item as one operation."""
+    """Return the operation that makes all of a transaction's writes to an account's item."""
     parts = [_part(part) for part in write.parts]
 
-    def judge(old: Item | None) -> Exception:
+    def error_of(old: Item | None) -> Exception:
         item = {name: from_attribute(value) for name, value in (old or {}).items()}
         refusals = (part.refusal(item) for part in parts)
         return next((refusal for refusal in refusals if refusal is not None), concurrent_change())
@@ -124,8 +121,8 @@ def account_operation(table: str, write: AccountWrite) -> Operation:
         if clauses
     )
     if not update:
-        return Operation({"ConditionCheck": operation}, concurrent_change(), judge)
-    return Operation({"Update": {**operation, "UpdateExpression": update}}, concurrent_change(), judge)
+        return Operation({"ConditionCheck": operation}, concurrent_change(), error_of)
+    return Operation({"Update": {**operation, "UpdateExpression": update}}, concurrent_change(), error_of)
 
 
 def _part(write: AccountPart) -> _Part:
@@ -180,18 +177,18 @@ def _count_part(write: Count) -> _Part:
 
 
 def count(client: "DynamoDBClient", table: str, account: str) -> None:
-    """Count the principals of an account that was never counted; once for each account.
+    """Count the principals of an account that was never counted; needed once for each account.
 
-    What is added waits for this, and what is removed meanwhile is noticed and counted anew. The index may be
-    behind by what changed in the moment before, which is how much the count can be wrong.
+    No principal is added before the count is stored. If one is removed meanwhile, the count is not stored
+    and the caller counts again. The count is read from the index, so it misses changes of the last moment.
     """
     key = account_key(account)
-    answer = call_dynamodb(client.get_item, TableName=table, Key=key, ConsistentRead=True)
-    item: Item = answer.get("Item", {})
+    response = call_dynamodb(client.get_item, TableName=table, Key=key, ConsistentRead=True)
+    item: Item = response.get("Item", {})
     values: Item = {":true": {"BOOL": True}}
     conditions = ["attribute_exists(pk)", "attribute_not_exists(counted)"]
     for name, prefix in _PREFIXES.items():
-        values[f":{name}"] = {"N": str(_listed(client, table, account, prefix))}
+        values[f":{name}"] = {"N": str(_count_listed(client, table, account, prefix))}
         if name in item:
             conditions.append(f"{name} = :{name}Before")
             values[f":{name}Before"] = item[name]
@@ -210,10 +207,10 @@ def count(client: "DynamoDBClient", table: str, account: str) -> None:
             ExpressionAttributeValues=values,
         )
     except client.exceptions.ConditionalCheckFailedException:
-        return  # another call has counted, or something was removed: the transaction tells which
+        return  # another call has counted, or something was removed: retrying the transaction shows which
 
 
-def _listed(client: "DynamoDBClient", table: str, account: str, prefix: str) -> int:
+def _count_listed(client: "DynamoDBClient", table: str, account: str, prefix: str) -> int:
     total = 0
     start: dict[str, Any] = {}
     for _ in range(MOST_PAGES):
@@ -234,9 +231,9 @@ def _listed(client: "DynamoDBClient", table: str, account: str, prefix: str) -> 
 
 
 class FullCounters:
-    """The counters of accounts' changes that this environment has found full, until their minute is over.
+    """Remembers which counters of accounts' changes are full, for the current minute.
 
-    A counter that is full stays full, so what is known here costs no call.
+    A full counter stays full until its minute ends, so skipping it saves a call that would be refused.
     """
 
     def __init__(self) -> None:
@@ -244,16 +241,16 @@ class FullCounters:
         self._full: set[tuple[str, int]] = set()
 
     def operation(self, table: str, write: CountChange) -> Operation:
-        """Return the operation that counts a change. Raises the write's fault if all counters are full."""
+        """Return the operation that counts a change. Raises the write's error if all counters are full."""
         if write.minute != self._minute:
             self._minute, self._full = write.minute, set()
-        number = how_many(write.most)
-        left = [one for one in range(number) if (write.account, one) not in self._full]
-        if not left:
+        number = counters_of(write.most)
+        available = [one for one in range(number) if (write.account, one) not in self._full]
+        if not available:
             raise write.used_up
-        chosen = random.choice(left)  # noqa: S311 - spreads load, no secret
+        chosen = random.choice(available)  # noqa: S311 - spreads load, no secret
 
-        def judge(_old: Item | None) -> Exception:
+        def error_of(_old: Item | None) -> Exception:
             self._full.add((write.account, chosen))
             return write.used_up
 
@@ -269,18 +266,19 @@ class FullCounters:
                 ":ttl": {"N": str(write.minute * 60 + _DAY)},
             },
         }
-        return Operation({"Update": update}, write.used_up, judge, counter=True)
+        return Operation({"Update": update}, write.used_up, error_of, counter=True)
 
 
-def how_many(most: int) -> int:
-    """Return over how many counters a budget is spread: one that is small is exact, in one."""
+def counters_of(most: int) -> int:
+    """Return the number of counters to spread a budget over. A small budget has one, and so is exact."""
     return min(max(most // _PER_COUNTER, 1), _MOST_COUNTERS)
 
 
 def counter_size(most: int, counters: int) -> int:
-    """Return how much one of several counters holds: its share, and room for how chance spreads changes.
+    """Return the limit of each of several counters: its share, plus room for the random distribution.
 
-    Three standard deviations: at the end of a minute's budget, one change in a thousand meets a full one.
+    The room is three standard deviations: when the budget is nearly used up, about one change in a thousand
+    meets a full counter.
     """
     if counters == 1:
         return most
@@ -289,10 +287,10 @@ def counter_size(most: int, counters: int) -> int:
 
 
 def invitation_operation(table: str, write: CountInvitation) -> Operation:
-    """Return the operation that counts an invitation: when the last was, and how many there were that day."""
+    """Return the operation that counts an invitation: the time of the last one, and the number of the day."""
     day = str(write.now // _DAY)
 
-    def judge(old: Item | None) -> Exception:
+    def error_of(old: Item | None) -> Exception:
         item = old or {}
         last, today = item.get("at", {"N": "0"}), item.get(day, {"N": "0"})
         return write.used_up(int(last["N"]), int(today["N"]))
@@ -301,7 +299,7 @@ def invitation_operation(table: str, write: CountInvitation) -> Operation:
     update = {
         "TableName": table,
         "Key": {"pk": {"S": f"{budgets_of(write.account)}INVITATION#{address}"}},
-        # One attribute a day, and the one of the day before goes: no read is needed to begin a day.
+        # One attribute for each day, and yesterday's is removed: starting a day needs no read.
         "UpdateExpression": "SET #at = :now, #ttl = :ttl REMOVE #before ADD #day :one",
         "ConditionExpression": (
             "(attribute_not_exists(#at) OR #at <= :since) AND (attribute_not_exists(#day) OR #day < :most)"
@@ -321,4 +319,4 @@ def invitation_operation(table: str, write: CountInvitation) -> Operation:
         },
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    return Operation({"Update": update}, write.used_up(0, 0), judge)
+    return Operation({"Update": update}, write.used_up(0, 0), error_of)

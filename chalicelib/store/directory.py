@@ -1,7 +1,7 @@
-"""Table Directory: Principals, the addresses they hold, and accounts.
+"""Table Directory: principals and accounts, and the items that are written with them.
 
-One item per thing, read by key and strongly consistent; the index by account lists. A change is one
-transaction with its event in it, each write conditional on what was read.
+Each has one item, read by its key and strongly consistent; lists are read from the index by account. A change
+is one transaction that includes its event, and each write is conditional on what was read.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Conflict
 from chalicelib.rules.limits import DEFAULT, Limits
 from chalicelib.rules.model import Account, Challenge, Event, Principal, ServiceUser, User
-from chalicelib.rules.names import USERNAME, fold_email, fold_username
+from chalicelib.rules.names import USERNAME, fold_username
 from chalicelib.rules.ports import (
     Add,
     AddAccount,
@@ -38,7 +38,8 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.roles import Role
-from chalicelib.store import counters, pointers
+from chalicelib.store import addresses, counters, pointers
+from chalicelib.store.addresses import OldAddressError
 from chalicelib.store.counters import AccountWrite, FullCounters, UncountedError
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.operations import Condition, Operation, account_key
@@ -73,16 +74,19 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
 _PATIENT_TRIES = 20
+_PREPARATIONS = 5
+"""Tries of a write that finds items of version 1.0 to count or to move, before the caller is to retry."""
+
 _LONGEST_PAUSE = 0.8
-"""Seconds between two tries: some 0.3 seconds in all, or 6 on average (12 at most) for who is patient."""
+"""Seconds between two tries at most: about 0.3 seconds in all, or 6 (12 at most) with ``patient``."""
 _SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
-"""The condition of a note: of a Principal who is still there, and not noted already."""
+"""The condition of a note: the principal still exists, and the same was not noted since ``:since``."""
 _USERNAME = re.compile(USERNAME)
 _KIND: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER", User: "USER"}
 
 
 class DynamoDirectory:
-    """Keeps the promises of ``rules.ports.Directory`` on DynamoDB."""
+    """Implements ``rules.ports.Directory`` on DynamoDB."""
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class DynamoDirectory:
         *,
         publishes: bool = False,
     ) -> None:
-        """Keep to two tables by ``client``; ``notes`` answers the one for what no sign-in may wait for.
+        """Use two tables through ``client``, and ``notes()`` for writes that must not delay a sign-in.
 
         ``publishes`` says whether events are published, so that each needs its marker.
         """
@@ -109,9 +113,9 @@ class DynamoDirectory:
         self._full = FullCounters()
 
     def principal(self, username: str) -> Principal | None:
-        """Return the Principal of a username in any case: one strongly consistent GetItem.
+        """Return the principal with a username, in any case: one strongly consistent GetItem.
 
-        None for what is no username, unread: DynamoDB refuses a key of over 2,048 bytes.
+        None, without a read, if it is not a valid username: DynamoDB refuses keys of over 2,048 bytes.
         """
         if not _USERNAME.match(username):
             return None
@@ -119,19 +123,19 @@ class DynamoDirectory:
         return None if item is None else principal_from_item(item)
 
     def username_of(self, digest: bytes) -> str | None:
-        """Return the folded username that a key's pointer names: one strongly consistent GetItem."""
+        """Return the folded username in a key's pointer: one strongly consistent GetItem."""
         item = self._get(pointers.name(digest))
         return None if item is None else str(item["username"]["S"])
 
     def usernames_of(self, digests: frozenset[bytes]) -> dict[bytes, str]:
-        """Return the folded usernames that pointers name: one strongly consistent BatchGetItem."""
+        """Return the folded usernames in keys' pointers: one strongly consistent BatchGetItem."""
         names = {pointers.name(digest): digest for digest in digests}
         found = batch_get(self._client, self._table, [{"pk": {"S": name}} for name in sorted(names)])
         return {names[item["pk"]["S"]]: str(item["username"]["S"]) for item in found}
 
     def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
-        """Return the usernames that an account's pointers name for a last five: one Query of the index."""
-        answer = call_dynamodb(
+        """Return the usernames in an account's pointers with this last five: one Query of the index."""
+        response = call_dynamodb(
             self._client.query,
             TableName=self._table,
             IndexName="byAccount",
@@ -139,18 +143,18 @@ class DynamoDirectory:
             ExpressionAttributeValues={":account": {"S": account}, ":key": {"S": pointers.list_key(last5)}},
             Limit=most,
         )
-        return frozenset(str(item["username"]["S"]) for item in answer["Items"])
+        return frozenset(str(item["username"]["S"]) for item in response["Items"])
 
     def principals(self, usernames: frozenset[str]) -> dict[str, Principal]:
-        """Return the Principals among folded usernames: one strongly consistent BatchGetItem."""
-        found = batch_get(
+        """Return the principals with these folded usernames: one strongly consistent BatchGetItem."""
+        items = batch_get(
             self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
         )
-        several: list[Principal] = [principal_from_item(item) for item in found]
-        return {fold_username(it.username): it for it in several}
+        found: list[Principal] = [principal_from_item(item) for item in items]
+        return {fold_username(it.username): it for it in found}
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
-        """Return the Users among folded usernames: one strongly consistent BatchGetItem."""
+        """Return the Users with these folded usernames: one strongly consistent BatchGetItem."""
         found = self.principals(usernames)
         return {name: user for name, user in found.items() if isinstance(user, User)}
 
@@ -160,7 +164,7 @@ class DynamoDirectory:
         return None if item is None else from_item(item, Account)
 
     def page(self, account: str, kind: type[P], limit: int, after: str | None, prefix: str = "") -> Page[P]:
-        """Return part of the index by account: one Query, as stale as a global index may be."""
+        """Return a page of the index by account: one Query, eventually consistent."""
         start: dict[str, Any] = {}
         kind_prefix = LIST_PREFIX[kind]
         if after is not None:
@@ -169,7 +173,7 @@ class DynamoDirectory:
                 "account": {"S": account},
                 "listKey": {"S": f"{kind_prefix}{after}"},
             }
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.query,
             TableName=self._table,
             IndexName="byAccount",
@@ -178,27 +182,29 @@ class DynamoDirectory:
             Limit=limit + 1,
             **start,
         )
-        items, last = paginate(answer, limit, "listKey")
+        items, last = paginate(response, limit, "listKey")
         members = tuple(it for it in map(principal_from_item, items) if isinstance(it, kind))
         return Page(members, last and last.removeprefix(kind_prefix))
 
     def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
-        """Make all writes and put the event on record in one transaction, or nothing."""
+        """Make all writes and record the event in one transaction, or do nothing."""
         puts: list[dict[str, Any]] = []
         if event is not None:
             puts = self._event_puts(event)
             puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(id)"
-        for _ in range(counters.TRIES):
+        for _ in range(_PREPARATIONS):
             try:
                 self._transact(writes, puts, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
             except UncountedError as error:
                 counters.count(self._client, self._table, error.account)
+            except OldAddressError as error:
+                addresses.move(self._client, self._table, error.address, error.username)
             else:
                 return
         raise unavailable()
 
-    def used(self, principal: Principal, digest: bytes, now: int) -> None:
-        """Note a use with one UpdateItem, once an hour; a failure is logged, never raised."""
+    def record_use(self, principal: Principal, digest: bytes, now: int) -> None:
+        """Record a use with one UpdateItem, once an hour. Log a failure, never raise it."""
         self._note(
             principal,
             UpdateExpression="SET #used = :now",
@@ -207,15 +213,15 @@ class DynamoDirectory:
             ExpressionAttributeValues={":now": {"N": str(now)}, ":since": {"N": str(now - HOUR)}},
         )
 
-    def keep_challenge(self, digest: bytes, challenge: Challenge) -> None:
-        """Keep a challenge with one PutItem; the table's TTL removes it some time after its end."""
+    def store_challenge(self, digest: bytes, challenge: Challenge) -> None:
+        """Store a challenge with one PutItem. The table's TTL removes it some time after it expired."""
         item = {**_challenge_key(digest), **to_item(challenge, ttl=challenge.ends_at)}
         call_dynamodb(self._client.put_item, writing=True, TableName=self._table, Item=item)
 
     def challenge(
         self, digest: bytes, credential_id: bytes | None = None
     ) -> tuple[Challenge | None, str | None]:
-        """Return a challenge, and whose credential it is: one strongly consistent BatchGetItem."""
+        """Return a challenge, and the username of a credential: one strongly consistent BatchGetItem."""
         keys = [_challenge_key(digest)]
         if credential_id is not None:
             keys.append(_credential_key(credential_id))
@@ -227,8 +233,8 @@ class DynamoDirectory:
                 username = item["username"]["S"]
         return challenge, username
 
-    def seen(self, user: User, session: str, digest: bytes, now: int) -> None:
-        """Note a session's use with one UpdateItem; a failure is logged, never raised."""
+    def record_session_use(self, user: User, session: str, digest: bytes, now: int) -> None:
+        """Record a session's use with one UpdateItem. Log a failure, never raise it."""
         path = "#sessions.#session"
         self._note(
             user,
@@ -238,8 +244,8 @@ class DynamoDirectory:
             ExpressionAttributeValues={":now": {"N": str(now)}, ":digest": {"B": digest}},
         )
 
-    def refused(self, principal: Principal, key_type: "KeyType", since: int, event: Event) -> None:
-        """Put a refusal on record, once since ``since``; a failure is logged, never raised."""
+    def record_refusal(self, principal: Principal, key_type: "KeyType", since: int, event: Event) -> None:
+        """Record a refusal, unless one was since ``since``. Log a failure, never raise it."""
         update = {
             "TableName": self._table,
             "Key": _key(principal),
@@ -252,7 +258,7 @@ class DynamoDirectory:
         try:
             self._notes().transact_write_items(TransactItems=[{"Update": update}, *puts])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
-            log_failed_note(_LOG, "a refusal was not put on record", error)
+            log_failed_note(_LOG, "a refusal was not recorded", error)
 
     def _event_puts(self, event: Event) -> list[dict[str, Any]]:
         return event_puts(self._events_table, event, self._retention_days, publishes=self._publishes)
@@ -261,28 +267,30 @@ class DynamoDirectory:
         try:
             self._notes().update_item(TableName=self._table, Key=_key(principal), **update)
         except (ClientError, BotoCoreError) as error:
-            log_failed_note(_LOG, "a use was not noted", error)
+            log_failed_note(_LOG, "a use was not recorded", error)
 
     def _get(self, key: str) -> Item | None:
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True
         )
-        item: Item | None = answer.get("Item")
+        item: Item | None = response.get("Item")
         return item
 
     def _transact(self, writes: "tuple[Write, ...]", puts: list[dict[str, Any]], tries: int) -> None:
-        """Write all or nothing. Wait while another transaction is in the way; after ``tries``, a Conflict.
+        """Write all or nothing. Retry while other transactions conflict; after ``tries``, raise Conflict.
 
-        The counter of an account's changes is picked anew each time, and left out at the last if nothing but
-        that is in the way: a change within its budget is not refused because others are made beside it.
+        Each try picks another counter of the account's changes. The last try leaves the counter out if it
+        was the only conflict, so that concurrency alone refuses no change within its budget.
         """
         counted = True
+        left_out: list[dict[str, Any]] = []
         for attempt in range(tries):
             operations = [
                 operation
-                for write in counters.merged(writes)
+                for write in counters.merge_account_writes(writes)
                 if counted or not isinstance(write, CountChange)
                 for operation in self._operations(write)
+                if operation.item not in left_out
             ]
             items = [*(operation.item for operation in operations), *puts]
             try:
@@ -290,6 +298,7 @@ class DynamoDirectory:
             except ClientError as error:
                 codes = _raise_first(error, operations)
                 counted = attempt < tries - 2 or not _only_counter(codes, operations)
+                left_out += _refused_optional(codes, operations)
             else:
                 return
             longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
@@ -303,18 +312,27 @@ class DynamoDirectory:
 
 
 def _raise_first(error: ClientError, operations: "list[Operation]") -> list[str]:
-    """Raise the fault of the first condition that failed; return the codes where a conflict asks to retry."""
+    """Raise the error of the first condition that failed. Return the codes if a retry can succeed."""
     codes = cancellations(error)
     for reason, operation in zip(reasons(error), operations, strict=False):
-        if reason.get("Code") == "ConditionalCheckFailed":
-            raise operation.refusal(reason.get("Item")) from error
-    if "TransactionConflict" not in codes:
+        if reason.get("Code") == "ConditionalCheckFailed" and not operation.optional:
+            raise operation.error_for(reason.get("Item")) from error
+    if "TransactionConflict" not in codes and not _refused_optional(codes, operations):
         raise error
     return codes
 
 
+def _refused_optional(codes: list[str], operations: "list[Operation]") -> list[dict[str, Any]]:
+    """Return the operations whose condition failed and without which the transaction is to be made."""
+    return [
+        operation.item
+        for code, operation in zip(codes, operations, strict=False)
+        if code == "ConditionalCheckFailed" and operation.optional
+    ]
+
+
 def _only_counter(codes: list[str], operations: "list[Operation]") -> bool:
-    """Return whether the counter of an account's changes is all that a transaction ran into."""
+    """Return whether the counter of an account's changes was a transaction's only conflict."""
     return all(
         code != "TransactionConflict" or (number < len(operations) and operations[number].counter)
         for number, code in enumerate(codes)
@@ -325,28 +343,23 @@ def _key(principal: Principal) -> Item:
     return principal_key(principal.username)
 
 
-def _email_key(principal: Principal) -> Item:
-    return {"pk": {"S": f"EMAIL#{fold_email(principal.email)}"}}
-
-
 def _challenge_key(digest: bytes) -> Item:
-    """Return the key of a challenge's item: no digest belongs in CloudTrail, which can log keys."""
+    """Return the key of a challenge's item: hashed, because CloudTrail can log keys, and no digest may be."""
     return {"pk": {"S": f"CHALLENGE#{hashlib.sha256(b'challenge:' + digest).hexdigest()}"}}
 
 
 def _credential_key(credential_id: bytes) -> Item:
-    """Return the key of the item that tells whose a credential is; ids are longer than keys may be."""
+    """Return the key of a credential's item, which names its User. Hashed: ids can be too long for a key."""
     return {"pk": {"S": f"CREDENTIAL#{hashlib.sha256(credential_id).hexdigest()}"}}
 
 
 def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operation]":
-    """Return a write as DynamoDB's operations, each with the fault to raise where its condition fails."""
+    """Return a write as DynamoDB operations, each with the error to raise if its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
-            holding = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             yield Operation({"Put": {**absent, "Item": item_from_principal(principal)}}, username_taken)
-            yield Operation({"Put": {**absent, "Item": {**_email_key(principal), **holding}}}, email_taken)
+            yield from addresses.additions(table, principal, email_taken)
             for item in pointers.changes(table, principal, {}, principal.keys):
                 yield Operation(item, username_taken)
         case Replace(old, new, changed):
@@ -356,7 +369,7 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
                 yield Operation(item, changed)
         case Remove(old, changed):
             yield Operation({"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed)
-            yield Operation({"Delete": {"TableName": table, "Key": _email_key(old)}}, changed)
+            yield from addresses.removals(table, old)
             for item in (*pointers.changes(table, old, old.keys, {}), *_credentials(table, old, None)):
                 yield Operation(item, changed)
         case RevokeKey(holder, key_type, _, changed):
@@ -387,16 +400,16 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
             yield counters.account_operation(table, write)
         case CountInvitation():
             yield counters.invitation_operation(table, write)
-        case _:  # pragma: no cover - the other writes are merged (AccountWrite), or counted by FullCounters
+        case _:  # pragma: no cover - the other writes are merged (AccountWrite), or made by FullCounters
             raise TypeError(type(write).__name__)
 
 
 def _credentials(table: str, old: Principal, new: Principal | None) -> "Iterable[dict[str, Any]]":
-    """Return the operations that keep whose each credential is, where a person's passkeys change."""
+    """Return the operations that add and delete the items of a User's credentials as passkeys change."""
     before = _credential_ids(old)
     after = set() if new is None else _credential_ids(new)
-    for gone in sorted(before - after):
-        yield {"Delete": {"TableName": table, "Key": _credential_key(gone)}}
+    for removed in sorted(before - after):
+        yield {"Delete": {"TableName": table, "Key": _credential_key(removed)}}
     for added in sorted(after - before):
         item = {**_credential_key(added), "username": {"S": fold_username(old.username)}}
         yield {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
@@ -415,16 +428,17 @@ def _unchanged(old: Principal) -> dict[str, Any]:
 
 
 def _replacement(write: Replace) -> dict[str, Any]:
-    """Return the update that makes the old Principal the new one, of what differs and nothing else.
+    """Return the update from the old to the new principal, which writes only what differs.
 
-    So what is noted meanwhile without a new version stays: a key's use, or its refusal.
+    So it overwrites no note that was made meanwhile without a new version: a key's use, or its refusal.
     """
     old, new = item_from_principal(write.old), item_from_principal(write.new)
-    # A sign-in may have left the use of the key that is replaced to this write: as if it were not there yet.
+    # A sign-in can leave it to this write to record the use of the key that is replaced. Dropping the note
+    # from the old item makes it differ, so that it is written.
     for name in _moved_uses(write.old, write.new):
         old.pop(name, None)
     update = _Update()
-    update.turn((), old, new)
+    update.write_difference((), old, new)
     for path in write.old.stale:
         update.remove(path)
     condition = "version = :version"
@@ -432,7 +446,7 @@ def _replacement(write: Replace) -> dict[str, Any]:
         condition += "".join(
             f" AND attribute_not_exists({update.path(path)})"
             for path in (
-                ("keys", write.unused.value, "lastUsedAt"),  # where version 1.0 noted it
+                ("keys", write.unused.value, "lastUsedAt"),  # where version 1.0 recorded it
                 (note(USED, write.old.keys[write.unused].digest),),
             )
         )
@@ -453,7 +467,7 @@ def _moved_uses(old: Principal, new: Principal) -> "Iterable[str]":
 
 
 class _Update:
-    """An update in the making: of the attributes that differ, and below maps those of each member."""
+    """Builds an UpdateExpression from two items: what differs, field by field within some maps."""
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
@@ -462,18 +476,18 @@ class _Update:
         self._removed: dict[str, None] = {}
 
     def path(self, names: tuple[str, ...]) -> str:
-        """Return a document path, by names that stand for its parts (any of them may be a reserved word)."""
+        """Return a document path of placeholders, because any name may be a reserved word."""
         self.names |= {f"#{name}": name for name in names}
         return _text(names)
 
-    def turn(self, above: tuple[str, ...], old: Item, new: Item) -> None:
-        """Make ``old`` be ``new``, both at a path."""
+    def write_difference(self, parent: tuple[str, ...], old: Item, new: Item) -> None:
+        """Set and remove what turns the map ``old`` at the path ``parent`` into ``new``."""
         for name in sorted(old.keys() | new.keys()):
-            path, before, after = (*above, name), old.get(name), new.get(name)
+            path, before, after = (*parent, name), old.get(name), new.get(name)
             if before == after:
                 continue
-            if before and after and _by_field(path, before, after):
-                self.turn(path, before["M"], after["M"])
+            if before and after and _compare_fields(path, before, after):
+                self.write_difference(path, before["M"], after["M"])
             elif after is None:
                 self.remove(path)
             else:
@@ -482,13 +496,13 @@ class _Update:
                 self._set[self.path(path)] = value
 
     def remove(self, path: tuple[str, ...]) -> None:
-        """Remove what is at a path, unless that, or what it is in, is replaced or removed already."""
-        above = {_text(path[:depth]) for depth in range(1, len(path) + 1)}
-        if not above & (self._set.keys() | self._removed.keys()):
+        """Remove what is at a path, unless it or one of its parents is set or removed already."""
+        parents = {_text(path[:depth]) for depth in range(1, len(path) + 1)}
+        if not parents & (self._set.keys() | self._removed.keys()):
             self._removed[self.path(path)] = None
 
     def expression(self) -> str:
-        """Return it all as an UpdateExpression; a version is always new, so there is something to SET."""
+        """Return the UpdateExpression. It always has a SET, because the version is always new."""
         removal = f" REMOVE {', '.join(self._removed)}" if self._removed else ""
         return f"SET {', '.join(f'{path} = {value}' for path, value in self._set.items())}{removal}"
 
@@ -497,8 +511,11 @@ def _text(path: tuple[str, ...]) -> str:
     return ".".join(f"#{name}" for name in path)
 
 
-def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
-    """Return whether to go into a map: of keys, sessions or passkeys, and into one that is still the same."""
+def _compare_fields(path: tuple[str, ...], before: Item, after: Item) -> bool:
+    """Return whether to update a map field by field.
+
+    True for the maps of keys, sessions and passkeys, and for one of them whose secret is unchanged.
+    """
     match path:
         case ("keys" | "sessions" | "passkeys",):
             return True
@@ -509,8 +526,8 @@ def _by_field(path: tuple[str, ...], before: Item, after: Item) -> bool:
     return False
 
 
-def _is_still(principal: ServiceUser | User) -> Condition:
-    """Return the condition that an item is this Principal, of any version."""
+def _is_same(principal: ServiceUser | User) -> Condition:
+    """Return the condition that an item is this principal, in any version."""
     field, value = (
         ("membership", principal.membership) if isinstance(principal, User) else ("id", principal.id)
     )
@@ -526,11 +543,14 @@ def _is_still(principal: ServiceUser | User) -> Condition:
 
 
 def _removal(write: Remove) -> dict[str, Any]:
-    """Return the condition of a removal. A User's role and invitation tell whether they count as an OWNER."""
+    """Return the condition of a removal.
+
+    It includes a User's role and invitation, which decide whether they count as an OWNER.
+    """
     old = write.old
     if not write.any_version:
         return _unchanged(old)
-    condition = _is_still(old)
+    condition = _is_same(old)
     if isinstance(old, User):
         invitation = "attribute_not_exists" if old.invitation is None else "attribute_exists"
         unchanged = f"#role = :role AND {invitation}(invitation)"
@@ -544,7 +564,7 @@ def _key_revocation(write: RevokeKey) -> dict[str, Any]:
     key = Condition(
         "attribute_exists(#keys.#revoked)", {"#keys": "keys", "#revoked": write.key_type.value}, {}
     )
-    update = _with_caller(_is_still(write.holder).and_also(key), write.caller).parameters()
+    update = _with_caller(_is_same(write.holder).and_also(key), write.caller).parameters()
     update["ExpressionAttributeValues"] |= {":version": {"S": write.version}}
     return {
         "Key": _key(write.holder),

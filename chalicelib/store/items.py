@@ -13,19 +13,19 @@ Item = dict[str, AttributeValue]
 
 
 def to_item(value: msgspec.Struct, **more: object) -> Item:
-    """Return a value's fields, and ``more``, as an item (camelCase names, defaults left out)."""
+    """Return the item of a value: its fields and ``more``, in camelCase, without fields at their defaults."""
     fields = msgspec.to_builtins(value, builtin_types=(bytes,))
     return {name: to_attribute(field) for name, field in {**fields, **more}.items()}
 
 
 def from_item(item: "Mapping[str, AttributeValue]", kind: type[T]) -> T:
-    """Return the value of type ``kind`` that an item holds; attributes it has no field for are left."""
+    """Return an item's value, of type ``kind``. Attributes without a field in it are ignored."""
     fields = {name: from_attribute(attribute) for name, attribute in item.items()}
     return msgspec.convert(fields, kind, builtin_types=(bytes,))
 
 
 def to_attribute(value: object) -> AttributeValue:
-    """Return one plain value as DynamoDB writes it; raises TypeError for a kind no value here has."""
+    """Return a plain value as a DynamoDB attribute. Raises TypeError for a type that no item has."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -45,7 +45,7 @@ def to_attribute(value: object) -> AttributeValue:
 
 
 def from_attribute(attribute: AttributeValue) -> Any:
-    """Return the plain value DynamoDB wrote."""
+    """Return the plain value of a DynamoDB attribute."""
     ((kind, value),) = attribute.items()
     match kind:
         case "N":

@@ -1,8 +1,8 @@
-"""The outbox on DynamoDB: claims, marks and reads, each one conditional call. Decides nothing.
+"""The outbox on DynamoDB: claims, marks and reads. Each is one conditional call, and decides nothing.
 
-An event waits while it has ``waiting`` (its shard) and ``dueAt`` (when to try next), which are the
-keys of a sparse index. ``dueAt`` is the lease too: a claim moves it ahead, and who finds another
-value there than their own has lost the claim.
+An event is pending while it has ``waiting`` (its shard) and ``dueAt`` (when to try next), which are the keys
+of a sparse index. ``dueAt`` is also the lease: a claim sets it to a later time, and a mailer that finds
+another value there than its own has lost the claim.
 """
 
 import secrets
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from chalicelib.store.items import Item
 
 _HELD = "held"
-"""How the values of ``waiting`` begin that are :data:`HELD_SHARDS`."""
+"""The prefix of the values of ``waiting`` that are :data:`HELD_SHARDS`."""
 
 MOST_READ = 1_000
-"""Events about one subject that are read to see how often somebody was notified."""
+"""Events about one subject to read at most, to see how often somebody was notified."""
 
 BATCH = 100
-"""Keys of one BatchGetItem, at most."""
+"""The most keys that one BatchGetItem takes."""
 
 _READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners"
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
 
 
 class DynamoOutbox:
-    """``chalicelib.rules.notifications.Outbox`` on two tables.
+    """Implements ``chalicelib.rules.notifications.Outbox`` on two tables.
 
-    Every method raises botocore's ClientError or BotoCoreError where DynamoDB fails for good, and
-    ``read`` raises Busy where it goes on leaving some unread.
+    Every method raises botocore's ClientError or BotoCoreError if DynamoDB fails after all tries. ``read``
+    raises Unavailable if DynamoDB always leaves some keys unprocessed.
     """
 
     def __init__(
@@ -56,14 +56,15 @@ class DynamoOutbox:
         self._sleep = sleep
 
     def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
-        """Take an event; None if it is done, claimed, or not due (nor, with ``held``, held for a digest).
+        """Claim an event and return it. None if it is done, claimed or not due.
 
-        Raises msgspec.ValidationError, the claim being made, for an event this version cannot read.
+        With ``held``, also claims one that is held for a digest. Raises msgspec.ValidationError for an event
+        that this version cannot read, which is claimed nevertheless.
         """
         due = "dueAt <= :now OR begins_with(waiting, :held)" if held else "dueAt <= :now"
         item = self._update(
             key,
-            # Events start without these maps, and a mark needs one to be made in.
+            # Events start without these maps, and a mark can only be set in an existing one.
             "SET dueAt = :lease, waiting = :shard, told = if_not_exists(told, :none), "
             "refused = if_not_exists(refused, :none) ADD attempts :one",
             f"attribute_exists(waiting) AND ({due})",
@@ -79,29 +80,29 @@ class DynamoOutbox:
         )
         return None if item is None else from_item(item, Event)
 
-    def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as told; see :class:`chalicelib.rules.notifications.Outbox`."""
+    def mark_notified(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
+        """Mark a recipient as notified; see :class:`chalicelib.rules.notifications.Outbox`."""
         return self._mark(key, "told", name, _n(now), lease, renewed)
 
-    def refused(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as beyond reach; see :class:`chalicelib.rules.notifications.Outbox`."""
+    def mark_undeliverable(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
+        """Mark a recipient as undeliverable; see :class:`chalicelib.rules.notifications.Outbox`."""
         return self._mark(key, "refused", name, {"S": why}, lease, renewed)
 
     def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
-        """Give a claimed event back until ``due_at``."""
+        """Release a claimed event, to be tried again at ``due_at``."""
         return self._end(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
 
     def hold(self, key: EventKey, lease: int, due_at: int) -> bool:
-        """Give a claimed event back until ``due_at``, in the part of the index for those that are held.
+        """Release a claimed event until ``due_at``, into a shard of events that are held for a digest.
 
-        The tries until then do not count: a digest that fails is tried again as soon as any email.
+        Resets the number of tries: a digest email that fails is retried as soon as any other email.
         """
         shard = HELD_SHARDS[int(shard_of(key.id)) % len(HELD_SHARDS)]
         values = {":due": _n(due_at), ":shard": {"S": shard}, ":zero": _n(0)}
         return self._end(key, "SET dueAt = :due, waiting = :shard, attempts = :zero", lease, values)
 
     def held(self, event: Event, limit: int) -> list[EventKey]:
-        """Return events about the same subject that are held, by Queries of the index by subject."""
+        """Return the held events about the same subject, by Queries of the index by subject."""
         found = self._about(
             event,
             event.at - LOOK_BACK,
@@ -112,9 +113,12 @@ class DynamoOutbox:
         )
         return [EventKey(item["account"]["S"], item["id"]["S"]) for item in found]
 
-    def told_since(self, event: Event, since: int) -> dict[str, list[int]]:
-        """Return when each recipient was notified of like events, by Queries of the index by subject."""
-        told: dict[str, list[int]] = {}
+    def notified_since(self, event: Event, since: int) -> dict[str, list[int]]:
+        """Return the times at which each recipient was notified of events of the same kind and subject.
+
+        Queries the index by subject.
+        """
+        notified: dict[str, list[int]] = {}
         for item in self._about(
             event,
             since,
@@ -125,11 +129,11 @@ class DynamoOutbox:
             most=MOST_READ,
         ):
             for name, at in item.get("told", {"M": {}})["M"].items():
-                told.setdefault(name, []).append(int(at["N"]))
-        return told
+                notified.setdefault(name, []).append(int(at["N"]))
+        return notified
 
     def _about(self, event: Event, since: int, values: "Item", most: int, **query: Any) -> "list[Item]":
-        """Return at most so many events about the same subject, made since then."""
+        """Return at most ``most`` events about the same subject, from the time ``since`` on."""
         found: list[Item] = []
         start: dict[str, Any] = {}
         while len(found) < most:
@@ -152,11 +156,11 @@ class DynamoOutbox:
         return found[:most]
 
     def finish(self, key: EventKey, lease: int) -> bool:
-        """End the waiting of a claimed event."""
+        """Mark a claimed event as done: it is no longer pending."""
         return self._end(key, "REMOVE waiting, dueAt", lease, {})
 
     def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
-        """Return a page of what is due, the longest due first, and where the next page starts."""
+        """Return a page of the events that are due, longest due first, and where the next page starts."""
         start = {"ExclusiveStartKey": after} if after else {}
         page = self._client.query(
             TableName=self._events,
@@ -170,7 +174,7 @@ class DynamoOutbox:
         return keys, page.get("LastEvaluatedKey")
 
     def waiting(self) -> int:
-        """Return how many events wait, due or not, of each shard as many as one Query counts."""
+        """Return the number of pending events, due or not; of each shard, as many as one Query counts."""
         return sum(
             self._client.query(
                 TableName=self._events,
@@ -183,9 +187,9 @@ class DynamoOutbox:
         )
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
-        """Return Users and accounts, strongly consistent, without their keys' digests.
+        """Return Users and accounts, strongly consistent, without their keys.
 
-        One BatchGetItem for each 100 of them.
+        Makes one BatchGetItem for each 100 of them.
         """
         found = RecipientLookup({}, {})
         wanted = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
@@ -206,18 +210,19 @@ class DynamoOutbox:
         return found
 
     def enrol(self, name: str, enrolment: str, digest: str, until: int) -> bool:
-        """Add a code's digest to a wish for a passkey; False if that is void."""
+        """Add a code's digest to a request for a passkey. Return False if the request is void."""
         return self._add_digest("enrolment", name, enrolment, digest, until)
 
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
-        """Add a token's digest to an open invitation; False if the invitation is void."""
+        """Add a token's digest to an open invitation. Return False if the invitation is void."""
         return self._add_digest("invitation", name, invitation, digest, until)
 
     def _add_digest(self, field: str, name: str, id_: str, digest: str, until: int) -> bool:
-        """Add a digest to a map of them; False if what has it is not the one of this id.
+        """Add a digest to those of an invitation or enrolment. Return False if its id is no longer this one.
 
-        Two forms of one update: an invitation starts without the map that the second form needs. Either
-        makes a new version, so that a change under way, which has not read the digest, does not undo it.
+        There are two forms of the update, because the second needs a map of digests, which the first one
+        creates. Both set a new version, so that a concurrent change, which has not read the digest, fails
+        and does not remove it.
         """
         first: tuple[str, str, Item] = (
             f"SET {field}.digests = :tokens",
@@ -284,11 +289,11 @@ class DynamoOutbox:
         names: dict[str, str] | None = None,
         **more: Any,
     ) -> "Item | None":
-        """Update an event, and answer what was asked for of it; None where the condition does not hold."""
+        """Update an event. Return the attributes asked for; None if the condition does not hold."""
         if names:
             more["ExpressionAttributeNames"] = names
         try:
-            answer: Any = self._client.update_item(
+            response: Any = self._client.update_item(
                 TableName=self._events,
                 Key={"account": {"S": key.account}, "id": {"S": key.id}},
                 UpdateExpression=update,
@@ -298,7 +303,7 @@ class DynamoOutbox:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        return cast("Item", answer.get("Attributes", {}))
+        return cast("Item", response.get("Attributes", {}))
 
 
 def _n(number: int) -> dict[str, str]:

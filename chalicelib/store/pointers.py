@@ -1,10 +1,9 @@
-"""Pointers: items of table Directory by which a key's holder is found when only the key is known.
+"""Pointers: items of table Directory that lead from a key's digest to its holder.
 
-There is one for each key and predecessor, written and deleted in the transaction that makes or ends it. A
-pointer decides nothing: whoever follows it compares the digest with the principal's keys, so one that
-is left behind finds nobody. Its name is a hash of the digest, because CloudTrail can log the names of
-items, and no digest belongs in a log. ``account`` and ``listKey`` put it into the index by account, by
-last five.
+Each key and predecessor has one, written and deleted in the transaction that makes or ends the key. A pointer
+proves nothing: code that follows it compares the digest with the principal's keys, so a pointer that was left
+behind finds nobody. Its ``pk`` is a hash of the digest, because CloudTrail can log the keys of items, and no
+digest may be logged. ``account`` and ``listKey`` put it into the index by account, by last five.
 """
 
 import hashlib
@@ -23,12 +22,12 @@ PREFIX = "KEY#"
 
 
 def name(digest: bytes) -> str:
-    """Return the ``pk`` of the pointer to the key of a digest."""
+    """Return the ``pk`` of the pointer for a digest."""
     return PREFIX + hashlib.sha256(b"pointer:" + digest).hexdigest()
 
 
 def list_key(last5: str) -> str:
-    """Return where pointers to the keys with these last five characters stand in the index by account."""
+    """Return the sort key, in the index by account, of the pointers for a last five."""
     return PREFIX + last5
 
 
@@ -45,9 +44,9 @@ def item(holder: "Principal", digest: bytes, last5: str) -> "Item":
 def changes(
     table: str, holder: "Principal", old: "Mapping[KeyType, ApiKey]", new: "Mapping[KeyType, ApiKey]"
 ) -> "Iterator[dict[str, Any]]":
-    """Return the operations that make a holder's pointers those of the ``new`` keys, from the ``old`` ones.
+    """Return the operations that replace the pointers of a holder's ``old`` keys by those of the ``new``.
 
-    None has a condition: no two keys have one digest, so no two holders have one pointer.
+    They need no condition: no two keys have the same digest, so no two holders share a pointer.
     """
     before, after = secrets(old), secrets(new)
     for digest in after.keys() - before.keys():

@@ -1,11 +1,11 @@
-"""A Principal as its item: its fields, and beside them what is noted of each of its secrets.
+"""The item of a principal: its fields, and notes about each of its secrets.
 
-A note is an attribute of its own, named for the secret it is about: when that was used (``used_``) or refused
-by network (``refused_``), the expiry notices of its holder (``notice_``), and that the sweep ended it
-(``ended_``) or wrote its pointer (``pointer_``). So whoever may write notes alone (the authorizer, the
-sweep) writes no key: IAM tells attributes apart, and not what is inside one.
+A note is a top-level attribute, named after the secret it is about: when the secret was used (``used_``) or
+refused by network (``refused_``), its expiry notices (``notice_``), and that the sweep ended it (``ended_``)
+or wrote its pointer (``pointer_``). IAM can restrict writes to named top-level attributes, but not to parts
+of one. So the roles of the authorizer and the sweep may write notes, and cannot write keys.
 
-Version 1.0 kept the first three inside the key. They are read there too, until the key is replaced.
+Version 1.0 stored the first three inside the key. They are still read there, until the key is replaced.
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -30,23 +30,23 @@ USED, REFUSED, NOTICE, ENDED, POINTER = "used_", "refused_", "notice_", "ended_"
 _NOTES = (USED, REFUSED, NOTICE, ENDED, POINTER)
 
 LIST_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
-"""What the index by account lists a Principal under, before its folded username."""
+"""The prefix, before the folded username, of a principal's sort key in the index by account."""
 
 
 def note(kind: str, digest: bytes) -> str:
-    """Return the name of the attribute that notes something of a secret, by the beginning of its digest."""
+    """Return the name of the attribute of a note; it has the first bytes of the secret's digest."""
     return f"{kind}{digest[:8].hex()}"
 
 
 def principal_key(username: str) -> "Item":
-    """Return the primary key of the Principal of a username in any case."""
+    """Return the primary key of the principal with a username, in any case."""
     return {"pk": {"S": f"USER#{fold_username(username)}"}}
 
 
 def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | User:
-    """Return the Principal that an item holds, without the keys that the sweep ended.
+    """Return an item's principal, without the keys that the sweep ended.
 
-    Raises msgspec.ValidationError, TypeError or ValueError for an item that holds none.
+    Raises msgspec.ValidationError, TypeError or ValueError if the item is not a valid principal.
     """
     principal: ServiceUser | User = from_item(item, ServiceUser | User)  # type: ignore[arg-type]
     noted = {name for name in item if name.startswith(_NOTES)}
@@ -58,14 +58,14 @@ def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | U
         if note(ENDED, key.digest) in noted:
             stale.append(("keys", key_type.value))
         else:
-            keys[key_type] = _noted(item, key)
+            keys[key_type] = _with_notes(item, key)
             noted -= set(_notes_of(key))
     if isinstance(principal, User):
         passkeys: dict[str, Passkey] = {}
         for passkey_id, passkey in principal.passkeys.items():
             digest = as_key(passkey).digest
             noted -= {note(NOTICE, digest), note(ENDED, digest)}
-            if note(ENDED, digest) not in item:  # one that has ended stays in the item, and nowhere else
+            if note(ENDED, digest) not in item:  # the sweep leaves one that it ended in the item
                 notice = _notice(item, digest, passkey.notice)
                 passkeys[passkey_id] = replace(passkey, notice=notice)
         principal = replace(principal, passkeys=passkeys)
@@ -74,7 +74,7 @@ def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | U
 
 
 def item_from_principal(principal: Principal) -> "Item":
-    """Return a Principal's item."""
+    """Return a principal's item."""
     name = fold_username(principal.username)
     item = to_item(principal, pk=f"USER#{name}", listKey=f"{LIST_PREFIX[type(principal)]}{name}")
     item.pop("stale", None)
@@ -92,8 +92,8 @@ def item_from_principal(principal: Principal) -> "Item":
     return item
 
 
-def _noted(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
-    """Return a key with what is noted of it, and of its predecessor."""
+def _with_notes(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
+    """Return a key with the notes about it and about its predecessor."""
     predecessor: Predecessor | None = key.predecessor
     if predecessor is not None:
         predecessor = replace(
@@ -111,10 +111,10 @@ def _noted(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
     )
 
 
-def _notice(item: "Mapping[str, AttributeValue]", digest: bytes, within: Notice | None) -> Notice | None:
-    """Return the noted expiry notices, or those that version 1.0 kept within the key."""
+def _notice(item: "Mapping[str, AttributeValue]", digest: bytes, in_key: Notice | None) -> Notice | None:
+    """Return the noted expiry notices, or those that version 1.0 stored inside the key."""
     noted = item.get(note(NOTICE, digest))
-    return within if noted is None else msgspec.convert(from_attribute(noted), Notice | None)
+    return in_key if noted is None else msgspec.convert(from_attribute(noted), Notice | None)
 
 
 def _notes_of(key: ApiKey) -> "Iterator[str]":
@@ -124,10 +124,10 @@ def _notes_of(key: ApiKey) -> "Iterator[str]":
             yield note(kind, key.predecessor.digest)
 
 
-def _time(item: "Mapping[str, AttributeValue]", name: str, within: int | None) -> int | None:
-    """Return the later of a noted time and the one that version 1.0 kept within the key."""
+def _time(item: "Mapping[str, AttributeValue]", name: str, in_key: int | None) -> int | None:
+    """Return the later of a noted time and the one that version 1.0 stored inside the key."""
     noted = item.get(name)
-    return within if noted is None else max(int(noted["N"]), within or 0)
+    return in_key if noted is None else max(int(noted["N"]), in_key or 0)
 
 
 def _move(fields: "Item", field: str, item: "Item", name: str) -> None:

@@ -1,4 +1,4 @@
-"""Calls to DynamoDB: their results, or errors on which the caller can act."""
+"""Calls to DynamoDB, which return their results or raise errors that say what to do."""
 
 import logging
 import time
@@ -38,18 +38,19 @@ _THROTTLED = frozenset(
 
 
 def unavailable(*, writing: bool = False) -> Unavailable:
-    """Return that the store did not; made anew each time, as a raised fault keeps its frames.
+    """Return the error of a store that did not respond.
 
-    Whatever a call of the API reads, it reads before it writes.
+    A new one at each call: a raised exception keeps the frames it passed, and the keys in them. A failed read
+    means that nothing was changed, because every call of the API reads before it writes.
     """
     return Unavailable(_NOT_ANSWERED if writing else _NOT_READ)
 
 
 def log_failed_note(log: logging.Logger, message: str, error: ClientError | BotoCoreError) -> None:
-    """Log that a note could not be made, which fails no call.
+    """Log that a note could not be written. The call that wanted to write it goes on.
 
-    At level ERROR if the function's role does not allow it: no later try succeeds, and keys whose use is
-    never noted are revoked as inactive.
+    The level is ERROR if the function's role does not allow it: no later try would succeed either, and keys
+    whose use is never recorded are revoked as inactive.
     """
     code = _code(error) if isinstance(error, ClientError) else ""
     level = logging.ERROR if code.startswith("AccessDenied") else logging.INFO
@@ -75,11 +76,9 @@ def batch_get(
     sleep: "Callable[[float], None] | None" = None,
     **part: Any,
 ) -> "list[Item]":
-    """Return the items with these primary keys, strongly consistent.
+    """Return the items with these primary keys, strongly consistent. ``part`` selects attributes.
 
-    What DynamoDB leaves is asked for again.
-
-    ``part`` says which attributes. Raises Unavailable where it goes on leaving some.
+    Asks again for keys that DynamoDB left unprocessed. Raises Unavailable if some always are.
     """
     if not keys:
         return []
@@ -88,18 +87,18 @@ def batch_get(
     for tried in range(BATCH_TRIES):
         if tried:
             (sleep or time.sleep)(0.02 * 2**tried)
-        answer = call_dynamodb(client.batch_get_item, RequestItems=request)
-        found += answer["Responses"].get(table, [])
-        request = answer.get("UnprocessedKeys")
+        response = call_dynamodb(client.batch_get_item, RequestItems=request)
+        found += response["Responses"].get(table, [])
+        request = response.get("UnprocessedKeys")
         if not request:
             return found
     raise unavailable()
 
 
-def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
-    """Return at most ``limit`` items of a Query that reads one more, and the key at which the page ends."""
-    items: list[Item] = answer["Items"]
-    last = answer.get("LastEvaluatedKey")
+def paginate(response: dict[str, Any], limit: int, key: str) -> "tuple[list[Item], str | None]":
+    """Return at most ``limit`` items of a Query that asked for one more, and the key that ends the page."""
+    items: list[Item] = response["Items"]
+    last = response.get("LastEvaluatedKey")
     if len(items) > limit:
         items = items[:limit]
         last = items[-1]
@@ -107,13 +106,13 @@ def paginate(answer: dict[str, Any], limit: int, key: str) -> "tuple[list[Item],
 
 
 def reasons(error: ClientError) -> list[dict[str, Any]]:
-    """Return why each operation of a transaction was cancelled: ``Code``, and ``Item`` if asked for."""
+    """Return the reason why each operation of a transaction was cancelled: ``Code``, and perhaps ``Item``."""
     found: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
     return found
 
 
 def cancellations(error: ClientError) -> list[str]:
-    """Return the cancellation reason of each operation of a transaction; 'None' if it was not the cause."""
+    """Return the cancellation code of each operation of a transaction; 'None' if it was not the cause."""
     return [str(reason.get("Code", "")) for reason in reasons(error)]
 
 

@@ -1,7 +1,8 @@
-"""The store of the sweep: the table Directory page by page, and the sweep's position.
+"""The store of the sweep: table Directory page by page, and the sweep's position.
 
-A Scan reads every item once, in the table's own order, and needs no list of accounts; a page may be
-stale, which costs half, and what is written is conditional on it anyway. An item's place is its ``pk``.
+A Scan reads every item once, in the table's own order, so no list of accounts is needed. It is eventually
+consistent, which costs half as much and is safe, because every write is conditional on what was read. The
+sweep's position is the ``pk`` of an item.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.policies import as_key
 from chalicelib.rules.sweeps import Page, Position, SweepChange
-from chalicelib.store import pointers
+from chalicelib.store import addresses, pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
 from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from chalicelib.rules.model import Account
 
 STATE = "SWEEP#"
-"""Key of the item with the sweep's position."""
+"""The key of the item with the sweep's position."""
 
 PAGE = 400
-"""Items of a page: few enough to fit into memory, whatever their size."""
+"""Items in a page: few enough to fit into memory, whatever their size."""
 
 
 class DynamoSweeps:
@@ -55,10 +56,10 @@ class DynamoSweeps:
 
     def position(self) -> Position | None:
         """Return the sweep's position: one strongly consistent GetItem."""
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.get_item, TableName=self._table, Key={"pk": {"S": STATE}}, ConsistentRead=True
         )
-        item = answer.get("Item")
+        item = response.get("Item")
         if item is None:
             return None
         return Position(
@@ -93,7 +94,7 @@ class DynamoSweeps:
     def page(self, after: str | None) -> Page:
         """Return the principals among the next items: one Scan."""
         start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after is not None else {}
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.scan,
             TableName=self._table,
             FilterExpression="begins_with(pk, :user)",
@@ -101,12 +102,12 @@ class DynamoSweeps:
             Limit=self._page,
             **start,
         )
-        last = answer.get("LastEvaluatedKey")
-        entries = tuple((item["pk"]["S"], _principal(item)) for item in answer["Items"])
+        last = response.get("LastEvaluatedKey")
+        entries = tuple((item["pk"]["S"], _principal(item)) for item in response["Items"])
         return Page(entries, last["pk"]["S"] if last else None)
 
     def principal(self, username: str) -> Principal | None:
-        """Return a Principal: one strongly consistent GetItem."""
+        """Return a principal: one strongly consistent GetItem."""
         return self._directory.principal(username)
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
@@ -122,20 +123,20 @@ class DynamoSweeps:
         first = self._event(account, ids[0])
         return first, first if ids[1] == ids[0] else self._event(account, ids[1])
 
-    def rule(self, ruling: SweepChange) -> bool:
+    def apply(self, change: SweepChange) -> bool:
         """Make a change in one transaction, conditional on what was read."""
-        items: list[Any] = [{"Update": {"TableName": self._table, **_update(ruling)}}]
-        revoked = {key_type: ruling.old.keys[key_type] for key_type in ruling.revoked}
-        items += pointers.changes(self._table, ruling.old, revoked, {})
-        items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in ruling.others]
-        if ruling.account is not None:
-            items.append({"ConditionCheck": self._same_account(ruling.account)})
-        for event in ruling.events:
+        items: list[Any] = [{"Update": {"TableName": self._table, **_update(change)}}]
+        revoked = {key_type: change.old.keys[key_type] for key_type in change.revoked}
+        items += pointers.changes(self._table, change.old, revoked, {})
+        items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in change.others]
+        if change.account is not None:
+            items.append({"ConditionCheck": self._same_account(change.account)})
+        for event in change.events:
             items += event_puts(self._events_table, event, self._retention_days, publishes=self._publishes)
         return self._transact(items)
 
     def add_pointers(self, principal: Principal) -> bool:
-        """Write the pointers of a principal's keys and the marks that they are there, in one transaction."""
+        """Write the pointers of a principal's keys, and notes that they are written, in one transaction."""
         marks = {
             f"#mark{number}": note(POINTER, it) for number, it in enumerate(pointers.secrets(principal.keys))
         }
@@ -150,6 +151,10 @@ class DynamoSweeps:
         puts = pointers.changes(self._table, principal, {}, principal.keys)
         return self._transact([{"Update": update}, *puts])
 
+    def move_address(self, principal: Principal) -> bool:
+        """Move the address of a principal that version 1.0 stored into its account, in one transaction."""
+        return addresses.move_of(self._client, self._table, principal)
+
     def _transact(self, items: list[Any]) -> bool:
         try:
             call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
@@ -160,17 +165,20 @@ class DynamoSweeps:
         return True
 
     def _event(self, account: str, event: str) -> Event | None:
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.get_item,
             TableName=self._events_table,
             Key={"account": {"S": account}, "id": {"S": event}},
             ConsistentRead=True,
         )
-        item = answer.get("Item")
+        item = response.get("Item")
         return None if item is None else from_item(item, Event)
 
     def _same_account(self, account: "Account") -> dict[str, Any]:
-        """Return the condition on an account's policy and its OWNERs, which change without a new version."""
+        """Return the condition that an account's policy and its OWNERs are unchanged.
+
+        A change of the OWNERs makes no new version, so they have a condition of their own.
+        """
         check = self._unchanged(f"ACCOUNT#{account.id}", account.version)
         check["ConditionExpression"] += " AND owners = :owners"
         check["ExpressionAttributeValues"][":owners"] = to_attribute(account.owners)
@@ -196,43 +204,43 @@ def _pk(principal: Principal) -> str:
     return f"USER#{fold_username(principal.username)}"
 
 
-def _update(ruling: SweepChange) -> dict[str, Any]:
-    """Return the update of a Principal's item, which names no key: the sweep may write notes, and no digest.
+def _update(change: SweepChange) -> dict[str, Any]:
+    """Return the update of a principal's item. It writes notes only: the sweep's role may not write keys.
 
-    A key that is ruled on must not have been used since it was judged.
+    Its condition is that no key that the change is about has been used since the decision.
     """
     update = _Notes()
-    for key_type, notice in ruling.notices.items():
-        key = ruling.old.keys[key_type]
+    for key_type, notice in change.notices.items():
+        key = change.old.keys[key_type]
         update.unused(key)
-        # Nothing is kept too: it stands before a notice that version 1.0 kept within the key.
+        # None is stored as NULL, because that overrides a notice that version 1.0 stored inside the key.
         update.set(note(NOTICE, key.digest), None if notice is None else msgspec.to_builtins(notice))
-    for key_type in ruling.revoked:
-        key = ruling.old.keys[key_type]
+    for key_type in change.revoked:
+        key = change.old.keys[key_type]
         update.unused(key)
         for digest in (key.digest, *([key.predecessor.digest] if key.predecessor else ())):
             update.set(note(ENDED, digest), True)
-    passkeys = ruling.old.passkeys if isinstance(ruling.old, User) else {}
-    for passkey_id, noted in ruling.passkey_notices.items():
-        told = None if noted is None else msgspec.to_builtins(noted)
-        update.set(note(NOTICE, as_key(passkeys[passkey_id]).digest), told)
-    for passkey_id in ruling.removed_passkeys:
+    passkeys = change.old.passkeys if isinstance(change.old, User) else {}
+    for passkey_id, passkey_notice in change.passkey_notices.items():
+        value = None if passkey_notice is None else msgspec.to_builtins(passkey_notice)
+        update.set(note(NOTICE, as_key(passkeys[passkey_id]).digest), value)
+    for passkey_id in change.removed_passkeys:
         update.set(note(ENDED, as_key(passkeys[passkey_id]).digest), True)
     return {
-        "Key": {"pk": {"S": _pk(ruling.old)}},
+        "Key": {"pk": {"S": _pk(change.old)}},
         "UpdateExpression": f"SET {', '.join(['version = :new', *update.sets])}",
         "ConditionExpression": " AND ".join(["version = :old", *update.conditions]),
         "ExpressionAttributeNames": update.names,
         "ExpressionAttributeValues": {
-            ":old": {"S": ruling.old.version},
-            ":new": {"S": ruling.version},
+            ":old": {"S": change.old.version},
+            ":new": {"S": change.version},
             **update.values,
         },
     }
 
 
 class _Notes:
-    """Notes of secrets that are to be written, and must not be there."""
+    """The parts of an update that writes notes about secrets."""
 
     def __init__(self) -> None:
         self.sets: list[str] = []

@@ -25,7 +25,7 @@ SHARDS = 8
 """Partitions of the index of pending events, so that no single one takes every write."""
 
 EXAMINED = 500
-"""Events read for a page at most where a condition has no index: some 500 KB, so that no page costs more."""
+"""The most events to read for a page if a condition has no index: about 500 KB, to bound a page's cost."""
 
 _DAY = 86_400
 _REFUSED = "REFUSED#"
@@ -71,7 +71,7 @@ def stored_event(item: Item) -> Event | None:
 
 
 def shard_of(event_id: str) -> str:
-    """Return the part of the index of waiting events that an event is in."""
+    """Return the partition, in the index of pending events, that an event belongs to."""
     return str(zlib.crc32(event_id.encode()) % SHARDS)
 
 
@@ -88,28 +88,28 @@ class DynamoTrail:
         self._table = table
 
     def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
-        """Return part of a trail: a Query of the events and one of the refusals by network.
+        """Return a page of a trail: one Query of the events, and one of the refusals by network.
 
-        Or one Query of an index where ``username`` or ``actor`` is given, and for the latter alone one
-        BatchGetItem. Strongly consistent where neither is.
+        With ``username`` or ``actor``, it is one Query of an index instead, eventually consistent; ``actor``
+        alone takes a BatchGetItem more. Without either, the page is strongly consistent.
         """
         parts: list[tuple[list[Item], str | None]] = []
         for partition in (account, refusals_of(account)):
             selection = _Selection(account, query, partition)
-            answer = call_dynamodb(
+            response = call_dynamodb(
                 self._client.query, TableName=self._table, **selection.parameters(limit, after)
             )
-            parts.append(paginate(answer, limit, "id"))
+            parts.append(paginate(response, limit, "id"))
             if selection.by_index:
                 break
         items, last = _merged(parts, limit, oldest_first=query.oldest_first)
         if selection.keys_only:
-            items = self._whole(items)
+            items = self._read_whole(items)
         events = (_event(item, account) for item in items)
         return EventPage(tuple(event for event in events if event is not None), last)
 
-    def _whole(self, items: list[Item]) -> list[Item]:
-        """Return the events of an index's items, in order; one that has expired meanwhile is left out."""
+    def _read_whole(self, items: list[Item]) -> list[Item]:
+        """Return the whole items of those an index lists, in order, without any deleted meanwhile."""
         keys = [{"account": item["account"], "id": item["id"]} for item in items]
         found = {item["id"]["S"]: item for item in batch_get(self._client, self._table, keys)}
         return [found[key["id"]["S"]] for key in keys if key["id"]["S"] in found]
@@ -118,9 +118,10 @@ class DynamoTrail:
 def _merged(
     parts: list[tuple[list[Item], str | None]], limit: int, *, oldest_first: bool
 ) -> tuple[list[Item], str | None]:
-    """Return a page out of parts of the trail, each with the id after which it goes on, and that of the page.
+    """Return a page merged from the pages of several partitions, and the id at which it ends.
 
-    A part that goes on says nothing of what comes after its id, so no other part is followed beyond that.
+    Each part comes with the id at which it ends, or None if it has no more. A part that has more says nothing
+    about what comes after that id, so events of the other parts beyond it are left to the next page.
     """
     first = min if oldest_first else max
     found = {item["id"]["S"]: item for items, _ in parts for item in items}
@@ -133,7 +134,7 @@ def _merged(
 
 
 class _Selection:
-    """An EventQuery as the parameters of a DynamoDB Query: by the best index, the rest as a filter."""
+    """The parameters of a DynamoDB Query for an EventQuery: the best index, and a filter for the rest."""
 
     def __init__(self, account: str, query: EventQuery, table_partition: str) -> None:
         self._account = account
@@ -175,7 +176,7 @@ class _Selection:
         if after is not None:
             if not self._first < after < self._end:
                 raise ValidationError("'cursor' belongs to another 'since' or 'until'. Start without it.")
-            # By the id alone, as an index does not say in which partition of the table its last item was.
+            # The cursor is only an id: an ExclusiveStartKey would need the table partition of the last item.
             if query.oldest_first:
                 values[":first"] = {"S": f"{after}!"}
             else:
@@ -191,7 +192,7 @@ class _Selection:
 
 
 def _event(item: Item, account: str) -> Event | UnknownEvent | None:
-    """Return the event of an item; None for what is no refusal and yet among the refusals."""
+    """Return the event of an item; None for one among the refusals that is not a refusal."""
     if item["account"]["S"] != account:
         if item["account"]["S"] != refusals_of(account) or item.get("action") != _REFUSAL:
             return None
@@ -204,10 +205,10 @@ def _event(item: Item, account: str) -> Event | UnknownEvent | None:
 
 
 def _first_id(second: int) -> str:
-    """Return what sorts before every id of an event at ``second`` or later, and after all earlier ones."""
+    """Return a string that sorts before every event id from ``second`` on, and after all earlier ones."""
     return f"{second * 1000:012x}"
 
 
 def index_key(account: str, username: str) -> str:
-    """Return the part of an index by subject or actor that the events with a username are in."""
+    """Return the partition, in the index by subject or by actor, of the events with a username."""
     return f"{account}#{fold_username(username)}"

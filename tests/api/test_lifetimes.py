@@ -261,10 +261,10 @@ def test_of_many_uses_at_once_one_is_written(stack: Stack, owner: Key, bot: Key)
     assert principal is not None
     [key_type] = principal.keys
     digest = principal.keys[key_type].digest
-    stack.service.directory.used(principal, digest, START)
-    stack.service.directory.used(principal, digest, START + 3599)
+    stack.service.directory.record_use(principal, digest, START)
+    stack.service.directory.record_use(principal, digest, START + 3599)
     assert stack.only_key(owner)["lastUsedAt"] == "2030-03-17T17:46:40Z"
-    stack.service.directory.used(principal, digest, START + 3600)
+    stack.service.directory.record_use(principal, digest, START + 3600)
     assert stack.only_key(owner)["lastUsedAt"] == "2030-03-17T18:46:40Z"
 
 
@@ -273,10 +273,10 @@ def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bo
     assert principal is not None
     [key] = principal.keys.values()
     assert stack.call("POST", f"{PATH}/rotate", owner, {"keyType": "MONITORING"}).status == 200
-    stack.service.directory.used(principal, key.digest, START)
+    stack.service.directory.record_use(principal, key.digest, START)
     assert stack.only_key(owner)["lastUsedAt"] is None
     assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 204
-    stack.service.directory.used(principal, key.digest, START)
+    stack.service.directory.record_use(principal, key.digest, START)
     assert stack.call("GET", "/v1/service-users/bot", owner).json["apiKeys"]["apiKeys"] == []
 
 

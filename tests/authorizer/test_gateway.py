@@ -79,10 +79,10 @@ class Keyring:
         held = ((name, key) for name, it in self.principals.items() for key in it.keys.values())
         return next((name for name, key in held if key.digest == digest), None)
 
-    def used(self, *args: Any, **more: Any) -> None:
+    def record_use(self, *args: Any, **more: Any) -> None:
         self.notes.append("used")
 
-    def refused(self, *args: Any, **more: Any) -> None:
+    def record_refusal(self, *args: Any, **more: Any) -> None:
         self.notes.append("refused")
 
 

@@ -323,7 +323,7 @@ CRASH = {"errorType": "KeyError", "errorMessage": "'x'", "requestId": "1", "stac
         ({"level": "ERROR", **CRASH}, True),
         ({"log_level": "ERROR", "errorType": "Exception", "errorMessage": "Unauthorized"}, False),
         ({"level": "ERROR", "errorType": "Exception", "errorMessage": "Unauthorized"}, False),
-        ({"level": "ERROR", "message": "a use was not noted", "code": "AccessDeniedException"}, True),
+        ({"level": "ERROR", "message": "a use was not recorded", "code": "AccessDeniedException"}, True),
         ({"level": "INFO", "message": "let in", "username": "ERROR"}, False),
         # Lambda marks the invocation of a 401 as an error as well.
         ({"type": "platform.report", "record": {"status": "error"}}, False),
@@ -344,11 +344,11 @@ DENIED = "An error occurred (AccessDeniedException) when calling the GetItem ope
 @pytest.mark.parametrize(
     ("line", "counted"),
     [
-        ({"level": "ERROR", "message": "a use was not noted", "code": "AccessDeniedException"}, True),
+        ({"level": "ERROR", "message": "a use was not recorded", "code": "AccessDeniedException"}, True),
         ({"level": "ERROR", "message": "SES did not take a message", "code": "AccessDenied"}, True),
         ({"level": "ERROR", "message": "a call failed", "errorMessage": DENIED}, True),
         ({"log_level": "ERROR", "errorType": "ClientError", "errorMessage": DENIED}, True),
-        ({"level": "INFO", "message": "a use was not noted", "code": "ThrottlingException"}, False),
+        ({"level": "INFO", "message": "a use was not recorded", "code": "ThrottlingException"}, False),
         ({"level": "INFO", "message": "let in", "username": "AccessDenied"}, False),
     ],
 )

@@ -53,7 +53,7 @@ class Memory:
         self.due_at[key] = lease
         return self.events[key]
 
-    def told(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
+    def mark_notified(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
         self.clock.forward(CALL)
         self.told_at[key][name] = self.clock()
         if renewed is None:

