@@ -258,6 +258,9 @@ def _aws(endpoints: Endpoints) -> Iterator[None]:
     """Emulate AWS with moto in this process, except the services with an endpoint of their own."""
     from moto import mock_aws
 
+    from local import fast_moto
+
+    fast_moto.install()
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     os.environ.setdefault("AWS_REGION", os.environ["AWS_DEFAULT_REGION"])
     # Otherwise botocore puts the account into the host name, and DescribeStream returns 404.

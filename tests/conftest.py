@@ -24,6 +24,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.store import client as store_client
+from local import fast_moto
 from local.tables import create_tables
 from tests.support import moto_internals
 from tests.support.accounts import AccountTemplates
@@ -40,6 +41,8 @@ from tests.support.secret_scan import (
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
+
+fast_moto.install()
 
 collect_ignore = ["browser"]
 """``make browser`` runs these in their own environment."""
