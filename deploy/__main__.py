@@ -246,9 +246,7 @@ def _find_key(args: argparse.Namespace) -> None:
 
     secret = "" if args.last5 else _read_key()
     if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
-        raise DeployError(
-            "This is not a key: its form or its checksum is wrong. Check it for missing or mistyped characters."
-        )
+        raise DeployError("This is not a key: its form or its checksum is wrong. Check its characters.")
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb")
     found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)

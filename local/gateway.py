@@ -72,7 +72,7 @@ class Gateway(LocalGateway):
 
     def __init__(self, app: Chalice, lock: contextlib.AbstractContextManager[Any] | None = None) -> None:
         if not isinstance(app, LocalChalice):
-            # A deployed app handles one request at a time; here each thread needs its own ``current_request``.
+            # A deployed app handles one request at a time; here each thread has its own ``current_request``.
             app.__class__ = type("LocalApp", (LocalChalice, type(app)), {})
         super().__init__(app, Config())
         self._app = app
