@@ -104,7 +104,7 @@ def read(directory: Directory, auth: AuthContext) -> Account:
 
 
 class PolicyUpdate(NamedTuple):
-    """The input of :func:`update`; what is UNSET stays."""
+    """The input of :func:`update`. Fields that are UNSET stay as they are."""
 
     name: str | UnsetType = UNSET
     max_key_age_days: int | UnsetType | None = UNSET
@@ -126,7 +126,7 @@ def update(
 
     ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
     two activated OWNERs. Raises Conflict if there are fewer, and TooManyRequests if the account was changed
-    too often; what only makes it stricter is always possible.
+    too often, unless the change only makes the policy stricter.
     """
     permissions.require_can_change_account(auth)
     sessions.require_confirmed(auth)

@@ -1,4 +1,4 @@
-"""Writes that several operations build alike."""
+"""Writes that several operations share."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from chalicelib.rules.ports import Add
 
 
 def add_principal(principal: Principal) -> Add:
-    """Return the write that adds a principal, with the refusals if its username or email is taken."""
+    """Return the write that adds a principal, with the errors if its username or email is taken."""
     return Add(
         principal,
         _username_taken(principal),
@@ -24,7 +24,7 @@ def add_principal(principal: Principal) -> Add:
 def add_principal_by(auth: AuthContext, principal: Principal) -> Add:
     """Return the write by which the caller adds a principal.
 
-    Raises Conflict for the caller's own username, because a transaction cannot name an item twice.
+    Raises Conflict for the caller's own username, because a transaction may name an item only once.
     """
     if is_same_principal(auth.caller, principal):
         raise _username_taken(principal)
@@ -32,21 +32,21 @@ def add_principal_by(auth: AuthContext, principal: Principal) -> Add:
 
 
 class Revocation(Protocol):
-    """One try to revoke something, of what is there now."""
+    """One try to revoke something: read it, then revoke it."""
 
     def __call__(self, *, any_version: bool) -> None:
-        """Read, and write: if the version read is still there, or with ``any_version`` whichever there is.
+        """Revoke the version that was read or, with ``any_version``, whichever version there is by then.
 
-        Raises ConcurrentChange if it is not.
+        Raises ConcurrentChange if the item has changed in a way that matters.
         """
         ...
 
 
 def until_revoked(attempt: Revocation) -> None:
-    """Attempt a revocation until no concurrent change is in its way.
+    """Try a revocation up to three times, while concurrent changes get there first.
 
-    The first try puts exactly what it revoked on record. The others revoke whatever is there, and put on
-    record what they read just before.
+    The first try records exactly what it revoked. The others revoke whatever version there is, and record
+    what they read just before.
     """
     for any_version in (False, True):
         try:
