@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "rules.md"
 FOLDERS = ("chalicelib", "contract", "local", "deploy", "bench", "clients", "examples", "tests")
-CITATION = re.compile(r"\(product page: ([a-z0-9-]+)\)")
+CITATION = re.compile(r"\(product page: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)")
 NOT_HERE = re.compile(
     r"product page|\bDESIGN\b|(?:user-roles|API-keys|reference) facts|published (?:API )?reference"
 )
@@ -57,7 +57,8 @@ def missing(cell: str, folder: str) -> list[str]:
 
 def cited(text: str) -> tuple[list[str], list[str]]:
     """Return the ids of the rules that a text cites, and its citations in another form."""
-    return CITATION.findall(text), NOT_HERE.findall(CITATION.sub("", text))
+    ids = [it for found in CITATION.findall(text) for it in found.split(", ")]
+    return ids, NOT_HERE.findall(CITATION.sub("", text))
 
 
 def python_files() -> list[Path]:
@@ -123,3 +124,4 @@ def test_missing_functions_and_rules_are_found() -> None:
     assert missing("`rules/none.py::Role`", "chalicelib") == ["chalicelib/rules/none.py::Role"]
     assert missing("the store", "chalicelib") == ["the store"]
     assert cited("a (product page: roles), b (product page; facts)") == (["roles"], ["product page"])
+    assert cited("(product page: roles, key-types)") == (["roles", "key-types"], [])
