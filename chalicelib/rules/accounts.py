@@ -210,6 +210,7 @@ def _only_stricter(old: Account, new: Account) -> bool:
         and _no_longer(was.revoke_inactive_after_days, now.revoke_inactive_after_days)
         and was.pci_compliance <= now.pci_compliance
         and old.machines_manage_owners >= new.machines_manage_owners
+        and was.keep_leaked_keys >= now.keep_leaked_keys
     )
 
 
