@@ -63,7 +63,7 @@ def _identity() -> str:
 def _log_groups(stack: Stack) -> None:
     if stack.is_new and (left := log_groups(stack.name)):
         raise CheckFailed(
-            f"{len(left)}log groups of an earlier stack prevent the deploy: make teardown STAGE=… lists them."
+            f"{len(left)} log groups of an earlier stack block the deploy: make teardown STAGE=… lists them."
         )
 
 

@@ -71,7 +71,7 @@ def keep_roots(bundle: Path) -> None:
     }
     if missing := [name for name, fingerprint in ROOTS.items() if fingerprint not in found]:
         raise FileNotFoundError(
-            f"{bundle}lacks certificates that verify AWS's endpoints: {', '.join(missing)}"
+            f"{bundle} lacks certificates that verify AWS's endpoints: {', '.join(missing)}"
         )
     kept = [f"# {name}\n{found[fingerprint]}" for name, fingerprint in ROOTS.items()]
     bundle.write_text("\n".join(kept), encoding="utf-8")
