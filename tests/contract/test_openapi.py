@@ -617,7 +617,7 @@ def _event(stack: Stack, owner: Key) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda it: it | {"status": 418}, "does not tell of this status"),
+        (lambda it: it | {"status": 418}, "does not describe this status"),
         (lambda it: it | {"text": it["text"].replace('"kind":"USER"', '"kind":"CAT"')}, "the body"),
         (lambda it: it | {"text": it["text"].replace('"kind"', '"more":1,"kind"')}, "more"),
         (lambda it: it | {"text": it["text"].replace("T", " T", 1)}, "body"),
