@@ -111,7 +111,7 @@ def inject_faults(
 def before_next_call(
     stack: Stack, operation: str, does: Callable[[], object], *, skip: int = 0
 ) -> Iterator[None]:
-    """Run ``does`` right before the next call of an operation, after ``skip`` ones, as a concurrent caller would."""
+    """Run ``does`` right before the next call of an operation, after ``skip`` ones: a concurrent caller."""
     event = f"before-call.dynamodb.{operation}"
     done = []  # type: ignore[var-annotated]
     left = skip
