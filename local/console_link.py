@@ -64,7 +64,7 @@ class ConsoleLink:
             return self._respond(request)
         given = parse_qs(parts.query).get("once", [""])[0]
         with self._tokens:
-            good = request.method == "GET" and hmac.compare_digest(given, self._token)
+            good = request.method == "GET" and hmac.compare_digest(given.encode(), self._token.encode())
             if good:
                 self.opens_as(self._username)
         if not good:

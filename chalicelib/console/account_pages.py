@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from chalice.app import Response
 
-from chalicelib.console.forms import submit
+from chalicelib.console.forms import is_number, submit
 from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import Visit, checked
 from chalicelib.http import bodies
@@ -62,7 +62,7 @@ def show(visit: Visit) -> Response:
     auth = visit.sign_in()
     require_role(visit, Role.CLUSTER_ADMIN, "The account")
     account = accounts.read(visit.directory, auth)
-    values: dict[str, Any] = {"account": account, "endings": None, "complete": True, "asked": {}}
+    values: dict[str, Any] = {"account": account, "endings": None, "complete": True, "sure": ""}
     if visit.method == "GET":
         typed = {
             "name": account.name,
@@ -85,12 +85,13 @@ def show(visit: Visit) -> Response:
             body.pci_compliance,
             body.machines_manage_owners,
         )
-        if visit.field("sure") != "yes":
-            policy = accounts.policy_with(account, wanted)
+        policy = accounts.policy_with(account, wanted)
+        shown_for = f"{policy.max_key_age_days} {policy.revoke_inactive_after_days}"
+        if visit.field("sure") != shown_for:
             endings, complete = _endings(visit, account, policy)
             if endings:
                 typed = {name: "\n".join(given) for name, given in visit.form().items()}
-                shown = {**values, "form": typed, "endings": endings, "complete": complete, "asked": typed}
+                shown = {**values, "form": typed, "endings": endings, "complete": complete, "sure": shown_for}
                 return page(visit, "account.html", **shown)
         accounts.update(visit.directory, auth, wanted)
         return visit.to("account?done=changed")
@@ -101,7 +102,7 @@ def show(visit: Visit) -> Response:
 def _fields(visit: Visit) -> dict[str, Any]:
     def days(name: str) -> int | str | None:
         given = visit.field(name)
-        return int(given) if given.isascii() and given.isdecimal() and len(given) < 9 else given or None
+        return int(given) if is_number(given) else given or None
 
     fields: dict[str, Any] = {
         "name": visit.field("name"),

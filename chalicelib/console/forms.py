@@ -54,6 +54,11 @@ def lines(text: str) -> list[str]:
     return [it for line in text.replace(",", "\n").splitlines() if (it := line.strip())]
 
 
+def is_number(text: str) -> bool:
+    """Return whether a field has a whole number of up to eight digits; int() refuses thousands of them."""
+    return text.isascii() and text.isdecimal() and len(text) < 9
+
+
 def restrictions(visit: Visit) -> dict[str, Any]:
     """Return where and until when a key may be used, as the API's body has it.
 

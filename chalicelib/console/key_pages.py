@@ -68,7 +68,10 @@ def rotate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
     def act() -> Response:
         forms.require_unchanged(visit, holder.keys.get(kind))
         overlap = visit.field("overlapSeconds")
-        fields = {"keyType": kind.value, "overlapSeconds": int(overlap) if overlap.isdecimal() else overlap}
+        fields = {
+            "keyType": kind.value,
+            "overlapSeconds": int(overlap) if forms.is_number(overlap) else overlap,
+        }
         body = checked(bodies.RotateKey, fields, visit.origin.now)
         made, issued = key_operations.rotate(visit.directory, auth, holder, kind, body.overlap_seconds)
         return show(visit, made.username, lookup, (issued,), "rotated", old=values["key"].last5)

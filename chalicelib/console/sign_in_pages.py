@@ -48,8 +48,7 @@ def sign_out(visit: Visit) -> Response:
     auth = visit.sign_in()
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
-    clear = {"Clear-Site-Data": '"cache", "cookies", "storage"'}
-    return visit.to("sign-in?out=1", {**clear, **visit.session_cookie.set("", 0)})
+    return visit.signed_out()
 
 
 def seen(visit: Visit) -> Response:

@@ -85,4 +85,4 @@ def _end_all(visit: Visit) -> Response:
         return visit.to("you")
     visit.require_form_token(visit.field("csrf"))
     sessions.end_all(visit.directory, auth)
-    return visit.to("sign-in?out=1", visit.session_cookie.set("", 0))
+    return visit.signed_out()

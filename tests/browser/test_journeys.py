@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Person, Server
+from playwright.sync_api import Browser  # type: ignore[import-not-found]
+
+from tests.browser.conftest import CHROMIUM, FLAGS, Person, Server
 
 People = Callable[..., Person]
 KEY = re.compile(r"suk_[0-9A-Za-z]{49}")
@@ -89,6 +91,32 @@ def test_the_page_with_the_key_is_not_left_by_accident(person: People) -> None:
     ann.page.get_by_role("link", name="Go on to").click()
     ann.page.get_by_role("heading", name=f"{ann.username}-bot").wait_for()
     assert asked == ["beforeunload"]
+
+
+def test_the_key_is_gone_from_a_page_that_the_browser_kept_to_go_back_to(
+    server: Server, chromium: Browser
+) -> None:
+    """Chromium keeps pages whole for a while, whatever their headers say; Playwright turns that off."""
+    kept = ["--disable-back-forward-cache"]
+    browser = chromium.browser_type.launch(executable_path=CHROMIUM, args=FLAGS, ignore_default_args=kept)
+    page = browser.new_page()
+    page.goto(server.link())
+    page.goto(f"{server.console}/create/service-user")
+    page.get_by_label("Username", exact=True).fill("kept-bot")
+    page.get_by_label("Email").fill("kept-bot@demo.example")
+    page.get_by_label("Ends", exact=True).select_option("90")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_label("I have put it where it belongs").check()
+    page.get_by_role("heading", name="The key of kept-bot").wait_for()
+    found = KEY.search(page.content())
+    assert found
+    page.get_by_role("link", name="People").click()
+    page.wait_for_url("**/people")
+    page.evaluate("history.back()")
+    page.wait_for_url("**/service-users/kept-bot")
+    page.get_by_role("heading", name="History").wait_for()
+    assert found[0] not in page.content()
+    browser.close()
 
 
 def test_the_key_is_gone_after_signing_out_whatever_one_presses(person: People) -> None:

@@ -78,7 +78,11 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
     assert "bot MONITORING" in shown.words
     assert "days at the earliest" in shown.words.replace("in 90 days at", "days at")
     assert not accounts.call("GET", "/v1/account", "owner").json["pciCompliance"]
-    assert ann.post("account", {**fields, "sure": "yes"}).status == 303
+    other = ann.post(
+        "account", {**fields, "pciCompliance": "", "maxKeyAgeDays": "14", "sure": shown.hidden("sure")}
+    )
+    assert "nothing was changed yet" in other.words, "another policy ends other keys"
+    assert ann.post("account", {**fields, "sure": shown.hidden("sure")}).status == 303
     assert accounts.call("GET", "/v1/account", "owner").json["maxKeyAgeDays"] == 90
 
 

@@ -80,6 +80,9 @@ def test_a_key_is_rotated_with_an_overlap_and_a_second_post_makes_no_second_key(
     again = ann.post(form, {**fields, "overlapSeconds": "3600"})
     assert again.status == 409
     assert "was done already" in again.words
+    anew = was(ann, f"{form}?key=MONITORING")
+    for typed in ("9" * 5000, "many", ""):
+        assert ann.post(form, {**anew, "overlapSeconds": typed}).errors, typed[:9]
     assert not re.findall(CLEAR, again.text)
     page = ann.open(f"service-users/{old.username}")
     assert "Old key" in page.words

@@ -140,9 +140,23 @@ def test_signing_out_ends_the_session_and_clears_the_browser(person: Person) -> 
     kept = dict(ann.cookies)
     done = ann.post("sign-out")
     assert (done.status, done.headers["Location"]) == (303, "sign-in?out=1")
-    assert done.headers["Clear-Site-Data"] == '"cache", "cookies", "storage"'
+    assert done.headers["Clear-Site-Data"] == '"cache", "storage"', (
+        "other applications of the domain keep theirs"
+    )
     ann.cookies = kept
     assert ann.open("you", follow=False).status == 303
+
+
+@pytest.mark.parametrize("space", ["\u2000", "\xa0", "\x85", "\x1c", "\u2028"])
+def test_a_cookie_with_another_white_space_before_its_name_is_not_ours(person: Person, space: str) -> None:
+    """Browsers take such a name for one without the prefix, and a sibling host can set it."""
+    ann = person()
+    kept = ann.cookies["__Host-session"]
+    ann.cookies = {}
+    sent = {"cookie": f"{space}__Host-session={kept}"}
+    assert ann.request("GET", "/console/you", headers=sent).status == 303
+    sent = {"cookie": f"a=1; \t__Host-session={kept}"}
+    assert ann.request("GET", "/console/you", headers=sent).status == 200
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,7 @@ def test_an_altered_registration_is_refused_with_the_reason(bend: Any, why: str)
         ({"extra": {"topOrigin": "https://evil.example"}}, "inside another page"),
         ({"extra": {"crossOrigin": True}}, "inside another page"),
         ({"extra": {"origin": "https://evil.example"}}, "another address"),
+        ({"extra": {"challenge": "\ud800"}}, "another challenge"),
         ({"credential_id": b""}, "id is not the one"),
         ({"credential_id": b"x" * 1024}, "id is not the one"),
     ],
