@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from playwright.sync_api import Browser  # type: ignore[import-not-found]
 
 from tests.browser.conftest import CHROMIUM, FLAGS, Person, Server
