@@ -1,4 +1,4 @@
-"""The authorizer's decision for services that are not behind API Gateway: is a request allowed?
+"""The authorizer's decision for services that are not behind API Gateway, on one request.
 
 A service, or the proxy in front of it (nginx' auth_request, Envoy's ext_authz), passes on what it received:
 the Authorization header, the client's address, the method and the path. IAM decides who may ask, because the
