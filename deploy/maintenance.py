@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
 from chalicelib.rules.model import Change, Event
-from chalicelib.rules.names import fold_email, fold_username
-from chalicelib.store import counters, pointers
+from chalicelib.rules.names import fold_username
+from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
@@ -157,7 +157,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     left = [
         item["pk"]["S"]
         for item in _items(client, directory)
-        if item["pk"]["S"].startswith(counters.budgets_of(account))
+        if item["pk"]["S"].startswith((counters.budgets_of(account), addresses.names_of(account)))
         or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
     _write(client, directory, [_deletion(pk) for pk in left])
@@ -266,7 +266,6 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
 
     A name that became free may belong to another account by now.
     """
-    address = f"EMAIL#{fold_email(item['email']['S'])}"
     conditional: Any = {
         "TableName": table,
         "Key": {"pk": item["pk"]},
@@ -275,13 +274,20 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
         "ExpressionAttributeValues": {":account": item["account"]},
     }
     deletions: Any = [{"Delete": conditional}]
-    for key in (address, *_credential_keys(item)):
+    for key in (*_address_keys(client, table, item), *_credential_keys(item)):
         deletions.append({"Delete": {"TableName": table, "Key": {"pk": {"S": key}}}})
     try:
         client.transact_write_items(TransactItems=deletions)
     except client.exceptions.TransactionCanceledException:
         return False
     return True
+
+
+def _address_keys(client: "DynamoDBClient", table: str, item: Item) -> list[str]:
+    """Return the keys of the items that keep a principal's address: by account, or as version 1.0 did."""
+    email, username = item["email"]["S"], item["pk"]["S"].removeprefix("USER#")
+    keys = [addresses.name(item["account"]["S"], email), addresses.old_name(email)]
+    return [pk for pk, it in _get(client, table, keys).items() if it["username"]["S"] == username]
 
 
 def _credential_keys(item: Item) -> list[str]:

@@ -171,7 +171,7 @@ class _Run:
                 return
             change = self._decide(current)
             if change is None:
-                self._add_pointers(current)
+                self._upgrade(current)
                 return
             if self._sweeps.apply(change):
                 self._count(change)
@@ -180,8 +180,13 @@ class _Run:
             current = self._sweeps.principal(principal.username)
         self.counts["left"] += 1
 
-    def _add_pointers(self, principal: Principal) -> None:
-        """Write missing pointers of keys that an earlier version stored. The next sweep retries a failure."""
+    def _upgrade(self, principal: Principal) -> None:
+        """Write what an earlier version did not: pointers of keys, and the account of an email address.
+
+        The next sweep retries a failure.
+        """
+        if not principal.email_by_account:
+            self.counts["moved"] += self._sweeps.move_address(principal)
         if any(api_keys.lacks_pointer(key) for key in principal.keys.values()):
             self.counts["pointed"] += self._sweeps.add_pointers(principal)
 

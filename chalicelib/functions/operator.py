@@ -18,7 +18,7 @@ def create_account_function(event: dict[str, Any], context: Any, service: Servic
     """Create an account: ``{accountName, username, email, displayName?}``.
 
     Returns ``{account, accountName, username, keyType, apiKey}``; the key is shown only here. Raises
-    ValidationError with every error of the event, and Conflict if the username or the email is taken. Lambda
+    ValidationError with every error of the event, and Conflict if the username is taken. Lambda
     shows its caller only the message of an exception, so the message has all of it.
     """
     origin = _origin(context, service)

@@ -72,6 +72,11 @@ def sign_in(
     return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
 
+def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
+    """Return whether a principal's key or predecessor with this digest signs in, wherever from."""
+    return _match(principal, digest, now) is not None
+
+
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:
     """Return the principal with the use recorded, so that writing it back does not undo the record."""
     key = match.key

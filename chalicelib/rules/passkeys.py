@@ -242,7 +242,7 @@ def enrol(
 
 
 def _find_by_code(directory: Directory, username: str, code: str, origin: Origin) -> User:
-    """Return the User with a mailed code, if they still have the key with which they asked for it."""
+    """Return the User with a mailed code, while the key is valid with which they asked for it."""
     user = directory.principal(username) if key_format.well_formed(code, key_format.CODE_PREFIX) else None
     enrolment = user.enrolment if isinstance(user, User) else None
     if not isinstance(user, User) or enrolment is None:
@@ -252,9 +252,7 @@ def _find_by_code(directory: Directory, username: str, code: str, origin: Origin
         hmac.compare_digest(other, digest) and origin.now < until
         for other, until in enrolment.digests.items()
     )
-    digests = {key.digest for key in user.keys.values()}
-    digests |= {key.predecessor.digest for key in user.keys.values() if key.predecessor is not None}
-    if not valid or enrolment.key not in digests:
+    if not valid or not authentication.is_valid(user, enrolment.key, origin.now):
         raise ValidationError(_CODE_NOT_VALID)
     return user
 

@@ -766,7 +766,7 @@ def test_names_of_a_deleted_service_user_are_free_and_its_past_is_not(accounts: 
 
 
 def test_names_are_kept_as_their_keys_in_the_table(accounts: Accounts) -> None:
-    """USER#, EMAIL# and KEY# items are written and deleted together."""
+    """USER#, ACCOUNT_EMAIL# and KEY# items are written and deleted together."""
 
     def keys_in_table() -> set[str]:
         """Return the keys of all items but the budgets, which are counted by the minute."""
@@ -776,7 +776,8 @@ def test_names_are_kept_as_their_keys_in_the_table(accounts: Accounts) -> None:
     before = keys_in_table()
     accounts.stack.service_user(accounts["owner"], "Phoenix", email="A.b+c@gmail.com")
     items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
-    assert items["EMAIL#" + fold_email("ab@gmail.com")] == {"pk": "EMAIL#ab@gmail.com", "username": "phoenix"}
+    address = f"ACCOUNT_EMAIL#{items['USER#phoenix']['account']}#{fold_email('A.b+c@gmail.com')}"
+    assert items[address] == {"pk": address, "username": "phoenix"}
     assert items["USER#phoenix"]["listKey"] == "SERVICE_USER#phoenix"
     assert sum(pk.startswith("KEY#") for pk in items.keys() - before) == 2
     accounts.call("DELETE", f"{PATH}/PHOENIX", "owner")

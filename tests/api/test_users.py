@@ -81,7 +81,7 @@ def test_an_invited_person_is_there_and_holds_nothing(stack: Stack) -> None:
         "invitedBy": "owner",
         "createdAt": "2030-03-17T17:46:40Z",
     }
-    assert stack.call("GET", f"{USERS}/bea", owner).json == made.json
+    assert stack.call("GET", f"{USERS}/bea", owner).json == {**made.json, "invitation": "OPEN"}
     assert "keys" not in stack.item("bea")
 
 
@@ -100,7 +100,6 @@ def test_a_person_without_a_display_name_is_called_by_their_username(stack: Stac
         ("new", "g.mail+x@googlemail.com", "The email 'g.mail+x@googlemail.com' is taken"),
         ("new", "robot@machines.example", "The email 'robot@machines.example' is taken"),
         ("new", "owner@people.example", "The email 'owner@people.example' is taken"),
-        ("new", "stranger@people.example", "The email 'stranger@people.example' is taken"),
     ],
 )
 def test_a_taken_name_or_address_is_refused(stack: Stack, username: str, email: str, taken: str) -> None:
@@ -701,18 +700,58 @@ def test_an_invitation_ends_with_its_inviters_power(stack: Stack, method: str, p
     inviter = robot if path.endswith("robot") else bea
     assert invite(stack, inviter, "dan", "READ_ONLY").json["invitedBy"] == inviter.username
     token = stack.token("dan")
+    assert _invitation(stack, owner, "dan") == "OPEN"
     assert stack.call(method, path, owner, body).status < 300
+    assert _invitation(stack, owner, "dan") == "WITHDRAWN"
 
     activation = {"username": "dan", "token": token}
     assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
     if method == "DELETE" and inviter is bea:
         stack.user(owner, "bea", "OWNER")
         assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+        assert _invitation(stack, owner, "dan") == "WITHDRAWN"
     assert stack.call("POST", f"{USERS}/dan/invitation", owner).json["invitedBy"] == "owner"
+    assert _invitation(stack, owner, "dan") == "OPEN"
     assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
     stack.activate("dan")
+    assert _invitation(stack, owner, "dan") is None
     listed = {it["username"]: it["invitedBy"] for it in stack.call("GET", USERS, owner).json}
     assert (listed["owner"], listed["dan"]) == (None, "owner")
+
+
+def _invitation(stack: Stack, by: Key, username: str) -> str | None:
+    """Return the state of an invitation, which the list and the person themselves are shown with alike."""
+    (listed,) = [it for it in stack.call("GET", USERS, by).json if it["username"] == username]
+    assert stack.call("GET", f"{USERS}/{username}", by).json == listed
+    assert listed["status"] == ("ACTIVE" if listed["invitation"] is None else "INVITED")
+    found: str | None = listed["invitation"]
+    return found
+
+
+def test_an_expired_invitation_is_shown_as_expired(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.user(owner, "bea", "OWNER")
+    invite(stack, bea, "dan", "READ_ONLY")
+    stack.clock.forward(100 * 3600)
+    assert _invitation(stack, owner, "dan") == "OPEN", "its 72 hours begin with its email"
+    stack.token("dan")
+    stack.clock.forward(72 * 3600 - 1)
+    assert _invitation(stack, owner, "dan") == "OPEN"
+    stack.clock.forward(1)
+    assert _invitation(stack, owner, "dan") == "EXPIRED"
+    assert stack.call("POST", f"{USERS}/dan/invitation", owner).status == 200
+    assert _invitation(stack, owner, "dan") == "OPEN"
+
+
+def test_an_invitation_of_somebody_who_is_elsewhere_by_now_is_withdrawn(stack: Stack) -> None:
+    """The username of whoever sent it may belong to another account, or to a machine, by now."""
+    owner, stranger = stack.account(), stack.account("stranger")
+    for number in range(2):
+        invite(stack, stack.user(owner, f"bea-{number}", "OWNER"), f"dan-{number}", "READ_ONLY")
+        assert stack.call("DELETE", f"{USERS}/bea-{number}", owner).status == 204
+    stack.user(stranger, "bea-0", "OWNER")
+    stack.service_user(owner, "bea-1", "OWNER")
+    assert [_invitation(stack, owner, f"dan-{number}") for number in range(2)] == ["WITHDRAWN"] * 2
 
 
 def test_an_invitation_stored_before_inviters_were_kept_is_good(stack: Stack) -> None:

@@ -11,6 +11,7 @@ from chalice.local import LocalChalice
 from tests.support.accounts import PATH, Accounts, service_user_body
 from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import assert_events_match_keys
+from tests.support.version_1_0 import addresses_of, keep_address_as_1_0
 
 pytestmark = pytest.mark.engine
 
@@ -88,15 +89,59 @@ def test_one_of_many_gets_a_username(accounts: Accounts, crowd: int, callers: st
     assert_events_match_keys(accounts.stack)
 
 
+@pytest.mark.parametrize("stored_by", ["1.0", "1.1", "nobody"])
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_one_of_many_in_each_account_gets_an_email(accounts: Accounts, crowd: int, stored_by: str) -> None:
+    """Where a third account has it already, stored by either version, or nobody."""
+    keys = [accounts["owner"], accounts["neighbour"]]
+    if stored_by != "nobody":
+        accounts.keys["third"] = accounts.stack.account("third")
+        accounts.stack.service_user(accounts["third"], "squatter", email="same@corp.example")
+        if stored_by == "1.0":
+            keep_address_as_1_0(accounts.stack, "squatter")
+
+    def create(number: int) -> Response:
+        body = service_user_body(f"new-{number}") | {"email": f"same+{number}@corp.example"}
+        return accounts.stack.call("POST", PATH, keys[number % 2], body)
+
+    responses = race(create, create, crowd=crowd)
+    for of_account in responses:
+        assert statuses(of_account) == Counter({201: 1, 409: len(of_account) - 1})
+        assert all("is taken in this account" in it.json["detail"] for it in of_account if it.status == 409)
+    assert_events_match_keys(accounts.stack)
+    held = [pk for pk in addresses_of(accounts.stack) if pk.endswith("same@corp.example")]
+    assert len(held) == (2 if stored_by == "nobody" else 3)
+
+
+def test_an_old_email_is_moved_while_its_holder_is_deleted(accounts: Accounts) -> None:
+    """Whoever is first, the email is free in the holder's account after, and taken in the other."""
+    for number in range(10):
+        email = f"old-{number}@corp.example"
+        accounts.stack.service_user(accounts["neighbour"], f"old-{number}", email=email)
+        keep_address_as_1_0(accounts.stack, f"old-{number}")
+        gone, made = race(
+            lambda _, n=number: accounts.stack.call("DELETE", f"{PATH}/old-{n}", accounts["neighbour"]),
+            lambda _, n=number, email=email: accounts.stack.call(
+                "POST", PATH, accounts["owner"], service_user_body(f"new-{n}") | {"email": email}
+            ),
+            crowd=2,
+        )
+        assert (gone[0].status, made[0].status) == (204, 201)
+        assert [pk for pk in addresses_of(accounts.stack) if pk.endswith(email)] == [
+            f"ACCOUNT_EMAIL#{accounts.stack.item('owner')['account']}#{email}"
+        ]
+        assert_events_match_keys(accounts.stack)
+
+
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_one_of_many_gets_an_email_under_its_aliases(accounts: Accounts, crowd: int) -> None:
-    keys = [accounts[it] for it in ("owner", "admin", "bystander", "neighbour")]
+    keys = [accounts[it] for it in ("owner", "admin", "bystander")]
     local = ["robot", "ROBOT", "r.o.bot", "robot+tag", "Ro.Bot+x"]
 
     def create(number: int) -> Response:
         email = f"{local[number % 5]}@{'gmail.com' if number % 2 else 'GoogleMail.com'}"
         body = service_user_body(f"new-{number}") | {"email": email}
-        return accounts.stack.call("POST", PATH, keys[number % 4], body)
+        return accounts.stack.call("POST", PATH, keys[number % 3], body)
 
     (responses,) = race(create, crowd=crowd)
     assert statuses(responses) == {201: 1, 409: crowd - 1}

@@ -166,9 +166,9 @@ def test_two_invitations_of_the_same_name_or_address_make_one_person(stack: Stac
             it for it in stack.items(stack.tables.directory) if str(number) in it["pk"].partition("#")[2]
         ]
         kinds = sorted(
-            it["pk"].partition("#")[0] for it in items if it["pk"].startswith(("USER#bea", "EMAIL#bea"))
+            it["pk"].partition("#")[0] for it in items if it["pk"].startswith(("USER#bea", "ACCOUNT_EMAIL#"))
         )
-        assert kinds == ["EMAIL", "USER"]
+        assert kinds == ["ACCOUNT_EMAIL", "USER"]
 
 
 def test_pci_compliance_against_an_owner_who_goes(stack: Stack) -> None:

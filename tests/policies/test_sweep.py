@@ -15,8 +15,10 @@ from chalicelib.functions import enforce_policies
 from chalicelib.rules import api_keys
 from local.event_sources import lambda_context, scheduled_event
 from tests.support.api_client import Key, Stack
+from tests.support.dynamodb_faults import before_next_call, inject_faults, refuses
 from tests.support.mail import Faults, Killed, ses_error
 from tests.support.policies import DAY, HOUR, LONG, START, PolicyAccount, policy_account
+from tests.support.version_1_0 import addresses_of, keep_address_as_1_0
 
 ENDING, REVOKED = "API_KEY_ENDING", "API_KEY_REVOKED"
 
@@ -894,6 +896,41 @@ def test_keys_that_others_change_meanwhile_get_their_pointers_tomorrow(
     account.set_day(1)
     assert account.sweep()["pointed"] == 1
     assert _alone(stack, account.owner) == 200
+
+
+def test_the_sweep_moves_addresses_of_version_1_0_into_their_accounts_once(account: PolicyAccount) -> None:
+    stack = account.stack
+    stack.service_user(account.owner, "bot", email="B.ot+x@gmail.com")
+    before = addresses_of(stack), stack.snapshot()
+    keep_address_as_1_0(stack, "owner", "bot")
+    assert all(pk.startswith("EMAIL#") for pk in addresses_of(stack))
+    assert account.sweep()["moved"] == 2
+    assert addresses_of(stack) == before[0]
+    assert {it["pk"]: it for it in before[1][0]}["USER#bot"] == stack.item("bot"), "its version too"
+    account.set_day(1)
+    assert "moved" not in account.sweep(), "once is enough"
+
+
+def test_an_address_of_a_principal_that_others_change_meanwhile_is_moved_tomorrow(
+    account: PolicyAccount,
+) -> None:
+    stack = account.stack
+    keep_address_as_1_0(stack, "owner")
+
+    def change() -> None:
+        stack.call("PUT", "/v1/users/owner", account.owner, {"displayName": f"{stack.clock()}"})
+
+    with before_next_call(stack, "TransactWriteItems", change):
+        assert "moved" not in account.sweep()
+    account.set_day(1)
+    assert account.sweep()["moved"] == 1
+
+
+def test_a_move_that_dynamodb_refuses_is_a_failure(account: PolicyAccount) -> None:
+    keep_address_as_1_0(account.stack, "owner")
+    faults = inject_faults(account.stack, "TransactWriteItems", refuses("AccessDeniedException"))
+    with faults, pytest.raises(UnjudgedError):
+        account.sweep()
 
 
 def test_a_sweep_that_revokes_a_key_ends_its_pointer(account: PolicyAccount) -> None:

@@ -105,13 +105,19 @@ def inject_faults(
 
 
 @contextmanager
-def before_next_call(stack: Stack, operation: str, does: Callable[[], object]) -> Iterator[None]:
-    """Let somebody else do something right before the next call of an operation."""
+def before_next_call(
+    stack: Stack, operation: str, does: Callable[[], object], *, skip: int = 0
+) -> Iterator[None]:
+    """Let somebody else do something right before the next call of an operation but ``skip`` ones."""
     event = f"before-call.dynamodb.{operation}"
     done = []  # type: ignore[var-annotated]
+    left = skip
 
     def once(**_more: Any) -> None:
-        if not done:
+        nonlocal left
+        if left:
+            left -= 1
+        elif not done:
             done.append(True)
             does()
 
@@ -180,7 +186,7 @@ def assert_events_match_keys(stack: Stack) -> None:
     assert live == made - ended
     assert ended - made == Counter()
 
-    addresses = {it["pk"]: it["username"] for it in directory if it["pk"].startswith("EMAIL#")}
+    addresses = {it["pk"]: it["username"] for it in directory if it["pk"].startswith("ACCOUNT_EMAIL#")}
     assert sorted(addresses.values()) == sorted(pk.removeprefix("USER#") for pk in people)
     for account in (it for it in directory if it["pk"].startswith("ACCOUNT#")):
         owners = {
