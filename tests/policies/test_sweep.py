@@ -929,7 +929,7 @@ def test_an_address_of_a_principal_that_others_change_meanwhile_is_moved_tomorro
 def test_a_move_that_dynamodb_refuses_is_a_failure(account: PolicyAccount) -> None:
     keep_address_as_1_0(account.stack, "owner")
     faults = inject_faults(account.stack, "TransactWriteItems", refuses("AccessDeniedException"))
-    with faults, pytest.raises(UnjudgedError):
+    with faults, pytest.raises(UncheckedError):
         account.sweep()
 
 
