@@ -1,4 +1,4 @@
-"""Many at once, on the real engine: one winner each, losers change nothing, and the ledger is right after."""
+"""Races on the real engine: one call of each wins, the others change nothing, and the events are right."""
 
 import os
 import threading
@@ -38,7 +38,7 @@ def accounts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Accounts:
 
 
 def race(*racers: Racer, crowd: int) -> list[list[Response]]:
-    """Let a crowd run, shared out among the racers, from one start; returns what each kind was answered."""
+    """Run a number of calls of each kind concurrently from one start; return the responses of each kind."""
     responses: list[list[Response]] = [[] for _ in racers]
     start = threading.Barrier(crowd)
     failed: list[BaseException] = []
@@ -180,10 +180,10 @@ def test_one_of_many_rotates_its_own_key(accounts: Accounts, crowd: int) -> None
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_of_many_rotations_by_administrators_the_last_answered_key_lives(
+def test_of_many_rotations_by_administrators_the_last_key_returned_works(
     accounts: Accounts, crowd: int
 ) -> None:
-    """They come one after the other or lose; each that is answered was on record, and one key is left."""
+    """They run one after the other or are refused; each success has an event, and one key is left."""
     callers = [accounts["owner"], accounts["admin"]]
     (responses,) = race(
         lambda it: accounts.stack.call("POST", f"{KEYS}/rotate", callers[it % 2], MONITORING), crowd=crowd
@@ -201,7 +201,7 @@ def test_of_many_rotations_by_administrators_the_last_answered_key_lives(
 @pytest.mark.parametrize("crowd", CROWDS)
 @pytest.mark.parametrize("how", ["revoke", "delete", "lower"])
 def test_nobody_rotates_past_a_revocation(accounts: Accounts, crowd: int, how: str) -> None:
-    """Whichever comes first: when the revocation is answered, no key of the type is left, old or new."""
+    """Whichever comes first: after the response to the revocation no key of the type is left, old or new."""
     old = accounts["bot/PROVISIONING"]
     body = {"keyType": "PROVISIONING"}
     owner, admin = accounts["owner"], accounts["admin"]
@@ -245,7 +245,7 @@ THIEVES = 8
 
 @pytest.mark.parametrize("how", ["key", "service user", "user"])
 def test_a_revocation_wins_at_the_first_try_against_rotations_in_a_loop(accounts: Accounts, how: str) -> None:
-    """Each contest: eight threads rotate the keys without pause, and one call revokes."""
+    """In each race eight threads rotate the keys without pause, and one call revokes."""
     stack, owner, admin = accounts.stack, accounts["owner"], accounts["admin"]
     contests = int(os.environ.get("REVOCATION_CONTESTS", "60")) // 3
     responses: list[int] = []
@@ -312,7 +312,7 @@ def test_one_of_many_deletes_and_nobody_updates_what_is_deleted(accounts: Accoun
 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_names_that_go_and_come_at_once_are_held_by_one(accounts: Accounts, crowd: int) -> None:
-    """Deleted by some while others take its name: at most one holds it, with its own address."""
+    """Some callers delete it while others take its name: at most one gets it, with its own address."""
     owner, bystander = accounts["owner"], accounts["bystander"]
 
     def delete(_: int) -> Response:
@@ -337,8 +337,8 @@ def test_names_that_go_and_come_at_once_are_held_by_one(accounts: Accounts, crow
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
-def test_who_is_revoked_does_nothing_after_the_answer(accounts: Accounts, crowd: int) -> None:
-    """The admin's calls race their revocation; once that is answered, what they find is what stays."""
+def test_a_revoked_caller_does_nothing_after_the_response(accounts: Accounts, crowd: int) -> None:
+    """The admin's calls race their revocation; after its response they change nothing."""
     admin, owner = accounts["admin"], accounts["owner"]
 
     def revoke(_: int) -> Response:
