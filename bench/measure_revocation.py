@@ -41,7 +41,7 @@ ROTATE = ("POST", "/v1/api-keys/rotate", "/v1/api-keys/rotate")
 
 
 def main() -> None:
-    """Hold the contests; print what the first tries were answered, how long they took, and what was rotated."""
+    """Hold the contests; print what the first tries were answered, and how long they took."""
     contests = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     service = serve()
     owner = account(service)
@@ -78,7 +78,7 @@ def serve() -> Service:
         now=time.time,
         public_url="https://api.example",
     )
-    application.api.service = lambda: service  # type: ignore[method-assign]
+    application.api.service = lambda: service
     application.app.__class__ = type("Threaded", (LocalChalice, type(application.app)), {})
     return service
 
@@ -139,7 +139,7 @@ def machine(owner: Key, name: str, *, of_key: bool) -> tuple[tuple[tuple[str, st
 
 
 def person(owner: Key, name: str) -> tuple[tuple[tuple[str, str, str], Any], Key]:
-    """Invite a User with a known token, and activate them; return the call that revokes them, and their key."""
+    """Invite and activate a User; return the call that revokes them, and their key."""
     body = {"username": name, "email": f"{name}@people.example", "role": "READ_ONLY"}
     call("POST", USERS, USERS, owner, body)
     token = key_format.new_token()
