@@ -3,7 +3,7 @@
 import base64
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlencode
 
@@ -30,7 +30,11 @@ _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 MAX_PAGE_SIZE = 100
 """The most members of a page, and the default of ``limit``."""
 
+MAX_PAGE_BYTES = 600_000
+"""The most bytes of a page in JSON: it ends earlier. In any format it is then below 1 MB."""
+
 B = TypeVar("B", bound="Body")
+A = TypeVar("A", bound=msgspec.Struct)
 
 
 class Service(NamedTuple):
@@ -251,6 +255,19 @@ def reply(
 ) -> Response:
     """Return a JSON response."""
     return _response(status, msgspec.json.encode(body).decode(), "application/json", headers)
+
+
+def fit(members: Sequence[tuple[str, A]], after: str | None) -> tuple[tuple[A, ...], str | None]:
+    """Return as many members of a page as an answer may have, and where the next page starts.
+
+    ``members`` are each with where a page after it starts; ``after`` is where the page after the last starts.
+    """
+    size = 2
+    for number, (_, member) in enumerate(members):
+        size += len(msgspec.json.encode(member)) + 1
+        if size > MAX_PAGE_BYTES and number:
+            return tuple(it for _, it in members[:number]), members[number - 1][0]
+    return tuple(it for _, it in members), after
 
 
 def reply_as_text(body: str, media_type: str, headers: Mapping[str, str]) -> Response:

@@ -6,12 +6,12 @@ from urllib.parse import quote
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, conditional, etag, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.errors import NotFound, ValidationError
 from chalicelib.rules.model import User
-from chalicelib.rules.names import USERNAME
+from chalicelib.rules.names import USERNAME, fold_username
 
 PATH = "/v1/users"
 
@@ -32,8 +32,9 @@ def listing(call: Call) -> Response:
     auth = call.authenticate(permissions.require_can_list_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
-    page, after = users.listing(call.directory, auth, paging.limit, paging.after)
-    return reply(200, tuple(map(responses.person, page)), call.next_page(PATH, after, query))
+    found, after = users.listing(call.directory, auth, paging.limit, paging.after)
+    page, after = fit([(fold_username(it.user.username), responses.person(it)) for it in found], after)
+    return reply(200, page, call.next_page(PATH, after, query))
 
 
 def read(call: Call, username: str) -> Response:
