@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def checked_emulator(logs: Path) -> Iterator[Emulator]:
+def checked_emulator(logs: Path, **options: Any) -> Iterator[Emulator]:
     """Run an emulator; afterwards check all its responses, logs, emails and tables."""
     drifts: list[str] = []
 
@@ -39,7 +39,7 @@ def checked_emulator(logs: Path) -> Iterator[Emulator]:
         except Drift as drift:
             drifts.append(str(drift))
 
-    with Emulator(Path(PACKAGE).absolute(), ENGINE, logs, observe=observe) as emulator:
+    with Emulator(Path(PACKAGE).absolute(), ENGINE, logs, observe=observe, **options) as emulator:
         yield emulator
         assert drifts == []
         assert_no_secret_anywhere(emulator)
