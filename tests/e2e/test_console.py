@@ -37,7 +37,7 @@ def visitor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         made = Visitor(emulator, PUBLIC if public else STAGE)
         made.enrol(emulator.create_account(username="owner"))
         yield made
-        assert len(made.responses) > 10
+        assert made.responses
         for response in made.responses:
             check_headers(response)
 
@@ -150,16 +150,13 @@ def test_an_invitation_is_taken_up_with_a_passkey(visitor: Visitor) -> None:
 
 def test_what_a_request_for_another_method_or_site_is_answered(visitor: Visitor) -> None:
     head = visitor.request("HEAD", "/console/sign-in")
-    assert head.status == 404, "API Gateway's own answer: the routes have GET and POST"
+    assert (head.status, head.headers["Allow"]) == (405, "GET, POST")
     assert head.body == b""
     for method, path in (("PUT", "/console/you"), ("GET", "/console/sign-out"), ("POST", "/console/events")):
         assert visitor.request(method, path, "" if method != "GET" else None).status in (404, 405)
     nowhere = visitor.request("GET", "/console/nowhere")
     assert nowhere.status == 404
     headers = {"Sec-Fetch-Site": "cross-site", "Content-Type": "application/x-www-form-urlencoded"}
-    assert Visitor(visitor.emulator, visitor.address).request(
-        "POST", "/console/enrol", "", headers
-    ).status in (
-        400,
-        403,
-    )
+    stranger = Visitor(visitor.emulator, visitor.address)
+    assert stranger.request("POST", "/console/enrol", "", headers).status == 403
+    visitor.responses += stranger.responses

@@ -154,7 +154,7 @@ def let_keys_expire(emulator: Emulator) -> None:
     authorize(emulator, keys_of(emulator.call("POST", "/v1/service-users", owner, body))["MONITORING"])
     emulator.deliver_stream()
     account = emulator.call("GET", "/v1/whoami", owner).json["account"]
-    forget_pointers(emulator, "old")
+    forget_pointers(emulator, "probe")
     for days in (81, 9, 2):
         age(emulator, account, days)
         emulator.run_schedule("EnforcePolicies")

@@ -38,8 +38,8 @@ class Visitor:
         server = urlsplit(self.emulator.url)
         connection = http.client.HTTPConnection(server.netloc, timeout=60)
         connection.putrequest(method, path, skip_host=True)
-        sent = [("Host", urlsplit(self.address).netloc), ("Sec-Fetch-Site", "same-origin")]
-        sent += list((headers or {}).items())
+        sent = [("Host", urlsplit(self.address).netloc)]
+        sent += list({"Sec-Fetch-Site": "same-origin", **(headers or {})}.items())
         pairs = [f"{name}={value}" for name, value in self.cookies.items()]
         sent += [("Cookie", it) for it in (pairs if self.split_cookies else ["; ".join(pairs)]) if it]
         if body is not None:
