@@ -20,11 +20,12 @@ def enforce_policies_function(event: dict[str, Any], context: Any) -> dict[str, 
 
 @cache
 def _sweeps() -> DynamoSweeps:
-    from chalicelib.functions.settings import RETENTION_DAYS
+    from chalicelib.functions.settings import RETENTION_DAYS, publishes
 
     return DynamoSweeps(
         dynamodb(),
         os.environ["DIRECTORY_TABLE"],
         os.environ["EVENTS_TABLE"],
         int(os.environ.get("EVENT_RETENTION_DAYS", RETENTION_DAYS)),
+        publishes=publishes(),
     )

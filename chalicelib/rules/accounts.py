@@ -19,7 +19,7 @@ from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
-from chalicelib.rules.writes import add_principal
+from chalicelib.rules.writes import add_first_principal
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class NewAccount(NamedTuple):
 def create(directory: Directory, wanted: NewAccount, origin: Origin) -> tuple[User, IssuedKey]:
     """Create an account with its first OWNER. Return that User and their USER_MANAGEMENT key.
 
-    Raises ValidationError for a reserved username, and Conflict if the username or the email is taken.
+    Raises ValidationError for a reserved username, and Conflict if the username is taken.
     """
     check_username(wanted.username)
     now = origin.second
@@ -62,12 +62,13 @@ def create(directory: Directory, wanted: NewAccount, origin: Origin) -> tuple[Us
         created_at=now,
         display_name=wanted.display_name or wanted.username,
         membership=membership,
+        email_by_account=True,
     )
     owner, issued, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, KeyRestrictions(), "", now)
     event = new_event(
         origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), cause=Cause.OPERATOR
     )
-    directory.commit(event, add_principal(owner), AddAccount(account, concurrent_change()))
+    directory.commit(event, add_first_principal(owner), AddAccount(account, concurrent_change()))
     return owner, issued
 
 

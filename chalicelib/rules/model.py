@@ -82,7 +82,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     ``version`` is a random string, new at every change except a use. Writes are conditional on it, and it is
     a Service User's ETag. ``stale`` belongs to the store: attributes of removed secrets, which the next
     change removes. ``budget_full_at`` is when the budget of changes is full again
-    (:mod:`chalicelib.rules.limits`).
+    (:mod:`chalicelib.rules.limits`). ``email_by_account``: the email is stored as unique in its account;
+    version 1.0 stored it as unique in the whole table.
     """
 
     username: str
@@ -95,6 +96,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     keys: dict[KeyType, ApiKey] = {}
     budget_full_at: int | None = None
     stale: tuple[tuple[str, ...], ...] = ()
+    email_by_account: bool = False
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):

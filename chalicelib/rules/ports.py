@@ -15,11 +15,14 @@ P = TypeVar("P", bound=Principal)
 
 
 class Add(NamedTuple):
-    """Add a principal. Refused if the username or the email is taken."""
+    """Add a principal. Refused if the username is taken, or the email within its account.
+
+    ``email_taken`` is None for the first principal of a new account.
+    """
 
     principal: Principal
     username_taken: ApiError
-    email_taken: ApiError
+    email_taken: ApiError | None
 
 
 class Replace(NamedTuple):

@@ -53,8 +53,8 @@ def create(
 ) -> tuple[View, tuple[IssuedKey, ...]]:
     """Create a Service User with its keys; the caller becomes its Administrator. Return both.
 
-    Raises Forbidden, ValidationError, Conflict if the username or the email is taken or the account is at its
-    quota, or TooManyRequests if the account's budget of changes is used up.
+    Raises Forbidden, ValidationError, Conflict if the username or, in the account, the email is taken or the
+    account is at its quota, or TooManyRequests if the account's budget of changes is used up.
     """
     creator = permissions.require_can_manage_service_users(auth)
     permissions.require_can_grant(auth, wanted.role)
@@ -71,6 +71,7 @@ def create(
         created_at=now,
         display_name=wanted.display_name or wanted.username,
         administrators={fold_username(creator.username): creator.membership},
+        email_by_account=True,
     )
     key_types = wanted.role.key_types() if wanted.key_types is None else wanted.key_types
     issued: list[IssuedKey] = []

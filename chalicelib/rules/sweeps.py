@@ -80,6 +80,10 @@ class SweepStore(Protocol):
         """Store a pointer for every key of a principal. Return False if the principal has changed since."""
         ...
 
+    def move_address(self, principal: Principal) -> bool:
+        """Make an email unique in its account. Return False if the principal has changed since."""
+        ...
+
     def apply(self, change: SweepChange) -> bool:
         """Make a change, all of it or nothing. Return False if an item has changed since the decision."""
         ...

@@ -2,6 +2,8 @@
 
 import hmac
 from contextlib import suppress
+from enum import Enum
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,7 +21,17 @@ from chalicelib.rules.errors import (
     validation_error,
 )
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.model import Action, Cause, Event, Invitation, Inviter, KeyChange, ServiceUser, User
+from chalicelib.rules.model import (
+    Action,
+    Cause,
+    Event,
+    Invitation,
+    Inviter,
+    KeyChange,
+    Principal,
+    ServiceUser,
+    User,
+)
 from chalicelib.rules.names import fold_username, reserved_username_error
 from chalicelib.rules.ports import (
     Directory,
@@ -52,13 +64,28 @@ _NOT_VALID = (
 _LAST_OWNER = "An account needs at least one activated OWNER. Make another User an OWNER first."
 
 
+class InvitationState(str, Enum):
+    """What has become of an invitation that nobody activated with."""
+
+    OPEN = "OPEN"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class Person(NamedTuple):
+    """A User, and the state of their invitation; None once they have activated."""
+
+    user: User
+    invitation: InvitationState | None
+
+
 def invite(
     directory: Directory, auth: AuthContext, username: str, email: str, role: Role, display_name: str
 ) -> User:
     """Invite a person, who is mailed a token with which to activate. Return the invited User.
 
-    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or the email is taken
-    or the account is at its quota, or TooManyRequests if a budget is used up.
+    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or, in the
+    account, the email is taken or the account is at its quota, or TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
@@ -76,6 +103,7 @@ def invite(
         membership=new_id(),
         invitation=_invitation(auth),
         invited_by=auth.caller.username,
+        email_by_account=True,
     )
     directory.commit(
         _invitation_event(auth, new),
@@ -178,17 +206,17 @@ def activation_writes(directory: Directory, old: User, new: User) -> list[Write]
 
 def listing(
     directory: Directory, auth: AuthContext, limit: int, after: str | None
-) -> tuple[tuple[User, ...], str | None]:
+) -> tuple[tuple[Person, ...], str | None]:
     """Return a page of the account's Users by username, and where the next page starts."""
     permissions.require_can_list_users(auth)
     page = directory.page(auth.caller.account, User, limit, after)
-    return page.members, page.after
+    return _persons(directory, auth, page.members), page.after
 
 
-def read(directory: Directory, auth: AuthContext, username: str) -> User:
+def read(directory: Directory, auth: AuthContext, username: str) -> Person:
     """Return a User of the account. Raises Forbidden or NotFound."""
     permissions.require_can_list_users(auth)
-    return _find(directory, auth, username)
+    return _persons(directory, auth, (_find(directory, auth, username),))[0]
 
 
 def update(
@@ -297,6 +325,46 @@ def own(auth: AuthContext, username: str, if_match: IfMatch | None = None) -> Us
         raise _not_found(username)
     require_match(if_match, auth.caller.version, auth.caller.username)
     return auth.caller
+
+
+def _persons(directory: Directory, auth: AuthContext, users: tuple[User, ...]) -> tuple[Person, ...]:
+    """Return Users with the states of their invitations. Reads whoever sent those that are not used."""
+    caller = fold_username(auth.caller.username)
+    names = {
+        fold_username(it.invitation.inviter.username)
+        for it in users
+        if it.invitation is not None and it.invitation.inviter is not None
+    }
+    inviters: dict[str, Principal] = {caller: auth.caller}
+    if others := names - {caller}:
+        inviters |= directory.principals(frozenset(others))
+    return tuple(Person(it, _invitation_state(it, inviters, auth.origin)) for it in users)
+
+
+def _invitation_state(user: User, inviters: dict[str, Principal], origin: Origin) -> InvitationState | None:
+    """Return the state of a User's invitation. It is open until its email is sent, and 72 hours from then."""
+    invitation = user.invitation
+    if invitation is None:
+        return None
+    inviter = invitation.inviter
+    if inviter is not None:
+        found = inviters.get(fold_username(inviter.username))
+        if found is None or not _is_inviter(found, inviter, user.account):
+            return InvitationState.WITHDRAWN
+    if invitation.digests and max(invitation.digests.values()) <= origin.now:
+        return InvitationState.EXPIRED
+    return InvitationState.OPEN
+
+
+def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
+    """Return whether a principal is who sent an invitation, and may still: as ``InviterIsOwner`` requires."""
+    now = found.id if isinstance(found, ServiceUser) else found.membership if isinstance(found, User) else ""
+    return (
+        found.account == account
+        and found.role is Role.OWNER
+        and isinstance(found, ServiceUser) is inviter.machine
+        and now == inviter.id
+    )
 
 
 def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:

@@ -9,16 +9,9 @@ from chalicelib.rules.permissions import is_same_principal
 from chalicelib.rules.ports import Add
 
 
-def add_principal(principal: Principal) -> Add:
-    """Return the write that adds a principal, with the errors if its username or email is taken."""
-    return Add(
-        principal,
-        _username_taken(principal),
-        Conflict(
-            f"The email '{principal.email}' is taken (case, '+tag's and Gmail's dots do not count). "
-            "Choose another."
-        ),
-    )
+def add_first_principal(principal: Principal) -> Add:
+    """Return the write that adds the first principal of a new account, in which no email is taken."""
+    return Add(principal, _username_taken(principal), None)
 
 
 def add_principal_by(auth: AuthContext, principal: Principal) -> Add:
@@ -28,7 +21,14 @@ def add_principal_by(auth: AuthContext, principal: Principal) -> Add:
     """
     if is_same_principal(auth.caller, principal):
         raise _username_taken(principal)
-    return add_principal(principal)
+    return Add(
+        principal,
+        _username_taken(principal),
+        Conflict(
+            f"The email '{principal.email}' is taken in this account (case, '+tag's and Gmail's dots do not "
+            "count). Choose another."
+        ),
+    )
 
 
 class Revocation(Protocol):

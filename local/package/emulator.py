@@ -161,7 +161,7 @@ class Emulator(ExitStack):
             logs=logs,
         )
 
-    # What a customer or an operator does
+    # Actions of customers and operators
 
     def call(
         self, method: str, path: str, key: Key | None = None, body: Any = None, **headers: str
@@ -194,7 +194,7 @@ class Emulator(ExitStack):
         recovered = self.functions["RecoverOwner"].invoke({"username": username})
         return Key(recovered["username"], recovered["apiKey"])
 
-    # What AWS does by itself
+    # Actions of AWS
 
     def deliver_stream(self) -> int:
         """Pass all new records of the stream to ``notify``, and return how many there were."""
@@ -216,7 +216,7 @@ class Emulator(ExitStack):
             }
         )
 
-    # What is to be seen of it
+    # Inspection
 
     def logs(self) -> str:
         """Return everything that the functions have logged."""

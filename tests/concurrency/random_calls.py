@@ -600,7 +600,7 @@ class Machine(RuleBasedStateMachine):
             kind, _, rest = item["pk"].partition("#")
             if kind == "USER":
                 people[rest] = item
-            elif kind == "EMAIL":
+            elif kind == "ACCOUNT_EMAIL":
                 addresses[rest] = item["username"]
             elif kind == "KEY":
                 pointers[item["pk"]] = (item["username"], item["account"], item["listKey"])
@@ -614,7 +614,8 @@ class Machine(RuleBasedStateMachine):
                 assert item["ttl"], "what counts a budget, or was asked of a browser, ends by itself"
         assert not SECRET.search(str(directory)), "a secret is kept in the clear"
         assert people.keys() == self.book.all.keys()
-        assert addresses == {fold(it.email): name for name, it in self.book.all.items()}
+        held = {f"{it.account}#{fold(it.email)}": name for name, it in self.book.all.items()}
+        assert addresses == held
         assert owners.keys() == self.book.accounts.keys()
         assert counts == {
             account: (
@@ -808,7 +809,7 @@ class Machine(RuleBasedStateMachine):
         probe = ReferenceModel()
         probe.all = self.book.all
         try:
-            probe._names_free(event)
+            probe._names_free(event, "")  # an account that has nobody yet
             expected = 200
         except Refused as refused:
             expected = refused.status

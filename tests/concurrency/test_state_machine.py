@@ -51,7 +51,7 @@ def _empty(client: Any, tables: Tables) -> None:
                 client.delete_item(TableName=table, Key={key: item[key] for key in keys})
 
 
-def test_no_call_by_anybody_makes_a_difference_to_the_rules(fresh: Callable[[], Stack]) -> None:
+def test_random_calls_agree_with_the_reference_model(fresh: Callable[[], Stack]) -> None:
     machine = type("Calls", (Visits,), {"fresh": staticmethod(fresh)})
 
     run_state_machine_as_test(

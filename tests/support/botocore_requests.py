@@ -1,6 +1,6 @@
-"""Prints what botocore asks and understands, for each call that the functions make, in several regions.
+"""Prints the requests that botocore makes and how it parses the responses, for each call, in several regions.
 
-Run on the package's botocore and on the whole one: it must be the same.
+Run with the package's botocore and with the complete one; the output must be the same.
 """
 
 import json
@@ -51,6 +51,9 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("dynamodb", "scan", {"TableName": "Directory", "Limit": 3}),
     ("dynamodb", "batch_get_item", {"RequestItems": {"Directory": {"Keys": [KEY]}}}),
     ("dynamodb", "transact_write_items", {"ClientRequestToken": "t", "TransactItems": WRITES}),
+    ("dynamodb", "batch_write_item", {"RequestItems": {"Events": [{"DeleteRequest": {"Key": KEY}}]}}),
+    ("events", "put_events", {"Entries": [{"Source": "s", "DetailType": "t", "Detail": "{}"}]}),
+    ("s3", "put_object", {"Bucket": "bucket", "Key": "a/b", "Body": b"{}\n", "IfNoneMatch": "*"}),
     ("sesv2", "send_email", MAIL),
 ]
 ITEM = {"pk": {"S": "x"}, "b": {"B": "AP8="}, "n": {"N": "1"}}
@@ -75,7 +78,7 @@ CHANGING = ("authorization", "x-amz-date", "user-agent", "amz-sdk-invocation-id"
 
 
 class Body:
-    """What urllib3 would have read."""
+    """The response body that urllib3 would have read."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

@@ -326,7 +326,7 @@ class ReferenceModel:
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
         by.prove(self.now)
-        self._names_free(body)
+        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -534,7 +534,7 @@ class ReferenceModel:
         if body["username"].lower() == "activate":
             raise Refused(400)
         self._may_touch(by, body["role"])
-        self._names_free(body)
+        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -854,7 +854,7 @@ class ReferenceModel:
     # Accounts
 
     def open_account(self, account: str, body: dict[str, Any]) -> Outcome:
-        self._names_free(body)
+        self._names_free(body, account)
         owner = Someone(body["username"], account, body["email"], "OWNER", False, body["username"])
         key = self._give(owner, "USER_MANAGEMENT", {})
         self.all[owner.name] = owner
@@ -950,10 +950,10 @@ class ReferenceModel:
         if by.who.machine and "OWNER" in roles and by.who.account not in self.machines_run_owners:
             raise Refused(403)
 
-    def _names_free(self, body: dict[str, Any]) -> None:
+    def _names_free(self, body: dict[str, Any], account: str) -> None:
         if body["username"].lower() in self.all:
             raise Refused(409)
-        if fold(body["email"]) in {fold(it.email) for it in self.all.values()}:
+        if fold(body["email"]) in {fold(it.email) for it in self.all.values() if it.account == account}:
             raise Refused(409)
 
     def _not_the_last(self, person: Someone) -> None:
