@@ -1,7 +1,8 @@
 """``python -m deploy.advisories``: look for known vulnerabilities in all that is locked, asking no service.
 
 The advisories are those of the package safety-db, the one database for Python that is itself on PyPI. It
-ended in 2021, so it finds what was known then, and the output says how old it is. ``make audit`` asks for today's.
+ended in 2021, so it finds what was known then, and the output says how old it is. ``make audit`` asks for
+what is known today.
 """
 
 import json
