@@ -47,7 +47,9 @@ def locked(lock: Path) -> Iterator[tuple[str, str]]:
 
 def hits(locks: Mapping[str, Path], database: Mapping[str, Any]) -> list[Hit]:
     """Return every locked version of which an advisory of the database tells."""
-    advisories = {canonicalize_name(name): found for name, found in database.items() if name != "$meta"}
+    advisories: dict[str, Any] = {
+        canonicalize_name(name): found for name, found in database.items() if name != "$meta"
+    }
     return [
         Hit(name, package, version, f"{it['cve'] or it['id']}: {it['advisory'].splitlines()[0]}")
         for name, lock in locks.items()
