@@ -4,7 +4,7 @@
 PORT ?= 8000
 PAYLOAD ?= 1.0
 
-# Many environments define these for other purposes: only values given on the command line count.
+# Many environments define these variables for other purposes, so only values given on the command line count.
 $(foreach name,NAME USERNAME EMAIL ARCH,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
@@ -19,10 +19,10 @@ help: ## list the targets
 run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
 	@$(PYTHON) -m local.run --port $(PORT)
 
-example: $(READY) ## serve Service Users and an API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
+example: $(READY) ## serve Service Users and an example API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
 	@$(PYTHON) $(if $(PROXY),examples/verify/serve.py --proxy $(PROXY),examples/protected-api/serve.py --payload $(PAYLOAD)) --port $(PORT)
 
-test: $(READY) ## run every test that needs no further program
+test: $(READY) ## run every test that needs no other program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
 
 check: $(READY) ## check lint, format and types
@@ -34,7 +34,7 @@ clean: ## remove everything that was set up or built here
 	@rm -rf .venv .tools .local build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The first of these that is a Python we support makes .venv.
+# The first of these that is a supported Python creates .venv.
 PYTHONS := python3 python3.13 python3.14 python3.12 python3.11 python
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
@@ -49,20 +49,20 @@ $(READY): requirements-dev.txt
 	    if $$each -c '$(SUPPORTED)' 2>/dev/null; then python=$$each; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	    echo "Python 3.11, 3.12, 3.13 or 3.14 is needed, and none of these is one: $(PYTHONS)." >&2; \
+	    echo "Python 3.11, 3.12, 3.13 or 3.14 is needed. None of these commands is one: $(PYTHONS)." >&2; \
 	    if command -v apt-get >/dev/null; then \
 	        echo "Install it as root: apt-get install python3 python3-venv (Debian 12, Ubuntu 24.04 or newer)." >&2; \
 	    elif command -v brew >/dev/null; then \
 	        echo "Install it: brew install python@3.13" >&2; \
 	    fi; \
-	    echo "Where the system has none that new, uv and pyenv install one for you alone." >&2; \
+	    echo "If the system has no such Python, uv and pyenv can install one for your user." >&2; \
 	    exit 1; \
 	fi; \
 	echo "Setting up .venv with $$($$python --version) (once; it takes about a minute) ..."; \
 	if ! $(PYTHON) -c 'import pip; $(SUPPORTED)' 2>/dev/null && ! $$python -m venv --clear .venv; then \
-	    echo "$$python cannot make a virtual environment." >&2; \
+	    echo "$$python cannot create a virtual environment." >&2; \
 	    if command -v apt-get >/dev/null; then \
-	        echo "Install what it lacks, as root: apt-get install $$(basename $$python)-venv" >&2; \
+	        echo "Install the missing package, as root: apt-get install $$(basename $$python)-venv" >&2; \
 	    fi; \
 	    exit 1; \
 	fi; \
@@ -93,26 +93,26 @@ owner: $(READY) ## issue a replacement key to an OWNER who is locked out; STAGE=
 doctor: $(READY) ## check that this AWS account is ready for a deploy; STAGE=acme SENDER=users@example.com
 	@$(PYTHON) -m deploy doctor --stage "$(STAGE)" --sender "$(SENDER)"
 
-smoke: $(READY) ## check a deployed stack by a throw-away account; STAGE=acme URL=https://api.example.com
+smoke: $(READY) ## check a deployed stack with a temporary account; STAGE=acme URL=https://api.example.com
 	@$(PYTHON) -m deploy smoke --stage "$(STAGE)" --url "$(URL)"
 
-whose-key: $(READY) ## find whose a key is, read from the terminal, in a deployed stack; STAGE=acme, or LAST5=VOQuO
+whose-key: $(READY) ## find the holder of a key (read from the terminal) in a deployed stack; STAGE=acme, or LAST5=VOQuO
 	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
 
-teardown: $(READY) ## delete a stack, and name what stays; STAGE=acme CONFIRM=acme
+teardown: $(READY) ## delete a stack, and list what it leaves behind; STAGE=acme CONFIRM=acme
 	@$(PYTHON) -m deploy teardown --stage "$(STAGE)" --confirm "$(CONFIRM)"
 
-deploy-test: $(READY) $(EMULATOR) ## deploy to an emulator of AWS, as an operator does
+deploy-test: $(READY) $(EMULATOR) ## deploy to an AWS emulator, as an operator does
 	@$(PYTHON) -m deploy package --stage emulated
 	@SERVICE_USERS_PACKAGE=build/emulated PATH="$(CURDIR)/$(dir $(EMULATOR))bin:$$PATH" \
 	    $(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/emulator
 
-e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package, on Lambda's runtime client and DynamoDB Local (Java)
+e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package on Lambda's runtime client and DynamoDB Local (needs Java)
 	@$(PYTHON) -m deploy package --stage test
 	@SERVICE_USERS_PACKAGE=build/test $(PYTHON) -m local.dynamodb_local -- \
 	    $(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/e2e tests/deploy/test_package.py
 
-bench: $(READY) $(RUNTIME) ## measure the package and write docs/performance.md
+bench: $(READY) $(RUNTIME) ## measure the package and update docs/performance.md
 	@$(PYTHON) -m deploy package --stage bench
 	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench
 
@@ -129,7 +129,7 @@ $(CHECKS): deploy/requirements-check.txt | $(READY)
 	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
 	@touch $@
 
-# A Python of the Lambda runtime's version, with its own pip: another Python's may be too old for it.
+# A Python of the Lambda runtime's version, with its own pip: the pip of another Python may be too old.
 $(RUNTIME): local/package/runtime.txt deploy/runtime.py | $(READY)
 	@python=$$($(PYTHON) -m deploy.runtime) && $$python -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
@@ -141,18 +141,18 @@ $(EMULATOR): deploy/requirements-emulator.txt deploy/runtime.py | $(READY)
 	@$(@D)/bin/python -m pip --disable-pip-version-check $(LOCKED) -r $<
 	@touch $@
 
-# What is required, and in which versions: every X.in and its lock X.txt.
+# Requirements: every X.in names them, and its lock X.txt pins every version.
 
 LOCKS := .tools/lock/.ready
 
-lock: $(LOCKS) ## lock every requirement anew, by version and hash; UPGRADE=NAME or UPGRADE=all
+lock: $(LOCKS) ## rewrite every lock, by version and hash; UPGRADE=NAME or UPGRADE=all
 	@$(<D)/bin/python -m deploy.locks --upgrade "$(UPGRADE)"
 
-lock-check: $(LOCKS) ## fail where a lock is out of date with its source, or incomplete
+lock-check: $(LOCKS) ## fail if a lock is out of date or incomplete
 	@$(<D)/bin/python -m deploy.locks --check
 	@$(INSTALL) check
 
-audit: $(LOCKS) ## look for known vulnerabilities in all that is locked (asks PyPI's advisory service)
+audit: $(LOCKS) ## look for known vulnerabilities in every locked package (queries PyPI's advisory service)
 	@$(<D)/bin/python -m deploy.locks --audit
 
 $(LOCKS): deploy/requirements-lock.txt | $(READY)

@@ -51,7 +51,7 @@ def main() -> None:
             "rate": rate(emulator, package, owner, Path(logs)),
             "pages": pages(emulator, Path(logs)),
         }
-    results["warm"] |= results.pop("users")  # measured after the mailer, which is to notify about keys only
+    results["warm"] |= results.pop("users")  # measured after the mailer, which should notify only about keys
     results["machine"]["load after"] = round(os.getloadavg()[0], 2)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     report.publish(results)
@@ -103,7 +103,7 @@ def cold(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str,
                 body, at = environment.invoke_raw(json.dumps(request).encode())
                 result = json.loads(body)
                 assert result.get("statusCode") == 200 or result["context"]["username"] == "owner", body
-                if turn:  # the first turn reads its files from disk
+                if turn:  # the first round reads its files from disk
                     times[name][what].append((at - environment.started) * 1000)
                     memory[name].append(environment.peak_memory())
                 environment.close()
@@ -239,7 +239,7 @@ def _ms(seconds: Iterable[float]) -> float:
 
 
 def rate(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str, float]:
-    """Sign in as fast as one environment can, call after call; compare with the bare handler's one read."""
+    """Sign in repeatedly as fast as one environment can; compare with the bare handler's single read."""
     variables = emulator.functions["APIHandler"].variables
     request = json.dumps(event(*WHOAMI, owner)).encode()
     packages = {

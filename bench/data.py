@@ -1,4 +1,4 @@
-"""Fills accounts of any size, writing directly to the tables."""
+"""Fills accounts of any size by writing directly to the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables, the chart and the summary of what was measured, and where they are published."""
+"""Tables, chart and summary of the measurements, and the pages they are published on."""
 
 import re
 from pathlib import Path

@@ -7,11 +7,14 @@ The tests make each request and compare the response.
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import asdict
+
 from chalicelib.http import problems, responses
 from chalicelib.http.responses import MASK
 from chalicelib.http.system import Health
 from chalicelib.rules.errors import FieldError
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.users import InvitationState
 from chalicelib.version import VERSION
 
 KEY = "suk_" + "Example" * 7
@@ -107,6 +110,11 @@ def _user(username: str, role: Role, status: Any, name: str) -> responses.UserAn
         invited_by=None if username == "ada" else "ada",
         created_at=NOW,
     )
+
+
+def person(user: responses.UserAnswer, invitation: InvitationState | None = None) -> responses.PersonAnswer:
+    """Return a User as the list shows them."""
+    return responses.PersonAnswer(**asdict(user), invitation=invitation)
 
 
 _BOT_KEYS = (key("metrics-bot", KeyType.MONITORING), key("metrics-bot", KeyType.PROVISIONING_READONLY))
@@ -230,7 +238,8 @@ def _problem(status: int, detail: str, *errors: tuple[str, str]) -> problems.Pro
 
 
 _EMAIL_FORM = (
-    "an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots."
+    "an email address, such as bot@example.com; unique in the account after folding case, '+tag's and "
+    "Gmail's dots."
 )
 _NEW = {"username": "metrics-bot", "email": "metrics-bot@machines.example", "role": "READ_ONLY"}
 

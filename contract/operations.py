@@ -12,6 +12,7 @@ from chalicelib.http import bodies, responses, system, validation
 from chalicelib.rules.key_search import MOST_FOUND
 from chalicelib.rules.leaked_keys import MOST_REPORTED
 from chalicelib.rules.roles import KeyType
+from chalicelib.rules.users import InvitationState
 from contract import examples
 
 
@@ -400,8 +401,14 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="An array of Users by username; `Link` if there are more.",
-        response=tuple[responses.UserAnswer, ...],
-        examples=(Example("The first page", (examples.ADA, examples.GRACE), query={"limit": "2"}),),
+        response=tuple[responses.PersonAnswer, ...],
+        examples=(
+            Example(
+                "The first page",
+                (examples.person(examples.ADA), examples.person(examples.GRACE)),
+                query={"limit": "2"},
+            ),
+        ),
         permission=_READS,
         query=_PAGE,
         headers=(Header.LINK,),
@@ -428,8 +435,14 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="A User.",
-        response=responses.UserAnswer,
-        examples=(Example("A User who has not activated", examples.JOAN, username="joan"),),
+        response=responses.PersonAnswer,
+        examples=(
+            Example(
+                "A User who has not activated",
+                examples.person(examples.JOAN, InvitationState.OPEN),
+                username="joan",
+            ),
+        ),
         permission=_READS,
         refusals=(404,),
     ),

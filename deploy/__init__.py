@@ -1,1 +1,1 @@
-"""What ships the project to AWS: the package, the stack, and the first account."""
+"""Deploys the project to AWS: the package, the stack, and the first account."""

@@ -1,4 +1,4 @@
-"""``python -m deploy``: the commands behind make package, deploy, account and owner, and two more."""
+"""``python -m deploy``: the commands behind ``make package``, ``make deploy`` and others for operators."""
 
 import argparse
 import datetime
@@ -73,23 +73,25 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_recover_owner)
 
     command = commands.add_parser("doctor", help="check whether this AWS account is ready for a deploy")
-    command.add_argument("--sender", default="", help="address that emails are going to come from")
+    command.add_argument("--sender", default="", help="address that emails will be sent from")
     command.add_argument("--report", type=Path, help="file for the report, as JSON")
     command.set_defaults(command=_doctor)
 
-    command = commands.add_parser("smoke", help="check a deployed stack by a throw-away account")
+    command = commands.add_parser("smoke", help="check a deployed stack with a temporary account")
     command.add_argument("--url", default="", help="where to call the API, instead of its own URL")
     command.add_argument("--report", type=Path, help="file for the report, as JSON")
     command.set_defaults(command=_smoke)
 
-    command = commands.add_parser("teardown", help="delete the stack, and name what stays")
-    command.add_argument("--confirm", default="", help="the stage once more; without it nothing is deleted")
+    command = commands.add_parser("teardown", help="delete the stack, and list what it leaves behind")
+    command.add_argument(
+        "--confirm", default="", help="the stage again, to confirm; without it nothing is deleted"
+    )
     command.set_defaults(command=_teardown)
 
     command = commands.add_parser("restore", help="copy the items of restored tables into the stack's tables")
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
-    command.add_argument("--since", default="", help="the moment it was restored to: 2026-11-23T14:30:00Z")
+    command.add_argument("--since", default="", help="the time it was restored to: 2026-11-23T14:30:00Z")
     command.set_defaults(command=_restore)
 
     command = commands.add_parser("delete-account", help="delete an account with all its data")
@@ -97,14 +99,16 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_delete_account)
 
     command = commands.add_parser(
-        "export", help="write the events as JSON lines, or check that all are there"
+        "export", help="write the events as JSON lines, or check that an export is complete"
     )
     command.add_argument("--out", type=Path, required=True, help="folder to write to, or to check")
     command.add_argument("--account", default="", help="only this account")
-    command.add_argument("--check", action="store_true", help="compare the folder with what is on record")
+    command.add_argument("--check", action="store_true", help="compare the folder with the events table")
     command.set_defaults(command=_export)
 
-    command = commands.add_parser("whose-key", help="find whose a key is; it is read from standard input")
+    command = commands.add_parser(
+        "whose-key", help="find the holder of a key; the key is read from standard input"
+    )
     command.add_argument("--last5", default="", help="find by the last five characters instead")
     command.set_defaults(command=_find_key)
 
@@ -115,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_architecture(command: argparse.ArgumentParser) -> None:
     choices = ("", *ARCHITECTURES)
-    command.add_argument("--arch", default="", choices=choices, help="processor; x86_64 unless it is given")
+    command.add_argument("--arch", default="", choices=choices, help="processor (default x86_64)")
 
 
 def _package(args: argparse.Namespace) -> None:
@@ -167,21 +171,21 @@ def _teardown(args: argparse.Namespace) -> None:
 
 
 def _moment(text: str) -> int:
-    """Return a moment as Unix time. Raises DeployError for what is none, or has no time zone."""
+    """Return a time as Unix time. Raises DeployError for text that is not a time or has no time zone."""
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise DeployError(
-            "Say by --since to which moment the table was restored (2026-11-23T14:30:00Z): what was revoked "
+            "Give --since, the time to which the table was restored (2026-11-23T14:30:00Z): what was revoked "
             "after it is revoked again."
         )
     return int(moment.timestamp())
 
 
 def _restore(args: argparse.Namespace) -> None:
-    import boto3  # a development requirement; no function has it
+    import boto3  # a development requirement, which no deployed function has
 
     from deploy.maintenance import dead_keys, restore_directory, restore_events
 
@@ -242,9 +246,7 @@ def _find_key(args: argparse.Namespace) -> None:
 
     secret = "" if args.last5 else _read_key()
     if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
-        raise DeployError(
-            "This is not formed like a key, or its checksum is wrong. Is it cut off, or mistyped?"
-        )
+        raise DeployError("This is not a key: its form or its checksum is wrong. Check its characters.")
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb")
     found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)
@@ -252,13 +254,13 @@ def _find_key(args: argparse.Namespace) -> None:
         which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""
         print(f"…{it.last5}  {it.key_type} key of {it.username} in account {it.account}{which}")
     if not found:
-        raise DeployError("Nobody has such a key: it was revoked or rotated, has expired, or never was one.")
+        raise DeployError("There is no such key: it was revoked or rotated, has expired, or never existed.")
 
 
 def _read_key() -> str:
-    """Return a key from the terminal, unseen, or from a pipe; a command line is seen by others."""
+    """Return a key from the terminal, without echo, or from a pipe. Other users could read a command line."""
     if sys.stdin.isatty():
-        return getpass.getpass("The key (it is not shown): ").strip()
+        return getpass.getpass("Key (not shown while you type): ").strip()
     return sys.stdin.readline().strip()
 
 

@@ -1,4 +1,4 @@
-"""Runs the AWS CLI of whoever runs this; version 1 and version 2 will do."""
+"""Runs the operator's AWS CLI, version 1 or 2."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def run(
 ) -> str | None:
     """Run the AWS CLI and return its output, or None if it fails and ``check`` is off.
 
-    ``shown`` lets it write to the terminal instead. Raises DeployError, with what it complained of.
+    ``shown`` lets it write to the terminal instead. Raises DeployError with its error message.
     """
     done = complete(*arguments, shown=shown, environment=environment)
     if done.returncode == 0:
@@ -33,7 +33,7 @@ def run(
 def complete(
     *arguments: str, shown: bool = False, environment: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the AWS CLI and return how it ended. Raise DeployError if there is none."""
+    """Run the AWS CLI and return the completed process. Raises DeployError if it is not installed."""
     command = ["aws", *arguments, *(() if shown else ("--output", "json"))]
     variables = {**_regional(), **(environment or {})}
     try:
@@ -43,7 +43,7 @@ def complete(
 
 
 def ask(*arguments: str) -> Any:
-    """Run the AWS CLI and return its output, parsed. Raise DeployError if it fails."""
+    """Run the AWS CLI and return its output, parsed. Raises DeployError if it fails."""
     return parse(run(*arguments))
 
 

@@ -1,4 +1,4 @@
-"""Checks that are shown as they run, and one report of them that can be pasted into a bug report."""
+"""Checks whose results are printed as they run, and a report of them that can be pasted into a bug report."""
 
 import json
 import time
@@ -11,20 +11,20 @@ from deploy.aws_cli import DeployError
 
 
 class CheckFailed(Exception):
-    """What a check found wrong; the message says what to do."""
+    """A check failed; the message says what to do."""
 
 
 class Warned(Exception):
-    """What a check found that an operator should know and may accept."""
+    """A check found something that an operator should know and may accept."""
 
 
 class Skipped(Exception):
-    """Why a check cannot be made here."""
+    """A check cannot be made here; the message says why."""
 
 
 @dataclass
 class Report:
-    """What every check found. ``only`` limits it to the checks that are named; ``needed`` ones always run."""
+    """The results of the checks. ``only`` limits it to the named checks; ``needed`` ones always run."""
 
     title: str
     stage: str
@@ -33,7 +33,7 @@ class Report:
     about: dict[str, Any] = field(default_factory=dict)
 
     def check(self, name: str, make: Callable[[], str | None], *, needed: bool = False) -> bool:
-        """Make one check and print what came of it; return whether the ones that need it can go on."""
+        """Make one check and print its result; return whether checks that depend on it can run."""
         if self.only and name not in self.only and not needed:
             return True
         began = time.monotonic()
@@ -47,8 +47,8 @@ class Report:
         except (CheckFailed, DeployError) as found:
             status, detail = "failed", str(found)
         except Exception as error:
-            # Its text can have what a response had, and so a key.
-            status, detail = "failed", f"The check broke: {type(error).__name__}."
+            # Its text may contain part of a response, and so a key.
+            status, detail = "failed", f"The check itself failed: {type(error).__name__}."
         seconds = round(time.monotonic() - began, 1)
         self.checks.append({"check": name, "status": status, "detail": detail, "seconds": seconds})
         print(f"{status:8} {name} ({seconds} s){f': {detail}' if detail else ''}", flush=True)
@@ -59,7 +59,7 @@ class Report:
         return [one["check"] for one in self.checks if one["status"] == "failed"]
 
     def json(self) -> str:
-        """Return the report. It has no key, no email address and no AWS account's number."""
+        """Return the report. It contains no key, no email address and no AWS account number."""
         whole = {
             "report": self.title,
             "stage": self.stage,

@@ -10,13 +10,13 @@ from deploy.stack import Stack, describe_stack, log_groups, stack_name, stuck_ad
 
 ENOUGH_CONCURRENCY = 100
 RUNTIME_ENDS = {"python3.13": datetime.date(2029, 6, 30)}
-"""When Lambda deprecates a runtime, by its own table; half a year before it the doctor says so."""
+"""When Lambda deprecates a runtime, by AWS's own table. The doctor warns from half a year before."""
 
 
 def doctor(stage: str, sender: str = "", only: frozenset[str] = frozenset()) -> Report:
     """Check what a deploy needs, print each result, and return the report.
 
-    ``sender`` is the address that is going to be deployed with; without one the deployed one is taken.
+    ``sender`` is the address to deploy with; without one, the deployed stack's is checked.
     """
     report = Report("doctor", stage, only)
     name = stack_name(stage)
@@ -48,7 +48,7 @@ def _cli() -> str:
     done = aws_cli.complete("--version")
     version = re.search(r"aws-cli/(\d+)\.(\S+)", (done.stdout or "") + (done.stderr or ""))
     if done.returncode or version is None:
-        raise CheckFailed("aws --version does not say which version of the AWS CLI this is: install it anew.")
+        raise CheckFailed("aws --version does not show a version of the AWS CLI. Reinstall it.")
     return version[0]
 
 
@@ -63,7 +63,7 @@ def _identity() -> str:
 def _log_groups(stack: Stack) -> None:
     if stack.is_new and (left := log_groups(stack.name)):
         raise CheckFailed(
-            f"{len(left)} log groups of an earlier stack stand in the way: make teardown STAGE=… names them."
+            f"{len(left)} log groups of an earlier stack block the deploy: make teardown STAGE=… lists them."
         )
 
 
@@ -73,13 +73,15 @@ def _ses_account() -> str:
         raise CheckFailed("SES has paused this account's sending in this region: see the SES console.")
     quota: dict[str, Any] = account.get("SendQuota", {})
     if not account.get("ProductionAccessEnabled", False):
-        raise Warned("SES is in its sandbox here: only verified addresses get mail. Ask AWS to take it out.")
+        raise Warned(
+            "SES is in its sandbox here: only verified addresses get mail. Request production access."
+        )
     return f"{quota.get('MaxSendRate', 0):g} emails a second"
 
 
 def _sender(sender: str) -> str:
     if not sender:
-        raise Skipped("Give SENDER=address to have it checked.")
+        raise Skipped("Give SENDER=address to check it.")
     domain = sender.partition("@")[2].lower()
     labels = domain.split(".")
     candidates = [sender, *(".".join(labels[start:]) for start in range(len(labels) - 1))]
@@ -94,21 +96,21 @@ def _sender(sender: str) -> str:
                 f", configuration set {default}" if default else ""
             )
     raise CheckFailed(
-        "The sender is no verified identity of SES in this region, nor is its domain. Verify it."
+        "Neither the sender nor its domain is a verified SES identity in this region. Verify one of them."
     )
 
 
 def _gateway_role(stack: Stack) -> str:
     role = aws_cli.ask("apigateway", "get-account").get("cloudwatchRoleArn")
     if role:
-        return "there already; a first deploy leaves it alone"
+        return "already set; a first deploy does not change it"
     if stack.is_new:
         return "none; a first deploy sets it up"
     if stack.parameters.get("GatewayLogging") == "there-already":
         raise CheckFailed(
-            "There is none, so no call is logged: deploy with PARAMETERS=GatewayLogging=set-up."
+            "The role is not set, so no call is logged: deploy with PARAMETERS=GatewayLogging=set-up."
         )
-    raise CheckFailed("It is gone, so no call is logged: set it again in API Gateway's settings.")
+    raise CheckFailed("The role was removed, so no call is logged. Set it again in API Gateway's settings.")
 
 
 def _concurrency() -> str:
@@ -124,7 +126,7 @@ def _concurrency() -> str:
 def _runtime() -> str:
     ends = RUNTIME_ENDS.get(runtime.NAME)
     if ends is None:
-        raise Warned(f"When Lambda ends {runtime.NAME} is not known here.")
+        raise Warned(f"The end of Lambda's support for {runtime.NAME} is not known.")
     left = (ends - datetime.datetime.now(datetime.UTC).date()).days
     if left < 0:
         raise CheckFailed(f"Lambda ended {runtime.NAME} on {ends}: deploy a newer version of Service Users.")

@@ -1,4 +1,4 @@
-"""Export of the audit trail as JSON lines by account and day, and the check that none is missing.
+"""Export of the audit trail as JSON lines by account and day, and the check that no event is missing.
 
     FOLDER/ACCOUNT/2026-11-27.jsonl      one event a line, the oldest first, as the API shows it
     FOLDER/ACCOUNT/manifest.json         for each day the number of events and their chained digest
@@ -67,7 +67,7 @@ def export_account(client: "DynamoDBClient", table: str, account: str, folder: P
 
 
 def check_account(client: "DynamoDBClient", table: str, account: str, folder: Path) -> list[str]:
-    """Return what differs between a folder and the table, a line each; nothing where the folder is complete.
+    """Return the differences between a folder and the table, one line each; none if the folder is complete.
 
     The folder is an export, or another archive of it: files that end in ``.jsonl`` anywhere below the
     account's, with events twice or in another order. Events that the table keeps no longer are no difference;

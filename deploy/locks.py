@@ -1,9 +1,9 @@
-"""``python -m deploy.locks``: write every lock anew from its source, check them, or audit what they name.
+"""``python -m deploy.locks``: rewrite every lock from its source, check the locks, or audit what they list.
 
 A source, ``NAME.in``, names what is required directly, each in one version. Its lock, ``NAME.txt`` beside
 it, names everything that is installed for it, by version and SHA-256, for every Python from 3.11 on and
 every platform. ``uv pip compile`` writes it, and keeps every version that the source still allows, so that
-nothing moves that nobody moved. pip-audit looks each locked version up in PyPI's advisory service.
+no version changes unless somebody asks for it. pip-audit looks up each version in PyPI's advisories.
 ``make lock``, ``make lock-check`` and ``make audit`` run this where both programs are installed.
 """
 
@@ -91,7 +91,7 @@ def audit() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says; return the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy.locks", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail where one is out of date")
     parser.add_argument("--audit", action="store_true", help="look for known vulnerabilities in them")
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
             for source in SOURCES:
                 write(source, asked.upgrade)
         elif found := outdated():
-            print(f'Out of date: {", ".join(found)}. "make lock" writes them anew.', file=sys.stderr)
+            print(f'Out of date: {", ".join(found)}. "make lock" rewrites them.', file=sys.stderr)
             return 1
     except subprocess.CalledProcessError as failed:
         return failed.returncode

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
 from chalicelib.rules.model import Change, Event
-from chalicelib.rules.names import fold_email, fold_username
-from chalicelib.store import counters, pointers
+from chalicelib.rules.names import fold_username
+from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
@@ -27,7 +27,7 @@ _READ_BATCH = 100
 
 
 class Restored(NamedTuple):
-    """What a restore of table Directory did; ``revoked`` counts the keys that did not come back to life."""
+    """The result of restoring table Directory; ``revoked`` counts ended keys that were left out."""
 
     written: int
     deleted: int
@@ -47,7 +47,7 @@ def restore_directory(
 ) -> Restored:
     """Make the items of table Directory those of ``source``, but for the keys in ``dead``.
 
-    Keys that were generated since are lost. What counts changes stays as it is, for it ends by itself. Holds
+    Keys that were generated since are lost. Budgets are not restored: they expire by themselves. Holds
     one page of a table at a time, so that it takes no more memory for a large table; an interrupted restore
     can be repeated.
     """
@@ -75,7 +75,7 @@ def restore_directory(
 
 
 def dead_keys(client: "DynamoDBClient", events: str, since: int) -> frozenset[DeadKey]:
-    """Return every key that events since a moment (Unix time) say was revoked or replaced.
+    """Return every key that was revoked or replaced since a time (Unix time), by the events.
 
     A key with an overlap is among them: its successor is lost by a restore, its holder gets a new one.
     """
@@ -100,7 +100,7 @@ def dead_keys(client: "DynamoDBClient", events: str, since: int) -> frozenset[De
 
 
 def _without(item: Item, dead: frozenset[DeadKey]) -> tuple[Item, int]:
-    """Return a principal's item without its dead keys, and how many they were; any other item as it is."""
+    """Return a principal's item without its ended keys, and their number; any other item unchanged."""
     holder = item["pk"]["S"].removeprefix("USER#")
     keys = item.get("keys", {}).get("M", {})
     left, ended = {}, 0
@@ -157,7 +157,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     left = [
         item["pk"]["S"]
         for item in _items(client, directory)
-        if item["pk"]["S"].startswith(counters.budgets_of(account))
+        if item["pk"]["S"].startswith((counters.budgets_of(account), addresses.names_of(account)))
         or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
     _write(client, directory, [_deletion(pk) for pk in left])
@@ -166,7 +166,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
 
 
 class Found(NamedTuple):
-    """A key that was found: whose it is, and its last five characters."""
+    """A key that was found: its holder and its last five characters."""
 
     account: str
     username: str
@@ -176,9 +176,9 @@ class Found(NamedTuple):
 
 
 def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last5: str = "") -> list[Found]:
-    """Return whose a key is, by its value or its last five characters, in any account; none if nobody's.
+    """Return the keys with this value or these last five characters, in any account, with their holders.
 
-    By its value it is one read where the key has a pointer; else the whole table is read.
+    Searching by value takes one read if the key has a pointer; otherwise the whole table is read.
     """
     digest = key_format.digest(secret) if secret else b""
     items: Iterable[Item] = _items(client, directory)
@@ -227,7 +227,7 @@ def _get_keys(client: "DynamoDBClient", table: str, keys: list[Item]) -> Iterato
 
 
 def _pauses() -> Iterator[float]:
-    """Yield how long to wait between tries of what DynamoDB left undone: ever longer, up to ten seconds."""
+    """Yield the pauses between retries of what DynamoDB left unprocessed, growing up to ten seconds."""
     for tried in itertools.count():
         yield min(0.05 * 2**tried, 10.0)
 
@@ -266,7 +266,6 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
 
     A name that became free may belong to another account by now.
     """
-    address = f"EMAIL#{fold_email(item['email']['S'])}"
     conditional: Any = {
         "TableName": table,
         "Key": {"pk": item["pk"]},
@@ -275,7 +274,7 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
         "ExpressionAttributeValues": {":account": item["account"]},
     }
     deletions: Any = [{"Delete": conditional}]
-    for key in (address, *_credential_keys(item)):
+    for key in (*_address_keys(client, table, item), *_credential_keys(item)):
         deletions.append({"Delete": {"TableName": table, "Key": {"pk": {"S": key}}}})
     try:
         client.transact_write_items(TransactItems=deletions)
@@ -284,8 +283,15 @@ def _delete_principal(client: "DynamoDBClient", table: str, item: Item) -> bool:
     return True
 
 
+def _address_keys(client: "DynamoDBClient", table: str, item: Item) -> list[str]:
+    """Return the keys of the items that keep a principal's address: by account, or as version 1.0 did."""
+    email, username = item["email"]["S"], item["pk"]["S"].removeprefix("USER#")
+    keys = [addresses.name(item["account"]["S"], email), addresses.old_name(email)]
+    return [pk for pk, it in _get(client, table, keys).items() if it["username"]["S"] == username]
+
+
 def _credential_keys(item: Item) -> list[str]:
-    """Return the keys of the items that tell whose a person's passkeys are."""
+    """Return the keys of the items that map a user's passkeys to the user."""
     passkeys = item.get("passkeys", {}).get("M", {}).values()
     ids = [passkey["M"]["credentialId"]["B"] for passkey in passkeys]
     return [f"CREDENTIAL#{hashlib.sha256(id_).hexdigest()}" for id_ in ids]

@@ -1,7 +1,7 @@
-"""Makes the package: Chalice's template of the stack, and the code, slimmed and compiled for one runtime.
+"""Builds the package: Chalice's template of the stack, and the code, slimmed and compiled for one runtime.
 
-Whichever Python and system builds it, the package is the same and for ``deploy.runtime.RUNTIME``. Chalice
-makes the template; it would choose wheels and runtime by the Python it runs on, so both are chosen here.
+Every Python and system builds the same package, for ``deploy.runtime.RUNTIME``. Chalice
+makes the template. It would choose wheels and runtime by the Python it runs on, so both are chosen here.
 """
 
 import json
@@ -83,7 +83,7 @@ def finish(template: dict[str, Any], architecture: str) -> None:
 def _run_chalice(stage: str, out: Path) -> None:
     """Let Chalice package the sources without any requirement."""
     chalice = Path(sys.executable).with_name("chalice")
-    # Chalice asks for a region, though nothing in a template of ours depends on it.
+    # Chalice requires a region, although nothing in the template depends on it.
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 RUNTIME = (3, 13)
-"""The version of Python that every function runs on. It is told here and nowhere else."""
+"""The version of Python that every function runs on. It is written only here."""
 
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}
-"""The processors that Lambda has, each with the name that wheels give it."""
+"""Lambda's processors, each with its name in wheels."""
 
 VERSION = f"{RUNTIME[0]}.{RUNTIME[1]}"
 NAME = f"python{VERSION}"
@@ -32,7 +32,7 @@ ADVICE = (
 
 @cache
 def interpreter() -> Path | None:
-    """Return a Python of the runtime's version, or None where there is none: see ``ADVICE``."""
+    """Return a Python of the runtime's version, or None if there is none: see ``ADVICE``."""
     for found in _candidates():
         if _prints(found, "-I", "-S", "-c", _IS_IT) is not None:
             return found
@@ -57,7 +57,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _prints(*command: str | Path) -> str | None:
-    """Return what a command prints, or None where it fails."""
+    """Return what a command prints, or None if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):

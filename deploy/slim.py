@@ -1,10 +1,10 @@
-"""Takes out of an unpacked package what its functions never read, and compiles the rest.
+"""Removes from an unpacked package what its functions never read, and compiles the rest.
 
-botocore brings the models of every AWS service and looks through them at every cold start. What is
-left is what our calls need, as plain JSON; the library's code stays as it is. Compiled modules spare
-each new environment compiling everything anew: Lambda's code directory cannot be written to. They are
+botocore includes the models of every AWS service and searches them at every cold start. What is
+left is what our calls need, as plain JSON; the library's code is unchanged. Compiled modules spare
+each new environment the compilation, since Lambda's code directory is read-only. They are
 of the kind that is not checked against its source (PEP 552), since unpacking a zip changes its times.
-botocore loads its bundle of certificates anew for every connection, so the bundle keeps AWS's own roots only.
+botocore loads its certificate bundle again for every connection, so the bundle keeps only AWS's roots.
 """
 
 import gzip
@@ -70,7 +70,9 @@ def keep_roots(bundle: Path) -> None:
         for pem in _CERTIFICATE.findall(bundle.read_text(encoding="utf-8"))
     }
     if missing := [name for name, fingerprint in ROOTS.items() if fingerprint not in found]:
-        raise FileNotFoundError(f"{bundle} lacks what AWS's endpoints are verified by: {', '.join(missing)}")
+        raise FileNotFoundError(
+            f"{bundle} lacks certificates that verify AWS's endpoints: {', '.join(missing)}"
+        )
     kept = [f"# {name}\n{found[fingerprint]}" for name, fingerprint in ROOTS.items()]
     bundle.write_text("\n".join(kept), encoding="utf-8")
 
@@ -78,7 +80,7 @@ def keep_roots(bundle: Path) -> None:
 def compile_modules(package: Path, python: Path, root: str = "/var/task") -> None:
     """Compile every module with ``python``, as found under ``root`` at run time.
 
-    In a process of its own: byte code depends on what else lives in the process that writes it. Raises
+    In a separate process: byte code depends on what else is loaded in the process that writes it. Raises
     SyntaxError where a module is wrong.
     """
     command: list[str | Path] = [

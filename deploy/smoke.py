@@ -1,7 +1,7 @@
-"""``make smoke``: whether a deployed stack does what it should, by a throw-away account in it.
+"""``make smoke``: checks that a deployed stack works, with a temporary account in it.
 
-Every function is called once, so that its own role is asked for all that it needs, and what must be refused
-is tried. The account's addresses are those of SES's mailbox simulator, which takes mail in the sandbox too
+Every function is called once, so that its role's permissions are used, and what must be refused
+is tried. The account uses addresses of SES's mailbox simulator, which accepts mail in the sandbox too
 and delivers it to nobody. At the end the account is deleted.
 """
 
@@ -72,7 +72,7 @@ class Smoke:
         self.keys: dict[str, str] = {}
 
     def run(self) -> Report:
-        """Make every check, print each result, clean up, and return the report."""
+        """Run every check, print each result, clean up, and return the report."""
         check = self.report.check
         if not check("stack", self._stack, needed=True):
             return self.report

@@ -1,4 +1,4 @@
-"""Deploys the stack and calls its operator functions, with the AWS CLI of whoever runs this."""
+"""Deploys the stack and calls its operator functions, with the operator's AWS CLI."""
 
 import contextlib
 import difflib
@@ -21,9 +21,9 @@ _DOES_NOT_EXIST = "does not exist"
 _STUCK = {
     "ROLLBACK_FAILED": "Its creation failed and could not be undone. Delete it: make teardown STAGE={stage}",
     "CREATE_FAILED": "Its creation failed. Delete it: make teardown STAGE={stage}",
-    "DELETE_FAILED": "It could not be deleted. Read why below, mend it, and: make teardown STAGE={stage}",
+    "DELETE_FAILED": "It could not be deleted. Fix the cause below, then: make teardown STAGE={stage}",
     "UPDATE_ROLLBACK_FAILED": (
-        "An update failed and could not be undone. Read why below, mend it, and: "
+        "An update failed and could not be undone. Fix the cause below, then: "
         "aws cloudformation continue-update-rollback --stack-name {stack}"
     ),
 }
@@ -40,7 +40,7 @@ class Stack(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing of it is there yet, so that the next deploy creates it."""
+        """Whether it does not exist yet, so that the next deploy creates it."""
         return self.status in ("", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 
 
@@ -120,7 +120,7 @@ def deploy(stage: str, bucket: str, parameters: Mapping[str, str], architecture:
         raise DeployError("\n".join([str(error), *failures(stack.name)])) from None
     outputs = stack_outputs(stack.name)
     if "DefaultEndpoint" in parameters and not stack.is_new:
-        # API Gateway closes and opens the endpoint with a deployment, which a parameter alone does not make.
+        # API Gateway closes or opens the endpoint only with a deployment, which a parameter does not cause.
         aws_cli.run(
             *("apigateway", "create-deployment", "--rest-api-id", outputs["RestAPIId"], "--stage-name", "api")
         )
@@ -190,7 +190,7 @@ def failures(stack: str) -> Iterator[str]:
 
 
 def retained(stack: str) -> list[str]:
-    """Return what a deleted or rolled back stack has left: the physical names of its resources."""
+    """Return what a deleted or rolled back stack has left behind: its resources' physical names."""
     listed = aws_cli.run("cloudformation", "list-stack-resources", "--stack-name", stack, check=False)
     return [
         f"{one['ResourceType']} {one['PhysicalResourceId']}"
@@ -201,7 +201,7 @@ def retained(stack: str) -> list[str]:
 
 
 def log_groups(stack: str) -> list[str]:
-    """Return the log groups that a stack of this name has, or has left."""
+    """Return the log groups that a stack of this name has, or has left behind."""
     found = aws_cli.ask("logs", "describe-log-groups", "--log-group-name-prefix", f"/service-users/{stack}/")
     return [group["logGroupName"] for group in found.get("logGroups", ())]
 
@@ -240,7 +240,7 @@ class FunctionFailed(DeployError):
 def invoke(function: str, payload: object) -> Any:
     """Invoke a function once, and return its result.
 
-    Raises FunctionFailed if it fails, and DeployError if it cannot be invoked or its answer was lost.
+    Raises FunctionFailed if it fails, and DeployError if it cannot be invoked or its response was lost.
     """
     with tempfile.TemporaryDirectory() as directory:
         request_file, response_file = (Path(directory) / name for name in ("request.json", "response.json"))
@@ -248,12 +248,12 @@ def invoke(function: str, payload: object) -> Any:
         invoked = aws_cli.complete(
             *("lambda", "invoke", "--function-name", function, "--payload", f"fileb://{request_file}"),
             str(response_file),
-            # A second try of a call whose answer was lost is refused, and the key is lost with the answer.
+            # A retry after a lost response would be refused, and the key was in that response.
             environment={"AWS_MAX_ATTEMPTS": "1"},
         )
         if invoked.returncode:
             raise DeployError(
-                f"aws lambda invoke failed, or its answer was lost. {(invoked.stderr or '').strip()}"
+                f"aws lambda invoke failed, or its response was lost. {(invoked.stderr or '').strip()}"
             )
         response: Any = json.loads(response_file.read_text(encoding="utf-8"))
     if "FunctionError" in json.loads(invoked.stdout or "{}"):
@@ -286,8 +286,8 @@ def _print_key(stage: str, output: str, payload: dict[str, str]) -> None:
         raise DeployError(str(error)) from None
     except DeployError as error:
         raise DeployError(
-            f"{error} If the account is there now, make owner STAGE={stage} USERNAME={payload['username']} "
-            "issues its key; else try again."
+            f"{error} If the account exists now, make owner STAGE={stage} USERNAME={payload['username']} "
+            "issues its key; otherwise try again."
         ) from None
     print(json.dumps(response, indent=2, ensure_ascii=False))
     print("The key is shown only once and not stored. Save it now.", file=sys.stderr)
@@ -298,7 +298,7 @@ def _code_bucket() -> str:
     account = aws_cli.ask("sts", "get-caller-identity")["Account"]
     region = aws_cli.region()
     bucket = f"service-users-code-{account}-{region}"
-    # The name can be guessed: whoever owned a bucket of that name could give Lambda other code.
+    # The name can be guessed: whoever owned a bucket of that name could have Lambda run their code.
     expected_owner = ("--expected-bucket-owner", account)
     if aws_cli.run("s3api", "head-bucket", "--bucket", bucket, *expected_owner, check=False) is None:
         location = (

@@ -1,4 +1,4 @@
-"""Deletes a stage's stack, and names everything that stays: data, logs, and what other stacks use."""
+"""Deletes a stage's stack, and lists everything that it leaves behind: data, logs, and shared resources."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def teardown(stage: str, confirmed: str) -> None:
         named = "\n".join(what_stays(stack))
         raise DeployError(
             f"This deletes the stack {stack.name} ({stack.status}): its URL is gone for good, and with it "
-            f"every caller's access. These stay, and cost what they cost:\n{named}\n"
+            f"every caller's access. These stay, and keep their costs:\n{named}\n"
             f"Nothing was deleted. To go on: make teardown STAGE={stage} CONFIRM={stage}"
         )
     stays = list(what_stays(stack))

@@ -42,7 +42,7 @@ class Locked(NamedTuple):
 
 
 class Wheel(NamedTuple):
-    """One distribution that was installed, with the name and SHA-256 of the wheel it came in."""
+    """An installed distribution, with the name and SHA-256 of its wheel."""
 
     name: str
     version: str
@@ -74,7 +74,7 @@ def install(lock: Path, target: Path, architecture: str) -> list[Wheel]:
     """
     expected = {_normalized(entry.name): entry for entry in locked(lock)}
     with tempfile.TemporaryDirectory() as folder:
-        # Without markers: pip judges them by the Python that it runs on, not by the runtime.
+        # Without markers: pip evaluates them for the Python that it runs on, not for the runtime.
         chosen = Path(folder) / lock.name
         chosen.write_text("".join(_line(entry) for entry in expected.values()), encoding="utf-8")
         _download(chosen, Path(folder), architecture)
@@ -112,7 +112,7 @@ def _download(lock: Path, folder: Path, architecture: str) -> None:
 
 
 def _unpack(wheel: Path, target: Path) -> None:
-    """Unpack a wheel's modules and metadata; scripts and data files have no place in a function."""
+    """Unpack a wheel's modules and metadata, without scripts and data files, which no function uses."""
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             inside = entry.filename

@@ -1,7 +1,7 @@
-"""The link that opens the console of ``make run`` as its OWNER, for whoever has no passkey at hand.
+"""The link that opens the console of ``make run`` as its OWNER, without a passkey.
 
-It is in no package: the link works once, only here, and each use prints the next one. The session it starts
-counts as confirmed for as long as it may last, since nothing is there to confirm it with.
+It is not in the deployed package. Each link works once, and using it prints the next. The session it starts
+counts as confirmed until it ends, because there is no passkey to confirm it with.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class ConsoleLink:
 
     @property
     def address(self) -> str:
-        """The console's address; passkeys work there, and at no IP address."""
+        """The console's address, which names a host: passkeys do not work at IP addresses."""
         return os.environ["PUBLIC_URL"] + "/console"
 
     def opens_as(self, username: str) -> None:
-        """Make the link good for a person."""
+        """Make the link sign this user in."""
         self._username = username
         self._token = secrets.token_urlsafe(24)
 
     def link(self) -> str:
-        """Return the link as it is good now."""
+        """Return the link that works now."""
         return f"{os.environ['PUBLIC_URL']}{PATH}?once={self._token}"
 
     def respond(self, request: HttpRequest) -> HttpResponse:
@@ -70,7 +70,7 @@ class ConsoleLink:
         if not good:
             text = b"This link was used, or is not the last one. The terminal of make run shows a new one.\n"
             return HttpResponse(403, [("Content-Type", "text/plain; charset=utf-8")], text, "local")
-        self._say(f"  The console was opened. Once more: {self.link()}")
+        self._say(f"  The console was opened. To open it again: {self.link()}")
         headers = [("Location", self.address), ("Set-Cookie", self._session()), ("Cache-Control", "no-store")]
         return HttpResponse(303, headers, b"", "local")
 

@@ -1,4 +1,4 @@
-"""A folder of sent emails: every email the functions send, as a file that a mail program opens."""
+"""A folder of sent emails: every email that the functions send, as a file for a mail program."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""API Gateway's part for a Chalice app: routes, events, and the responses made of the app's results.
+"""Emulates API Gateway for a Chalice app: routes, events, and responses made of the app's results.
 
 Built on ``chalice.local`` (the app, its authorizers, the Lambda context, CORS preflight). It adds what
-that leaves open: decoded path parameters, request ids, binary bodies, the caller's address, and problem
+is missing there: decoded path parameters, request ids, binary bodies, the caller's address, and problem
 details (RFC 9457) for requests that match no route. What the app returns is passed on unchanged.
 ``local/server.py`` is the HTTP server in front of it.
 """
@@ -72,7 +72,7 @@ class Gateway(LocalGateway):
 
     def __init__(self, app: Chalice, lock: contextlib.AbstractContextManager[Any] | None = None) -> None:
         if not isinstance(app, LocalChalice):
-            # A deployed app has one request at a time; this makes ``current_request`` one per thread.
+            # A deployed app handles one request at a time; here each thread has its own ``current_request``.
             app.__class__ = type("LocalApp", (LocalChalice, type(app)), {})
         super().__init__(app, Config())
         self._app = app

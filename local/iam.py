@@ -1,6 +1,6 @@
-"""IAM's part: evaluates the policies that an authorizer returns and those of the packaged template's roles.
+"""Evaluates IAM policies: those that an authorizer returns, and those of the packaged template's roles.
 
-Knows what these policies use and refuses everything else: Effect, Action, Resource, and in a role's
+Supports what these policies use and refuses everything else: Effect, Action, Resource, and in a role's
 policy the condition operators StringEquals, StringEqualsIfExists and StringLike with their set prefixes.
 """
 
@@ -79,10 +79,10 @@ _WRITES = {
 
 
 class Reading(Enum):
-    """What ``dynamodb:Attributes`` has for a nested attribute ``keys.MONITORING.lastUsedAt``.
+    """Possible values of ``dynamodb:Attributes`` for a nested attribute ``keys.MONITORING.lastUsedAt``.
 
-    AWS documents it for attributes of the item alone. A policy is judged under one reading at a time: one
-    that needs two of them at once would be refused under each.
+    AWS documents only attributes of the item itself. A policy is evaluated under one reading, so one
+    that depends on two readings at once is refused under each.
     """
 
     TOP_LEVEL = "the attribute of the item: keys"
@@ -91,7 +91,7 @@ class Reading(Enum):
 
 
 class IamRequest(NamedTuple):
-    """What IAM decides about: an action on a resource, with the values of the condition keys."""
+    """A request to IAM: an action on a resource, with the values of the condition keys."""
 
     action: str
     resource: str
@@ -133,7 +133,7 @@ def iam_requests(
 
 
 def _ses_resources(sender: str, recipients: Iterable[str]) -> Iterator[str]:
-    """Yield everything that SES has been seen to authorize for one message.
+    """Yield every resource that SES was observed to authorize for one message.
 
     The sender's identity, which can be the address, its domain, or a domain above it; the identity's default
     configuration set; and a recipient that is an identity of the account as well, as all are in the sandbox.
@@ -184,7 +184,7 @@ def _dynamodb_request(
 
 
 def _attributes(parameters: Mapping[str, Any], reading: Reading) -> Iterator[str]:
-    """Yield every attribute that the expressions name, by a reading."""
+    """Yield every attribute that the expressions name, under a reading."""
     names = parameters.get("ExpressionAttributeNames", {})
     if reading is Reading.NAMES:
         yield from names.values()

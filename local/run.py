@@ -72,7 +72,7 @@ class Terminal:
             print(text, flush=True)
 
     def log_response(self, method: str, target: str, status: int, seconds: float) -> None:
-        """Print a line about a response. The query is left out: it may hold what is not for a log."""
+        """Print a line about a response, without the query, which may contain secrets or personal data."""
         path = re.sub(r"[^!-~]", "?", target.partition("?")[0])[:80]
         method = re.sub(r"[^!-~]", "?", method or "?")[:7]
         self.say(f"  {_clock()}  {status}   {method:<7} {path:<46} {seconds * 1000:4.0f} ms")
@@ -151,7 +151,7 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         os.environ.setdefault("DIRECTORY_TABLE", "service-users-directory")
         os.environ.setdefault("EVENTS_TABLE", "service-users-events")
         os.environ.setdefault("SENDER", SENDER)
-        # Not the IP address: browsers have no passkeys for those.
+        # Not the IP address: browsers support no passkeys for IP addresses.
         os.environ.setdefault("PUBLIC_URL", f"http://localhost:{port}")
         functions = importlib.import_module(module)
         app: Chalice = functions.app
@@ -172,7 +172,7 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
                 f"Use another one: make run PORT={port + 1 if port < 65535 else 8000}"
             ) from error
         stack.callback(server.server_close)
-        # Not before the port is ours: these may belong to another run.
+        # Only once this run has the port: these files may belong to another run.
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.chmod(0o700)
         emails.clear()
@@ -220,7 +220,7 @@ def welcome(system: LocalSystem) -> str:
 
     Console      {console.address}
                  {console.link()}
-                 (the second opens it as {owner["username"]}, once, without a passkey)
+                 (the second address opens it as {owner["username"]}, once, without a passkey)
     API          {url}
     Credentials  {_short(credentials)}   ({owner["username"]}, OWNER of account {OWNER["accountName"]})
     Emails       {_short(outbox)}/*.eml
@@ -258,9 +258,12 @@ def _aws(endpoints: Endpoints) -> Iterator[None]:
     """Emulate AWS with moto in this process, except the services with an endpoint of their own."""
     from moto import mock_aws
 
+    from local import fast_moto
+
+    fast_moto.install()
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     os.environ.setdefault("AWS_REGION", os.environ["AWS_DEFAULT_REGION"])
-    # Otherwise botocore puts the account into the host name, and DescribeStream is a 404.
+    # Otherwise botocore puts the account into the host name, and DescribeStream returns 404.
     os.environ.setdefault("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
     passthrough: list[str] = []
     if endpoints.dynamodb:

@@ -1,6 +1,6 @@
-"""What every test stands on: tables on moto or on the real engine, a clock, and the API over both.
+"""Fixtures for every test: tables on moto or on the real engine, a clock, and the API on both.
 
-``DYNAMODB_LOCAL_URL`` picks the real engine; without it every table is moto's. Each test has tables of
+``DYNAMODB_LOCAL_URL`` selects the real engine; without it every table is moto's. Each test has its own
 its own, so that no test depends on another or on their order.
 """
 
@@ -24,6 +24,7 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.store import client as store_client
+from local import fast_moto
 from local.tables import create_tables
 from tests.support import moto_internals
 from tests.support.accounts import AccountTemplates
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 
+fast_moto.install()
+
 collect_ignore = ["browser"]
-"""``make browser`` runs these, in an environment of their own."""
+"""``make browser`` runs these in their own environment."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,19 +70,19 @@ def dynamodb() -> "Iterator[DynamoDBClient]":
 
 @pytest.fixture(scope="session")
 def emptied_tables() -> list[Tables]:
-    """Tables that a test of this process has left, emptied, for the next: making new ones is slow."""
+    """Emptied tables of earlier tests of this process, for reuse: creating new ones is slow."""
     return []
 
 
 @pytest.fixture(scope="session")
 def account_templates() -> AccountTemplates:
-    """Accounts that many tests of this process begin with, built once."""
+    """Accounts that many tests of this process start with, built once."""
     return AccountTemplates()
 
 
 @pytest.fixture(autouse=True)
 def output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
-    """What a test logs and mails; searched for secrets after every test."""
+    """Log lines and emails of a test, searched for secrets after it."""
     with captured_output(monkeypatch) as everything:
         yield everything
     assert_no_secret_in_output(everything)
@@ -111,7 +114,7 @@ def tables(
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands until it is moved."""
+    """A clock that moves only when a test moves it."""
     return Clock(1_900_000_000.5)
 
 

@@ -14,7 +14,7 @@ from chalicelib.http.problems import problem_of
 from chalicelib.rules import passkeys, sessions
 from chalicelib.rules.errors import ApiError, NotFound, ValidationError
 from chalicelib.rules.model import Passkey, User
-from chalicelib.rules.passkeys import CHALLENGE_SECONDS, Assertion, Begun, Registration
+from chalicelib.rules.passkeys import CHALLENGE_SECONDS, Assertion, BrowserChallenge, Registration
 
 Name = Annotated[str, Meta(max_length=64)]
 
@@ -70,8 +70,8 @@ def call(visit: Visit, step: str) -> Response:
 
 def begin_sign_in(visit: Visit) -> Response:
     """Give a challenge to whoever signs in."""
-    begun = passkeys.begin_sign_in(visit.directory, visit.origin)
-    return _challenge(visit, begun, _request(visit, begun, ()))
+    browser_challenge = passkeys.begin_sign_in(visit.directory, visit.origin)
+    return _challenge(visit, browser_challenge, _request(visit, browser_challenge, ()))
 
 
 def finish_sign_in(visit: Visit) -> Response:
@@ -91,8 +91,10 @@ def finish_sign_in(visit: Visit) -> Response:
 def begin_activation(visit: Visit) -> Response:
     """Give a challenge for the first passkey of an invited person."""
     body = visit.json(Invited)
-    begun, user = passkeys.begin_activation(visit.directory, body.username, body.token, visit.origin)
-    return _challenge(visit, begun, _creation(visit, begun, user))
+    browser_challenge, user = passkeys.begin_activation(
+        visit.directory, body.username, body.token, visit.origin
+    )
+    return _challenge(visit, browser_challenge, _creation(visit, browser_challenge, user))
 
 
 def finish_activation(visit: Visit) -> Response:
@@ -113,8 +115,10 @@ def finish_activation(visit: Visit) -> Response:
 def begin_enrolment(visit: Visit) -> Response:
     """Give a challenge for the passkey of a person with a mailed code."""
     body = visit.json(Coded)
-    begun, user = passkeys.begin_enrolment(visit.directory, body.username, body.code, visit.origin)
-    return _challenge(visit, begun, _creation(visit, begun, user))
+    browser_challenge, user = passkeys.begin_enrolment(
+        visit.directory, body.username, body.code, visit.origin
+    )
+    return _challenge(visit, browser_challenge, _creation(visit, browser_challenge, user))
 
 
 def finish_enrolment(visit: Visit) -> Response:
@@ -135,8 +139,10 @@ def finish_enrolment(visit: Visit) -> Response:
 def begin_confirmation(visit: Visit) -> Response:
     """Give a challenge to confirm a session by."""
     auth = _signed_in(visit)
-    begun = passkeys.begin_confirmation(visit.directory, auth)
-    return _challenge(visit, begun, _request(visit, begun, tuple(visit.user.passkeys.values())))
+    browser_challenge = passkeys.begin_confirmation(visit.directory, auth)
+    return _challenge(
+        visit, browser_challenge, _request(visit, browser_challenge, tuple(visit.user.passkeys.values()))
+    )
 
 
 def finish_confirmation(visit: Visit) -> Response:
@@ -155,8 +161,8 @@ def finish_confirmation(visit: Visit) -> Response:
 
 def begin_addition(visit: Visit) -> Response:
     """Give a challenge for one more passkey."""
-    begun, user = passkeys.begin_addition(visit.directory, _signed_in(visit))
-    return _challenge(visit, begun, _creation(visit, begun, user))
+    browser_challenge, user = passkeys.begin_addition(visit.directory, _signed_in(visit))
+    return _challenge(visit, browser_challenge, _creation(visit, browser_challenge, user))
 
 
 def finish_addition(visit: Visit) -> Response:
@@ -210,9 +216,11 @@ def _name(visit: Visit, given: str) -> str:
     return name or visit.browser()
 
 
-def _request(visit: Visit, begun: Begun, allowed: tuple[Passkey, ...]) -> dict[str, Any]:
+def _request(
+    visit: Visit, browser_challenge: BrowserChallenge, allowed: tuple[Passkey, ...]
+) -> dict[str, Any]:
     return {
-        "challenge": base64url(begun.challenge.challenge),
+        "challenge": base64url(browser_challenge.challenge.challenge),
         "rpId": visit.party.id,
         "timeout": CHALLENGE_SECONDS * 1000,
         "userVerification": "required",
@@ -220,12 +228,12 @@ def _request(visit: Visit, begun: Begun, allowed: tuple[Passkey, ...]) -> dict[s
     }
 
 
-def _creation(visit: Visit, begun: Begun, user: User) -> dict[str, Any]:
+def _creation(visit: Visit, browser_challenge: BrowserChallenge, user: User) -> dict[str, Any]:
     return {
-        "challenge": base64url(begun.challenge.challenge),
+        "challenge": base64url(browser_challenge.challenge.challenge),
         "rp": {"id": visit.party.id, "name": visit.settings.name},
         "user": {
-            "id": base64url(passkeys.handle(user, begun.challenge)),
+            "id": base64url(passkeys.handle(user, browser_challenge.challenge)),
             "name": user.username,
             "displayName": user.display_name or user.username,
         },
@@ -245,8 +253,8 @@ def _descriptor(passkey: Passkey) -> dict[str, Any]:
     }
 
 
-def _challenge(visit: Visit, begun: Begun, options: dict[str, Any]) -> Response:
-    return _reply(options, headers=visit.challenge_cookie.set(begun.secret, CHALLENGE_SECONDS))
+def _challenge(visit: Visit, browser_challenge: BrowserChallenge, options: dict[str, Any]) -> Response:
+    return _reply(options, headers=visit.challenge_cookie.set(browser_challenge.secret, CHALLENGE_SECONDS))
 
 
 def _reply(answer: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -54,7 +54,7 @@ def form(visit: Visit, username: str, action: str) -> Response:
         raise NotFound("There is no such page in the console.")
     auth = visit.sign_in()
     permissions.require_can_manage_users(auth)
-    return act(visit, auth, users.read(visit.directory, auth, username))
+    return act(visit, auth, users.read(visit.directory, auth, username).user)
 
 
 def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:

@@ -171,7 +171,7 @@ class _Run:
                 return
             ruling = self._ruling(judged)
             if ruling is None:
-                self._point(judged)
+                self._upgrade(judged)
                 return
             if self._sweeps.apply(ruling):
                 self._count(ruling)
@@ -180,8 +180,13 @@ class _Run:
             judged = self._sweeps.principal(principal.username)
         self.counts["left"] += 1
 
-    def _point(self, principal: Principal) -> None:
-        """Write missing pointers of keys that an earlier version stored; a failure is retried tomorrow."""
+    def _upgrade(self, principal: Principal) -> None:
+        """Write what an earlier version did not: pointers of keys, and to which account an address belongs.
+
+        What fails is tried again tomorrow.
+        """
+        if not principal.email_by_account:
+            self.counts["moved"] += self._sweeps.move_address(principal)
         if any(api_keys.lacks_pointer(key) for key in principal.keys.values()):
             self.counts["pointed"] += self._sweeps.add_pointers(principal)
 

@@ -18,7 +18,7 @@ def create_account_function(event: dict[str, Any], context: Any, service: Servic
     """Create an account: ``{accountName, username, email, displayName?}``.
 
     Returns ``{account, accountName, username, keyType, apiKey}``; the key is answered this once. Raises
-    Invalid with every fault of the event, and Conflict where the username or the email is taken. Lambda
+    Invalid with every fault of the event, and Conflict where the username is taken. Lambda
     shows its caller the message of an exception and nothing else, so all of it is said there.
     """
     origin = _origin(context, service)

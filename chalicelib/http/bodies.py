@@ -44,7 +44,8 @@ Email = Annotated[
         pattern=EMAIL,
         max_length=254,
         description=(
-            "an email address, such as bot@example.com; unique after folding case, '+tag's and Gmail's dots."
+            "an email address, such as bot@example.com; unique in the account after folding case, '+tag's "
+            "and Gmail's dots."
         ),
         examples=["metrics-bot@example.com"],
         extra_json_schema={"format": "email"},

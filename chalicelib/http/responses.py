@@ -30,6 +30,7 @@ from chalicelib.rules.offboarding import EndedKeys
 from chalicelib.rules.ports import UnknownEvent
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import View
+from chalicelib.rules.users import InvitationState, Person
 
 MASK = "•••…"
 
@@ -151,6 +152,22 @@ class UserAnswer(Answer, frozen=True, kw_only=True):
         | None
     )
     created_at: Time
+
+
+class PersonAnswer(UserAnswer, frozen=True, kw_only=True):
+    """A User of the account, with what has become of their invitation."""
+
+    invitation: (
+        Annotated[
+            InvitationState,
+            Meta(
+                description="The state of the invitation of a User who has not activated; null for one who "
+                "has. `OPEN`: they can activate. `EXPIRED`: its 72 hours are over. `WITHDRAWN`: whoever sent "
+                "it is no longer an OWNER of the account. Both are mended by a new invitation."
+            ),
+        ]
+        | None
+    )
 
 
 class ActivatedAnswer(UserAnswer, frozen=True, kw_only=True):
@@ -382,6 +399,11 @@ def user(it: User) -> UserAnswer:
         invited_by=it.invited_by or None,
         created_at=moment(it.created_at),
     )
+
+
+def person(it: Person) -> PersonAnswer:
+    """Return a User with the state of their invitation."""
+    return PersonAnswer(**structs.asdict(user(it.user)), invitation=it.invitation)
 
 
 def shown_key(it: ShownKey) -> ShownKeyAnswer:

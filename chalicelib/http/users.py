@@ -33,14 +33,15 @@ def listing(call: Call) -> Response:
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
     page, after = users.listing(call.directory, auth, paging.limit, paging.after)
-    return reply(200, tuple(responses.user(it) for it in page), call.next_page(PATH, after, query))
+    return reply(200, tuple(map(responses.person, page)), call.next_page(PATH, after, query))
 
 
 def read(call: Call, username: str) -> Response:
     """Respond with a User."""
     auth = call.authenticate(permissions.require_can_list_users)
     call.query()
-    return _reply(200, users.read(call.directory, auth, username))
+    person = users.read(call.directory, auth, username)
+    return reply(200, responses.person(person), {"ETag": etag(person.user.version)})
 
 
 @conditional

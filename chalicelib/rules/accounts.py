@@ -19,7 +19,7 @@ from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
-from chalicelib.rules.writes import add_principal
+from chalicelib.rules.writes import add_first_principal
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class NewAccount(NamedTuple):
 def create(directory: Directory, wanted: NewAccount, origin: Origin) -> tuple[User, IssuedKey]:
     """Create an account with its first OWNER. Return that User and their USER_MANAGEMENT key.
 
-    Raises ValidationError for a reserved username, and Conflict if the username or the email is taken.
+    Raises ValidationError for a reserved username, and Conflict if the username is taken.
     """
     check_username(wanted.username)
     now = origin.second
@@ -62,12 +62,13 @@ def create(directory: Directory, wanted: NewAccount, origin: Origin) -> tuple[Us
         created_at=now,
         display_name=wanted.display_name or wanted.username,
         membership=membership,
+        email_by_account=True,
     )
     owner, issued, change = api_keys.generate(owner, KeyType.USER_MANAGEMENT, KeyRestrictions(), "", now)
     event = new_event(
         origin, Actor(Kind.OPERATOR), Action.ACCOUNT_CREATED, owner, (change,), cause=Cause.OPERATOR
     )
-    directory.commit(event, add_principal(owner), AddAccount(account, concurrent_change()))
+    directory.commit(event, add_first_principal(owner), AddAccount(account, concurrent_change()))
     return owner, issued
 
 
@@ -104,7 +105,7 @@ def read(directory: Directory, auth: AuthContext) -> Account:
 
 
 class PolicyUpdate(NamedTuple):
-    """The input of :func:`update`; what is UNSET stays."""
+    """The input of :func:`update`. Fields that are UNSET stay as they are."""
 
     name: str | UnsetType = UNSET
     max_key_age_days: int | UnsetType | None = UNSET
@@ -126,7 +127,7 @@ def update(
 
     ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
     two activated OWNERs. Raises Conflict if there are fewer, and TooManyRequests if the account was changed
-    too often; what only makes it stricter is always possible.
+    too often, unless the change only makes the policy stricter.
     """
     permissions.require_can_change_account(auth)
     sessions.require_confirmed(auth)
@@ -210,6 +211,7 @@ def _only_stricter(old: Account, new: Account) -> bool:
         and _no_longer(was.revoke_inactive_after_days, now.revoke_inactive_after_days)
         and was.pci_compliance <= now.pci_compliance
         and old.machines_manage_owners >= new.machines_manage_owners
+        and was.keep_leaked_keys >= now.keep_leaked_keys
     )
 
 

@@ -61,12 +61,12 @@ class Rotation(NamedTuple, Generic[Holder]):
 
 
 def is_expired(key: ApiKey, now: float) -> bool:
-    """Return whether a key has expired; it has at the very second of its expiry."""
+    """Return whether a key has expired; from the second of its expiry on."""
     return key.expires_at is not None and now >= key.expires_at
 
 
 def lacks_pointer(key: ApiKey) -> bool:
-    """Return whether a key or its predecessor is not found by its value, as a version before stored it."""
+    """Return whether a key or its predecessor has no pointer, because an earlier version stored it."""
     return not key.has_pointer or (key.predecessor is not None and not key.predecessor.has_pointer)
 
 
@@ -96,9 +96,9 @@ def generate(
     now: int,
     ceiling: Role | None = None,
 ) -> tuple[Holder, IssuedKey, KeyChange]:
-    """Generate a key of a type the holder has no key of, or only an expired one.
+    """Generate a key of a type of which the holder has no key, or only an expired one.
 
-    ``ceiling`` is the role of whoever is shown the secret; None for a User's own key.
+    ``ceiling`` is the role of the principal that is shown the secret; None for a User's own key.
 
     Raises ValidationError if the holder's role may not hold the type, Conflict if there is such a key.
     """
@@ -149,12 +149,12 @@ def rotate(
 ) -> Rotation[Holder]:
     """Replace the secret of a key; its restrictions stay.
 
-    ``ceiling`` is the new key's, and ``by`` the username of whoever rotates it.
+    ``ceiling`` is the new key's, and ``by`` the username of the principal that rotates it.
 
-    With an ``overlap`` (seconds) the replaced key becomes the predecessor and works that much longer; an
-    earlier predecessor stops working. But if the caller signed in with the predecessor
-    (``presented_digest``) and the key was never used, the response that carried that key was lost. Then
-    that key stops working instead, and the predecessor keeps the time it had left, so that a caller who
+    With an ``overlap`` (seconds), the replaced key becomes the predecessor and works for that time; an
+    earlier predecessor stops working. There is one exception: if the caller signed in with the predecessor
+    (``presented_digest``) and the key was never used, then the response that carried that key was lost. In
+    that case that key stops working at once, and the predecessor keeps the time it had left. So a caller who
     never received a response can retry (product page: lost-response).
 
     Raises NotFound if there is no usable key of the type.
@@ -208,9 +208,9 @@ def restrict(
     networks: tuple[str, ...] | UnsetType,
     expires_at: int | UnsetType | None,
 ) -> tuple[Holder, KeyChange, dict[str, tuple[str, str]]]:
-    """Change a key's allowed networks and expiry; what is UNSET stays.
+    """Change a key's allowed networks and expiry; UNSET leaves one as it is.
 
-    The third value returned maps each changed field to its old and new value, as text; empty if none
+    The third value returned maps each changed field to its old and new value, as text; it is empty if nothing
     changed. Raises NotFound if there is no key of the type.
     """
     key = find(holder, key_type)
@@ -228,8 +228,9 @@ def restrict(
 def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
     """Give the holder another role, and revoke the keys that it may not hold.
 
-    A Service User's keys without a ceiling get its former role as theirs when its role is raised: who knows
-    them is not known. A User is the only one who was shown their own keys, so those rise with them.
+    When a Service User's role is raised, its keys without a ceiling get the old role as their ceiling,
+    because it was not recorded who was shown them. A User's own keys were shown to nobody else, so they need
+    none.
     """
     allowed = role.key_types()
     revoked = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
@@ -240,14 +241,14 @@ def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ..
 
 
 def shown_to(key: ApiKey) -> str:
-    """Return the username of whoever was shown a key's secret last: who rotated it, or who generated it."""
+    """Return the username of the principal that was shown a key's secret: by rotating or generating it."""
     return key.rotated_by or key.created_by
 
 
 def shown_keys(holder: ServiceUser, username: str, now: float) -> tuple[ShownKey, ...]:
-    """Return the living keys of a Service User that a User (by folded username) was the last to be shown.
+    """Return the working keys of a Service User that a User (by folded username) was the last to be shown.
 
-    A predecessor stored before it was kept whom it was shown to counts as shown to who generated the key.
+    A predecessor that was stored without ``shown_to`` counts as shown to the creator of the key.
     """
     found: list[ShownKey] = []
     for key_type in KeyType:
@@ -267,7 +268,7 @@ def shown_keys(holder: ServiceUser, username: str, now: float) -> tuple[ShownKey
 def revoke_shown(
     holder: ServiceUser, shown: tuple[ShownKey, ...]
 ) -> tuple[ServiceUser, tuple[KeyChange, ...]]:
-    """Revoke the keys of a Service User that somebody was shown, and of a predecessor that alone."""
+    """Revoke the keys of a Service User that somebody was shown. A predecessor is revoked without its key."""
     keys = {**holder.keys}
     for one in shown:
         if one.until is None:
@@ -279,7 +280,7 @@ def revoke_shown(
 
 
 def below_role(holder: Principal) -> tuple[KeyType, ...]:
-    """Return the types of a holder's keys whose ceiling is below the role, in published order."""
+    """Return the types of a holder's keys whose ceiling is below its role, in published order."""
     return tuple(
         key_type
         for key_type in KeyType
@@ -294,7 +295,7 @@ def is_looser(old: ApiKey, new: ApiKey) -> bool:
 
 
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
-    """Return the revocation of every key of a holder, in published order (a stored map has none)."""
+    """Return the revocation of every key of a holder, in published order (a stored map has no order)."""
     return tuple(
         KeyChange(Change.REVOKED, key_type, holder.keys[key_type].last5)
         for key_type in KeyType
@@ -319,7 +320,7 @@ def find_usable(holder: Principal, key_type: KeyType, now: int) -> ApiKey:
 
 
 def _with_ceiling(key: ApiKey, ceiling: Role) -> ApiKey:
-    """Return a key that has a ceiling, and its predecessor; one that they have stays."""
+    """Return a key with a ceiling for it and for its predecessor, unless they have one already."""
     predecessor = key.predecessor
     if predecessor is not None and predecessor.ceiling is None:
         predecessor = replace(predecessor, ceiling=ceiling)

@@ -44,10 +44,10 @@ def new_event(
     shown_keys: tuple[ShownKey, ...] = (),
     more_shown_keys: bool = False,
 ) -> Event:
-    """Return the audit event of an action, due at once if ``notifications.NOTIFIED`` says who is notified.
+    """Return the audit event of an action. It is due at once if ``notifications.NOTIFIED`` names anybody.
 
-    ``subject`` is the principal or account as it was before the change (as created, if it is new), and
-    ``new`` as it is from now on, where an update decides by both who is notified.
+    ``subject`` is the principal or account before the change (as created, if it is new). ``new`` is the one
+    after it, if who is notified depends on both.
     """
     knows_keys = bool(shown_keys) or more_shown_keys
     addressees = notifications.addressees(action, Occurrence(subject, keys, new, actor, knows_keys))
@@ -104,9 +104,9 @@ def actor(principal: Principal) -> Actor:
 
 
 def cause_of(event: Event) -> Cause | None:
-    """Return why something happened, also of an event stored before events had a ``cause``.
+    """Return the cause of an event, including one stored before events had a ``cause``.
 
-    None if the actor asked for it, or if an old event does not tell.
+    None if the actor asked for it, or if an old event does not say.
     """
     if event.cause is None and event.reason == _OLD_EXPIRY_REASON:
         return Cause.EXPIRY
@@ -121,7 +121,7 @@ def _subject(subject: Principal | Account) -> Subject:
 
 
 def _id(principal: Principal) -> str:
-    """Return what tells a principal from another one that has, or had, the same username."""
+    """Return the id that distinguishes a principal from an earlier or later one with the same username."""
     if isinstance(principal, User):
         return principal.membership
     return principal.id if isinstance(principal, ServiceUser) else ""

@@ -1,6 +1,6 @@
-"""Signing in: one read, and then either the caller's context or one refusal in the same words.
+"""Signing in by API key: one read, then either the caller's context or an error in always the same words.
 
-With the key alone (Bearer) there is another read before it, of the pointer that says whose it may be.
+A key alone (Bearer) takes one more read before that, of the pointer to its holder.
 """
 
 from typing import NamedTuple
@@ -44,7 +44,7 @@ def sign_in(
 ) -> AuthContext:
     """Authenticate and return the caller's context. Without a ``username``, by the key alone.
 
-    Records ``lastUsedAt`` unless ``record_use=False``, for an operation that writes it itself. Raises
+    Records ``lastUsedAt``, unless the caller passes ``record_use=False`` to write it itself. Raises
     Unauthenticated in the same words whatever is wrong, and Forbidden for a valid key used from a network
     that it does not allow. A secret that is not formed like a key is refused without a read.
     """
@@ -72,8 +72,13 @@ def sign_in(
     return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
 
+def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
+    """Return whether a principal's key or predecessor with this digest signs in, wherever from."""
+    return _match(principal, digest, now) is not None
+
+
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:
-    """Return the principal with the use, as stored: writing the principal back must not undo it."""
+    """Return the principal with the use recorded, so that writing it back does not undo the record."""
     key = match.key
     if match.predecessor is None:
         key = replace(key, last_used_at=now)

@@ -31,7 +31,7 @@ class AuthContext(NamedTuple):
 
     @property
     def key_type(self) -> KeyType:
-        """The type of the key; a session, which only a person has, may do what USER_MANAGEMENT keys may."""
+        """The type of the key. A session may do what a USER_MANAGEMENT key may; only a User has one."""
         if isinstance(self.credential, PresentedKey):
             return self.credential.key_type
         return KeyType.USER_MANAGEMENT
@@ -43,7 +43,7 @@ class AuthContext(NamedTuple):
 
     @property
     def ceiling(self) -> Role | None:
-        """The ceiling of the key, or of the predecessor, signed in with; a session has none."""
+        """The ceiling of the key or predecessor that the caller signed in with; a session has none."""
         key = self.caller.keys.get(self.key_type)
         if key is None or isinstance(self.credential, PresentedSession):
             return None
@@ -53,7 +53,7 @@ class AuthContext(NamedTuple):
 
     @property
     def role(self) -> Role:
-        """The role the call is made with: the caller's, but never above the key's ceiling."""
+        """The role of the call: the caller's, but never above the key's ceiling."""
         return self.caller.role.at_most(self.ceiling)
 
     def still_entitled(self) -> StillEntitled:

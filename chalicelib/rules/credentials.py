@@ -1,4 +1,4 @@
-"""What a caller signs in with: an API key, or, for a person in the console, a session."""
+"""What a caller signs in with: an API key, or a session of the console."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ from chalicelib.rules.roles import KeyType
 
 
 class PresentedKey(NamedTuple):
-    """The key of a call: its type, and the digest of the secret that was sent."""
+    """The key of a call: its type, and the digest of the secret that the caller sent."""
 
     key_type: KeyType
     digest: bytes
 
 
 class PresentedSession(NamedTuple):
-    """The session of a page: its id, the digest of its secret, and when a passkey last confirmed it."""
+    """The session of a page request: its id, its secret's digest, and when a passkey last confirmed it."""
 
     id: str
     digest: bytes

@@ -1,9 +1,9 @@
-"""Which emails are folded into a digest, and until when: so that a flood buries no alarm.
+"""Which emails are folded into a digest email, and for how long they are held.
 
-The first emails of an hour about a principal go out at once. What follows of the same kind is held for a
-recipient until fewer were mailed to them in the hour before, and then goes out in one digest that lists
-each event. How many were mailed is told by the events themselves, which say when each recipient was notified:
-there is no count beside them that could be wrong.
+The first emails of an hour about a principal are sent at once. Later ones of the same kind are held for the
+recipient until the hour's limit allows another email, and then sent as one digest email that lists each
+event. So an email that matters is not lost among many routine ones. The number sent is counted from the
+events themselves, which record when each recipient was notified: a separate counter could be wrong.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from chalicelib.rules.model import Action, Event
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
-"""What is folded, each kind by itself. Never what ends a key, nor what changes who has power."""
+"""The actions to fold, each kind by itself. Never one that ends a key or changes who has power."""
 
 HOUR = 3600
 
 LOOK_BACK = 2 * HOUR
-"""How old an event may be that was mailed within the last hour: it may have been held for one."""
+"""The age of the oldest event that can have been mailed in the last hour: it may have been held for one."""
 
 
 def is_folded(event: Event) -> bool:
@@ -24,10 +24,10 @@ def is_folded(event: Event) -> bool:
     return event.action in FOLDED
 
 
-def held_until(told: Iterable[int], most: int, now: int) -> int | None:
-    """Return until when an email is held for a recipient; None if it goes out at once.
+def held_until(notified: Iterable[int], most: int, now: int) -> int | None:
+    """Return until when an email is held for a recipient; None if it is sent at once.
 
-    ``told`` is when they were notified of events of the same kind about the same principal.
+    ``notified`` are the times at which they were notified of the same kind of event about the same principal.
     """
-    recent = sorted((at for at in told if at > now - HOUR), reverse=True)
+    recent = sorted((at for at in notified if at > now - HOUR), reverse=True)
     return None if len(recent) < most else recent[most - 1] + HOUR

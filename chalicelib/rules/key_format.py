@@ -1,9 +1,8 @@
-"""API keys, invitation tokens and the secrets of cookies: how they are made, recognised and compared.
+"""The format of API keys, invitation tokens and cookie secrets: how to generate, recognise and compare them.
 
-A secret is a prefix, 43 base62 characters (256 random bits) and six base62 characters of CRC-32
-over all that stands before them. The prefix lets a scanner find a leaked one, the checksum lets
-us refuse a mistyped one before any database call. Only the SHA-256 digest and the last five
-characters are ever kept.
+A secret is a prefix, 43 base62 characters (256 random bits), and six base62 characters with the CRC-32 of
+everything before them. The prefix lets a scanner find a leaked secret. The checksum lets this service refuse
+a mistyped one without a database call. Only the SHA-256 digest and the last five characters are ever stored.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ CHALLENGE_PREFIX = "suc_"
 SHAPE = r"suk_[0-9A-Za-z]{49}"
 """The form of an API key."""
 PATTERN = r"su[ki]_[0-9A-Za-z]{49}"
-"""What a secret scanner looks for; confirm a hit by its checksum."""
+"""The pattern for secret scanners; confirm a hit by its checksum."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY = 43
@@ -29,29 +28,30 @@ _SHAPE = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
 
 
 def new_key() -> str:
-    """Return a new API key in the clear."""
-    return _sealed(KEY_PREFIX)
+    """Return a new API key."""
+    return new_secret(KEY_PREFIX)
 
 
 def new_token() -> str:
-    """Return a new invitation token in the clear."""
-    return _sealed(TOKEN_PREFIX)
+    """Return a new invitation token."""
+    return new_secret(TOKEN_PREFIX)
 
 
 def new_secret(prefix: str) -> str:
-    """Return a new secret with a prefix: a cookie's."""
-    return _sealed(prefix)
+    """Return a new secret with a prefix."""
+    body = prefix + _base62(int.from_bytes(secrets.token_bytes(32), "big"), _BODY)
+    return body + _checksum(body)
 
 
 def well_formed(secret: str, prefix: str) -> bool:
-    """Return whether ``secret`` has the prefix, the alphabet, the length and a right checksum."""
+    """Return whether ``secret`` has the prefix, the alphabet, the length and a valid checksum."""
     if not (secret.startswith(prefix) and _SHAPE.fullmatch(secret)):
         return False
     return _checksum(secret[:-_CHECK]) == secret[-_CHECK:]
 
 
 def digest(secret: str) -> bytes:
-    """Return the SHA-256 digest (32 bytes): with 256 random bits inside, a slow hash adds nothing."""
+    """Return the SHA-256 digest (32 bytes). Secrets have 256 random bits, so a slow hash adds nothing."""
     return hashlib.sha256(secret.encode()).digest()
 
 
@@ -61,13 +61,8 @@ def same(one: bytes, other: bytes) -> bool:
 
 
 def last5(secret: str) -> str:
-    """Return the characters by which people tell a key from another."""
+    """Return the last five characters, by which people tell keys apart."""
     return secret[-5:]
-
-
-def _sealed(prefix: str) -> str:
-    body = prefix + _base62(int.from_bytes(secrets.token_bytes(32), "big"), _BODY)
-    return body + _checksum(body)
 
 
 def _checksum(body: str) -> str:

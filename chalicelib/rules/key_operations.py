@@ -22,10 +22,10 @@ Holder = TypeVar("Holder", bound=Principal)
 def generate(
     directory: Directory, auth: AuthContext, holder: Holder, key_type: KeyType, restrictions: KeyRestrictions
 ) -> tuple[Holder, IssuedKey]:
-    """Generate a key of a type the holder has no key of. Return the holder and the key with its secret.
+    """Generate a key of a type of which the holder has none. Return the holder and the key with its secret.
 
-    Raises ValidationError for a type the role may not hold or an invalid expiry, Conflict if there is a key
-    of the type, and TooManyRequests if the budget of key changes is used up.
+    Raises ValidationError for a type that the role may not hold or an invalid expiry, Conflict if there is a
+    key of the type, and TooManyRequests if the budget of key changes is used up.
     """
     sessions.require_confirmed(auth)
     now = auth.origin.second
@@ -49,13 +49,13 @@ def revoke(
     this_version: bool = False,
     even_if_locked_out: bool = False,
 ) -> None:
-    """Revoke a key and its predecessor: both are refused once this returns.
+    """Revoke a key and its predecessor. Both are refused once this returns.
+
+    ``find_holder`` reads and returns the holder. A concurrent change does not stop the revocation, unless the
+    caller named ``this_version``: nobody can keep a key from being revoked by rotating it in a loop.
 
     Raises NotFound, and Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
     ``even_if_locked_out``.
-
-    ``find_holder`` returns the holder as read now. A concurrent change is no reason to refuse, unless the
-    caller named ``this_version``: whoever rotates the key in a loop cannot keep it from being revoked.
     """
 
     def attempt(*, any_version: bool) -> None:
@@ -114,7 +114,7 @@ def restrict(
     *,
     even_if_locked_out: bool = False,
 ) -> Holder:
-    """Change a key's allowed networks and expiry; what is UNSET stays. Return the holder.
+    """Change a key's allowed networks and expiry; UNSET leaves one as it is. Return the holder.
 
     Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, Forbidden
     for loosening a key of a Service User above the caller's role, Conflict for what
@@ -139,10 +139,10 @@ def restrict(
 
 
 def _ceiling(auth: AuthContext, holder: Principal) -> Role | None:
-    """Return the ceiling of a key that the caller is about to be shown.
+    """Return the ceiling of a new key, from the role of the caller, who is shown it.
 
-    A key that rotates itself passes on the ceiling it acted under, not that of the key it replaces: the two
-    differ for a predecessor.
+    A self-rotation passes on the ceiling of the key that the caller signed in with, which may be the
+    predecessor: that of the key that is replaced can be higher.
     """
     if holder is auth.caller:
         return auth.ceiling

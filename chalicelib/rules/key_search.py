@@ -1,4 +1,4 @@
-"""Whose key is this: finding a key of the account by its value, or by its last five characters."""
+"""Finding the holder of a key in the account, by the key's value or by its last five characters."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from chalicelib.rules.ports import Directory
 from chalicelib.rules.roles import KeyType
 
 MOST_FOUND = 25
-"""Keys that a search by last five characters finds; two of a million keys have the same by chance."""
+"""The most keys that a search by last five characters finds: more than ever have the same ones by chance."""
 
 
 class FoundKey(NamedTuple):
-    """A key that was found; ``is_predecessor`` if it is the one that the holder's present key replaced."""
+    """A key that was found. ``is_predecessor``: it is the one that the holder's current key replaced."""
 
     holder: Principal
     key_type: KeyType
@@ -21,9 +21,9 @@ class FoundKey(NamedTuple):
 
 
 def by_value(directory: Directory, auth: AuthContext, secret: str) -> tuple[FoundKey, ...]:
-    """Return the key of the account with this value, none if there is none. It need not work any more.
+    """Return the account's key with this value; empty if there is none. It may have expired.
 
-    Nothing is read for a key whose checksum is wrong. Raises Forbidden.
+    Reads nothing for a key with a wrong checksum. Raises Forbidden.
     """
     permissions.require_can_find_keys(auth)
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
@@ -41,7 +41,7 @@ def by_value(directory: Directory, auth: AuthContext, secret: str) -> tuple[Foun
 
 
 def by_last5(directory: Directory, auth: AuthContext, last5: str) -> tuple[FoundKey, ...]:
-    """Return the keys of the account that end in these five characters, by username. Raises Forbidden."""
+    """Return the account's keys that end in these five characters, by username. Raises Forbidden."""
     permissions.require_can_find_keys(auth)
     account = auth.caller.account
     holders = directory.principals(directory.usernames_by_last5(account, last5, MOST_FOUND))
@@ -54,7 +54,7 @@ def by_last5(directory: Directory, auth: AuthContext, last5: str) -> tuple[Found
 
 
 class StoredSecret(NamedTuple):
-    """What is stored of a key or a predecessor, and of which type it is."""
+    """What is stored of the secret of a key or predecessor, with the key's type."""
 
     key_type: KeyType
     is_predecessor: bool
@@ -63,7 +63,7 @@ class StoredSecret(NamedTuple):
 
 
 def keys_of(holder: Principal) -> tuple[StoredSecret, ...]:
-    """Return each key and predecessor that is stored of a holder."""
+    """Return each stored key and predecessor of a holder."""
     found: list[StoredSecret] = []
     for key_type, key in holder.keys.items():
         found.append(StoredSecret(key_type, False, key.digest, key.last5))

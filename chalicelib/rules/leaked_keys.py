@@ -1,7 +1,7 @@
-"""Leaked keys: whoever found some reports them, without signing in, and those that work are ended at once.
+"""Leaked keys: anybody can report keys that they found, without signing in. Working ones are revoked at once.
 
-Having a key is proof enough: its finder could do worse with it than have it ended. A report is answered the
-same whatever it has, so that nobody learns more by it than by trying the key.
+Having the key is proof enough: its finder could do worse with it than have it revoked. Every report gets the
+same response, so that nobody learns more from it than from trying the key.
 """
 
 import re
@@ -32,27 +32,27 @@ from chalicelib.rules.roles import KeyType
 from chalicelib.rules.writes import until_revoked
 
 MOST_REPORTED = 100
-"""Keys of one report: as many as one read finds."""
+"""The most keys of one report: as many as one read takes."""
 
 _NOBODY = frozenset({"-"})
-"""No username: what is read where no key of a report was found, so that a report is two reads either way."""
+"""Not a username. It is read if no reported key was found, so that every report takes two reads."""
 
 _PLACE = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/@:+-]*)?")
 _LONGEST_PLACE = 200
 
 
 class Report(NamedTuple):
-    """A key that somebody found, and where; ``url`` is empty if they do not say."""
+    """A key that somebody found, and where. ``url`` is empty if they did not say."""
 
     token: str
     url: str
 
 
 def report(directory: Directory, reports: tuple[Report, ...], origin: Origin) -> None:
-    """End the keys that were found, or only tell of them where the account's policy says so.
+    """Revoke the keys that were found or, if the account's policy says so, only notify of them.
 
-    What is no key, or none that works, is passed over. Raises Unavailable; what was ended by then stays so,
-    and the report can be sent again.
+    Ignores what is not a key, or does not work. Raises Unavailable; keys revoked by then stay revoked, and
+    the report can be sent again.
     """
     found = {
         key_format.digest(it.token): it.url
@@ -68,7 +68,7 @@ def report(directory: Directory, reports: tuple[Report, ...], origin: Origin) ->
 
 
 class _Leak(NamedTuple):
-    """What leaked of a holder: the key of a type, or only the predecessor of that key."""
+    """The key of a holder that leaked, or only that key's predecessor."""
 
     key_type: KeyType
     last5: str
@@ -76,10 +76,10 @@ class _Leak(NamedTuple):
 
 
 def _leak(holder: Principal, digest: bytes, now: float) -> _Leak | None:
-    """Return what leaked, None if it does not work (any more).
+    """Return the key that leaked; None if it does not work.
 
-    The successor of a leaked key leaked with it if whoever held that key was shown it: after a self-rotation
-    nobody can tell whether the machine or the thief has it.
+    If a leaked predecessor was replaced by a self-rotation, the current key counts as leaked too: the
+    rotation may have been the machine's or the thief's, and nobody can tell which.
     """
     for key_type, key in holder.keys.items():
         predecessor = api_keys.current_predecessor(key, now)
@@ -93,7 +93,7 @@ def _leak(holder: Principal, digest: bytes, now: float) -> _Leak | None:
 
 def _handle(directory: Directory, first: Principal, digest: bytes, url: str, origin: Origin) -> None:
     account = directory.account(first.account)
-    tell_only = account is not None and account.policy.keep_leaked_keys
+    notify_only = account is not None and account.policy.keep_leaked_keys
 
     def attempt(*, any_version: bool) -> None:
         holder = directory.principal(first.username) if any_version else first
@@ -104,7 +104,7 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
             return
         key = holder.keys[leak.key_type]
         change = Change.REVOKED
-        if tell_only:
+        if notify_only:
             if key.leaked_at is not None and origin.second - key.leaked_at < DAY:
                 return
             change = Change.LEAKED
@@ -114,7 +114,7 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
         else:
             new, _ = api_keys.revoke(holder, leak.key_type)
         write: Write = Replace(holder, new, concurrent_change())
-        if any_version and not tell_only:
+        if any_version and not notify_only:
             write = RevokeKey(holder, leak.key_type, new.version, concurrent_change())
         event = new_event(
             origin,
@@ -136,6 +136,6 @@ def _with(holder: Principal, key_type: KeyType, **fields: object) -> Principal:
 
 
 def _place(url: str) -> str:
-    """Return the part of a URL that is put on record: no query, and nothing that is formed like a key."""
+    """Return the part of a URL to record: no query, and nothing that is formed like a key."""
     place = _PLACE.match(url[:_LONGEST_PLACE])
     return re.sub(r"su[ki]_[0-9A-Za-z]*", "…", place.group()) if place else ""

@@ -1,4 +1,4 @@
-"""How long a key may live: the limits of an account's policy, and what expiry a caller may give."""
+"""How long a key may work: the limits of an account's policy, and which expiry a caller may set."""
 
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import FieldError, validation_error_of

@@ -1,12 +1,12 @@
-"""What the operator lets one key, person or account do, so that nobody drowns the others.
+"""Budgets and quotas, which the operator sets so that no caller can use up the capacity of the others.
 
-Budgets bound how often keys change and invitations are sent; who is past one is answered 429 with the time
-to wait. Quotas bound how much an account holds; who is at one is answered 409. What takes power away
-(revoking, deleting, lowering a role) is refused by neither.
+A budget limits how often keys change and invitations are sent. A caller past a budget gets 429 with the time
+to wait. A quota limits how much an account holds. A caller at a quota gets 409. Neither refuses a change that
+only takes power away: revoking, deleting, lowering a role.
 
-A principal's budget is a token bucket of one number: the time at which it is full again
-(``Principal.budget_full_at``), stored with the change that it pays for. So it needs no read and no write of
-its own, and it is exact under concurrency, because the change is conditional on the version that was read.
+A principal's budget is a token bucket, stored as one number: the time at which it is full again
+(``Principal.budget_full_at``). The change that spends it also stores it. So it needs no read or write of its
+own, and it is exact under concurrency, because the change is conditional on the version that was read.
 """
 
 from collections.abc import Mapping
@@ -26,17 +26,17 @@ HOUR = 3600
 
 
 class Limits(NamedTuple):
-    """What the operator allows. Each field has a variable of the environment, by :data:`VARIABLES`."""
+    """The limits that the operator set. :data:`VARIABLES` names the environment variable of each field."""
 
     key_changes_per_hour: int = 120
     key_change_burst: int = 10
-    """Changes at once, of the keys of one principal, after an hour of rest."""
+    """Changes of one principal's keys that are possible at once, when the budget is full."""
     account_changes_per_minute: int = 300
     invitation_pause: int = 300
-    """Seconds between two invitations of one address."""
+    """Seconds between two invitations to one address."""
     invitations_per_day: int = 10
     mails_per_hour: int = 4
-    """Emails of one kind about one principal to one recipient, before they are folded into a digest."""
+    """Emails of one kind about one principal to one recipient, before they are folded into a digest email."""
     users: int = 1_000
     owners: int = 50
     service_users: int = 10_000
@@ -46,7 +46,7 @@ DEFAULT = Limits()
 
 
 class Variable(NamedTuple):
-    """How a limit is set: the variable of the environment, and the whole numbers it may be."""
+    """How a limit is set: an environment variable, and the range of whole numbers that it may have."""
 
     name: str
     least: int
@@ -65,13 +65,13 @@ VARIABLES: Mapping[str, Variable] = {
     "service_users": Variable("MAX_SERVICE_USERS", 1, 1_000_000),
 }
 """``MAX_OWNERS`` is bounded because the OWNERs are a map in the account's item (at most 400 KB) and in the
-answer to ``GET /v1/account`` (at most 1 MB). ``KEY_CHANGE_BURST`` has room for a lost response."""
+response of ``GET /v1/account`` (at most 1 MB). ``KEY_CHANGE_BURST`` leaves room to retry a lost response."""
 
 
 def read_limits(environment: Mapping[str, str]) -> Limits:
-    """Return the limits that variables set, and the defaults of the others.
+    """Return the limits that environment variables set, and the defaults of the others.
 
-    Raises ValueError for a variable that is out of its bounds.
+    Raises ValueError for a variable that is out of its range.
     """
     found: dict[str, int] = {}
     for field, (name, least, most) in VARIABLES.items():
@@ -122,7 +122,8 @@ def account_change(account: str, limits: Limits, now: int) -> CountChange:
 def invitation(account: str, email: str, limits: Limits, now: int) -> CountInvitation:
     """Return the write that counts an invitation against the budget of the address it is mailed to.
 
-    That of the address, and not of the person: who is revoked and invited anew has the same inbox.
+    The budget belongs to the address and not to the User: somebody who is revoked and invited again has the
+    same inbox.
     """
 
     def refused(last: int, today: int) -> TooManyRequests:
@@ -167,12 +168,12 @@ def added(principal: Principal, limits: Limits) -> Count:
 
 
 def removed(principal: Principal) -> Count:
-    """Return the write that counts a principal who goes; it is never refused."""
+    """Return the write that counts a removed principal; it is never refused."""
     return Count(principal.account, type(principal), -1, 0, Conflict("The account is missing."))
 
 
 def owners_full(limits: Limits) -> Conflict:
-    """Return the refusal of one more OWNER in an account that has as many as it may have."""
+    """Return the error of one more OWNER in an account that is at its quota of OWNERs."""
     return Conflict(
         f"The account has reached its quota of OWNERs ({limits.owners}). Lower or revoke one, or ask the "
         "operator of this service to raise the quota."

@@ -1,4 +1,4 @@
-"""What a person must mean before they take the key away that lets them in."""
+"""Guards against callers who would lock themselves out by revoking or restricting their own key."""
 
 from chalicelib.rules import networks
 from chalicelib.rules.context import AuthContext
@@ -10,7 +10,7 @@ from chalicelib.rules.ports import OtherOwner
 from chalicelib.rules.roles import KeyType, Role
 
 SOON = 5 * 60
-"""Seconds; a key that ends within them is as good as revoked."""
+"""A key that expires within so many seconds counts as revoked."""
 
 _MEAN_IT = "Nothing was done. If you mean it, send 'evenIfLockedOut' as true."
 
@@ -18,10 +18,11 @@ _MEAN_IT = "Nothing was done. If you mean it, send 'evenIfLockedOut' as true."
 def require_not_locked_out(
     auth: AuthContext, holder: Principal, key_type: KeyType, old: ApiKey, new: ApiKey | None
 ) -> tuple[OtherOwner, ...]:
-    """Raise Conflict if a change of a key locks its caller out of it; ``new`` is None for a revocation.
+    """Raise Conflict if a change of a key locks its caller out. ``new`` is None for a revocation.
 
-    Returns the condition to commit the change with, where the last OWNER takes their USER_MANAGEMENT key away
-    in a session. A change that does not make it worse, such as a later end that is near, is let through.
+    In a session, an OWNER may end their USER_MANAGEMENT key if there is another activated OWNER; the returned
+    condition requires one. A change that does not make things worse, such as a later expiry that is still
+    near, is allowed.
     """
     if not is_same_principal(auth.caller, holder) or key_type is not auth.key_type:
         return ()
@@ -50,7 +51,7 @@ def require_not_locked_out(
 
 
 def _ends_soon(old: ApiKey, new: ApiKey, now: int) -> bool:
-    """Return whether a change gives a key an earlier end, and a near one."""
+    """Return whether a change gives a key an earlier expiry, which is near."""
     if new.expires_at is None or new.expires_at > now + SOON:
         return False
     return old.expires_at is None or new.expires_at < old.expires_at

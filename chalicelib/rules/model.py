@@ -16,9 +16,9 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Predecessor(Value, frozen=True):
-    """The key a rotation replaced, still honoured until ``until``.
+    """The key a rotation replaced, which still works until ``until``.
 
-    ``shown_to`` is the username of whoever was shown it; empty where that was not kept.
+    ``shown_to`` is the username of the principal that was shown it; empty if that was not recorded.
     """
 
     digest: bytes
@@ -47,16 +47,16 @@ class Notice(Value, frozen=True):
 class ApiKey(Value, frozen=True):
     """A credential of one type, without its secret: SHA-256 digest and last five characters.
 
-    ``networks`` empty means every address. ``created_at`` is when the Principal was given a
-    key of the type, ``rotated_at`` when the present secret replaced an earlier one, and ``rotated_by`` the
-    username of whoever did that.
+    Empty ``networks`` allow every address. ``created_at`` is when the key was generated, ``rotated_at`` when
+    the current secret replaced an earlier one, and ``rotated_by`` the username of the principal that rotated
+    it.
 
-    The key acts with the lower of its holder's role and its ``ceiling``: the role of whoever was shown the
-    secret, so that raising a Service User's role raises no secret beyond those who know it. None is no
-    ceiling: a User's own key, or one stored before keys had ceilings.
+    The key acts with the lower of its holder's role and its ``ceiling``: the role of the principal that was
+    shown the secret. So when a Service User's role is raised, nobody who knows a secret gains power by it.
+    None is no ceiling: a User's own key, or one stored before keys had ceilings.
 
-    ``has_pointer``: the key is found by its value. One stored before there were pointers is not, until the
-    daily sweep has written its pointer.
+    ``has_pointer``: the key has a pointer, by which it is found by its value. A key stored before there were
+    pointers gets one from the daily sweep.
     """
 
     digest: bytes
@@ -79,10 +79,11 @@ class ApiKey(Value, frozen=True):
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     """A principal: a User or a Service User.
 
-    ``version`` is a random string, new at every change but use; it is what a mutation is
-    conditional on, and a Service User's ETag. ``stale`` is the store's: attributes of secrets that are gone,
-    which the next change removes. ``budget_full_at`` is when the budget of changes is full again
-    (:mod:`chalicelib.rules.limits`).
+    ``version`` is a random string, new at every change except a use. Writes are conditional on it, and it is
+    a Service User's ETag. ``stale`` belongs to the store: attributes of removed secrets, which the next
+    change removes. ``budget_full_at`` is when the budget of changes is full again
+    (:mod:`chalicelib.rules.limits`). ``email_by_account``: the email is stored as unique in its account;
+    version 1.0 stored it as unique in the whole table.
     """
 
     username: str
@@ -95,6 +96,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     keys: dict[KeyType, ApiKey] = {}
     budget_full_at: int | None = None
     stale: tuple[tuple[str, ...], ...] = ()
+    email_by_account: bool = False
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
@@ -108,7 +110,7 @@ class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
 
 
 class Inviter(Value, frozen=True):
-    """The OWNER who invited somebody: a User, with their membership as ``id``, or a machine with its own."""
+    """The OWNER who invited somebody. ``id`` is a User's membership, or the id of a Service User."""
 
     machine: bool
     username: str
@@ -118,9 +120,9 @@ class Inviter(Value, frozen=True):
 class Invitation(Value, frozen=True):
     """An open invitation. ``digests`` maps each mailed token's digest (hex) to its expiry.
 
-    It is good only while the ``inviter`` is an OWNER of the account; None was invited before that was kept. A
-    token is made when its email is, so that it is nowhere but in that email; an email sent
-    again carries a new token and leaves the former one good.
+    It is valid only while the ``inviter`` is an OWNER of the account; None if it was stored before inviters
+    were recorded. A token is generated with its email, so that it exists nowhere else. An email that is sent
+    again has a new token, and the earlier one stays valid.
     """
 
     id: str
@@ -152,8 +154,8 @@ class Passkey(Value, frozen=True, kw_only=True):
 class Session(Value, frozen=True, kw_only=True):
     """A browser in which a person is signed in, without its secret.
 
-    ``seen_at`` is noted at most once a minute; ``confirmed_at`` is when a passkey was last touched;
-    ``passkey`` the id of the one that started it.
+    ``seen_at``, the last use, is updated at most once a minute. ``confirmed_at`` is when a passkey was last
+    touched, and ``passkey`` the id of the one that started the session.
     """
 
     digest: bytes
@@ -166,9 +168,9 @@ class Session(Value, frozen=True, kw_only=True):
 
 
 class Enrolment(Value, frozen=True, kw_only=True):
-    """A person's wish for a passkey, made with one of their API keys, whose digest is ``key``.
+    """A User's request for a passkey, made with one of their API keys, whose digest is ``key``.
 
-    ``digests`` maps the digest (hex) of each mailed code to its end, as an invitation's tokens.
+    ``digests`` maps the digest (hex) of each mailed code to its expiry, as those of an invitation's tokens.
     """
 
     id: str
@@ -188,11 +190,11 @@ class Purpose(str, Enum):
 
 
 class Challenge(Value, frozen=True, kw_only=True):
-    """What a browser has to sign with a passkey, once, until ``ends_at``.
+    """A challenge that a browser signs with a passkey, once, until ``ends_at``.
 
-    ``username`` and ``membership`` say for whom it is, and ``proof`` what let them ask for it: the digest
-    (hex) of an invitation's token, or the id of a session; all are empty for a sign-in, where that is not
-    known yet.
+    ``username`` and ``membership`` are of the User it is for. ``proof`` is what allowed them to ask for it:
+    the digest (hex) of an invitation's token or of a mailed code, or the id of a session. All three are empty
+    for a sign-in, where the User is not known yet.
     """
 
     purpose: Purpose
@@ -204,15 +206,15 @@ class Challenge(Value, frozen=True, kw_only=True):
 
 
 class User(Principal, frozen=True, kw_only=True, tag="USER"):
-    """A person in the account, by a ``membership``.
+    """A person in an account.
 
-    That is new when a person who is not in the account is invited, and when the role falls to
-    READ_ONLY: Administrator links to the former one mean nothing from then on. A person with an open
-    ``invitation`` has not activated and holds no key. ``invited_by`` is the username of whoever invited them
-    last, empty for the first OWNER of an account.
+    ``membership`` is a random id, new when a person who is not in the account is invited, and when a role is
+    lowered to READ_ONLY. Administrator links name the membership, so a new one voids them. A User with an
+    open ``invitation`` has not activated and holds no key. ``invited_by`` is the username of the last
+    inviter, empty for the first OWNER of an account.
 
-    ``passkeys`` and ``sessions`` are by their ids. ``handle`` is what authenticators know the person by:
-    random, and without a meaning.
+    ``passkeys`` and ``sessions`` map ids to values. ``handle`` is the random id that authenticators know the
+    User by.
     """
 
     membership: str
@@ -227,7 +229,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 class Policy(Value, frozen=True):
     """An account's policy on keys, in days; None for no limit.
 
-    ``keep_leaked_keys``: a key that is reported as leaked is told of, and not revoked.
+    ``keep_leaked_keys``: if a key is reported as leaked, notify and do not revoke it.
     """
 
     max_key_age_days: int | None = None
@@ -237,11 +239,11 @@ class Policy(Value, frozen=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """A tenancy. ``owners`` maps each OWNER User who has activated to their membership id.
+    """A customer's account. ``owners`` maps each activated OWNER User to their membership id.
 
-    ``machines_manage_owners``: may a Service User with the role OWNER invite, change and revoke OWNERs?
-    ``user_count`` and ``service_user_count`` are how many there are, if they were ``counted``: accounts of
-    the first release were not, and until they are both hold what went since.
+    ``machines_manage_owners``: a Service User with the role OWNER may invite, change and revoke OWNERs.
+    ``user_count`` and ``service_user_count`` are valid if ``counted``. An account of the first release is not
+    counted until it needs to be; before that, both hold the (negative) number of those removed since.
     """
 
     id: str
@@ -326,12 +328,7 @@ class Change(str, Enum):
 
 
 class Cause(str, Enum):
-    """Why something happened, where it is not simply what the actor asked for.
-
-    A key's own ``expiresAt``, the account's policy (age, inactivity), a lower role, a network that the key
-    does not allow, a User revoked or invited again, a Service User deleted, the operator, or that the keys
-    somebody was shown are ended.
-    """
+    """Why something happened, if it is not simply what the actor asked for."""
 
     EXPIRY = "EXPIRY"
     POLICY_AGE = "POLICY_AGE"
@@ -349,8 +346,8 @@ class Cause(str, Enum):
 class Actor(Value, frozen=True):
     """Who did it. ``username`` is empty for a POLICY, an OPERATOR and a LEAK_REPORT.
 
-    ``id`` is a Service User's id or a User's membership; it and ``display_name`` are empty in events stored
-    before they were kept.
+    ``id`` is a Service User's id or a User's membership. It and ``display_name`` are empty in events stored
+    before they were recorded.
     """
 
     kind: Kind
@@ -360,10 +357,10 @@ class Actor(Value, frozen=True):
 
 
 class Subject(Value, frozen=True):
-    """To whom or what it was done. ``email`` is a person's own address, empty otherwise.
+    """To whom or what it was done. ``email`` is a User's own address, empty otherwise.
 
-    ``id`` is a Service User's id or a User's membership, which tells them from a later one of the same
-    username; it is empty for an account, and in events stored before it was kept.
+    ``id`` is a Service User's id or a User's membership, which distinguishes them from a later one with the
+    same username. It is empty for an account, and in events stored before it was recorded.
     """
 
     kind: Kind
@@ -374,10 +371,10 @@ class Subject(Value, frozen=True):
 
 
 class KeyChange(Value, frozen=True):
-    """One key in an act. ``last5`` is of the key as it is after the act (before it, if revoked).
+    """The change of one key in an event. ``last5`` is the key's after the change (before it, if revoked).
 
-    ``previous_last5`` and ``previous_until`` tell of the key a rotation replaced (``until``
-    only where it overlaps); ``ends_at`` of the end an ENDING key is told of.
+    ``previous_last5`` is that of the key a rotation replaced, and ``previous_until`` the end of its overlap,
+    if it has one. ``ends_at`` is the announced expiry of an ENDING key.
     """
 
     change: Change
@@ -389,7 +386,7 @@ class KeyChange(Value, frozen=True):
 
 
 class ShownKey(Value, frozen=True):
-    """A living key of a Service User that a User was the last to be shown.
+    """A working key of a Service User that a User was the last to be shown.
 
     ``until`` is the end of a predecessor's overlap; None for a current key.
     """
@@ -401,9 +398,9 @@ class ShownKey(Value, frozen=True):
 
 
 class Audience(str, Enum):
-    """Who is to be mailed about an event.
+    """Who is to be notified of an event.
 
-    ADMINISTRATORS are those that the event names, OWNERS all OWNERs of the account at the time of the email,
+    ADMINISTRATORS are those that the event names, OWNERS all OWNERs of the account when the email is sent,
     and PERSON the User whom the event is about.
     """
 
@@ -418,13 +415,13 @@ class Audience(str, Enum):
 class Event(Value, frozen=True, kw_only=True):
     """An audit event; also its own notification outbox entry until all recipients are notified.
 
-    ``id`` sorts by time. ``below_role`` are the key types that a raised role does not raise,
-    ``shown_keys`` those of Service Users that a revoked User knows, and ``more_shown_keys`` whether there may
-    be more. ``changes``
-    names the fields an update changed, old and new, as text. ``administrators`` are those of the Service
-    User when it happened; where the event changed them, those before and after. ``told`` maps a folded
-    username to when they were mailed; ``refused`` to why SES never will. ``due_at`` is there while somebody
-    waits: when to try (again).
+    ``id`` sorts by time. ``below_role`` are the types of the keys that a raised role does not raise.
+    ``shown_keys`` are the keys of Service Users that a revoked User knows, and ``more_shown_keys`` says
+    whether there may be more. ``changes`` maps each field that an update changed to its old and new value, as
+    text. ``administrators`` are those of the Service User at the time; if the event changed them, those
+    before and after. ``told`` maps the folded username of each notified recipient to the time, and
+    ``refused`` that of each undeliverable one to the reason. ``due_at`` is when to try next, None once nobody
+    is left to be notified.
     """
 
     id: str

@@ -15,21 +15,21 @@ _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 
 
 def fold_username(username: str) -> str:
-    """Return the form in which usernames are compared and are unique: case does not count."""
+    """Return the form in which usernames are compared and must be unique: case does not count."""
     return username.lower()
 
 
 def reserved_username_error(username: str) -> str | None:
-    """Return why no User may have a username, because nobody could revoke them; None if they may."""
+    """Return the error of a reserved username, whose User nobody could revoke; None if it is not reserved."""
     if fold_username(username) in RESERVED:
         return f"'{username}' is reserved, because it is part of a path of this API. Choose another."
     return None
 
 
 def fold_email(email: str) -> str:
-    """Return the form in which addresses are unique: case, ``+tag``s and Gmail's dots do not count.
+    """Return the form in which addresses must be unique: case, ``+tag``s and Gmail's dots do not count.
 
-    An address whose whole local part is a tag (``+x@``) keeps it, so that it is not folded to none.
+    An address whose whole local part is a tag (``+x@``) keeps it, so that the folded one is not empty.
     """
     local, _, domain = email.lower().rpartition("@")
     local = local.partition("+")[0] or local

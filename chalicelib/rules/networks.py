@@ -9,29 +9,29 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST = 50
 """The most networks of a key."""
 
-# Narrower than ipaddress: no zone, no netmask, only ASCII digits, no leading zero (octal to some).
+# Narrower than ipaddress: no zone, no netmask, only ASCII digits, no leading zero (some parse it as octal).
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _SHAPE = re.compile(rf"{_ADDRESS.pattern}/(0|[1-9][0-9]{{0,2}})")
 _SHOWN = 60
 
 
 def parse(text: str) -> str:
-    """Return a CIDR in its one canonical spelling.
+    """Return a CIDR in its canonical spelling.
 
-    An IPv4-mapped IPv6 network is the IPv4 network it maps. Raises ValueError, with what was
-    probably meant where that can be told, for anything that is not a CIDR with clear host bits.
+    An IPv4-mapped IPv6 network becomes the IPv4 network. Raises ValueError for anything that is not a CIDR
+    without host bits; the message suggests what was probably meant, if that is clear.
     """
     if not _SHAPE.fullmatch(text):
-        raise ValueError(_bare(text))
+        raise ValueError(_error_without_prefix(text))
     try:
         network = ipaddress.ip_network(text)
     except ValueError:
-        raise ValueError(_mend(text)) from None
+        raise ValueError(_error_with_host_bits(text)) from None
     return str(_unmapped(network))
 
 
 def admits(networks: tuple[str, ...], source_ip: str) -> bool:
-    """Return whether a call from ``source_ip`` may use a key of these networks (none: any may)."""
+    """Return whether a key with these allowed networks may be used from ``source_ip``; none allow any."""
     if not networks:
         return True
     try:
@@ -44,7 +44,7 @@ def admits(networks: tuple[str, ...], source_ip: str) -> bool:
 
 
 def within(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    """Return whether every address that ``networks`` allow is allowed by ``others`` (none: every address)."""
+    """Return whether ``others`` allow every address that ``networks`` allow; no networks allow all."""
     if not others:
         return True
     outer = [ipaddress.ip_network(network) for network in others]
@@ -67,24 +67,24 @@ def _unmapped(network: Network) -> Network:
     return network
 
 
-def _bare(text: str) -> str:
+def _error_without_prefix(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
-        return _no_network(text)
+        return _not_a_network(text)
     try:
         meant = ipaddress.ip_network(text)
     except ValueError:
-        return _no_network(text)
+        return _not_a_network(text)
     return f"'{text}' names one address; write it as the network '{meant}'."
 
 
-def _mend(text: str) -> str:
+def _error_with_host_bits(text: str) -> str:
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return _no_network(text)
+        return _not_a_network(text)
     return f"'{text}' has host bits set; the network is probably '{meant}'."
 
 
-def _no_network(text: str) -> str:
+def _not_a_network(text: str) -> str:
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return f"'{shown}' is not a network in CIDR form, such as 203.0.113.0/24 or 2001:db8::/32."

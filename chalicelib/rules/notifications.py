@@ -1,10 +1,10 @@
 """Who is notified of an event by email, and when to retry.
 
-``NOTIFIED`` decides who an event is addressed to when it is written; :func:`administrators`,
-:func:`owners` and :func:`person` decide who of them is still entitled when the email is sent.
+``NOTIFIED`` decides to whom an event is addressed when it is written. :func:`administrators`, :func:`owners`
+and :func:`person` decide who of them is still entitled when the email is sent.
 
-The events are their own outbox. An event is pending until every recipient has been notified; whoever
-mails it first claims it for a while (a lease), then marks each recipient as notified.
+The events are their own outbox. An event is pending until every recipient has been notified. A mailer first
+claims it for a limited time (a lease), then marks each recipient as notified.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,10 +33,10 @@ SHARDS = tuple("01234567")
 """The values of ``waiting``: the partitions of the index of pending events."""
 
 HELD_SHARDS = ("held0", "held1")
-"""The values of ``waiting`` of events that are held for a digest: nobody is late in mailing them."""
+"""The values of ``waiting`` of events that are held for a digest, which do not count as late."""
 
 LEASE = 120
-"""Seconds of a lease: how long a claimed event belongs to whoever claimed it; each mark renews it."""
+"""Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
 
 FIRST_PAUSE = 60
 LONGEST_PAUSE = 21_600
@@ -44,11 +44,11 @@ LONGEST_PAUSE = 21_600
 
 
 class Occurrence(NamedTuple):
-    """What a rule decides on who is notified.
+    """The input of an AudienceRule.
 
-    The subject as it was before (as created, if it is new), what happened to its keys, the subject as it is
-    from now on (None if that is gone, or the same), who did it, and whether a revoked User may know keys of
-    Service Users.
+    ``subject`` is the one before the change (as created, if it is new), ``keys`` what happened to its keys,
+    ``new`` the subject after the change (None if it was removed or not changed), ``actor`` who did it, and
+    ``knows_keys`` whether a revoked User may know keys of Service Users.
     """
 
     subject: Principal | Account
@@ -75,7 +75,7 @@ def nobody(_occurrence: Occurrence) -> Addressees:
 
 
 def administrators_or_person(occurrence: Occurrence) -> Addressees:
-    """Notify the Administrators of a Service User; a User of what concerns themselves."""
+    """Notify the Administrators of a Service User, or the User whom the event is about."""
     subject = occurrence.subject
     if isinstance(subject, ServiceUser):
         return Addressees(Audience.ADMINISTRATORS, subject.administrators)
@@ -83,12 +83,12 @@ def administrators_or_person(occurrence: Occurrence) -> Addressees:
 
 
 def administrators_or_person_if_keys_changed(occurrence: Occurrence) -> Addressees:
-    """Notify as :func:`administrators_or_person` does, but only of keys that were issued or revoked."""
+    """Notify like :func:`administrators_or_person`, but only if keys were issued or revoked."""
     return administrators_or_person(occurrence) if occurrence.keys else nobody(occurrence)
 
 
 def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
-    """Notify a User of a sign-in by a passkey from another address than the last one by it."""
+    """Notify a User of a sign-in with a passkey from an address other than its last one."""
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, User) and isinstance(new, User):
         addresses = {id_: passkey.last_ip for id_, passkey in old.passkeys.items()}
@@ -98,14 +98,14 @@ def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
 
 
 def administrators_or_person_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
-    """Notify as :func:`administrators_or_person`; if the operator did it for an OWNER, all OWNERs too."""
+    """Notify like :func:`administrators_or_person`; all OWNERs too, if the operator did it for an OWNER."""
     if occurrence.actor is not None and occurrence.actor.kind is Kind.OPERATOR:
         return Addressees(Audience.PERSON_AND_OWNERS)
     return administrators_or_person(occurrence)
 
 
 def administrators_or_person_and_owners(occurrence: Occurrence) -> Addressees:
-    """Notify as :func:`administrators_or_person` does, and all OWNERs."""
+    """Notify like :func:`administrators_or_person`, and all OWNERs too."""
     addressees = administrators_or_person(occurrence)
     by_audience = {
         Audience.PERSON: Audience.PERSON_AND_OWNERS,
@@ -115,7 +115,7 @@ def administrators_or_person_and_owners(occurrence: Occurrence) -> Addressees:
 
 
 def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
-    """Notify the Administrators of looser restrictions; a User of any change to those of their own key."""
+    """Notify Administrators of looser restrictions, and a User of any change to those of their own key."""
     subject, new = occurrence.subject, occurrence.new
     if isinstance(subject, User):
         return Addressees(Audience.PERSON)
@@ -127,9 +127,9 @@ def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
 
 
 def administrators_before_and_after(occurrence: Occurrence) -> Addressees:
-    """Notify the Administrators before and after of another role, other Administrators, or keys revoked.
+    """Notify the Administrators before and after the change of another role or other Administrators.
 
-    So nobody is dropped as an Administrator without hearing of it.
+    So nobody is removed as an Administrator without being notified.
     """
     old, new = occurrence.subject, occurrence.new
     if not isinstance(old, ServiceUser) or not isinstance(new, ServiceUser):
@@ -140,12 +140,12 @@ def administrators_before_and_after(occurrence: Occurrence) -> Addressees:
 
 
 def person_and_owners_if_owner(occurrence: Occurrence) -> Addressees:
-    """Notify a User of what gives them power; if they are an OWNER with it, all OWNERs too."""
+    """Notify a User who gets power; all OWNERs too, if the User becomes an OWNER."""
     return Addressees(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
 
 
 def person_if_role_changed(occurrence: Occurrence) -> Addressees:
-    """Notify a User of another role; if they become an OWNER or were one, all OWNERs too."""
+    """Notify a User of another role; all OWNERs too, if they become an OWNER or were one."""
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, User) and isinstance(new, User) and old.role is not new.role:
         owner = _is_owner(old) or _is_owner(new)
@@ -156,7 +156,7 @@ def person_if_role_changed(occurrence: Occurrence) -> Addressees:
 def person_on_revocation(occurrence: Occurrence) -> Addressees:
     """Notify a revoked User, unless they never activated.
 
-    All OWNERs too, if that was an OWNER or knows keys of Service Users.
+    Notify all OWNERs too, if the User was an OWNER or knows keys of Service Users.
     """
     subject = occurrence.subject
     invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
@@ -166,7 +166,7 @@ def person_on_revocation(occurrence: Occurrence) -> Addressees:
 
 
 def owners_if_loosened(occurrence: Occurrence) -> Addressees:
-    """Notify all OWNERs of an account's looser policy."""
+    """Notify all OWNERs if the account's policy becomes looser."""
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, Account) and isinstance(new, Account) and is_policy_looser(old, new):
         return Addressees(Audience.OWNERS)
@@ -174,10 +174,7 @@ def owners_if_loosened(occurrence: Occurrence) -> Addressees:
 
 
 def is_policy_looser(old: Account, new: Account) -> bool:
-    """Return whether keys may live longer by the new policy, or machines may now manage OWNERs.
-
-    Leaked keys live longer if they are no longer revoked.
-    """
+    """Return whether keys (also leaked ones) may work longer now, or machines may now manage OWNERs."""
     was, now = old.policy, new.policy
     return (
         _is_longer(was.max_key_age_days, now.max_key_age_days)
@@ -197,7 +194,7 @@ def _is_owner(subject: Principal | Account) -> bool:
 
 
 def for_every_action(rules: Mapping[Action, AudienceRule]) -> Mapping[Action, AudienceRule]:
-    """Return ``rules``. Raises ValueError if an action has none: nobody is left out by mistake."""
+    """Return ``rules``. Raises ValueError if an action has no rule, so that none is forgotten."""
     if missing := [action.value for action in Action if action not in rules]:
         raise ValueError(f"NOTIFIED has no entry for {', '.join(missing)}")
     return rules
@@ -249,7 +246,7 @@ class EventKey(NamedTuple):
 
 
 class RecipientLookup(NamedTuple):
-    """People by folded username and accounts by id, as a strongly consistent read found them."""
+    """Users by folded username and accounts by id, from a strongly consistent read."""
 
     people: dict[str, UserSummary]
     accounts: dict[str, AccountSummary]
@@ -263,7 +260,7 @@ class RecipientReason(NamedTuple):
     person: bool = False
     """It is about themselves."""
     every_owner: bool = False
-    """They are an OWNER, and every OWNER is told."""
+    """They are an OWNER, and every OWNER is notified."""
 
 
 ADMINISTRATOR = RecipientReason()
@@ -275,7 +272,7 @@ EVERY_OWNER = RecipientReason(every_owner=True)
 class Recipient(NamedTuple):
     """Somebody to be notified. ``name`` is their folded username, under which the event records them.
 
-    ``role`` is what an Administrator or OWNER can do about it; None for the person it is about.
+    ``role`` decides what the email tells an Administrator or OWNER to do; None for the person it is about.
     """
 
     name: str
@@ -288,24 +285,24 @@ class Recipient(NamedTuple):
 class Outbox(Protocol):
     """The events as an outbox. ``chalicelib.store`` implements it on DynamoDB.
 
-    ``lease`` is the end of a claim, by which it is told from every other claim of the event. A
-    method that answers False found that the lease is no longer ours, and left the outbox to whoever
-    holds the next one; a mark is made all the same, for what it says has happened.
+    ``lease`` is the time at which a claim ends, which also identifies the claim. A method returns False if
+    the event has another claim by now, and then leaves the event to it. Marks are set nevertheless, because
+    the recipient has been notified.
     """
 
     def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
         """Claim a pending event that is due, until ``lease``; None if it is not pending, or not due.
 
-        With ``held``, also one that is held for a digest and not due yet. It is held no longer once claimed.
+        With ``held``, also one that is held for a digest and not due yet. A claim ends the hold.
         """
         ...
 
     def mark_notified(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as notified, and renew the lease; with None the event is no longer pending."""
+        """Mark a recipient as notified, and renew the lease; with None the event is no longer pending."""
         ...
 
     def mark_undeliverable(self, key: EventKey, name: str, why: str, lease: int, renewed: int | None) -> bool:
-        """Mark somebody as undeliverable, and renew the lease; with None the event is no longer pending."""
+        """Mark a recipient as undeliverable, and renew the lease as :meth:`mark_notified` does."""
         ...
 
     def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
@@ -313,50 +310,46 @@ class Outbox(Protocol):
         ...
 
     def hold(self, key: EventKey, lease: int, due_at: int) -> bool:
-        """Give a claimed event back, to go into a digest at ``due_at``."""
+        """Release a claimed event, to be sent in a digest email at ``due_at``."""
         ...
 
     def held(self, event: Event, limit: int) -> list[EventKey]:
-        """Return up to ``limit`` other events about the same subject that are held.
-
-        They may be as they were a moment ago.
-        """
+        """Return up to ``limit`` held events about the same subject, eventually consistent."""
         ...
 
     def notified_since(self, event: Event, since: int) -> dict[str, list[int]]:
-        """Return when each recipient was notified of events like this one, made since then.
+        """Return the times at which each recipient was notified of events like this one, from ``since`` on.
 
-        That is of the same action about the same subject. They may be as they were a moment ago.
+        Those are events with the same action and subject. Eventually consistent.
         """
         ...
 
     def finish(self, key: EventKey, lease: int) -> bool:
-        """End a claimed event of which everybody has been notified: it is no longer pending."""
+        """Finish a claimed event of which everybody has been notified: it is no longer pending."""
         ...
 
     def due(self, shard: str, now: int, limit: int, after: object) -> tuple[list[EventKey], object]:
-        """Return up to ``limit`` pending events of a shard that are due, the longest due first.
+        """Return up to ``limit`` pending events of a shard that are due, longest due first, and a position.
 
-        Starts after what an earlier call answered beside them (None: from the first), and answers
-        None there when there are no more.
+        Pass the position as ``after`` to get the next page. It is None at the end.
         """
         ...
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
-        """Return the Users among folded usernames, and accounts, strongly consistent."""
+        """Return Users by folded username, and accounts by id, strongly consistent."""
         ...
 
     def enrol(self, name: str, enrolment: str, digest: str, until: int) -> bool:
-        """Let a code of this digest (hex) get a passkey until then; False if the wish for one is void."""
+        """Add a code's digest (hex) to a request for a passkey, valid until then; False if that is void."""
         ...
 
     def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
-        """Add a token's digest (hex) to an invitation, valid until then; False if it has ended."""
+        """Add a token's digest (hex) to an invitation, valid until then; False if that is void."""
         ...
 
 
 def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
-    """Return the Administrators that an event names and who are still entitled, by username."""
+    """Return the Administrators whom an event names and who are still entitled, by username."""
     return [
         Recipient(name, user.username, user.email, ADMINISTRATOR, user.role)
         for name, user in _found(event.administrators, directory)
@@ -365,9 +358,10 @@ def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
 
 
 def owners_stand_in(event: Event, administrators: list[Recipient]) -> bool:
-    """Return whether the OWNERs are told of an event for want of Administrators.
+    """Return whether the OWNERs are notified because no entitled Administrator is left.
 
-    Where the event changed them, of those before: who heard of it until then hears of the change.
+    If the event changed the Administrators, those before the change count: whoever was notified until then is
+    notified of the change too.
     """
     if "administrators" not in event.changes:
         return not administrators
@@ -376,9 +370,9 @@ def owners_stand_in(event: Event, administrators: list[Recipient]) -> bool:
 
 
 def owners(event: Event, directory: RecipientLookup, why: RecipientReason = OWNER) -> list[Recipient]:
-    """Return the OWNERs of an event's account, by username: all, or those told for want of Administrators.
+    """Return the OWNERs of an event's account, by username; ``why`` says why they are notified.
 
-    The person whom the event is about is not among them: they are told as that person.
+    The User whom the event is about is not among them, because they are notified as that person.
     """
     account = directory.accounts.get(event.account)
     links = account.owners if account else {}
@@ -391,9 +385,9 @@ def owners(event: Event, directory: RecipientLookup, why: RecipientReason = OWNE
 
 
 def changes_owners(event: Event) -> bool:
-    """Return whether an event is about who is an OWNER: invited, activated, raised, lowered, revoked, let in.
+    """Return whether an event changes who is an OWNER, or gives one a new key. The operator gets an alarm.
 
-    The operator has an alarm of it.
+    That is: an OWNER invited, activated, raised, lowered or revoked, or recovered by the operator.
     """
     if event.action in (Action.USER_INVITED, Action.USER_UPDATED, Action.USER_REVOKED):
         return Role.OWNER.value in event.changes.get("role", ())
@@ -403,15 +397,16 @@ def changes_owners(event: Event) -> bool:
 
 
 def person(event: Event) -> list[Recipient]:
-    """Return the User whom an event is about, at the address they had then: also one just revoked."""
+    """Return the User whom an event is about, even if just revoked, at the address they had then."""
     subject = event.subject
     return [Recipient(fold_username(subject.username), subject.username, subject.email, PERSON)]
 
 
 def retry_delay(attempts: int, chance: float) -> int:
-    """Return the seconds to wait after so many tries; ``chance`` in [0, 1) spreads those who wait.
+    """Return the seconds to wait after so many tries; ``chance``, in [0, 1), adds jitter.
 
-    Between three quarters of the pause and all of it, so that what failed together is not tried together.
+    It is between three quarters of the pause and all of it, so that events that failed together are not
+    retried together.
     """
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(max(attempts, 1) - 1, 16))
     return int(longest * (0.75 + 0.25 * chance))

@@ -1,4 +1,4 @@
-"""The keys of Service Users that a person was shown, and still knows when they leave."""
+"""Listing and revoking the keys of Service Users that a leaving person was shown, and so still knows."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,17 +19,17 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Directory, Replace
 
 MOST_ENDED = 25
-"""Service Users whose keys one call ends: a read and a transaction each, some seconds at the worst."""
+"""The most Service Users whose keys one call revokes: a read and a transaction each, seconds at worst."""
 
 PAGE = 500
 MOST_PAGES = 4
-"""Service Users that one call looks at to end keys: so many Queries, of a megabyte each at most."""
+"""The most pages of Service Users that one call reads: one Query each, of at most a megabyte."""
 
 _TRIES = 3
 
 
 class EndedKeys(NamedTuple):
-    """What a call ended. ``left``: there is more to look at, for the next call, which starts at ``after``."""
+    """The keys that a call revoked. ``left``: there is more to do, for the next call, from ``after`` on."""
 
     keys: tuple[ShownKey, ...]
     left: bool
@@ -39,9 +39,9 @@ class EndedKeys(NamedTuple):
 def listing(
     directory: Directory, auth: AuthContext, username: str, limit: int, after: str | None
 ) -> tuple[tuple[ShownKey, ...], str | None]:
-    """Return the keys that somebody was shown, of ``limit`` Service Users, and where the next part starts.
+    """Return the keys of ``limit`` Service Users that somebody was shown, and where the next page starts.
 
-    They need not be in the account (any more). Raises Forbidden.
+    That somebody need not be in the account any more. Raises Forbidden.
     """
     permissions.require_can_see_shown_keys(auth)
     page = directory.page(auth.caller.account, ServiceUser, limit, after)
@@ -52,9 +52,9 @@ def listing(
 def end(
     directory: Directory, auth: AuthContext, username: str, after: str | None, *, revoke_user: bool
 ) -> EndedKeys:
-    """End the keys that somebody was shown, and with ``revoke_user`` first revoke them from the account.
+    """Revoke the keys that somebody was shown; with ``revoke_user``, first revoke that User.
 
-    Once the User is revoked, whatever fails is no refusal but left for the next call. Raises Forbidden,
+    Once the User is revoked, a failure raises no error: the rest is left for the next call. Raises Forbidden,
     NotFound if there is neither such a User nor such a key, and Conflict for the last OWNER.
     """
     permissions.require_can_see_shown_keys(auth)
@@ -76,7 +76,7 @@ def end(
                 if done == MOST_ENDED:
                     break
                 done += 1
-                # One event each: a millisecond apart, so that the trail has them in order.
+                # One event for each, a millisecond apart, so that the trail has them in order.
                 origin = auth.origin._replace(now=auth.origin.now + done / 1000)
                 ended += _end(directory, auth._replace(origin=origin), service_user, name)
             after, left = looked, looked is not None
@@ -91,9 +91,9 @@ def end(
 def _service_users(
     directory: Directory, auth: AuthContext, name: str, after: str | None
 ) -> Iterator[tuple[str | None, str | None]]:
-    """Return the Service Users that have such keys, each with where to go on once it is done.
+    """Yield the username of each Service User that has such keys, and where to continue once it is done.
 
-    Of each page the last is None, with where the next page starts.
+    At the end of each page, yields None and where the next page starts.
     """
     for _ in range(MOST_PAGES):
         page = directory.page(auth.caller.account, ServiceUser, PAGE, after)
@@ -107,7 +107,7 @@ def _service_users(
 
 
 def _end(directory: Directory, auth: AuthContext, service_user: str, name: str) -> tuple[ShownKey, ...]:
-    """End such keys of one Service User, as it is now. Raises ConcurrentChange where it always changes."""
+    """Revoke such keys of one Service User. Raises ConcurrentChange if it changes at every try."""
     for _ in range(_TRIES):
         old = directory.principal(service_user)
         if not isinstance(old, ServiceUser) or old.account != auth.caller.account:

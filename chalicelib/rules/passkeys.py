@@ -1,7 +1,7 @@
-"""Passkeys: how people get one, sign in to the console with it, and confirm with it that it is them.
+"""Passkeys: how people get one, sign in to the console with it, and confirm a session with it.
 
-This decides; ``chalicelib.console.webauthn`` checks what a browser sends. A challenge is kept for each
-browser that asks, and used up in the transaction that acts on it. A Service User has no passkeys and no
+``chalicelib.console.webauthn`` checks what a browser sends; the rules are here. Each browser that asks gets a
+challenge of its own, and the transaction that acts on it uses it up. A Service User has no passkeys and no
 sessions.
 """
 
@@ -33,7 +33,7 @@ from chalicelib.rules.users import activation_writes, open_invitation
 MOST_PASSKEYS = 5
 CHALLENGE_SECONDS = 5 * 60
 TRIES = 3
-"""How often a sign-in is tried anew when something else changes the User at that moment."""
+"""How often a sign-in is tried if concurrent calls change the User."""
 
 _NOT_KNOWN = (
     "This passkey is not known here, or was removed. Sign in with another one, "
@@ -51,7 +51,7 @@ _EXPIRED = "This took longer than five minutes, or was done already. Start again
 
 
 class Registration(NamedTuple):
-    """A new passkey, as checked."""
+    """A new passkey, after its check."""
 
     credential_id: bytes
     public_key: bytes
@@ -62,7 +62,7 @@ class Registration(NamedTuple):
 
 
 class Assertion(NamedTuple):
-    """A signature by a passkey, as checked."""
+    """A signature by a passkey, after its check."""
 
     counter: int
     backed_up: bool
@@ -75,15 +75,15 @@ CheckAssertion = Callable[[bytes, Passkey], Assertion]
 """Checks what a browser sent against a challenge and a public key; raises Unauthenticated."""
 
 
-class Begun(NamedTuple):
-    """A challenge, and the secret of the cookie of the browser it is for."""
+class BrowserChallenge(NamedTuple):
+    """A stored challenge, and the secret of the cookie of the browser that it is for."""
 
     secret: str
     challenge: Challenge
 
 
-def begin_sign_in(directory: Directory, origin: Origin) -> Begun:
-    """Keep a challenge for whoever signs in, and return it."""
+def begin_sign_in(directory: Directory, origin: Origin) -> BrowserChallenge:
+    """Store a challenge for a sign-in, and return it."""
     return _begin(directory, origin, Challenge(purpose=Purpose.SIGN_IN, challenge=b"", ends_at=0))
 
 
@@ -97,20 +97,20 @@ def sign_in(
 ) -> Entry:
     """Sign a person in with a passkey, and return their new session.
 
-    Raises Unauthenticated in the same words for whatever passkey does not sign in.
+    Raises Unauthenticated in the same words for every passkey that is not valid.
     """
     kept, username = _find(directory, secret, credential_id, Purpose.SIGN_IN, origin)
     for last in (*(False,) * (TRIES - 1), True):
         user = directory.principal(username or "")
         if not isinstance(user, User):
             raise Unauthenticated(_NOT_KNOWN)
-        passkey_id, passkey = _of_credential(user, credential_id)
-        used = _used(passkey, check(kept.challenge, passkey), origin)
-        entry = sessions.start(_with(user, passkey_id, used), passkey_id, origin, browser)
+        passkey_id, passkey = _find_passkey(user, credential_id)
+        used = _after_use(passkey, check(kept.challenge, passkey), origin)
+        entry = sessions.start(_with_passkey(user, passkey_id, used), passkey_id, origin, browser)
         changes = {"passkey": ("", passkey.name), "browser": ("", browser)}
         event = new_event(origin, actor(user), Action.SIGNED_IN, user, changes=changes, new=entry.user)
         try:
-            directory.commit(event, Replace(user, entry.user, concurrent_change()), _use(secret))
+            directory.commit(event, Replace(user, entry.user, concurrent_change()), _use_challenge(secret))
         except ConcurrentChange:
             if last:
                 raise
@@ -119,43 +119,37 @@ def sign_in(
     raise AssertionError  # pragma: no cover - the last try returns or raises
 
 
-def begin_confirmation(directory: Directory, auth: AuthContext) -> Begun:
-    """Keep a challenge for a session to be confirmed by, and return it."""
+def begin_confirmation(directory: Directory, auth: AuthContext) -> BrowserChallenge:
+    """Store a challenge to confirm a session with, and return it."""
     return _begin(directory, auth.origin, _own_challenge(auth, Purpose.CONFIRM))
 
 
 def confirm(
     directory: Directory, auth: AuthContext, secret: str, credential_id: bytes, check: CheckAssertion
 ) -> None:
-    """Confirm a session with one of the person's passkeys; it may then hand out keys for 5 minutes.
+    """Confirm a session with one of the person's passkeys, so that it may hand out keys for 5 minutes.
 
-    Raises Unauthenticated for any other passkey, or a challenge that is not this session's.
+    Raises Unauthenticated for any other passkey, and ValidationError for a challenge of another session.
     """
     kept = _find_own(directory, auth, secret, Purpose.CONFIRM)
     user, session = sessions.current(auth)
-    passkey_id, passkey = _of_credential(user, credential_id)
+    passkey_id, passkey = _find_passkey(user, credential_id)
     assertion = check(kept.challenge, passkey)
     confirmed = replace(session, confirmed_at=auth.origin.second)
-    new = _with(user, passkey_id, _used(passkey, assertion, auth.origin))
+    new = _with_passkey(user, passkey_id, _after_use(passkey, assertion, auth.origin))
     new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())
-    directory.commit(None, Replace(user, new, concurrent_change()), _use(secret))
+    directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
 
 
-def begin_activation(directory: Directory, username: str, token: str, origin: Origin) -> tuple[Begun, User]:
-    """Keep a challenge for the passkey of an invited person, and return it with the User.
+def begin_activation(
+    directory: Directory, username: str, token: str, origin: Origin
+) -> tuple[BrowserChallenge, User]:
+    """Store a challenge for the passkey of an invited person, and return it with the User.
 
-    Raises ValidationError, in the same words whatever is wrong with the token.
+    Raises ValidationError in the same words whatever is wrong with the token.
     """
     user = open_invitation(directory, username, token, origin)
-    asked = Challenge(
-        purpose=Purpose.ACTIVATE,
-        challenge=b"",
-        ends_at=0,
-        username=user.username,
-        membership=user.membership,
-        proof=token_digest(token),
-    )
-    return _begin(directory, origin, asked), user
+    return _begin(directory, origin, _challenge_for(user, Purpose.ACTIVATE, token_digest(token))), user
 
 
 def activate(
@@ -167,30 +161,31 @@ def activate(
     origin: Origin,
     browser: str,
 ) -> Entry:
-    """Turn a token into a person's first passkey, and sign them in. They get no API key.
+    """Activate a User with a token: register their first passkey, and sign them in. They get no API key.
 
-    Raises ValidationError for a token, a challenge or a passkey that is not good.
+    Raises ValidationError for a token, a challenge or a passkey that is not valid.
     """
     kept, _ = _find(directory, secret, None, Purpose.ACTIVATE, origin)
     if kept.proof != token_digest(token):
         raise ValidationError(_EXPIRED)
     user = open_invitation(directory, kept.username, token, origin)
-    passkey_id, passkey = _made(check(kept.challenge), name, origin)
+    passkey_id, passkey = _new_passkey(check(kept.challenge), name, origin)
     new = replace(user, invitation=None, passkeys={passkey_id: passkey}, handle=handle(user, kept))
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, changes=changes)
     writes = [Replace(user, entry.user, concurrent_change()), *activation_writes(directory, user, entry.user)]
-    directory.commit(event, *writes, _use(secret))
+    directory.commit(event, *writes, _use_challenge(secret))
     return entry
 
 
 def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) -> User:
-    """Have a code mailed to a person who has an API key and no passkey yet, and return the person.
+    """Have a code mailed to a User with an API key, with which they can get a passkey. Return the User.
 
-    It takes both: a key that leaked gets nobody in, nor does an inbox that somebody reads. The key is a
-    USER_MANAGEMENT key for whoever may hold one. Raises Unauthenticated in the words of a wrong key, for a
-    Service User too, Forbidden, and Conflict for the second time within a minute.
+    Both the key and the code are needed, so a leaked key alone gives no access, and neither does an inbox
+    that somebody else reads. The key must be a USER_MANAGEMENT key if the User's role may hold one. Raises
+    Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and Conflict if the last
+    code was mailed less than a minute ago.
     """
     auth = authentication.sign_in(directory, username, key, origin)
     user = auth.caller
@@ -200,29 +195,23 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
         permissions.require_management_key(auth)
     if user.enrolment is not None and origin.second - user.enrolment.asked_at < CODE_PAUSE:
         raise Conflict("A code was mailed within the last minute. Use that one, or wait.")
-    wish = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
-    new = replace(user, enrolment=wish, version=new_version())
-    event = new_event(origin, actor(user), Action.PASSKEY_CODE_REQUESTED, user, invitation=wish.id)
+    enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
+    new = replace(user, enrolment=enrolment, version=new_version())
+    event = new_event(origin, actor(user), Action.PASSKEY_CODE_REQUESTED, user, invitation=enrolment.id)
     directory.commit(event, Replace(user, new, concurrent_change()))
     return new
 
 
-def begin_enrolment(directory: Directory, username: str, code: str, origin: Origin) -> tuple[Begun, User]:
-    """Keep a challenge for the passkey of a person with a mailed code, and return it with the User.
+def begin_enrolment(
+    directory: Directory, username: str, code: str, origin: Origin
+) -> tuple[BrowserChallenge, User]:
+    """Store a challenge for the passkey of a User with a mailed code, and return it with the User.
 
-    Raises ValidationError, in the same words whatever is wrong with the code.
+    Raises ValidationError in the same words whatever is wrong with the code, and Conflict for too many.
     """
-    user = _with_code(directory, username, code, origin)
+    user = _find_by_code(directory, username, code, origin)
     _require_room(user)
-    asked = Challenge(
-        purpose=Purpose.ENROL,
-        challenge=b"",
-        ends_at=0,
-        username=user.username,
-        membership=user.membership,
-        proof=token_digest(code),
-    )
-    return _begin(directory, origin, asked), user
+    return _begin(directory, origin, _challenge_for(user, Purpose.ENROL, token_digest(code))), user
 
 
 def enrol(
@@ -234,45 +223,44 @@ def enrol(
     origin: Origin,
     browser: str,
 ) -> Entry:
-    """Turn a mailed code into a passkey, and sign the person in.
+    """Register a passkey for a User with a mailed code, and sign them in.
 
-    Raises ValidationError for a code, a challenge or a passkey that is not good, and Conflict for too many.
+    Raises ValidationError for a code, a challenge or a passkey that is not valid, and Conflict for too many.
     """
     kept, _ = _find(directory, secret, None, Purpose.ENROL, origin)
-    user = _with_code(directory, kept.username, code, origin)
+    user = _find_by_code(directory, kept.username, code, origin)
     if (kept.proof, kept.membership) != (token_digest(code), user.membership):
         raise ValidationError(_EXPIRED)
     _require_room(user)
-    passkey_id, passkey = _made(check(kept.challenge), name, origin)
-    new = replace(_with(user, passkey_id, passkey), enrolment=None, handle=handle(user, kept))
+    passkey_id, passkey = _new_passkey(check(kept.challenge), name, origin)
+    new = replace(_with_passkey(user, passkey_id, passkey), enrolment=None, handle=handle(user, kept))
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
     event = new_event(origin, actor(user), Action.PASSKEY_ADDED, user, changes=changes)
-    directory.commit(event, Replace(user, entry.user, concurrent_change()), _use(secret))
+    directory.commit(event, Replace(user, entry.user, concurrent_change()), _use_challenge(secret))
     return entry
 
 
-def _with_code(directory: Directory, username: str, code: str, origin: Origin) -> User:
-    """Return the User whom a mailed code is for, while the key is there that it was asked for with."""
+def _find_by_code(directory: Directory, username: str, code: str, origin: Origin) -> User:
+    """Return the User with a mailed code, while the key is valid with which they asked for it."""
     user = directory.principal(username) if key_format.well_formed(code, key_format.CODE_PREFIX) else None
-    wish = user.enrolment if isinstance(user, User) else None
-    if not isinstance(user, User) or wish is None:
+    enrolment = user.enrolment if isinstance(user, User) else None
+    if not isinstance(user, User) or enrolment is None:
         raise ValidationError(_CODE_NOT_VALID)
     digest = token_digest(code)
-    good = any(
-        hmac.compare_digest(other, digest) and origin.now < until for other, until in wish.digests.items()
+    valid = any(
+        hmac.compare_digest(other, digest) and origin.now < until
+        for other, until in enrolment.digests.items()
     )
-    held = {key.digest for key in user.keys.values()}
-    held |= {key.predecessor.digest for key in user.keys.values() if key.predecessor is not None}
-    if not good or wish.key not in held:
+    if not valid or not authentication.is_valid(user, enrolment.key, origin.now):
         raise ValidationError(_CODE_NOT_VALID)
     return user
 
 
-def begin_addition(directory: Directory, auth: AuthContext) -> tuple[Begun, User]:
-    """Keep a challenge for one more passkey of the person signed in, and return it.
+def begin_addition(directory: Directory, auth: AuthContext) -> tuple[BrowserChallenge, User]:
+    """Store a challenge for one more passkey of the caller, and return it with the User.
 
-    Raises ConfirmationNeeded, or Conflict if they have as many as one may have.
+    Raises ConfirmationNeeded, or Conflict for too many.
     """
     user, _ = sessions.current(auth)
     sessions.require_confirmed(auth)
@@ -281,23 +269,23 @@ def begin_addition(directory: Directory, auth: AuthContext) -> tuple[Begun, User
 
 
 def add(directory: Directory, auth: AuthContext, secret: str, name: str, check: CheckRegistration) -> Passkey:
-    """Add a passkey to the person signed in, and return it.
+    """Add a passkey to the caller, and return it.
 
-    Raises ConfirmationNeeded, Conflict, and ValidationError for a passkey that is not good.
+    Raises ConfirmationNeeded, Conflict, and ValidationError for a passkey that is not valid.
     """
     kept = _find_own(directory, auth, secret, Purpose.ADD)
     user, _ = sessions.current(auth)
     sessions.require_confirmed(auth)
     _require_room(user)
-    passkey_id, passkey = _made(check(kept.challenge), name, auth.origin)
-    new = replace(_with(user, passkey_id, passkey), handle=handle(user, kept))
+    passkey_id, passkey = _new_passkey(check(kept.challenge), name, auth.origin)
+    new = replace(_with_passkey(user, passkey_id, passkey), handle=handle(user, kept))
     event = _change(auth, user, Action.PASSKEY_ADDED, "", passkey.name)
-    directory.commit(event, Replace(user, new, concurrent_change()), _use(secret))
+    directory.commit(event, Replace(user, new, concurrent_change()), _use_challenge(secret))
     return passkey
 
 
 def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
-    """Remove one of the person's passkeys, and end the sessions it started but for this one.
+    """Remove one of the caller's passkeys, and end the sessions that it started, except for this one.
 
     Raises ConfirmationNeeded, NotFound, or Conflict for the last one.
     """
@@ -318,38 +306,44 @@ def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
 
 
 def handle(user: User, challenge: Challenge) -> bytes:
-    """Return what authenticators know a person by; at their first passkey, part of its challenge (random)."""
+    """Return the id by which authenticators know a User: random bytes, from the first passkey's challenge."""
     return user.handle or challenge.challenge[:16]
 
 
 def token_digest(token: str) -> str:
-    """Return the digest of an invitation's token as challenges keep it."""
+    """Return the digest of a token or code as challenges store it."""
     return key_format.digest(token).hex()
 
 
-def _begin(directory: Directory, origin: Origin, asked: Challenge) -> Begun:
+def _begin(directory: Directory, origin: Origin, wanted: Challenge) -> BrowserChallenge:
+    """Store a challenge with random bytes and an expiry, and return it."""
     secret = key_format.new_secret(key_format.CHALLENGE_PREFIX)
-    kept = replace(asked, challenge=secrets.token_bytes(32), ends_at=origin.second + CHALLENGE_SECONDS)
-    directory.store_challenge(key_format.digest(secret), kept)
-    return Begun(secret, kept)
+    new = replace(wanted, challenge=secrets.token_bytes(32), ends_at=origin.second + CHALLENGE_SECONDS)
+    directory.store_challenge(key_format.digest(secret), new)
+    return BrowserChallenge(secret, new)
 
 
-def _own_challenge(auth: AuthContext, purpose: Purpose) -> Challenge:
-    user, _ = sessions.current(auth)
+def _challenge_for(user: User, purpose: Purpose, proof: str) -> Challenge:
+    """Return a challenge for a User, to be completed by :func:`_begin`."""
     return Challenge(
         purpose=purpose,
         challenge=b"",
         ends_at=0,
         username=user.username,
         membership=user.membership,
-        proof=_session_id(auth),
+        proof=proof,
     )
+
+
+def _own_challenge(auth: AuthContext, purpose: Purpose) -> Challenge:
+    user, _ = sessions.current(auth)
+    return _challenge_for(user, purpose, _session_id(auth))
 
 
 def _find(
     directory: Directory, secret: str, credential_id: bytes | None, purpose: Purpose, origin: Origin
 ) -> tuple[Challenge, str | None]:
-    """Return a challenge that is good, and whose a credential is. Raises ValidationError for any other."""
+    """Return a challenge and the username of a credential. Raises ValidationError if it is not valid."""
     if not key_format.well_formed(secret, key_format.CHALLENGE_PREFIX):
         raise ValidationError(_EXPIRED)
     kept, username = directory.challenge(key_format.digest(secret), credential_id)
@@ -360,27 +354,28 @@ def _find(
 
 def _find_own(directory: Directory, auth: AuthContext, secret: str, purpose: Purpose) -> Challenge:
     kept, _ = _find(directory, secret, None, purpose, auth.origin)
-    asked = _own_challenge(auth, purpose)
-    if (kept.username, kept.membership, kept.proof) != (asked.username, asked.membership, asked.proof):
+    own = _own_challenge(auth, purpose)
+    if (kept.username, kept.membership, kept.proof) != (own.username, own.membership, own.proof):
         raise ValidationError(_EXPIRED)
     return kept
 
 
-def _use(secret: str) -> UseChallenge:
+def _use_challenge(secret: str) -> UseChallenge:
     return UseChallenge(key_format.digest(secret), ValidationError(_EXPIRED))
 
 
-def _of_credential(user: User, credential_id: bytes) -> tuple[str, Passkey]:
+def _find_passkey(user: User, credential_id: bytes) -> tuple[str, Passkey]:
     for passkey_id, passkey in user.passkeys.items():
         if passkey.credential_id == credential_id:
             return passkey_id, passkey
     raise Unauthenticated(_NOT_KNOWN)
 
 
-def _used(passkey: Passkey, assertion: Assertion, origin: Origin) -> Passkey:
-    """Return a passkey as it is after a signature.
+def _after_use(passkey: Passkey, assertion: Assertion, origin: Origin) -> Passkey:
+    """Return a passkey as it is to be stored after a signature.
 
-    Raises Unauthenticated where its counter has not risen: there is a copy of it (WebAuthn, 7.2 step 22).
+    Raises Unauthenticated if its counter has not risen, because it may have been copied (WebAuthn, 7.2 step
+    22).
     """
     if (assertion.counter or passkey.counter) and assertion.counter <= passkey.counter:
         raise Unauthenticated(_NOT_KNOWN)
@@ -393,22 +388,23 @@ def _used(passkey: Passkey, assertion: Assertion, origin: Origin) -> Passkey:
     )
 
 
-def _made(checked: Registration, name: str, origin: Origin) -> tuple[str, Passkey]:
+def _new_passkey(registration: Registration, name: str, origin: Origin) -> tuple[str, Passkey]:
+    """Return a new id, and the passkey of a registration."""
     passkey = Passkey(
-        credential_id=checked.credential_id,
-        public_key=checked.public_key,
-        algorithm=checked.algorithm,
+        credential_id=registration.credential_id,
+        public_key=registration.public_key,
+        algorithm=registration.algorithm,
         name=name,
         created_at=origin.second,
-        counter=checked.counter,
-        backed_up=checked.backed_up,
-        transports=checked.transports,
+        counter=registration.counter,
+        backed_up=registration.backed_up,
+        transports=registration.transports,
         last_ip=origin.source_ip,
     )
     return new_id(), passkey
 
 
-def _with(user: User, passkey_id: str, passkey: Passkey) -> User:
+def _with_passkey(user: User, passkey_id: str, passkey: Passkey) -> User:
     return replace(user, passkeys={**user.passkeys, passkey_id: passkey}, version=new_version())
 
 
@@ -418,7 +414,7 @@ def _require_room(user: User) -> None:
 
 
 def _session_id(auth: AuthContext) -> str:
-    return auth.credential.id  # type: ignore[union-attr]  # sessions.current has refused a key
+    return auth.credential.id  # type: ignore[union-attr]  # sessions.current has refused an API key
 
 
 def _change(auth: AuthContext, user: User, action: Action, old: str, new: str) -> Event:

@@ -1,4 +1,4 @@
-"""Who may do what. One function a rule: ``require_…`` raises Forbidden with the reason.
+"""Who may do what, one function for each rule. ``require_…`` raises Forbidden with the reason.
 
 ``contract/operations.py`` says the same to customers, call by call.
 """
@@ -16,10 +16,10 @@ MACHINES_DO_NOT_MANAGE_OWNERS = (
     "do it: PUT /v1/account with 'machinesManageOwners'."
 )
 
-# Who may administer a Service User. Stated here, and used by the guards below, by the lists of Administrators
-# that Service Users show and are given (service_users), and by the recipients of email (notifications).
-# A write checks it once more: AuthContext.still_entitled makes the store commit only if the caller's account,
-# role, membership and key are what they were, and Replace or Remove only if the Service User is.
+# Who may administer a Service User is decided here only: for the guards below, for the Administrators that a
+# Service User shows and is given (service_users), and for the recipients of emails (notifications). Every
+# write checks it again: with AuthContext.still_entitled, the store commits only if the caller's account,
+# role, membership and key have not changed; with Replace and Remove, only if the Service User has not.
 
 
 def can_administer(user: User | UserSummary, target: ServiceUser | Event) -> bool:
@@ -30,10 +30,10 @@ def can_administer(user: User | UserSummary, target: ServiceUser | Event) -> boo
 def is_administrator(user: User | UserSummary, target: ServiceUser | Event) -> bool:
     """Return whether a User is an Administrator of a Service User now.
 
-    They are if they are listed with the membership they have, in the same account, and are a CLUSTER_ADMIN or
-    an OWNER (product page: revoked-administrator). A User who is sent a new invitation keeps their
-    membership, and so stays an Administrator; one who was revoked and is invited again gets another, and does
-    not. For an event, the list is the one that it recorded.
+    They are one if the Service User lists them with their current membership, in the same account, and their
+    role is CLUSTER_ADMIN or OWNER (product page: revoked-administrator). A User who is sent a new invitation
+    keeps their membership, and so stays an Administrator. One who was revoked and is invited again gets a new
+    membership, and does not. For an event, the list is the one that it recorded.
     """
     return _is_linked(user, target.account, target.administrators, Role.CLUSTER_ADMIN)
 
@@ -41,8 +41,8 @@ def is_administrator(user: User | UserSummary, target: ServiceUser | Event) -> b
 def can_become_administrator(user: User, target: ServiceUser) -> bool:
     """Return whether a User may be listed as an Administrator.
 
-    That needs the role CLUSTER_ADMIN or OWNER in the same account, activated. Who is an Administrator
-    already may be listed again, so that a caller can write back the list they read.
+    They must be an activated CLUSTER_ADMIN or OWNER of the same account. A current Administrator may be
+    listed again even if they have not activated, so that a caller can write back the list they read.
     """
     eligible = user.account == target.account and user.role.covers(Role.CLUSTER_ADMIN)
     return eligible and (user.invitation is None or is_administrator(user, target))
@@ -80,13 +80,13 @@ def require_administers(auth: AuthContext, target: ServiceUser) -> None:
 
 
 def require_can_grant(auth: AuthContext, role: Role) -> None:
-    """The role given must not be higher than the caller's."""
+    """Requires that the role to give is not higher than the caller's."""
     if not auth.role.covers(role):
         raise Forbidden(f"The role {role.value} is above your own, {auth.role.value}.")
 
 
 def require_can_issue_keys(auth: AuthContext, target: ServiceUser) -> None:
-    """The Service User's role must not be higher than the caller's: a key carries its holder's role."""
+    """Requires a role that is not below the Service User's: a key carries its holder's role."""
     if not auth.role.covers(target.role):
         raise Forbidden(
             f"'{target.username}' has the role {target.role.value}, above your own, "
@@ -95,9 +95,10 @@ def require_can_issue_keys(auth: AuthContext, target: ServiceUser) -> None:
 
 
 def require_can_change_rights(auth: AuthContext, target: ServiceUser) -> None:
-    """Changing the role or Administrators, or loosening a key, takes a role that is not lower.
+    """Requires a role that is not below the Service User's.
 
-    Who is below may revoke its keys and delete it, which gives nobody anything.
+    It is needed to change its role or Administrators, or to loosen a key. A caller with a lower role may
+    still revoke its keys and delete it, because that gives nobody power.
     """
     if not auth.role.covers(target.role):
         raise Forbidden(
@@ -110,7 +111,7 @@ def require_can_change_rights(auth: AuthContext, target: ServiceUser) -> None:
 def require_can_read_service_users(auth: AuthContext) -> None:
     """Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key.
 
-    A Service User reads Service Users and never changes one, so that an inventory needs no person's key.
+    A Service User may read Service Users but not change them, so that an inventory needs no person's key.
     """
     _require_role(auth, "Reading Service Users", Role.CLUSTER_ADMIN)
 
@@ -118,8 +119,8 @@ def require_can_read_service_users(auth: AuthContext) -> None:
 def require_can_find_keys(auth: AuthContext) -> None:
     """Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key.
 
-    Who may read Service Users, people and events may ask whose a key is: whoever is on call has to know
-    at once. Ending it is another right.
+    Everybody who may read Service Users, Users and events may find a key's holder, because whoever is on call
+    has to know it at once. Revoking the key takes another permission.
     """
     _require_role(auth, "Finding keys", Role.CLUSTER_ADMIN)
 
@@ -143,13 +144,16 @@ def require_can_manage_users(auth: AuthContext) -> None:
 
 
 def require_machines_manage_owners(account: Account | None) -> None:
-    """A Service User invites, changes or revokes an OWNER only if the account lets machines manage OWNERs."""
+    """Requires that the account lets machines manage OWNERs: a Service User is about to manage one."""
     if account is None or not account.machines_manage_owners:
         raise Forbidden(MACHINES_DO_NOT_MANAGE_OWNERS)
 
 
 def require_can_see_shown_keys(auth: AuthContext) -> User:
-    """Require a User with the role OWNER and a USER_MANAGEMENT key, and return that User."""
+    """Requires a User with the role OWNER, and a USER_MANAGEMENT key.
+
+    Returns that User.
+    """
     return _require_user(auth, "Seeing and ending the keys that somebody was shown", Role.OWNER)
 
 
@@ -212,7 +216,7 @@ def _require_user(auth: AuthContext, what: str, lowest: Role) -> User:
 
 
 def _require_role(auth: AuthContext, what: str, lowest: Role) -> None:
-    """Require a caller with at least a role, signed in with a USER_MANAGEMENT key."""
+    """Requires a caller with at least a role, signed in with a USER_MANAGEMENT key."""
     require_management_key(auth)
     if not auth.role.covers(lowest):
         roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))

@@ -1,9 +1,9 @@
 """When a key is revoked by its expiry or the account's policy, and which notices go out before.
 
 A key expires at its own ``expiresAt``, to the second, because signing in checks it. The account's policy
-revokes a key so many days after it was made, or after it was last used; only this module and the sweep know
-that. A policy never revokes a key before both its notices were sent, ten days and one day ahead of the time
-that they give, so that a stricter policy surprises nobody.
+revokes a key a number of days after it was made or last used; only this module and the sweep apply that. A
+policy never revokes a key before both notices were sent, ten days and one day before the expiry that they
+announce, so that a stricter policy surprises nobody.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from chalicelib.rules.model import ApiKey, Cause, Event, Notice, Passkey, Policy
 
 FIRST_NOTICE = 10 * DAY
 LAST_NOTICE = DAY
-"""How long before the expiry the two notices are sent, at least."""
+"""The two notices are sent at least this long before the expiry."""
 
 SWEEP_INTERVAL = DAY
 """The time between sweeps. A notice that would be late at the next sweep is sent by this one."""
 
 MOVED = DAY
-"""If the expiry is later than the notices gave by more than this, the notices start again."""
+"""If the expiry moves by more than this beyond the announced one, the notices start again."""
 
 LATE = 3600
-"""A notice that was mailed within this time of being recorded counts as mailed at once."""
+"""A notice that was mailed within this time after it was recorded counts as mailed at once."""
 
 
 class Expiry(NamedTuple):
-    """When a key is to be revoked, why, and the reason in words for its holders."""
+    """When and why a key is to be revoked; ``reason`` is the text for its holder."""
 
     at: int
     cause: Cause
@@ -36,7 +36,7 @@ class Expiry(NamedTuple):
 
 
 class SendNotice(NamedTuple):
-    """The first notice, the last, or both in one are to be sent."""
+    """Send the first notice, the last one, or both in one."""
 
     expiry: Expiry
     first: bool
@@ -44,28 +44,28 @@ class SendNotice(NamedTuple):
 
 
 class Revoke(NamedTuple):
-    """The key is to be revoked."""
+    """Revoke the key."""
 
     cause: Cause
     reason: str
 
     @property
     def by_policy(self) -> bool:
-        """Whether the account's policy revokes it, and not its own ``expiresAt``."""
+        """Whether the cause is the account's policy, and not the key's own ``expiresAt``."""
         return self.cause is not Cause.EXPIRY
 
 
 class ClearNotice(NamedTuple):
-    """The expiry that was announced no longer applies; notices of another one start from the first."""
+    """Clear the announced expiry, which no longer applies. Notices of another one start with the first."""
 
 
 Decision = SendNotice | Revoke | ClearNotice
 
 
 def as_key(passkey: Passkey) -> ApiKey:
-    """Return a passkey as a key that a policy can judge: made, used and announced like it.
+    """Return a key with a passkey's times and notice, so that a policy applies to it.
 
-    Its digest is that of the credential's id, by which notes tell passkeys apart.
+    Its digest is that of the credential id, which names the passkey's notes.
     """
     return ApiKey(
         digest=hashlib.sha256(passkey.credential_id).digest(),
@@ -80,7 +80,7 @@ def as_key(passkey: Passkey) -> ApiKey:
 def decide_passkey(passkey: Passkey, policy: Policy, now: int) -> "Decision | None":
     """Return what the sweep does about a passkey now; None for nothing.
 
-    Only inactivity ends one: nobody else has its secret, so an age would make people enrol anew for nothing.
+    Only inactivity ends one. Nobody else has its secret, so a maximum age would only make people enrol again.
     """
     unused = Policy(revoke_inactive_after_days=policy.revoke_inactive_after_days)
     return decide(as_key(passkey), unused, now)
@@ -100,7 +100,7 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
 
 
 def spare(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNotice:
-    """Return the notice with which a key is kept instead of revoked, for ten days from now at least."""
+    """Return a new first notice, which keeps a key that was to be revoked for at least ten more days."""
     later = Expiry(now + FIRST_NOTICE, revocation.cause, f"{revocation.reason}. {why}")
     return SendNotice(_sooner(_own_expiry(key), later), first=True, last=False)
 
@@ -119,10 +119,10 @@ def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice
 
 
 def delivered_at(event: Event | None, recorded: int) -> int | None:
-    """Return when the first recipient of a notice was mailed; None if none has been.
+    """Return when the first recipient of a notice was mailed; None if none has been yet.
 
-    That is ``recorded``, when the notice was recorded, if nobody can be mailed or the event has been
-    deleted at the end of its retention.
+    If nobody can be mailed, or the event was deleted at the end of its retention, returns ``recorded``: when
+    the notice was recorded.
     """
     if event is None:
         return recorded
@@ -144,9 +144,9 @@ def in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -
 
 
 def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
-    """Return when a policy revokes a key at the earliest, if it is not used meanwhile: after both notices.
+    """Return the earliest time, after both notices, at which a policy revokes a key that stays unused.
 
-    None if it does not, or the key's own expiry comes first.
+    None if the policy does not revoke it, or its own expiry comes first.
     """
     expiry = _policy_expiry(key, policy)
     if expiry is None:
@@ -158,7 +158,7 @@ def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
 def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now: int) -> SendNotice | None:
     """Return the first notice of an expiry, if it is due.
 
-    A key whose whole lifetime is shorter than the notice period is not announced by that notice.
+    Skips a notice if the key's whole lifetime is shorter than the notice period.
     """
     policy = None if by_policy is None else by_policy._replace(at=max(by_policy.at, now + FIRST_NOTICE))
     if own is None or (policy is not None and policy.at < own.at):
@@ -178,7 +178,7 @@ def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now
 def _after_first_notice(
     notice: Notice, own: Expiry | None, by_policy: Expiry | None, now: int
 ) -> Decision | None:
-    """Return the last notice or the revocation; never before the time that was announced."""
+    """Return the last notice or the revocation, which is never before the announced expiry."""
     expiry = own
     if by_policy is not None:
         expiry = _sooner(own, by_policy._replace(at=max(by_policy.at, notice.ends_at)))

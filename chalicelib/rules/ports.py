@@ -1,4 +1,4 @@
-"""What the rules ask of a store. ``chalicelib.store`` keeps these promises on DynamoDB."""
+"""The interfaces of the store, as the rules use it. ``chalicelib.store`` implements them on DynamoDB."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
@@ -15,17 +15,20 @@ P = TypeVar("P", bound=Principal)
 
 
 class Add(NamedTuple):
-    """A new Principal; refused where the username or the email is taken."""
+    """Add a principal. Refused if the username is taken, or the email within its account.
+
+    ``email_taken`` is None for the first principal of a new account.
+    """
 
     principal: Principal
     username_taken: ApiError
-    email_taken: ApiError
+    email_taken: ApiError | None
 
 
 class Replace(NamedTuple):
-    """A Principal as it is from now on; refused where it is no longer the version that was read.
+    """Replace a principal. Refused if it is no longer the version that was read.
 
-    Refused too where the key of type ``unused`` was used meanwhile, of which no version tells.
+    Also refused if the key of type ``unused`` has been used since it was read (a use makes no new version).
     """
 
     old: Principal
@@ -35,10 +38,9 @@ class Replace(NamedTuple):
 
 
 class StillEntitled(NamedTuple):
-    """The caller is at the commit what they were at sign-in: same account, role, membership and credential.
+    """Require that the caller's account, role, membership and credential are still what they were at sign-in.
 
-    So a call that was under way when its caller was revoked, or their session ended, changes nothing
-    afterwards.
+    So a call that is in progress when its caller is revoked, or their session ends, changes nothing.
     """
 
     caller: Principal
@@ -47,11 +49,11 @@ class StillEntitled(NamedTuple):
 
 
 class Remove(NamedTuple):
-    """A Principal that goes, and its address with it; refused where it has changed since it was read.
+    """Remove a principal and its email address. Refused if it has changed since it was read.
 
-    With ``any_version`` it is refused only where it is another Principal by now, or a User of another role
-    or invitation: of those, other writes depend. ``caller`` are the caller's rights where they remove
-    themselves, since a transaction cannot name an item twice.
+    With ``any_version``, refused only if the username has another principal now, or the User another role or
+    invitation, on which other writes of the transaction depend. ``caller`` is the check of the caller's
+    rights if they remove themselves: a transaction may name an item only once.
     """
 
     old: ServiceUser | User
@@ -61,10 +63,10 @@ class Remove(NamedTuple):
 
 
 class RevokeKey(NamedTuple):
-    """A key that goes, and its predecessor with it, whatever version of the Principal there is.
+    """Revoke a key and its predecessor, whatever version the principal has.
 
-    Refused where there is no key of the type, or another Principal by now. ``caller`` are the caller's rights
-    where the key is their own.
+    Refused if there is no key of the type, or the username has another principal now. ``caller`` is the check
+    of the caller's rights if the key is their own.
     """
 
     holder: ServiceUser | User
@@ -75,17 +77,16 @@ class RevokeKey(NamedTuple):
 
 
 class AddAccount(NamedTuple):
-    """A new account."""
+    """Add an account."""
 
     account: Account
     taken: ApiError
 
 
 class UpdateAccount(NamedTuple):
-    """An account's name, policy and ``machines_manage_owners`` from now on.
+    """Change an account's name, policy and ``machines_manage_owners``.
 
-    Refused where it is no longer the version that was read, or has fewer than ``owners`` OWNERs who have
-    activated.
+    Refused if it is no longer the version that was read, or has fewer than ``owners`` activated OWNERs.
     """
 
     old: Account
@@ -95,10 +96,7 @@ class UpdateAccount(NamedTuple):
 
 
 class GainOwner(NamedTuple):
-    """A User counts among the account's OWNERs.
-
-    Refused where it has ``most`` already.
-    """
+    """Add a User to the account's list of activated OWNERs. Refused if it already has ``most``."""
 
     user: User
     gone: ApiError
@@ -107,28 +105,28 @@ class GainOwner(NamedTuple):
 
 
 class LoseOwner(NamedTuple):
-    """A User leaves the account's list of activated OWNERs; refused if they are the only one on it."""
+    """Remove a User from the account's list of activated OWNERs. Refused if they are the only one."""
 
     user: User
     last: ApiError
 
 
 class MachineMayManageOwners(NamedTuple):
-    """The account still lets machines manage OWNERs."""
+    """Require that the account still lets machines manage OWNERs."""
 
     account: str
     refused: ApiError
 
 
 class OtherOwner(NamedTuple):
-    """The account has at least two OWNERs who have activated."""
+    """Require that the account has at least two activated OWNERs."""
 
     account: str
     refused: ApiError
 
 
 class InviterIsOwner(NamedTuple):
-    """Whoever invited somebody is still an OWNER of the account, and the same one."""
+    """Require that the inviter is still an OWNER of the account, and still the same principal."""
 
     account: str
     inviter: Inviter
@@ -136,9 +134,9 @@ class InviterIsOwner(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Principals of a kind that an account has more of, or with a negative ``by`` fewer.
+    """Add ``by`` to the number of an account's principals of a kind; ``by`` is negative for a removal.
 
-    More are refused where it has ``most`` already; fewer never are.
+    An addition is refused if the account already has ``most``. A removal never is.
     """
 
     account: str
@@ -149,10 +147,10 @@ class Count(NamedTuple):
 
 
 class CountChange(NamedTuple):
-    """A change in a minute (since 1970) of an account; refused where there were ``most`` already.
+    """Count a change of an account in a minute (since 1970). Refused if there were ``most`` already.
 
-    The count is spread, and so approximate: it refuses below ``most`` by a rare chance, and lets at most half
-    as many again through.
+    The count is spread over several counters, so it is approximate: rarely, it refuses a change below
+    ``most``, and it accepts at most 1.5 times ``most``.
     """
 
     account: str
@@ -162,10 +160,10 @@ class CountChange(NamedTuple):
 
 
 class CountInvitation(NamedTuple):
-    """An invitation to a folded address.
+    """Count an invitation to a folded address.
 
-    Refused within ``pause`` seconds of the last, or where ``most`` were sent that day.
-    ``used_up`` returns the refusal, told when the last was sent and how many were that day.
+    Refused within ``pause`` seconds of the last one, or if ``most`` were sent that day. ``used_up`` returns
+    the error, given the time of the last one and the number sent that day.
     """
 
     account: str
@@ -177,7 +175,7 @@ class CountInvitation(NamedTuple):
 
 
 class UseChallenge(NamedTuple):
-    """A challenge that is used up; refused where it was already."""
+    """Use a challenge, which can be done once. Refused if it was used already."""
 
     digest: bytes
     used: ApiError
@@ -204,17 +202,17 @@ Write = (
 
 
 class Page(NamedTuple, Generic[P]):
-    """Part of a list. ``after`` is where the next part starts, None at the end."""
+    """A page of a list. ``after`` is where the next page starts, None at the end."""
 
     members: tuple[P, ...]
     after: str | None
 
 
 class EventQuery(NamedTuple):
-    """Which events of an account are asked for: those that meet every condition given.
+    """A query of an account's events: those that meet every condition given.
 
-    ``username`` is whom it was done to and ``actor`` who did it, ``action`` what was done; ``since`` and
-    ``until`` are times in seconds, the first included and the last not. Newest first unless ``oldest_first``.
+    ``username`` is the subject's and ``actor`` the actor's. ``since`` (inclusive) and ``until`` (exclusive)
+    are in seconds. Newest first, unless ``oldest_first``.
     """
 
     username: str | None = None
@@ -226,19 +224,19 @@ class EventQuery(NamedTuple):
 
 
 class UnknownEvent(NamedTuple):
-    """An event that this version has no type for, such as one a later version stored before a roll-back.
+    """An event that this version cannot read, such as one that a later version stored before a rollback.
 
-    ``fields`` are as they are stored, without what only the outbox needs.
+    ``fields`` are as stored, without those that only the outbox needs.
     """
 
     fields: dict[str, Any]
 
 
 class EventPage(NamedTuple):
-    """Part of the trail, in the order asked for. ``after`` is where the next part starts, None at the end.
+    """A page of the trail, in the order asked for. ``after`` is where the next page starts, None at the end.
 
-    A page can have fewer events than asked for, or none, while there is more: a condition without an index
-    is judged on a bounded number of events.
+    A page can have fewer events than asked for, or none, although more follow: for a condition without an
+    index, a bounded number of events is read for each page.
     """
 
     events: tuple[Event | UnknownEvent, ...]
@@ -246,7 +244,7 @@ class EventPage(NamedTuple):
 
 
 class Directory(Protocol):
-    """Principals and accounts, and what the operator lets them do."""
+    """The store of principals and accounts, and the limits that the operator set."""
 
     @property
     def limits(self) -> "Limits":
@@ -254,34 +252,34 @@ class Directory(Protocol):
         ...
 
     def principal(self, username: str) -> Principal | None:
-        """Return the Principal of a username in any case, strongly consistent, in one read; None if none."""
+        """Return the principal with a username, in any case, or None. Strongly consistent, in one read."""
         ...
 
     def username_of(self, digest: bytes) -> str | None:
-        """Return the folded username that a key's pointer names, strongly consistent, in one read.
+        """Return the folded username in a key's pointer, strongly consistent, in one read.
 
-        None if there is no pointer. It decides nothing: the key is good only if that principal has a key of
-        the digest.
+        None if there is no pointer. A pointer proves nothing: the key is valid only if that principal has a
+        key with the digest.
         """
         ...
 
     def usernames_of(self, digests: "frozenset[bytes]") -> dict[bytes, str]:
-        """Return the folded usernames that pointers name, by digest, in one read (100 at most)."""
+        """Return the folded usernames in the pointers of keys, by digest, in one read (100 at most)."""
         ...
 
     def usernames_by_last5(self, account: str, last5: str, most: int) -> frozenset[str]:
-        """Return the folded usernames that pointers of an account name for a last five, in one read.
+        """Return the folded usernames in an account's pointers with a last five, in one read.
 
-        At most ``most`` pointers are read; they may be as they were a moment ago.
+        Reads at most ``most`` pointers, eventually consistent.
         """
         ...
 
     def principals(self, usernames: "frozenset[str]") -> dict[str, Principal]:
-        """Return the Principals among folded usernames, strongly consistent, in one read (100 at most)."""
+        """Return the principals with these folded usernames, strongly consistent, in one read (up to 100)."""
         ...
 
     def users(self, usernames: "frozenset[str]") -> dict[str, User]:
-        """Return the Users among folded usernames, strongly consistent, in one read (100 at most)."""
+        """Return the Users with these folded usernames, strongly consistent, in one read (at most 100)."""
         ...
 
     def account(self, account: str) -> Account | None:
@@ -296,53 +294,54 @@ class Directory(Protocol):
         ...
 
     def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
-        """Make all writes and put the event on record, or none of it.
+        """Make all writes and record the event, or do nothing.
 
-        No event is for what changes nobody's rights: that a passkey confirmed a session.
+        ``event`` is None only for a change of nobody's rights: a passkey confirmed a session. With
+        ``patient``, as for a revocation, retries for seconds while other transactions conflict.
 
-        ``patient`` waits for other transactions in the way for seconds, as a revocation does.
-
-        Raises the fault of the first write that is refused; Conflict where another transaction is
-        always in the way; Busy where DynamoDB did not answer in time.
+        Raises the error of the first write that is refused, Conflict if other transactions always conflict,
+        and Unavailable if DynamoDB does not respond in time.
         """
         ...
 
     def record_use(self, principal: Principal, digest: bytes, now: int) -> None:
-        """Note that the secret of a key, or of a predecessor, was used.
+        """Record that the secret of a key, or of a predecessor, was used.
 
-        Never raises: no note is worth a sign-in.
+        Never raises: a sign-in must not fail because its use could not be recorded.
         """
         ...
 
     def store_challenge(self, digest: bytes, challenge: Challenge) -> None:
-        """Keep a challenge by the digest of its cookie's secret until it ends."""
+        """Store a challenge under the digest of its cookie's secret, until it expires."""
         ...
 
     def challenge(
         self, digest: bytes, credential_id: bytes | None = None
     ) -> tuple[Challenge | None, str | None]:
-        """Return a challenge, and the folded username that a credential id belongs to, in one read.
+        """Return a challenge, and the folded username that has a credential id; each None if there is none.
 
-        Strongly consistent; None for what there is not.
+        Strongly consistent, in one read.
         """
         ...
 
     def record_session_use(self, user: User, session: str, digest: bytes, now: int) -> None:
-        """Note that a session was used. Never raises: no note is worth a page."""
+        """Record that a session was used.
+
+        Never raises: a page must not fail because the use could not be recorded.
+        """
         ...
 
     def record_refusal(self, principal: Principal, key_type: KeyType, since: int, event: Event) -> None:
-        """Put a refusal on record, unless one of this key is there since ``since``. Never raises."""
+        """Record a refusal, unless one of this key was recorded since ``since``. Never raises."""
         ...
 
 
 class Trail(Protocol):
-    """The events."""
+    """The store of events."""
 
     def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
-        """Return up to ``limit`` of an account's events, from the one after the id ``after``.
+        """Return up to ``limit`` of an account's events, starting after the event id ``after``.
 
-        One read, and with an ``actor`` alone two. Raise ValidationError for an ``after`` that is not
-        between ``since`` and ``until``.
+        Raises ValidationError for an ``after`` that is not between ``since`` and ``until``.
         """
         ...

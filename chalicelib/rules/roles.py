@@ -1,4 +1,4 @@
-"""Roles, key types, and which role may hold which type (product page: roles) (product page: key-types)."""
+"""Roles, key types, and which role may hold which type (product page: roles, key-types)."""
 
 from enum import Enum
 
@@ -22,12 +22,12 @@ class Role(str, Enum):
         return self if ceiling is None or ceiling.covers(self) else ceiling
 
     def key_types(self) -> tuple["KeyType", ...]:
-        """Return the key types a Principal of this role may hold, in the published order."""
+        """Return the key types that a principal with this role may hold, in published order."""
         return _READ_ONLY_TYPES if self is Role.READ_ONLY else tuple(KeyType)
 
 
 class KeyType(str, Enum):
-    """What an API key opens."""
+    """What an API key may be used for."""
 
     MONITORING = "MONITORING"
     PROVISIONING_READONLY = "PROVISIONING_READONLY"
@@ -36,7 +36,7 @@ class KeyType(str, Enum):
 
     @property
     def display_name(self) -> str:
-        """The name people read."""
+        """The name for people."""
         return _DISPLAY_NAMES[self]
 
 

@@ -1,4 +1,4 @@
-"""Service Users: create, list, read, update and delete them, and find one whose keys are to change."""
+"""Service Users: create, list, read, update and delete them, and find the holder of keys to change."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MOST_ADMINISTRATORS = 20
-"""Administrators of one Service User: few enough to read in one call and to notify of every key change."""
+"""The most Administrators of a Service User: few enough to read in one call and to notify of every change."""
 
 MOST_USERS_READ = 100
 """Users that ``Directory.users`` reads in one call."""
@@ -53,8 +53,8 @@ def create(
 ) -> tuple[View, tuple[IssuedKey, ...]]:
     """Create a Service User with its keys; the caller becomes its Administrator. Return both.
 
-    Raises Forbidden, ValidationError, Conflict if the username or the email is taken or the account is at its
-    quota, or TooManyRequests if the account's budget of changes is used up.
+    Raises Forbidden, ValidationError, Conflict if the username or, in the account, the email is taken or the
+    account is at its quota, or TooManyRequests if the account's budget of changes is used up.
     """
     creator = permissions.require_can_manage_service_users(auth)
     permissions.require_can_grant(auth, wanted.role)
@@ -71,6 +71,7 @@ def create(
         created_at=now,
         display_name=wanted.display_name or wanted.username,
         administrators={fold_username(creator.username): creator.membership},
+        email_by_account=True,
     )
     key_types = wanted.role.key_types() if wanted.key_types is None else wanted.key_types
     issued: list[IssuedKey] = []
@@ -97,9 +98,8 @@ def listing(
 ) -> tuple[tuple[View, ...], str | None]:
     """Return a page of the account's Service Users by username, and where the next page starts.
 
-    Only those whose folded username begins with ``prefix``.
-
-    A page ends early if its Administrators would not fit in one read.
+    Only those whose folded username begins with ``prefix``. A page ends early if one read could not take all
+    its Administrators.
     """
     permissions.require_can_read_service_users(auth)
     page = directory.page(auth.caller.account, ServiceUser, limit, after, prefix)
@@ -123,7 +123,7 @@ def read(directory: Directory, auth: AuthContext, username: str) -> View:
 
 
 class ServiceUserUpdate(NamedTuple):
-    """The input of :func:`update`; what is None stays."""
+    """The input of :func:`update`. Fields that are None stay as they are."""
 
     display_name: str | None = None
     role: Role | None = None
@@ -139,10 +139,10 @@ def update(
 ) -> View:
     """Change a Service User's display name, role or Administrators, and return it.
 
-    Keys that a lower role may not hold are revoked in the same write. A higher role raises the keys that an
-    OWNER was shown, and no other: each keeps its ceiling. Raises Forbidden, NotFound,
+    Keys that a lower role may not hold are revoked in the same write. After a change to a higher role, each
+    key keeps its ceiling, so only keys that an OWNER was shown rise to any role. Raises Forbidden, NotFound,
     PreconditionFailed, ValidationError for a username that cannot become an Administrator, and
-    TooManyRequests for what gives more power if the budget is used up.
+    TooManyRequests if the change gives more power and the budget is used up.
     """
     old = _find_administered(directory, auth, username, if_match)
     if wanted.role is not None:
@@ -172,7 +172,7 @@ def update(
         new = replace(new, version=new_version())
         counted: tuple[Write, ...] = ()
         if not old.role.covers(new.role) or new.administrators.items() - old.administrators.items():
-            # What only takes power away is never refused by a budget.
+            # A budget never refuses a change that only takes power away.
             now = auth.origin.second
             new = limits.spend(new, directory.limits, now)
             counted = (limits.account_change(new.account, directory.limits, now),)
@@ -182,7 +182,7 @@ def update(
 
 
 def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
-    """Delete a Service User and revoke its keys, whatever else changes meanwhile.
+    """Delete a Service User and revoke its keys, even if concurrent calls change it.
 
     With ``if_match``, only the version that it names. Raises Forbidden, NotFound or PreconditionFailed.
     """
@@ -209,7 +209,7 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
 def key_holder(
     directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None, *, issuing: bool
 ) -> ServiceUser:
-    """Return a Service User whose keys the caller may change or, if ``issuing``, generate and rotate.
+    """Return a Service User whose keys the caller may restrict and revoke or, if ``issuing``, also issue.
 
     With ``if_match``, only in the version that it names. Raises Forbidden, NotFound or PreconditionFailed.
     """
@@ -255,7 +255,7 @@ def _administrators(service_user: ServiceUser, users: dict[str, User]) -> tuple[
 
 
 def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) -> dict[str, str]:
-    """Return the folded usernames and membership ids of the Administrators wanted.
+    """Return the links to the wanted Administrators: folded usernames to membership ids.
 
     Raises ValidationError with every error.
     """

@@ -1,7 +1,7 @@
-"""Sessions: how long a person stays signed in to the console, and what ends it.
+"""Sessions: how long a person stays signed in to the console, and what ends a session.
 
-A session is part of the User's own item, so that it ends in the same write as the User does, or as a fresh
-invitation takes their credentials.
+A session is part of the User's item. So the write that revokes the User, or replaces their credentials by a
+new invitation, also ends their sessions.
 """
 
 import hmac
@@ -19,19 +19,19 @@ from chalicelib.rules.model import Action, Session, User
 from chalicelib.rules.ports import Directory, Replace
 
 IDLE_SECONDS = 15 * 60
-"""A session that was not used for so long is over."""
+"""A session ends if it is not used for this time."""
 
 NOTE_SECONDS = 60
-"""Seconds before another use of a session is noted; an idle session may end this much too early."""
+"""Seconds before another use of a session is recorded. An idle session may end this much too early."""
 
 LONGEST_SECONDS = 8 * 3600
-"""A session is over after so long, however much it is used."""
+"""A session ends after this time, even if it is used."""
 
 CONFIRMED_SECONDS = 5 * 60
-"""For so long after a touch of a passkey, a session may hand out keys and change who may do what."""
+"""How long after a touch of a passkey a session may hand out keys and change permissions."""
 
 MOST_SESSIONS = 5
-"""Browsers in which a person is signed in; one more ends the one that was used the longest ago."""
+"""The most sessions of a person. One more ends the one that was used longest ago."""
 
 _NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in with a passkey."
 
@@ -45,17 +45,17 @@ class Entry(NamedTuple):
 
 
 def ends_at(session: Session) -> int:
-    """Return when a session is over if it is not used any more."""
+    """Return when a session ends if it is not used again."""
     return min(session.seen_at + IDLE_SECONDS, session.started_at + LONGEST_SECONDS)
 
 
 def is_over(session: Session, now: float) -> bool:
-    """Return whether a session is over; it is at the very second of its end."""
+    """Return whether a session has ended; from the second of its end on."""
     return now >= ends_at(session)
 
 
 def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
-    """Return a User with one more session, confirmed now. Sessions that are over go, and what is too many."""
+    """Return a User with one more session, confirmed now, without ended sessions and those too many."""
     secret = key_format.new_secret(key_format.SESSION_PREFIX)
     now = origin.second
     new = Session(
@@ -75,7 +75,7 @@ def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
 
 
 def resume(directory: Directory, username: str, secret: str, origin: Origin) -> AuthContext:
-    """Return the context of a page: whose session it is. Notes the use, at most once a minute.
+    """Authenticate by a session and return the caller's context. Records the use, at most once a minute.
 
     Raises Unauthenticated in the same words whatever is wrong. A secret that is not formed like a session's
     is refused without a read.
@@ -94,20 +94,20 @@ def resume(directory: Directory, username: str, secret: str, origin: Origin) -> 
     session_id, session = found
     if origin.second - session.seen_at >= NOTE_SECONDS:
         directory.record_session_use(user, session_id, digest, origin.second)
-        noted = {**user.sessions, session_id: replace(session, seen_at=origin.second)}
-        user = replace(user, sessions=noted)
+        used = {**user.sessions, session_id: replace(session, seen_at=origin.second)}
+        user = replace(user, sessions=used)
     return AuthContext(user, PresentedSession(session_id, digest, session.confirmed_at), origin)
 
 
 def current(auth: AuthContext) -> tuple[User, Session]:
-    """Return the User and the session of a page. Raises Unauthenticated for a call by a key."""
+    """Return the User and the session of a page. Raises Unauthenticated if the caller used an API key."""
     if isinstance(auth.caller, User) and isinstance(auth.credential, PresentedSession):
         return auth.caller, auth.caller.sessions[auth.credential.id]
     raise Unauthenticated(_NOT_SIGNED_IN)
 
 
 def confirmed_until(auth: AuthContext) -> int | None:
-    """Return until when the session may do what needs a recent touch; None for a call by a key."""
+    """Return until when a session counts as confirmed; None if the caller used an API key."""
     if isinstance(auth.credential, PresentedSession):
         return auth.credential.confirmed_at + CONFIRMED_SECONDS
     return None
@@ -116,7 +116,7 @@ def confirmed_until(auth: AuthContext) -> int | None:
 def require_confirmed(auth: AuthContext) -> None:
     """Raise ConfirmationNeeded for a session whose passkey was touched over 5 minutes ago.
 
-    A call by a key passes: each of those presents its secret.
+    A call with an API key needs no confirmation, because it presents the secret each time.
     """
     until = confirmed_until(auth)
     if until is not None and auth.origin.now >= until:
@@ -124,7 +124,7 @@ def require_confirmed(auth: AuthContext) -> None:
 
 
 def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
-    """End one of the caller's sessions. Raises NotFound if they have none of that id."""
+    """End one of the caller's sessions. Raises NotFound if they have none with that id."""
     user, _ = current(auth)
     if session_id not in user.sessions:
         raise NotFound("There is no such session; it may have ended already.")
@@ -133,7 +133,7 @@ def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
 
 
 def end_all(directory: Directory, auth: AuthContext) -> None:
-    """End all sessions of the caller, this one too."""
+    """End all of the caller's sessions, including this one."""
     user, _ = current(auth)
     _replace(directory, auth, user, {})
 
@@ -147,5 +147,5 @@ def _replace(directory: Directory, auth: AuthContext, old: User, left: dict[str,
 
 
 def csrf_token(secret: str) -> str:
-    """Return what the forms of a session carry: made from the cookie's secret, of which it tells nothing."""
+    """Return the CSRF token of a session's forms: an HMAC that does not reveal the cookie's secret."""
     return hmac.digest(secret.encode(), b"form", "sha256").hex()[:32]

@@ -7,7 +7,7 @@ from chalicelib.rules.roles import KeyType
 
 
 class Position(NamedTuple):
-    """How far the sweep of a day has come: ``after`` a place in the table, or ``done``.
+    """How far the sweep of a day has come: ``after`` a position in the table, or ``done``.
 
     ``version`` is new at every move.
     """
@@ -19,7 +19,7 @@ class Position(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Part of the table: principals by their place, None for one that cannot be read."""
+    """A page of the table: principals with their position, None for one that cannot be read."""
 
     entries: tuple[tuple[str, Principal | None], ...]
     after: str | None
@@ -29,9 +29,9 @@ class SweepChange(NamedTuple):
     """A change of a principal's keys, and the items that must not have changed since the decision.
 
     ``notices`` are the new notices, None to remove one; ``revoked`` are the keys to revoke.
-    ``passkey_notices`` and ``removed_passkeys`` are the same of a User's passkeys, by their ids.
-    The change is made only if the principal and the ``others`` are unchanged and unused since, and so is the
-    ``account``, if given.
+    ``passkey_notices`` and ``removed_passkeys`` are the same for a User's passkeys, by their ids. The change
+    is made only if the principal, its keys' uses, the ``others`` and the ``account``, if given, are still
+    what they were at the decision.
     """
 
     old: Principal
@@ -57,7 +57,7 @@ class SweepStore(Protocol):
         ...
 
     def page(self, after: str | None) -> Page:
-        """Return the principals after a place in the table; they may be slightly stale."""
+        """Return the principals after a position in the table, eventually consistent."""
         ...
 
     def principal(self, username: str) -> Principal | None:
@@ -65,7 +65,7 @@ class SweepStore(Protocol):
         ...
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
-        """Return the Users among folded usernames, strongly consistent."""
+        """Return the Users with these folded usernames, strongly consistent."""
         ...
 
     def account(self, account: str) -> Account | None:
@@ -78,6 +78,10 @@ class SweepStore(Protocol):
 
     def add_pointers(self, principal: Principal) -> bool:
         """Store a pointer for every key of a principal. Return False if the principal has changed since."""
+        ...
+
+    def move_address(self, principal: Principal) -> bool:
+        """Make an email unique in its account. Return False if the principal has changed since."""
         ...
 
     def apply(self, change: SweepChange) -> bool:

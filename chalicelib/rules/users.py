@@ -1,7 +1,9 @@
-"""Users: invite, activate, list, read, update and revoke the people of an account."""
+"""Users: invite, activate, list, read, update and revoke them."""
 
 import hmac
 from contextlib import suppress
+from enum import Enum
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,7 +21,17 @@ from chalicelib.rules.errors import (
     validation_error,
 )
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.model import Action, Cause, Event, Invitation, Inviter, KeyChange, ServiceUser, User
+from chalicelib.rules.model import (
+    Action,
+    Cause,
+    Event,
+    Invitation,
+    Inviter,
+    KeyChange,
+    Principal,
+    ServiceUser,
+    User,
+)
 from chalicelib.rules.names import fold_username, reserved_username_error
 from chalicelib.rules.ports import (
     Directory,
@@ -37,10 +49,10 @@ from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MOST_SHOWN_KEYS = 20
-"""Keys of Service Users that the email of a revocation names; there is a call that lists them all."""
+"""The most keys of Service Users that a revocation's email names; another call lists them all."""
 
 SHOWN_KEYS_PAGE = 1000
-"""Service Users in which a revocation looks for them: one Query, of a megabyte at most."""
+"""The most Service Users in which a revocation looks for such keys: one Query, of at most a megabyte."""
 
 INVITATION_SECONDS = 72 * 3600
 """How long a mailed token is valid."""
@@ -52,13 +64,28 @@ _NOT_VALID = (
 _LAST_OWNER = "An account needs at least one activated OWNER. Make another User an OWNER first."
 
 
+class InvitationState(str, Enum):
+    """What has become of an invitation that nobody activated with."""
+
+    OPEN = "OPEN"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class Person(NamedTuple):
+    """A User, and the state of their invitation; None once they have activated."""
+
+    user: User
+    invitation: InvitationState | None
+
+
 def invite(
     directory: Directory, auth: AuthContext, username: str, email: str, role: Role, display_name: str
 ) -> User:
     """Invite a person, who is mailed a token with which to activate. Return the invited User.
 
-    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or the email is taken
-    or the account is at its quota, or TooManyRequests if a budget is used up.
+    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or, in the
+    account, the email is taken or the account is at its quota, or TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
@@ -76,6 +103,7 @@ def invite(
         membership=new_id(),
         invitation=_invitation(auth),
         invited_by=auth.caller.username,
+        email_by_account=True,
     )
     directory.commit(
         _invitation_event(auth, new),
@@ -91,9 +119,9 @@ def invite(
 def invite_again(
     directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
 ) -> User:
-    """Mail a User a fresh token, and return the User.
+    """Mail a User a new token, and return the User.
 
-    Earlier tokens, their keys, passkeys and sessions are refused once this returns; Administrator links stay.
+    Their earlier tokens, keys, passkeys and sessions are refused once this returns; Administrator links stay.
     Raises Forbidden, NotFound, Conflict if they are the last activated OWNER, or TooManyRequests if a budget
     is used up.
     """
@@ -123,8 +151,8 @@ def activate(
 ) -> tuple[User, tuple[IssuedKey, ...]]:
     """Turn a token into a User's first keys, once. Return the User and the keys with their secrets.
 
-    That is a USER_MANAGEMENT key, with which to generate the others; a READ_ONLY User, who may not hold
-    one, gets a key of each type the role allows. Raises ValidationError, in the same words whatever is
+    The User gets a USER_MANAGEMENT key, with which to generate the others. A READ_ONLY User, who may not hold
+    one, gets a key of each type that the role allows. Raises ValidationError in the same words whatever is
     wrong, and Conflict for one OWNER more than the account's quota.
     """
     user = open_invitation(directory, username, token, origin)
@@ -146,7 +174,7 @@ def activate(
     try:
         directory.commit(event, *writes)
     except Conflict:
-        # If another call used the token at the same moment, refuse as a moment later: it is used.
+        # If a concurrent call used the token, refuse in the words of a token that was used before.
         now = directory.principal(username)
         if isinstance(now, User) and _is_valid(now.invitation, token, origin):
             raise
@@ -155,9 +183,9 @@ def activate(
 
 
 def open_invitation(directory: Directory, username: str, token: str, origin: Origin) -> User:
-    """Return the User whose invitation a token opens.
+    """Return the User whose invitation a token is valid for.
 
-    Raises ValidationError, in the same words whatever is wrong.
+    Raises ValidationError in the same words whatever is wrong.
     """
     user = directory.principal(username) if key_format.well_formed(token, key_format.TOKEN_PREFIX) else None
     if not isinstance(user, User) or not _is_valid(user.invitation, token, origin):
@@ -166,7 +194,10 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
 
 
 def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
-    """Return the writes beside the User's own that activate them, on the condition that their inviter may."""
+    """Return the writes of an activation beside the User's own.
+
+    One of them requires that the inviter is still an OWNER.
+    """
     writes: list[Write] = [*_owner_writes(directory, old, new)]
     if old.invitation is not None and old.invitation.inviter is not None:
         writes.append(InviterIsOwner(old.account, old.invitation.inviter, ValidationError(_NOT_VALID)))
@@ -175,17 +206,17 @@ def activation_writes(directory: Directory, old: User, new: User) -> list[Write]
 
 def listing(
     directory: Directory, auth: AuthContext, limit: int, after: str | None
-) -> tuple[tuple[User, ...], str | None]:
+) -> tuple[tuple[Person, ...], str | None]:
     """Return a page of the account's Users by username, and where the next page starts."""
     permissions.require_can_list_users(auth)
     page = directory.page(auth.caller.account, User, limit, after)
-    return page.members, page.after
+    return _persons(directory, auth, page.members), page.after
 
 
-def read(directory: Directory, auth: AuthContext, username: str) -> User:
+def read(directory: Directory, auth: AuthContext, username: str) -> Person:
     """Return a User of the account. Raises Forbidden or NotFound."""
     permissions.require_can_list_users(auth)
-    return _find(directory, auth, username)
+    return _persons(directory, auth, (_find(directory, auth, username),))[0]
 
 
 def update(
@@ -196,7 +227,7 @@ def update(
     display_name: str | None,
     if_match: IfMatch | None = None,
 ) -> User:
-    """Change a User's role or display name, and return the User; what is None stays.
+    """Change a User's role or display name, and return the User; None leaves one as it is.
 
     Keys that a lower role may not hold are revoked in the same write, and READ_ONLY ends the User's
     Administrator links. Raises Forbidden, NotFound, Conflict if they are the last OWNER or one more than the
@@ -225,7 +256,7 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    if not old.role.covers(new.role):  # what takes power away is never refused by a budget
+    if not old.role.covers(new.role):  # a budget never refuses a change that only takes power away
         now = auth.origin.second
         new = limits.spend(new, directory.limits, now)
         counted = [limits.account_change(new.account, directory.limits, now)]
@@ -238,8 +269,7 @@ def update(
 def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
     """Revoke a User from the account: their keys, invitations and Administrator links end with this write.
 
-    It is done whatever else changes meanwhile. Raises Forbidden, NotFound, or Conflict if they are the last
-    OWNER.
+    Concurrent changes do not stop it. Raises Forbidden, NotFound, or Conflict if they are the last OWNER.
     """
     permissions.require_can_manage_users(auth)
     found: Page[ServiceUser] | None = None
@@ -250,8 +280,8 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         require_match(if_match, old.version, old.username)
         by_machine = _require_can_manage(directory, auth, old.role)
         sessions.require_confirmed(auth)
-        if found is None and not by_machine:  # which has read the account instead
-            with suppress(Unavailable):  # a list for an email is no reason to refuse a revocation
+        if found is None and not by_machine:  # a machine's call has read the account instead
+            with suppress(Unavailable):  # the list is for an email only: without it, revoke nevertheless
                 found = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
         members = found.members if found else ()
         name = fold_username(old.username)
@@ -286,7 +316,7 @@ def check_username(username: str) -> None:
 
 
 def own(auth: AuthContext, username: str, if_match: IfMatch | None = None) -> User:
-    """Return the caller as the holder of the keys they manage; with ``if_match``, in the version it names.
+    """Return the caller as the holder of their own keys; with ``if_match``, in the version that it names.
 
     Raises Forbidden for another User's keys, and NotFound for a Service User, which is not a User.
     """
@@ -297,8 +327,48 @@ def own(auth: AuthContext, username: str, if_match: IfMatch | None = None) -> Us
     return auth.caller
 
 
+def _persons(directory: Directory, auth: AuthContext, users: tuple[User, ...]) -> tuple[Person, ...]:
+    """Return Users with the states of their invitations. Reads whoever sent those that are not used."""
+    caller = fold_username(auth.caller.username)
+    names = {
+        fold_username(it.invitation.inviter.username)
+        for it in users
+        if it.invitation is not None and it.invitation.inviter is not None
+    }
+    inviters: dict[str, Principal] = {caller: auth.caller}
+    if others := names - {caller}:
+        inviters |= directory.principals(frozenset(others))
+    return tuple(Person(it, _invitation_state(it, inviters, auth.origin)) for it in users)
+
+
+def _invitation_state(user: User, inviters: dict[str, Principal], origin: Origin) -> InvitationState | None:
+    """Return the state of a User's invitation. It is open until its email is sent, and 72 hours from then."""
+    invitation = user.invitation
+    if invitation is None:
+        return None
+    inviter = invitation.inviter
+    if inviter is not None:
+        found = inviters.get(fold_username(inviter.username))
+        if found is None or not _is_inviter(found, inviter, user.account):
+            return InvitationState.WITHDRAWN
+    if invitation.digests and max(invitation.digests.values()) <= origin.now:
+        return InvitationState.EXPIRED
+    return InvitationState.OPEN
+
+
+def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
+    """Return whether a principal is who sent an invitation, and may still: as ``InviterIsOwner`` requires."""
+    now = found.id if isinstance(found, ServiceUser) else found.membership if isinstance(found, User) else ""
+    return (
+        found.account == account
+        and found.role is Role.OWNER
+        and isinstance(found, ServiceUser) is inviter.machine
+        and now == inviter.id
+    )
+
+
 def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:
-    """Return a User of the account: the caller as they signed in, unless they are to be read ``again``."""
+    """Return a User of the account. The caller is not read again, unless ``again``."""
     found = auth.caller
     if again or fold_username(username) != fold_username(found.username):
         other = directory.principal(username)
@@ -328,7 +398,7 @@ def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChan
 
 
 def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool:
-    """Return whether a token opens an invitation. Compares every digest, in constant time."""
+    """Return whether a token is valid for an invitation. Compares every digest, in constant time."""
     if invitation is None:
         return False
     digest = key_format.digest(token).hex()
@@ -339,7 +409,7 @@ def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool
 
 
 def _invitation(auth: AuthContext) -> Invitation:
-    """Return a new invitation by the caller, good while they are an OWNER."""
+    """Return a new invitation by the caller, valid while they are an OWNER."""
     caller = auth.caller
     if isinstance(caller, ServiceUser):
         return Invitation(new_id(), inviter=Inviter(True, caller.username, caller.id))
@@ -350,9 +420,9 @@ def _invitation(auth: AuthContext) -> Invitation:
 def _require_can_manage(
     directory: Directory, auth: AuthContext, *roles: Role | None
 ) -> tuple[MachineMayManageOwners, ...]:
-    """Require that the caller may manage Users of these roles (the role before and after).
+    """Require that the caller may manage Users with these roles (the role before and after).
 
-    Returns the condition on which a machine may manage an OWNER, for the write.
+    Returns the condition for the write, if a machine manages an OWNER.
     """
     if Role.OWNER not in roles or isinstance(auth.caller, User):
         return ()
@@ -371,7 +441,7 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that keep ``Account.owners``, the OWNERs who have activated."""
+    """Return the writes that update ``Account.owners``, the activated OWNERs."""
     was = old.role is Role.OWNER and old.invitation is None
     is_now = new is not None and new.role is Role.OWNER and new.invitation is None
     if was and not is_now:

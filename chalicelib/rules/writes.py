@@ -1,4 +1,4 @@
-"""Writes that several operations build alike."""
+"""Writes that several operations share."""
 
 from typing import Protocol
 
@@ -9,44 +9,44 @@ from chalicelib.rules.permissions import is_same_principal
 from chalicelib.rules.ports import Add
 
 
-def add_principal(principal: Principal) -> Add:
-    """Return the write that adds a principal, with the refusals if its username or email is taken."""
-    return Add(
-        principal,
-        _username_taken(principal),
-        Conflict(
-            f"The email '{principal.email}' is taken (case, '+tag's and Gmail's dots do not count). "
-            "Choose another."
-        ),
-    )
+def add_first_principal(principal: Principal) -> Add:
+    """Return the write that adds the first principal of a new account, in which no email is taken."""
+    return Add(principal, _username_taken(principal), None)
 
 
 def add_principal_by(auth: AuthContext, principal: Principal) -> Add:
     """Return the write by which the caller adds a principal.
 
-    Raises Conflict for the caller's own username, because a transaction cannot name an item twice.
+    Raises Conflict for the caller's own username, because a transaction may name an item only once.
     """
     if is_same_principal(auth.caller, principal):
         raise _username_taken(principal)
-    return add_principal(principal)
+    return Add(
+        principal,
+        _username_taken(principal),
+        Conflict(
+            f"The email '{principal.email}' is taken in this account (case, '+tag's and Gmail's dots do not "
+            "count). Choose another."
+        ),
+    )
 
 
 class Revocation(Protocol):
-    """One try to revoke something, of what is there now."""
+    """One try to revoke something: read it, then revoke it."""
 
     def __call__(self, *, any_version: bool) -> None:
-        """Read, and write: if the version read is still there, or with ``any_version`` whichever there is.
+        """Revoke the version that was read or, with ``any_version``, whichever version there is by then.
 
-        Raises ConcurrentChange if it is not.
+        Raises ConcurrentChange if the item has changed in a way that matters.
         """
         ...
 
 
 def until_revoked(attempt: Revocation) -> None:
-    """Attempt a revocation until no concurrent change is in its way.
+    """Try a revocation up to three times, while concurrent changes get there first.
 
-    The first try puts exactly what it revoked on record. The others revoke whatever is there, and put on
-    record what they read just before.
+    The first try records exactly what it revoked. The others revoke whatever version there is, and record
+    what they read just before.
     """
     for any_version in (False, True):
         try:

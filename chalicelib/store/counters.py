@@ -30,9 +30,6 @@ from chalicelib.store.requests import call_dynamodb
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-TRIES = 3
-"""How often to count the principals of an account that was never counted, before the caller gets 503."""
-
 MOST_PAGES = 100
 """Pages of the index (1 MB each) to count at most; principals beyond them are not counted."""
 

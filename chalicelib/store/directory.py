@@ -1,4 +1,4 @@
-"""Table Directory: principals, their email addresses, and accounts.
+"""Table Directory: principals and accounts, and the items that are written with them.
 
 Each has one item, read by its key and strongly consistent; lists are read from the index by account. A change
 is one transaction that includes its event, and each write is conditional on what was read.
@@ -19,7 +19,7 @@ from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Conflict
 from chalicelib.rules.limits import DEFAULT, Limits
 from chalicelib.rules.model import Account, Challenge, Event, Principal, ServiceUser, User
-from chalicelib.rules.names import USERNAME, fold_email, fold_username
+from chalicelib.rules.names import USERNAME, fold_username
 from chalicelib.rules.ports import (
     Add,
     AddAccount,
@@ -38,7 +38,8 @@ from chalicelib.rules.ports import (
     Write,
 )
 from chalicelib.rules.roles import Role
-from chalicelib.store import counters, pointers
+from chalicelib.store import addresses, counters, pointers
+from chalicelib.store.addresses import OldAddressError
 from chalicelib.store.counters import AccountWrite, FullCounters, UncountedError
 from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.operations import Condition, Operation, account_key
@@ -73,6 +74,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
 _PATIENT_TRIES = 20
+_PREPARATIONS = 5
+"""Tries of a write that finds items of version 1.0 to count or to move, before the caller is to retry."""
+
 _LONGEST_PAUSE = 0.8
 """Seconds between two tries at most: about 0.3 seconds in all, or 6 (12 at most) with ``patient``."""
 _SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
@@ -186,11 +190,13 @@ class DynamoDirectory:
                 "ConditionExpression": "attribute_not_exists(id)",
             }
             puts.append({"Put": put})
-        for _ in range(counters.TRIES):
+        for _ in range(_PREPARATIONS):
             try:
                 self._transact(writes, puts, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
             except UncountedError as error:
                 counters.count(self._client, self._table, error.account)
+            except OldAddressError as error:
+                addresses.move(self._client, self._table, error.address, error.username)
             else:
                 return
         raise unavailable()
@@ -272,12 +278,14 @@ class DynamoDirectory:
         was the only conflict, so that concurrency alone refuses no change within its budget.
         """
         counted = True
+        left_out: list[dict[str, Any]] = []
         for attempt in range(tries):
             operations = [
                 operation
                 for write in counters.merge_account_writes(writes)
                 if counted or not isinstance(write, CountChange)
                 for operation in self._operations(write)
+                if operation.item not in left_out
             ]
             items = [*(operation.item for operation in operations), *puts]
             try:
@@ -285,6 +293,7 @@ class DynamoDirectory:
             except ClientError as error:
                 codes = _raise_first(error, operations)
                 counted = attempt < tries - 2 or not _only_counter(codes, operations)
+                left_out += _refused_optional(codes, operations)
             else:
                 return
             longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
@@ -301,11 +310,20 @@ def _raise_first(error: ClientError, operations: "list[Operation]") -> list[str]
     """Raise the error of the first condition that failed. Return the codes if a retry can succeed."""
     codes = cancellations(error)
     for reason, operation in zip(reasons(error), operations, strict=False):
-        if reason.get("Code") == "ConditionalCheckFailed":
+        if reason.get("Code") == "ConditionalCheckFailed" and not operation.optional:
             raise operation.error_for(reason.get("Item")) from error
-    if "TransactionConflict" not in codes:
+    if "TransactionConflict" not in codes and not _refused_optional(codes, operations):
         raise error
     return codes
+
+
+def _refused_optional(codes: list[str], operations: "list[Operation]") -> list[dict[str, Any]]:
+    """Return the operations whose condition failed and without which the transaction is to be made."""
+    return [
+        operation.item
+        for code, operation in zip(codes, operations, strict=False)
+        if code == "ConditionalCheckFailed" and operation.optional
+    ]
 
 
 def _only_counter(codes: list[str], operations: "list[Operation]") -> bool:
@@ -318,10 +336,6 @@ def _only_counter(codes: list[str], operations: "list[Operation]") -> bool:
 
 def _key(principal: Principal) -> Item:
     return principal_key(principal.username)
-
-
-def _email_key(principal: Principal) -> Item:
-    return {"pk": {"S": f"EMAIL#{fold_email(principal.email)}"}}
 
 
 def _challenge_key(digest: bytes) -> Item:
@@ -338,10 +352,9 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
     """Return a write as DynamoDB operations, each with the error to raise if its condition fails."""
     match write:
         case Add(principal, username_taken, email_taken):
-            holder = {"username": {"S": fold_username(principal.username)}}
             absent = {"TableName": table, "ConditionExpression": "attribute_not_exists(pk)"}
             yield Operation({"Put": {**absent, "Item": item_from_principal(principal)}}, username_taken)
-            yield Operation({"Put": {**absent, "Item": {**_email_key(principal), **holder}}}, email_taken)
+            yield from addresses.additions(table, principal, email_taken)
             for item in pointers.changes(table, principal, {}, principal.keys):
                 yield Operation(item, username_taken)
         case Replace(old, new, changed):
@@ -351,7 +364,7 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
                 yield Operation(item, changed)
         case Remove(old, changed):
             yield Operation({"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed)
-            yield Operation({"Delete": {"TableName": table, "Key": _email_key(old)}}, changed)
+            yield from addresses.removals(table, old)
             for item in (*pointers.changes(table, old, old.keys, {}), *_credentials(table, old, None)):
                 yield Operation(item, changed)
         case RevokeKey(holder, key_type, _, changed):

@@ -33,12 +33,14 @@ class Operation(NamedTuple):
 
     ``error_of``, if given, returns the error instead, from the stored item (None if there was none). The
     operation asks for that item by ReturnValuesOnConditionCheckFailure. ``counter``: it only counts.
+    ``optional``: if its condition fails, the transaction is made without it.
     """
 
     item: dict[str, Any]
     error: Exception
     error_of: Callable[[Item | None], Exception] | None = None
     counter: bool = False
+    optional: bool = False
 
     def error_for(self, old: Item | None) -> Exception:
         """Return the error of a failed condition, given the stored item if the operation asked for it."""

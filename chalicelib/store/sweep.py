@@ -14,7 +14,7 @@ from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.policies import as_key
 from chalicelib.rules.sweeps import Page, Position, SweepChange
-from chalicelib.store import pointers
+from chalicelib.store import addresses, pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
 from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
@@ -144,6 +144,10 @@ class DynamoSweeps:
         }
         puts = pointers.changes(self._table, principal, {}, principal.keys)
         return self._transact([{"Update": update}, *puts])
+
+    def move_address(self, principal: Principal) -> bool:
+        """Move the address of a principal that version 1.0 stored into its account, in one transaction."""
+        return addresses.move_of(self._client, self._table, principal)
 
     def _transact(self, items: list[Any]) -> bool:
         try:

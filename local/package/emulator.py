@@ -159,7 +159,7 @@ class Emulator(ExitStack):
             logs=logs,
         )
 
-    # What a customer or an operator does
+    # Actions of customers and operators
 
     def call(
         self, method: str, path: str, key: Key | None = None, body: Any = None, **headers: str
@@ -192,7 +192,7 @@ class Emulator(ExitStack):
         recovered = self.functions["RecoverOwner"].invoke({"username": username})
         return Key(recovered["username"], recovered["apiKey"])
 
-    # What AWS does by itself
+    # Actions of AWS
 
     def deliver_stream(self) -> int:
         """Pass all new records of the stream to ``notify``, and return how many there were."""
@@ -214,7 +214,7 @@ class Emulator(ExitStack):
             }
         )
 
-    # What is to be seen of it
+    # Inspection
 
     def logs(self) -> str:
         """Return everything that the functions have logged."""

@@ -1,4 +1,4 @@
-"""Lambda's part for a function: execution environments, each a process with Lambda's runtime client.
+"""Emulates Lambda for a function: execution environments, each a process with Lambda's runtime client.
 
 An environment fetches invocations from its Runtime API, one at a time, and posts the result of each; this
 module has that API. As in Lambda, an idle environment is reused, another is started while all are busy,

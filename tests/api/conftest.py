@@ -1,4 +1,4 @@
-"""Accounts, Service Users and keys that the tests of the API begin with."""
+"""Accounts, Service Users and keys that the tests of the API start with."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def accounts(stack: Stack, account_templates: AccountTemplates) -> Accounts:
-    """An account with its "owner" and its "admin"; whoever else is named is made on the way."""
+    """An account with "owner" and "admin"; other callers are created at their first use."""
 
     def build(accounts: Accounts) -> None:
         accounts.caller("owner")
@@ -46,7 +46,9 @@ def shared_accounts(dynamodb: "DynamoDBClient") -> Iterator[Accounts]:
             accounts.keys[f"two-keys/{key_type}"] = key
         stack.service_user(accounts["neighbour"], "theirs-1", keyTypes=["MONITORING"])
         for key in accounts.keys.values():  # type: ignore[assignment]
-            assert key is None or stack.signs_in(key)  # so that no later use is the first, which is written
+            assert key is None or stack.signs_in(
+                key
+            )  # so that no later call is the first use, which would be written
         yield accounts
 
 

@@ -58,7 +58,7 @@ def test_it_costs_one_read_more_than_basic_and_rotates_in_one_write(stack: Stack
     assert both(stack, owner) == 401
 
 
-def test_a_key_nobody_has_costs_one_read_and_is_refused_in_the_same_words(stack: Stack) -> None:
+def test_an_unknown_key_costs_one_read_and_is_refused_in_the_same_words(stack: Stack) -> None:
     owner = stack.account()
     wrong = Key("owner", key_format.new_key())
     with stack.counted() as calls:
@@ -114,7 +114,7 @@ def test_a_predecessor_is_found_until_its_overlap_ends(stack: Stack) -> None:
     assert pointers.name(key_format.digest(first.secret)) not in _pointers(stack)
 
 
-def test_a_pointer_left_behind_opens_nothing_of_whoever_has_the_name_now(stack: Stack) -> None:
+def test_a_stale_pointer_gives_no_access_to_a_later_holder_of_the_name(stack: Stack) -> None:
     owner, neighbour = stack.account(), stack.account("neighbour")
     old = stack.service_user(owner, "bot", "OWNER")["USER_MANAGEMENT"]
     [left] = [it for it in _items(stack) if it["pk"] == pointers.name(key_format.digest(old.secret))]
@@ -148,14 +148,14 @@ def test_two_authorization_headers_that_differ_sign_nobody_in(accounts: Accounts
         assert bool(calls) is (status == 200)
 
 
-def test_a_call_under_way_when_its_bearer_was_revoked_changes_nothing(stack: Stack) -> None:
+def test_a_call_whose_caller_was_revoked_before_its_commit_changes_nothing(stack: Stack) -> None:
     owner = stack.account()
     other = stack.user(owner, "second", "OWNER")
     assert stack.call("DELETE", "/v1/users/second", headers=owner.bearer).status == 204
     assert both(stack, other) == 401
 
 
-def test_the_pointers_are_those_of_the_keys_after_every_kind_of_change(stack: Stack) -> None:
+def test_the_pointers_match_the_keys_after_every_kind_of_change(stack: Stack) -> None:
     owner = stack.account()
     bot = stack.service_user(owner, "bot", "CLUSTER_ADMIN")["MONITORING"]
     stack.user(owner, "second", "CLUSTER_ADMIN")

@@ -80,7 +80,7 @@ def test_an_array_that_is_too_long_is_one_error(
 
 
 @pytest.mark.parametrize(("length", "status"), [(1024, 400), (1025, 413)])
-def test_a_body_that_nobody_signs_is_bounded(shared_accounts: Accounts, length: int, status: int) -> None:
+def test_an_unauthenticated_body_is_limited(shared_accounts: Accounts, length: int, status: int) -> None:
     start, end = '{"username": "', '", "token": "x"}'
     raw = start + "a" * (length - len(start) - len(end)) + end
     assert size(raw) == length

@@ -35,7 +35,9 @@ OWN: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-def test_another_sites_page_reaches_nothing(shared_accounts: Accounts, headers: dict[str, str]) -> None:
+def test_a_request_of_another_sites_page_is_refused(
+    shared_accounts: Accounts, headers: dict[str, str]
+) -> None:
     """With the username and key that a browser kept, as it sends them without asking."""
     stack, owner = shared_accounts.stack, shared_accounts["owner"]
     with assert_nothing_written(stack), stack.counted() as calls:
@@ -84,7 +86,7 @@ def test_what_anybody_may_read_can_be_linked_to(shared_accounts: Accounts, path:
 @pytest.mark.parametrize(
     ("public_url", "by_https"), [("", True), ("https://api.example", True), ("http://127.0.0.1:8000", False)]
 )
-def test_every_answer_tells_browsers_what_to_do(
+def test_every_response_has_the_security_headers(
     stack: Stack,
     monkeypatch: pytest.MonkeyPatch,
     method: str,
@@ -109,7 +111,7 @@ def _at(event: dict[str, Any], resource: str, path: str) -> dict[str, Any]:
     return {**event, "path": path, "requestContext": context, "pathParameters": named}
 
 
-def test_what_the_gateway_refuses_itself_tells_them_too() -> None:
+def test_gateway_responses_have_the_security_headers_too() -> None:
     template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
     responses = template["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
     assert len(responses) > 10

@@ -67,6 +67,8 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
         [GET, WRITE],
     ),
     "list people": ("owner", "GET", USERS, NO_BODY, [GET, QUERY]),
+    "list people, one invited by another": ("second", "GET", USERS, NO_BODY, [GET, QUERY, BATCH]),
+    "read a person who is invited": ("second", "GET", f"{USERS}/fay", NO_BODY, [GET, GET, BATCH]),
     "read a person": ("owner", "GET", f"{USERS}/second", NO_BODY, [GET, GET]),
     "change a person": ("owner", "PUT", f"{USERS}/second", {"role": "READ_ONLY"}, [GET, GET, WRITE]),
     "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, QUERY, WRITE]),
@@ -138,7 +140,11 @@ def test_each_call_makes_these_calls_to_dynamodb(accounts: Accounts, name: str) 
     stack = accounts.stack
     accounts.keys["bot"] = stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
     stack.call("GET", "/v1/whoami", accounts["bot"])
-    stack.user(accounts["owner"], "second", "CLUSTER_ADMIN")
+    accounts.keys["second"] = stack.user(accounts["owner"], "second", "CLUSTER_ADMIN")
+    stack.call("GET", "/v1/whoami", accounts["second"])
+    if caller == "second":
+        invited = {"username": "fay", "email": "fay@people.example", "role": "READ_ONLY"}
+        assert accounts.call("POST", USERS, "owner", invited).status == 201
     accounts.caller(caller)
     if path == PATH and method == "POST":
         body = {**service_user_body(unused_username()), **({} if body is NEW else body)}

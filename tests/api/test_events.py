@@ -142,7 +142,7 @@ def test_a_cursor_of_another_time_is_refused(history: Accounts) -> None:
         ("acton=API_KEY_ROTATED", "Unknown query parameter 'acton'"),
     ],
 )
-def test_what_is_no_query_is_refused_with_what_would_be(accounts: Accounts, query: str, detail: str) -> None:
+def test_an_invalid_query_is_refused_with_what_is_valid(accounts: Accounts, query: str, detail: str) -> None:
     response = accounts.stack.call("GET", f"{EVENTS}?{query}", accounts["owner"])
 
     assert response.status == 400
@@ -178,7 +178,9 @@ def test_nobody_finds_another_accounts_events_by_any_condition(history: Accounts
         ("since=2020-01-01T00:00:00Z&order=oldest", ["GetItem", "Query", "Query"]),
     ],
 )
-def test_every_query_has_its_price(history: Accounts, query: str, calls: list[str]) -> None:
+def test_each_query_makes_the_expected_dynamodb_calls(
+    history: Accounts, query: str, calls: list[str]
+) -> None:
     with history.stack.counted() as counted:
         history.stack.call("GET", f"{EVENTS}?{query}", history["owner"])
 
@@ -223,7 +225,7 @@ def test_a_page_of_events_and_refusals_together_has_no_more_than_its_limit(
     assert stack.call("GET", page.next_path, owner).json == everything[3:]
 
 
-def test_what_is_among_the_refusals_and_is_none_is_not_shown(accounts: Accounts) -> None:
+def test_an_item_among_the_refusals_that_is_not_a_refusal_is_not_shown(accounts: Accounts) -> None:
     """The authorizer may write there, so nothing there passes for another event."""
     stack, owner = accounts.stack, accounts["owner"]
     bot = stack.service_user(owner, "bot", keyTypes=["MONITORING"], allowedNetworks=["203.0.113.0/24"])
@@ -387,7 +389,7 @@ def test_no_cell_of_csv_is_a_formula(accounts: Accounts, name: str) -> None:
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/json", "application/json, text/csv", "*/*, text/csv", "image/csv", ""]
 )
-def test_everybody_else_is_answered_in_json(accounts: Accounts, accept: str) -> None:
+def test_other_accept_headers_get_json(accounts: Accounts, accept: str) -> None:
     response = accounts.stack.call("GET", EVENTS, accounts["owner"], headers={"accept": accept})
 
     assert response.headers["Content-Type"] == "application/json"

@@ -52,7 +52,7 @@ def test_what_it_costs(stack: Stack) -> None:
     assert calls == Counter([GET, QUERY, BATCH])
 
 
-def test_a_predecessor_is_told_as_one_and_an_ended_key_is_found_no_more(stack: Stack) -> None:
+def test_a_predecessor_is_found_as_one_and_an_ended_key_is_not_found(stack: Stack) -> None:
     owner = stack.account()
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     made = stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 60})
@@ -74,7 +74,7 @@ def test_a_key_of_another_account_is_not_found(stack: Stack) -> None:
     assert find(stack, owner, key=key_format.new_key()) == []
 
 
-def test_a_mistyped_key_is_nobodys_and_costs_no_read(stack: Stack) -> None:
+def test_a_mistyped_key_is_not_found_and_costs_no_read(stack: Stack) -> None:
     owner = stack.account()
     stack.sign_in(owner)
     mistyped = owner.secret[:-1] + ("a" if owner.secret[-1] != "a" else "b")

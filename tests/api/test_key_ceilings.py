@@ -136,7 +136,7 @@ def test_a_lower_person_rotates_an_owners_key_down(accounts: Accounts) -> None:
     assert invites_a_user(accounts, Key("mixed-1", again.json["key"])) == 201
 
 
-def test_the_whole_attack_ends_without_an_owner(accounts: Accounts) -> None:
+def test_an_administrator_cannot_take_over_an_owner_service_user(accounts: Accounts) -> None:
     """An Administrator below an OWNER Service User takes it over, lowers it, and is handed its key."""
     accounts.stack.service_user(accounts["owner"], "prov-1", "OWNER")
     owner, admin = accounts["owner"].username, accounts["admin"].username

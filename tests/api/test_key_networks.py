@@ -87,7 +87,7 @@ def test_a_network_is_kept_in_its_one_spelling(
         (["10.0.0.0/8"], "This must be a string."),
     ],
 )
-def test_what_is_no_network_is_refused_with_its_place(
+def test_an_invalid_network_is_refused_with_its_pointer(
     stack: Stack, owner: Key, bot: Key, given: object, said: str
 ) -> None:
     response = restrict(stack, owner, "192.0.2.0/24", given)
@@ -101,7 +101,7 @@ def test_what_is_no_network_is_refused_with_its_place(
     )
 
 
-def test_up_to_fifty(stack: Stack, owner: Key, bot: Key) -> None:
+def test_a_key_has_up_to_fifty_networks(stack: Stack, owner: Key, bot: Key) -> None:
     fifty = [f"10.{number}.0.0/16" for number in range(50)]
     assert restrict(stack, owner, *fifty).status == 200
     assert stack.sign_in(bot, source_ip="10.49.1.1") == 200
@@ -115,7 +115,7 @@ def test_one_network_under_two_spellings_is_named_twice(stack: Stack, owner: Key
     assert (response.status, response.pointers) == (400, ["/allowedNetworks/1"])
 
 
-def test_on_create_generate_and_patch_alike(stack: Stack, owner: Key) -> None:
+def test_networks_are_read_alike_when_creating_generating_and_restricting(stack: Stack, owner: Key) -> None:
     made = stack.service_user(owner, "bot", allowedNetworks=["203.0.113.0/24"])
     for key in made.values():
         assert (
@@ -153,7 +153,7 @@ def test_on_create_generate_and_patch_alike(stack: Stack, owner: Key) -> None:
         ),
     ],
 )
-def test_an_address_is_judged_by_the_network(
+def test_a_call_is_admitted_from_an_address_within_the_network(
     stack: Stack, owner: Key, bot: Key, network: str, admitted: list[str], refused: list[str]
 ) -> None:
     assert restrict(stack, owner, network).status == 200
@@ -161,13 +161,15 @@ def test_an_address_is_judged_by_the_network(
     assert [stack.sign_in(bot, source_ip=address) for address in refused] == [403] * len(refused)
 
 
-def test_no_header_moves_a_caller(stack: Stack, owner: Key, bot: Key) -> None:
+def test_no_header_changes_the_source_address(stack: Stack, owner: Key, bot: Key) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
     headers = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP"), "203.0.113.9")
     assert stack.call("GET", "/v1/whoami", bot, headers=headers, source_ip="198.51.100.7").status == 403
 
 
-def test_a_refusal_says_where_one_called_from_to_the_holder_alone(stack: Stack, owner: Key, bot: Key) -> None:
+def test_a_refusal_names_the_callers_address_only_to_the_keys_holder(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
     response = stack.call("GET", "/v1/whoami", bot, source_ip="198.51.100.7")
     assert "198.51.100.7" in response.json["detail"]
@@ -181,7 +183,7 @@ def refusals(stack: Stack, owner: Key) -> list[Any]:
     return [event for event in events if event["action"] == "API_KEY_REFUSED"]
 
 
-def test_a_flood_from_elsewhere_writes_one_event_an_hour(stack: Stack, owner: Key, bot: Key) -> None:
+def test_many_refusals_by_network_write_one_event_an_hour(stack: Stack, owner: Key, bot: Key) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
     assert stack.sign_in(bot, source_ip="198.51.100.7") == 403
     [event] = refusals(stack, owner)
@@ -201,7 +203,9 @@ def test_a_flood_from_elsewhere_writes_one_event_an_hour(stack: Stack, owner: Ke
     assert len(refusals(stack, owner)) == 2
 
 
-def test_the_key_before_counts_with_the_one_after(stack: Stack, owner: Key, bot: Key) -> None:
+def test_refusals_of_a_predecessor_count_with_those_of_its_successor(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
     response = stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 60}, source_ip="203.0.113.1")
     new = Key("bot", response.json["key"])
@@ -211,7 +215,7 @@ def test_the_key_before_counts_with_the_one_after(stack: Stack, owner: Key, bot:
 
 
 @pytest.mark.engine
-def test_a_flood_at_one_moment_writes_one_event(stack: Stack, owner: Key, bot: Key) -> None:
+def test_concurrent_refusals_by_network_write_one_event(stack: Stack, owner: Key, bot: Key) -> None:
     from chalicelib.rules.authentication import sign_in
     from chalicelib.rules.context import Origin
     from chalicelib.rules.errors import Forbidden
@@ -239,7 +243,9 @@ def test_a_flood_at_one_moment_writes_one_event(stack: Stack, owner: Key, bot: K
     assert len(refusals(stack, owner)) == 1
 
 
-def test_a_refused_caller_does_nothing_and_is_not_noted_as_a_use(stack: Stack, owner: Key, bot: Key) -> None:
+def test_a_refused_call_changes_nothing_and_does_not_count_as_a_use(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
     assert restrict(stack, owner, "203.0.113.0/24").status == 200
     assert stack.call("POST", "/v1/api-keys/rotate", bot).status == 403
     [key] = stack.call("GET", "/v1/service-users/bot", owner).json["apiKeys"]["apiKeys"]

@@ -30,7 +30,7 @@ KEYS = f"{PATH}/bot/api-keys"
 ROTATE = f"{KEYS}/rotate"
 
 
-def test_no_code_gets_a_key_past_its_role() -> None:
+def test_the_rule_itself_refuses_a_key_that_the_role_does_not_allow() -> None:
     """The API names this fault beside others of the body; whoever calls the rule itself is refused too."""
     user = User(
         username="u",
@@ -103,7 +103,7 @@ def test_a_second_key_of_a_type_is_refused_until_the_first_is_revoked(accounts: 
     assert accounts.stack.signs_in(Key("bot", second.json["key"]))
 
 
-def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts) -> None:
+def test_the_event_of_a_generated_key_has_all_that_the_email_needs(accounts: Accounts) -> None:
     accounts.stack.service_user(accounts["admin"], "bot", keyTypes=[])
     made = call(accounts, "POST", KEYS, {"keyType": "MONITORING"}, "owner")
     event = last_event(accounts)
@@ -121,7 +121,7 @@ def test_a_generated_key_is_on_record_with_all_the_mail_needs(accounts: Accounts
 
 
 @pytest.mark.parametrize("how", ["body", "query", "both"])
-def test_a_revoked_key_is_dead_when_the_answer_arrives(accounts: Accounts, how: str) -> None:
+def test_a_revoked_key_is_refused_once_the_response_arrives(accounts: Accounts, how: str) -> None:
     keys = accounts.stack.service_user(accounts["admin"], "bot")
     by_query = KEYS + "?keyType=MONITORING&evenIfLockedOut=false"
     body = {"keyType": "MONITORING"}
@@ -326,7 +326,7 @@ def test_a_rotation_called_twice_with_one_key_is_done_once(accounts: Accounts) -
     assert accounts.stack.signs_in(new)
 
 
-def test_however_often_a_key_changes_one_of_a_type_lives(accounts: Accounts) -> None:
+def test_however_often_a_key_changes_one_of_a_type_works(accounts: Accounts) -> None:
     """A long life: rotated by itself and by others, revoked and generated; one living key, the last one."""
     keys = accounts.stack.service_user(accounts["admin"], "bot")
     seen = {key.secret for key in keys.values()}

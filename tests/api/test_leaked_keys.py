@@ -41,7 +41,7 @@ def rotate(stack: Stack, by: Key, of: Key, key_type: str = "MONITORING", overlap
     return Key(of.username, stack.call("POST", path, by, body).json["key"])
 
 
-def test_a_key_that_works_is_ended_with_the_answer_and_put_on_record(stack: Stack) -> None:
+def test_a_working_leaked_key_is_revoked_with_the_response_and_has_an_event(stack: Stack) -> None:
     owner = stack.account()
     keys = stack.service_user(owner, "bot")
     stack.clock.forward(1)
@@ -69,7 +69,7 @@ def test_a_persons_key_too_even_the_last_owners(stack: Stack) -> None:
     assert [it["audience"] for it in leaks(stack)] == ["PERSON_AND_OWNERS"]
 
 
-def test_the_answer_is_the_same_whatever_was_sent(stack: Stack) -> None:
+def test_the_response_is_the_same_whatever_was_reported(stack: Stack) -> None:
     owner = stack.account()
     key = stack.service_user(owner, "bot")["MONITORING"]
     mistyped = key.secret[:-1] + ("a" if key.secret[-1] != "a" else "b")
@@ -167,7 +167,7 @@ def test_a_key_that_does_not_work_is_passed_over(stack: Stack, how: str) -> None
 # The account's policy
 
 
-def test_a_policy_may_say_only_to_tell_and_it_is_told_of_once_a_day(stack: Stack) -> None:
+def test_with_a_policy_that_only_notifies_a_leaked_key_is_notified_once_a_day(stack: Stack) -> None:
     owner = stack.account()
     changed = stack.call("PUT", "/v1/account", owner, {"revokeLeakedKeys": False})
     assert (changed.status, changed.json["revokeLeakedKeys"]) == (200, False)
@@ -191,7 +191,7 @@ def test_a_policy_may_say_only_to_tell_and_it_is_told_of_once_a_day(stack: Stack
     assert not works(stack, new)
 
 
-def test_no_longer_revoking_is_a_looser_policy_and_pci_keeps_what_was_said(stack: Stack) -> None:
+def test_turning_off_revocation_of_leaked_keys_is_a_looser_policy_and_pci_leaves_it(stack: Stack) -> None:
     owner = stack.account()
     stack.user(owner, "second", "OWNER")
     assert stack.call("GET", "/v1/account", owner).json["revokeLeakedKeys"] is True
@@ -296,7 +296,7 @@ def test_fields_of_a_scanners_own_are_not_looked_at(stack: Stack) -> None:
         ([{"token": "x", "type": None}], "/0/type"),
     ],
 )
-def test_what_is_no_report_is_refused(stack: Stack, body: Any, pointer: str) -> None:
+def test_a_malformed_report_is_refused(stack: Stack, body: Any, pointer: str) -> None:
     response = stack.call("POST", LEAKED, body=body)
     assert_problem(response, 400)
     assert response.pointers == [pointer]

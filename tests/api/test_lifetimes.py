@@ -50,7 +50,7 @@ def end_at(stack: Stack, by: Key, moment: object) -> Response:
         (None, None),
     ],
 )
-def test_an_end_is_a_time_of_rfc_3339(
+def test_an_expiry_is_an_rfc_3339_time(
     stack: Stack, owner: Key, bot: Key, given: str | None, kept: str | None
 ) -> None:
     response = end_at(stack, owner, given)
@@ -86,7 +86,7 @@ def test_an_end_is_a_time_of_rfc_3339(
         "\uff12030-03-18T00:00:00Z",
     ],
 )
-def test_what_is_no_such_time_is_refused(stack: Stack, owner: Key, bot: Key, given: object) -> None:
+def test_an_expiry_in_another_form_is_refused(stack: Stack, owner: Key, bot: Key, given: object) -> None:
     assert stack.sign_in(owner) == 200
     before = stack.snapshot()
     response = end_at(stack, owner, given)
@@ -95,7 +95,7 @@ def test_what_is_no_such_time_is_refused(stack: Stack, owner: Key, bot: Key, giv
 
 
 @pytest.mark.parametrize("given", ["2030-03-17T17:46:40Z", "2030-03-17T17:46:39Z", "1970-01-01T00:00:00Z"])
-def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> None:
+def test_an_expiry_must_be_in_the_future(stack: Stack, owner: Key, bot: Key, given: str) -> None:
     for response in (
         end_at(stack, owner, given),
         stack.call("POST", PATH, owner, {"keyType": "PROVISIONING_READONLY", "expiresAt": given}),
@@ -110,7 +110,7 @@ def test_an_end_is_to_come(stack: Stack, owner: Key, bot: Key, given: str) -> No
         assert "must be in the future" in response.json["errors"][0]["detail"]
 
 
-def test_an_end_is_to_come_when_it_is_written_too(stack: Stack, owner: Key) -> None:
+def test_an_expiry_must_still_be_in_the_future_when_it_is_written(stack: Stack, owner: Key) -> None:
     """Whoever calls the rules: the second of the call is over when it is asked for."""
     origin = Origin("198.51.100.7", "r", START + 0.5)
     auth = sign_in(stack.service.directory, owner.username, owner.secret, origin)
@@ -130,7 +130,7 @@ def test_an_expired_key_is_refused_at_its_second(stack: Stack, owner: Key) -> No
     assert stack.only_key(owner)["expiresAt"] == "2030-03-17T18:00:00Z"
 
 
-def test_an_expired_key_is_replaced_but_never_revived(stack: Stack, owner: Key) -> None:
+def test_an_expired_key_can_be_replaced_but_not_extended(stack: Stack, owner: Key) -> None:
     key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
     ]
@@ -153,7 +153,7 @@ def test_an_expired_key_can_be_revoked(stack: Stack, owner: Key) -> None:
     assert stack.call("DELETE", PATH, owner, {"keyType": "MONITORING"}).status == 404
 
 
-def test_rotation_keeps_the_end(stack: Stack, owner: Key) -> None:
+def test_rotation_keeps_the_expiry(stack: Stack, owner: Key) -> None:
     key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
     ]
@@ -164,7 +164,7 @@ def test_rotation_keeps_the_end(stack: Stack, owner: Key) -> None:
     assert stack.sign_in(new) == 401
 
 
-def test_an_end_taken_away_in_time_is_none(stack: Stack, owner: Key) -> None:
+def test_an_expiry_that_is_removed_in_time_ends_nothing(stack: Stack, owner: Key) -> None:
     key = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
     ]
@@ -182,7 +182,7 @@ def set_policy(stack: Stack, by: Key, **fields: Any) -> None:
     assert response.status == 200, response.text
 
 
-def test_an_end_is_no_later_than_the_policy_lets_a_key_live(stack: Stack, owner: Key, bot: Key) -> None:
+def test_an_expiry_is_no_later_than_the_policys_maximum_age(stack: Stack, owner: Key, bot: Key) -> None:
     set_policy(stack, owner, maxKeyAgeDays=30)
     assert end_at(stack, owner, "2030-04-16T17:46:40Z").status == 200
     late = end_at(stack, owner, "2030-04-16T17:46:41Z")
@@ -196,7 +196,7 @@ def test_an_end_is_no_later_than_the_policy_lets_a_key_live(stack: Stack, owner:
     assert end_at(stack, owner, "2030-04-26T17:46:41Z").status == 400
 
 
-def test_so_it_is_for_new_keys(stack: Stack, owner: Key) -> None:
+def test_the_maximum_age_limits_the_expiry_of_new_keys_too(stack: Stack, owner: Key) -> None:
     set_policy(stack, owner, maxKeyAgeDays=30)
     body = {"username": "bot", "email": "bot@x.example", "role": "READ_ONLY", "keyTypes": []}
     late, fine = "2030-04-16T17:46:41Z", "2030-04-16T17:46:40Z"
@@ -210,7 +210,7 @@ def test_so_it_is_for_new_keys(stack: Stack, owner: Key) -> None:
 
 @pytest.mark.parametrize("days", [13, 0, -1, 3651, 14.5, "30", True])
 @pytest.mark.parametrize("field", ["maxKeyAgeDays", "revokeInactiveAfterDays"])
-def test_a_policy_is_of_so_many_days(stack: Stack, owner: Key, field: str, days: object) -> None:
+def test_a_policys_days_are_within_limits(stack: Stack, owner: Key, field: str, days: object) -> None:
     response = stack.call("PUT", "/v1/account", owner, {field: days})
     assert (response.status, response.pointers) == (400, [f"/{field}"])
 
@@ -235,7 +235,7 @@ def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner
 # Use
 
 
-def test_a_use_is_noted_within_the_hour(stack: Stack, owner: Key, bot: Key) -> None:
+def test_a_use_is_recorded_at_most_once_an_hour(stack: Stack, owner: Key, bot: Key) -> None:
     assert stack.only_key(owner)["lastUsedAt"] is None
     writes = 0
     for minute in range(0, 240, 12):
@@ -268,7 +268,7 @@ def test_of_many_uses_at_once_one_is_written(stack: Stack, owner: Key, bot: Key)
     assert stack.only_key(owner)["lastUsedAt"] == "2030-03-17T18:46:40Z"
 
 
-def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bot: Key) -> None:
+def test_a_late_record_of_use_does_not_apply_to_the_successor(stack: Stack, owner: Key, bot: Key) -> None:
     principal = stack.service.directory.principal("bot")
     assert principal is not None
     [key] = principal.keys.values()
@@ -280,7 +280,7 @@ def test_a_late_note_does_not_fall_on_the_successor(stack: Stack, owner: Key, bo
     assert stack.call("GET", "/v1/service-users/bot", owner).json["apiKeys"]["apiKeys"] == []
 
 
-def test_a_note_that_fails_fails_no_sign_in(
+def test_a_failure_to_record_a_use_does_not_fail_the_sign_in(
     stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables = stack.tables
@@ -307,7 +307,7 @@ def end_networks(stack: Stack, by: Key) -> Response:
     return stack.call("PATCH", PATH, by, {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]})
 
 
-def test_a_note_has_one_short_try() -> None:
+def test_recording_a_use_is_tried_once_with_a_short_timeout() -> None:
     store_client.notes.cache_clear()
     try:
         config = store_client.notes().meta.config
@@ -318,7 +318,7 @@ def test_a_note_has_one_short_try() -> None:
         store_client.notes.cache_clear()
 
 
-def test_a_sign_in_notes_with_the_client_for_notes(
+def test_a_use_and_a_refusal_are_recorded_by_the_client_with_short_timeouts(
     stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for nothing goes by the client that waits for nothing: the note, and the refusal."""
@@ -337,7 +337,7 @@ def test_a_sign_in_notes_with_the_client_for_notes(
 # What is told of a key
 
 
-def test_a_key_tells_of_its_life(stack: Stack, owner: Key) -> None:
+def test_a_key_shows_its_creation_rotation_use_and_expiry(stack: Stack, owner: Key) -> None:
     carl = stack.user(owner, "carl", "CLUSTER_ADMIN")
     stack.service_user(carl, "bot", keyTypes=[])
     stack.clock.at = START + 60

@@ -163,10 +163,15 @@ def test_a_policy_is_loosened_only_so_often_and_made_stricter_at_any_time(stack:
     used_up(put(maxKeyAgeDays=365))
     used_up(put(maxKeyAgeDays=None))
     used_up(put(name="Another"))
+    used_up(put(revokeLeakedKeys=False))
     assert put(maxKeyAgeDays=30).status == 200
     assert put(revokeInactiveAfterDays=30).status == 200
     stack.clock.forward(30)
     assert put(maxKeyAgeDays=365).status == 200
+    used_up(put(revokeLeakedKeys=False))
+    stack.clock.forward(30)
+    assert put(revokeLeakedKeys=False).status == 200
+    assert put(revokeLeakedKeys=True).status == 200
 
 
 # The account's budget
@@ -233,7 +238,7 @@ def test_a_spread_budget_refuses_nobody_early_and_ends() -> None:
             done += 1
         else:
             assert done >= 280
-            assert operation.refusal(None) is write.used_up
+            assert operation.error_for(None) is write.used_up
     assert 300 <= done <= 450
 
 

@@ -24,7 +24,7 @@ def ends_in(stack: Stack, seconds: int) -> dict[str, Any]:
     [("DELETE", MANAGEMENT), ("PATCH", ELSEWHERE), ("PATCH", 300)],
     ids=["revoke", "networks", "end"],
 )
-def test_what_locks_the_caller_out_is_refused_unless_they_mean_it(
+def test_a_change_that_locks_the_caller_out_is_refused_without_even_if_locked_out(
     stack: Stack, method: str, change: dict[str, Any] | int
 ) -> None:
     owner = stack.account()
@@ -47,7 +47,7 @@ def test_the_refusal_names_the_callers_address(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "change", [{"allowedNetworks": ["203.0.113.0/24", "198.51.100.7/32"]}, {"allowedNetworks": []}, 301]
 )
-def test_what_leaves_the_caller_in_is_done(stack: Stack, change: dict[str, Any] | int) -> None:
+def test_a_change_that_locks_nobody_out_is_made(stack: Stack, change: dict[str, Any] | int) -> None:
     owner = stack.account()
     body = ends_in(stack, change) if isinstance(change, int) else {**MANAGEMENT, **change}
     assert stack.call("PATCH", OWN, owner, body).status == 200
@@ -70,7 +70,7 @@ def test_the_predecessor_signed_in_with_is_revoked_too(stack: Stack) -> None:
     assert stack.call("PATCH", OWN, owner, ELSEWHERE).status == 409
 
 
-def test_another_key_and_a_machines_key_are_changed_without_a_word(stack: Stack) -> None:
+def test_another_key_and_a_machines_key_need_no_even_if_locked_out(stack: Stack) -> None:
     owner = stack.account()
     stack.own_key(owner, "MONITORING")
     stack.service_user(owner, "bot", "OWNER", keyTypes=["USER_MANAGEMENT"])
@@ -82,7 +82,7 @@ def test_another_key_and_a_machines_key_are_changed_without_a_word(stack: Stack)
     assert stack.call("DELETE", path, owner, MANAGEMENT).status == 204
 
 
-def test_it_is_meant_in_the_query_too(stack: Stack) -> None:
+def test_even_if_locked_out_is_read_from_the_query_too(stack: Stack) -> None:
     owner = stack.account()
     path = f"{OWN}?keyType=USER_MANAGEMENT"
     assert stack.call("DELETE", path, owner, NO_BODY).status == 409

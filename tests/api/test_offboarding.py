@@ -53,7 +53,7 @@ def eve(stack: Stack, owner: Key) -> Key:
     return stack.user(owner, "eve", "OWNER")
 
 
-def test_a_leaver_does_not_come_back_by_a_machines_key(stack: Stack, owner: Key, eve: Key) -> None:
+def test_a_revoked_owner_does_not_return_with_a_machines_key(stack: Stack, owner: Key, eve: Key) -> None:
     """An OWNER made a machine, was revoked, and made themselves an OWNER again with the machine's key."""
     stack.call("PUT", "/v1/account", owner, {"machinesManageOwners": True})
     machine = stack.service_user(eve, "eve-bot", "OWNER")["USER_MANAGEMENT"]
@@ -127,7 +127,7 @@ def test_expired_keys_and_those_of_another_account_are_not_listed(stack: Stack, 
     assert shown(stack, owner) == []
 
 
-def test_ending_takes_as_many_calls_as_it_takes(
+def test_ending_shown_keys_continues_over_several_calls(
     stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(offboarding, "MOST_ENDED", 2)
@@ -178,7 +178,7 @@ def test_a_call_costs_two_calls_to_dynamodb_for_each_service_user(stack: Stack, 
     assert calls == Counter(wanted)
 
 
-def test_the_person_is_gone_also_where_the_keys_cannot_be_ended(
+def test_the_user_is_revoked_even_if_the_keys_cannot_be_ended(
     stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = stack.service_user(eve, "bot", keyTypes=["MONITORING"])["MONITORING"]
@@ -263,7 +263,7 @@ def test_the_last_owner_keeps_their_keys(stack: Stack, owner: Key, eve: Key) -> 
     assert end(stack, eve, "eve").status == 403
 
 
-def test_owners_are_mailed_what_a_revoked_person_knows(stack: Stack, owner: Key) -> None:
+def test_owners_are_mailed_the_keys_that_a_revoked_user_was_shown(stack: Stack, owner: Key) -> None:
     dan = stack.user(owner, "dan", "CLUSTER_ADMIN")
     key = stack.service_user(dan, "bot", keyTypes=["MONITORING"])["MONITORING"]
     mails(stack)

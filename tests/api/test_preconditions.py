@@ -49,7 +49,7 @@ def change(stack: Stack, owner: Key, name: str, if_match: str) -> Response:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_of_what_is_no_longer_so_is_refused(stack: Stack, owner: Key, name: str) -> None:
+def test_a_change_with_an_outdated_if_match_is_refused(stack: Stack, owner: Key, name: str) -> None:
     with assert_nothing_written(stack):
         assert_problem(change(stack, owner, name, '"not-the-version"'), 412)
     seen = tag(stack, owner, CHANGES[name][0])
@@ -88,7 +88,7 @@ def test_two_owners_do_not_overwrite_each_others_networks(stack: Stack, owner: K
 
 @pytest.mark.parametrize("header", ["If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"])
 @pytest.mark.parametrize("name", ["update a person", "revoke", "rotate the key one signs in with"])
-def test_a_precondition_that_is_not_judged_is_refused(
+def test_a_precondition_that_a_call_does_not_evaluate_is_refused(
     stack: Stack, owner: Key, name: str, header: str
 ) -> None:
     _, method, path, body = CHANGES[name]
@@ -107,7 +107,7 @@ def test_a_precondition_that_is_not_judged_is_refused(
         ("GET", "/v1/whoami", NO_BODY),
     ],
 )
-def test_if_match_is_refused_where_nothing_is_judged(
+def test_if_match_is_refused_by_calls_that_do_not_evaluate_it(
     stack: Stack, owner: Key, method: str, path: str, body: Any
 ) -> None:
     with assert_nothing_written(stack):
@@ -115,7 +115,7 @@ def test_if_match_is_refused_where_nothing_is_judged(
         assert "If-Match" in assert_problem(answer, 400)["detail"]
 
 
-def test_a_read_may_say_what_is_cached(stack: Stack, owner: Key) -> None:
+def test_a_read_ignores_the_headers_of_caches(stack: Stack, owner: Key) -> None:
     """Browsers do; the whole answer is right all the same."""
     for path in ("/health", "/docs", "/v1/whoami"):
         headers = {"If-None-Match": '"x"', "If-Modified-Since": "Sat, 28 Nov 2026 00:00:00 GMT"}

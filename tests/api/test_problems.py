@@ -151,7 +151,7 @@ def texts() -> list[Any]:
 
 
 @pytest.mark.parametrize(("raw", "status", "detail"), texts())
-def test_what_is_no_json_is_refused_and_told_where(
+def test_invalid_json_is_refused_with_its_position(
     shared_accounts: Accounts, raw: bytes | str, status: int, detail: str
 ) -> None:
     problem = assert_problem(post_raw(shared_accounts, raw), status)
@@ -219,7 +219,7 @@ def test_the_largest_body_is_read(stack: Stack) -> None:
 # Bodies with faults
 
 
-def test_every_fault_of_a_body_is_told_at_once_by_its_pointer(shared_accounts: Accounts) -> None:
+def test_every_error_in_a_body_is_reported_at_once_by_its_pointer(shared_accounts: Accounts) -> None:
     body = {
         "username": "a/b",
         "email": 5,
@@ -264,7 +264,7 @@ UNKNOWN = (
 TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
 
 
-def test_what_is_missing_is_told_with_what_is_wrong(shared_accounts: Accounts) -> None:
+def test_missing_fields_are_reported_with_invalid_ones(shared_accounts: Accounts) -> None:
     response = post_raw(shared_accounts, '{"displayName": 5}')
     assert sorted(response.pointers) == ["/displayName", "/email", "/role", "/username"]
 
@@ -280,7 +280,7 @@ def test_what_is_missing_is_told_with_what_is_wrong(shared_accounts: Accounts) -
         ("POST", "/v1/api-keys/rotate", {"keyType": "MONITORING", "overlapSeconds": None, "x": 1}),
     ],
 )
-def test_every_call_names_every_fault_of_its_body(
+def test_every_call_reports_every_error_in_its_body(
     shared_accounts: Accounts, method: str, path: str, body: dict[str, Any]
 ) -> None:
     with assert_nothing_written(shared_accounts.stack):
@@ -337,7 +337,7 @@ def test_no_call_takes_a_query_parameter_it_does_not_know(
 
 
 @pytest.mark.parametrize("path", [path for path in app.app.routes if not is_console(path)])
-def test_a_method_a_path_does_not_take_is_told_those_it_does(shared_accounts: Accounts, path: str) -> None:
+def test_a_405_lists_the_methods_that_the_path_takes(shared_accounts: Accounts, path: str) -> None:
     taken = sorted(method for method, at in calls() if at == path)
     called = path.replace("{username}", "bot").replace("{name}", "page.js")
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - set(taken):
@@ -349,7 +349,7 @@ def test_a_method_a_path_does_not_take_is_told_those_it_does(shared_accounts: Ac
         assert not counted
 
 
-def test_faults_are_told_in_order_from_the_caller_to_the_target(shared_accounts: Accounts) -> None:
+def test_errors_are_reported_in_order_from_the_caller_to_the_target(shared_accounts: Accounts) -> None:
     """Who is nobody learns nothing of the body; who may not, nothing of the target."""
     path = f"{PATH}/nobody-1/api-keys"
     wrong = {"keyType": "X"}
@@ -375,7 +375,7 @@ def test_faults_are_told_in_order_from_the_caller_to_the_target(shared_accounts:
         ({"body": None, "isBase64Encoded": True}, 200),
     ],
 )
-def test_what_api_gateway_leaves_out_is_not_there(
+def test_fields_that_api_gateway_leaves_out_are_treated_as_absent(
     shared_accounts: Accounts, change: dict[str, Any], status: int
 ) -> None:
     event = shared_accounts.stack.event("GET", "/v1/whoami", shared_accounts["owner"]) | change
@@ -395,7 +395,7 @@ def test_a_call_without_an_address_or_a_request_id_is_served(shared_accounts: Ac
 # Our own faults
 
 
-def test_what_is_our_fault_is_logged_and_answered_without_a_word_of_it(
+def test_an_internal_error_is_logged_and_its_details_are_not_in_the_response(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     owner = stack.account()

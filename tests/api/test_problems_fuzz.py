@@ -140,7 +140,7 @@ def sent(draw: st.DrawFn) -> tuple[str, str, str, str, bytes | None, list[Any], 
     return path, method, caller, name, draw(body | BODIES), draw(QUERIES), draw(HEADERS)
 
 
-def test_anything_sent_anywhere_is_done_or_refused_whole(accounts: Accounts) -> None:
+def test_any_request_is_carried_out_or_refused_as_a_whole(accounts: Accounts) -> None:
     stack = accounts.stack
     for name in CALLERS:
         accounts.caller(name)
@@ -212,7 +212,7 @@ def test_any_username_and_key_are_a_sign_in_or_a_401(
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(expires=st.datetimes().map(lambda it: it.isoformat() + "Z") | st.text() | st.floats() | st.integers())
-def test_any_end_of_a_key_is_a_time_to_come_or_a_400(shared_accounts: Accounts, expires: Any) -> None:
+def test_any_expiry_is_in_the_future_or_a_400(shared_accounts: Accounts, expires: Any) -> None:
     body = {"keyType": "MONITORING", "expiresAt": expires}
     response = shared_accounts.call("POST", f"{PATH}/theirs-1/api-keys", "neighbour", raw=json.dumps(body))
     if response.status == 400:

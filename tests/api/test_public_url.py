@@ -28,7 +28,7 @@ def test_links_are_by_api_gateways_own_address(stack: Stack, monkeypatch: pytest
     ("context", "location"),
     [({}, "/v1/service-users/bot"), ({"stage": "api"}, "/api/v1/service-users/bot")],
 )
-def test_a_change_that_was_made_is_answered_though_the_event_names_no_host(
+def test_a_committed_change_gets_its_response_even_if_the_event_names_no_host(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, context: dict[str, str], location: str
 ) -> None:
     """As from the console's test: after the commit nothing may fail, or the keys are lost."""

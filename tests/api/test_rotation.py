@@ -1,4 +1,4 @@
-"""Rotation with an overlap: two keys for a while, and what ends which of them when."""
+"""Rotation with an overlap: two keys for a while, and what ends each of them."""
 
 import threading
 import time
@@ -30,15 +30,17 @@ def rotate(stack: Stack, by: Key, overlap: int | None = None) -> Key:
     return Key("bot", response.json["key"])
 
 
-def lost(stack: Stack, call: Callable[[], Response]) -> None:
-    """Make a call whose answer never arrives."""
+def call_without_response(stack: Stack, call: Callable[[], Response]) -> None:
+    """Make a call whose response never arrives."""
     assert call().status == 200
 
 
 # How long
 
 
-def test_without_an_overlap_the_old_key_is_dead_with_the_answer(stack: Stack, owner: Key, bot: Key) -> None:
+def test_without_an_overlap_the_old_key_is_refused_from_the_response_on(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
     new = rotate_own(stack, bot)
     assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 200)
     newer = rotate(stack, owner)
@@ -49,7 +51,7 @@ def test_without_an_overlap_the_old_key_is_dead_with_the_answer(stack: Stack, ow
 
 @pytest.mark.parametrize("overlap", [1, 3600, WEEK])
 @pytest.mark.parametrize("by_administrator", [True, False])
-def test_both_keys_work_until_the_overlap_is_over(
+def test_both_keys_work_until_the_overlap_ends(
     stack: Stack, owner: Key, bot: Key, overlap: int, by_administrator: bool
 ) -> None:
     stack.clock.at = 1_900_000_000.0
@@ -73,7 +75,7 @@ def test_both_keys_work_until_the_overlap_is_over(
     ],
 )
 @pytest.mark.parametrize("own", [True, False])
-def test_an_overlap_that_cannot_be_changes_nothing(
+def test_an_invalid_overlap_changes_nothing(
     stack: Stack, owner: Key, bot: Key, overlap: object, detail: str, own: bool
 ) -> None:
     path, by, more = (OWN, bot, {}) if own else ("/v1/service-users/bot/api-keys/rotate", owner, None)  # type: ignore[var-annotated]
@@ -86,7 +88,7 @@ def test_an_overlap_that_cannot_be_changes_nothing(
     assert stack.snapshot() == before
 
 
-def test_the_listing_shows_the_key_before_while_it_works(stack: Stack, owner: Key, bot: Key) -> None:
+def test_the_list_shows_the_predecessor_while_it_works(stack: Stack, owner: Key, bot: Key) -> None:
     assert stack.only_key(owner)["predecessor"] is None
     stack.clock.at = 1_900_000_000.0
     new = rotate_own(stack, bot, 3600)
@@ -104,7 +106,9 @@ def test_the_listing_shows_the_key_before_while_it_works(stack: Stack, owner: Ke
     assert stack.only_key(owner)["predecessor"] is None
 
 
-def test_the_event_tells_what_was_replaced_and_until_when(stack: Stack, owner: Key, bot: Key) -> None:
+def test_the_event_names_the_replaced_key_and_the_end_of_the_overlap(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
     stack.clock.at = 1_900_000_060.0
     new = rotate(stack, owner, 60)
     event = stack.call("GET", "/v1/events?username=bot&limit=1", owner).json[0]
@@ -158,14 +162,14 @@ def test_revoking_a_person_ends_both_of_theirs_at_once(stack: Stack, owner: Key)
     assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
-def test_a_fresh_invitation_ends_both_at_once(stack: Stack, owner: Key) -> None:
+def test_a_new_invitation_ends_both_at_once(stack: Stack, owner: Key) -> None:
     old = stack.user(owner, "carl", "CLUSTER_ADMIN")
     new = rotate_own(stack, old, WEEK)
     assert stack.call("POST", "/v1/users/carl/invitation", owner).status == 200
     assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
-def test_the_keys_own_end_ends_both_at_once(stack: Stack, owner: Key, bot: Key) -> None:
+def test_the_keys_expiry_ends_both_at_once(stack: Stack, owner: Key, bot: Key) -> None:
     stack.clock.at = 1_900_000_000.0
     new = rotate_own(stack, bot, WEEK)
     body = {"keyType": "MONITORING", "expiresAt": "2030-03-17T18:00:00Z"}
@@ -182,7 +186,7 @@ def test_a_second_rotation_ends_the_oldest(stack: Stack, owner: Key, bot: Key) -
     assert [stack.sign_in(key) for key in (bot, second, third)] == [401, 200, 200]
     fourth = rotate_own(stack, third, WEEK)
     assert [stack.sign_in(key) for key in (bot, second, third, fourth)] == [401, 401, 200, 200]
-    fifth = rotate_own(stack, third, WEEK)  # by the key before, the newer of which is in use
+    fifth = rotate_own(stack, third, WEEK)  # by the predecessor, whose successor is in use
     assert [stack.sign_in(key) for key in (second, third, fourth, fifth)] == [401, 401, 200, 200]
 
 
@@ -192,7 +196,7 @@ def test_a_rotation_without_overlap_during_one_ends_both(stack: Stack, owner: Ke
     assert [stack.sign_in(key) for key in (bot, second, third)] == [401, 401, 200]
 
 
-def test_the_key_before_keeps_to_the_networks_of_the_one_after(stack: Stack, owner: Key, bot: Key) -> None:
+def test_the_predecessor_keeps_to_the_networks_of_its_successor(stack: Stack, owner: Key, bot: Key) -> None:
     new = rotate_own(stack, bot, WEEK)
     body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
     assert stack.call("PATCH", "/v1/service-users/bot/api-keys", owner, body).status == 200
@@ -211,7 +215,7 @@ def rotate_own_from(stack: Stack, key: Key, source_ip: str) -> Key:
     return Key(key.username, response.json["key"])
 
 
-def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Key) -> None:
+def test_an_overlap_ends_no_later_than_the_key_expires(stack: Stack, owner: Key) -> None:
     stack.clock.at = 1_900_000_000.0
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"], expiresAt="2030-03-17T18:00:00Z")[
         "MONITORING"
@@ -229,67 +233,69 @@ def test_an_overlap_is_no_longer_than_the_end_of_the_key(stack: Stack, owner: Ke
     assert (stack.sign_in(old), stack.sign_in(new)) == (401, 401)
 
 
-# A lost answer
+# A lost response
 
 
-def test_a_lost_answer_is_no_lock_out(stack: Stack, owner: Key, bot: Key) -> None:
-    lost(stack, lambda: stack.call("POST", OWN, bot, {"overlapSeconds": 3600}))
+def test_a_lost_response_locks_nobody_out(stack: Stack, owner: Key, bot: Key) -> None:
+    call_without_response(stack, lambda: stack.call("POST", OWN, bot, {"overlapSeconds": 3600}))
     new = rotate_own(stack, bot, 3600)
     assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
 
 
-def test_nor_are_ten_lost_answers(stack: Stack, owner: Key, bot: Key) -> None:
+def test_ten_lost_responses_lock_nobody_out(stack: Stack, owner: Key, bot: Key) -> None:
     stack.clock.at = 1_900_000_000.0
     for _ in range(10):
-        lost(stack, lambda: stack.call("POST", OWN, bot, {"overlapSeconds": 3600}))
+        call_without_response(stack, lambda: stack.call("POST", OWN, bot, {"overlapSeconds": 3600}))
         stack.clock.forward(60)
     new = rotate_own(stack, bot, 3600)
     assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
-    # Asking again does not keep the old key alive: its time runs from the first rotation.
+    # Asking again does not extend the old key: its overlap runs from the first rotation.
     stack.clock.at = 1_900_000_000 + 3600
     assert (stack.sign_in(bot), stack.sign_in(new)) == (401, 200)
 
 
-def test_the_key_that_was_lost_is_dead(stack: Stack, owner: Key, bot: Key) -> None:
-    """Whoever may have it from the wire: nobody was given it, so nobody misses it."""
+def test_a_key_whose_response_was_lost_is_refused(stack: Stack, owner: Key, bot: Key) -> None:
+    """Whoever may have intercepted it: no caller received it, so nobody needs it."""
     wire = stack.call("POST", OWN, bot, {"overlapSeconds": 3600})
     rotate_own(stack, bot, 3600)
     assert stack.sign_in(Key("bot", wire.json["key"])) == 401
 
 
-def test_a_newer_key_in_use_is_not_taken_for_lost(stack: Stack, owner: Key, bot: Key) -> None:
+def test_a_newer_key_that_was_used_is_not_treated_as_lost(stack: Stack, owner: Key, bot: Key) -> None:
     new = rotate_own(stack, bot, 3600)
     assert stack.sign_in(new) == 200
     newest = rotate_own(stack, bot, 3600)
     assert [stack.sign_in(key) for key in (bot, new, newest)] == [401, 200, 200]
 
 
-def test_a_newer_key_that_is_used_at_that_moment_is_not_taken_for_lost(
+def test_a_newer_key_that_is_used_concurrently_is_not_treated_as_lost(
     stack: Stack, owner: Key, bot: Key
 ) -> None:
-    """Its use changes no version: the write that would end it looks at it itself."""
+    """Its use changes no version, so the write that would end it checks the use itself."""
     new = rotate_own(stack, bot, 3600)
     with before_next_call(stack, "TransactWriteItems", lambda: stack.sign_in(new)):
         assert stack.call("POST", OWN, bot, {"overlapSeconds": 3600}).status == 409
     assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
 
 
-def test_a_lost_answer_of_an_administrator_leaves_the_machine_running(
+def test_an_administrators_lost_response_leaves_the_machines_key_working(
     stack: Stack, owner: Key, bot: Key
 ) -> None:
     body = {"keyType": "MONITORING", "overlapSeconds": WEEK}
-    lost(stack, lambda: stack.call("POST", "/v1/service-users/bot/api-keys/rotate", owner, body))
+    call_without_response(
+        stack, lambda: stack.call("POST", "/v1/service-users/bot/api-keys/rotate", owner, body)
+    )
     assert stack.only_key(owner)["predecessor"]["key"].endswith(bot.secret[-5:])
     assert stack.sign_in(bot) == 200
-    # The machine itself asks again: its own key is the one before, and the newer was never used.
+    # The machine asks again: its key is the predecessor, and the successor was never used.
     new = rotate_own(stack, bot, 3600)
     assert (stack.sign_in(bot), stack.sign_in(new)) == (200, 200)
 
 
-def test_a_lost_answer_to_ones_own_management_key(stack: Stack, owner: Key) -> None:
+def test_a_lost_response_to_the_rotation_of_ones_own_management_key(stack: Stack, owner: Key) -> None:
     path = f"/v1/users/{owner.username}/api-keys/rotate"
     body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 3600}
-    lost(stack, lambda: stack.call("POST", path, owner, body))
+    call_without_response(stack, lambda: stack.call("POST", path, owner, body))
     response = stack.call("POST", path, owner, body)
     assert response.status == 200
     assert stack.sign_in(owner) == 200
@@ -299,28 +305,28 @@ def test_a_lost_answer_to_ones_own_management_key(stack: Stack, owner: Key) -> N
 # Every boundary, on the real engine too: the clock stepped around it
 
 
-class Boundary:
+class BoundaryCheck:
     """The same request by the old and the new key, at every step around a moment."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
     def around(self, moment: float, *expected: tuple[Key, int, int]) -> None:
-        """Each key is answered its first status before the moment, and its second from it on."""
+        """Check that each key gets its first status before the moment, and its second from it on."""
         for step in (-3600.0, -1.0, -0.5, -0.001, 0.0, 0.001, 0.5, 1.0, 3600.0):
             self.stack.clock.at = moment + step
             for key, before, after in expected:
                 assert self.stack.sign_in(key) == (before if step < 0 else after), (step, key.secret[-5:])
 
 
-def test_every_boundary_is_at_its_second(stack: Stack, owner: Key) -> None:
-    """Issue, overlap's end, expiry and revocation: no step at which the dead right or the living key errs."""
+def test_each_key_starts_and_stops_working_at_the_exact_second(stack: Stack, owner: Key) -> None:
+    """At no step around issue, overlap, expiry and revocation does an ended key work or a valid one fail."""
     start = 1_900_000_000.0
     stack.clock.at = start
-    edge = Boundary(stack)
+    edge = BoundaryCheck(stack)
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     assert stack.sign_in(old) == 200
-    # Issue: the key works with the answer, also for a clock that runs behind the one that made it.
+    # Issue: the key works from the response on, also by a clock that runs behind the one that made it.
     for step in (-1.0, -0.001, 0.0, 0.001):
         stack.clock.at = start + step
         assert stack.sign_in(old) == 200
@@ -344,11 +350,11 @@ def test_every_boundary_is_at_its_second(stack: Stack, owner: Key) -> None:
         assert [stack.sign_in(key) for key in (new, newest, fresh)] == [401, 401, 401]
 
 
-# Every boundary, with calls under way
+# Every boundary, with concurrent calls
 
 
-class Watch:
-    """Threads that sign in with a key without pause, and keep each answer with when it was asked for."""
+class SignInThreads:
+    """Threads that sign in with a key without pause, and record each response with its request time."""
 
     def __init__(self, stack: Stack, *keys: Key) -> None:
         self.stack = stack
@@ -356,9 +362,9 @@ class Watch:
         self.failed: list[BaseException] = []
         self._keys = list(keys)
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._watch, args=(key,)) for key in keys]
+        self._threads = [threading.Thread(target=self._sign_in_repeatedly, args=(key,)) for key in keys]
 
-    def _watch(self, key: Key) -> None:
+    def _sign_in_repeatedly(self, key: Key) -> None:
         try:
             while not self._stopped.is_set():
                 made = time.monotonic()
@@ -367,7 +373,7 @@ class Watch:
         except BaseException as error:
             self.failed.append(error)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "SignInThreads":
         for thread in self._threads:
             thread.start()
         return self
@@ -379,12 +385,12 @@ class Watch:
         assert not self.failed
 
     def add(self, key: Key) -> None:
-        thread = threading.Thread(target=self._watch, args=(key,))
+        thread = threading.Thread(target=self._sign_in_repeatedly, args=(key,))
         self._threads.append(thread)
         thread.start()
 
     def wait_for(self, key: Key, more: int) -> None:
-        """Let a key be tried some more times."""
+        """Wait until a key was tried some more times."""
         wanted = sum(it[0] == key for it in self.seen) + more
         deadline = time.monotonic() + 30
         while sum(it[0] == key for it in self.seen) < wanted:
@@ -397,7 +403,7 @@ class Watch:
 
 
 def sign_in(stack: Stack, key: Key) -> int:
-    """Sign in, beside others: Chalice keeps one request at a time, what is behind it does not."""
+    """Sign in without Chalice, which handles one request at a time; the code behind it is concurrent."""
     from chalicelib.rules.authentication import sign_in as signs_in
     from chalicelib.rules.context import Origin
     from chalicelib.rules.errors import Unauthenticated
@@ -411,8 +417,8 @@ def sign_in(stack: Stack, key: Key) -> int:
     return 200
 
 
-def moment(call: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Make a call; answer when it was made, when its answer was there, and the answer."""
+def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Make a call; return when it was made, when its response arrived, and the response."""
     made = time.monotonic()
     response = call()
     return made, time.monotonic(), response
@@ -420,7 +426,7 @@ def moment(call: Callable[[], Any]) -> tuple[float, float, Any]:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("end", ["rotate", "revoke", "delete", "role"])
-def test_a_dead_right_is_refused_from_the_answer_on(stack: Stack, owner: Key, end: str) -> None:
+def test_an_ended_right_is_refused_from_the_response_on(stack: Stack, owner: Key, end: str) -> None:
     old = stack.service_user(owner, "bot", "CLUSTER_ADMIN")["PROVISIONING"]
     path = "/v1/service-users/bot"
     calls: dict[str, Callable[[], Response]] = {
@@ -429,9 +435,9 @@ def test_a_dead_right_is_refused_from_the_answer_on(stack: Stack, owner: Key, en
         "delete": lambda: stack.call("DELETE", path, owner),
         "role": lambda: stack.call("PUT", path, owner, {"role": "READ_ONLY"}),
     }
-    with Watch(stack, old, old) as watch:
+    with SignInThreads(stack, old, old) as watch:
         watch.wait_for(old, 20)
-        made, done, response = moment(calls[end])
+        made, done, response = timed(calls[end])
         assert response.status in (200, 204)
         if end == "rotate":
             new = Key("bot", response.json["key"])
@@ -446,16 +452,16 @@ def test_a_dead_right_is_refused_from_the_answer_on(stack: Stack, owner: Key, en
 
 
 @pytest.mark.engine
-def test_an_overlap_has_no_gap_under_load(stack: Stack, owner: Key) -> None:
-    """Through ten rotations under way each key is good from its answer to the second rotation after it."""
+def test_both_keys_of_an_overlap_work_without_a_gap_under_load(stack: Stack, owner: Key) -> None:
+    """During ten rotations each key works from its response until the second rotation after it."""
     key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     ends: dict[Key, float] = {}
     starts_to_end: dict[Key, float] = {}
     before: Key | None = None
-    with Watch(stack, key) as watch:
+    with SignInThreads(stack, key) as watch:
         watch.wait_for(key, 5)
         for _ in range(10):
-            made, done, response = moment(
+            made, done, response = timed(
                 lambda: stack.call(
                     "POST",
                     "/v1/service-users/bot/api-keys/rotate",
@@ -479,8 +485,8 @@ def test_an_overlap_has_no_gap_under_load(stack: Stack, owner: Key) -> None:
 
 
 @pytest.mark.engine
-def test_a_call_under_way_when_its_key_ends_changes_nothing_after(stack: Stack, owner: Key) -> None:
-    """Two rotations by one key at once: one answers, the other is refused or is the one that holds."""
+def test_a_call_whose_key_ends_before_its_commit_changes_nothing(stack: Stack, owner: Key) -> None:
+    """Of two concurrent rotations by one key, one succeeds; the other is refused or has the current key."""
     old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     from chalicelib.rules import key_operations
     from chalicelib.rules.authentication import sign_in as signs_in

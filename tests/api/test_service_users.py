@@ -91,7 +91,7 @@ def test_role_and_profile_may_both_say_the_same(accounts: Accounts) -> None:
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else None,
 )
-def test_a_body_that_breaks_a_rule_makes_nobody(
+def test_an_invalid_body_creates_no_service_user(
     shared_accounts: Accounts, body: dict[str, Any], pointers: list[str]
 ) -> None:
     with assert_nothing_written(shared_accounts.stack):
@@ -128,7 +128,7 @@ def test_key_types_may_be_picked(accounts: Accounts, role: str, key_types: list[
     [("owner", role, 201) for role in ROLES]
     + [("admin", "READ_ONLY", 201), ("admin", "CLUSTER_ADMIN", 201), ("admin", "OWNER", 403)],
 )
-def test_nobody_makes_a_role_above_their_own(
+def test_nobody_creates_a_service_user_with_a_role_above_their_own(
     accounts: Accounts, creator: str, role: str, status: int
 ) -> None:
     response = accounts.call("POST", PATH, creator, service_user_body(unused_username(), role))
@@ -214,7 +214,7 @@ def test_every_form_of_username_can_be_used(accounts: Accounts, username: str) -
     assert accounts.call("DELETE", f"{PATH}/{username}", "owner").status == 204
 
 
-def test_what_is_created_is_on_record_with_all_the_mail_needs(accounts: Accounts) -> None:
+def test_the_event_of_a_creation_has_all_that_the_email_needs(accounts: Accounts) -> None:
     username = unused_username()
     accounts["owner"]
     made = accounts.call("POST", PATH, "admin", service_user_body(username, "READ_ONLY", displayName="Bot"))
@@ -309,7 +309,7 @@ def test_a_list_goes_on_after_its_cursor_was_deleted(accounts: Accounts) -> None
         "=5",
     ],
 )
-def test_a_query_that_is_not_ours_is_refused(shared_accounts: Accounts, query: str) -> None:
+def test_an_unknown_query_is_refused(shared_accounts: Accounts, query: str) -> None:
     assert_problem(shared_accounts.call("GET", f"{PATH}?{query}", "owner"), 400)
 
 
@@ -354,7 +354,7 @@ def test_a_service_user_reads_itself_with_any_key(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("case", ["foreign", "user", "missing"])
-def test_what_is_not_a_service_user_of_the_account_is_not_there(
+def test_anything_but_a_service_user_of_the_account_is_not_found(
     shared_accounts: Accounts, method: str, case: str
 ) -> None:
     """One and the same answer, so that nothing of another account shows."""
@@ -374,7 +374,7 @@ def test_what_is_not_a_service_user_of_the_account_is_not_there(
         ("POST", "/rotate", {"keyType": "MONITORING"}),
     ],
 )
-def test_the_keys_of_a_foreign_service_user_are_not_there(
+def test_the_keys_of_another_accounts_service_user_are_not_found(
     shared_accounts: Accounts, method: str, tail: str, body: dict[str, Any]
 ) -> None:
     responses = [
@@ -388,7 +388,7 @@ def test_the_keys_of_a_foreign_service_user_are_not_there(
     "name", ["a" * 65, "a" * 3000, "%C3%A9" * 2000, "ab", "a%00b", "%FF%FE", "a%2Fb", "..", "a%20b", "%25"]
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_a_path_that_cannot_be_a_username_names_nobody(
+def test_an_invalid_username_in_a_path_is_not_found(
     shared_accounts: Accounts, method: str, name: str
 ) -> None:
     body = ({"displayName": "x"},) if method == "PUT" else ()
@@ -497,7 +497,7 @@ def test_a_change_of_role_grants_no_more_than_the_callers_own(
         assert accounts.stack.signs_in(key) is (key_type in left)
 
 
-def test_lowering_a_role_revokes_in_the_same_write_and_tells(accounts: Accounts) -> None:
+def test_lowering_a_role_revokes_keys_in_the_same_write_and_notifies(accounts: Accounts) -> None:
     keys = accounts.service_user("CLUSTER_ADMIN")
     username = keys["MONITORING"].username
     accounts.call("PUT", f"{PATH}/{username}", "owner", {"role": "READ_ONLY"})
@@ -513,7 +513,7 @@ def test_lowering_a_role_revokes_in_the_same_write_and_tells(accounts: Accounts)
     assert not accounts.stack.signs_in(keys["PROVISIONING"])
 
 
-def test_a_change_of_administrators_is_on_record_with_those_before_and_after(accounts: Accounts) -> None:
+def test_the_event_of_changed_administrators_has_both_lists(accounts: Accounts) -> None:
     username = accounts.service_user(displayName="Before")["MONITORING"].username
     accounts["owner"]
     body = {"displayName": "After", "administrators": ["owner"]}
@@ -525,7 +525,7 @@ def test_a_change_of_administrators_is_on_record_with_those_before_and_after(acc
     assert "waiting" in event
 
 
-def test_a_new_display_name_is_on_record_and_mails_nobody(accounts: Accounts) -> None:
+def test_a_new_display_name_has_an_event_and_notifies_nobody(accounts: Accounts) -> None:
     username = accounts.service_user(displayName="Before")["MONITORING"].username
     accounts.call("PUT", f"{PATH}/{username}", "admin", {"displayName": "After"})
     (event,) = accounts.stack.events("SERVICE_USER_UPDATED")
@@ -570,7 +570,7 @@ def test_a_revoked_administrator_comes_back_without_their_service_users(accounts
     assert accounts.call("PUT", path, "owner", {"displayName": "x"}).json["administrators"] == []
 
 
-def test_an_administrator_who_was_sent_a_fresh_invitation_can_be_written_back(accounts: Accounts) -> None:
+def test_an_administrator_with_a_new_invitation_can_be_listed_again(accounts: Accounts) -> None:
     """What a caller reads as Administrators, they can send again; for another one it takes an activation."""
     username = accounts.service_user()["MONITORING"].username
     other = accounts.stack.service_user(accounts["owner"], unused_username(), "READ_ONLY")[
@@ -676,7 +676,7 @@ def test_if_match_lets_through_what_is_still_as_it_was_read(
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 @pytest.mark.parametrize("header", ["", "abc", "{bare}", '"abc', "'abc'", '* "abc"', '"a" b', 'w/"a"', '"ä"'])
-def test_an_if_match_that_is_none_is_refused(shared_accounts: Accounts, method: str, header: str) -> None:
+def test_a_malformed_if_match_is_refused(shared_accounts: Accounts, method: str, header: str) -> None:
     tag = shared_accounts.call("GET", f"{PATH}/itself", "owner").headers["ETag"]
     headers = {"If-Match": header.replace("{bare}", tag.strip('"'))}
     body = ({"displayName": "x"},) if method == "PUT" else ()
@@ -697,7 +697,7 @@ def test_of_two_who_read_the_same_one_writes(accounts: Accounts) -> None:
 @pytest.mark.parametrize(
     ("caller", "status"), [("bystander", 403), ("neighbour", 404), ("nobody", 401), ("owner", 412)]
 )
-def test_if_match_tells_nothing_to_those_who_may_not_change_it(
+def test_if_match_discloses_nothing_to_callers_who_may_not_change_it(
     accounts: Accounts, caller: str, status: int
 ) -> None:
     username = accounts.service_user()["MONITORING"].username
@@ -714,7 +714,7 @@ def test_if_match_tells_nothing_to_those_who_may_not_change_it(
 # Delete
 
 
-def test_a_deleted_service_user_is_gone_with_every_key(accounts: Accounts) -> None:
+def test_deleting_a_service_user_ends_every_key(accounts: Accounts) -> None:
     keys = accounts.service_user("CLUSTER_ADMIN")
     username = keys["MONITORING"].username
     response = accounts.call("DELETE", f"{PATH}/{username.upper()}", "admin")
@@ -753,7 +753,7 @@ def test_one_without_keys_is_deleted_without_mail(accounts: Accounts) -> None:
     assert "waiting" not in event
 
 
-def test_names_of_a_deleted_service_user_are_free_and_its_past_is_not(accounts: Accounts) -> None:
+def test_a_deleted_service_users_names_are_free_and_a_successor_inherits_nothing(accounts: Accounts) -> None:
     old = accounts.stack.service_user(accounts["admin"], "phoenix", "CLUSTER_ADMIN")
     assert accounts.call("DELETE", f"{PATH}/phoenix", "admin").status == 204
     new = accounts.stack.service_user(accounts["bystander"], "Phoenix", email="phoenix+2@machines.example")
@@ -766,7 +766,7 @@ def test_names_of_a_deleted_service_user_are_free_and_its_past_is_not(accounts: 
 
 
 def test_names_are_kept_as_their_keys_in_the_table(accounts: Accounts) -> None:
-    """USER#, EMAIL# and KEY# items are written and deleted together."""
+    """USER#, ACCOUNT_EMAIL# and KEY# items are written and deleted together."""
 
     def keys_in_table() -> set[str]:
         """Return the keys of all items but the budgets, which are counted by the minute."""
@@ -776,7 +776,8 @@ def test_names_are_kept_as_their_keys_in_the_table(accounts: Accounts) -> None:
     before = keys_in_table()
     accounts.stack.service_user(accounts["owner"], "Phoenix", email="A.b+c@gmail.com")
     items = {it["pk"]: it for it in accounts.stack.items(accounts.stack.tables.directory)}
-    assert items["EMAIL#" + fold_email("ab@gmail.com")] == {"pk": "EMAIL#ab@gmail.com", "username": "phoenix"}
+    address = f"ACCOUNT_EMAIL#{items['USER#phoenix']['account']}#{fold_email('A.b+c@gmail.com')}"
+    assert items[address] == {"pk": address, "username": "phoenix"}
     assert items["USER#phoenix"]["listKey"] == "SERVICE_USER#phoenix"
     assert sum(pk.startswith("KEY#") for pk in items.keys() - before) == 2
     accounts.call("DELETE", f"{PATH}/PHOENIX", "owner")

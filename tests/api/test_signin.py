@@ -62,7 +62,7 @@ WRONG_HEADERS = {
 
 
 @pytest.mark.parametrize("header", WRONG_HEADERS.values(), ids=WRONG_HEADERS.keys())
-def test_a_header_that_is_no_sign_in_costs_no_read(shared_accounts: Accounts, header: str | None) -> None:
+def test_an_invalid_authorization_header_costs_no_read(shared_accounts: Accounts, header: str | None) -> None:
     key = shared_accounts["two-keys/MONITORING"]
     headers = (
         {}
@@ -175,7 +175,7 @@ def test_every_key_is_compared_whichever_it_is(
 # Notes of use
 
 
-def test_a_use_is_noted_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
+def test_each_keys_use_is_recorded_at_most_once_an_hour(accounts: Accounts) -> None:
     stack = accounts.stack
     keys = stack.service_user(accounts["owner"], "bot")
     start = int(stack.clock())
@@ -219,7 +219,7 @@ def test_a_rotated_key_keeps_the_use_it_was_rotated_with(accounts: Accounts) -> 
     assert accounts.stack.sign_in(key) == 401
 
 
-def test_the_key_before_is_noted_apart_from_the_one_after(accounts: Accounts) -> None:
+def test_uses_of_a_predecessor_and_its_successor_are_recorded_separately(accounts: Accounts) -> None:
     old = accounts.stack.service_user(accounts["owner"], "bot")["MONITORING"]
     accounts.stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 3 * HOUR})
     accounts.stack.clock.forward(2 * HOUR)
@@ -276,7 +276,7 @@ def test_a_key_is_good_at_its_networks_and_nowhere_else(
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "Via"]
 )
-def test_no_header_moves_a_caller_into_a_network(accounts: Accounts, header: str) -> None:
+def test_no_header_makes_a_caller_appear_to_be_in_a_network(accounts: Accounts, header: str) -> None:
     keys = accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     value = "for=203.0.113.9" if header == "Forwarded" else "203.0.113.9"
     assert accounts.stack.sign_in(keys["MONITORING"], headers={header: value}) == 403
@@ -293,13 +293,13 @@ def test_networks_are_of_one_key_and_hold_for_every_call(accounts: Accounts) -> 
     assert accounts.stack.sign_in(keys["MONITORING"], source_ip="203.0.113.1") == 200
 
 
-def test_a_wrong_key_from_outside_is_told_nothing_of_networks(accounts: Accounts) -> None:
+def test_a_wrong_key_from_elsewhere_learns_nothing_about_networks(accounts: Accounts) -> None:
     accounts.stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     assert_problem(accounts.stack.call("GET", "/v1/whoami", Key("bot", key_format.new_key())), 401)
     assert not accounts.stack.events("API_KEY_REFUSED")
 
 
-def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
+def test_a_refusal_is_recorded_at_most_once_an_hour_a_key(accounts: Accounts) -> None:
     stack = accounts.stack
     keys = stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])
     start = int(stack.clock())
@@ -327,7 +327,7 @@ def test_a_refusal_is_on_record_at_most_once_an_hour_a_key(accounts: Accounts) -
     assert stack.sign_in(keys["MONITORING"], source_ip="203.0.113.5") == 200
 
 
-def test_a_refusal_that_somebody_else_put_on_record_is_not_put_there_again(accounts: Accounts) -> None:
+def test_a_refusal_that_a_concurrent_call_recorded_is_not_recorded_again(accounts: Accounts) -> None:
     """Two calls at once read that there is none yet: the second's note fails its condition, and is let go."""
     stack = accounts.stack
     key = stack.service_user(accounts["owner"], "bot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]

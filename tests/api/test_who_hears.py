@@ -1,4 +1,4 @@
-"""Nobody is silenced: whatever changes who has power is mailed to whoever had a say in it before."""
+"""Every change of rights is mailed to those who had a say before it, so that nobody can be left out."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ OFFICE = ["203.0.113.0/24"]
 
 
 def hears(stack: Stack) -> list[tuple[str, str]]:
-    """Mail what waits; return who was told, and the subjects."""
+    """Mail the pending events; return the recipients and the subjects."""
     mail = MailFixture(stack.client, stack.tables, stack.clock)
     mail.resend()
     return sorted((to.partition("@")[0], str(message["Subject"])) for to, message in mail.ses.sent)
 
 
 def told(stack: Stack, words: str) -> list[str]:
-    """Mail what waits; return who was told something with these words in its subject."""
+    """Mail the pending events; return the recipients of emails with these words in the subject."""
     return [who for who, subject in hears(stack) if words in subject]
 
 
@@ -36,7 +36,7 @@ def change(stack: Stack, key: Key, method: str, path: str, **body: Any) -> Any:
 def owner(stack: Stack) -> Key:
     """The OWNER of an account with another, alice; mallory and carol administer a Service User with them.
 
-    What led to it was mailed before.
+    Earlier events are already mailed.
     """
     owner = stack.account()
     stack.user(owner, "alice", "OWNER")
@@ -48,17 +48,17 @@ def owner(stack: Stack) -> Key:
     return owner
 
 
-def test_who_is_dropped_as_an_administrator_hears_of_it(stack: Stack, owner: Key) -> None:
+def test_a_removed_administrator_is_notified(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{PATH}/bot", administrators=["mallory"])
     assert told(stack, "Administrators of bot changed") == ["alice", "carol", "mallory"]
 
 
-def test_who_is_dropped_and_lowered_with_one_call_hears_of_both(stack: Stack, owner: Key) -> None:
+def test_a_removal_and_a_lower_role_in_one_call_are_both_notified(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{PATH}/bot", administrators=["mallory"], role="OWNER")
     assert told(stack, "Administrators and role of bot changed") == ["alice", "carol", "mallory"]
 
 
-def test_owners_hear_who_becomes_administrator_where_none_was_left(stack: Stack, owner: Key) -> None:
+def test_owners_are_notified_of_new_administrators_where_none_was_left(stack: Stack, owner: Key) -> None:
     for name in ("mallory", "carol"):
         change(stack, owner, "PUT", f"{USERS}/{name}", role="READ_ONLY")
     change(stack, owner, "PUT", f"{USERS}/alice", role="READ_ONLY")
@@ -70,18 +70,22 @@ def test_owners_hear_who_becomes_administrator_where_none_was_left(stack: Stack,
 
 
 @pytest.mark.parametrize("role", ["CLUSTER_ADMIN", "OWNER"])
-def test_administrators_hear_of_a_raised_role(stack: Stack, owner: Key, role: str) -> None:
+def test_administrators_are_notified_of_a_raised_role(stack: Stack, owner: Key, role: str) -> None:
     change(stack, owner, "PUT", f"{PATH}/bot", role=role)
     assert told(stack, "Role of bot changed") == ["alice", "carol", "mallory"]
 
 
 @pytest.mark.parametrize("looser", [{"allowedNetworks": []}, {"allowedNetworks": ["0.0.0.0/0"]}])
-def test_administrators_hear_of_looser_networks(stack: Stack, owner: Key, looser: dict[str, Any]) -> None:
+def test_administrators_are_notified_of_looser_networks(
+    stack: Stack, owner: Key, looser: dict[str, Any]
+) -> None:
     change(stack, owner, "PATCH", f"{PATH}/bot/api-keys", keyType="MONITORING", **looser)
     assert told(stack, "API key loosened") == ["alice", "carol", "mallory"]
 
 
-def test_administrators_hear_of_an_end_taken_away_and_not_of_one_given(stack: Stack, owner: Key) -> None:
+def test_administrators_are_notified_of_a_removed_expiry_and_not_of_a_new_one(
+    stack: Stack, owner: Key
+) -> None:
     keys = f"{PATH}/bot/api-keys"
     change(stack, owner, "PATCH", keys, keyType="MONITORING", expiresAt="2031-01-01T00:00:00Z")
     assert hears(stack) == []
@@ -89,7 +93,7 @@ def test_administrators_hear_of_an_end_taken_away_and_not_of_one_given(stack: St
     assert told(stack, "API key loosened") == ["alice", "carol", "mallory"]
 
 
-def test_a_person_hears_of_changes_to_their_own_key(stack: Stack, owner: Key) -> None:
+def test_a_user_is_notified_of_changes_to_their_own_key(stack: Stack, owner: Key) -> None:
     networks = ["198.51.100.0/24"]
     change(
         stack, owner, "PATCH", f"{USERS}/owner/api-keys", keyType="USER_MANAGEMENT", allowedNetworks=networks
@@ -99,14 +103,16 @@ def test_a_person_hears_of_changes_to_their_own_key(stack: Stack, owner: Key) ->
     ]
 
 
-def test_owners_hear_of_an_owner_invited_and_activated(stack: Stack, owner: Key) -> None:
+def test_owners_are_notified_of_an_owner_invited_and_activated(stack: Stack, owner: Key) -> None:
     change(stack, owner, "POST", USERS, username="evil", email="evil@people.example", role="OWNER")
     assert [who for who, _ in hears(stack)] == ["alice", "evil", "owner"]
     stack.activate("evil")
     assert told(stack, "evil is an OWNER now") == ["alice", "owner"]
 
 
-def test_owners_hear_of_an_owners_invitation_that_is_void_by_then(stack: Stack, owner: Key) -> None:
+def test_owners_are_notified_of_an_owners_invitation_even_if_it_is_void_by_then(
+    stack: Stack, owner: Key
+) -> None:
     change(stack, owner, "POST", USERS, username="evil", email="evil@people.example", role="OWNER")
     assert stack.call("DELETE", f"{USERS}/evil", owner).status == 204
     assert hears(stack) == [
@@ -117,7 +123,7 @@ def test_owners_hear_of_an_owners_invitation_that_is_void_by_then(stack: Stack, 
     ]
 
 
-def test_an_owner_invited_again_hears_of_their_keys_where_the_invitation_is_void(
+def test_an_owner_invited_again_is_notified_of_their_keys_even_if_the_invitation_is_void(
     stack: Stack, owner: Key
 ) -> None:
     change(stack, owner, "POST", f"{USERS}/alice/invitation")
@@ -131,14 +137,14 @@ def test_an_owner_invited_again_hears_of_their_keys_where_the_invitation_is_void
     ]
 
 
-def test_owners_hear_of_an_owner_by_promotion_and_of_the_end_of_one(stack: Stack, owner: Key) -> None:
+def test_owners_are_notified_of_a_promotion_to_owner_and_of_a_lowered_owner(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{USERS}/mallory", role="OWNER")
     assert told(stack, "mallory is an OWNER now") == ["alice", "owner"]
     change(stack, owner, "PUT", f"{USERS}/mallory", role="CLUSTER_ADMIN")
     assert told(stack, "mallory is no longer an OWNER") == ["alice", "owner"]
 
 
-def test_a_revoked_owner_hears_of_it_as_a_person_and_the_others_as_owners(stack: Stack, owner: Key) -> None:
+def test_a_revoked_owner_is_notified_as_a_user_and_the_others_as_owners(stack: Stack, owner: Key) -> None:
     assert stack.call("DELETE", f"{USERS}/alice", owner).status == 204
     assert [(who, subject[:11]) for who, subject in hears(stack)] == [
         ("alice", "Your access"),
@@ -146,7 +152,7 @@ def test_a_revoked_owner_hears_of_it_as_a_person_and_the_others_as_owners(stack:
     ]
 
 
-def test_a_person_hears_of_a_new_role_without_a_key_in_it(stack: Stack, owner: Key) -> None:
+def test_a_user_is_notified_of_a_new_role_that_changes_no_key(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{USERS}/carol", role="OWNER")
     assert told(stack, "Your role in Account of owner is now OWNER") == ["carol"]
 
@@ -160,7 +166,7 @@ def test_a_person_hears_of_a_new_role_without_a_key_in_it(stack: Stack, owner: K
         ({}, {"machinesManageOwners": True}),
     ],
 )
-def test_owners_hear_of_a_looser_policy_and_of_no_stricter_one(
+def test_owners_are_notified_of_a_looser_policy_and_not_of_a_stricter_one(
     stack: Stack, owner: Key, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     change(stack, owner, "PUT", "/v1/account", **first)
@@ -169,7 +175,7 @@ def test_owners_hear_of_a_looser_policy_and_of_no_stricter_one(
     assert told(stack, "rules loosened") == ["alice", "owner"]
 
 
-def test_owners_hear_of_an_owner_whom_the_operator_lets_in(stack: Stack, owner: Key) -> None:
+def test_owners_are_notified_of_an_owner_whom_the_operator_recovers(stack: Stack, owner: Key) -> None:
     account_rules.recover(stack.service.directory, "alice", Origin("", "r", stack.clock()))
     assert told(stack, "The operator let alice back in") == ["owner"]
     assert stack.signs_in(owner)
@@ -197,8 +203,10 @@ def test_the_log_line_of_the_operators_alarm(
     ]
 
 
-def test_the_attack_that_was_silent(stack: Stack, owner: Key) -> None:
-    """Drop the OWNER as an Administrator first, so that what follows is mailed to the thief alone."""
+def test_an_owner_removed_as_administrator_first_is_still_notified_of_the_takeover(
+    stack: Stack, owner: Key
+) -> None:
+    """The attacker first removes the OWNER as Administrator, to be the only recipient from then on."""
     stack.service_user(owner, "prov", "CLUSTER_ADMIN")
     change(stack, owner, "PUT", f"{PATH}/prov", administrators=["owner", "mallory"])
     hears(stack)

@@ -95,7 +95,7 @@ def test_a_deployments_rules_hold(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     assert pass_(asked(event, "GET", "/monitoring/clusters")) == 403
 
 
-def test_broken_rules_let_nobody_in(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_rules_allow_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = stack.account()
     key = stack.service_user(owner, "robot")["MONITORING"]
     event = asked(golden("rest-1.0", key.header), "GET", "/monitoring/clusters")

@@ -504,7 +504,7 @@ def test_events_of_other_kinds_are_denied(keyring: Keyring) -> None:
     assert keyring.reads == 0
 
 
-def test_a_payload_in_the_others_clothes_is_denied(keyring: Keyring) -> None:
+def test_a_payload_of_one_version_marked_as_the_other_is_denied(keyring: Keyring) -> None:
     one, two = (
         golden(name, keyring.header(Role.OWNER, KeyType.MONITORING)) for name in ("http-1.0", "http-2.0")
     )
@@ -583,7 +583,7 @@ def mangled(draw: st.DrawFn) -> Any:
 
 @settings(max_examples=200, deadline=None)
 @given(mangled() | ANYTHING)
-def test_no_event_makes_it_stumble(event: Any) -> None:
+def test_no_event_raises_an_exception(event: Any) -> None:
     try:
         answer = authorize(event, KEYRING.sign_in, DEFAULT)
     except Exception as signal:
@@ -612,7 +612,7 @@ def test_no_event_makes_it_stumble(event: Any) -> None:
         Exception("Unauthorized"),
     ],
 )
-def test_a_failure_lets_nobody_in_and_shows_in_the_log(
+def test_a_failure_allows_nothing_and_is_logged(
     name: str, trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(header: str | None, source_ip: str) -> AuthContext:

@@ -70,6 +70,6 @@ def test_a_deny_wins_and_silence_denies(statements: list[dict], allowed: bool) -
     assert allows({"Statement": statements}, "execute-api:Invoke", "a:b/c") is allowed
 
 
-def test_what_cannot_be_judged_is_not_guessed() -> None:
+def test_an_unsupported_policy_element_raises_an_error() -> None:
     with pytest.raises(ValueError, match="Condition"):
         allows({"Statement": [{**statement("Allow", "*"), "Condition": {}}]}, "execute-api:Invoke", "a:b")

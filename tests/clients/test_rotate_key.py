@@ -24,11 +24,11 @@ HOUR = 3600
 DAY = 86_400
 
 
-class Died(BaseException):
+class ProgramKilled(BaseException):
     """The program was killed."""
 
 
-class Front:
+class FaultyServer:
     """A socket in front of the API (or of ``others``), that can lose an answer or refuse a call."""
 
     def __init__(self, stack: Stack) -> None:
@@ -82,8 +82,8 @@ class Front:
 
 
 @pytest.fixture
-def front(stack: Stack) -> Iterator[Front]:
-    front = Front(stack)
+def front(stack: Stack) -> Iterator[FaultyServer]:
+    front = FaultyServer(stack)
     yield front
     front.server.shutdown()
     front.server.server_close()
@@ -109,7 +109,7 @@ def file(tmp_path: Path, key: Key) -> Path:
     return path
 
 
-def run(front: Front, key: Key, *arguments: str | Path) -> int:
+def run(front: FaultyServer, key: Key, *arguments: str | Path) -> int:
     """Run the program as the key's holder, with no pauses."""
     given = ["--url", front.url, "--username", key.username, *map(str, arguments)]
     return program.main(given, sleep=lambda _: None)
@@ -136,7 +136,7 @@ def living(stack: Stack, key: Key) -> tuple[str, str | None]:
 
 
 def test_a_key_in_a_file_is_replaced_and_nothing_else(
-    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = file.read_text()
     assert run(front, key, "--file", file, "--overlap", "1h") == 0
@@ -155,7 +155,7 @@ def test_a_key_in_a_file_is_replaced_and_nothing_else(
     assert sorted(it.name for it in file.parent.iterdir()) == [".app.env.lock", "app.env"]
 
 
-def test_a_link_stays_a_link(front: Front, key: Key, file: Path) -> None:
+def test_a_link_stays_a_link(front: FaultyServer, key: Key, file: Path) -> None:
     link = file.with_name("link")
     link.symlink_to(file)
     assert run(front, key, "--file", link) == 0
@@ -165,7 +165,7 @@ def test_a_link_stays_a_link(front: Front, key: Key, file: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["lost", "503", "429"])
 def test_a_rotation_that_was_not_answered_is_asked_for_again(
-    front: Front, key: Key, file: Path, fault: str
+    front: FaultyServer, key: Key, file: Path, fault: str
 ) -> None:
     front.faults = [fault, fault]
     assert run(front, key, "--file", file) == 0
@@ -173,7 +173,7 @@ def test_a_rotation_that_was_not_answered_is_asked_for_again(
     assert living(front.stack, Key(key.username, new)) == (new[-5:], key.secret[-5:])
 
 
-def test_retry_after_is_waited_for(front: Front, key: Key, file: Path) -> None:
+def test_retry_after_is_waited_for(front: FaultyServer, key: Key, file: Path) -> None:
     front.faults = ["429"]
     pauses: list[float] = []
     given = ["--url", front.url, "--username", key.username, "--file", str(file)]
@@ -182,7 +182,7 @@ def test_retry_after_is_waited_for(front: Front, key: Key, file: Path) -> None:
 
 
 def test_a_service_that_stays_away_changes_nothing_and_shows_no_key(
-    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     front.faults = ["503"] * program.TRIES
     before = file.read_text()
@@ -211,7 +211,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, name: str, after: bool) -> Iterat
     def dying(*given: Any, **more: Any) -> Any:
         if after:
             real(*given, **more)
-        raise Died
+        raise ProgramKilled
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, attribute, dying)
@@ -220,11 +220,11 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, name: str, after: bool) -> Iterat
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", ["prepare", "rotate", "beside", "write", "replace", "whoami"])
-def test_a_run_killed_at_any_step_leaves_a_key_that_works_and_the_next_run_finishes(
-    front: Front, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+def test_a_run_killed_at_any_step_leaves_a_working_key_and_the_next_run_finishes(
+    front: FaultyServer, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     for _ in range(3):  # also three times in a row
-        with killed_at(monkeypatch, step, after), pytest.raises(Died):
+        with killed_at(monkeypatch, step, after), pytest.raises(ProgramKilled):
             run(front, key, "--file", file)
         assert signs_in(front.stack, key.username, key_in(file)), "what is in place works"
     in_place = key_in(file)
@@ -235,7 +235,7 @@ def test_a_run_killed_at_any_step_leaves_a_key_that_works_and_the_next_run_finis
     assert file.stat().st_mode & 0o7777 == 0o640
 
 
-def test_of_two_runs_at_once_one_gives_way(front: Front, key: Key, file: Path) -> None:
+def test_of_two_runs_at_once_one_gives_way(front: FaultyServer, key: Key, file: Path) -> None:
     with program.File(file).open():
         assert run(front, key, "--file", file) == 1
     assert front.calls == []
@@ -244,7 +244,7 @@ def test_of_two_runs_at_once_one_gives_way(front: Front, key: Key, file: Path) -
 
 @pytest.mark.parametrize("text", ["", "no key at all", "suk_A suk_B", b"\xff\xfe"])
 def test_a_file_without_exactly_one_key_is_refused_before_any_call(
-    front: Front, key: Key, file: Path, text: str | bytes
+    front: FaultyServer, key: Key, file: Path, text: str | bytes
 ) -> None:
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert run(front, key, "--file", file) == 1
@@ -252,7 +252,7 @@ def test_a_file_without_exactly_one_key_is_refused_before_any_call(
 
 
 def test_a_place_that_cannot_be_written_is_found_out_before_the_rotation(
-    front: Front, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch
+    front: FaultyServer, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -263,7 +263,11 @@ def test_a_place_that_cannot_be_written_is_found_out_before_the_rotation(
 
 
 def test_a_successor_that_cannot_be_stored_is_told_apart_and_the_next_run_mends_it(
-    front: Front, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer,
+    key: Key,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(30, "Read-only file system")
@@ -280,7 +284,7 @@ def test_a_successor_that_cannot_be_stored_is_told_apart_and_the_next_run_mends_
 
 
 def test_a_young_key_is_left_alone(
-    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = program.Service(front.url, key.username, 20, lambda _: None)
     now = front.stack.clock()
@@ -289,7 +293,7 @@ def test_a_young_key_is_left_alone(
     assert "rotated" in program.rotate(service, program.File(file), HOUR, 30 * DAY, now + 30 * DAY)
 
 
-def test_a_year_of_nightly_runs_refuses_no_reader(front: Front, key: Key, file: Path) -> None:
+def test_a_year_of_nightly_runs_refuses_no_reader(front: FaultyServer, key: Key, file: Path) -> None:
     """A fleet reads the file at its own pace, up to an hour late, and is never refused."""
     service = program.Service(front.url, key.username, 20, lambda _: None)
     held = [key.secret] * 3
@@ -309,7 +313,7 @@ def test_a_year_of_nightly_runs_refuses_no_reader(front: Front, key: Key, file: 
 
 
 def test_check_of_a_key_that_does_not_expire(
-    front: Front, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(front, key, "--file", file, "--check") == program.OK
     assert "works and does not expire" in capsys.readouterr().out
@@ -317,7 +321,7 @@ def test_check_of_a_key_that_does_not_expire(
 
 
 def test_check_of_a_key_that_expires(
-    front: Front, stack: Stack, accounts: Accounts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer, stack: Stack, accounts: Accounts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "key"
     end = stack.clock() + 30 * DAY
@@ -341,7 +345,7 @@ def test_check_of_a_key_that_expires(
     assert f"CRITICAL: the key …{key.secret[-5:]} does not work: GET /v1/whoami: 401" in said
 
 
-def test_check_without_a_key_is_unknown(front: Front, key: Key, tmp_path: Path) -> None:
+def test_check_without_a_key_is_unknown(front: FaultyServer, key: Key, tmp_path: Path) -> None:
     assert run(front, key, "--file", tmp_path / "missing", "--check") == program.UNKNOWN
     assert front.calls == []
 
@@ -383,7 +387,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(front: Front, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def cluster(front: FaultyServer, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A cluster with the key in a Secret; the program runs in a pod of it."""
     account = tmp_path / "serviceaccount"
     account.mkdir()
@@ -404,7 +408,7 @@ def cluster(front: Front, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return cluster
 
 
-def test_a_key_in_a_kubernetes_secret(front: Front, key: Key, cluster: Cluster) -> None:
+def test_a_key_in_a_kubernetes_secret(front: FaultyServer, key: Key, cluster: Cluster) -> None:
     assert run(front, key, "--kubernetes", "shop/ci-bot/key") == 0
     new = program.KEY.findall(cluster.text)[0]
     assert cluster.text == f"API_KEY={new}\n"
@@ -415,7 +419,7 @@ def test_a_key_in_a_kubernetes_secret(front: Front, key: Key, cluster: Cluster) 
 
 
 def test_a_missing_right_in_the_cluster_shows_before_the_rotation(
-    front: Front, key: Key, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    front: FaultyServer, key: Key, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.forbidden = True
     assert run(front, key, "--kubernetes", "shop/ci-bot/key") == 1
@@ -424,7 +428,7 @@ def test_a_missing_right_in_the_cluster_shows_before_the_rotation(
 
 
 def test_a_secret_changed_meanwhile_in_another_entry_is_patched_all_the_same(
-    front: Front, key: Key, cluster: Cluster
+    front: FaultyServer, key: Key, cluster: Cluster
 ) -> None:
     def once() -> None:
         cluster.version += 1
@@ -438,7 +442,7 @@ def test_a_secret_changed_meanwhile_in_another_entry_is_patched_all_the_same(
 
 
 def test_a_key_changed_meanwhile_by_somebody_else_is_not_overwritten(
-    front: Front, key: Key, cluster: Cluster
+    front: FaultyServer, key: Key, cluster: Cluster
 ) -> None:
     theirs = "API_KEY=suk_theirs\n"
 
@@ -452,7 +456,9 @@ def test_a_key_changed_meanwhile_by_somebody_else_is_not_overwritten(
 
 
 @pytest.mark.parametrize("place", ["shop/ci-bot", "shop//key", "a/b/c/d", "shop/ci-bot/none"])
-def test_a_secret_that_is_not_there_is_told(front: Front, key: Key, cluster: Cluster, place: str) -> None:
+def test_a_secret_that_is_not_there_is_told(
+    front: FaultyServer, key: Key, cluster: Cluster, place: str
+) -> None:
     assert run(front, key, "--kubernetes", place) in (1, 2)
     assert not [call for call in front.calls if "rotate" in call]
 
@@ -461,7 +467,7 @@ def test_a_secret_that_is_not_there_is_told(front: Front, key: Key, cluster: Clu
 
 
 @pytest.fixture
-def github(front: Front, key: Key, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def github(front: FaultyServer, key: Key, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """GitHub's API; what it was given stands in the returned dict. The library is a stand-in."""
     stored: dict[str, Any] = {"status": 204}
 
@@ -481,7 +487,9 @@ def github(front: Front, key: Key, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     return stored
 
 
-def test_a_github_secret_is_sealed_for_the_repository(front: Front, key: Key, github: dict[str, Any]) -> None:
+def test_a_github_secret_is_sealed_for_the_repository(
+    front: FaultyServer, key: Key, github: dict[str, Any]
+) -> None:
     assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 0
     assert (github["name"], github["key_id"]) == ("CI_KEY", "7")
     new = base64.b64decode(github["encrypted_value"]).removeprefix(b"public")[::-1].decode()
@@ -490,7 +498,7 @@ def test_a_github_secret_is_sealed_for_the_repository(front: Front, key: Key, gi
 
 
 def test_a_github_that_refuses_leaves_the_former_key_working(
-    front: Front, key: Key, github: dict[str, Any]
+    front: FaultyServer, key: Key, github: dict[str, Any]
 ) -> None:
     github["status"] = 401
     assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 3
@@ -500,7 +508,7 @@ def test_a_github_that_refuses_leaves_the_former_key_working(
 
 
 def test_without_the_sealing_library_nothing_is_rotated(
-    front: Front, key: Key, github: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    front: FaultyServer, key: Key, github: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("GITHUB_TOKEN", "gh-token")
@@ -514,7 +522,7 @@ def test_without_the_sealing_library_nothing_is_rotated(
 
 
 def test_a_command_gets_the_key_on_its_standard_input_alone(
-    front: Front, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    front: FaultyServer, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
     target = tmp_path / "stored"
@@ -531,7 +539,7 @@ def test_a_command_gets_the_key_on_its_standard_input_alone(
 
 @pytest.mark.parametrize(("command", "status"), [("false", 3), ("no-such-command-here", 1), ("", 2)])
 def test_a_command_that_fails_is_told(
-    front: Front, key: Key, monkeypatch: pytest.MonkeyPatch, command: str, status: int
+    front: FaultyServer, key: Key, monkeypatch: pytest.MonkeyPatch, command: str, status: int
 ) -> None:
     monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
     assert run(front, key, "--command", command) == status
@@ -554,7 +562,7 @@ def test_a_command_that_fails_is_told(
     ],
 )
 def test_wrong_usage_is_refused_before_anything_is_done(
-    front: Front, key: Key, file: Path, arguments: tuple[str, ...]
+    front: FaultyServer, key: Key, file: Path, arguments: tuple[str, ...]
 ) -> None:
     try:
         status = run(front, key, "--file", file, *arguments)
@@ -564,7 +572,7 @@ def test_wrong_usage_is_refused_before_anything_is_done(
     assert front.calls == []
 
 
-def test_a_redirect_is_not_followed_with_the_credentials(front: Front, key: Key, file: Path) -> None:
+def test_a_redirect_is_not_followed_with_the_credentials(front: FaultyServer, key: Key, file: Path) -> None:
     visited: list[str] = []
 
     def elsewhere(_method: str, path: str, headers: dict[str, str], _body: Any) -> tuple[int, Any] | None:

@@ -1,4 +1,4 @@
-"""What must always hold: whatever line a function dies at, whoever calls twice, whoever attacks."""
+"""Invariants that hold wherever a function is killed, however often a call is repeated, and under attack."""
 
 import base64
 import json
@@ -77,12 +77,12 @@ def make(accounts: Accounts, name: str) -> Response:
     return accounts.call(method, path, caller, body)
 
 
-# A function that dies
+# Killed functions
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_function_that_dies_leaves_a_change_whole_or_not_made(accounts: Accounts, name: str) -> None:
-    """Ended right before each of its calls to DynamoDB, by turns, until it gets through."""
+def test_a_killed_function_leaves_a_change_complete_or_not_made(accounts: Accounts, name: str) -> None:
+    """Killed right before each of its calls to DynamoDB in turn, until it completes."""
     before = without_last_used(accounts.stack.snapshot())
     for number in range(1, 9):
         try:
@@ -100,7 +100,7 @@ def test_a_function_that_dies_leaves_a_change_whole_or_not_made(accounts: Accoun
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_function_that_dies_after_its_transaction_has_made_the_change_and_its_event(
+def test_a_function_killed_after_its_transaction_has_made_the_change_and_its_event(
     accounts: Accounts, name: str
 ) -> None:
     before = accounts.stack.snapshot()
@@ -111,7 +111,7 @@ def test_a_function_that_dies_after_its_transaction_has_made_the_change_and_its_
     assert without_last_used(after)[0] != without_last_used(before)[0]
     assert len(after[1]) == len(before[1]) + 1
     assert_events_match_keys(accounts.stack)
-    # Who asks again is told what they would be told of a change that was answered.
+    # A repeated call gets the response that it would get after a change whose response arrived.
     assert make(accounts, name).status == MUTATIONS[name][4]
     assert_events_match_keys(accounts.stack)
 
@@ -132,7 +132,9 @@ def dying_after_write(stack: Stack) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_call_made_twice_is_done_once_and_answered_by_what_is_there(accounts: Accounts, name: str) -> None:
+def test_a_repeated_call_is_carried_out_once_and_gets_the_current_state(
+    accounts: Accounts, name: str
+) -> None:
     first = make(accounts, name)
     assert first.status < 300
     once = without_last_used(accounts.stack.snapshot())
@@ -145,13 +147,13 @@ def test_a_call_made_twice_is_done_once_and_answered_by_what_is_there(accounts: 
     assert_events_match_keys(accounts.stack)
 
 
-# Nothing said of a key
+# No secret anywhere
 
 
-def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
+def test_no_secret_is_stored_logged_or_shown_twice_and_no_digest_leaves_the_directory(
     accounts: Accounts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every secret of a day of calls, looked for in both tables, every log line and every answer."""
+    """Every secret of a day of calls is searched for in both tables, every log line and every response."""
     stack = accounts.stack
     made: list[str] = []
     for maker in ("new_key", "new_token"):
@@ -203,7 +205,7 @@ def test_no_key_token_or_digest_is_kept_logged_put_on_record_or_answered_again(
     said = "\n".join(response.text + json.dumps(response.headers) for response in responses)
     logged = caplog.text + "".join(str(vars(record)) for record in caplog.records)
     for secret in made:
-        asked_back = 2 if secret == made[0] else 0  # The caller's own words in a refusal of theirs.
+        asked_back = 2 if secret == made[0] else 0  # A refusal may quote the caller's own input.
         assert said.count(secret) <= 1 + asked_back
         for digest in (key_format.digest(secret).hex(), base64.b64encode(key_format.digest(secret)).decode()):
             assert digest not in said + logged + events
@@ -226,7 +228,7 @@ def remembering(make_secret: Any, made: list[str]) -> Any:
 
 
 def test_a_read_only_service_user_gets_nowhere(accounts: Accounts) -> None:
-    """Each call of the API with either of its keys, on itself, on others, and on names that are not there."""
+    """Each call of the API with either of its keys, on itself, on others, and on unknown names."""
     stack = accounts.stack
     keys = stack.service_user(accounts["owner"], "spy")
     accounts["reader"]
@@ -270,7 +272,7 @@ def test_a_read_only_service_user_gets_nowhere(accounts: Accounts) -> None:
     assert stack.snapshot() == before
 
 
-def test_an_owner_of_another_account_sees_and_touches_nothing(accounts: Accounts) -> None:
+def test_an_owner_of_another_account_reads_and_changes_nothing(accounts: Accounts) -> None:
     stack = accounts.stack
     neighbour = accounts["neighbour"]
     accounts["owner"]
@@ -296,8 +298,8 @@ def test_an_owner_of_another_account_sees_and_touches_nothing(accounts: Accounts
     assert stack.snapshot() == before
 
 
-def test_what_a_right_was_taken_from_cannot_be_done_with_the_next_call(accounts: Accounts) -> None:
-    """No cache stands between: each right is used once, taken, and tried again."""
+def test_an_ended_right_is_refused_at_the_next_call(accounts: Accounts) -> None:
+    """Nothing is cached: each right is used once, withdrawn, and tried again."""
     stack = accounts.stack
     owner, admin = accounts["owner"], accounts["admin"]
 

@@ -1,7 +1,7 @@
 """Calls at the same moment, on the real engine: an account always keeps an OWNER who has activated.
 
-Each race is run several times: threads start together and DynamoDB decides. Whoever wins, the tables
-agree with the answers.
+Each race is run several times: threads start together and DynamoDB decides. Whichever wins, the tables
+agree with the responses.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ROUNDS = 6
 
 
 def at_once(*calls: Callable[[], Response]) -> list[Response]:
-    """Make calls at the same moment, each in a thread of its own."""
+    """Make calls concurrently, each in its own thread."""
     barrier = Barrier(len(calls))
 
     def make(call: Callable[[], Response]) -> Response:
@@ -35,8 +35,8 @@ def statuses(responses: list[Response]) -> list[int]:
     return [response.status for response in responses]
 
 
-class Duel:
-    """An account with OWNERs ``a-N`` and ``b-N``, its only ones, and what they do to each other."""
+class TwoOwners:
+    """An account whose only OWNERs are ``a-N`` and ``b-N``, and their calls about each other."""
 
     def __init__(self, stack: Stack, number: int) -> None:
         self.stack = stack
@@ -50,7 +50,7 @@ class Duel:
         return lambda: self.stack.call(method, path, self.keys[who], body)
 
     def owners(self) -> list[str]:
-        """Return the OWNERs who have activated, as every item of the tables has it."""
+        """Return the activated OWNERs, and check that all items agree on them."""
         items = self.stack.items(self.stack.tables.directory)
         people = {it["username"] for it in items if _is_owner(it) and it["username"] in self.names}
         accounts = [it["owners"] for it in items if it["pk"].startswith("ACCOUNT#")]
@@ -81,29 +81,29 @@ INVITE_AGAIN = ("POST", NO_BODY, "/invitation")
 )
 def test_the_last_two_owners_against_each_other_leave_one(stack: Stack, one: Any, other: Any) -> None:
     for number in range(ROUNDS):
-        duel = Duel(stack, number)
+        two_owners = TwoOwners(stack, number)
 
-        responses = statuses(at_once(duel.by(0, *one), duel.by(1, *other)))
+        responses = statuses(at_once(two_owners.by(0, *one), two_owners.by(1, *other)))
 
         won = [who for who, status in enumerate(responses) if status < 300]
         assert len(won) == 1, responses
         assert responses[1 - won[0]] in (401, 409)
-        assert duel.owners() == [duel.names[won[0]]]
-        assert stack.call("GET", "/v1/account", duel.keys[won[0]]).status == 200
-        assert stack.call("GET", "/v1/whoami", duel.keys[1 - won[0]]).status == 401
+        assert two_owners.owners() == [two_owners.names[won[0]]]
+        assert stack.call("GET", "/v1/account", two_owners.keys[won[0]]).status == 200
+        assert stack.call("GET", "/v1/whoami", two_owners.keys[1 - won[0]]).status == 401
 
 
 def test_two_who_go_by_themselves_leave_one(stack: Stack) -> None:
     for number in range(ROUNDS):
-        duel = Duel(stack, number)
+        two_owners = TwoOwners(stack, number)
 
-        def leave(who: int, duel: Duel = duel) -> Callable[[], Response]:
-            return lambda: stack.call("DELETE", f"{USERS}/{duel.names[who]}", duel.keys[who])
+        def leave(who: int, two_owners: TwoOwners = two_owners) -> Callable[[], Response]:
+            return lambda: stack.call("DELETE", f"{USERS}/{two_owners.names[who]}", two_owners.keys[who])
 
         responses = statuses(at_once(leave(0), leave(1)))
 
         assert sorted(responses) == [204, 409]
-        assert duel.owners() == [duel.names[responses.index(409)]]
+        assert two_owners.owners() == [two_owners.names[responses.index(409)]]
 
 
 def test_many_owners_who_all_go_at_once_leave_one(stack: Stack) -> None:
@@ -166,26 +166,28 @@ def test_two_invitations_of_the_same_name_or_address_make_one_person(stack: Stac
             it for it in stack.items(stack.tables.directory) if str(number) in it["pk"].partition("#")[2]
         ]
         kinds = sorted(
-            it["pk"].partition("#")[0] for it in items if it["pk"].startswith(("USER#bea", "EMAIL#bea"))
+            it["pk"].partition("#")[0] for it in items if it["pk"].startswith(("USER#bea", "ACCOUNT_EMAIL#"))
         )
-        assert kinds == ["EMAIL", "USER"]
+        assert kinds == ["ACCOUNT_EMAIL", "USER"]
 
 
 def test_pci_compliance_against_an_owner_who_goes(stack: Stack) -> None:
     for number in range(ROUNDS):
-        duel = Duel(stack, number)
+        two_owners = TwoOwners(stack, number)
 
         on, gone = statuses(
             at_once(
-                lambda duel=duel: stack.call("PUT", "/v1/account", duel.keys[0], {"pciCompliance": True}),
-                duel.by(0, *REMOVE),
+                lambda two_owners=two_owners: stack.call(
+                    "PUT", "/v1/account", two_owners.keys[0], {"pciCompliance": True}
+                ),
+                two_owners.by(0, *REMOVE),
             )
         )
 
         assert gone == 204
         assert on in (200, 409)
-        assert duel.owners() == [duel.names[0]]
-        account = stack.call("GET", "/v1/account", duel.keys[0]).json
+        assert two_owners.owners() == [two_owners.names[0]]
+        account = stack.call("GET", "/v1/account", two_owners.keys[0]).json
         assert account["pciCompliance"] is (on == 200)
         events = sorted(stack.items(stack.tables.events), key=lambda it: str(it["id"]))
         assert [it["account"] for it in events if it["action"] == "ACCOUNT_UPDATED"].count(
@@ -220,7 +222,7 @@ def test_a_promotion_against_a_revocation(stack: Stack) -> None:
 
 
 def test_a_call_against_the_revocation_of_its_caller(stack: Stack) -> None:
-    """Either the call was first, or it changed nothing; nothing comes after the revocation."""
+    """Either the call was first, or it changed nothing."""
     owner = stack.account()
     for number in range(ROUNDS):
         bea = stack.user(owner, f"bea-{number}", "OWNER")

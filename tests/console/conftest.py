@@ -1,4 +1,4 @@
-"""People of an account in their browsers."""
+"""Users of an account and their browsers."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from tests.support.browser import Browser
 
 @pytest.fixture
 def accounts(stack: Stack, account_templates: AccountTemplates) -> Accounts:
-    """An account with its "owner" and its "admin"; whoever else is named is made on the way."""
+    """An account with "owner" and "admin"; other callers are created at their first use."""
 
     def build(accounts: Accounts) -> None:
         accounts.caller("owner")
@@ -22,7 +22,7 @@ def accounts(stack: Stack, account_templates: AccountTemplates) -> Accounts:
 
 @pytest.fixture
 def person(accounts: Accounts) -> Callable[..., Browser]:
-    """Invites a person and returns their browser, in which they took the invitation up just now."""
+    """Invites a user and returns their browser, in which they have just accepted the invitation."""
 
     def invite(username: str = "ann", role: str = "OWNER") -> Browser:
         body = {"username": username, "email": f"{username}@people.example", "role": role}

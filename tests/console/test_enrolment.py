@@ -6,6 +6,7 @@ from chalicelib.rules import key_format
 from tests.support.accounts import Accounts
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser, Page
+from tests.support.reference_model import moment
 
 
 def code(stack: Stack, username: str) -> str:
@@ -108,6 +109,32 @@ def test_a_code_is_nothing_without_its_key_its_person_and_its_time(accounts: Acc
         case "invited again":
             assert accounts.call("POST", "/v1/users/admin/invitation", "owner").status == 200
     assert enrol(browser, username, with_code).status == 400
+    assert "passkeys" not in accounts.stack.item("admin")
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("how", ["expired", "overlap over"])
+def test_a_code_is_nothing_once_its_key_works_no_more(accounts: Accounts, how: str, when: str) -> None:
+    """Though it is stored still: a key until it is replaced, a predecessor until the next change."""
+    admin, browser = accounts["admin"], Browser(accounts.stack)
+    path = "/v1/users/admin/api-keys"
+    if how == "expired":
+        ends = moment(int(accounts.stack.clock()) + 600)
+        body = {"keyType": "USER_MANAGEMENT", "expiresAt": ends}
+        assert accounts.call("PATCH", path, "admin", body).status == 200
+    assert ask(browser, admin).status == 200
+    if how == "overlap over":
+        overlapped = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 600}
+        assert accounts.call("POST", f"{path}/rotate", "admin", overlapped).status == 200
+    with_code = code(accounts.stack, "admin")
+    accounts.stack.clock.forward(599 if when == "meanwhile" else 600)
+    begun = browser.call("enrol-begin", {"username": "admin", "code": with_code})
+    assert begun.status == (200 if when == "meanwhile" else 400)
+    if when == "meanwhile":
+        accounts.stack.clock.forward(1)
+        made = browser.passkey.create(begun.json["challenge"])
+        done = browser.call("enrol-finish", {"code": with_code, "name": "", "passkey": made})
+        assert done.status == 400
     assert "passkeys" not in accounts.stack.item("admin")
 
 

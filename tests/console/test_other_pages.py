@@ -126,7 +126,7 @@ def test_passkeys_are_added_and_removed(accounts: Accounts, person: Person) -> N
     assert "as many as one may have" in ann.open("you").words
 
 
-def test_adding_and_removing_a_passkey_needs_a_touch(accounts: Accounts, person: Person) -> None:
+def test_adding_and_removing_a_passkey_needs_a_confirmation(accounts: Accounts, person: Person) -> None:
     ann = person()
     begun = ann.call("add-begin").json
     accounts.stack.clock.forward(299)

@@ -52,7 +52,7 @@ def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, pe
     assert 'value="f@machines.example"' in again.text
 
 
-def test_every_fault_of_a_form_stands_at_its_field_in_the_apis_words(person: Person) -> None:
+def test_every_error_in_a_form_is_shown_at_its_field_in_the_apis_words(person: Person) -> None:
     ann = person()
     wrong = {"username": "x", "email": "nobody", "role": "KING", "keyTypes": "PROVISIONING", "expiry": "date"}
     page = ann.post(
@@ -266,7 +266,9 @@ def test_another_accounts_service_user_is_not_there(accounts: Accounts, person: 
     assert "theirs" not in ann.open("service-users").words
 
 
-def test_what_hands_out_power_needs_a_touch_within_five_minutes(accounts: Accounts, person: Person) -> None:
+def test_issuing_keys_and_granting_rights_needs_a_confirmation_within_five_minutes(
+    accounts: Accounts, person: Person
+) -> None:
     ann = person()
     stack = accounts.stack
     key = stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]

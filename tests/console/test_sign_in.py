@@ -68,7 +68,7 @@ def test_signing_in_with_the_passkey_starts_a_new_session(accounts: Accounts, pe
     ],
     ids=["origin", "host", "not verified", "type", "challenge", "framed", "unknown", "another key"],
 )
-def test_what_is_not_signed_for_us_now_is_refused(
+def test_a_signature_for_another_challenge_origin_or_key_is_refused(
     accounts: Accounts, person: Person, bend: Callable[[SoftPasskey], None]
 ) -> None:
     ann = person()
@@ -78,7 +78,7 @@ def test_what_is_not_signed_for_us_now_is_refused(
     assert "__Host-session" not in other.cookies
 
 
-def test_a_signature_is_good_once(accounts: Accounts, person: Person) -> None:
+def test_a_signature_is_accepted_once(accounts: Accounts, person: Person) -> None:
     ann = person()
     other = Browser(accounts.stack, passkey=ann.passkey)
     signed = ann.passkey.get(other.call("sign-in-begin").json["challenge"])
@@ -124,9 +124,7 @@ def test_a_session_ends_after_eight_hours_however_much_it_is_used(accounts: Acco
     assert ann.open("you", follow=False).status == 303
 
 
-def test_a_session_ends_with_its_person_and_with_a_fresh_invitation(
-    accounts: Accounts, person: Person
-) -> None:
+def test_a_session_ends_with_its_user_and_with_a_new_invitation(accounts: Accounts, person: Person) -> None:
     ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
     assert accounts.call("POST", "/v1/users/ann/invitation", "owner").status == 200
     assert accounts.call("DELETE", "/v1/users/bea", "owner").status == 204
@@ -186,7 +184,7 @@ def test_a_form_of_another_session_is_refused(person: Person) -> None:
     assert ann.open("you").status == 200
 
 
-def test_a_service_user_is_refused_at_every_door(accounts: Accounts) -> None:
+def test_a_service_user_is_refused_by_every_way_to_sign_in(accounts: Accounts) -> None:
     """In the words that a wrong secret gets: it has no invitation, no passkey and no session."""
     key = accounts.service_user()["MONITORING"]
     browser = Browser(accounts.stack)
@@ -209,7 +207,7 @@ def test_the_cookie_is_bound_to_the_host_and_no_script_reads_it(person: Person, 
     assert cookie.partition("; ")[2] == "Path=/; HttpOnly; SameSite=Strict; Secure"
 
 
-def test_a_cookie_that_somebody_planted_becomes_nobodys_session(person: Person, accounts: Accounts) -> None:
+def test_a_planted_cookie_never_becomes_a_session(person: Person, accounts: Accounts) -> None:
     """Session fixation: signing in takes no secret from the browser."""
     ann = person()
     planted = f"ann.{key_format.new_secret(key_format.SESSION_PREFIX)}"

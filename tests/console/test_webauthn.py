@@ -94,7 +94,7 @@ def passkey(registration: RegistrationBody) -> Passkey:
 
 
 @pytest.mark.parametrize("name", [name for name in VECTORS if "ES256" in name or "RS256" in name])
-def test_every_signature_of_the_w3c_is_found_right_and_bent_wrong(name: str) -> None:
+def test_every_signature_of_the_w3c_is_accepted_and_refused_when_altered(name: str) -> None:
     registration, _, assertion, _ = ceremonies(name)
     key = passkey(registration)
     signature = webauthn._bytes(assertion.signature)
@@ -194,7 +194,7 @@ def test_a_whole_registration_is_taken_with_the_transports_there_are() -> None:
         (lambda body: replace(body, algorithm=-8), "neither ES256 nor RS256"),
     ],
 )
-def test_a_bent_registration_is_refused_and_says_why(bend: Any, why: str) -> None:
+def test_an_altered_registration_is_refused_with_the_reason(bend: Any, why: str) -> None:
     body, challenge = made()
     with pytest.raises(ValidationError, match=why):
         webauthn.check_registration(bend(body), challenge, OURS)

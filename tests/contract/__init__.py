@@ -1,1 +1,1 @@
-"""Strangers' tools against the API, over HTTP on the local server."""
+"""Third-party tools that test the API over HTTP, on the local server."""

@@ -1,7 +1,7 @@
-"""What Schemathesis cannot know of the API: who calls, how to make a CIDR, and what OpenAPI cannot say.
+"""What Schemathesis cannot know about the API: who calls, what a CIDR is, what OpenAPI cannot express.
 
 The calls are Ada's, an OWNER whom the demo account's owner has invited. Generated calls rotate and
-revoke her keys, shut her out by network, or revoke her altogether; then the owner lets her in again.
+revoke her keys, lock her out by network, or revoke her altogether; then the owner restores her access.
 """
 
 import hashlib
@@ -83,7 +83,7 @@ class Caller:
         raise TimeoutError("no email has brought a token for Ada that works")
 
     def _activated(self, email: str) -> str | None:
-        """Return the key an email's token is good for; a former invitation's is good for none."""
+        """Return the key that an email's token activates, or None for the token of a former invitation."""
         token = re.search(r"sui_[0-9A-Za-z]{49}", email)
         if token is None:
             return None
@@ -93,7 +93,7 @@ class Caller:
 
 
 def tend() -> None:
-    """Have the Service Users and people there whom examples and dictionaries name."""
+    """Create the Service Users and users that examples and dictionaries name."""
     for name in ("metrics-bot", "backup-bot", "report-bot"):
         body = {"username": name, "email": f"{name}@machines.example", "role": "CLUSTER_ADMIN"}
         _owner("POST", "/v1/service-users", body)
@@ -115,14 +115,14 @@ class SignIn:
         return CALLER.current()
 
     def set(self, case: Case, data: str, _context: Any) -> None:
-        """Put it where HTTP Basic has it."""
+        """Put it in the header of HTTP Basic."""
         case.headers = case.headers or {}
         case.headers["Authorization"] = requests.auth._basic_auth_str(ADA, data)
 
 
 @schemathesis.hook
 def after_call(_context: HookContext, _case: Case, response: Response) -> None:
-    """Notice that Ada has another key, or none that works; now and then bring back who was deleted."""
+    """Record that Ada has another key or none that works; now and then recreate whoever was deleted."""
     if next(CALLS) % CALLS_BETWEEN_TENDING == 0:
         tend()
     if CALLER.key is None:
@@ -142,14 +142,14 @@ def after_call(_context: HookContext, _case: Case, response: Response) -> None:
 
 @schemathesis.hook
 def filter_case(_context: HookContext, case: Case) -> bool:
-    """Leave the owner alone, who lets Ada in."""
+    """Skip calls about the owner, who restores Ada's access."""
     username = str((case.path_parameters or {}).get("username", ""))
     return case.method == "GET" or username.casefold() != OWNER["username"]
 
 
 @schemathesis.hook
 def map_case(_context: HookContext, case: Case) -> Case:
-    """Give those who are to be made a name and an address that are not taken, two times out of three."""
+    """Give whoever is to be created an unused name and address, two times out of three."""
     made = case.method == "POST" and case.operation.path in ("/v1/service-users", "/v1/users")
     if made and case.meta and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
         mark = hashlib.sha256(repr(case.body).encode()).hexdigest()[:12]  # the same for the same body
@@ -192,7 +192,7 @@ def _by_the_document(case: Case) -> bool:
 
 @schemathesis.check
 def refused_for_what_is_there(_ctx: Any, response: Response, case: Case) -> None:
-    """A request that is all right by the document is refused (400) only for what no schema can say."""
+    """A request that the document allows is refused (400) only for what no schema can express."""
     if response.status_code != 400 or not _by_the_document(case):
         return
     problem = response.json()

@@ -1,10 +1,10 @@
-"""Has strangers judge the API, over HTTP on the local server: what .ci/run does, and anybody can.
+"""Runs third-party tools on the API, over HTTP on the local server. ``.ci/run`` runs this.
 
     python -m tests.contract.run [--examples 20] [--seed 1]
 
-Redocly lints the OpenAPI document; openapi-python-client makes a client of it that goes through a
-customer's walk; Schemathesis makes requests in all its phases. Each is pinned, and put under .tools/ at
-the first run. Where DYNAMODB_LOCAL_URL is set, that engine is under the API, else moto.
+Redocly lints the OpenAPI document. openapi-python-client generates a client that goes through a
+customer's steps (``walk.py``). Schemathesis makes requests in all its phases. Each tool is pinned and
+installed in .tools/ at the first run. The API uses the engine at DYNAMODB_LOCAL_URL if set, else moto.
 """
 
 import argparse
@@ -35,13 +35,13 @@ WITHOUT_BUDGETS = {
     "INVITATION_PAUSE_SECONDS": "0",
     "INVITATIONS_PER_DAY": "1000",
 }
-"""So that the tools see what a call does, and not that there were too many."""
+"""High limits, so that the tools test the calls and not the budgets."""
 CHAINED = 5
 """Runs of the phase that chains calls."""
 
 
 def main() -> int:
-    """Run everything; returns the exit status."""
+    """Run everything; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.contract.run", description=__doc__)
     parser.add_argument("--examples", type=int, default=20, help="generated requests a call and phase")
     parser.add_argument("--seed", type=int, default=1, help="what the generated requests come from")
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def lint() -> None:
-    """Lint the document; raises CalledProcessError for a finding."""
+    """Lint the document. Raises CalledProcessError for a finding."""
     redocly = TOOLS / f"redocly-{REDOCLY}"
     if not redocly.exists():
         npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", "--no-save"]
@@ -66,7 +66,7 @@ def lint() -> None:
 
 
 def walk(python: Path, folder: Path, home: Path) -> None:
-    """Make a client of the document and have it walk; raises CalledProcessError where it stumbles."""
+    """Generate a client from the document and run the walk. Raises CalledProcessError if it fails."""
     generator = [python.with_name("openapi-python-client"), "generate", "--path", DOCUMENT, "--meta", "none"]
     generator += ["--output-path", folder / "service_users_client", "--fail-on-warning"]
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # where it finds the formatter it calls
@@ -75,7 +75,7 @@ def walk(python: Path, folder: Path, home: Path) -> None:
 
 
 def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None:
-    """Have Schemathesis make requests; raises CalledProcessError for a finding, or for any 5xx."""
+    """Let Schemathesis make requests. Raises CalledProcessError for a finding or any 5xx."""
     url = re.search(r'"baseUrl": "([^"]+)"', (home / "owner.json").read_text(encoding="utf-8"))
     assert url is not None
     command = [python.with_name("st"), "--config-file", HERE / "schemathesis.toml", "run"]
@@ -98,7 +98,7 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
 
 @contextlib.contextmanager
 def served(home: Path) -> Iterator[tuple[Path, Path]]:
-    """Serve the API while the block runs; returns its folder, and the log of what it answers."""
+    """Serve the API while the block runs; yield its folder and the log of its responses."""
     environment = {**os.environ, **WITHOUT_BUDGETS}
     if engine := environment.get("DYNAMODB_LOCAL_URL"):
         environment["AWS_ENDPOINT_URL_DYNAMODB"] = engine
@@ -119,7 +119,7 @@ def served(home: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _environment() -> Path:
-    """Return the Python that has the tools; made at the first run, and when the requirements change."""
+    """Return the Python with the tools, set up at the first run and when the requirements change."""
     folder = TOOLS / "contract"
     python = folder / "bin" / "python"
     mark = folder / "requirements.txt"

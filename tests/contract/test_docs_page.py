@@ -1,4 +1,4 @@
-"""The reference as a page: all of it from here, as it was vendored, and nothing from anybody else."""
+"""The API reference page: served from vendored files only, which are unchanged, and from no other host."""
 
 import base64
 import hashlib

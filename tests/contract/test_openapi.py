@@ -1,4 +1,4 @@
-"""The OpenAPI document: written from the code, and telling of it what is so."""
+"""The OpenAPI document: generated from the code, and in agreement with what the API does."""
 
 import json
 import re
@@ -27,7 +27,7 @@ from chalicelib.rules.roles import KeyType, Role
 from contract import document, examples
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Example, Tag
 from tests.support.api_client import NO_BODY, Clock, Key, Response, Stack
-from tests.support.openapi_assertions import DOCUMENT, Drift, Judge
+from tests.support.openapi_assertions import DOCUMENT, ContractMismatch, ResponseChecker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMITTED: dict[str, Any] = json.loads(DOCUMENT.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ def test_where_the_address_is_not_known_it_is_served_as_it_is(
     assert stack.call("GET", "/openapi.json").json == COMMITTED
 
 
-def test_every_route_is_told_of_and_nothing_else() -> None:
+def test_every_route_is_documented_and_nothing_else() -> None:
     assert OPERATIONS.keys() | PARTS_OF_THE_PAGE == ROUTES.keys()
     told = {(method.upper(), path) for path, methods in COMMITTED["paths"].items() for method in methods}
     assert told == {ROUTES[name] for name in OPERATIONS}
@@ -85,7 +85,7 @@ def test_every_call_says_who_may_make_it() -> None:
         assert operation.permission or operation.tag is Tag.SYSTEM or operation.notes.startswith("For "), name
 
 
-def test_a_view_that_is_not_told_of_stops_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undocumented_view_stops_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(OPERATIONS, "whoami")
 
     with pytest.raises(KeyError, match="whoami"):
@@ -105,7 +105,7 @@ def test_the_document_is_no_part_of_serving_a_request() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_type_json_has_no_form_of_stops_the_writing() -> None:
+def test_a_type_without_a_json_form_stops_the_writing() -> None:
     class Strange: ...
 
     with pytest.raises(TypeError):
@@ -167,14 +167,14 @@ print(json.dumps([taken.cost_centre, faults, document["components"]["schemas"]["
 
 
 @pytest.fixture
-def world(stack: Stack, clock: Clock) -> "World":
-    """The story the examples tell."""
+def example_accounts(stack: Stack, clock: Clock) -> "ExampleAccounts":
+    """The accounts that the examples are about."""
     clock.at = 1_772_443_800.0  # 2026-03-02T09:30:00Z
-    return World(stack)
+    return ExampleAccounts(stack)
 
 
-class World:
-    """Ada, Grace, Joan, and the Service Users there are."""
+class ExampleAccounts:
+    """Ada, Grace, Joan, and their Service Users."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -223,7 +223,7 @@ class World:
         return self.stack.call(method, path, self.ada if OPERATIONS[name].signs_in else None, body)
 
     def leaked(self, body: Any) -> list[dict[str, Any]]:
-        """Return a report with a key that works in place of the example's."""
+        """Return a report with a working key in place of the example's."""
         path = "/v1/service-users/metrics-bot/api-keys/rotate"
         made = self.stack.call("POST", path, self.ada, {"keyType": "MONITORING"})
         return [{**body[0], "token": made.json["key"]}]
@@ -237,8 +237,10 @@ EVERY_EXAMPLE = [
 
 
 @pytest.mark.parametrize(("name", "example"), EVERY_EXAMPLE)
-def test_every_example_is_what_happens(world: World, name: str, example: Example) -> None:
-    answer = world.ask(name, example)
+def test_every_example_matches_the_real_response(
+    example_accounts: ExampleAccounts, name: str, example: Example
+) -> None:
+    answer = example_accounts.ask(name, example)
 
     operation = COMMITTED["paths"][ROUTES[name][1]][ROUTES[name][0].lower()]
     assert str(answer.status) == next(iter(operation["responses"]))
@@ -264,22 +266,22 @@ def test_every_example_of_the_document_is_one_of_those() -> None:
 
 
 @pytest.mark.parametrize("status", examples.REFUSALS)
-def test_every_example_of_a_refusal_is_what_happens(
-    world: World, status: int, monkeypatch: pytest.MonkeyPatch
+def test_every_example_of_a_refusal_matches_the_real_response(
+    example_accounts: ExampleAccounts, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = examples.REFUSALS[status]
     headers = {"if-match": it.if_match} if it.if_match else {}
     if it.body is not None:
         headers["content-type"] = it.content_type
     if it.during == "a flood":
-        flood(monkeypatch, world, "ada")
+        flood(monkeypatch, example_accounts, "ada")
     elif it.during:
-        during(monkeypatch, world.stack, it.during, it.method)
+        during(monkeypatch, example_accounts.stack, it.during, it.method)
 
-    answer = world.stack.call(
+    answer = example_accounts.stack.call(
         it.method,
         it.path,
-        world.ada if it.signed_in else None,
+        example_accounts.ada if it.signed_in else None,
         NO_BODY if it.body is None else it.body,
         headers=headers,
     )
@@ -293,7 +295,7 @@ def test_every_example_of_a_refusal_is_what_happens(
 
 
 def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str) -> None:
-    """Have something wrong on our side from now on: with reads, or with the writes of what is no GET."""
+    """Make DynamoDB fail from now on: the reads of a GET, or the writes of any other call."""
 
     def wrong(**_parameters: Any) -> None:
         raise (
@@ -306,9 +308,9 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
     monkeypatch.setattr(stack.client, call, wrong)
 
 
-def flood(monkeypatch: pytest.MonkeyPatch, world: World, username: str) -> None:
-    """Have the budget of a principal used up, of the account it is in, and of what has been invited there."""
-    stack, account = world.stack, world.stack.item(username)["account"]
+def flood(monkeypatch: pytest.MonkeyPatch, example_accounts: ExampleAccounts, username: str) -> None:
+    """Use up the budgets of a principal, of its account, and of the addresses invited there."""
+    stack, account = example_accounts.stack, example_accounts.stack.item(username)["account"]
     monkeypatch.setattr(stack.service.directory, "limits", DEFAULT._replace(account_changes_per_minute=1))
     now = int(stack.clock())
     stack.client.put_item(
@@ -346,7 +348,7 @@ SAME = (
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with what is new at every call made the same."""
+    """Return a value with everything that differs between runs replaced by a constant."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     for pattern, words in SAME:
         text = re.sub(pattern, words, text)
@@ -360,15 +362,15 @@ def _first_example(name: str) -> Example:
     return OPERATIONS[name].examples[0] if OPERATIONS[name].examples else Example("", None)
 
 
-def _call(world: World, name: str, **changes: Any) -> Response:
+def _call(example_accounts: ExampleAccounts, name: str, **changes: Any) -> Response:
     """Make a call's first example, changed."""
     method, path = ROUTES[name]
     example = _first_example(name)
     path = path.replace("{username}", changes.get("username", example.username) or "")
     query = {**example.query, **changes.get("query", {})}
     body = changes.get("body", NO_BODY if example.body is None else example.body)
-    key = changes.get("key", world.ada if OPERATIONS[name].signs_in else None)
-    return world.stack.call(
+    key = changes.get("key", example_accounts.ada if OPERATIONS[name].signs_in else None)
+    return example_accounts.stack.call(
         method,
         f"{path}?{urlencode(query)}" if query else path,
         key,
@@ -379,16 +381,16 @@ def _call(world: World, name: str, **changes: Any) -> Response:
     )
 
 
-def _reach_403(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
+def _reach_403(example_accounts: ExampleAccounts, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
     if not OPERATIONS[name].signs_in:
-        return _call(world, name, headers={"Origin": "https://evil.example"})
+        return _call(example_accounts, name, headers={"Origin": "https://evil.example"})
     path = "/v1/users/ada/api-keys"
     body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
-    assert world.stack.call("PATCH", path, world.ada, body).status == 200
-    return _call(world, name, source_ip="203.0.113.9")
+    assert example_accounts.stack.call("PATCH", path, example_accounts.ada, body).status == 200
+    return _call(example_accounts, name, source_ip="203.0.113.9")
 
 
-def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
+def _reach_404(example_accounts: ExampleAccounts, name: str, _monkeypatch: pytest.MonkeyPatch) -> Response:
     if name in {
         "list_own_keys",
         "generate_own_key",
@@ -397,14 +399,16 @@ def _reach_404(world: World, name: str, _monkeypatch: pytest.MonkeyPatch) -> Res
         "rotate_own_key_of_type",
     }:
         # A Service User is no User, so it has no keys here.
-        bot = world.stack.service_user(world.ada, "owner-bot", "OWNER")["USER_MANAGEMENT"]
-        return _call(world, name, username="owner-bot", key=bot)
+        bot = example_accounts.stack.service_user(example_accounts.ada, "owner-bot", "OWNER")[
+            "USER_MANAGEMENT"
+        ]
+        return _call(example_accounts, name, username="owner-bot", key=bot)
     if (
         name == "list_shown_keys"
-    ):  # of whoever has left, nothing is kept that tells them from somebody who never was
-        return _call(world, name, username="no name")
+    ):  # nothing is kept of a revoked user, so they cannot be told from somebody who never existed
+        return _call(example_accounts, name, username="no name")
     query = {"revokeUser": "true"} if name == "end_shown_keys" else {}
-    return _call(world, name, username="nobody-at-all", query=query)
+    return _call(example_accounts, name, username="nobody-at-all", query=query)
 
 
 REVOCATIONS = {
@@ -416,12 +420,12 @@ REVOCATIONS = {
 }
 
 
-def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
-    """Have somebody change everything between the call's reading and its writing.
+def _reach_409(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+    """Change everything between the call's reads and its write.
 
-    A revocation is done all the same, unless other transactions are always in the way.
+    A revocation succeeds all the same, unless transactions conflict on every attempt.
     """
-    client, table = world.stack.client, world.stack.tables.directory
+    client, table = example_accounts.stack.client, example_accounts.stack.tables.directory
     write = client.transact_write_items
     taken = {"create_service_user": "report-bot", "invite_user": "katherine"}.get(name)
 
@@ -434,7 +438,9 @@ def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Resp
         return write(**parameters)
 
     token = (
-        {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
+        {"body": {"username": "joan", "token": example_accounts.stack.token("joan")}}
+        if name == "activate_user"
+        else {}
     )
 
     def in_the_way(**_parameters: Any) -> NoReturn:
@@ -446,81 +452,90 @@ def _reach_409(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Resp
 
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(client, "transact_write_items", in_the_way if name in REVOCATIONS else late)
-    return _call(world, name, **token)
+    return _call(example_accounts, name, **token)
 
 
-REACH: dict[int, Callable[[World, str, pytest.MonkeyPatch], Response]] = {
-    400: lambda world, name, _: _call(world, name, query={"nonsense": "1"}),
-    401: lambda world, name, _: _call(world, name, key=None),
+REACH: dict[int, Callable[[ExampleAccounts, str, pytest.MonkeyPatch], Response]] = {
+    400: lambda example_accounts, name, _: _call(example_accounts, name, query={"nonsense": "1"}),
+    401: lambda example_accounts, name, _: _call(example_accounts, name, key=None),
     403: _reach_403,
     404: _reach_404,
     409: _reach_409,
-    412: lambda world, name, _: _call(world, name, headers={"if-match": '"another"'}),
-    413: lambda world, name, _: _call(world, name, raw=b'{"a": "' + b"a" * validation.LARGEST + b'"}'),
-    415: lambda world, name, _: _call(world, name, headers={"content-type": "text/plain"}, raw=b"a"),
-    429: lambda world, name, patch: _reach_429(world, name, patch),
-    500: lambda world, name, patch: _with_fault(world, name, patch),
-    503: lambda world, name, patch: _with_outage(world, name, patch),
+    412: lambda example_accounts, name, _: _call(example_accounts, name, headers={"if-match": '"another"'}),
+    413: lambda example_accounts, name, _: _call(
+        example_accounts, name, raw=b'{"a": "' + b"a" * validation.LARGEST + b'"}'
+    ),
+    415: lambda example_accounts, name, _: _call(
+        example_accounts, name, headers={"content-type": "text/plain"}, raw=b"a"
+    ),
+    429: lambda example_accounts, name, patch: _reach_429(example_accounts, name, patch),
+    500: lambda example_accounts, name, patch: _with_fault(example_accounts, name, patch),
+    503: lambda example_accounts, name, patch: _with_outage(example_accounts, name, patch),
 }
 
 
-def _reach_429(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
-    flood(monkeypatch, world, "ada")
+def _reach_429(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+    flood(monkeypatch, example_accounts, "ada")
     if name == "update_account":
-        world.stack.client.update_item(
-            TableName=world.stack.tables.directory,
-            Key={"pk": {"S": f"ACCOUNT#{world.stack.item('ada')['account']}"}},
+        example_accounts.stack.client.update_item(
+            TableName=example_accounts.stack.tables.directory,
+            Key={"pk": {"S": f"ACCOUNT#{example_accounts.stack.item('ada')['account']}"}},
             UpdateExpression="SET budgetFullAt = :full",
-            ExpressionAttributeValues={":full": {"N": str(int(world.stack.clock()) + 300)}},
+            ExpressionAttributeValues={":full": {"N": str(int(example_accounts.stack.clock()) + 300)}},
         )
         # What makes the policy stricter has no budget.
-        return _call(world, name, body={"name": "Another"})
+        return _call(example_accounts, name, body={"name": "Another"})
     if name == "update_user":
-        return _call(world, name, body={"role": "OWNER"})
-    return _call(world, name)
+        return _call(example_accounts, name, body={"role": "OWNER"})
+    return _call(example_accounts, name)
 
 
-def _with_fault(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+def _with_fault(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
     def broken() -> Any:
         raise RuntimeError
 
     monkeypatch.setattr(app.api, "service", broken)
-    return _call(world, name)
+    return _call(example_accounts, name)
 
 
-def _with_outage(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+def _with_outage(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
     token = (
-        {"body": {"username": "joan", "token": world.stack.token("joan")}} if name == "activate_user" else {}
+        {"body": {"username": "joan", "token": example_accounts.stack.token("joan")}}
+        if name == "activate_user"
+        else {}
     )
     if name == "report_leaked_keys":
-        token = {"body": world.leaked(_first_example(name).body)}  # type: ignore[dict-item]
+        token = {"body": example_accounts.leaked(_first_example(name).body)}  # type: ignore[dict-item]
     method = "GET" if name == "find_key" else ROUTES[name][0]  # it writes nothing
-    during(monkeypatch, world.stack, "an outage", method)
-    return _call(world, name, **token)
+    during(monkeypatch, example_accounts.stack, "an outage", method)
+    return _call(example_accounts, name, **token)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_refusal_told_of_happens(
-    world: World, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_every_documented_refusal_happens(
+    example_accounts: ExampleAccounts,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     statuses = OPERATIONS[name].statuses
     # Those that leave something behind come last.
     for status in sorted(statuses, key=lambda it: (it in {403, 404, 409, 500, 503}, it)):
         with monkeypatch.context() as patch:
-            answer = REACH[status](world, name, patch)
+            answer = REACH[status](example_accounts, name, patch)
         assert (status, answer.status) == (status, status), answer.text
         if status == 403:
-            world.stack.call(
+            example_accounts.stack.call(
                 "PATCH",
                 "/v1/users/ada/api-keys",
-                world.ada,
+                example_accounts.ada,
                 {"keyType": "USER_MANAGEMENT", "allowedNetworks": []},
             )
         if status == 409:
             break_in = {"create_service_user": "report-bot", "invite_user": "katherine"}.get(name)
             if break_in:
-                world.stack.client.delete_item(
-                    TableName=world.stack.tables.directory, Key={"pk": {"S": f"USER#{break_in}"}}
+                example_accounts.stack.client.delete_item(
+                    TableName=example_accounts.stack.tables.directory, Key={"pk": {"S": f"USER#{break_in}"}}
                 )
 
 
@@ -592,7 +607,7 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[vali
     agree()
 
 
-# The judge of the suite
+# The response checker of the suite
 
 
 def _event(stack: Stack, owner: Key) -> dict[str, Any]:
@@ -602,7 +617,7 @@ def _event(stack: Stack, owner: Key) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda it: it | {"status": 418}, "does not tell of this status"),
+        (lambda it: it | {"status": 418}, "does not describe this status"),
         (lambda it: it | {"text": it["text"].replace('"kind":"USER"', '"kind":"CAT"')}, "the body"),
         (lambda it: it | {"text": it["text"].replace('"kind"', '"more":1,"kind"')}, "more"),
         (lambda it: it | {"text": it["text"].replace("T", " T", 1)}, "body"),
@@ -612,12 +627,12 @@ def _event(stack: Stack, owner: Key) -> dict[str, Any]:
     ],
     ids=["status", "value", "field", "time", "header missing", "header more", "media type"],
 )
-def test_the_judge_sees_an_answer_that_is_not_told_of(
+def test_an_undocumented_response_is_detected(
     stack: Stack, spoil: Callable[[dict[str, Any]], dict[str, Any]], words: str
 ) -> None:
     owner = stack.account()
     good = stack.call("GET", "/v1/whoami", owner)
     told = spoil({"status": good.status, "headers": good.headers, "text": good.text})
 
-    with pytest.raises(Drift, match=words):
-        Judge(COMMITTED).judge(_event(stack, owner), **told)
+    with pytest.raises(ContractMismatch, match=words):
+        ResponseChecker(COMMITTED).check(_event(stack, owner), **told)

@@ -1,4 +1,4 @@
-"""What was released stays: docs/versioning.md's promise, held against the document of the last release."""
+"""Compatibility, as docs/versioning.md promises it: the contract compared with the last release's."""
 
 import copy
 import json
@@ -23,8 +23,8 @@ def test_nothing_breaks_a_client_of_the_last_release() -> None:
     assert breaking_changes(RELEASED, COMMITTED) == []
 
 
-def test_the_version_tells_of_a_change() -> None:
-    """Another contract has another version, of the same major: what breaks clients is another ``/v2``."""
+def test_a_changed_contract_has_another_version() -> None:
+    """A changed contract has a new version with the same major number: a breaking change would be ``/v2``."""
     if RELEASED["info"]["version"] == COMMITTED["info"]["version"]:
         same = {**RELEASED, "info": None} == {**COMMITTED, "info": None}
         assert same, "raise VERSION in chalicelib/version.py"
@@ -204,7 +204,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize(("change", "words"), BREAKS.values(), ids=BREAKS)
-def test_what_breaks_clients_is_seen(change: Change, words: str) -> None:
+def test_changes_that_break_clients_are_reported(change: Change, words: str) -> None:
     found = changed(change)
 
     assert found
@@ -248,5 +248,5 @@ GOES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", GOES.values(), ids=GOES)
-def test_what_clients_can_live_with_is_let_go(change: Change) -> None:
+def test_changes_that_break_no_client_are_allowed(change: Change) -> None:
     assert changed(change) == []

@@ -1,4 +1,4 @@
-"""A customer's walk with a Python client that a public generator made from the OpenAPI document.
+"""A customer's steps with a Python client that a public generator made from the OpenAPI document.
 
     walk.py FOLDER-OF-THE-CLIENT OWNER.JSON
 
@@ -54,14 +54,14 @@ def signed_in(username: str, key: str) -> Client:
 
 
 def check(answer: Any, status: HTTPStatus) -> Any:
-    """Return what was parsed, where the status is as it should be and the client could read the answer."""
+    """Return the parsed response; fail if the status is another or the client could not parse it."""
     assert answer.status_code is status, answer.content
     assert answer.parsed is not None or not answer.content, answer.content
     return answer.parsed
 
 
 def walk() -> None:
-    """From nothing to a Service User that rolled its key, and back to nothing."""
+    """Create a Service User, rotate its key, and delete everything again."""
     owner = signed_in(OWNER["username"], OWNER["apiKey"])
     assert check(health.sync_detailed(client=Client(OWNER["baseUrl"])), HTTPStatus.OK).status == "ok"
     assert check(whoami.sync_detailed(client=owner), HTTPStatus.OK).role is Role.OWNER

@@ -6,12 +6,13 @@ from uuid import uuid4
 import pytest
 
 from chalicelib.rules import key_format
-from chalicelib.store import pointers
+from chalicelib.store import addresses, pointers
 from deploy import maintenance
 from deploy.maintenance import dead_keys, delete_account, find_key, restore_directory, restore_events
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call
+from tests.support.version_1_0 import addresses_of, keep_address_as_1_0, put_old_address
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -152,6 +153,26 @@ def test_an_account_is_deleted_with_all_its_data_and_no_other(stack: Stack) -> N
         assert whoami(stack, key) == 401
     assert whoami(stack, other) == 200
     assert stack.account().username == "owner"  # its names and addresses are free again
+
+
+def test_an_account_of_version_1_0_is_deleted_with_its_addresses_and_no_others(stack: Stack) -> None:
+    other = stack.account("other")
+    stack.service_user(other, "others", email="bot@corp.example")
+    before = addresses_of(stack)
+    owner = stack.account()
+    stack.service_user(owner, "bot", email="bot@corp.example")
+    stack.service_user(owner, "second", email="second@corp.example")
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    keep_address_as_1_0(stack, "owner", "bot", "second")
+    put_old_address(stack, "second@corp.example", "others")  # as a roll-back can leave it
+    orphan = {"pk": {"S": addresses.name(account, "gone@corp.example")}, "username": {"S": "gone"}}
+    stack.client.put_item(TableName=stack.tables.directory, Item=orphan)
+
+    assert delete_account(stack.client, *stack.tables, account)[0] == 3
+
+    left = addresses_of(stack)
+    assert left.pop("EMAIL#second@corp.example") == "others"
+    assert left == before
 
 
 def test_names_that_another_account_took_meanwhile_are_kept(stack: Stack) -> None:

@@ -136,7 +136,7 @@ TAKING_OVER = {
 
 @pytest.mark.parametrize("role", ["Authorizer", "EnforcePolicies"])
 @pytest.mark.parametrize("what", TAKING_OVER)
-def test_who_need_not_make_keys_cannot(role: str, what: str) -> None:
+def test_roles_that_do_not_need_to_write_keys_cannot(role: str, what: str) -> None:
     operation, parameters = TAKING_OVER[what]
     assert not allowed(role, operation, parameters)
     transaction = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete"}[operation]
@@ -145,7 +145,7 @@ def test_who_need_not_make_keys_cannot(role: str, what: str) -> None:
 
 @pytest.mark.parametrize("role", ["Notify", "Resend"])
 @pytest.mark.parametrize("what", [name for name in TAKING_OVER if "invitation" not in name])
-def test_who_mails_makes_no_key_either(role: str, what: str) -> None:
+def test_the_mailers_role_cannot_write_keys(role: str, what: str) -> None:
     """But for invitations: the function that mails a token has to write its digest."""
     if what != "a change of an event":
         assert not allowed(role, *TAKING_OVER[what])

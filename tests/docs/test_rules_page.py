@@ -1,4 +1,4 @@
-"""docs/rules.md names functions and tests that exist, and every rule that a docstring cites is on it."""
+"""Checks docs/rules.md: each function and test that it names exists, and it has each rule that code cites."""
 
 import ast
 import re
@@ -10,15 +10,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "rules.md"
 FOLDERS = ("chalicelib", "contract", "local", "deploy", "bench", "clients", "examples", "tests")
-CITATION = re.compile(r"\(product page: ([a-z0-9-]+)\)")
+CITATION = re.compile(r"\(product page: ([a-z0-9-]+(?:, [a-z0-9-]+)*)\)")
 NOT_HERE = re.compile(
     r"product page|\bDESIGN\b|(?:user-roles|API-keys|reference) facts|published (?:API )?reference"
 )
-"""Citations of documents that are not in the repository, or in another form than the one above."""
+"""Citations of documents that are not in the repository, or in another form than ``CITATION``."""
+
+
+SENTENCES = "\n## The product page, sentence by sentence\n"
 
 
 def rows() -> list[list[str]]:
-    """Return the cells of every rule: id, rule, decided by, held by."""
+    """Return the cells of every rule: id, rule, decided by, tested by."""
     lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
@@ -42,7 +45,7 @@ def defined(path: Path) -> frozenset[str]:
 
 
 def missing(cell: str, folder: str) -> list[str]:
-    """Return the references of a cell, ``path::name``, to nothing; and the cell if it has none."""
+    """Return the references of a cell (``path::name``) that do not exist; the cell itself if it has none."""
     found = re.findall(r"`([\w/]+\.py)::([\w.]+)`", cell)
     paths = [(ROOT / folder / path, name) for path, name in found]
     return [
@@ -53,8 +56,9 @@ def missing(cell: str, folder: str) -> list[str]:
 
 
 def cited(text: str) -> tuple[list[str], list[str]]:
-    """Return the ids of rules that a file cites, and what it cites in another form."""
-    return CITATION.findall(text), NOT_HERE.findall(CITATION.sub("", text))
+    """Return the ids of the rules that a text cites, and its citations in another form."""
+    ids = [it for found in CITATION.findall(text) for it in found.split(", ")]
+    return ids, NOT_HERE.findall(CITATION.sub("", text))
 
 
 def python_files() -> list[Path]:
@@ -63,12 +67,12 @@ def python_files() -> list[Path]:
 
 
 @pytest.mark.parametrize("row", rows(), ids=IDS)
-def test_each_rule_names_the_function_that_decides_it_and_the_test_that_holds_it(row: list[str]) -> None:
-    _, rule, decided_by, held_by = row
+def test_each_rule_names_the_function_that_decides_it_and_its_tests(row: list[str]) -> None:
+    _, rule, decided_by, tested_by = row
     assert rule.endswith(".")
     assert missing(decided_by, "chalicelib") == []
-    assert missing(held_by, "tests") == []
-    assert all(name.startswith("test_") for name in re.findall(r"::(\w+)`", held_by))
+    assert missing(tested_by, "tests") == []
+    assert all(name.startswith("test_") for name in re.findall(r"::(\w+)`", tested_by))
 
 
 def test_each_rule_has_its_own_id() -> None:
@@ -79,6 +83,21 @@ def test_each_rule_has_its_own_id() -> None:
 def test_the_tests_named_in_the_introduction_exist() -> None:
     introduction = PAGE.read_text(encoding="utf-8").partition("\n## ")[0]
     assert missing(introduction, "tests") == []
+
+
+def test_each_sentence_of_the_product_page_names_its_rules() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition(SENTENCES)[2].splitlines()
+    sentences = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in table
+        if line.startswith("| ") and not line.startswith("| the product page says")
+    ]
+    assert len(sentences) >= 29
+    for sentence, rules in sentences:
+        assert sentence.endswith(".")
+        named = re.findall(r"`([a-z0-9-]+)`", rules)
+        assert named
+        assert set(named) <= set(IDS), sentence
 
 
 def test_every_guard_is_on_the_page() -> None:
@@ -99,9 +118,10 @@ def test_citations_are_made() -> None:
     assert len(ids) >= 5
 
 
-def test_references_to_nothing_are_seen() -> None:
+def test_missing_functions_and_rules_are_found() -> None:
     assert missing("`rules/roles.py::Role`", "chalicelib") == []
     assert missing("`rules/roles.py::Roles`", "chalicelib") == ["chalicelib/rules/roles.py::Roles"]
     assert missing("`rules/none.py::Role`", "chalicelib") == ["chalicelib/rules/none.py::Role"]
     assert missing("the store", "chalicelib") == ["the store"]
     assert cited("a (product page: roles), b (product page; facts)") == (["roles"], ["product page"])
+    assert cited("(product page: roles, key-types)") == (["roles", "key-types"], [])

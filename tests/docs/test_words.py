@@ -1,4 +1,4 @@
-"""One word for one thing, where a machine can tell: docs/glossary.md has the words."""
+"""Checks that the contract, errors and docstrings use one word for one thing, as docs/glossary.md defines."""
 
 import ast
 import json
@@ -35,7 +35,7 @@ NOT_IN_THE_CONTRACT = (
     r"\bquote to us\b|\bon our side\b",
     r"\blog(ged|s)? in\b",  # sign in
 )
-"""What customers must not read: second words of the glossary, and phrases that are not plain English."""
+"""Words that customers must not read: synonyms of glossary terms, and phrases that are not plain English."""
 
 NOT_IN_AN_ERROR = NOT_IN_THE_CONTRACT
 
@@ -51,7 +51,7 @@ def docstrings(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Return what people read of a document: descriptions, summaries and the details of problems."""
+    """Return a document's texts: descriptions, summaries and details of problems."""
     if isinstance(value, dict):
         for name, it in value.items():
             if name in ("description", "summary", "detail") and isinstance(it, str):

@@ -12,7 +12,7 @@ from chalicelib.store.items import from_attribute
 from local.gateway import HttpResponse
 from local.package.emulator import Emulator
 from local.package.runtime import INTERPRETER
-from tests.support.openapi_assertions import Drift, committed
+from tests.support.openapi_assertions import ContractMismatch, committed
 from tests.support.secret_scan import CapturedOutput, assert_no_secret, assert_no_secret_in_output
 
 PACKAGE = os.environ.get("SERVICE_USERS_PACKAGE", "")
@@ -35,8 +35,8 @@ def checked_emulator(logs: Path) -> Iterator[Emulator]:
 
     def observe(event: dict[str, Any], result: dict[str, Any], response: HttpResponse) -> None:
         try:
-            committed().judge(event, response.status, result["headers"], response.body.decode())
-        except Drift as drift:
+            committed().check(event, response.status, result["headers"], response.body.decode())
+        except ContractMismatch as drift:
             drifts.append(str(drift))
 
     with Emulator(Path(PACKAGE).absolute(), ENGINE, logs, observe=observe) as emulator:

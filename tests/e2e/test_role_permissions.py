@@ -98,7 +98,7 @@ NOT_CALLED_HERE = {
     "Resend": (("SeeHowOftenSomebodyWasTold", "dynamodb:Query"),),
     "Notify": (("SeeHowOftenSomebodyWasTold", "dynamodb:Query"),),
     # Only for keys of version 1.0: tests/policies/test_sweep.py.
-    "EnforcePolicies": (("PointToKeys", "dynamodb:PutItem"),),
+    "EnforcePolicies": (("PointToKeysAndMoveAddresses", "dynamodb:PutItem"),),
 }
 """What a role allows and its function does not call in ``exercise``."""
 

@@ -23,7 +23,7 @@ HOUR = 3600
 OVERLAP = 48 * HOUR
 
 
-class Died(BaseException):
+class FunctionKilled(BaseException):
     """The function's environment is gone."""
 
 
@@ -38,7 +38,7 @@ def rotation() -> ModuleType:
     return module
 
 
-class Vault:
+class RotatedSecret:
     """A secret of one Service User, and Secrets Manager as it drives the function."""
 
     def __init__(self, rotation: ModuleType, stack: Stack, key: Key, patch: pytest.MonkeyPatch) -> None:
@@ -103,10 +103,12 @@ class Vault:
 
 
 @pytest.fixture
-def vault(rotation: ModuleType, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
+def rotated_secret(
+    rotation: ModuleType, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RotatedSecret]:
     key = Accounts(stack).service_user(keyTypes=["MONITORING"])["MONITORING"]
     with mock_aws():
-        yield Vault(rotation, stack, key, monkeypatch)
+        yield RotatedSecret(rotation, stack, key, monkeypatch)
 
 
 @contextmanager
@@ -120,7 +122,7 @@ def dying_at(module: ModuleType, line: int) -> Iterator[list[int]]:
         if event == "line":
             lines[0] += 1
             if lines[0] == line:
-                raise Died
+                raise FunctionKilled
         return trace
 
     before = sys.gettrace()
@@ -131,158 +133,176 @@ def dying_at(module: ModuleType, line: int) -> Iterator[list[int]]:
         sys.settrace(before)
 
 
-def test_a_rotation_leaves_both_versions_working_for_the_overlap(vault: Vault) -> None:
-    former = vault.key()
-    vault.rotate()
-    assert vault.key() != former
-    assert vault.key("AWSPREVIOUS") == former
-    assert vault.works()
-    assert vault.works("AWSPREVIOUS")
-    vault.stack.clock.forward(OVERLAP - 1)
-    assert vault.works("AWSPREVIOUS")
-    vault.stack.clock.forward(1)
-    assert not vault.works("AWSPREVIOUS")
-    assert vault.works()
+def test_a_rotation_leaves_both_versions_working_for_the_overlap(rotated_secret: RotatedSecret) -> None:
+    former = rotated_secret.key()
+    rotated_secret.rotate()
+    assert rotated_secret.key() != former
+    assert rotated_secret.key("AWSPREVIOUS") == former
+    assert rotated_secret.works()
+    assert rotated_secret.works("AWSPREVIOUS")
+    rotated_secret.stack.clock.forward(OVERLAP - 1)
+    assert rotated_secret.works("AWSPREVIOUS")
+    rotated_secret.stack.clock.forward(1)
+    assert not rotated_secret.works("AWSPREVIOUS")
+    assert rotated_secret.works()
 
 
-def test_every_step_may_be_called_twice(vault: Vault) -> None:
-    vault.begin()
+def test_every_step_may_be_called_twice(rotated_secret: RotatedSecret) -> None:
+    rotated_secret.begin()
     for name in STEPS:
-        vault.step(name)
-        vault.step(name)
-        assert vault.works()
+        rotated_secret.step(name)
+        rotated_secret.step(name)
+        assert rotated_secret.works()
     for name in STEPS:
-        vault.step(name)  # A doubled event comes late.
-    assert vault.works()
-    assert vault.works("AWSPREVIOUS")
+        rotated_secret.step(name)  # A doubled event comes late.
+    assert rotated_secret.works()
+    assert rotated_secret.works("AWSPREVIOUS")
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_step_that_dies_at_any_line_is_made_good_by_the_next_call(
-    vault: Vault, rotation: ModuleType, name: str
+def test_a_step_killed_at_any_line_is_completed_by_the_next_call(
+    rotated_secret: RotatedSecret, rotation: ModuleType, name: str
 ) -> None:
     line, finished = 0, False
     while not finished:
         line += 1
-        vault.begin()
+        rotated_secret.begin()
         for step in STEPS[: STEPS.index(name)]:
-            vault.step(step)
+            rotated_secret.step(step)
         with dying_at(rotation, line):
             try:
-                vault.step(name)
+                rotated_secret.step(name)
                 finished = True
-            except Died:
+            except FunctionKilled:
                 pass
-        assert vault.works()
+        assert rotated_secret.works()
         for step in STEPS[STEPS.index(name) :]:
-            vault.step(step)
-            assert vault.works()
-        assert vault.works("AWSPREVIOUS")
-        vault.stack.clock.forward(OVERLAP + 1)
-        assert vault.works()
+            rotated_secret.step(step)
+            assert rotated_secret.works()
+        assert rotated_secret.works("AWSPREVIOUS")
+        rotated_secret.stack.clock.forward(OVERLAP + 1)
+        assert rotated_secret.works()
     assert line > 3
 
 
-def test_a_fleet_is_never_refused_over_200_rotations_with_deaths_at_every_line(
-    vault: Vault, rotation: ModuleType
+def test_a_fleet_is_never_refused_over_200_rotations_killed_at_every_line(
+    rotated_secret: RotatedSecret, rotation: ModuleType
 ) -> None:
     """Each client reads the secret at its own pace, at the latest within the overlap."""
     chance = random.Random(7)
     paces = (11, 23, 47)
-    held = [vault.key()] * len(paces)
+    held = [rotated_secret.key()] * len(paces)
     refused = 0
     hours = 0
     for rotations in range(200):
-        vault.begin()
+        rotated_secret.begin()
         for name in STEPS:
-            with dying_at(rotation, 1 + rotations % 40), suppress(Died):
-                vault.step(name)
-            vault.step(name)
+            with dying_at(rotation, 1 + rotations % 40), suppress(FunctionKilled):
+                rotated_secret.step(name)
+            rotated_secret.step(name)
         for _ in range(chance.choice((49, 60, 72))):
             hours += 1
-            vault.stack.clock.forward(HOUR)
+            rotated_secret.stack.clock.forward(HOUR)
             for client, pace in enumerate(paces):
                 if hours % pace == 0:
-                    held[client] = vault.key()
-                    refused += vault.stack.call("GET", "/v1/whoami", held[client]).status != 200
+                    held[client] = rotated_secret.key()
+                    refused += rotated_secret.stack.call("GET", "/v1/whoami", held[client]).status != 200
         for key in held:
-            refused += vault.stack.call("GET", "/v1/whoami", key).status != 200
+            refused += rotated_secret.stack.call("GET", "/v1/whoami", key).status != 200
     assert refused == 0
 
 
-def test_a_rotation_given_up_after_its_key_was_tried_is_taken_up_by_the_next(vault: Vault) -> None:
+def test_a_rotation_given_up_after_its_key_was_tried_is_taken_up_by_the_next(
+    rotated_secret: RotatedSecret,
+) -> None:
     """Otherwise the rotation by the current key would end that key while it is current."""
-    vault.begin()
-    vault.step("createSecret")
-    vault.step("testSecret")
-    successor = vault.key("AWSPENDING")
-    vault.client.update_secret_version_stage(
-        SecretId=vault.arn, VersionStage="AWSPENDING", RemoveFromVersionId=vault.token
+    rotated_secret.begin()
+    rotated_secret.step("createSecret")
+    rotated_secret.step("testSecret")
+    successor = rotated_secret.key("AWSPENDING")
+    rotated_secret.client.update_secret_version_stage(
+        SecretId=rotated_secret.arn, VersionStage="AWSPENDING", RemoveFromVersionId=rotated_secret.token
     )
-    vault.begin()
+    rotated_secret.begin()
     for name in STEPS:
-        vault.step(name)
-        assert vault.works()
-    assert vault.key() == successor
+        rotated_secret.step(name)
+        assert rotated_secret.works()
+    assert rotated_secret.key() == successor
 
 
 def test_a_successor_used_by_somebody_who_did_not_store_it_is_told(
-    vault: Vault, rotation: ModuleType
+    rotated_secret: RotatedSecret, rotation: ModuleType
 ) -> None:
-    made = vault.stack.call("POST", "/v1/api-keys/rotate", vault.key(), {"overlapSeconds": OVERLAP}).json
-    assert vault.stack.call("GET", "/v1/whoami", Key(vault.username, made["key"])).status == 200
-    vault.begin()
-    with pytest.raises(rotation.RotationError, match="is in no version of this secret"):
-        vault.step("createSecret")
-    assert vault.works()
-
-
-def test_a_pending_key_that_is_dead_is_given_up(vault: Vault, rotation: ModuleType) -> None:
-    vault.begin()
-    vault.step("createSecret")
+    made = rotated_secret.stack.call(
+        "POST", "/v1/api-keys/rotate", rotated_secret.key(), {"overlapSeconds": OVERLAP}
+    ).json
     assert (
-        vault.stack.call("POST", "/v1/api-keys/rotate", vault.key(), {"overlapSeconds": HOUR}).status == 200
+        rotated_secret.stack.call("GET", "/v1/whoami", Key(rotated_secret.username, made["key"])).status
+        == 200
+    )
+    rotated_secret.begin()
+    with pytest.raises(rotation.RotationError, match="is in no version of this secret"):
+        rotated_secret.step("createSecret")
+    assert rotated_secret.works()
+
+
+def test_a_pending_key_that_no_longer_works_is_given_up(
+    rotated_secret: RotatedSecret, rotation: ModuleType
+) -> None:
+    rotated_secret.begin()
+    rotated_secret.step("createSecret")
+    assert (
+        rotated_secret.stack.call(
+            "POST", "/v1/api-keys/rotate", rotated_secret.key(), {"overlapSeconds": HOUR}
+        ).status
+        == 200
     )
     with pytest.raises(rotation.RotationError, match="given up"):
-        vault.step("testSecret")
-    assert vault.works()
-    vault.rotate()
-    assert vault.works()
-    assert vault.works("AWSPREVIOUS")
+        rotated_secret.step("testSecret")
+    assert rotated_secret.works()
+    rotated_secret.rotate()
+    assert rotated_secret.works()
+    assert rotated_secret.works("AWSPREVIOUS")
 
 
-def test_a_service_that_is_away_changes_nothing(vault: Vault, rotation: ModuleType) -> None:
+def test_an_unavailable_service_changes_nothing(rotated_secret: RotatedSecret, rotation: ModuleType) -> None:
     def away(path: str) -> None:
         raise rotation.RotationError(f"{path} was not answered")
 
-    vault.before_call = away
-    vault.begin()
+    rotated_secret.before_call = away
+    rotated_secret.begin()
     with pytest.raises(rotation.RotationError):
-        vault.step("createSecret")
-    vault.before_call = lambda _path: None
-    vault.rotate()
-    assert vault.works()
+        rotated_secret.step("createSecret")
+    rotated_secret.before_call = lambda _path: None
+    rotated_secret.rotate()
+    assert rotated_secret.works()
 
 
 @pytest.mark.parametrize("field", ["url", "username", "apiKey"])
-def test_a_secret_of_another_form_is_told(vault: Vault, rotation: ModuleType, field: str) -> None:
+def test_a_secret_of_another_form_is_reported(
+    rotated_secret: RotatedSecret, rotation: ModuleType, field: str
+) -> None:
     value = {"url": "https://api.example", "username": "x", "apiKey": "y"}
     del value[field]
-    vault.client.put_secret_value(SecretId=vault.arn, SecretString=json.dumps(value))
-    vault.begin()
+    rotated_secret.client.put_secret_value(SecretId=rotated_secret.arn, SecretString=json.dumps(value))
+    rotated_secret.begin()
     with pytest.raises(rotation.RotationError, match=f"needs '{field}'"):
-        vault.step("createSecret")
+        rotated_secret.step("createSecret")
 
 
 def test_a_version_that_is_not_rotated_and_a_strange_step_are_refused(
-    vault: Vault, rotation: ModuleType
+    rotated_secret: RotatedSecret, rotation: ModuleType
 ) -> None:
-    event = {"Step": "createSecret", "SecretId": vault.arn, "ClientRequestToken": "a-version-nobody-makes"}
+    event = {
+        "Step": "createSecret",
+        "SecretId": rotated_secret.arn,
+        "ClientRequestToken": "a-version-nobody-makes",
+    }
     with pytest.raises(rotation.RotationError, match="not being rotated"):
         rotation.handler(event, None)
-    vault.begin()
+    rotated_secret.begin()
     with pytest.raises(rotation.RotationError, match="no step"):
-        vault.step("deleteSecret")
+        rotated_secret.step("deleteSecret")
 
 
 def test_a_key_is_sent_to_https_alone(rotation: ModuleType) -> None:

@@ -92,7 +92,7 @@ def test_a_flood_of_hours_is_one_or_two_emails_an_hour(mail: MailFixture) -> Non
     assert told(mail, events) == [{"alice"}] * len(events)
 
 
-def test_what_ends_a_key_or_concerns_power_is_mailed_at_once(mail: MailFixture) -> None:
+def test_the_end_of_a_key_and_a_change_of_rights_are_mailed_at_once(mail: MailFixture) -> None:
     flood(mail, 6)
     for action in (Action.API_KEY_REVOKED, Action.SERVICE_USER_DELETED, Action.SERVICE_USER_UPDATED):
         mail.notify(mail.event(action=action, keys=(revoked(),)))
@@ -155,7 +155,7 @@ def test_who_is_entitled_is_judged_when_the_digest_is_sent(mail: MailFixture) ->
     assert mail.waiting() == []
 
 
-def test_held_events_with_nobody_to_tell_wait(mail: MailFixture) -> None:
+def test_held_events_without_recipients_wait(mail: MailFixture) -> None:
     [*_, last] = flood(mail, 5)
     mail.gone("alice")
     mail.gone("owner")
@@ -224,7 +224,7 @@ def test_two_mailers_at_once_send_one_digest(mail: MailFixture) -> None:
     assert len(mail.ses.sent) == 5
 
 
-def test_a_lease_that_runs_out_within_a_digest_tells_twice_at_most(mail: MailFixture) -> None:
+def test_a_lease_that_ends_within_a_digest_mails_twice_at_most(mail: MailFixture) -> None:
     events = flood(mail, 8, administrators=BOTH)
     mail.clock.at = NOW + HOUR
 
@@ -353,7 +353,7 @@ def test_no_more_pages_are_read_than_a_digest_holds(
 
 
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
-def test_death_at_every_call_of_a_digest_in_turn(mail: MailFixture, fault: str) -> None:
+def test_killed_at_every_aws_call_of_a_digest_in_turn(mail: MailFixture, fault: str) -> None:
     """However it dies, everybody is told of everything, and nobody of anything more than twice."""
     mail.mails_per_hour = 1
     number = 0

@@ -30,7 +30,7 @@ INVOCATION, CALL = 0.05, 0.005
 """Seconds that an invocation of a function takes by itself, and a call of DynamoDB."""
 
 
-class Memory:
+class InMemoryOutbox:
     """An outbox in memory, in which each call takes its time."""
 
     def __init__(self, clock: Clock) -> None:
@@ -88,7 +88,7 @@ class Memory:
         )
 
 
-class Ses:
+class RateLimitedSes:
     """An SES that takes so many messages a second, and no more."""
 
     def __init__(self, clock: Clock) -> None:
@@ -108,12 +108,12 @@ class Ses:
         return {}
 
 
-class World:
+class TwoAccounts:
     """Account acme with its Administrators and a flood of events, and account bank with one."""
 
     def __init__(self) -> None:
         self.clock = Clock(float(NOW))
-        self.outbox, self.ses, self.share = Memory(self.clock), Ses(self.clock), Share()
+        self.outbox, self.ses, self.share = InMemoryOutbox(self.clock), RateLimitedSes(self.clock), Share()
         self.links = {f"admin{number}": "m" for number in range(ADMINISTRATORS)}
         for name in self.links:
             self._person(name, "acme", f"{name}@acme.example")
@@ -170,7 +170,7 @@ def batches(events: Iterable[Event], size: int = 25) -> Iterator[list[dict[str, 
 
 def test_notify_delays_another_account_by_less_than_a_minute() -> None:
     """The stream has the whole flood before the other account's event, and is read in order."""
-    world = World()
+    world = TwoAccounts()
     events = [*world.flood(), world.revocation()]
     for batch in batches(events):
         world.clock.forward(INVOCATION)
@@ -184,7 +184,7 @@ def test_notify_delays_another_account_by_less_than_a_minute() -> None:
 @pytest.mark.parametrize("arrives", [0.0, 1.0, 30.0])
 def test_resend_delays_another_account_by_less_than_a_minute(arrives: float) -> None:
     """``resend`` runs for at most 55 seconds of each minute, on a flood that is due already."""
-    world = World()
+    world = TwoAccounts()
     world.flood()
     world.clock.forward(1)
     event: Event | None = None
@@ -210,7 +210,7 @@ def test_resend_delays_another_account_by_less_than_a_minute(arrives: float) -> 
 
 def test_both_at_once_share_what_ses_takes_with_the_other_account() -> None:
     """While ``resend`` uses up SES's rate, ``notify`` waits for its turn and gets it."""
-    world = World()
+    world = TwoAccounts()
     world.flood()
     world.clock.forward(1)
     event: list[Event] = []
@@ -241,7 +241,7 @@ def test_a_share_is_of_an_account_a_kind_and_a_minute() -> None:
 
 
 def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:
-    world = World()
+    world = TwoAccounts()
     own = make_event(at=NOW, action=Action.API_KEY_REVOKED, keys=(revoked(),), administrators={"admin0": "m"})
     world.outbox.add(own)
     for batch in batches([*world.flood(50), own]):

@@ -78,7 +78,7 @@ SOME = {("notify", "kill after"), ("resend", "answer lost")}
         for kind in INJECTED
     ],
 )
-def test_death_at_every_call_in_turn(mail: MailFixture, how: str, kind: str) -> None:
+def test_killed_at_every_aws_call_in_turn(mail: MailFixture, how: str, kind: str) -> None:
     """The run dies before, or after, its first AWS call, then its second, and so on to its last."""
     real, deaths = Ses(), 0
     for number in range(1, 1000):
@@ -106,7 +106,7 @@ def test_death_at_every_call_in_turn(mail: MailFixture, how: str, kind: str) -> 
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.engine) for n in range(1, 8))])
-def test_days_without_ses_then_throttles_and_sudden_deaths(mail: MailFixture, seed: int) -> None:
+def test_days_without_ses_then_throttling_and_killed_environments(mail: MailFixture, seed: int) -> None:
     """SES is down for three days, in every way it has, then throttles; environments die all the while."""
     chance = random.Random(seed)
     down = [
@@ -158,7 +158,7 @@ def test_days_without_ses_then_throttles_and_sudden_deaths(mail: MailFixture, se
     check(real.told(), expected, crashes=faults.injected)
 
 
-def test_who_is_revoked_during_an_outage_hears_nothing_afterwards(mail: MailFixture) -> None:
+def test_a_user_revoked_during_an_outage_is_not_notified_afterwards(mail: MailFixture) -> None:
     first = mail.event(administrators=LINKS)
     mail.ses.hook = lambda _: (_ for _ in ()).throw(ses_error("SendingPausedException"))
     mail.notify(first)
@@ -188,7 +188,7 @@ def in_threads(runs: "list[object]") -> list[BaseException]:
 
 
 @pytest.mark.engine
-def test_notify_and_resend_at_once_tell_everybody_once(
+def test_concurrent_notify_and_resend_mail_everybody_once(
     mail: MailFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight at once on the same events, all of them due: each event is one's, and told by that one alone."""

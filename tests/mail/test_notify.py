@@ -44,7 +44,7 @@ def fail(error: Exception, *recipients: str) -> Callable[[str], None]:
 # Who is told
 
 
-def test_every_administrator_is_told_once_each_alone(mail: MailFixture) -> None:
+def test_every_administrator_gets_one_email_of_their_own(mail: MailFixture) -> None:
     event = mail.event(administrators=BOTH)
     assert mail.notify(event) == []
     assert sorted(mail.ses.addresses) == [ALICE_AT, BOB_AT]
@@ -67,7 +67,7 @@ def test_records_passed_again_are_not_mailed_again(mail: MailFixture) -> None:
     assert mail.ses.calls == 2
 
 
-def test_only_who_is_entitled_now_is_told(mail: MailFixture) -> None:
+def test_only_recipients_who_are_entitled_now_are_mailed(mail: MailFixture) -> None:
     mail.user("lowered", Role.READ_ONLY)
     mail.user("returned", membership="m-second")
     mail.user("moved", account="other")
@@ -87,7 +87,7 @@ def test_an_owner_may_be_an_administrator(mail: MailFixture) -> None:
     assert "as an Administrator" in str(message.get_body(("plain",)))
 
 
-def test_owners_are_told_where_no_administrator_is_left(mail: MailFixture) -> None:
+def test_owners_are_mailed_where_no_administrator_is_left(mail: MailFixture) -> None:
     mail.account("acme", "Demo", owner="m-owner", second="m-second", former="m-former", low="m-low")
     mail.user("second", Role.OWNER)
     mail.user("former", Role.OWNER, membership="another")
@@ -98,7 +98,7 @@ def test_owners_are_told_where_no_administrator_is_left(mail: MailFixture) -> No
     assert "no Administrator of ci-bot" in mail.ses.sent[0][1].get_body(("plain",)).get_content()
 
 
-def test_administrators_and_every_owner_are_told_of_a_leaked_key_once(mail: MailFixture) -> None:
+def test_administrators_and_every_owner_are_mailed_once_about_a_leaked_key(mail: MailFixture) -> None:
     mail.account("acme", "Demo", owner="m-owner", second="m-second", alice="m-alice")
     mail.user("second", Role.OWNER)
     event = mail.event(
@@ -112,20 +112,20 @@ def test_administrators_and_every_owner_are_told_of_a_leaked_key_once(mail: Mail
     assert "dueAt" not in mail.stored(event)
 
 
-def test_a_deleted_service_users_administrators_are_told(mail: MailFixture) -> None:
+def test_a_deleted_service_users_administrators_are_mailed(mail: MailFixture) -> None:
     event = mail.event(action=Action.SERVICE_USER_DELETED, keys=(revoked(), revoked("bbbbb")))
     mail.notify(event)
     assert mail.ses.addresses == [ALICE_AT]
 
 
-def test_a_person_is_told_at_the_address_they_had(mail: MailFixture) -> None:
+def test_a_user_is_mailed_at_the_address_they_had(mail: MailFixture) -> None:
     event = mail.event(action=Action.USER_REVOKED, subject=BEA, keys=(revoked(),), audience=Audience.PERSON)
     mail.notify(event)
     assert mail.ses.addresses == ["bea@people.example"]
     assert mail.stored(event)["told"] == {"bea": NOW}
 
 
-def test_each_account_hears_of_its_own(mail: MailFixture) -> None:
+def test_each_account_is_mailed_only_about_itself(mail: MailFixture) -> None:
     mail.account("other", "Elsewhere", boss="m-boss")
     mail.user("boss", Role.OWNER, account="other")
     here, there = mail.event(), mail.event(account="other", administrators={"boss": "m-boss"})
@@ -166,7 +166,7 @@ def test_what_was_read_is_never_older_than_the_chunk(
     assert mail.ses.addresses == [ALICE_AT, OWNER_AT]
 
 
-def test_an_event_with_nobody_to_tell_waits_for_somebody(
+def test_an_event_without_recipients_waits_for_one(
     mail: MailFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     mail.gone("alice")
@@ -186,7 +186,7 @@ def test_an_event_with_nobody_to_tell_waits_for_somebody(
 @pytest.mark.parametrize(
     "fields", [{"audience": Audience.NOBODY}, {"action": Action.API_KEY_REFUSED}, {"keys": ()}]
 )
-def test_an_event_nobody_is_to_hear_of_is_done(mail: MailFixture, fields: dict[str, Any]) -> None:
+def test_an_event_that_notifies_nobody_is_finished(mail: MailFixture, fields: dict[str, Any]) -> None:
     event = mail.event(**fields)
     assert mail.notify(event) == []
     assert mail.ses.calls == 0
@@ -836,7 +836,7 @@ def test_a_read_brings_the_people_of_the_events_to_come(mail: MailFixture) -> No
     assert len(mail.ses.told()) == 60
 
 
-class Sized:
+class BatchSizeClient:
     """A client that notes how many keys each batch asks for."""
 
     def __init__(self, client: Any) -> None:
@@ -856,7 +856,7 @@ def test_a_read_brings_no_more_than_one_batch(mail: MailFixture) -> None:
         mail.event(administrators={f"x{number}-{other}": "m" for other in range(15)} | {"alice": "m-alice"})
         for number in range(20)
     ]
-    sized = mail.outbox_client = Sized(mail.client)
+    sized = mail.outbox_client = BatchSizeClient(mail.client)
     mail.notify(*events)
     assert mail.ses.addresses == [ALICE_AT] * 20
     assert sized.sizes == [92, 90, 90, 30], "six events of 15, and what they share once"
@@ -868,7 +868,7 @@ def test_what_is_read_again_is_only_for_what_is_still_to_be_done(mail: MailFixtu
         mail.user(f"admin{number}")
         events.append(mail.event(administrators={f"admin{number}": f"m-admin{number}"}))
     mail.ses.hook = lambda _: mail.clock.forward(FRESH + 1)
-    sized = mail.outbox_client = Sized(mail.client)
+    sized = mail.outbox_client = BatchSizeClient(mail.client)
     mail.notify(*events)
     assert sized.sizes == [5, 4, 3, 2]
 

@@ -33,7 +33,7 @@ REGION = "The following identities failed the check in region EU-CENTRAL-1"
         ("MessageRejected", ""),
     ],
 )
-def test_what_is_said_of_one_message_is_final(code: str, text: str) -> None:
+def test_an_error_about_one_message_is_final(code: str, text: str) -> None:
     assert judge(ses_error(code, text)) == (Verdict.REFUSED, code)
 
 
@@ -67,7 +67,7 @@ def test_identities_to_be_verified_are_waited_for(code: str) -> None:
         ("BadRequestException", ""),
     ],
 )
-def test_what_can_be_mended_is_waited_for(code: str, text: str) -> None:
+def test_an_error_that_can_be_fixed_is_retried(code: str, text: str) -> None:
     assert judge(ses_error(code, text)) == (Verdict.FAILED, code)
 
 
@@ -99,7 +99,7 @@ HOSTILE = [
         ("TooManyRequestsException", "Illegal address: {}", Verdict.FAILED),
     ],
 )
-def test_the_owner_of_an_address_does_not_choose_the_verdict(
+def test_text_in_an_address_does_not_decide_how_an_error_is_classified(
     code: str, text: str, verdict: Verdict, address: str
 ) -> None:
     """Or they could have every notice of their keys wait for ever, and the keys outlive each policy."""

@@ -8,5 +8,5 @@ from tests.support.policies import PolicyAccount, policy_account
 
 @pytest.fixture
 def account(stack: Stack) -> PolicyAccount:
-    """An account at the start of its time, with the OWNER "owner"."""
+    """A new account with the OWNER "owner", on the first day."""
     return policy_account(stack)

@@ -23,7 +23,7 @@ def of_passkeys(account: PolicyAccount, *span: int) -> list[tuple[float, str, st
     return [it for it in account.events_by_policy() if it[1] in (ENDING, REMOVED)]
 
 
-def test_a_passkey_that_is_not_used_is_told_of_twice_and_ends(account: PolicyAccount) -> None:
+def test_an_unused_passkey_gets_two_notices_and_is_removed(account: PolicyAccount) -> None:
     ann = enrolled(account)
     account.set_policy(revokeInactiveAfterDays=30)
     account.send_mail()
@@ -100,7 +100,7 @@ def test_one_of_two_ends_and_the_other_signs_in(account: PolicyAccount) -> None:
     assert ann.sign_in().status == 401
 
 
-def test_the_last_way_in_of_the_only_owner_is_kept_and_told_of_again(account: PolicyAccount) -> None:
+def test_the_only_owners_last_passkey_is_kept_and_notified_again(account: PolicyAccount) -> None:
     ann = enrolled(account)
     assert account.stack.call("DELETE", "/v1/users/owner", account.owner).status in (204, 409)
     assert ann.post("people/owner/revoke", {"name": "owner"}).status in (303, 404)

@@ -15,8 +15,10 @@ from chalicelib.functions import enforce_policies
 from chalicelib.rules import api_keys
 from local.event_sources import lambda_context, scheduled_event
 from tests.support.api_client import Key, Stack
+from tests.support.dynamodb_faults import before_next_call, inject_faults, refuses
 from tests.support.mail import Faults, Killed, ses_error
 from tests.support.policies import DAY, HOUR, LONG, START, PolicyAccount, policy_account
+from tests.support.version_1_0 import addresses_of, keep_address_as_1_0
 
 ENDING, REVOKED = "API_KEY_ENDING", "API_KEY_REVOKED"
 
@@ -39,7 +41,7 @@ def busy_owner(account: PolicyAccount, day: float) -> None:
 # The age of a key
 
 
-def test_a_key_of_age_is_told_of_twice_and_revoked(account: PolicyAccount) -> None:
+def test_a_key_past_its_age_gets_two_notices_and_is_revoked(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     account.send_mail()
@@ -73,7 +75,7 @@ def test_notices_are_out_ten_days_and_one_day_ahead_whatever_the_time_of_day(acc
     } == {START + 30 * DAY + DAY // 2}
 
 
-def test_keys_that_end_alike_are_told_of_in_one_event(account: PolicyAccount) -> None:
+def test_keys_with_the_same_expiry_share_one_notice(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", "CLUSTER_ADMIN")
     account.set_policy(maxKeyAgeDays=30)
     account.go_to(20)
@@ -102,7 +104,7 @@ def test_rotation_starts_the_age_anew(account: PolicyAccount) -> None:
     ]
 
 
-def test_the_account_without_a_policy_is_left_alone(account: PolicyAccount) -> None:
+def test_without_a_policy_nothing_is_revoked(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", "OWNER")
     account.send_mail()
     before = account.stack.snapshot()[1]
@@ -113,7 +115,7 @@ def test_the_account_without_a_policy_is_left_alone(account: PolicyAccount) -> N
 # Use
 
 
-def test_a_key_that_is_not_used_is_told_of_and_revoked(account: PolicyAccount) -> None:
+def test_an_unused_key_gets_its_notices_and_is_revoked(account: PolicyAccount) -> None:
     bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     account.set_policy(revokeInactiveAfterDays=30)
     account.set_day(10)
@@ -158,7 +160,7 @@ def test_an_old_notice_ends_nothing_when_the_policy_comes_back(account: PolicyAc
     assert happened == [(100, ENDING, "bot"), (109, ENDING, "bot"), (110, REVOKED, "bot")]
 
 
-def test_a_use_while_the_sweep_judges_keeps_the_key(account: PolicyAccount) -> None:
+def test_a_use_during_the_sweep_keeps_the_key(account: PolicyAccount) -> None:
     bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     account.set_policy(revokeInactiveAfterDays=30)
     days(account, 20, 30)
@@ -190,7 +192,7 @@ def test_a_stricter_policy_ends_no_key_before_its_notices_are_out(account: Polic
     assert not account.signs_in(bot)
 
 
-def test_a_policy_made_stricter_under_way_keeps_to_the_end_that_was_told(account: PolicyAccount) -> None:
+def test_a_policy_made_stricter_after_a_notice_keeps_the_announced_expiry(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=90)
     days(account, 80, 82)
@@ -200,7 +202,7 @@ def test_a_policy_made_stricter_under_way_keeps_to_the_end_that_was_told(account
     assert happened == [(80, ENDING, "bot"), (89, ENDING, "bot"), (90, REVOKED, "bot")]
 
 
-def test_a_policy_relaxed_while_the_sweep_judges_keeps_the_key(account: PolicyAccount) -> None:
+def test_a_policy_loosened_during_the_sweep_keeps_the_key(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     days(account, 20, 30)
@@ -298,7 +300,7 @@ def with_end(account: PolicyAccount, made: float, ends: float) -> Key:
         (0.04, [(1, REVOKED)]),
     ],
 )
-def test_an_expiring_key_is_told_of_as_far_as_it_fits(
+def test_an_expiring_key_gets_the_notices_that_fit_its_lifetime(
     account: PolicyAccount, ends: float, expected: list[tuple[float, str]]
 ) -> None:
     with_end(account, 0, ends)
@@ -308,7 +310,7 @@ def test_an_expiring_key_is_told_of_as_far_as_it_fits(
     assert {it["cause"] for it in account.events(ENDING, REVOKED)} == {"EXPIRY"}
 
 
-def test_an_end_moved_close_on_an_old_key_is_told_of_at_the_next_sweep(account: PolicyAccount) -> None:
+def test_an_expiry_moved_closer_on_an_old_key_is_notified_at_the_next_sweep(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_day(99.5)
     path = "/v1/service-users/bot/api-keys"
@@ -317,7 +319,7 @@ def test_an_end_moved_close_on_an_old_key_is_told_of_at_the_next_sweep(account: 
     assert days(account, 100, 107) == [(100, ENDING, "bot"), (104, ENDING, "bot"), (106, REVOKED, "bot")]
 
 
-def test_an_end_moved_close_by_is_told_of_in_one_notice(account: PolicyAccount) -> None:
+def test_an_expiry_moved_to_within_a_day_gets_one_notice(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_day(99.5)
     path = "/v1/service-users/bot/api-keys"
@@ -326,7 +328,7 @@ def test_an_end_moved_close_by_is_told_of_in_one_notice(account: PolicyAccount) 
     assert days(account, 100, 104) == [(100, ENDING, "bot"), (102, REVOKED, "bot")]
 
 
-def test_an_end_moved_away_is_forgotten_and_told_of_anew(account: PolicyAccount) -> None:
+def test_a_later_expiry_restarts_the_notices(account: PolicyAccount) -> None:
     with_end(account, 0, 30)
     days(account, 19, 25)
     path = "/v1/service-users/bot/api-keys"
@@ -344,7 +346,7 @@ def test_an_end_moved_away_is_forgotten_and_told_of_anew(account: PolicyAccount)
     ]
 
 
-def test_moving_its_own_end_about_buys_no_time_from_the_policy(account: PolicyAccount) -> None:
+def test_moving_a_keys_expiry_does_not_delay_the_policy(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     path = "/v1/service-users/bot/api-keys"
@@ -361,7 +363,7 @@ def test_moving_its_own_end_about_buys_no_time_from_the_policy(account: PolicyAc
     assert account.key_types("bot") == set()
 
 
-def test_a_key_that_is_told_of_at_once_and_loses_its_end_still_has_ten_days(account: PolicyAccount) -> None:
+def test_a_key_whose_near_expiry_is_removed_still_gets_ten_days(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_day(100)
     path = "/v1/service-users/bot/api-keys"
@@ -379,7 +381,7 @@ def test_a_key_that_is_told_of_at_once_and_loses_its_end_still_has_ten_days(acco
 # The last way in
 
 
-def test_the_last_key_that_runs_the_account_is_kept_and_told_of_again(account: PolicyAccount) -> None:
+def test_the_only_owners_last_management_key_is_kept_and_notified_again(account: PolicyAccount) -> None:
     account.set_policy(maxKeyAgeDays=30, revokeInactiveAfterDays=30)
     account.send_mail()
     happened = days(account, 15, 60)
@@ -410,7 +412,7 @@ def test_a_second_owner_ends_the_exception(account: PolicyAccount) -> None:
     assert account.key_types("otto") == {"USER_MANAGEMENT"}
 
 
-def test_of_two_owners_who_are_both_late_one_is_kept(account: PolicyAccount) -> None:
+def test_of_two_owners_with_overdue_keys_one_keeps_theirs(account: PolicyAccount) -> None:
     account.stack.user(account.owner, "otto", "OWNER")
     account.set_policy(pciCompliance=True)
     days(account, 75, 130)
@@ -419,7 +421,7 @@ def test_of_two_owners_who_are_both_late_one_is_kept(account: PolicyAccount) -> 
 
 
 @pytest.mark.parametrize("why", ["invited", "lowered", "no key", "key ends", "revoked"])
-def test_an_owner_who_cannot_run_the_account_does_not_count(account: PolicyAccount, why: str) -> None:
+def test_an_owner_who_cannot_sign_in_does_not_count(account: PolicyAccount, why: str) -> None:
     stack = account.stack
     if why == "invited":
         body = {"username": "otto", "email": "otto@people.example", "role": "OWNER"}
@@ -445,7 +447,7 @@ def test_an_owner_who_cannot_run_the_account_does_not_count(account: PolicyAccou
     assert account.key_types("owner") == {"USER_MANAGEMENT"}
 
 
-def test_the_other_owner_may_lose_their_way_in_at_the_same_moment(account: PolicyAccount) -> None:
+def test_the_other_owner_may_lose_their_key_concurrently(account: PolicyAccount) -> None:
     stack = account.stack
     account.set_day(20)
     otto = stack.user(account.owner, "otto", "OWNER")
@@ -560,7 +562,7 @@ def test_no_time_at_all_changes_nothing_but_that_it_began(account: PolicyAccount
     assert account.sweep() == {"judged": 1, "done": 1}
 
 
-def test_dying_at_any_call_tells_and_revokes_each_once(stack: Stack) -> None:
+def test_killed_at_any_call_the_sweep_notifies_and_revokes_each_once(stack: Stack) -> None:
     """It is killed before and after its nth call, for every n; then the next run finishes the day."""
     account = policy_account(stack, page=2)
     for number in range(3):
@@ -591,7 +593,7 @@ def test_dying_at_any_call_tells_and_revokes_each_once(stack: Stack) -> None:
 
 
 @pytest.mark.engine
-def test_runs_at_the_same_time_tell_and_revoke_each_once(stack: Stack) -> None:
+def test_concurrent_sweeps_notify_and_revoke_each_once(stack: Stack) -> None:
     account = policy_account(stack, page=5)
     for number in range(30):
         stack.service_user(account.owner, f"bot-{number:02}", keyTypes=["MONITORING"])
@@ -727,7 +729,7 @@ def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(account
     assert [it[2] for it in account.events_by_policy()] == ["bot"]
 
 
-def test_a_principal_that_is_gone_meanwhile_is_no_matter(account: PolicyAccount) -> None:
+def test_a_principal_deleted_during_the_sweep_is_skipped(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     busy_owner(account, 20)
@@ -821,7 +823,7 @@ def test_a_change_under_way_does_not_undo_a_notice(account: PolicyAccount) -> No
     assert response.status == 412
 
 
-def test_people_are_told_of_their_own_keys(account: PolicyAccount) -> None:
+def test_users_are_notified_of_their_own_keys(account: PolicyAccount) -> None:
     account.stack.user(account.owner, "carl", "CLUSTER_ADMIN")
     account.set_policy(maxKeyAgeDays=30)
     account.send_mail()
@@ -830,7 +832,7 @@ def test_people_are_told_of_their_own_keys(account: PolicyAccount) -> None:
     assert sorted(account.send_mail()) == [("carl", ENDING), ("owner", ENDING)]
 
 
-def test_administrators_are_told_of_their_service_users(account: PolicyAccount) -> None:
+def test_administrators_are_notified_of_their_service_users(account: PolicyAccount) -> None:
     carl = account.stack.user(account.owner, "carl", "CLUSTER_ADMIN")
     account.stack.service_user(carl, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
@@ -894,6 +896,41 @@ def test_keys_that_others_change_meanwhile_get_their_pointers_tomorrow(
     account.set_day(1)
     assert account.sweep()["pointed"] == 1
     assert _alone(stack, account.owner) == 200
+
+
+def test_the_sweep_moves_addresses_of_version_1_0_into_their_accounts_once(account: PolicyAccount) -> None:
+    stack = account.stack
+    stack.service_user(account.owner, "bot", email="B.ot+x@gmail.com")
+    before = addresses_of(stack), stack.snapshot()
+    keep_address_as_1_0(stack, "owner", "bot")
+    assert all(pk.startswith("EMAIL#") for pk in addresses_of(stack))
+    assert account.sweep()["moved"] == 2
+    assert addresses_of(stack) == before[0]
+    assert {it["pk"]: it for it in before[1][0]}["USER#bot"] == stack.item("bot"), "its version too"
+    account.set_day(1)
+    assert "moved" not in account.sweep(), "once is enough"
+
+
+def test_an_address_of_a_principal_that_others_change_meanwhile_is_moved_tomorrow(
+    account: PolicyAccount,
+) -> None:
+    stack = account.stack
+    keep_address_as_1_0(stack, "owner")
+
+    def change() -> None:
+        stack.call("PUT", "/v1/users/owner", account.owner, {"displayName": f"{stack.clock()}"})
+
+    with before_next_call(stack, "TransactWriteItems", change):
+        assert "moved" not in account.sweep()
+    account.set_day(1)
+    assert account.sweep()["moved"] == 1
+
+
+def test_a_move_that_dynamodb_refuses_is_a_failure(account: PolicyAccount) -> None:
+    keep_address_as_1_0(account.stack, "owner")
+    faults = inject_faults(account.stack, "TransactWriteItems", refuses("AccessDeniedException"))
+    with faults, pytest.raises(UnjudgedError):
+        account.sweep()
 
 
 def test_a_sweep_that_revokes_a_key_ends_its_pointer(account: PolicyAccount) -> None:

@@ -94,7 +94,7 @@ CALENDAR: dict[int, list[tuple[str, str, str]]] = {
 ALIVE_AT_THE_END = {"owner", "carl", "roller"}
 
 
-class Year:
+class YearScript:
     """What happens at noon of each day."""
 
     def __init__(self, account: PolicyAccount) -> None:
@@ -177,7 +177,7 @@ class Year:
 @pytest.mark.slow_first
 def test_a_year(stack: Stack) -> None:
     account = policy_account(stack)
-    year = Year(account)
+    year = YearScript(account)
     mailed: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
 
     def mail(day: int) -> None:

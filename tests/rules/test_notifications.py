@@ -94,7 +94,7 @@ def test_each_action_notifies_whom_the_table_says(action: Action) -> None:
 @pytest.mark.parametrize(
     "action", [Action.USER_INVITED, Action.USER_ACTIVATED, Action.USER_REVOKED], ids=lambda it: it.name
 )
-def test_every_owner_is_told_of_an_owner(action: Action) -> None:
+def test_every_owner_is_notified_of_an_owner(action: Action) -> None:
     assert notifications.addressees(action, Occurrence(ANN, KEYS)) == HERSELF_AND_OWNERS
     assert notifications.addressees(action, Occurrence(ANN, ())) == HERSELF_AND_OWNERS
 
@@ -109,14 +109,14 @@ def test_every_owner_is_told_of_an_owner(action: Action) -> None:
         (Role.OWNER, Role.OWNER, NOBODY),
     ],
 )
-def test_a_person_is_told_of_another_role_and_owners_of_an_owner(
+def test_a_user_is_notified_of_a_new_role_and_owners_of_an_owners(
     old: Role, new: Role, told: Addressees
 ) -> None:
     occurrence = Occurrence(replace(ANN, role=old), (), replace(ANN, role=new, display_name="Ann A"))
     assert notifications.addressees(Action.USER_UPDATED, occurrence) == told
 
 
-def test_who_never_activated_is_not_told_of_their_end_but_owners_are_of_an_owners() -> None:
+def test_a_revocation_before_activation_notifies_only_the_owners_of_an_owners() -> None:
     opened = Invitation("i")
     bea = Occurrence(replace(BEA, invitation=opened), ())
     assert notifications.addressees(Action.USER_REVOKED, bea) == NOBODY
@@ -125,7 +125,7 @@ def test_who_never_activated_is_not_told_of_their_end_but_owners_are_of_an_owner
 
 
 @pytest.mark.parametrize("action", [Action.API_KEY_GENERATED, Action.API_KEY_ROTATED])
-def test_every_owner_is_told_of_what_the_operator_does_for_one(action: Action) -> None:
+def test_every_owner_is_notified_of_a_recovery_by_the_operator(action: Action) -> None:
     occurrence = Occurrence(ANN, KEYS, actor=Actor(Kind.OPERATOR))
     assert notifications.addressees(action, occurrence) == HERSELF_AND_OWNERS
 
@@ -140,7 +140,7 @@ def test_every_owner_is_told_of_what_the_operator_does_for_one(action: Action) -
         ({"display_name": "Bot"}, None),
     ],
 )
-def test_administrators_before_and_after_are_told(
+def test_administrators_before_and_after_are_notified(
     change: dict[str, Any], told: dict[str, str] | None
 ) -> None:
     found = notifications.addressees(Action.SERVICE_USER_UPDATED, Occurrence(BOT, (), replace(BOT, **change)))
@@ -161,7 +161,7 @@ OFFICE, EVERYWHERE = ("203.0.113.0/24",), ()
         ((EVERYWHERE, None), (OFFICE, 8), False),
     ],
 )
-def test_administrators_are_told_of_looser_restrictions_and_a_person_of_any(
+def test_administrators_are_notified_of_looser_restrictions_and_a_user_of_any(
     old: tuple[tuple[str, ...], int], new: tuple[tuple[str, ...], int], told: bool
 ) -> None:
     def holding(holder: Any, restrictions: tuple[tuple[str, ...], int]) -> Any:
@@ -191,7 +191,7 @@ STRICT = Policy(90, 90, True)
         (STRICT, False, False),
     ],
 )
-def test_every_owner_is_told_of_a_looser_policy(policy: Policy, machines: bool, told: bool) -> None:
+def test_every_owner_is_notified_of_a_looser_policy(policy: Policy, machines: bool, told: bool) -> None:
     old, new = replace(ACME, policy=STRICT), replace(ACME, policy=policy, machines_manage_owners=machines)
     found = notifications.addressees(Action.ACCOUNT_UPDATED, Occurrence(old, (), new))
     assert found == (OWNERS if told else NOBODY)

@@ -48,7 +48,7 @@ BOT = ServiceUser(
         (Role.OWNER, {"invitation": Invitation("i"), "username": "bea"}, False, True, False),
     ],
 )
-def test_who_may_administer_is_told_by_role_account_membership_and_activation(
+def test_who_may_administer_depends_on_role_account_membership_and_activation(
     role: Role, changes: dict[str, Any], listed: bool, may_administer: bool, may_be_listed: bool
 ) -> None:
     ann = user(**{"username": "Ann", "role": role, **changes})
@@ -70,7 +70,7 @@ def test_who_may_administer_is_told_by_role_account_membership_and_activation(
         (Role.OWNER, {"account": "other"}, False),
     ],
 )
-def test_who_owns_an_account_is_told_by_role_account_and_membership(
+def test_who_owns_an_account_depends_on_role_account_and_membership(
     role: Role, changes: dict[str, Any], owns: bool
 ) -> None:
     ann = user(**{"username": "Ann", "role": role, **changes})

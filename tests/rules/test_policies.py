@@ -28,7 +28,7 @@ STEP = st.one_of(
 
 
 @dataclass
-class Life:
+class SimulatedKey:
     """A key, its account's policy, and what its holders were mailed."""
 
     key: ApiKey = field(
@@ -138,8 +138,10 @@ class Life:
 
 @settings(max_examples=400, deadline=None)
 @given(steps=st.lists(STEP, max_size=30))
-def test_any_life_ends_announced_and_in_time(steps: list[tuple[str, object]]) -> None:
-    life = Life()
+def test_any_key_under_a_policy_ends_in_time_and_only_after_its_notices(
+    steps: list[tuple[str, object]],
+) -> None:
+    life = SimulatedKey()
     for what, how in steps:
         life.now += 1800
         life.step(what, how)
@@ -161,11 +163,11 @@ def test_any_life_ends_announced_and_in_time(steps: list[tuple[str, object]]) ->
     hour=st.integers(0, 23),
     gaps=st.lists(st.integers(0, 150), max_size=3),
 )
-def test_each_end_is_told_of_once_by_each_notice(
+def test_each_notice_is_sent_once_for_each_expiry(
     age: int | None, idle: int | None, uses: list[int], hour: int, gaps: list[int]
 ) -> None:
     """By a sweep a day, at whatever hour and with days left out, under one policy."""
-    life = Life(policy=Policy(age, idle))
+    life = SimulatedKey(policy=Policy(age, idle))
     life.now += hour * HOUR
     pending = sorted(START + use * HOUR for use in uses)
     for day in range(150):

@@ -108,10 +108,11 @@ def test_a_change_is_one_transaction_with_one_event_and_every_write_conditional(
         for kind, it in operations
         if "ConditionExpression" not in it and not it.get("Item", it.get("Key"))["pk"]["S"].startswith("KEY#")
     ]
-    # The address goes with its Principal, whose own condition holds both.
-    assert unconditional == (["Delete"] if name == "delete" else [])
-    checks = [it for kind, it in operations if kind == "ConditionCheck"]
-    assert [it["Key"]["pk"]["S"] for it in checks] == ([] if name == "rotate-own" else ["USER#admin"])
+    assert unconditional == []
+    checks = [it["Key"]["pk"]["S"] for kind, it in operations if kind == "ConditionCheck"]
+    caller = [] if name == "rotate-own" else ["USER#admin"]
+    # An address that version 1.0 kept is noticed, whichever account it is of.
+    assert checks == (["EMAIL#new@machines.example", *caller] if name == "create" else caller)
 
 
 # The caller loses what they signed in with, between sign-in and commit
@@ -160,7 +161,9 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("name", "loses"), pairs(MUTATIONS, LOSSES))
-def test_who_was_revoked_under_way_changes_nothing(accounts: Accounts, name: str, loses: str) -> None:
+def test_a_caller_revoked_before_the_commit_changes_nothing(
+    accounts: Accounts, name: str, loses: str
+) -> None:
     accounts["owner"]
     after: list[Any] = []
 
@@ -241,9 +244,7 @@ DECISIONS = [name for name in list(MUTATIONS)[1:-1] if name not in REVOCATIONS]
 
 
 @pytest.mark.parametrize(("name", "change"), pairs(DECISIONS, CHANGES))
-def test_what_was_decided_on_what_is_no_longer_so_is_not_done(
-    accounts: Accounts, name: str, change: str
-) -> None:
+def test_a_decision_on_outdated_data_is_not_committed(accounts: Accounts, name: str, change: str) -> None:
     method, path, body = CHANGES[change]
     accounts["owner"]
     after: list[Any] = []
@@ -392,7 +393,7 @@ CONFLICT = refuses("TransactionCanceledException", reasons=["None", "Transaction
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
-def test_a_transaction_in_the_way_is_waited_for(accounts: Accounts, pauses: list[float], times: int) -> None:
+def test_a_transaction_conflict_is_retried(accounts: Accounts, pauses: list[float], times: int) -> None:
     with inject_faults(accounts.stack, "TransactWriteItems", *[CONFLICT] * times) as bodies:
         assert mutate(accounts, "create").status == 201
     assert len(bodies) == times + 1
@@ -402,7 +403,7 @@ def test_a_transaction_in_the_way_is_waited_for(accounts: Accounts, pauses: list
     assert_events_match_keys(accounts.stack)
 
 
-def test_transactions_always_in_the_way_are_a_conflict(accounts: Accounts, pauses: list[float]) -> None:
+def test_endless_transaction_conflicts_are_a_409(accounts: Accounts, pauses: list[float]) -> None:
     accounts["admin"]
     before = accounts.stack.snapshot()
     with inject_faults(accounts.stack, "TransactWriteItems", CONFLICT, repeat_last=True) as bodies:
@@ -413,9 +414,7 @@ def test_transactions_always_in_the_way_are_a_conflict(accounts: Accounts, pause
     assert accounts.stack.snapshot() == before
 
 
-def test_a_condition_that_failed_beside_a_conflict_is_the_answer(
-    accounts: Accounts, pauses: list[float]
-) -> None:
+def test_a_failed_condition_takes_precedence_over_a_conflict(accounts: Accounts, pauses: list[float]) -> None:
     both = refuses(
         "TransactionCanceledException",
         reasons=["TransactionConflict", "ConditionalCheckFailed", "None", "None"],
@@ -446,7 +445,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize(("operation", "step"), pairs(CALLS, THROTTLED))
-def test_who_is_not_answered_is_told_to_come_again(
+def test_a_caller_is_told_to_retry_when_dynamodb_does_not_respond(
     accounts: Accounts, pauses: list[float], operation: str, step: str
 ) -> None:
     method, path, body = CALLS[operation]
@@ -467,7 +466,7 @@ def test_who_is_not_answered_is_told_to_come_again(
 
 
 @pytest.mark.parametrize(("operation", "step"), pairs(CALLS, THROTTLED))
-def test_one_bad_try_is_made_good_by_the_next(
+def test_one_failed_attempt_is_retried(
     accounts: Accounts, pauses: list[float], operation: str, step: str
 ) -> None:
     method, path, body = CALLS[operation]
@@ -488,7 +487,7 @@ def test_one_bad_try_is_made_good_by_the_next(
     ],
     ids=["throttled item", "exceeded item", "in progress"],
 )
-def test_a_transaction_held_up_is_told_to_come_again(
+def test_a_transaction_in_progress_is_a_503_to_retry(
     accounts: Accounts, pauses: list[float], step: Step
 ) -> None:
     with inject_faults(accounts.stack, "TransactWriteItems", step, repeat_last=True):
@@ -506,7 +505,7 @@ def test_a_transaction_held_up_is_told_to_come_again(
     ],
     ids=["denied", "no table", "invalid", "invalid item", "too large"],
 )
-def test_what_only_we_can_mend_is_ours(
+def test_an_error_only_the_operator_can_fix_is_a_500(
     accounts: Accounts, step: Step, caplog: pytest.LogCaptureFixture, pauses: list[float]
 ) -> None:
     accounts["admin"]
@@ -523,7 +522,7 @@ def test_what_only_we_can_mend_is_ours(
 
 @pytest.mark.engine
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_transaction_whose_answer_was_lost_is_done_once_and_answered(
+def test_a_transaction_whose_response_was_lost_is_made_once_and_succeeds(
     accounts: Accounts, pauses: list[float], name: str
 ) -> None:
     accounts["owner"]
@@ -540,7 +539,7 @@ def test_a_transaction_whose_answer_was_lost_is_done_once_and_answered(
 
 
 @pytest.mark.engine
-def test_a_transaction_whose_answers_are_all_lost_is_done_once_and_not_denied(
+def test_a_transaction_whose_responses_are_all_lost_is_made_once_and_reported_as_uncertain(
     accounts: Accounts, pauses: list[float]
 ) -> None:
     accounts["admin"]
@@ -624,7 +623,7 @@ DENIED = refuses("AccessDeniedException")
 
 
 @pytest.mark.parametrize("step", [*THROTTLED.values(), DENIED, refuses("ConditionalCheckFailedException")])
-def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
+def test_a_sign_in_succeeds_even_if_its_use_cannot_be_recorded(
     accounts: Accounts, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts.stack.clock.forward(3600)
@@ -646,7 +645,7 @@ def test_a_use_that_cannot_be_noted_is_a_sign_in_all_the_same(
         refuses("TransactionCanceledException", reasons=["ConditionalCheckFailed"]),
     ],
 )
-def test_a_refusal_that_cannot_be_put_on_record_is_a_refusal_all_the_same(
+def test_a_call_is_refused_even_if_its_refusal_cannot_be_recorded(
     accounts: Accounts, pauses: list[float], step: Step, caplog: pytest.LogCaptureFixture
 ) -> None:
     restricted = {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]}
@@ -714,7 +713,7 @@ def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(account
 # Small things
 
 
-def test_no_fault_outlives_its_call(accounts: Accounts, pauses: list[float]) -> None:
+def test_no_error_stays_in_memory_after_its_call(accounts: Accounts, pauses: list[float]) -> None:
     """One that did would keep the frames it came through, and the keys in them, and grow at every raise."""
     accounts["owner"]
     others = raised_faults()  # of other tests, which may keep theirs

@@ -114,7 +114,7 @@ def test_who_lost_the_lease_marks_and_leaves_the_rest_alone(mail: MailFixture, o
     assert "waiting" in stored
 
 
-def test_an_operator_who_gave_up_is_obeyed(mail: MailFixture, outbox: DynamoOutbox) -> None:
+def test_an_event_given_up_by_the_operator_stays_so(mail: MailFixture, outbox: DynamoOutbox) -> None:
     event = mail.event()
     key = EventKey("acme", event.id)
     outbox.claim(key, NOW, LEASE)
@@ -192,7 +192,7 @@ def test_nothing_is_read_without_a_call(mail: MailFixture) -> None:
     assert DynamoOutbox(none, "x", "y").read(frozenset(), frozenset()).people == {}
 
 
-class Stingy:
+class PartialBatchClient:
     """A client whose batches leave keys unread, ``left`` times."""
 
     def __init__(self, client: Any, left: int) -> None:
@@ -215,7 +215,7 @@ def test_keys_left_unread_are_asked_for_again_with_growing_pauses(mail: MailFixt
     for name in ("ann", "bob", "cy"):
         mail.user(name)
     pauses: list[float] = []
-    stingy: Any = Stingy(mail.client, 2)
+    stingy: Any = PartialBatchClient(mail.client, 2)
     outbox = DynamoOutbox(stingy, mail.tables.directory, mail.tables.events, pauses.append)
     found = outbox.read(frozenset({"ann", "bob", "cy"}), frozenset())
     assert found.people.keys() == {"ann", "bob", "cy"}
@@ -225,7 +225,7 @@ def test_keys_left_unread_are_asked_for_again_with_growing_pauses(mail: MailFixt
 
 
 def test_keys_never_read_are_said_to_be(mail: MailFixture) -> None:
-    stingy: Any = Stingy(mail.client, 99)
+    stingy: Any = PartialBatchClient(mail.client, 99)
     outbox = DynamoOutbox(stingy, mail.tables.directory, mail.tables.events, lambda _: None)
     with pytest.raises(Unavailable):
         outbox.read(frozenset({"bob"}), frozenset())

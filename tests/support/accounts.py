@@ -1,4 +1,4 @@
-"""Every kind of caller: the Users and Service Users of one account, those of another, and revoked ones."""
+"""Every kind of caller: Users and Service Users of one account and of another, and revoked ones."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -30,12 +30,12 @@ _NUMBER = count()
 
 
 def unused_username(beginning: str = "bot") -> str:
-    """Return a username nobody has."""
+    """Return an unused username."""
     return f"{beginning}-{next(_NUMBER)}"
 
 
 def service_user_body(username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Any]:
-    """Return the body that makes a Service User."""
+    """Return the body that creates a Service User."""
     return {"username": username, "email": f"{username}@machines.example", "role": role, **more}
 
 
@@ -53,11 +53,11 @@ def shared_stack(dynamodb: "DynamoDBClient") -> Iterator[Stack]:
 
 
 REFUSED_CALLERS = {"revoked-key", "former", "wrong-key", "nobody"}
-"""Callers whose every call is 401."""
+"""Callers whose every call is refused with 401."""
 
 
 class Accounts:
-    """The callers of a test, by a name for what they are; each is made when first asked for.
+    """The callers of a test, by names that say what they are; each is created at its first use.
 
     Each has signed in once, so that their next call does not write a first ``lastUsedAt``.
     """
@@ -72,7 +72,7 @@ class Accounts:
         return key
 
     def caller(self, name: str) -> Key | None:
-        """Return a caller's key; None for nobody."""
+        """Return a caller's key; None for an anonymous caller."""
         if name not in self.keys:
             key = self._make(name)
             signed_in = self.stack.call("GET", "/v1/whoami", key).status
@@ -85,7 +85,7 @@ class Accounts:
         return self.stack.call(method, path, self.caller(caller), body, **more)
 
     def service_user(self, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
-        """Make a Service User that "admin" administers; returns its keys by type."""
+        """Create a Service User that "admin" administers and return its keys by type."""
         maker = "owner" if role == "OWNER" else "admin"
         username = unused_username()
         keys = self.stack.service_user(self[maker], username, role, **more)
@@ -138,15 +138,15 @@ class Accounts:
 class AccountTemplates:
     """Accounts as their first test built them, to be written back for each test after it.
 
-    Building takes dozens of calls of the API; writing back what these left takes two of DynamoDB. A
-    template is kept by its name for as long as the test process lives: nothing it holds is changed.
+    Building an account takes dozens of calls of the API; writing the items back takes two of DynamoDB. A
+    template is kept by its name until the test process ends, and never changed.
     """
 
     def __init__(self) -> None:
         self._templates: dict[str, tuple[dict[str, list[Any]], dict[str, Key | None]]] = {}
 
     def make(self, stack: Stack, name: str, build: Callable[[Accounts], object]) -> Accounts:
-        """Return accounts as ``build`` makes them in empty tables; one name is for one ``build``."""
+        """Return accounts as ``build`` creates them in empty tables. A name belongs to one ``build`` only."""
         accounts = Accounts(stack)
         if name not in self._templates:
             build(accounts)
@@ -166,9 +166,9 @@ class AccountTemplates:
 
 @contextmanager
 def assert_nothing_written(stack: Stack) -> Iterator[None]:
-    """Check that nothing is changed: on the real engine by reading all there is, on moto by what is called.
+    """Check that the block changes nothing: on the real engine by reading all items, on moto by the calls.
 
-    (moto takes a second to list what the engine lists in a hundredth.)
+    (moto takes a hundred times as long as the engine to list a table.)
     """
     before = stack.snapshot() if ENGINE else None
     with stack.counted() as calls:
@@ -178,11 +178,11 @@ def assert_nothing_written(stack: Stack) -> Iterator[None]:
         assert stack.snapshot() == before
 
 
-# What answers look like
+# Responses
 
 
 def assert_problem(response: Response, status: int) -> dict[str, Any]:
-    """Check that an answer is the problem of ``status``, made to be read; returns it."""
+    """Check that a response is a well-formed problem of ``status``, and return it."""
     assert response.status == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["Cache-Control"] == "no-store"
@@ -203,7 +203,7 @@ def assert_problem(response: Response, status: int) -> dict[str, Any]:
 
 
 def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> None:
-    """Check an API key of an answer; ``form`` is CLEAR or MASKED."""
+    """Check an API key in a response; ``form`` is CLEAR or MASKED."""
     assert value.keys() == {
         "account",
         "keyType",
@@ -228,7 +228,7 @@ def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> 
 def assert_service_user(
     value: dict[str, Any], username: str, role: str, form: str = MASKED, types: list[str] | None = None
 ) -> None:
-    """Check a Service User of an answer, in the shape that docs/openapi.json describes."""
+    """Check a Service User in a response against the form that docs/openapi.json describes."""
     assert value.keys() == {
         "account",
         "username",

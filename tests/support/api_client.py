@@ -1,7 +1,7 @@
-"""A customer's side of the API: callers, calls and answers, as API Gateway events.
+"""A client of the API for tests: callers, calls and responses, as API Gateway events.
 
-``Stack.call`` is the front door: it builds the event API Gateway would, and answers what the function
-does. Nothing here knows the rules.
+``Stack.call`` builds the event that API Gateway would send, and returns the response of the
+function. Nothing here knows the rules.
 """
 
 import base64
@@ -41,7 +41,7 @@ class Tables(NamedTuple):
 
 @dataclass
 class Clock:
-    """Seconds since 1970, moved by hand."""
+    """A clock for tests, in seconds since 1970; it only moves when a test moves it."""
 
     at: float
 
@@ -125,14 +125,14 @@ class Stack:
         raw: bytes | str | None = None,
         source_ip: str = "198.51.100.7",
     ) -> Response:
-        """Make a call as API Gateway hands it to the function (REST API, proxy integration).
+        """Make a call as API Gateway passes it to the function (REST API, proxy integration).
 
-        Raises Drift where the answer is not one that the OpenAPI document tells of.
+        Raises ContractMismatch if the OpenAPI document does not describe the response.
         """
         event = self.event(method, path, key, body, headers=headers, raw=raw, source_ip=source_ip)
         response = self.app(event, None)
         told = Response(response["statusCode"], dict(response["headers"]), response["body"] or "")
-        openapi_assertions.committed().judge(event, told.status, told.headers, told.text)
+        openapi_assertions.committed().check(event, told.status, told.headers, told.text)
         return told
 
     def event(
@@ -189,7 +189,7 @@ class Stack:
     # People and machines
 
     def account(self, username: str = "owner", email: str | None = None) -> Key:
-        """Make an account; returns its OWNER's USER_MANAGEMENT key."""
+        """Create an account and return its OWNER's USER_MANAGEMENT key."""
         event = {
             "accountName": f"Account of {username}",
             "username": username,
@@ -199,14 +199,14 @@ class Stack:
         return Key(made["username"], made["apiKey"])
 
     def user(self, by: Key, username: str, role: str) -> Key:
-        """Invite a person and activate them; returns their first key."""
+        """Invite a user, activate them, and return their first key."""
         email = f"{username}@people.example"
         made = self.call("POST", "/v1/users", by, {"username": username, "email": email, "role": role})
         assert made.status == 201, made.text
         return self.activate(username)
 
     def activate(self, username: str) -> Key:
-        """Activate an invited person with a token of an invitation email."""
+        """Activate an invited user with the token of an invitation email."""
         response = self.call(
             "POST", "/v1/users/activate", body={"username": username, "token": self.token(username)}
         )
@@ -214,7 +214,7 @@ class Stack:
         return Key(username, response.json["apiKeys"]["apiKeys"][0]["key"])
 
     def token(self, username: str) -> str:
-        """Return a token as the invitation's email would carry it: its digest is what is kept."""
+        """Return a new token as the invitation's email would contain it; its digest is stored."""
         from chalicelib.rules import key_format
 
         token = key_format.new_token()
@@ -230,7 +230,7 @@ class Stack:
         return token
 
     def service_user(self, by: Key, username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
-        """Make a Service User; returns its keys by type."""
+        """Create a Service User and return its keys by type."""
         body = {"username": username, "email": f"{username}@machines.example", "role": role, **more}
         response = self.call("POST", "/v1/service-users", by, body)
         assert response.status == 201, response.text
@@ -253,7 +253,7 @@ class Stack:
     # Signing in
 
     def sign_in(self, key: Key | None, **more: Any) -> int:
-        """Return the status that a sign-in with a key is answered with."""
+        """Return the status of a sign-in with a key."""
         return self.call("GET", "/v1/whoami", key, **more).status
 
     def signs_in(self, key: Key, **more: Any) -> bool:
@@ -292,7 +292,7 @@ class Stack:
         return found
 
     def snapshot(self) -> tuple[list[Any], list[Any]]:
-        """Return all there is in both tables, in an order of its own, to see that nothing was changed."""
+        """Return every item of both tables in a fixed order, to check that nothing was changed."""
         return (
             sorted(self.items(self.tables.directory), key=lambda item: item["pk"]),
             sorted(self.items(self.tables.events), key=lambda item: (item["account"], item["id"])),
@@ -300,7 +300,7 @@ class Stack:
 
     @contextmanager
     def counted(self) -> Iterator[Counter[str]]:
-        """Count the calls DynamoDB gets, by operation."""
+        """Count the calls to DynamoDB, by operation."""
         counter: Counter[str] = Counter()
 
         def count(model: Any, **_more: Any) -> None:
@@ -314,7 +314,7 @@ class Stack:
 
 
 def stored_keys(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the keys of a principal's item that the sweep did not end, by type, with the notes on each."""
+    """Return the keys of a principal's item without those that the sweep ended, by type, with their notes."""
     keys = {}
     for key_type, key in item.get("keys", {}).items():
         if f"ended_{_short(key)}" not in item:
@@ -341,7 +341,7 @@ UNLIMITED = Limits(
     invitation_pause=0,
     invitations_per_day=1_000_000,
 )
-"""Budgets that nobody uses up: most tests do in one second what takes people a day."""
+"""Budgets that no test uses up: most tests do in one second what people do in a day."""
 
 
 def serve(
@@ -351,7 +351,7 @@ def serve(
     clock: Clock | None = None,
     limits: Limits = UNLIMITED,
 ) -> Stack:
-    """Serve the API on a client's tables, until ``patch`` is undone."""
+    """Serve the API on the tables of ``client`` until ``patch`` is undone."""
     clock = clock or Clock(1_900_000_000.5)
     service = Service(
         directory=DynamoDirectory(client, tables.directory, tables.events, 400, limits=limits),

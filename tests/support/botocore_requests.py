@@ -1,6 +1,6 @@
-"""Prints what botocore asks and understands, for each call that the functions make, in several regions.
+"""Prints the requests that botocore makes and how it parses the responses, for each call, in several regions.
 
-Run on the package's botocore and on the whole one: it must be the same.
+Run with the package's botocore and with the complete one; the output must be the same.
 """
 
 import json
@@ -75,7 +75,7 @@ CHANGING = ("authorization", "x-amz-date", "user-agent", "amz-sdk-invocation-id"
 
 
 class Body:
-    """What urllib3 would have read."""
+    """The response body that urllib3 would have read."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

@@ -1,4 +1,4 @@
-"""A browser without a screen: cookies, links, forms, and the headers that browsers send of themselves."""
+"""A minimal browser for tests: cookies, links, forms, and the headers that browsers send by themselves."""
 
 import html
 import json
@@ -23,7 +23,7 @@ class Page:
 
     @property
     def words(self) -> str:
-        """What is read on the page."""
+        """The page's visible text."""
         return html.unescape(" ".join(re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", self.text).split()))
 
     @property
@@ -48,7 +48,7 @@ class Page:
 
 @dataclass
 class Browser:
-    """One browser of one person."""
+    """One browser of one user."""
 
     stack: Stack
     source_ip: str = "198.51.100.7"
@@ -57,7 +57,7 @@ class Browser:
     headers: dict[str, str] = field(default_factory=lambda: {"sec-fetch-site": "same-origin"})
 
     def open(self, path: str, *, follow: bool = True) -> Page:
-        """Open a page of the console (``path`` is below it), and follow where it leads."""
+        """Open a page of the console (``path`` is below it), and follow redirects."""
         target = f"/console/{path}" if path else "/console"
         page = self.request("GET", target)
         while follow and page.status == 303:
@@ -66,14 +66,14 @@ class Browser:
         return page
 
     def post(self, path: str, fields: dict[str, Any] | None = None, *, csrf: str | None = None) -> Page:
-        """Send a form; the token is that of the session's pages unless it is given. Follows no redirect."""
+        """Send a form with the session's CSRF token, unless another is given. Follows no redirect."""
         token = self.csrf if csrf is None else csrf
         raw = urlencode({"csrf": token, **(fields or {})}, doseq=True)
         kind = {"content-type": "application/x-www-form-urlencoded"}
         return self.request("POST", f"/console/{path}", raw, kind)
 
     def call(self, step: str, body: Any = None) -> Page:
-        """Do what the page's script does for passkeys."""
+        """Make the request that the page's script makes for passkeys."""
         headers = {"content-type": "application/json", "x-form-token": self.csrf}
         return self.request("POST", f"/console/passkey/{step}", json.dumps(body or {}), headers)
 
@@ -110,7 +110,7 @@ class Browser:
         return page
 
     def activate(self, username: str, token: str | None = None) -> Page:
-        """Take an invitation up with the browser's passkey."""
+        """Accept an invitation with the browser's passkey."""
         token = token or self.stack.token(username)
         begun = self.call("activate-begin", {"username": username, "token": token})
         if begun.status != 200:
@@ -125,14 +125,14 @@ class Browser:
         return self.call("sign-in-finish", self.passkey.get(begun.json["challenge"]))
 
     def confirm(self) -> Page:
-        """Touch the passkey."""
+        """Confirm the session with the passkey."""
         begun = self.call("confirm-begin")
         if begun.status != 200:
             return begun
         return self.call("confirm-finish", self.passkey.get(begun.json["challenge"]))
 
     def _target(self, now: str, location: str) -> str:
-        """Return where a redirect leads, as browsers find it: relative to the address with its stage."""
+        """Return the target of a redirect as browsers resolve it: relative to the address with its stage."""
         address = urljoin(f"{BASE}{now}", location)
         if address.startswith(f"{ORIGIN}/console"):  # the public address has no stage
             return address.removeprefix(ORIGIN)

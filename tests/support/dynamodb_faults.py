@@ -1,4 +1,4 @@
-"""DynamoDB in trouble: answers of ours, lost answers, other callers in between, and a function that dies."""
+"""DynamoDB failures for tests: errors, lost responses, concurrent callers, and killed functions."""
 
 import json
 import urllib.request
@@ -18,15 +18,15 @@ Step = Callable[[Request], AWSResponse | None]
 
 
 class FunctionKilled(BaseException):
-    """The function was ended, as Lambda ends one: nothing of ours runs after it."""
+    """The function was killed as Lambda kills one: none of its code runs afterwards."""
 
 
 def passes(_request: Request) -> None:
-    """Let a try through."""
+    """Let an attempt through."""
 
 
 def refuses(code: str, status: int = 400, reasons: list[str] | None = None) -> Step:
-    """Return a try with an error of DynamoDB's."""
+    """Return a step that fails an attempt with an error of DynamoDB's."""
     body: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "in trouble"}
     if reasons is not None:
         body["CancellationReasons"] = [{"Code": reason} for reason in reasons]
@@ -40,22 +40,22 @@ def refuses(code: str, status: int = 400, reasons: list[str] | None = None) -> S
 
 
 def hangs(request: Request) -> AWSResponse:
-    """Never answer a try."""
+    """Never respond to an attempt."""
     raise ReadTimeoutError(endpoint_url=request.url)
 
 
 def is_out_of_reach(request: Request) -> AWSResponse:
-    """Take no connection."""
+    """Refuse the connection."""
     raise EndpointConnectionError(endpoint_url=request.url)
 
 
 def connects_too_slowly(request: Request) -> AWSResponse:
-    """Take no connection in time."""
+    """Let the connection time out."""
     raise ConnectTimeoutError(endpoint_url=request.url)
 
 
 def loses_the_response(request: Request) -> AWSResponse:
-    """Do as the try says, and lose the answer on its way back (the real engine only)."""
+    """Carry the attempt out and lose its response (the real engine only)."""
     headers = {
         name: value if isinstance(value, str) else value.decode() for name, value in request.headers.items()
     }
@@ -66,9 +66,9 @@ def loses_the_response(request: Request) -> AWSResponse:
 
 
 class FaultyEmitter:
-    """The client's event emitter, but for what an operation's tries come to.
+    """The client's event emitter, which decides how each attempt of one operation ends.
 
-    (A handler of "before-send" would not do: moto is one too, and does what it is asked beside ours.)
+    (A handler of "before-send" is not enough: moto is one too, and would carry the attempt out as well.)
     """
 
     def __init__(self, emitter: Any, event: str, meet: Step) -> None:
@@ -85,7 +85,10 @@ class FaultyEmitter:
 def inject_faults(
     stack: Stack, operation: str, *steps: Step, repeat_last: bool = False
 ) -> Iterator[list[str]]:
-    """Let an operation's tries come to ``steps``, one each, the last ``for_ever``; returns their bodies."""
+    """Let attempts of an operation end as ``steps`` say, one each; return the list of their bodies.
+
+    With ``repeat_last`` every further attempt ends as the last step says.
+    """
     bodies: list[str] = []
     left = list(steps)
 
@@ -105,13 +108,19 @@ def inject_faults(
 
 
 @contextmanager
-def before_next_call(stack: Stack, operation: str, does: Callable[[], object]) -> Iterator[None]:
-    """Let somebody else do something right before the next call of an operation."""
+def before_next_call(
+    stack: Stack, operation: str, does: Callable[[], object], *, skip: int = 0
+) -> Iterator[None]:
+    """Run ``does`` right before the next call of an operation, after ``skip`` ones: a concurrent caller."""
     event = f"before-call.dynamodb.{operation}"
     done = []  # type: ignore[var-annotated]
+    left = skip
 
     def once(**_more: Any) -> None:
-        if not done:
+        nonlocal left
+        if left:
+            left -= 1
+        elif not done:
             done.append(True)
             does()
 
@@ -125,7 +134,7 @@ def before_next_call(stack: Stack, operation: str, does: Callable[[], object]) -
 
 @contextmanager
 def killed_before_call(stack: Stack, number: int) -> Iterator[None]:
-    """Let the function die right before its DynamoDB call of a number, counted from 1."""
+    """Kill the function right before its DynamoDB call of this number, counted from 1."""
     event = "before-call.dynamodb"
     count = 0
 
@@ -143,7 +152,7 @@ def killed_before_call(stack: Stack, number: int) -> Iterator[None]:
 
 
 def before_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[], Any]) -> None:
-    """Have something happen between what the next call has read and what it writes."""
+    """Run ``do`` between the next call's reads and its write."""
     commit = type(stack.service.directory).commit
 
     def late(self: Any, *writes: Any, **how: Any) -> None:
@@ -154,13 +163,13 @@ def before_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[]
     monkeypatch.setattr(type(stack.service.directory), "commit", late)
 
 
-# What must hold whatever happened
+# What must hold after any failure
 
 
 def assert_events_match_keys(stack: Stack) -> None:
-    """Check that the events tell, each change once, how every key there is came to be, and all that went.
+    """Check that events explain every key, existing or gone, with one event for each change.
 
-    And that names belong together: a Principal and its address, an account and its OWNERs.
+    Also check that items agree: a principal and its address, an account and its number of OWNERs.
     """
     directory, events = stack.snapshot()
     people = {it["pk"]: it for it in directory if it["pk"].startswith("USER#")}
@@ -180,7 +189,7 @@ def assert_events_match_keys(stack: Stack) -> None:
     assert live == made - ended
     assert ended - made == Counter()
 
-    addresses = {it["pk"]: it["username"] for it in directory if it["pk"].startswith("EMAIL#")}
+    addresses = {it["pk"]: it["username"] for it in directory if it["pk"].startswith("ACCOUNT_EMAIL#")}
     assert sorted(addresses.values()) == sorted(pk.removeprefix("USER#") for pk in people)
     for account in (it for it in directory if it["pk"].startswith("ACCOUNT#")):
         owners = {
@@ -196,7 +205,7 @@ def assert_events_match_keys(stack: Stack) -> None:
 
 
 def without_last_used(snapshot: tuple[list[Any], list[Any]]) -> tuple[list[Any], list[Any]]:
-    """Return a snapshot without the notes of use, which no refusal takes back."""
+    """Return a snapshot without the records of use, which a refused call may have written."""
     text = json.dumps(snapshot, default=lambda value: bytes(value).hex())
     return json.loads(
         text,

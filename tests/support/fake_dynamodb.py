@@ -1,8 +1,8 @@
-"""DynamoDB as far as the store uses it, in memory: for tests of a hundred thousand calls.
+"""An in-memory fake of the parts of DynamoDB that the store uses, for tests of a hundred thousand calls.
 
-It answers what botocore's client answers and fails as that fails. It knows the expressions the store
-writes and no others, and runs one call at a time: no judge of concurrency. The machine runs on it by
-the thousand, and on the real engine, where the two would differ, by the dozen.
+It returns what botocore's client returns and fails as that fails. It supports the expressions that the
+store writes and no others, and runs one call at a time, so it says nothing about concurrency. The state
+machine runs on it by the thousand, and by the dozen on the real engine, which would show a difference.
 """
 
 import re
@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"\s*(<=|>=|<>|[=<>(),]|[:#A-Za-z_][\w.#:]*)")
 
 
 class FakeDynamoDB:
-    """A client of the declared tables, under names of one's own: ``{logical name: name}``."""
+    """A client of the declared tables, under the given names: ``{logical name: name}``."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self.keys: dict[str, Schema] = {}
@@ -173,7 +173,7 @@ def stack_in_memory(patch: pytest.MonkeyPatch, clock: Clock | None = None) -> St
 
 
 class ConditionalCheckFailedException(ClientError):
-    """As botocore makes it of the service's model."""
+    """The exception that botocore generates from the service's model."""
 
 
 class _Operation(NamedTuple):
@@ -181,7 +181,7 @@ class _Operation(NamedTuple):
 
 
 class _Meta:
-    """Tells of each call as botocore's events do, to those who count them."""
+    """Emits an event for each call as botocore does, for tests that count calls."""
 
     def __init__(self) -> None:
         self.events = self
@@ -295,7 +295,7 @@ def _comparison(operator: str, left: "_Operand", right: "_Operand") -> _Holds:
     def holds(item: Item, names: _Names, values: Item) -> bool:
         one, other = left(item, names, values), right(item, names, values)
         if one is None or other is None or one.keys() != other.keys():
-            return False  # what is not there, or of another type, compares to nothing
+            return False  # a comparison with a missing value, or one of another type, is false
         return compare(_plain(one), _plain(other))
 
     return holds
@@ -375,7 +375,7 @@ def _changes(text: str) -> tuple[Expression, ...]:
 
 
 def _updated(item: Item, text: str, names: _Names, values: Item) -> Item:
-    """Return an updated copy; the item itself, and what is in it, stays as it was."""
+    """Return an updated copy of an item, without changing the item."""
     new = item
     for change in _changes(text):
         clause, path = change[:2]

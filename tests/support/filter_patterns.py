@@ -1,6 +1,6 @@
-"""CloudWatch Logs' part: evaluates the filter patterns of metric filters on lines of JSON.
+"""Evaluates the filter patterns of CloudWatch Logs' metric filters on lines of JSON.
 
-Knows what the template's patterns use and refuses everything else: ``&&``, ``||`` and parentheses;
+Supports what the template's patterns use and refuses everything else: ``&&``, ``||`` and parentheses;
 ``=`` and ``!=`` with a string, in which ``*`` matches anything; ``= *``; ``NOT EXISTS``. A comparison with
 a field that a line does not have is false (CloudWatch Logs user guide, "Filter pattern syntax").
 """

@@ -1,4 +1,4 @@
-"""What the tests of the mail share: people and events in tables, an SES that can fail, and sudden death."""
+"""Helpers for tests of mail: users and events in tables, an SES that can fail, and killed functions."""
 
 import email
 import email.policy
@@ -58,7 +58,7 @@ def revoked(last5: str = "7ac6a", key_type: KeyType = KeyType.MONITORING) -> Key
 
 
 def make_event(**fields: Any) -> Event:
-    """An event that waits, as the API writes it; by default a key generated for ci-bot by Alice."""
+    """Return a pending event as the API writes it; by default, Alice generated a key for ci-bot."""
     at = fields.pop("at", 1_900_000_000)
     number = next(_numbers)
     audience = fields.get("audience", Audience.ADMINISTRATORS)
@@ -82,12 +82,12 @@ def make_event(**fields: Any) -> Event:
 
 
 def ses_error(code: str, message: str = "") -> ClientError:
-    """An error as SES answers it."""
+    """Return an error of SES."""
     return ClientError({"Error": {"Code": code, "Message": message}}, "SendEmail")
 
 
 class Ses:
-    """An SES that keeps what it takes. ``hook`` is called with each recipient first, and may raise."""
+    """A fake SES that keeps every message. ``hook`` is called with each recipient first, and may raise."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, EmailMessage]] = []
@@ -108,7 +108,7 @@ class Ses:
         return {"MessageId": f"m-{len(self.sent)}"}
 
     def told(self) -> Counter[tuple[str, str]]:
-        """How often each event was mailed to each address."""
+        """Return how often each event was mailed to each address."""
         return Counter((str(message["Service-Users-Event"]), to) for to, message in self.sent)
 
     @property
@@ -118,7 +118,7 @@ class Ses:
 
 @dataclass
 class MailFixture:
-    """Tables with people in them, an SES, a clock, and the mailer between."""
+    """Tables with users, a fake SES, a clock, and the mailer that connects them."""
 
     client: Any
     tables: Tables
@@ -150,7 +150,7 @@ class MailFixture:
             share=self.share,
         )
 
-    # People
+    # Users
 
     def account(self, account: str = "acme", name: str = "Demo", **owners: str) -> None:
         made = Account(id=account, name=name, version="v", created_at=0, owners=owners)
@@ -195,7 +195,7 @@ class MailFixture:
         self._put(self.tables.directory, to_item(made, pk=f"USER#{name}", listKey=f"SERVICE_USER#{name}"))
 
     def demo_account(self, *administrators: str) -> None:
-        """Make the account Demo with the OWNER "owner" and these CLUSTER_ADMINs."""
+        """Create the account Demo with the OWNER "owner" and these CLUSTER_ADMINs."""
         self.account("acme", "Demo", owner="m-owner")
         self.user("owner", Role.OWNER)
         for username in administrators:
@@ -209,13 +209,13 @@ class MailFixture:
     # Events
 
     def event(self, **fields: Any) -> Event:
-        """Put an event on record as the API does."""
+        """Write an event as the API does."""
         made = make_event(**{"at": int(self.clock()), **fields})
         self._put(self.tables.events, event_item(made, 400))
         return made
 
     def stored(self, event: Event) -> dict[str, Any]:
-        """An event's item as it is now, as plain values."""
+        """Return an event's item as plain values."""
         item = self.client.get_item(
             TableName=self.tables.events,
             Key={"account": event_item(event, 1)["account"], "id": {"S": event.id}},
@@ -224,7 +224,7 @@ class MailFixture:
         return {name: from_attribute(value) for name, value in item.items()}
 
     def forget(self, event: Event) -> None:
-        """Take an event away, as the table's TTL does."""
+        """Delete an event, as the table's TTL does."""
         self.client.delete_item(
             TableName=self.tables.events, Key={"account": {"S": event.account}, "id": {"S": event.id}}
         )
@@ -239,7 +239,7 @@ class MailFixture:
     # Runs
 
     def notify(self, *events: Event) -> list[str]:
-        """Run ``notify`` on the records of new events; returns the failures' sequence numbers."""
+        """Run ``notify`` on the records of new events; return the sequence numbers of those that failed."""
         return self.notify_records([record(event) for event in events])
 
     def notify_records(self, records: Iterable[dict[str, Any]]) -> list[str]:
@@ -249,7 +249,7 @@ class MailFixture:
         return resend(self.mailer)
 
     def resend_until_done(self, rounds: int = 60) -> None:
-        """Run ``resend`` as time goes by until nothing waits."""
+        """Run ``resend``, moving the clock, until no event is pending."""
         for _ in range(rounds):
             if not self.waiting():
                 return
@@ -259,7 +259,7 @@ class MailFixture:
 
 
 def record(event: Event, name: str = "INSERT") -> dict[str, Any]:
-    """A record of the stream, as Lambda hands it to a function."""
+    """Return a record of the stream as Lambda passes it to a function."""
     item = event_item(event, 400)
     return {
         "eventID": event.id,
@@ -273,11 +273,11 @@ def record(event: Event, name: str = "INSERT") -> dict[str, Any]:
 
 
 class Killed(BaseException):
-    """The environment is gone at this point; nothing in the code can catch it."""
+    """The environment was killed at this point; no handler in the code catches this."""
 
 
 class Faults:
-    """Numbers every AWS call of the clients it wraps, and lets ``fault`` happen at some."""
+    """Numbers every AWS call of the clients that it wraps, and lets ``fault`` fail some of them."""
 
     def __init__(self, fault: "Callable[[int, str], str]") -> None:
         self.calls = 0
@@ -319,7 +319,7 @@ class _Faulty:
 
 
 class SmallPages:
-    """A client whose Queries answer a few items at a time, as DynamoDB's do past a megabyte."""
+    """A client whose Queries return a few items at a time, as DynamoDB's do past a megabyte."""
 
     def __init__(self, client: Any, size: int) -> None:
         self.pages = 0
@@ -335,14 +335,14 @@ class SmallPages:
 
 
 def shuffled(records: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Every record twice, in no order."""
+    """Return every record twice, in random order."""
     doubled = [*records, *records]
     random.Random(seed).shuffle(doubled)
     return doubled
 
 
 class Page(HTMLParser):
-    """What a reader of an HTML page sees, and what it is made of."""
+    """The visible text of an HTML page, and its tags and attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -375,5 +375,5 @@ class Page(HTMLParser):
         self.comments.append(data)
 
     def attributes_known(self) -> set[tuple[str, str]]:
-        """Which attributes stand on which tags."""
+        """Return the attributes that each tag has."""
         return {(tag, name) for tag, name, _ in self.attributes}

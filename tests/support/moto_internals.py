@@ -1,6 +1,6 @@
-"""The insides of moto's DynamoDB, for what would take its front door too long in thousands of tests.
+"""Direct access to moto's tables, for what would take its API too long in thousands of tests.
 
-Its Scan takes three milliseconds an item, and a table as long as ten calls to make.
+Its Scan takes three milliseconds an item, and creating a table takes as long as ten calls.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def _table(name: str) -> Any:
 
 
 def items(name: str) -> list[dict[str, Any]] | None:
-    """Return every item of a table as plain values; None where it is not moto's."""
+    """Return every item of a table as plain values; None if the table is not moto's."""
     table = _table(name)
     if table is None:
         return None
@@ -24,7 +24,7 @@ def items(name: str) -> list[dict[str, Any]] | None:
 
 
 def empty(name: str) -> bool:
-    """Leave a table as it was made, its stream too; returns whether it is there to be left so."""
+    """Empty a table and its stream; return False if moto has no such table."""
     table = _table(name)
     if table is None:
         return False

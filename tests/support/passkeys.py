@@ -1,4 +1,4 @@
-"""A passkey in software: what an authenticator and a browser make, for tests without either."""
+"""A software passkey: makes what an authenticator and a browser make, for tests without either."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ class SoftPasskey:
         return self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def create(self, challenge: str) -> dict[str, Any]:
-        """Return what the page's script sends of a new passkey."""
+        """Return what the page's script sends for a new passkey."""
         point = self.key.public_key().public_numbers()
         cose = b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20" + point.x.to_bytes(32, "big")
         cose += b"\x22\x58\x20" + point.y.to_bytes(32, "big")
@@ -52,7 +52,7 @@ class SoftPasskey:
         }
 
     def get(self, challenge: str) -> dict[str, Any]:
-        """Return what the page's script sends of a signature."""
+        """Return what the page's script sends for a signature."""
         if self.counter:
             self.counter += 1
         client_data, data = self.client_data("webauthn.get", challenge), self._data(0)

@@ -1,7 +1,7 @@
-"""Who may do what: the status of every call of the API by every kind of caller, as tables.
+"""Permissions as tables: the status of every call of the API by every kind of caller.
 
 Acme and Zeta are accounts with Users and Service Users of every role. The tables are written by hand from
-the rules; ``reference_model`` tells the same rules as code, for calls in any order.
+the rules; ``reference_model`` states the same rules as code, for calls in any order.
 """
 
 import re
@@ -32,7 +32,7 @@ K    a Service User of Acme with a key that was revoked
 N    nobody: no credentials
 W    an OWNER's username with somebody else's key
 """
-"""Who calls. Those who may hold a USER_MANAGEMENT key call with it, READ_ONLY ones with a MONITORING key."""
+"""The callers. Those who may hold a USER_MANAGEMENT key use it; READ_ONLY callers use a MONITORING key."""
 
 OF_ZETA = ("FO", "FC", "FR", "FSO", "FSC", "FSR")
 

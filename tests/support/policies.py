@@ -1,4 +1,4 @@
-"""What the tests of the sweep share: an account whose time goes by, and whose mail goes out."""
+"""Helpers for tests of the sweep: an account with a clock that tests move, and a mailer that they run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class PolicyAccount:
     # Time
 
     def set_day(self, day: float) -> None:
-        """Let it be so many days after the start."""
+        """Set the clock to this many days after the start."""
         self.stack.clock.at = START + day * DAY
 
     @property
@@ -53,7 +53,7 @@ class PolicyAccount:
         return DynamoSweeps(client or self.stack.client, tables.directory, tables.events, 400, self.page)
 
     def go_to(self, day: float, *, send_mail: bool = True) -> dict[str, int]:
-        """Let it be a day, sweep, and have the mail go out; returns what came of the sweep."""
+        """Set the day, sweep, send the emails, and return the result of the sweep."""
         self.set_day(day)
         counts = self.sweep()
         if send_mail and counts.get("events"):
@@ -61,7 +61,7 @@ class PolicyAccount:
         return counts
 
     def send_mail(self) -> list[tuple[str, str]]:
-        """Have what waits mailed; returns the new emails: to whom, and which action they tell of."""
+        """Mail the pending events; return the new emails as recipient and action."""
         before = len(self.mail.ses.sent)
         while self.mail.resend().get("sent"):
             pass
@@ -71,7 +71,7 @@ class PolicyAccount:
             for to, message in self.mail.ses.sent[before:]
         ]
 
-    # What there is
+    # State
 
     def set_policy(self, by: Key | None = None, **fields: Any) -> Response:
         response = self.stack.call("PUT", "/v1/account", by or self.owner, fields)
@@ -79,13 +79,13 @@ class PolicyAccount:
         return response
 
     def signs_in(self, key: Key) -> bool:
-        """Sign in with a key, which also notes its use."""
+        """Sign in with a key, which also records its use."""
         status = self.stack.call("GET", "/v1/whoami", key).status
         assert status in (200, 401), status
         return status == 200
 
     def key_types(self, username: str) -> set[str]:
-        """The key types a Principal has, without using any."""
+        """Return the key types that a principal has, without using any key."""
         return set(stored_keys(self.item(username)))
 
     def item(self, username: str) -> dict[str, Any]:
@@ -105,12 +105,12 @@ class PolicyAccount:
         return from_item(client.get_item(TableName=tables.directory, Key=key)["Item"], Account)
 
     def events(self, *actions: str) -> list[dict[str, Any]]:
-        """Events of some actions, or all, the oldest first."""
+        """Return the events of some actions, or all, the oldest first."""
         found = sorted(self.stack.items(self.stack.tables.events), key=lambda event: event["id"])
         return [event for event in found if not actions or event["action"] in actions]
 
     def events_by_policy(self) -> list[tuple[float, str, str]]:
-        """What the policy did: the day it was done, what, and to whom."""
+        """Return the changes that the policy made: day, action and subject."""
         return [
             (round((event["at"] - START) / DAY, 3), event["action"], event["subject"]["username"])
             for event in self.events("API_KEY_ENDING", "API_KEY_REVOKED", "PASSKEY_ENDING", "PASSKEY_REMOVED")
@@ -119,6 +119,6 @@ class PolicyAccount:
 
 
 def policy_account(stack: Stack, page: int = 400) -> PolicyAccount:
-    """An account at the start of its time, with the OWNER ``owner``."""
+    """Return a new account with the OWNER ``owner``, on the first day."""
     stack.clock.at = START
     return PolicyAccount(stack, stack.account(), page=page)

@@ -19,6 +19,17 @@ MAY_HOLD = {"READ_ONLY": list(TYPES)[:2], "CLUSTER_ADMIN": list(TYPES), "OWNER":
 OFFICE = "203.0.113.0/24"
 AT_THE_OFFICE, ELSEWHERE = "203.0.113.9", "198.51.100.7"
 
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+IDLE, LONGEST = 15 * MINUTE, 8 * HOUR
+"""A session is over after so long without use, and after so long however much it is used."""
+PROOF = 5 * MINUTE
+"""For so long after a touch of the passkey, a session may do what changes who can do what."""
+CHALLENGE, CODE = 5 * MINUTE, 15 * MINUTE
+"""How long there is to touch the passkey, and to use a mailed code."""
+MOST_PASSKEYS = MOST_SESSIONS = 5
+SOON = 5 * MINUTE
+"""A key that ends within this time is as good as revoked."""
+
 
 class Refused(Exception):
     def __init__(self, status: int) -> None:
@@ -49,6 +60,8 @@ class Held:
     before: Secret | None = None
     before_until: int = 0
     refused: int | None = None
+    leaked: int | None = None
+    """When it was last told of a leak that ended nothing."""
 
     def over(self, at: float) -> bool:
         return self.ends is not None and at >= self.ends
@@ -77,6 +90,48 @@ class Invitation:
 
 
 @dataclass(eq=False)
+class Passkey:
+    """What a person signs in to the console with. ``counter`` is what the authenticator counted up to."""
+
+    counter: int = 0
+
+
+@dataclass(eq=False)
+class Session:
+    """A browser in which a person is signed in; its secret is learnt from the cookie."""
+
+    passkey: Passkey
+    started: int
+    seen: int
+    proved: int
+    text: str = ""
+
+    def over(self, at: float) -> bool:
+        return at >= min(self.seen + IDLE, self.started + LONGEST)
+
+
+@dataclass(eq=False)
+class Challenge:
+    """What a browser asks its passkey to sign: once, soon, for one purpose, of one person or session."""
+
+    purpose: str
+    until: int
+    whom: "Someone | None" = None
+    stay: Stay | None = None
+    proof: Any = None
+    used: bool = False
+
+
+@dataclass(eq=False)
+class Wish:
+    """A person's wish for a passkey, good while the key works with which it was made."""
+
+    key: Secret
+    asked: int
+    codes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
 class Someone:
     username: str
     account: str
@@ -90,6 +145,10 @@ class Someone:
     links: dict[str, Stay] = field(default_factory=dict)
     changes: list[int] = field(default_factory=list)
     """When each change was paid for, as if they came no faster than they are earned."""
+    passkeys: list[Passkey] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    """Those that nobody ended. What is over may stay here, and is as good as ended."""
+    wish: Wish | None = None
 
     @property
     def name(self) -> str:
@@ -142,11 +201,16 @@ class Outcome:
 
 @dataclass
 class Caller:
-    """Somebody who signed in, and the key they did it with."""
+    """Somebody who signed in, and the key or the session they did it with.
+
+    A session may do what a USER_MANAGEMENT key may, and never has a ceiling.
+    """
 
     who: Someone
     kind: str
     secret: Secret
+    source_ip: str = ""
+    session: Session | None = None
 
     @property
     def role(self) -> str:
@@ -170,9 +234,9 @@ class Caller:
         if self.role != "OWNER":
             raise Refused(403)
 
-    def may_touch(self, *roles: str) -> None:
-        """A machine changes no OWNER: no account of the model lets machines do so."""
-        if self.who.machine and "OWNER" in roles:
+    def prove(self, at: float) -> None:
+        """By a session, a touch of the passkey must have been within five minutes."""
+        if self.session is not None and at >= self.session.proved + PROOF:
             raise Refused(403)
 
     def reads(self) -> None:
@@ -211,6 +275,10 @@ class ReferenceModel:
         self.minutes: dict[tuple[str, int], int] = {}
         self.invited: dict[tuple[str, str], list[int]] = {}
         self.account_changes: dict[str, list[int]] = {}
+        self.machines_run_owners: set[str] = set()
+        """Accounts that let machines invite, change and revoke OWNERs."""
+        self.leaked_keys_stay: set[str] = set()
+        """Accounts whose leaked keys are told of, and not ended."""
 
     @property
     def second(self) -> int:
@@ -250,14 +318,15 @@ class ReferenceModel:
                     raise Refused(403)
                 if noted:
                     self._note(it)
-                return Caller(who, key.kind, it)
+                return Caller(who, key.kind, it, source_ip)
         raise Refused(401)
 
     # Service Users
 
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
-        self._names_free(body)
+        by.prove(self.now)
+        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -310,6 +379,7 @@ class ReferenceModel:
             return Outcome(200, of=machine)
         if links != machine.links or body.get("role", machine.role) != machine.role:
             self._may_grant(by, machine.role)
+            by.prove(self.now)
         raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
         if raised or any(machine.links.get(name) is not stay for name, stay in links.items()):
             self._pay(machine)
@@ -320,6 +390,7 @@ class ReferenceModel:
 
     def delete(self, by: Caller, name: str) -> Outcome:
         machine = self._mine(by, name)
+        by.prove(self.now)
         del self.all[machine.name]
         return self._done(
             204, by, "SERVICE_USER_DELETED", machine, [("REVOKED", kind) for kind in machine.keys]
@@ -344,6 +415,7 @@ class ReferenceModel:
 
     def generate(self, by: Caller, holder: Someone, body: dict[str, Any]) -> Outcome:
         kind = body["keyType"]
+        by.prove(self.now)
         if kind not in MAY_HOLD[holder.role]:
             raise Refused(400)
         if kind in holder.keys and not holder.keys[kind].over(self.second):
@@ -352,21 +424,49 @@ class ReferenceModel:
         key = self._give(holder, kind, body, by.role if holder.machine else None, by.who.username)
         return self._done(201, by, "API_KEY_GENERATED", holder, [("GENERATED", kind)], [key])
 
-    def revoke(self, by: Caller, holder: Someone, kind: str) -> Outcome:
+    def revoke(self, by: Caller, holder: Someone, kind: str, *, meant: bool = True) -> Outcome:
         if kind not in holder.keys:
             raise Refused(404)
+        if not meant:
+            self._keeps_a_way_in(by, holder, holder.keys[kind], None, gone=True)
         del holder.keys[kind]
         return self._done(204, by, "API_KEY_REVOKED", holder, [("REVOKED", kind)])
 
-    def restrict(self, by: Caller, holder: Someone, body: dict[str, Any]) -> Outcome:
+    def _keeps_a_way_in(
+        self, by: Caller, holder: Someone, key: Held, ends: int | None, *, gone: bool, offices: Any = ()
+    ) -> None:
+        """Refuse that somebody takes away, by accident, the key that lets them in.
+
+        That is the key they signed in with. Who is in a session needs none, but for the only OWNER of an
+        account, whom only their USER_MANAGEMENT key lets in when the passkey is lost.
+        """
+        if holder is not by.who or key.kind != by.kind:
+            return
+        sooner = ends is not None and (key.ends is None or ends < key.ends)
+        ended = gone or (sooner and ends is not None and ends <= self.second + SOON)
+        if by.session is not None:
+            alone = self.owners(holder.account) == [holder.name]
+            if ended and alone and not key.over(self.second):
+                raise Refused(409)
+        elif ended or (OFFICE in offices and by.source_ip != AT_THE_OFFICE):
+            raise Refused(409)
+
+    def restrict(self, by: Caller, holder: Someone, body: dict[str, Any], *, meant: bool = True) -> Outcome:
         key = self._living(holder, body["keyType"])
         ends = body.get("ends", key.ends)
         offices = body.get("allowedNetworks", key.offices)
         if (ends, offices) == (key.ends, key.offices):
             return Outcome(200, of=holder, response=key)
         longer = key.ends is not None and (ends is None or ends > key.ends)
-        if holder.machine and (longer or (key.offices and key.offices != offices)):
-            self._may_grant(by, holder.role)
+        if longer or (key.offices and key.offices != offices):
+            if holder.machine:
+                self._may_grant(by, holder.role)
+            by.prove(self.now)
+        if not meant and by.session is None:
+            self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
+        self._earned(holder.changes)
+        if not meant:
+            self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
         self._pay(holder)
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
@@ -387,6 +487,7 @@ class ReferenceModel:
             secret.used = self.second
 
     def rotate(self, by: Caller, holder: Someone, kind: str, overlap: int) -> Outcome:
+        by.prove(self.now)
         key = self._living(holder, kind)
         self._pay(holder)
         older = key.beside(self.second)
@@ -398,18 +499,25 @@ class ReferenceModel:
         else:
             key.before = None
         seen_by = by.secret.seen_by if holder is by.who else by.role
-        key.now, key.refused = (
-            Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.username),
-            None,
-        )
+        key.now = Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.username)
+        key.refused = key.leaked = None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
     def leaked(self, texts: list[str]) -> None:
-        """End the keys that somebody found, with each successor that its finder may have been shown."""
+        """End the keys that somebody found, with each successor that its finder may have been shown.
+
+        Where the account keeps them, they are only told of, once a day.
+        """
         for text in dict.fromkeys(texts):
             for holder in self.all.values():
                 for key in list(holder.keys.values()):
                     if text not in [it.text for it in key.works(self.now)]:
+                        continue
+                    if holder.account in self.leaked_keys_stay:
+                        if key.leaked is None or self.second - key.leaked >= DAY:
+                            key.leaked = self.second
+                            told = [("LEAKED", key.kind)]
+                            self._put(Record(holder.account, "API_KEY_LEAKED", "", holder.name, told))
                         continue
                     if key.now.text == text or key.now.shown_to.lower() in ("", holder.name):
                         del holder.keys[key.kind]
@@ -422,10 +530,11 @@ class ReferenceModel:
     # People
 
     def invite(self, by: Caller, body: dict[str, Any]) -> Outcome:
+        by.prove(self.now)
         if body["username"].lower() == "activate":
             raise Refused(400)
-        by.may_touch(body["role"])
-        self._names_free(body)
+        self._may_touch(by, body["role"])
+        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -449,7 +558,8 @@ class ReferenceModel:
     def change(self, by: Caller, name: str, body: dict[str, Any]) -> Outcome:
         person = self.person(by, name)
         role = body.get("role", person.role)
-        by.may_touch(person.role, role)
+        self._may_touch(by, person.role, role)
+        by.prove(self.now)
         display = body.get("displayName", person.display)
         if role != person.role:
             if person is by.who:
@@ -471,7 +581,8 @@ class ReferenceModel:
 
     def expel(self, by: Caller, name: str) -> Outcome:
         person = self.person(by, name)
-        by.may_touch(person.role)
+        self._may_touch(by, person.role)
+        by.prove(self.now)
         self._not_the_last(person)
         del self.all[person.name]
         return self._done(204, by, "USER_REVOKED", person, [("REVOKED", kind) for kind in person.keys])
@@ -527,28 +638,18 @@ class ReferenceModel:
 
     def invite_again(self, by: Caller, name: str) -> Outcome:
         person = self.person(by, name)
-        by.may_touch(person.role)
+        self._may_touch(by, person.role)
+        by.prove(self.now)
         self._not_the_last(person)
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
         person.keys, person.open = {}, Invitation(by.who, by.who.stay)
+        person.passkeys, person.sessions, person.wish = [], [], None
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
 
     def activate(self, name: str, token: str) -> Outcome:
-        person = self.all.get(name.lower())
-        if person is None or person.machine or person.open is None:
-            raise Refused(400)
-        if self.now >= person.open.tokens.get(token, 0):
-            raise Refused(400)
-        inviter = person.open.inviter
-        if (
-            self.all.get(inviter.name) is not inviter
-            or inviter.role != "OWNER"
-            or inviter.stay is not person.open.stay
-        ):
-            raise Refused(400)
-        if person.role == "OWNER":
-            self._owner_fits(person.account)
+        person = self._invited(name, token)
+        self._may_take_up(person)
         person.open = None
         manages = person.role != "READ_ONLY"
         keys = [
@@ -561,10 +662,199 @@ class ReferenceModel:
         self._put(outcome.record)
         return outcome
 
+    def _invited(self, name: str, token: str) -> Someone:
+        """Who is let in by a token."""
+        person = self.all.get(name.lower())
+        if person is None or person.machine or person.open is None:
+            raise Refused(400)
+        if self.now >= person.open.tokens.get(token, 0):
+            raise Refused(400)
+        return person
+
+    def _may_take_up(self, person: Someone) -> None:
+        assert person.open is not None
+        inviter = person.open.inviter
+        if (
+            self.all.get(inviter.name) is not inviter
+            or inviter.role != "OWNER"
+            or inviter.stay is not person.open.stay
+        ):
+            raise Refused(400)
+        if person.role == "OWNER":
+            self._owner_fits(person.account)
+
+    # The console: people alone, with passkeys
+
+    def enter(self, session: Session | None) -> Caller:
+        """Open a page with a session's cookie, which keeps the session going."""
+        for who in self.all.values():
+            if session is not None and session in who.sessions and not session.over(self.now):
+                if self.second - session.seen >= MINUTE:
+                    session.seen = self.second
+                return Caller(who, "USER_MANAGEMENT", Secret(), session=session)
+        raise Refused(401)
+
+    def begin_sign_in(self) -> Challenge:
+        return self._challenge("SIGN_IN")
+
+    def finish_sign_in(
+        self, asked: Challenge | None, signed: Challenge | None, passkey: Passkey, counter: int
+    ) -> Session:
+        """Sign in with what a passkey made of the challenge ``signed`` in a browser that was ``asked``."""
+        challenge = self._good(asked, "SIGN_IN")
+        holders = [it for it in self.all.values() if passkey in it.passkeys]
+        if not holders:
+            raise Refused(401)
+        self._touched(challenge, signed, passkey, counter)
+        return self._start(holders[0], passkey, "SIGNED_IN")
+
+    def begin_confirmation(self, by: Caller) -> Challenge:
+        return self._challenge("CONFIRM", by.who, by.session)
+
+    def confirm(
+        self, by: Caller, asked: Challenge | None, signed: Challenge | None, passkey: Passkey, counter: int
+    ) -> None:
+        challenge = self._own(by, asked, "CONFIRM")
+        if passkey not in by.who.passkeys or by.session is None:
+            raise Refused(401)
+        self._touched(challenge, signed, passkey, counter)
+        by.session.proved = self.second
+
+    def begin_activation(self, name: str, token: str) -> Challenge:
+        return self._challenge("ACTIVATE", self._invited(name, token), token)
+
+    def activate_in_browser(self, asked: Challenge | None, token: str, counter: int) -> Session:
+        """Take an invitation up with a new passkey: a session, and no API key."""
+        challenge = self._good(asked, "ACTIVATE")
+        if challenge.proof != token or challenge.whom is None:
+            raise Refused(400)
+        person = self._invited(challenge.whom.name, token)
+        self._may_take_up(person)
+        person.open = None
+        challenge.used = True
+        person.passkeys = [Passkey(counter)]
+        return self._start(person, person.passkeys[0], "USER_ACTIVATED")
+
+    def ask_for_code(self, username: str, secret: str, source_ip: str) -> Wish:
+        """Have a code mailed, by a key that manages; a machine is told what a wrong key is."""
+        by = self.sign_in(username, secret, source_ip)
+        if by.who.machine:
+            raise Refused(401)
+        if "USER_MANAGEMENT" in MAY_HOLD[by.who.role]:
+            by.manages()
+        if by.who.wish is not None and self.second - by.who.wish.asked < MINUTE:
+            raise Refused(409)
+        by.who.wish = Wish(by.secret, self.second)
+        self._put(Record(by.who.account, "PASSKEY_CODE_REQUESTED", by.who.name, by.who.name))
+        return by.who.wish
+
+    def begin_enrolment(self, name: str, code: str) -> Challenge:
+        person = self._wishes(name, code)
+        self._has_room(person)
+        return self._challenge("ENROL", person, code)
+
+    def enrol(self, asked: Challenge | None, code: str, counter: int) -> Session:
+        """Turn a mailed code into a passkey and a session."""
+        challenge = self._good(asked, "ENROL")
+        assert challenge.whom is not None
+        person = self._wishes(challenge.whom.name, code)
+        if challenge.proof != code or challenge.stay is not person.stay:
+            raise Refused(400)
+        self._has_room(person)
+        person.wish = None
+        challenge.used = True
+        person.passkeys.append(Passkey(counter))
+        return self._start(person, person.passkeys[-1], "PASSKEY_ADDED")
+
+    def _wishes(self, name: str, code: str) -> Someone:
+        """Who is let in by a code: it takes the code and a key that works, so neither alone is enough."""
+        person = self.all.get(name.lower())
+        if person is None or person.wish is None:
+            raise Refused(400)
+        works = [it for key in person.keys.values() for it in key.works(self.now)]
+        if self.now >= person.wish.codes.get(code, 0) or person.wish.key not in works:
+            raise Refused(400)
+        return person
+
+    def begin_addition(self, by: Caller) -> Challenge:
+        by.prove(self.now)
+        self._has_room(by.who)
+        return self._challenge("ADD", by.who, by.session)
+
+    def add_passkey(self, by: Caller, asked: Challenge | None, counter: int) -> Passkey:
+        challenge = self._own(by, asked, "ADD")
+        by.prove(self.now)
+        self._has_room(by.who)
+        challenge.used = True
+        made = Passkey(counter)
+        by.who.passkeys.append(made)
+        self._put(Record(by.who.account, "PASSKEY_ADDED", by.who.name, by.who.name))
+        return made
+
+    def remove_passkey(self, by: Caller, passkey: Passkey) -> Outcome:
+        """Remove a passkey, and end the sessions that it started but for the one it is done in."""
+        if passkey not in by.who.passkeys:
+            raise Refused(404)
+        by.prove(self.now)
+        if len(by.who.passkeys) == 1:
+            raise Refused(409)
+        by.who.passkeys.remove(passkey)
+        by.who.sessions = [it for it in by.who.sessions if it.passkey is not passkey or it is by.session]
+        return self._of_oneself(by, "PASSKEY_REMOVED")
+
+    def sign_out(self, by: Caller, session: Session | None) -> Outcome:
+        """End one of the caller's sessions."""
+        if session is None or session not in by.who.sessions:
+            raise Refused(404)
+        by.who.sessions.remove(session)
+        return self._of_oneself(by, "SIGNED_OUT")
+
+    def sign_out_everywhere(self, by: Caller) -> Outcome:
+        by.who.sessions = []
+        return self._of_oneself(by, "SIGNED_OUT")
+
+    def _of_oneself(self, by: Caller, action: str) -> Outcome:
+        record = Record(by.who.account, action, by.who.name, by.who.name)
+        self._put(record)
+        return Outcome(200, record=record)
+
+    def _challenge(self, purpose: str, whom: Someone | None = None, proof: Any = None) -> Challenge:
+        return Challenge(purpose, self.second + CHALLENGE, whom, whom.stay if whom else None, proof)
+
+    def _good(self, asked: Challenge | None, purpose: str) -> Challenge:
+        if asked is None or asked.used or asked.purpose != purpose or self.now >= asked.until:
+            raise Refused(400)
+        return asked
+
+    def _own(self, by: Caller, asked: Challenge | None, purpose: str) -> Challenge:
+        challenge = self._good(asked, purpose)
+        if challenge.proof is not by.session or challenge.stay is not by.who.stay:
+            raise Refused(400)
+        return challenge
+
+    def _touched(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
+        """Use a signature up. One whose counter has not risen is by a copy of the passkey."""
+        if signed is not asked or ((counter or passkey.counter) and counter <= passkey.counter):
+            raise Refused(401)
+        passkey.counter = counter
+        asked.used = True
+
+    def _has_room(self, person: Someone) -> None:
+        if len(person.passkeys) >= MOST_PASSKEYS:
+            raise Refused(409)
+
+    def _start(self, who: Someone, passkey: Passkey, action: str) -> Session:
+        """Sign somebody in: one browser more than five, and the one used the longest ago is signed out."""
+        new = Session(passkey, self.second, self.second, self.second)
+        live = sorted((it for it in who.sessions if not it.over(self.now)), key=lambda it: it.seen)
+        who.sessions = [*live[1 - MOST_SESSIONS :], new]
+        self._put(Record(who.account, action, who.name, who.name))
+        return new
+
     # Accounts
 
     def open_account(self, account: str, body: dict[str, Any]) -> Outcome:
-        self._names_free(body)
+        self._names_free(body, account)
         owner = Someone(body["username"], account, body["email"], "OWNER", False, body["username"])
         key = self._give(owner, "USER_MANAGEMENT", {})
         self.all[owner.name] = owner
@@ -573,16 +863,36 @@ class ReferenceModel:
         self._put(Record(account, "ACCOUNT_CREATED", "", owner.name, [("GENERATED", "USER_MANAGEMENT")]))
         return outcome
 
-    def rename(self, by: Caller, name: str) -> Outcome:
+    def change_account(self, by: Caller, body: dict[str, Any]) -> Outcome:
+        """Change an account's name and its two switches; only what loosens nothing is always possible."""
+        by.prove(self.now)
         account = by.who.account
-        if self.accounts[account] == name:
-            return Outcome(200)
-        paid = self.account_changes.setdefault(account, [])
-        paid.append(self._earned(paid))
-        self.accounts[account] = name
+        old = self.settings(account)
+        new = {**old, **body}
+        if new == old:
+            return Outcome(200, old)
+        looser = (new["machinesManageOwners"] and not old["machinesManageOwners"]) or (
+            old["revokeLeakedKeys"] and not new["revokeLeakedKeys"]
+        )
+        if looser or new["name"] != old["name"]:
+            paid = self.account_changes.setdefault(account, [])
+            paid.append(self._earned(paid))
+        self.accounts[account] = new["name"]
+        for accounts, there in (
+            (self.machines_run_owners, new["machinesManageOwners"]),
+            (self.leaked_keys_stay, not new["revokeLeakedKeys"]),
+        ):
+            (accounts.add if there else accounts.discard)(account)
         record = Record(account, "ACCOUNT_UPDATED", by.who.name, "")
         self._put(record)
-        return Outcome(200, record=record)
+        return Outcome(200, new, record=record)
+
+    def settings(self, account: str) -> dict[str, Any]:
+        return {
+            "name": self.accounts[account],
+            "machinesManageOwners": account in self.machines_run_owners,
+            "revokeLeakedKeys": account not in self.leaked_keys_stay,
+        }
 
     # Budgets and quotas
 
@@ -635,10 +945,15 @@ class ReferenceModel:
         if not by.at_least(role):
             raise Refused(403)
 
-    def _names_free(self, body: dict[str, Any]) -> None:
+    def _may_touch(self, by: Caller, *roles: str) -> None:
+        """A machine changes no OWNER, unless the account lets machines do so."""
+        if by.who.machine and "OWNER" in roles and by.who.account not in self.machines_run_owners:
+            raise Refused(403)
+
+    def _names_free(self, body: dict[str, Any], account: str) -> None:
         if body["username"].lower() in self.all:
             raise Refused(409)
-        if fold(body["email"]) in {fold(it.email) for it in self.all.values()}:
+        if fold(body["email"]) in {fold(it.email) for it in self.all.values() if it.account == account}:
             raise Refused(409)
 
     def _not_the_last(self, person: Someone) -> None:

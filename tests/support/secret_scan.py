@@ -1,4 +1,4 @@
-"""What no test may leave: a secret in a table, a log line or an email; a digest but in Directory."""
+"""Search what a test leaves for secrets in tables, log lines and emails, and digests outside Directory."""
 
 import base64
 import logging
@@ -28,20 +28,20 @@ class _Lines(logging.Handler):
 
 @dataclass
 class CapturedOutput:
-    """What a test had said: lines of the log, and emails, each with its address."""
+    """The output of a test: log lines, and emails with their recipients."""
 
     lines: list[str] = field(default_factory=list)
     emails: list[tuple[str, EmailMessage]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """All of it, as one text."""
+        """All log lines and emails, as one text."""
         return "\n".join([*self.lines, *(_read(message) for _, message in self.emails)])
 
 
 @contextmanager
 def captured_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]:
-    """Keep every line that is logged meanwhile, with what is beside its message, and every email."""
+    """Record every log line, with its extra fields, and every email from now on."""
     handler = _Lines()
     said = CapturedOutput(handler.lines)
 
@@ -52,7 +52,7 @@ def captured_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]
     monkeypatch.setattr(notify, "send", send)
     for name in ("app", "chalicelib"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
-    logging.getLogger().manager._clear_cache()  # of what each logger lets through
+    logging.getLogger().manager._clear_cache()  # only what each logger's level allows
     logging.getLogger().addHandler(handler)
     try:
         yield said
@@ -61,7 +61,7 @@ def captured_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]
 
 
 def assert_no_secret_in_output(said: CapturedOutput) -> None:
-    """Search log lines and emails; raises AssertionError for a secret but an invitation's own token."""
+    """Raise AssertionError if a log line or email has a secret, except an invitation's token in its email."""
     assert not secrets_in("\n".join(said.lines)), "a secret is in the log"
     for recipient, message in said.emails:
         found = set(secrets_in(_read(message)))
@@ -73,7 +73,7 @@ def assert_no_secret_in_output(said: CapturedOutput) -> None:
 def assert_no_secret(
     directory: list[dict[str, Any]], events: list[dict[str, Any]], said: CapturedOutput
 ) -> None:
-    """Search both tables; raises AssertionError for a secret, or a digest not in Directory alone."""
+    """Raise AssertionError if a table has a secret, or if anything but Directory has a digest."""
     for place, items in (("Directory", directory), ("Events", events)):
         assert not secrets_in(repr(items)), f"a secret is in {place}"
     elsewhere = repr(events) + said.text
@@ -88,7 +88,7 @@ def _read(message: EmailMessage) -> str:
 
 
 def secrets_in(text: str) -> list[str]:
-    """Return what is a key or a token in a text, by form and checksum."""
+    """Return the keys and tokens in a text, recognised by form and checksum."""
     return [found for found in _LIKE_A_SECRET.findall(text) if well_formed(found, found[:4])]
 
 

@@ -1,4 +1,4 @@
-"""What a transaction writes by AWS's rule: 2 units a KB for each item in it, and 1 a KB for each index entry.
+"""Write units of a transaction by AWS's rule: 2 a KB for each item in it, and 1 a KB for each index entry.
 
 DynamoDB Local counts by a rule of its own, so this counts from the items themselves.
 """
@@ -20,7 +20,7 @@ INDEXES = {
 KEYS_ONLY = {"waiting"}
 
 _KINDS = {"KEY#": "pointer", "BUDGET#": "counter"}
-"""What items of the directory are named apart, by how their keys begin."""
+"""Names for the kinds of items in Directory, by how their keys begin."""
 
 
 def write_units(
