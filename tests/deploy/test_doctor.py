@@ -62,7 +62,7 @@ BROKEN: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "the AWS CLI does not start": (
         "AWS CLI",
         "failed",
-        "install it anew",
+        "Reinstall it",
         {"--version --output": {"status": 1}},
     ),
     "nobody is signed in": (
@@ -108,13 +108,13 @@ BROKEN: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "the sender is unknown to SES": (
         "sender identity",
         "failed",
-        "Verify it",
+        "Verify one of them",
         {"sesv2 get-email-identity": {"status": 254, "complains": "NotFoundException"}},
     ),
     "the sender is not verified yet": (
         "sender identity",
         "failed",
-        "Verify it",
+        "Verify one of them",
         {"sesv2 get-email-identity": {"says": {"VerifiedForSendingStatus": False}}},
     ),
     "API Gateway's role is gone": (
