@@ -17,7 +17,6 @@ from tests.emulator.conftest import SENDER, Emulator, wait_for
 
 RELEASED = Path(__file__).with_name("released.json")
 """The template of the last release, as its ``make package`` made it."""
-pytestmark = pytest.mark.xdist_group("deploy")  # an emulator of its own, beside that of the smoke test
 PUBLIC_URL = "PublicUrl=https://users.example.com"
 
 

@@ -14,7 +14,6 @@ from deploy.smoke import Smoke
 from deploy.stack import Stack, stack_name
 from tests.emulator.conftest import SENDER, Emulator
 
-pytestmark = pytest.mark.xdist_group("smoke")  # one stack for all of these
 STAGE = "well"
 
 
