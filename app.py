@@ -318,6 +318,22 @@ def enforce_policies(event: Any) -> dict[str, int]:
     return enforce_policies_function(event.to_dict(), event.context)
 
 
+@app.lambda_function(name="publish")
+def publish(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Publish events on EventBridge: those that the stream brings, and each minute those that wait."""
+    from chalicelib.functions.publisher import publish_function
+
+    return publish_function(event, context)
+
+
+@app.lambda_function(name="archive")
+def archive(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Archive published events in a bucket."""
+    from chalicelib.functions.publisher import archive_function
+
+    return archive_function(event, context)
+
+
 @app.lambda_function(name="create_account")
 def create_account(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Create an account with its first OWNER. IAM decides who may invoke this: the operator."""

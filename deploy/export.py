@@ -16,9 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from chalicelib.http import responses
+from chalicelib.publishing.form import line, published
 from chalicelib.rules.model import Event
 from chalicelib.store.items import from_item
 from chalicelib.store.trail import refusals_of
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 Item = dict[str, Any]
-SCHEMA_VERSION = "1"
 MANIFEST = "manifest.json"
 
 
@@ -36,13 +33,6 @@ class Day(NamedTuple):
 
     events: int
     digest: str
-
-
-def exported(event: Event) -> dict[str, Any]:
-    """Return an event as it is exported: as the API shows it, without who was mailed, and its account."""
-    shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(responses.event(event)))
-    del shown["mail"]
-    return {"schemaVersion": SCHEMA_VERSION, "account": event.account, **shown}
 
 
 def export_account(client: "DynamoDBClient", table: str, account: str, folder: Path) -> dict[str, Day]:
@@ -57,7 +47,7 @@ def export_account(client: "DynamoDBClient", table: str, account: str, folder: P
         lines = []
         digest = _start(account, day)
         for event in events:
-            lines.append(_line(event))
+            lines.append(line(event))
             digest = _next(digest, event)
         (home / f"{day}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         days[day] = Day(len(lines), digest)
@@ -77,8 +67,8 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
     archived: dict[str, dict[str, Any]] = {}
     faults = [*_manifest_faults(account, home)]
     for file in sorted(home.rglob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            event = json.loads(line)
+        for text in file.read_text(encoding="utf-8").splitlines():
+            event = json.loads(text)
             known = archived.setdefault(event["id"], event)
             if known != event:
                 faults.append(f"{event['id']}: is there twice, and differs")
@@ -109,7 +99,7 @@ def read_events(client: "DynamoDBClient", table: str, account: str) -> Iterator[
     """Return an account's events as they are exported, the oldest first; refusals by network among them."""
     parts = (_partition(client, table, part) for part in (account, refusals_of(account)))
     for item in heapq.merge(*parts, key=lambda item: str(item["id"]["S"])):
-        yield exported(from_item({**item, "account": {"S": account}}, Event))
+        yield published(from_item({**item, "account": {"S": account}}, Event))
 
 
 def _partition(client: "DynamoDBClient", table: str, partition: str) -> Iterator[Item]:
@@ -132,8 +122,8 @@ def _manifest_faults(account: str, home: Path) -> Iterator[str]:
         file = home / f"{day}.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         digest = _start(account, day)
-        for line in lines:
-            digest = _next(digest, json.loads(line))
+        for text in lines:
+            digest = _next(digest, json.loads(text))
         if (len(lines), digest) != (told["count"], told["digest"]):
             yield f"{day}: the file has {len(lines)} events, and is not the manifest's of {told['count']}"
 
@@ -143,9 +133,4 @@ def _start(account: str, day: str) -> str:
 
 
 def _next(digest: str, event: dict[str, Any]) -> str:
-    return hashlib.sha256(f"{digest} {_line(event)}".encode()).hexdigest()
-
-
-def _line(event: dict[str, Any]) -> str:
-    """Return an event as one line of JSON, the same to the byte whoever wrote it."""
-    return json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{digest} {line(event)}".encode()).hexdigest()

@@ -20,8 +20,19 @@ from typing import Any
 
 OPERATIONS: dict[str, frozenset[str]] = {
     "dynamodb": frozenset(
-        {"BatchGetItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
+        {
+            "BatchGetItem",
+            "BatchWriteItem",
+            "GetItem",
+            "PutItem",
+            "Query",
+            "Scan",
+            "TransactWriteItems",
+            "UpdateItem",
+        }
     ),
+    "events": frozenset({"PutEvents"}),
+    "s3": frozenset({"PutObject"}),
     "sesv2": frozenset({"SendEmail"}),
 }
 """The services and operations that the functions call; a call of any other fails in the package."""
@@ -38,7 +49,7 @@ ROOTS: dict[str, str] = {
 """The roots of the certificates of AWS's endpoints, as Amazon Trust Services publishes them, by SHA-256."""
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
-_ENDPOINT_NAMES = frozenset({"dynamodb", "email"})
+_ENDPOINT_NAMES = frozenset({"dynamodb", "email", "events", "s3"})
 
 
 def slim(package: Path) -> None:

@@ -128,6 +128,14 @@ def iam_requests(
                 for key in wanted["Keys"]:
                     get = {**wanted, "Key": key, "TableName": table}
                     yield _dynamodb_request("BatchGetItem", get, table_arns, reading)
+        case "BatchWriteItem":
+            for table, requests in parameters["RequestItems"].items():
+                for [(kind, write)] in (one.items() for one in requests):
+                    item = {
+                        "TableName": table,
+                        "Item" if kind == "PutRequest" else "Key": next(iter(write.values())),
+                    }
+                    yield _dynamodb_request("BatchWriteItem", item, table_arns, reading)
         case _:
             yield _dynamodb_request(operation, parameters, table_arns, reading)
 

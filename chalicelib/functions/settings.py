@@ -14,6 +14,11 @@ RETENTION_DAYS = 400
 """Days for which events are kept, unless EVENT_RETENTION_DAYS says otherwise."""
 
 
+def publishes() -> bool:
+    """Return whether events are published on EventBridge; see docs/events.md."""
+    return os.environ.get("EVENT_BUS") == "on"
+
+
 @cache
 def service() -> Service:
     """Return the service of the API, created once in each environment."""
@@ -28,6 +33,7 @@ def service() -> Service:
             retention_days,
             notes,
             read_limits(os.environ),
+            publishes=publishes(),
         ),
         trail=DynamoTrail(client, events_table),
         now=time,

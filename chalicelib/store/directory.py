@@ -53,6 +53,7 @@ from chalicelib.store.principals import (
     principal_from_item,
     principal_key,
 )
+from chalicelib.store.publications import event_puts
 from chalicelib.store.requests import (
     batch_get,
     call_dynamodb,
@@ -62,7 +63,6 @@ from chalicelib.store.requests import (
     reasons,
     unavailable,
 )
-from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,14 +96,20 @@ class DynamoDirectory:
         retention_days: int,
         notes: "Callable[[], DynamoDBClient] | None" = None,
         limits: Limits = DEFAULT,
+        *,
+        publishes: bool = False,
     ) -> None:
-        """Use two tables through ``client``, and ``notes()`` for writes that must not delay a sign-in."""
+        """Use two tables through ``client``, and ``notes()`` for writes that must not delay a sign-in.
+
+        ``publishes`` says whether events are published, so that each needs its marker.
+        """
         self.limits = limits
         self._client = client
         self._notes = notes or (lambda: client)
         self._table = table
         self._events_table = events_table
         self._retention_days = retention_days
+        self._publishes = publishes
         self._full = FullCounters()
 
     def principal(self, username: str) -> Principal | None:
@@ -184,12 +190,8 @@ class DynamoDirectory:
         """Make all writes and record the event in one transaction, or do nothing."""
         puts: list[dict[str, Any]] = []
         if event is not None:
-            put = {
-                "TableName": self._events_table,
-                "Item": event_item(event, self._retention_days),
-                "ConditionExpression": "attribute_not_exists(id)",
-            }
-            puts.append({"Put": put})
+            puts = self._event_puts(event)
+            puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(id)"
         for _ in range(_PREPARATIONS):
             try:
                 self._transact(writes, puts, _PATIENT_TRIES if patient else _CONFLICT_TRIES)
@@ -252,11 +254,14 @@ class DynamoDirectory:
             "ExpressionAttributeNames": {"#refused": note(REFUSED, principal.keys[key_type].digest)},
             "ExpressionAttributeValues": {":now": {"N": str(event.at)}, ":since": {"N": str(since)}},
         }
-        put = {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}
+        puts: list[Any] = self._event_puts(event)
         try:
-            self._notes().transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])  # type: ignore[typeddict-item]
+            self._notes().transact_write_items(TransactItems=[{"Update": update}, *puts])  # type: ignore[typeddict-item]
         except (ClientError, BotoCoreError) as error:
             log_failed_note(_LOG, "a refusal was not recorded", error)
+
+    def _event_puts(self, event: Event) -> list[dict[str, Any]]:
+        return event_puts(self._events_table, event, self._retention_days, publishes=self._publishes)
 
     def _note(self, principal: Principal, **update: Any) -> None:
         try:

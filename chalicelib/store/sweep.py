@@ -18,8 +18,8 @@ from chalicelib.store import addresses, pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
 from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
+from chalicelib.store.publications import event_puts
 from chalicelib.store.requests import call_dynamodb, cancellations
-from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -37,13 +37,21 @@ class DynamoSweeps:
     """The store of the sweep (``chalicelib.rules.sweeps.SweepStore``) on two tables."""
 
     def __init__(
-        self, client: "DynamoDBClient", table: str, events_table: str, retention_days: int, page: int = PAGE
+        self,
+        client: "DynamoDBClient",
+        table: str,
+        events_table: str,
+        retention_days: int,
+        page: int = PAGE,
+        *,
+        publishes: bool = False,
     ) -> None:
         self._client = client
         self._table = table
         self._events_table = events_table
         self._retention_days = retention_days
         self._page = page
+        self._publishes = publishes
         self._directory = DynamoDirectory(client, table, events_table, retention_days)
 
     def position(self) -> Position | None:
@@ -123,10 +131,8 @@ class DynamoSweeps:
         items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in change.others]
         if change.account is not None:
             items.append({"ConditionCheck": self._same_account(change.account)})
-        items += [
-            {"Put": {"TableName": self._events_table, "Item": event_item(event, self._retention_days)}}
-            for event in change.events
-        ]
+        for event in change.events:
+            items += event_puts(self._events_table, event, self._retention_days, publishes=self._publishes)
         return self._transact(items)
 
     def add_pointers(self, principal: Principal) -> bool:

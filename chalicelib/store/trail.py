@@ -2,7 +2,8 @@
 
 An account's events are one partition. Its refusals by network are another, ``REFUSED#`` and the account,
 because the authorizer may write only there and so can overwrite no other event. IAM can restrict the
-partition, but not the conditions of a write.
+partition, but not the conditions of a write. Where events are published, each has a marker beside it until
+that is done (``chalicelib.store.publications``).
 """
 
 import zlib
@@ -57,6 +58,16 @@ def event_item(event: Event, retention_days: int) -> Item:
     if event.action is Action.API_KEY_REFUSED:
         more["account"] = refusals_of(event.account)
     return to_item(event, **more)
+
+
+def stored_event(item: Item) -> Event | None:
+    """Return the event of an item; None for what is no event, or one that this version cannot read."""
+    account = item["account"]["S"].removeprefix(_REFUSED)
+    try:
+        found = _event(item, account)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if isinstance(found, Event) else None
 
 
 def shard_of(event_id: str) -> str:

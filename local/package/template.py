@@ -18,6 +18,8 @@ FUNCTIONS = (
     "CreateAccount",
     "RecoverOwner",
 )
+OPTIONAL_FUNCTIONS = ("Publish", "Archive")
+"""Functions that a stack has where its parameters say so. The emulator does not start them."""
 
 _PSEUDO = {
     "AWS::StackName": "service-users-test",

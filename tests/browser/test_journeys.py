@@ -364,7 +364,7 @@ def test_a_page_of_a_sibling_origin_can_send_no_form(person: People, server: Ser
 def test_the_first_visit_is_small_and_asks_nobody_else(newcomer: People, server: Server) -> None:
     it = newcomer()
     responses: list[Any] = []
-    it.page.on("response", responses.append)
+    it.page.on("response", lambda response: responses.append(response))
     it.open("sign-in")
     it.page.wait_for_load_state("networkidle")
     sizes = {response.url: len(gzip.compress(response.body())) for response in responses}

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from chalicelib.rules.publications import Marker
 from local.iam import Reading, iam_requests, permissions_for
 from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
 from tests.support.policies import policy_account
+from tests.support.publishing import Publishing
 
 TEMPLATE = Path(__file__).resolve().parents[2] / ".chalice" / "resources.json"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -187,6 +189,47 @@ def test_the_authorizer_may_do_what_signing_in_does(stack: Stack) -> None:
     ]
     for operation, parameters in made:
         assert allowed("Authorizer", operation, parameters), operation
+
+
+def test_publish_may_do_what_it_does_and_touches_no_event(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing = Publishing(stack, monkeypatch)
+    stack.account()
+    with recorded(stack) as calls:
+        publishing.run()
+        publishing.publisher.store.done([Marker("nobody", "0" * 28)])
+    used = {operation for operation, _ in calls}
+    assert used == {"Query", "BatchGetItem", "BatchWriteItem"}
+    for operation, parameters in calls:
+        if operation == "Query":
+            assert parameters["ExpressionAttributeValues"][":shard"]["S"].startswith("PUBLISH#")
+            parameters = {
+                "TableName": "Events",
+                "Key": {"account": parameters["ExpressionAttributeValues"][":shard"]},
+            }
+        assert allowed("Publish", operation, parameters), operation
+    for request in ({"DeleteRequest": {"Key": event()["Item"]}}, {"PutRequest": {"Item": event()["Item"]}}):
+        assert not allowed("Publish", "BatchWriteItem", {"RequestItems": {"Events": [request]}})
+    assert not allowed("Publish", "Query", {"TableName": "Events", "Key": event()["Item"]})
+    for what in TAKING_OVER.values():
+        assert not allowed("Publish", *what)
+
+
+def test_the_authorizer_may_mark_the_refusals_that_it_puts_on_record(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing = Publishing(stack, monkeypatch)
+    owner = stack.account()
+    key = stack.service_user(owner, "bot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
+    with recorded(stack) as calls:
+        assert stack.sign_in(key) == 403
+    assert [operation for operation, _ in calls] == ["GetItem", "TransactWriteItems"]
+    assert len(calls[1][1]["TransactItems"]) == 3
+    for role in ("Authorizer", "Verify"):
+        for operation, parameters in calls:
+            assert allowed(role, operation, parameters), operation
+    assert len(publishing.markers()) == 3
 
 
 def test_the_sweep_may_do_what_it_does(stack: Stack) -> None:

@@ -1,5 +1,6 @@
 """The functions as Lambda starts them: configured by their environment alone."""
 
+import json
 import logging
 import runpy
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib.functions import mailer, settings
+from chalicelib.functions import enforce_policies, mailer, publisher, settings
 from chalicelib.http.call import Service
 from chalicelib.rules import service_users
 from chalicelib.rules.authentication import sign_in
@@ -16,7 +17,9 @@ from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.service_users import MOST_ADMINISTRATORS, ServiceUserUpdate
 from chalicelib.store import client as store_client
-from tests.support.api_client import Key, Stack, Tables
+from tests.support.api_client import Key, Stack, Tables, items
+from tests.support.aws import Aws
+from tests.support.publishing import Publishing
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -82,6 +85,53 @@ def test_every_function_can_be_invoked(started: dict[str, Any]) -> None:
     assert again["apiKey"] not in ("", made["apiKey"])
     assert started["notify"]({"Records": []}, Context()) == {"batchItemFailures": []}
     assert started["resend"](SCHEDULED, Context())["taken"] == 2
+
+
+def test_publish_and_archive_are_configured_by_their_environment(
+    dynamodb: "DynamoDBClient", tables: Tables, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing = Publishing(stack, monkeypatch)
+    aws = Aws()
+    for name, value in (
+        ("EVENTS_TABLE", tables.events),
+        ("EVENT_BUS_NAME", aws.bus),
+        ("ARCHIVE_BUCKET", aws.bucket),
+    ):
+        monkeypatch.setenv(name, value)
+    caches = (store_client.dynamodb, publisher._bridge, publisher._s3)
+    for cache in caches:
+        cache.cache_clear()
+    started = runpy.run_path(str(APP))
+    stack.account()
+    assert started["publish"]({"Records": publishing.new_records()}, Context()) == {"published": 1}
+    assert started["publish"](SCHEDULED, Context()) == {"late": 0}
+    assert started["archive"]({"Records": aws.records()}, Context()) == {"batchItemFailures": []}
+    assert len(aws.s3.list_objects_v2(Bucket=aws.bucket)["Contents"]) == 1
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("bus", ["on", "off"])
+def test_every_function_that_writes_events_marks_them_where_they_are_published(
+    started: dict[str, Any],
+    tables: Tables,
+    dynamodb: "DynamoDBClient",
+    monkeypatch: pytest.MonkeyPatch,
+    bus: str,
+) -> None:
+    monkeypatch.setenv("EVENT_BUS", bus)
+    settings.service.cache_clear()
+    enforce_policies._sweeps.cache_clear()
+    assert enforce_policies._sweeps()._publishes is (bus == "on")
+    started["create_account"]({"accountName": "D", "username": "owner", "email": "o@demo.example"}, Context())
+    marked = [it for it in items(dynamodb, tables.events) if it["account"].startswith("PUBLISH#")]
+    assert len(marked) == (1 if bus == "on" else 0)
+    enforce_policies._sweeps.cache_clear()
+    template = json.loads((APP.parent / ".chalice" / "resources.json").read_text(encoding="utf-8"))
+    for name, resource in template["Resources"].items():
+        variables = resource.get("Properties", {}).get("Environment", {}).get("Variables", {})
+        if "EVENTS_TABLE" in variables and name not in ("Notify", "Resend", "Publish"):
+            assert variables["EVENT_BUS"] == {"Ref": "EventBus"}, name
 
 
 def test_events_come_in_pages_newest_first_of_all_and_of_one(stack: Stack) -> None:

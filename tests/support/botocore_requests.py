@@ -51,6 +51,9 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("dynamodb", "scan", {"TableName": "Directory", "Limit": 3}),
     ("dynamodb", "batch_get_item", {"RequestItems": {"Directory": {"Keys": [KEY]}}}),
     ("dynamodb", "transact_write_items", {"ClientRequestToken": "t", "TransactItems": WRITES}),
+    ("dynamodb", "batch_write_item", {"RequestItems": {"Events": [{"DeleteRequest": {"Key": KEY}}]}}),
+    ("events", "put_events", {"Entries": [{"Source": "s", "DetailType": "t", "Detail": "{}"}]}),
+    ("s3", "put_object", {"Bucket": "bucket", "Key": "a/b", "Body": b"{}\n", "IfNoneMatch": "*"}),
     ("sesv2", "send_email", MAIL),
 ]
 ITEM = {"pk": {"S": "x"}, "b": {"B": "AP8="}, "n": {"N": "1"}}

@@ -27,6 +27,7 @@ class PolicyAccount:
     owner: Key
     mail: MailFixture = field(init=False)
     page: int = 400
+    publishes: bool = False
 
     def __post_init__(self) -> None:
         self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)
@@ -50,7 +51,10 @@ class PolicyAccount:
 
     def sweeps(self, client: Any = None) -> DynamoSweeps:
         tables = self.stack.tables
-        return DynamoSweeps(client or self.stack.client, tables.directory, tables.events, 400, self.page)
+        return DynamoSweeps(
+            *(client or self.stack.client, tables.directory, tables.events, 400, self.page),
+            publishes=self.publishes,
+        )
 
     def go_to(self, day: float, *, send_mail: bool = True) -> dict[str, int]:
         """Set the day, sweep, send the emails, and return the result of the sweep."""
@@ -106,7 +110,8 @@ class PolicyAccount:
 
     def events(self, *actions: str) -> list[dict[str, Any]]:
         """Return the events of some actions, or all, the oldest first."""
-        found = sorted(self.stack.items(self.stack.tables.events), key=lambda event: event["id"])
+        stored = (it for it in self.stack.items(self.stack.tables.events) if "action" in it)
+        found = sorted(stored, key=lambda event: event["id"])
         return [event for event in found if not actions or event["action"] in actions]
 
     def events_by_policy(self) -> list[tuple[float, str, str]]:

@@ -1,0 +1,1 @@
+"""Publishing events on the stack's EventBridge bus, and archiving what is published."""
