@@ -123,6 +123,7 @@ class Smoke:
             "enforce_policies": self._enforce_policies,
             "emails": self._emails,
             "resend": self._resend,
+            "publish": self._publish,
             "recover_owner": self._recover_owner,
         }
 
@@ -222,7 +223,7 @@ class Smoke:
                     raise CheckFailed(f"The rule {logical} is {state}: aws events enable-rule --name {name}")
 
     def _reserved(self) -> None:
-        for logical in _FUNCTIONS:
+        for logical in (*_FUNCTIONS, *(name for name in _OPTIONAL_FUNCTIONS if name in self.resources)):
             reserved = aws_cli.ask(
                 "lambda", "get-function-concurrency", "--function-name", self.resources[logical]
             )
@@ -485,6 +486,14 @@ class Smoke:
     def _resend(self) -> str:
         return _listed(self._scheduled("Resend")) or "nothing waits"
 
+    def _publish(self) -> str:
+        if "Publish" not in self.resources:
+            raise Skipped("The stack does not publish its events.")
+        counts: dict[str, int] = invoke(self.resources["Publish"], {})
+        if counts.get("late"):
+            raise CheckFailed(f"{counts['late']} events are not published: see the log of publish.")
+        return _listed(counts)
+
     def _scheduled(self, function: str) -> dict[str, int]:
         event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": []}
         event |= {
@@ -624,6 +633,7 @@ _FUNCTIONS = (
     *("APIHandler", "Authorizer", "Verify", "Notify", "Resend"),
     *("EnforcePolicies", "CreateAccount", "RecoverOwner"),
 )
+_OPTIONAL_FUNCTIONS = ("Publish", "Archive")
 _RIGHTS = (
     ("APIHandlerRole", "dynamodb:GetItem", True),
     ("APIHandlerRole", "dynamodb:Scan", False),

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from deploy import smoke as smoking
 from deploy.checks import CheckFailed, Skipped, Warned
 from deploy.smoke import Smoke
 from deploy.stack import Stack
@@ -111,6 +112,21 @@ def test_a_dualstack_endpoint_has_an_ipv6_address(monkeypatch: pytest.MonkeyPatc
         else:
             with pytest.raises(CheckFailed, match="IpAddressType=dualstack"):
                 smoke._ipv6()
+
+
+def test_publish_is_called_where_the_stack_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    smoke = Smoke("acme")
+    with pytest.raises(Skipped):
+        smoke._publish()
+    smoke.resources = {"Publish": "the-function"}
+    counts = {"published": 2, "late": 0}
+    monkeypatch.setattr(
+        smoking, "invoke", lambda function, _payload: counts if function == "the-function" else None
+    )
+    assert smoke._publish() == "published 2, late 0"
+    counts["late"] = 1
+    with pytest.raises(CheckFailed, match="1 events are not published"):
+        smoke._publish()
 
 
 @pytest.mark.parametrize(
