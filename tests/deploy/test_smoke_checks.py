@@ -54,7 +54,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def listening(certificate: Path, least: ssl.TLSVersion, most: ssl.TLSVersion) -> Iterator[int]:
-    """Answer one handshake, and yield the port."""
+    """Accept one handshake, and yield the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     context.set_ciphers("ALL:@SECLEVEL=0")
