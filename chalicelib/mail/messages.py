@@ -210,11 +210,14 @@ def _harmless(character: str) -> str:
     return character
 
 
+# Characters that are not seen, and that a mail program may leave out of what it takes for an address.
+_UNSEEN = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]*"
+_DOT = "[.\u3002\ufe52\uff0e\uff61\u2024]"
 # What mail programs make a link of: a scheme before ':', 'www.', a dot before what may be a top-level domain
-# (also the dots of other scripts, and one with a joiner after it), and the dots of an IPv4 address.
+# (also the dots of other scripts, and one with unseen characters after it), and the dots of an IPv4 address.
 _LINK = re.compile(
-    r"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww)[.\u3002\uff0e\uff61\u2024](?=\S)"
-    r"|(?<=\S)[.\u3002\uff0e\uff61\u2024](?=[\u200c\u200d]*[^\W\d_]{2})|(?<=\d)\.(?=\d)",
+    rf"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww){_DOT}(?=\S)"
+    rf"|(?<=\S){_DOT}(?={_UNSEEN}[^\W\d_]{_UNSEEN}[^\W\d_])|(?<=\d)\.(?={_UNSEEN}\d)",
     re.IGNORECASE,
 )
 

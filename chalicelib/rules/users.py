@@ -196,11 +196,23 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
 def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
     """Return the writes of an activation beside the User's own.
 
-    One of them requires that the inviter is still an OWNER.
+    They require that the inviter is still an OWNER and, if it is a Service User that invited an OWNER, that
+    the account still lets Service Users do so. Raises ValidationError if the User invited themselves and is
+    no longer an OWNER.
     """
     writes: list[Write] = [*_owner_writes(directory, old, new)]
-    if old.invitation is not None and old.invitation.inviter is not None:
-        writes.append(InviterIsOwner(old.account, old.invitation.inviter, ValidationError(_NOT_VALID)))
+    inviter = old.invitation.inviter if old.invitation else None
+    if inviter is None:
+        return writes
+    refused = ValidationError(_NOT_VALID)
+    if not inviter.machine and fold_username(inviter.username) == fold_username(old.username):
+        # The write of the User checks their version, and a transaction names an item only once.
+        if (old.role, old.membership) != (Role.OWNER, inviter.id):
+            raise refused
+        return writes
+    writes.append(InviterIsOwner(old.account, inviter, refused))
+    if inviter.machine and new.role is Role.OWNER:
+        writes.append(MachineMayManageOwners(old.account, refused))
     return writes
 
 
