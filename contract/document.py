@@ -272,7 +272,7 @@ _USERNAME_SCHEMA = {
 }
 _QUERIES: dict[Query, Json] = {
     Query.LIMIT: {
-        "description": "The most members of a page.",
+        "description": "The most members of a page. It has fewer if the response would exceed 600 kB.",
         "schema": {
             "type": "integer",
             "minimum": 1,

@@ -1,12 +1,12 @@
 """The Lambda authorizer: decides for API Gateway whether a request is allowed.
 
-Events are those of a REQUEST authorizer. Payload 1.0 (REST APIs, and HTTP APIs that choose it) is
-answered with an IAM policy of all that the key opens in the API and stage the event names, so that
-it stays right for other requests while API Gateway keeps it; nothing of the request's own path gets
-into it. Payload 2.0 (HTTP APIs) is answered with a simple response to the one request.
+Events are those of a REQUEST authorizer. For payload 1.0 (REST APIs, and HTTP APIs that choose it) the result
+is an IAM policy of everything that the key may call in the event's API and stage. API Gateway may cache it,
+so it must be right for other requests too, and has nothing of this request's path. For payload 2.0 (HTTP
+APIs) the result is a simple response for the one request.
 
-Missing or wrong credentials are 401, which API Gateway gives for an authorizer that fails with
-exactly ``Unauthorized``; a good key without the right is 403, for which it is answered no.
+Missing or wrong credentials get 401, which API Gateway sends if an authorizer fails with exactly
+``Unauthorized``. A valid key without permission gets 403, by a policy or response that denies the request.
 """
 
 import logging
@@ -22,8 +22,8 @@ from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Forbidden, Unauthenticated
 
 SignIn = Callable[[str | None, str], AuthContext]
-"""Signs in with an Authorization header's value, from a source address; raises Unauthenticated for nobody
-we know, Forbidden for a key that may not be used from there."""
+"""Signs in with the value of an Authorization header, from a source address. Raises Unauthenticated for
+invalid credentials, and Forbidden for a key that may not be used from there."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,14 +35,13 @@ class AuthorizerFailed(Exception):
 def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
     """Return API Gateway's decision on the request of ``event``.
 
-    An event that is malformed, or of another kind, is answered no without signing anybody in.
-    Raises Exception("Unauthorized") for missing or wrong credentials, and AuthorizerFailed where
-    signing in fails for a reason of ours.
+    Denies an event that is malformed, or of another kind, without signing in. Raises
+    Exception("Unauthorized") for missing or wrong credentials, and AuthorizerFailed for an internal error.
     """
     try:
         request = _read(event)
     except (msgspec.ValidationError, _Malformed) as malformed:
-        # Both messages speak of places and types, never of what is there.
+        # Both messages name places and types, never values.
         _log.warning("refused (403): the event is not a request to authorize: %s", malformed)
         simple = isinstance(event, dict) and event.get("version") == "2.0"
         return {"isAuthorized": False} if simple else _policy("unknown", deny=("*",))
@@ -57,11 +56,11 @@ def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
     except Exception as error:
         _log.exception("failed (500): nobody could be signed in")
         raise AuthorizerFailed("Nobody could be signed in; the log says why.") from error
-    return request.answer(auth, rules)
+    return request.decide(auth, rules)
 
 
 def _unauthorized() -> NoReturn:
-    # API Gateway knows a 401 by this message alone, so the class must not add to it.
+    # API Gateway recognises a 401 by exactly this message, so the exception must not add to it.
     raise Exception("Unauthorized") from None  # noqa: TRY002
 
 
@@ -74,7 +73,7 @@ class _Request(NamedTuple):
 
     credentials: str | None
     source_ip: str
-    answer: Callable[[AuthContext, Rules], dict[str, Any]]
+    decide: Callable[[AuthContext, Rules], dict[str, Any]]
     refusal: Callable[[], dict[str, Any]]
 
 
@@ -104,7 +103,7 @@ class _Event1(msgspec.Struct, rename="camel"):
     multi_value_headers: dict[str, list[str]] | None = None
 
 
-# Neither the API nor the stage may hold a wildcard: the policy is for this one of each.
+# Neither the API nor the stage may contain a wildcard: the policy is for exactly one of each.
 _METHOD_ARN = re.compile(
     r"(?P<stage>arn:aws[a-z-]*:execute-api:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9]+/(?:[A-Za-z0-9_-]+|\$default))"
     r"/(?P<method>[A-Z]+)(?P<path>/.*)",
@@ -121,28 +120,28 @@ def _request_1(event: _Event1) -> _Request:
     stage, method, path = named.groups()
     everything = (f"{stage}/*",)
 
-    def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
-        # API Gateway decides, now and for as long as it keeps the policy; this says what it will.
-        _tell(auth, is_allowed(rules, auth.key_type, auth.role, method, path))
-        open_to = allowed_routes(rules, auth.key_type, auth.role)
+    def decide(auth: AuthContext, rules: Rules) -> dict[str, Any]:
+        # API Gateway decides, by the policy, also while it caches it; this logs what it will decide.
+        _log_decision(auth, is_allowed(rules, auth.key_type, auth.role, method, path))
+        routes = allowed_routes(rules, auth.key_type, auth.role)
         return _policy(
             auth.caller.username,
-            allow=tuple(f"{stage}/{method}{path}" for method, path in open_to),
-            deny=tuple(f"{stage}/{shut}" for shut in _DENY_TRAVERSAL) if open_to else everything,
+            allow=tuple(f"{stage}/{method}{path}" for method, path in routes),
+            deny=tuple(f"{stage}/{pattern}" for pattern in _DENY_TRAVERSAL) if routes else everything,
             context=caller_fields(auth),
         )
 
     return _Request(
         credentials=_authorization(event.headers, event.multi_value_headers),
         source_ip=event.request_context.identity.source_ip,
-        answer=answer,
+        decide=decide,
         refusal=lambda: _policy("unknown", deny=everything),
     )
 
 
-# IAM documents that a "*" crosses a colon where it ends what stands between two colons, hence the
-# second line for each: it is for a path with a colon before that by which it is shut.
-_DENY_TRAVERSAL = tuple(shut for climbing in PATH_TRAVERSAL for shut in (f"*{climbing}*", f"*:*{climbing}*"))
+# IAM documents that a "*" crosses a colon only at the end of the part between two colons. So each has a
+# second pattern, for a path with a colon before the traversal.
+_DENY_TRAVERSAL = tuple(pattern for it in PATH_TRAVERSAL for pattern in (f"*{it}*", f"*:*{it}*"))
 
 
 def _policy(
@@ -194,15 +193,15 @@ def _request_2(event: _Event2) -> _Request:
     if event.type != "REQUEST":
         raise _Malformed("it is of another type")
 
-    def answer(auth: AuthContext, rules: Rules) -> dict[str, Any]:
-        may = is_allowed(rules, auth.key_type, auth.role, method, _path(event))
-        _tell(auth, may)
-        return {"isAuthorized": may, "context": caller_fields(auth)}
+    def decide(auth: AuthContext, rules: Rules) -> dict[str, Any]:
+        allowed = is_allowed(rules, auth.key_type, auth.role, method, _path(event))
+        _log_decision(auth, allowed)
+        return {"isAuthorized": allowed, "context": caller_fields(auth)}
 
     return _Request(
         credentials=_authorization(event.headers, None),
         source_ip=event.request_context.http.source_ip,
-        answer=answer,
+        decide=decide,
         refusal=lambda: {"isAuthorized": False},
     )
 
@@ -229,8 +228,8 @@ def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] |
     return values.pop() if len(values) == 1 else None
 
 
-def _tell(auth: AuthContext, may: bool) -> None:
-    _log.info("let in" if may else "refused (403): the key does not open this", extra=caller_fields(auth))
+def _log_decision(auth: AuthContext, allowed: bool) -> None:
+    _log.info("let in" if allowed else "refused (403): the key does not open this", extra=caller_fields(auth))
 
 
 def caller_fields(auth: AuthContext) -> dict[str, str]:

@@ -1,16 +1,15 @@
 """Route rules: which key types and roles may call which methods and paths of other APIs.
 
-A rule says which key types, of which role and up, may call which methods below which path. What no
-rule opens stays shut, and there is no rule that shuts, so their order means nothing.
+A rule allows key types, with a lowest role, to call methods on a path. A request that no rule allows is
+denied. No rule denies, so the order of the rules has no meaning.
 
-A path is judged as the API sees it: from its first slash, with upper and lower case told apart and
-its percent-escapes as they are. A pattern is such a path, or the beginning of one up to a slash,
-written with a ``*`` after it: ``/monitoring/*`` opens ``/monitoring/`` and everything below, but not
-``/monitoring``. There is no other wildcard, because an IAM policy, in which the rules must be
-expressible to the letter, knows none that stops at a slash.
+A path is matched as the API sees it: from its first slash, case-sensitive, with its percent-escapes
+unchanged. A pattern is a path, or a prefix up to a slash followed by ``*``: ``/monitoring/*`` matches
+``/monitoring/`` and everything below, but not ``/monitoring``. There is no other wildcard, because the rules
+must be expressible exactly as an IAM policy, and IAM has no wildcard that stops at a slash.
 
-A path with two dots in a row, or with what can become a dot when it is decoded twice, is denied to every
-key: to some servers it means a path outside of the beginning by which it would be judged.
+A path with two dots in a row, or with anything that becomes a dot when it is decoded twice, is denied to
+every key: to some servers it means a path outside of the prefix that it matches.
 
 ``python -m chalicelib.authorizer.route_rules [FILE...]`` checks rules in files, else in AUTHORIZER_RULES.
 """
@@ -34,8 +33,8 @@ VARIABLE = "AUTHORIZER_RULES"
 PATH_TRAVERSAL = ("..", "%2e", "%2E", "%25", "%%", "%2%")
 """Path traversal, which no path may contain: two dots, or anything that decoding can turn into a dot.
 
-A second decoding finds a new escape only where the first one made a ``%`` or a ``2`` behind a ``%``: of an
-escaped ``%``, or beside a ``%`` that starts no escape and that lenient servers leave as it is.
+A second decoding finds a new escape only if the first one made a ``%``, or a ``2`` after a ``%``: from an
+escaped ``%``, or next to a ``%`` that starts no escape, which lenient servers leave as it is.
 """
 
 LONGEST_PATH = 128
@@ -45,13 +44,13 @@ LARGEST = 3500
 """The longest rules, in bytes of JSON: a function's environment has 4 KB for everything."""
 
 POLICY_BUDGET = 6500
-"""Characters all that one key opens may take, method by method, each with :data:`OVERHEAD`.
+"""The most characters of all routes that one key may call, each method by itself, with :data:`OVERHEAD`.
 
-API Gateway takes 8 KB of answer from an authorizer; the rest of it has to fit beside this.
+API Gateway accepts a response of 8 KB from an authorizer; its other parts have to fit too.
 """
 
 OVERHEAD = 104
-"""Characters an IAM policy puts around a method and a path: the name of the API and its stage."""
+"""Characters that an IAM policy adds to each method and path: the ARN of the API and its stage."""
 
 
 class Method(str, Enum):
@@ -82,8 +81,8 @@ class RouteRule(msgspec.Struct, frozen=True, rename="camel"):
         """Return whether the rule applies to a key of this type and role."""
         return key_type in self.key_types and role.covers(self.least_role)
 
-    def spelled(self) -> tuple[str, ...]:
-        """Return the rule's methods one by one."""
+    def expanded_methods(self) -> tuple[str, ...]:
+        """Return the rule's methods, with ANY expanded, and HEAD wherever there is GET."""
         if Method.ANY in self.methods:
             return _EVERY
         head = (Method.HEAD.value,) if Method.GET in self.methods else ()
@@ -106,7 +105,7 @@ DEFAULT: Rules = (
 
 
 class InvalidRules(ValueError):
-    """Invalid rules. ``faults`` lists every error in them."""
+    """The rules are invalid. ``faults`` lists every error in them."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(f"{VARIABLE} is broken; mend it and deploy again. " + " ".join(faults))
@@ -115,10 +114,11 @@ class InvalidRules(ValueError):
 
 def is_allowed(rules: Rules, key_type: KeyType, role: Role, method: str, path: str) -> bool:
     """Return whether a key of this type and role may call ``method`` on ``path``."""
-    if any(climbing in path for climbing in PATH_TRAVERSAL):
+    if any(traversal in path for traversal in PATH_TRAVERSAL):
         return False
     return any(
-        rule.admits(key_type, role) and method in rule.spelled() and rule.covers(path) for rule in rules
+        rule.admits(key_type, role) and method in rule.expanded_methods() and rule.covers(path)
+        for rule in rules
     )
 
 
@@ -126,15 +126,18 @@ def allowed_routes(rules: Rules, key_type: KeyType, role: Role) -> tuple[tuple[s
     """Return all routes that a key of this type and role may call, as methods with patterns."""
     return tuple(
         dict.fromkeys(
-            (method, rule.path) for rule in rules if rule.admits(key_type, role) for method in rule.spelled()
+            (method, rule.path)
+            for rule in rules
+            if rule.admits(key_type, role)
+            for method in rule.expanded_methods()
         )
     )
 
 
 def load_rules(text: str | None) -> Rules:
-    """Return the stack's rules from their JSON; the default rules without any.
+    """Return the stack's rules from their JSON, or the default rules if there is none.
 
-    Raises InvalidRules where :func:`check_rules` finds fault: nothing is open by half a set.
+    Raises InvalidRules if :func:`check_rules` finds any error: part of the rules must not apply alone.
     """
     if text is None or not text.strip():
         return DEFAULT
@@ -226,13 +229,13 @@ def _path_faults(path: str) -> Iterator[str]:
 
 def _too_much(rules: Rules) -> Iterator[str]:
     for key_type in KeyType:
-        # Whatever a lower role opens, an OWNER's key of the type opens too.
-        room = sum(
+        # An OWNER's key may call whatever a key of the type with a lower role may.
+        size = sum(
             OVERHEAD + len(method) + len(path) for method, path in allowed_routes(rules, key_type, Role.OWNER)
         )
-        if room > POLICY_BUDGET:
+        if size > POLICY_BUDGET:
             yield (
-                f"A {key_type.value} key opens more than fits in an answer to API Gateway ({room} of "
+                f"A {key_type.value} key opens more than fits in an answer to API Gateway ({size} of "
                 f"{POLICY_BUDGET} characters): use fewer or shorter paths, or one path with '/*' for several."
             )
 

@@ -1,8 +1,8 @@
-"""The authorizer's decision for callers other than API Gateway: is a request allowed, and by whom.
+"""The authorizer's decision for services that are not behind API Gateway, on one request.
 
-A service, or the proxy in front of it (nginx' auth_request, Envoy's ext_authz), hands over what it received:
-the Authorization header, the client's address, the method and the path. Whoever may ask is decided by IAM
-alone, since the address is taken from the question.
+A service, or the proxy in front of it (nginx' auth_request, Envoy's ext_authz), passes on what it received:
+the Authorization header, the client's address, the method and the path. IAM decides who may ask, because the
+caller states the client's address.
 """
 
 import base64
@@ -33,8 +33,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
 class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether the request is allowed. ``status`` is 200, or that of the refusal: 400, 401, 403 or 503.
 
-    ``reason`` says why not, in words for whoever made the request. Who they are is known for 200, and for
-    403 where the key does not open the path.
+    ``reason`` says why not, in words for the client. The other fields describe the client's principal: they
+    are set for 200, and for 403 if the key may not call the path.
     """
 
     allowed: bool
@@ -48,9 +48,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def verify(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
-    """Return the decision on the question that an event is, or that a function URL's event carries.
+    """Return the decision on a question: the event itself, or the body of a function URL's event.
 
-    Nothing is let in where nobody could be asked (503) or the question makes no sense (400).
+    Refuses if the question is malformed (400) or the store is unavailable (503).
     """
     if not (isinstance(event, dict) and "requestContext" in event):
         return _plain(decide(event, sign_in, rules))
@@ -59,7 +59,7 @@ def verify(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
     except _NoQuestion as refusal:
         decision = Decision(allowed=False, status=400, reason=str(refusal))
     return {
-        # That the question was answered; the decision is in the body.
+        # 200 says that there is a decision; the decision itself is in the body.
         "statusCode": decision.status if decision.status in (400, 503) else 200,
         "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
         "body": json.dumps(_plain(decision)),
@@ -71,7 +71,7 @@ def decide(question: Any, sign_in: SignIn, rules: Rules) -> Decision:
     try:
         asked = _read(question)
     except (msgspec.ValidationError, _NoQuestion) as malformed:
-        # Both messages speak of places and types, never of what is there.
+        # Both messages name places and types, never values.
         _LOG.warning("refused (400): the question is malformed: %s", malformed)
         return Decision(allowed=False, status=400, reason=f"The question is malformed: {malformed}")
     try:
@@ -127,5 +127,5 @@ def _body(event: dict[str, Any]) -> Any:
 
 
 def _plain(decision: Decision) -> dict[str, Any]:
-    answer: dict[str, Any] = msgspec.to_builtins(decision)
-    return answer
+    fields: dict[str, Any] = msgspec.to_builtins(decision)
+    return fields

@@ -1,4 +1,4 @@
-"""The account: its events, its name and policy, and what a change of policy will end, and when."""
+"""The account: its events, name and policy, and which keys a new policy will revoke, and when."""
 
 import re
 from typing import Any, NamedTuple
@@ -19,11 +19,11 @@ from chalicelib.rules.roles import KeyType, Role
 
 PAGE = 50
 MOST_WALKED = 500
-"""Service Users, and people, that are looked at to say what a policy ends."""
+"""The most Service Users, and the most Users, to read in the search for keys that a policy will revoke."""
 
 
 class Ending(NamedTuple):
-    """A key that a policy ends, and when at the earliest."""
+    """A key that a policy will revoke, and the earliest time."""
 
     username: str
     key_type: KeyType
@@ -33,7 +33,7 @@ class Ending(NamedTuple):
 
 
 def events(visit: Visit) -> Response:
-    """Show what happened in the account, and who was mailed of it."""
+    """Show the account's events, and who was notified of them."""
     auth = visit.sign_in()
     permissions.require_can_read_events(auth)
     query = visit.query()
@@ -58,7 +58,7 @@ def events(visit: Visit) -> Response:
 
 
 def show(visit: Visit) -> Response:
-    """Show the account's name and policy, or change them: what that ends is shown first."""
+    """Show the account's name and policy, or change them. Shows first which keys a change will revoke."""
     auth = visit.sign_in()
     require_role(visit, Role.CLUSTER_ADMIN, "The account")
     account = accounts.read(visit.directory, auth)
@@ -115,7 +115,7 @@ def _fields(visit: Visit) -> dict[str, Any]:
 
 
 def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Ending], bool]:
-    """Return what another policy ends that this one does not, the soonest first; and whether that is all."""
+    """Return the keys that only the new policy will revoke, soonest first, and whether these are all."""
     found: list[Ending] = []
     walked = 0
     for kind in (ServiceUser, User):

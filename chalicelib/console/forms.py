@@ -1,4 +1,4 @@
-"""Forms: the fields of a page as the API's bodies, and a page shown again with what is wrong with them."""
+"""Forms: a page's fields as bodies of the API, and the page shown again with its errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,13 +23,13 @@ from chalicelib.rules.model import ApiKey
 from chalicelib.rules.roles import KeyType
 
 _FIELDS = (("The username '", "username"), ("The email '", "email"), ("The role ", "role"))
-"""Refusals that the API gives of the whole call, by how they begin, and the field that they are about."""
+"""Errors of the API about a whole call, by their first words, and the field to show each at."""
 
 Act = Callable[[], Response]
 
 
 def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
-    """Do what a form asks for; where that is refused, show it again with what was typed, and why."""
+    """Submit a form. If that is refused, show it again with what was typed, and the errors."""
     visit.require_form_token(visit.field("csrf"))
     try:
         return act()
@@ -39,7 +39,7 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
 
 
 def errors_of(fault: ApiError) -> dict[str, list[str]]:
-    """Return a refusal by the fields it stands at; under '' what is about no one field."""
+    """Return the messages of an error by field; under '' those about no single field."""
     if not isinstance(fault, ValidationError) or not fault.errors:
         name = next((name for start, name in _FIELDS if fault.detail.startswith(start)), "")
         return {name: [fault.detail]}
@@ -50,14 +50,14 @@ def errors_of(fault: ApiError) -> dict[str, list[str]]:
 
 
 def lines(text: str) -> list[str]:
-    """Return what stands on the lines of a field, or between its commas."""
+    """Return the entries of a field, which are separated by lines or commas."""
     return [it for line in text.replace(",", "\n").splitlines() if (it := line.strip())]
 
 
 def restrictions(visit: Visit) -> dict[str, Any]:
-    """Return where and until when a key may be used, as the API's body has it.
+    """Return a key's restrictions as fields of the API's body.
 
-    Raises ValidationError where the end was not chosen: a key without one must be meant.
+    Raises ValidationError if no expiry was chosen: a key without one must be a deliberate choice.
     """
     networks = {"allowedNetworks": lines(visit.field("allowedNetworks"))}
     match visit.field("expiry"):
@@ -81,12 +81,12 @@ def key_type(given: str) -> KeyType:
 
 
 def state_of(key: ApiKey | None) -> str:
-    """Return what tells a key from what it becomes: its last five, networks and end."""
+    """Return a text that changes whenever the key does: its last five, expiry and networks."""
     return "" if key is None else f"{key.last5} {key.expires_at or ''} {' '.join(key.networks)}".strip()
 
 
 def require_unchanged(visit: Visit, key: ApiKey | None) -> None:
-    """Raise Conflict where a key is not the one that the form was shown for: so nothing is done twice."""
+    """Raise Conflict if a key has changed since the form was shown, so that nothing is done twice."""
     if visit.field("was") != state_of(key):
         raise Conflict(
             "This was done already, or somebody else changed the key meanwhile; nothing was done now. "

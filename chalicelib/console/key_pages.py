@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Lookup(NamedTuple):
-    """Whose keys a page is about: how they are found as the rules let the caller, and where they are shown.
+    """How a page finds the holder of the keys, with the permission check, and where it shows them.
 
-    ``find`` takes whether keys are to be handed out. ``home`` is below the console's root, and ``back`` is
-    that page as seen from the forms about it.
+    ``find`` takes whether the caller is about to issue keys. ``home`` is the holder's page below the
+    console's root, and ``back`` the relative link to it from the forms.
     """
 
     find: Callable[[bool], ServiceUser | User]
@@ -117,7 +117,7 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
 
     def act() -> Response:
         forms.require_unchanged(visit, holder.keys.get(kind))
-        found = [holder]  # as read just now, and anew where something else changes it at the same moment
+        found = [holder]  # the first try uses what was just read; later ones read the holder again
 
         def find() -> ServiceUser | User:
             return found.pop() if found else lookup.find(False)
@@ -137,7 +137,7 @@ def show(
     *,
     old: str = "",
 ) -> Response:
-    """Show keys in the clear, this once."""
+    """Show the secrets of new keys, once."""
     return page(
         visit,
         "keys.html",
@@ -151,12 +151,12 @@ def show(
 
 
 def _means_it(visit: Visit) -> bool:
-    """Return whether the person ticked that they mean to take their only way in."""
+    """Return whether the person confirmed that they may lock themselves out."""
     return visit.field("evenIfLockedOut") == "yes"
 
 
 def _of_key(visit: Visit, holder: ServiceUser | User, lookup: Lookup) -> dict[str, Any]:
-    """Return what the forms about a key that is there are made of."""
+    """Return the template variables of the forms about an existing key."""
     given = visit.query().get("key") or (visit.field("type") if visit.method == "POST" else "")
     kind = forms.key_type(given)
     key = holder.keys.get(kind)

@@ -1,4 +1,4 @@
-"""Pages: templates, the headers that every page has, and what refusals look like."""
+"""Pages: templates, the headers of every page, and pages for errors."""
 
 import hashlib
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ HEADERS = {
         "camera=(), microphone=(), geolocation=(), payment=()"
     ),
 }
-"""What every page is sent with."""
+"""The headers of every page."""
 
 _HOUR, _DAY = 3600, 86_400
 
@@ -58,7 +58,7 @@ _HOUR, _DAY = 3600, 86_400
 def page(
     visit: Visit, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> Response:
-    """Return a page made of a template."""
+    """Return a page rendered from a template."""
     auth = visit.auth
     session = sessions.current(auth)[1] if auth is not None else None
     now = visit.origin.now
@@ -92,7 +92,7 @@ def page(
 
 
 def refusal(visit: Visit, fault: ApiError) -> Response:
-    """Return a refusal as a page, in the API's own words."""
+    """Return the page for an error, in the API's own words."""
     if isinstance(fault, Unauthenticated):
         if visit.method == "GET":
             return visit.to(f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in")
@@ -109,7 +109,7 @@ def refusal(visit: Visit, fault: ApiError) -> Response:
 
 
 def require_role(visit: Visit, lowest: Role, what: str) -> None:
-    """Raise Forbidden for a page that a person's role does not see; it says who does."""
+    """Raise Forbidden if the caller's role may not see a page; the message names the roles that may."""
     auth = visit.auth or visit.sign_in()
     if not auth.role.covers(lowest):
         roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))
@@ -118,7 +118,7 @@ def require_role(visit: Visit, lowest: Role, what: str) -> None:
 
 @cache
 def environment() -> Environment:
-    """Return where templates are found, and what they know."""
+    """Return the templates' environment: their folder, filters and globals."""
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -133,17 +133,17 @@ def environment() -> Environment:
 
 
 def utc(second: int) -> str:
-    """Return a time exactly."""
+    """Return a time to the second, for people."""
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def stamp(second: int) -> str:
-    """Return a time as machines read it."""
+    """Return a time in RFC 3339."""
     return utc(second).replace(" UTC", "Z").replace(" ", "T")
 
 
 def ago(second: int | None, now: int, never: str = "never") -> Markup:
-    """Return a time as seen from now, with the exact time for whoever points at it, and for machines."""
+    """Return a time relative to now, with the exact time as a tooltip and for machines."""
     if second is None:
         return escape(never)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -152,7 +152,7 @@ def ago(second: int | None, now: int, never: str = "never") -> Markup:
 
 
 def words(name: str) -> str:
-    """Return a name of the API's as people read it: ``API_KEY_ROTATED`` as "API key rotated"."""
+    """Return a name of the API in words: ``API_KEY_ROTATED`` as "API key rotated"."""
     text = name.replace("_", " ").capitalize()
     return text.replace("Api key", "API key").replace("Service user", "Service User")
 
@@ -170,7 +170,7 @@ def _seen_from(second: int, now: int) -> str:
 
 @cache
 def assets(settings: "Settings") -> dict[str, str]:
-    """Return the names of the static files; each holds the file's own hash, so that it never changes."""
+    """Return the names of the static files. Each contains the file's hash, so it can be cached for ever."""
     names = {}
     for file in sorted(_STATIC.iterdir()):
         mark = hashlib.sha256(_content(file, settings).encode()).hexdigest()[:12]
@@ -179,7 +179,7 @@ def assets(settings: "Settings") -> dict[str, str]:
 
 
 def static(visit: Visit, name: str) -> Response | None:
-    """Return a static file; None where there is none of the name."""
+    """Return a static file; None if there is none with the name."""
     if f"static/{name}" not in assets(visit.settings).values():
         return None
     file = _STATIC / f"{name.rpartition('-')[0]}{Path(name).suffix}"

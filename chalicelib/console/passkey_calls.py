@@ -1,4 +1,4 @@
-"""What the script of the pages asks for passkeys: a challenge, and then what the passkey made of it."""
+"""The calls of the pages' script about passkeys: to get a challenge, or to send what a passkey signed."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -19,8 +19,8 @@ from chalicelib.rules.passkeys import CHALLENGE_SECONDS, Assertion, BrowserChall
 Name = Annotated[str, Meta(max_length=64)]
 
 
-class Invited(msgspec.Struct, frozen=True):
-    """Who takes an invitation up."""
+class InvitationBody(msgspec.Struct, frozen=True):
+    """An invitation to accept."""
 
     username: Annotated[str, Meta(max_length=64)]
     token: Annotated[str, Meta(max_length=100)]
@@ -34,8 +34,8 @@ class Activation(msgspec.Struct, frozen=True):
     passkey: RegistrationBody
 
 
-class Coded(msgspec.Struct, frozen=True):
-    """Who was mailed a code."""
+class CodeBody(msgspec.Struct, frozen=True):
+    """A mailed code, and whose it is."""
 
     username: Annotated[str, Meta(max_length=64)]
     code: Annotated[str, Meta(max_length=100)]
@@ -58,24 +58,24 @@ class Addition(msgspec.Struct, frozen=True):
 
 def call(visit: Visit, step: str) -> Response:
     """Respond to the page's script with JSON; refuse in the API's own words."""
-    answer = _STEPS.get(step)
-    if answer is None:
+    view = _STEPS.get(step)
+    if view is None:
         raise NotFound("There is no such step.")
     try:
-        return answer(visit)
-    except ApiError as fault:
-        problem = problem_of(fault, visit.origin.request_id)
+        return view(visit)
+    except ApiError as error:
+        problem = problem_of(error, visit.origin.request_id)
         return _reply({"detail": problem.detail}, problem.status)
 
 
 def begin_sign_in(visit: Visit) -> Response:
-    """Give a challenge to whoever signs in."""
+    """Respond with a challenge for a sign-in."""
     browser_challenge = passkeys.begin_sign_in(visit.directory, visit.origin)
     return _challenge(visit, browser_challenge, _request(visit, browser_challenge, ()))
 
 
 def finish_sign_in(visit: Visit) -> Response:
-    """Sign in, and give the browser its session."""
+    """Sign in, and set the session's cookie."""
     body = visit.json(AssertionBody)
     entry = passkeys.sign_in(
         visit.directory,
@@ -89,8 +89,8 @@ def finish_sign_in(visit: Visit) -> Response:
 
 
 def begin_activation(visit: Visit) -> Response:
-    """Give a challenge for the first passkey of an invited person."""
-    body = visit.json(Invited)
+    """Respond with a challenge for the first passkey of an invited person."""
+    body = visit.json(InvitationBody)
     browser_challenge, user = passkeys.begin_activation(
         visit.directory, body.username, body.token, visit.origin
     )
@@ -98,7 +98,7 @@ def begin_activation(visit: Visit) -> Response:
 
 
 def finish_activation(visit: Visit) -> Response:
-    """Take an invitation up with a passkey, and sign in."""
+    """Accept an invitation with a passkey, and sign in."""
     body = visit.json(Activation)
     entry = passkeys.activate(
         visit.directory,
@@ -113,8 +113,8 @@ def finish_activation(visit: Visit) -> Response:
 
 
 def begin_enrolment(visit: Visit) -> Response:
-    """Give a challenge for the passkey of a person with a mailed code."""
-    body = visit.json(Coded)
+    """Respond with a challenge for the passkey of a person with a mailed code."""
+    body = visit.json(CodeBody)
     browser_challenge, user = passkeys.begin_enrolment(
         visit.directory, body.username, body.code, visit.origin
     )
@@ -122,7 +122,7 @@ def begin_enrolment(visit: Visit) -> Response:
 
 
 def finish_enrolment(visit: Visit) -> Response:
-    """Turn a mailed code into a passkey, and sign in."""
+    """Register a passkey with a mailed code, and sign in."""
     body = visit.json(EnrolmentBody)
     entry = passkeys.enrol(
         visit.directory,
@@ -137,7 +137,7 @@ def finish_enrolment(visit: Visit) -> Response:
 
 
 def begin_confirmation(visit: Visit) -> Response:
-    """Give a challenge to confirm a session by."""
+    """Respond with a challenge to confirm a session with."""
     auth = _signed_in(visit)
     browser_challenge = passkeys.begin_confirmation(visit.directory, auth)
     return _challenge(
@@ -146,7 +146,7 @@ def begin_confirmation(visit: Visit) -> Response:
 
 
 def finish_confirmation(visit: Visit) -> Response:
-    """Confirm a session; the answer says for how many seconds it may hand out keys."""
+    """Confirm a session; respond with the seconds for which it may hand out keys."""
     auth = _signed_in(visit)
     body = visit.json(AssertionBody)
     passkeys.confirm(
@@ -160,7 +160,7 @@ def finish_confirmation(visit: Visit) -> Response:
 
 
 def begin_addition(visit: Visit) -> Response:
-    """Give a challenge for one more passkey."""
+    """Respond with a challenge for one more passkey."""
     browser_challenge, user = passkeys.begin_addition(visit.directory, _signed_in(visit))
     return _challenge(visit, browser_challenge, _creation(visit, browser_challenge, user))
 
@@ -209,7 +209,7 @@ def _registration(visit: Visit, body: RegistrationBody) -> passkeys.CheckRegistr
 
 
 def _name(visit: Visit, given: str) -> str:
-    """Return what a passkey is called: as given, or by the browser it was made in."""
+    """Return the name of a passkey: the given one, or that of the browser."""
     name = " ".join(given.split())
     if not name.isprintable():
         raise ValidationError("The name of a passkey has no control characters.")
@@ -257,9 +257,9 @@ def _challenge(visit: Visit, browser_challenge: BrowserChallenge, options: dict[
     return _reply(options, headers=visit.challenge_cookie.set(browser_challenge.secret, CHALLENGE_SECONDS))
 
 
-def _reply(answer: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _reply(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return respond(
-        msgspec.json.encode(answer).decode(),
+        msgspec.json.encode(body).decode(),
         status,
         {
             "Content-Type": "application/json",

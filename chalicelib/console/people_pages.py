@@ -48,7 +48,7 @@ def invite(visit: Visit) -> Response:
 
 
 def form(visit: Visit, username: str, action: str) -> Response:
-    """Show a form about a person, or do what it asks for."""
+    """Show a form about a User, or submit it."""
     act = {"edit": _edit, "revoke": _revoke, "invite-again": _invite_again}.get(action)
     if act is None:
         raise NotFound("There is no such page in the console.")

@@ -27,17 +27,17 @@ from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
 
 PAGE = 50
-"""Service Users of one page: more rows make a page slow to read, and to render."""
+"""Service Users on a page: more rows would be slow to render and to read."""
 
 MOST_WALKED = 1000
-"""Service Users that are looked at for a filter that no index knows."""
+"""The most Service Users to read for a filter that has no index."""
 
 ENDS_SOON = 14 * DAY
 UNUSED = 90 * DAY
 
 
 def listing(visit: Visit) -> Response:
-    """Show the account's Service Users, or those that a filter picks, as a page or as CSV."""
+    """Show the account's Service Users, filtered if asked for, as a page or as CSV."""
     auth = visit.sign_in()
     require_role(visit, Role.CLUSTER_ADMIN, "The list of Service Users")
     query = visit.query()
@@ -67,7 +67,7 @@ def listing(visit: Visit) -> Response:
 
 
 def needs_attention(view: View, now: int) -> tuple[str, ...]:
-    """Return why somebody should look at a Service User; nothing where all is well."""
+    """Return the reasons why somebody should look at a Service User; empty if there is none."""
     found: list[str] = []
     if not view.administrators:
         found.append("no Administrator left")
@@ -200,7 +200,7 @@ def delete(visit: Visit, username: str) -> Response:
 
 
 def key_form(visit: Visit, username: str, action: str) -> Response:
-    """Show a form about a Service User, or do what it asks for."""
+    """Show a form about a Service User, or submit it."""
     if action in _OTHER_FORMS:
         return _OTHER_FORMS[action](visit, username)
     if action not in _KEY_FORMS:
@@ -231,7 +231,7 @@ def _administered(visit: Visit, auth: AuthContext, username: str) -> ServiceUser
 def _picked(
     visit: Visit, auth: AuthContext, prefix: str, role: Role | None, attention: bool, after: str | None
 ) -> tuple[list[View], str | None, bool]:
-    """Return a page of Service Users, where the next one starts, and whether all were looked at."""
+    """Return a page of Service Users, where the next page starts, and whether the search was complete."""
     found: list[View] = []
     walked = 0
     while True:

@@ -1,4 +1,4 @@
-"""What the operator sets of the console: whether it is on, its name, and its colour."""
+"""The operator's settings of the console: whether it is on, its name, and its colour."""
 
 import os
 import re
@@ -9,7 +9,7 @@ COLOUR = "#0b4f86"
 
 
 class Settings(NamedTuple):
-    """The console as the stack's parameters have it."""
+    """The console's settings, from the stack's parameters."""
 
     on: bool
     name: str
@@ -18,7 +18,7 @@ class Settings(NamedTuple):
 
 
 def settings() -> Settings:
-    """Return the settings of the environment; a colour that is none is ours."""
+    """Return the settings of the environment; an invalid colour is replaced by the default."""
     colour = os.environ.get("CONSOLE_COLOUR") or COLOUR
     if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
         colour = COLOUR

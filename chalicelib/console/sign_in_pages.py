@@ -11,13 +11,13 @@ from chalicelib.rules.roles import Role
 
 
 def first(visit: Visit) -> Response:
-    """Lead to what the person runs, or to the sign-in."""
+    """Redirect to the caller's first page, or to the sign-in."""
     auth = visit.sign_in()
     return visit.to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
 
 
 def sign_in(visit: Visit) -> Response:
-    """Show the sign-in; whoever is signed in already goes on to where they wanted."""
+    """Show the sign-in. Redirects a person who is already signed in to the page they wanted."""
     try:
         visit.sign_in()
     except Unauthenticated:
@@ -27,7 +27,7 @@ def sign_in(visit: Visit) -> Response:
 
 
 def enrol(visit: Visit) -> Response:
-    """Show the forms that get a passkey: by an invitation, or by an API key and a code that is mailed."""
+    """Show the forms to get a passkey: with an invitation, or with an API key and a mailed code."""
     if visit.method == "GET":
         return page(visit, "enrol.html", mailed="")
 
@@ -44,7 +44,7 @@ def enrol(visit: Visit) -> Response:
 
 
 def sign_out(visit: Visit) -> Response:
-    """End this session, and have the browser forget what it kept of the pages."""
+    """End this session, and clear the browser's cache and storage."""
     auth = visit.sign_in()
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
@@ -53,7 +53,7 @@ def sign_out(visit: Visit) -> Response:
 
 
 def seen(visit: Visit) -> Response:
-    """Keep a session going: whoever is asked whether they are still there says so with this."""
+    """Keep a session alive: the page's script calls this when the person says that they are still there."""
     visit.sign_in()
     visit.require_form_token(visit.header("x-form-token"))
     return respond("", 204, dict(NO_STORE))

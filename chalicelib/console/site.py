@@ -1,4 +1,4 @@
-"""The map of the console: every page, and what answers it."""
+"""The map of the console: every page, and its view."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -46,19 +46,19 @@ PAGES: dict[str, tuple[View | None, View | None]] = {
     "you": (you_pages.show, None),
     "you/{action}": (you_pages.form, you_pages.form),
 }
-"""What answers GET and POST of each page, below ``/console``."""
+"""The views for GET and POST of each page, below ``/console``."""
 
 
 def show(call: "Call", *path: str) -> Response:
-    """Return a page of the console. Raises NotFound where the stack has none."""
+    """Return a page of the console. Raises NotFound if the stack has no console."""
     chosen = settings()
     if not chosen.on:
         raise NotFound("This stack has no console; its operator can turn it on (parameter Console).")
     visit = Visit(call, chosen, path)
     try:
-        return _answer(visit)
-    except ApiError as fault:
-        return pages.refusal(visit, fault)
+        return _show(visit)
+    except ApiError as error:
+        return pages.refusal(visit, error)
     except Exception:
         _LOG.exception("a page failed", extra={"apiRequestId": visit.origin.request_id})
         detail = "Something is wrong on our side, and on record. Quote the request to your operator."
@@ -67,7 +67,7 @@ def show(call: "Call", *path: str) -> Response:
         )
 
 
-def _answer(visit: Visit) -> Response:
+def _show(visit: Visit) -> Response:
     if visit.path[:1] == ("static",) and len(visit.path) == 2:
         file = pages.static(visit, visit.path[1])
         if file is None:

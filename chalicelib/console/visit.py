@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST = 65_536
-"""Bytes a form may have."""
+"""The largest form, in bytes."""
 
 MOST_FIELDS = 200
 
@@ -47,14 +47,14 @@ _SYSTEMS = (
 
 
 class Cookie(NamedTuple):
-    """A cookie of ours. ``__Host-`` binds it to this very host and to TLS; not for pages over http."""
+    """A cookie of the console. The prefix ``__Host-`` binds it to this host and TLS; not used over http."""
 
     name: str
     secure: bool
 
     @property
     def full_name(self) -> str:
-        """The name it is sent under."""
+        """The name with its prefix."""
         return f"__Host-{self.name}" if self.secure else self.name
 
     def set(self, value: str, seconds: int | None = None) -> dict[str, str]:
@@ -87,7 +87,7 @@ class Visit:
 
     @property
     def root(self) -> str:
-        """The way from this page to the console's root, as links have it; no page knows the stage before."""
+        """The relative link from this page to the console's root: a page does not know the API's stage."""
         slash = self.call.path.endswith("/")
         if not self.path:
             return "" if slash else "console/"
@@ -99,7 +99,7 @@ class Visit:
         return self.call.method
 
     def header(self, name: str) -> str:
-        """Return a header of the request; empty where there is none."""
+        """Return a header of the request; empty if there is none."""
         return self.call.header(name) or ""
 
     def is_at_home(self) -> bool:
@@ -107,7 +107,7 @@ class Visit:
         return not self.call.service.public_url or self.call.host in ("", urlsplit(self.home).netloc)
 
     def sign_in(self) -> "AuthContext":
-        """Return who is signed in. Raises Unauthenticated."""
+        """Authenticate by the session's cookie and return the caller's context. Raises Unauthenticated."""
         username, _, secret = self._cookie(self.session_cookie).rpartition(".")
         self.auth = sessions.resume(self.directory, username, secret, self.origin)
         self.csrf = sessions.csrf_token(secret)
@@ -119,17 +119,17 @@ class Visit:
         return sessions.current(self.auth or self.sign_in())[0]
 
     def enter(self, entry: sessions.Entry) -> dict[str, str]:
-        """Return the header that keeps a new session in the browser, until that ends."""
+        """Return the header that sets the cookie of a new session, until the browser is closed."""
         return self.session_cookie.set(f"{entry.user.username}.{entry.secret}")
 
     def challenge_secret(self) -> str:
-        """Return the secret of the browser's challenge; empty where it has none."""
+        """Return the secret of the browser's challenge; empty if it has none."""
         return self._cookie(self.challenge_cookie)
 
     def require_same_origin(self) -> None:
-        """Raise Forbidden for a request that another site, or another host of ours, made a browser send.
+        """Raise Forbidden for a request that a browser sends for another site, or another host of this one.
 
-        ``SameSite=Strict`` does not stop a sibling host; what the browser itself says of the request does.
+        ``SameSite=Strict`` does not stop a sibling host. The browser's own headers about the request do.
         """
         site = self.header("sec-fetch-site")
         if site != "same-origin" if site else self.header("origin") != self.party.origin:
@@ -138,7 +138,7 @@ class Visit:
             )
 
     def require_form_token(self, token: str) -> None:
-        """Raise Forbidden for a form that is not of this session."""
+        """Raise Forbidden for a form of another session."""
         if not hmac.compare_digest(token.encode(), self.csrf.encode()):
             raise Forbidden(
                 "This form is from another session, and nothing was done. "
@@ -161,7 +161,7 @@ class Visit:
         return self._form
 
     def field(self, name: str) -> str:
-        """Return one field of the form, without the spaces around it; empty where there is none."""
+        """Return one field of the form, without surrounding spaces; empty if there is none."""
         values = self.form().get(name)
         return values[-1].strip() if values else ""
 
@@ -175,28 +175,28 @@ class Visit:
             raise ValidationError(f"The page's script sent what cannot be read: {error}.") from None
 
     def query(self) -> Mapping[str, str]:
-        """Return the parameters of the address; what is given twice, as it was given last."""
+        """Return the query parameters; of one that is given twice, the last value."""
         return self.call.last_query()
 
     def address(self) -> str:
-        """Return the page that was asked for, with its parameters, below the console's root."""
+        """Return this page's path below the console's root, with its query."""
         query = urlencode(self.query())
         return "/".join(self.path) + (f"?{query}" if query else "")
 
     def next_page(self) -> str:
-        """Return where to go after signing in, as the address asks: a page of the console, or its first."""
+        """Return the page to show after signing in: ``next`` of the query, or the console's first page."""
         wanted = self.query().get("next", "")
         return wanted if _NEXT.fullmatch(wanted) and not wanted.startswith("sign-in") else ""
 
     def browser(self) -> str:
-        """Return the browser in a few words, for people to know it by."""
+        """Return a short name of the browser, by which people recognise it."""
         agent = self.header("user-agent")
         name = next((name for mark, name in _BROWSERS if mark in agent), "a browser")
         system = next((name for mark, name in _SYSTEMS if mark in agent), "")
         return f"{name} on {system}" if system else name
 
     def to(self, page: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return the way to another page of the console."""
+        """Return a redirect to another page of the console."""
         return respond("", 303, {"Location": self.root + page or "./", **NO_STORE, **(headers or {})})
 
     def _body(self) -> str:
@@ -209,7 +209,7 @@ class Visit:
             raise ValidationError("The form is not UTF-8.") from None
 
     def _cookie(self, cookie: Cookie) -> str:
-        for part in self.header("cookie").split(";"):
+        for part in ";".join(self.call.headers("cookie")).split(";"):
             name, _, value = part.strip().partition("=")
             if name == cookie.full_name:
                 return value
@@ -220,10 +220,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 def respond(body: str, status: int, headers: Mapping[str, str]) -> Response:
-    """Return a response; it has the headers of this and no others."""
+    """Return a response with exactly these headers."""
     return Response(body=body, status_code=status, headers=dict(headers))
 
 
 def checked(kind: type[validation.B], fields: dict[str, Any], now: float) -> validation.B:
-    """Return the fields of a form as the body of the API's call. Raises ValidationError with every fault."""
+    """Return the fields of a form as the body of the API's call. Raises ValidationError with every error."""
     return validation.check(kind, json.loads(json.dumps(fields)), now)

@@ -1,8 +1,8 @@
-"""What a browser sends of a passkey, checked as Web Authentication (Level 3) says.
+"""Checks what a browser sends about a passkey, by Web Authentication (Level 3).
 
-Attestation is "none": nobody signs what a new passkey says of itself, so that its public key is taken as the
-browser gives it (SubjectPublicKeyInfo), and no CBOR is read. ``cryptography`` is imported when a signature is
-checked, and not before.
+Attestation is "none": a new passkey's statements are not signed, so its public key is read in the form that
+the browser gives it (SubjectPublicKeyInfo), and no CBOR is parsed. ``cryptography`` is imported only when a
+signature is checked.
 """
 
 import base64
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 ES256, RS256 = -7, -257
 ALGORITHMS = (ES256, RS256)
-"""COSE algorithms we take: what platforms and security keys have, and Windows Hello's."""
+"""The accepted COSE algorithms: those of platforms and security keys, and that of Windows Hello."""
 
 _LEAST_RSA_BITS = 2048
 _USER_PRESENT, _USER_VERIFIED, _MAY_BE_BACKED_UP, _BACKED_UP, _HAS_KEY = 0x01, 0x04, 0x08, 0x10, 0x40
@@ -36,14 +36,14 @@ Text = Annotated[str, Meta(max_length=4096)]
 
 
 class RelyingParty(NamedTuple):
-    """Whom passkeys are for: the host of the console, and its origin."""
+    """The relying party of the passkeys: the console's host, and its origin."""
 
     id: str
     origin: str
 
 
 class RegistrationBody(msgspec.Struct, frozen=True, rename="camel"):
-    """A new passkey as the page's script sends it; binary fields in base64url."""
+    """A new passkey as the page's script sends it, with binary fields in base64url."""
 
     id: Text
     client_data: Text
@@ -54,7 +54,7 @@ class RegistrationBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AssertionBody(msgspec.Struct, frozen=True, rename="camel"):
-    """A signature by a passkey as the page's script sends it; binary fields in base64url."""
+    """A signature by a passkey as the page's script sends it, with binary fields in base64url."""
 
     id: Text
     client_data: Text
@@ -63,7 +63,7 @@ class AssertionBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _RefusedError(Exception):
-    """What was sent is not good; the message says why, for the log."""
+    """What the browser sent is not valid; the message says why, for the log."""
 
 
 class _AuthenticatorData(NamedTuple):
@@ -77,7 +77,7 @@ class _AuthenticatorData(NamedTuple):
 
 
 def check_registration(body: RegistrationBody, challenge: bytes, party: RelyingParty) -> Registration:
-    """Return a new passkey, as checked (WebAuthn, 7.1). Raises ValidationError."""
+    """Check a new passkey and return it (WebAuthn, 7.1). Raises ValidationError."""
     try:
         _check_client_data(_bytes(body.client_data), "webauthn.create", challenge, party)
         data = _authenticator_data(_bytes(body.authenticator_data), party)
@@ -94,7 +94,7 @@ def check_registration(body: RegistrationBody, challenge: bytes, party: RelyingP
 def check_assertion(
     body: AssertionBody, challenge: bytes, passkey: Passkey, party: RelyingParty
 ) -> Assertion:
-    """Return a signature, as checked (WebAuthn, 7.2). Raises Unauthenticated."""
+    """Check a signature and return it (WebAuthn, 7.2). Raises Unauthenticated."""
     try:
         client_data, authenticator_data = _bytes(body.client_data), _bytes(body.authenticator_data)
         _check_client_data(client_data, "webauthn.get", challenge, party)
@@ -110,7 +110,7 @@ def check_assertion(
 
 
 def credential_id(body: AssertionBody) -> bytes:
-    """Return the id of the credential that signed. Raises Unauthenticated for what is none."""
+    """Return the id of the credential that signed. Raises Unauthenticated if it is malformed."""
     try:
         return _bytes(body.id)
     except _RefusedError:
@@ -118,7 +118,7 @@ def credential_id(body: AssertionBody) -> bytes:
 
 
 def verify(public_key: bytes, algorithm: int, signature: bytes, signed: bytes) -> bool:
-    """Return whether a signature is by a public key (SubjectPublicKeyInfo, DER) of an algorithm we take."""
+    """Return whether a public key (SubjectPublicKeyInfo, DER) made a signature with an accepted algorithm."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -196,7 +196,7 @@ def _check_attested(data: _AuthenticatorData, sent_id: bytes) -> None:
 
 
 def _check_public_key(public_key: bytes, algorithm: int, attested: bytes) -> None:
-    """Check that a public key is one we take, and the one in the authenticator's data."""
+    """Check that a public key is acceptable, and that it is the one in the authenticator's data."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_der_public_key

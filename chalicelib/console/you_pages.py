@@ -1,4 +1,4 @@
-"""One's own keys, passkeys and signed-in browsers."""
+"""The caller's own keys, passkeys and sessions."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _KEY_FORMS = {
 
 
 def show(visit: Visit) -> Response:
-    """Show what the person signed in with and can sign in with."""
+    """Show the caller's keys, passkeys and sessions."""
     auth = visit.sign_in()
     user, _ = sessions.current(auth)
     live = {id_: it for id_, it in user.sessions.items() if not sessions.is_over(it, visit.origin.now)}
@@ -38,7 +38,7 @@ def show(visit: Visit) -> Response:
 
 
 def form(visit: Visit, action: str) -> Response:
-    """Show a form about oneself, or do what it asks for."""
+    """Show a form about the caller, or submit it."""
     if action in _KEY_FORMS:
         auth = visit.sign_in()
 

@@ -1,10 +1,10 @@
 """The sweep: checks every key of every principal once a day, however often the function runs or fails.
 
-A sweep is a walk over the table in pages. Where it stands is kept after each page, on the condition that
-nobody else has moved it since; so a run that finds itself overtaken stops, and one that dies is followed
-up from its last page. What is done to a Principal is one transaction: the marks of what was told, the keys
-that go, and the events that say so, on the condition that the Principal is what it was judged on. So
-judging it again finds the marks, and two runs that come to it at once do it once.
+A sweep reads the table page by page and stores its position after each page, on the condition that no other
+run has moved it since. So a run that was overtaken stops, and after a run that crashed the next one continues
+at the last page. Each change of a principal is one transaction: notices, revoked keys and their events, on
+the condition that the principal has not changed since it was read. So a principal that is processed twice, or
+by two runs at once, is changed once.
 """
 
 import logging
@@ -42,7 +42,7 @@ from chalicelib.rules.sweeps import Page, Position, SweepChange, SweepStore
 _LOG = logging.getLogger(__name__)
 
 MARGIN_MS = 20_000
-"""Start no principal with less time left: reading it again and changing it may take this long."""
+"""Start no principal with less time left: reading it again and changing it can take this long."""
 
 TRIES = 3
 """Tries for a principal that is changed concurrently, before it is left to the next sweep."""
@@ -61,27 +61,27 @@ Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
 """The events of a key's two notices, by account and ids."""
 
 
-class UnjudgedError(Exception):
+class UncheckedError(Exception):
     """Some principals could not be checked; the log says which, and why."""
 
 
 def sweep(
     sweeps: SweepStore, now: Callable[[], float], remaining_ms: Callable[[], int], request_id: str = ""
 ) -> dict[str, int]:
-    """Start the sweep of the day, or continue it, until it is done or time is short.
+    """Start or continue the day's sweep, until it is done or time is short.
 
-    Returns what came of it, in numbers; ``done`` is 1 where there is nothing left to do today. Raises
-    UnjudgedError at its end where a Principal was beyond it.
+    Returns the counts of what it did; ``done`` is 1 if nothing is left to do today. Raises UncheckedError at
+    the end if it could not check some principals.
     """
     run = _Run(sweeps, now, remaining_ms, request_id)
     try:
         run.walk()
     except Unavailable:
-        _LOG.warning("the sweep stops, and goes on at the next run: the store is busy")
+        _LOG.warning("the sweep stops, because the store is unavailable; the next run continues it")
         run.counts["busy"] = 1
     _LOG.info("the sweep", extra={"counts": dict(run.counts)})
     if run.counts["broken"]:
-        raise UnjudgedError(f"{run.counts['broken']} Principals could not be judged; the log says which.")
+        raise UncheckedError(f"{run.counts['broken']} principals could not be checked; the log says which.")
     return dict(+run.counts)
 
 
@@ -107,10 +107,10 @@ class _Run:
         """Process the remaining pages."""
         position = self._begin()
         while position is not None and not position.done:
-            if not self._goes_on():
+            if not self._should_continue():
                 return
             page = self._sweeps.page(position.after)
-            place = self._treat(page)
+            place = self._process_page(page)
             if place is None:
                 new = Position(position.day, new_version(), page.after, done=page.after is None)
             else:
@@ -134,112 +134,112 @@ class _Run:
         self.counts["overtaken"] = 1
         return None
 
-    def _goes_on(self) -> bool:
+    def _should_continue(self) -> bool:
         return self._remaining_ms() >= MARGIN_MS and self._failures < IN_A_ROW and not self.counts["busy"]
 
-    def _treat(self, page: Page) -> str | None:
-        """Check the principals of a page. Return the place of the last one if it stopped before the end.
+    def _process_page(self, page: Page) -> str | None:
+        """Process the principals of a page. Return None if all were processed.
 
-        That is empty where it stopped before the first.
+        Otherwise returns the position of the last one processed, empty if there was none.
         """
         place = ""
         for here, principal in page.entries:
-            if not self._goes_on():
+            if not self._should_continue():
                 return place
             try:
-                self._judge(principal)
+                self._check(principal)
                 self._failures = 0
             except Unavailable:
                 self.counts["busy"] = 1
                 return place
             except Exception:
-                # One Principal that is beyond us must not keep the others' keys alive.
-                _LOG.exception("a Principal cannot be judged", extra={"place": here})
+                # One principal that cannot be checked must not keep the sweep from checking the others.
+                _LOG.exception("a principal cannot be checked", extra={"place": here})
                 self.counts["broken"] += 1
                 self._failures += 1
             place = here
         return None
 
-    def _judge(self, principal: Principal | None) -> None:
+    def _check(self, principal: Principal | None) -> None:
         """Check one principal's keys and make the changes. Raise LookupError if it cannot be read."""
         if principal is None:
             raise LookupError("It cannot be read.")
         self.counts["judged"] += 1
-        judged: Principal | None = principal
+        current: Principal | None = principal
         for _ in range(TRIES):
-            if judged is None:
+            if current is None:
                 return
-            ruling = self._ruling(judged)
-            if ruling is None:
-                self._upgrade(judged)
+            change = self._decide(current)
+            if change is None:
+                self._upgrade(current)
                 return
-            if self._sweeps.apply(ruling):
-                self._count(ruling)
+            if self._sweeps.apply(change):
+                self._count(change)
                 return
             self._accounts.pop(principal.account, None)
-            judged = self._sweeps.principal(principal.username)
+            current = self._sweeps.principal(principal.username)
         self.counts["left"] += 1
 
     def _upgrade(self, principal: Principal) -> None:
-        """Write what an earlier version did not: pointers of keys, and to which account an address belongs.
+        """Write what an earlier version did not: pointers of keys, and the account of an email address.
 
-        What fails is tried again tomorrow.
+        The next sweep retries a failure.
         """
         if not principal.email_by_account:
             self.counts["moved"] += self._sweeps.move_address(principal)
         if any(api_keys.lacks_pointer(key) for key in principal.keys.values()):
             self.counts["pointed"] += self._sweeps.add_pointers(principal)
 
-    def _count(self, ruling: SweepChange) -> None:
-        self.counts["revoked"] += len(ruling.revoked)
-        self.counts["told"] += sum(notice is not None for notice in ruling.notices.values())
-        self.counts["events"] += len(ruling.events)
-        self.counts["revoked"] += len(ruling.removed_passkeys)
-        self.counts["told"] += sum(notice is not None for notice in ruling.passkey_notices.values())
+    def _count(self, change: SweepChange) -> None:
+        self.counts["revoked"] += len(change.revoked)
+        self.counts["told"] += sum(notice is not None for notice in change.notices.values())
+        self.counts["events"] += len(change.events)
+        self.counts["revoked"] += len(change.removed_passkeys)
+        self.counts["told"] += sum(notice is not None for notice in change.passkey_notices.values())
 
-    def _ruling(self, principal: Principal) -> SweepChange | None:
-        """Return the change of a principal's keys; None if there is nothing to change."""
+    def _decide(self, principal: Principal) -> SweepChange | None:
+        """Return the change of a principal's keys and passkeys; None if there is nothing to change."""
         account = self._account(principal.account)
         policy = account.policy if account is not None else Policy()
         now = int(self._now())
-        judgements: dict[KeyType, Decision] = {}
+        decisions: dict[KeyType, Decision] = {}
         mailed: Mailed = {}
         others: tuple[Principal, ...] = ()
         for key_type, key in principal.keys.items():
-            judgement = policies.decide(key, policy, now)
-            if account is not None and isinstance(judgement, Revoke) and judgement.by_policy:
-                if not self._told_in_time(principal, key, mailed, now):
+            decision = policies.decide(key, policy, now)
+            if account is not None and isinstance(decision, Revoke) and decision.by_policy:
+                if not self._notices_delivered(principal, key, mailed, now):
                     self.counts["held"] += 1
                     continue
-                if _runs_account(principal, key_type, account):
+                if _is_owner_key(principal, key_type, account):
                     other = self._other_owner(principal, account, now)
                     if other is None:
                         self.counts["spared"] += 1
-                        judgement = policies.spare(key, judgement, _SPARED, now)
+                        decision = policies.spare(key, decision, _SPARED, now)
                     else:
                         others = (other,)
-            if judgement is not None:
-                judgements[key_type] = judgement
-        passkeys = self._passkeys(principal, account, policy, mailed, now)
-        if not judgements and not passkeys:
+            if decision is not None:
+                decisions[key_type] = decision
+        passkeys = self._decide_passkeys(principal, account, policy, mailed, now)
+        if not decisions and not passkeys:
             return None
-        bound = any(
-            isinstance(it, Revoke) and it.by_policy for it in (*judgements.values(), *passkeys.values())
+        by_policy = any(
+            isinstance(it, Revoke) and it.by_policy for it in (*decisions.values(), *passkeys.values())
         )
-        ruling = self._write(principal, judgements, now)._replace(
-            account=account if bound else None, others=others
+        change = self._key_change(principal, decisions, now)._replace(
+            account=account if by_policy else None, others=others
         )
-        return self._with_passkeys(ruling, passkeys, now)
+        return self._with_passkeys(change, passkeys, now)
 
-    def _passkeys(
+    def _decide_passkeys(
         self, principal: Principal, account: Account | None, policy: Policy, mailed: Mailed, now: int
     ) -> dict[str, Decision]:
-        """Return what is to become of a User's passkeys, by their ids."""
+        """Return the decisions about a User's passkeys, by their ids."""
         found: dict[str, Decision] = {}
         for passkey_id, passkey in principal.passkeys.items() if isinstance(principal, User) else ():
             decision = policies.decide_passkey(passkey, policy, now)
             if isinstance(decision, Revoke):
-                if not self._told_in_time(principal, policies.as_key(passkey), mailed, now):
+                if not self._notices_delivered(principal, policies.as_key(passkey), mailed, now):
                     self.counts["held"] += 1
                     continue
                 if _is_last_way_in(principal, account):
@@ -249,11 +249,11 @@ class _Run:
                 found[passkey_id] = decision
         return found
 
-    def _with_passkeys(self, ruling: SweepChange, passkeys: dict[str, Decision], now: int) -> SweepChange:
-        """Return a ruling that carries out what was decided about passkeys, too; an event for each."""
-        user = ruling.old
+    def _with_passkeys(self, change: SweepChange, passkeys: dict[str, Decision], now: int) -> SweepChange:
+        """Return the change with the decisions about passkeys added, each with its event."""
+        user = change.old
         if not isinstance(user, User) or not passkeys:
-            return ruling
+            return change
         notices: dict[str, Notice | None] = {}
         events: list[Event] = []
         origin = Origin("", self._request_id, self._now())
@@ -278,32 +278,32 @@ class _Run:
                     policies.as_key(passkey), decision, event.id, now
                 )
         removed = tuple(id_ for id_, decision in passkeys.items() if isinstance(decision, Revoke))
-        every = (*ruling.events, *events)
-        return ruling._replace(events=every, passkey_notices=notices, removed_passkeys=removed)
+        every = (*change.events, *events)
+        return change._replace(events=every, passkey_notices=notices, removed_passkeys=removed)
 
-    def _write(self, principal: Principal, judgements: dict[KeyType, Decision], now: int) -> SweepChange:
-        """Return the change for the decisions: one event for each action and its cause."""
+    def _key_change(self, principal: Principal, decisions: dict[KeyType, Decision], now: int) -> SweepChange:
+        """Return the change for the decisions, with one event for each action and cause."""
         notices: dict[KeyType, Notice | None] = {}
         groups: dict[tuple[Action, Cause, str], list[tuple[KeyType, KeyChange]]] = {}
         revoked: list[KeyType] = []
-        for key_type, judgement in judgements.items():
+        for key_type, decision in decisions.items():
             last5 = principal.keys[key_type].last5
-            if isinstance(judgement, ClearNotice):
+            if isinstance(decision, ClearNotice):
                 notices[key_type] = None
                 continue
-            if isinstance(judgement, SendNotice):
-                expiry = judgement.expiry
+            if isinstance(decision, SendNotice):
+                expiry = decision.expiry
                 group = (Action.API_KEY_ENDING, expiry.cause, expiry.reason)
                 change = KeyChange(Change.ENDING, key_type, last5, ends_at=expiry.at)
             else:
-                group = (Action.API_KEY_REVOKED, judgement.cause, judgement.reason)
+                group = (Action.API_KEY_REVOKED, decision.cause, decision.reason)
                 change = KeyChange(Change.REVOKED, key_type, last5)
                 revoked.append(key_type)
             groups.setdefault(group, []).append((key_type, change))
         events: list[Event] = []
         origin = Origin("", self._request_id, self._now())
         for (action, cause, reason), changes in groups.items():
-            record = new_event(
+            event = new_event(
                 origin,
                 Actor(Kind.POLICY),
                 action,
@@ -312,18 +312,18 @@ class _Run:
                 cause=cause,
                 reason=reason,
             )
-            events.append(record)
+            events.append(event)
             for key_type, _ in changes:
-                judgement = judgements[key_type]
-                if isinstance(judgement, SendNotice):
+                decision = decisions[key_type]
+                if isinstance(decision, SendNotice):
                     key = principal.keys[key_type]
-                    notices[key_type] = policies.record_notice(key, judgement, record.id, now)
+                    notices[key_type] = policies.record_notice(key, decision, event.id, now)
         return SweepChange(principal, new_version(), notices, tuple(revoked), tuple(events))
 
-    def _told_in_time(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
-        """Return whether a key's notices were delivered in time; each pair of events is read once."""
+    def _notices_delivered(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
+        """Return whether a key's notices were delivered in time. Reads each pair of events once."""
         notice = key.notice
-        if notice is None:  # pragma: no cover - a policy ends no key without one
+        if notice is None:  # pragma: no cover - a policy revokes no key without a notice
             return False
         ids = (notice.first_event, notice.last_event)
         if ids not in mailed:
@@ -335,12 +335,14 @@ class _Run:
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
-            if _owns(user, account) and key is not None and not is_expired(key, now + policies.FIRST_NOTICE):
+            if key is None or is_expired(key, now + policies.FIRST_NOTICE):
+                continue
+            if _is_owner(user, account):
                 return user
         return None
 
     def _account(self, account: str) -> Account | None:
-        """Return an account, as this run first read it."""
+        """Return an account, from the run's cache if it is there."""
         if account not in self._accounts:
             if len(self._accounts) >= MOST_ACCOUNTS:
                 self._accounts.clear()
@@ -351,9 +353,11 @@ class _Run:
 _SPARED = "It is kept as the last with which an OWNER can run the account: rotate it, or have a second OWNER"
 
 
-def _runs_account(principal: Principal, key_type: KeyType, account: Account) -> bool:
-    """Return whether this is an OWNER's key for managing the account."""
-    return key_type is KeyType.USER_MANAGEMENT and isinstance(principal, User) and _owns(principal, account)
+def _is_owner_key(principal: Principal, key_type: KeyType, account: Account) -> bool:
+    """Return whether a key is an OWNER's USER_MANAGEMENT key, with which they manage the account."""
+    if key_type is not KeyType.USER_MANAGEMENT or not isinstance(principal, User):
+        return False
+    return _is_owner(principal, account)
 
 
 _SPARED_PASSKEY = (
@@ -367,7 +371,7 @@ def moment(second: int) -> str:
 
 
 def _is_last_way_in(user: Principal, account: Account | None) -> bool:
-    """Return whether the account's only OWNER has no other way in than this passkey."""
+    """Return whether the User is the account's only OWNER and can sign in only with their one passkey."""
     return (
         isinstance(user, User)
         and account is not None
@@ -377,5 +381,5 @@ def _is_last_way_in(user: Principal, account: Account | None) -> bool:
     )
 
 
-def _owns(user: User, account: Account) -> bool:
+def _is_owner(user: User, account: Account) -> bool:
     return permissions.is_owner(user, account.id, account.owners)

@@ -18,17 +18,17 @@ _rules = cache(load_rules)
 
 
 def authorizer_function(event: Any, context: Any, service: Service) -> dict[str, Any]:
-    """Return API Gateway's question about a request, by the deployment's rules.
+    """Return the decision on a request of API Gateway, by the stack's route rules.
 
-    Raises InvalidRules, at every call, where those cannot be judged by; else as ``authorize`` does.
+    Raises InvalidRules at every call if the rules are invalid, and otherwise what ``authorize`` raises.
     """
     return authorize(event, _sign_in(context, service), _rules(os.environ.get(VARIABLE)))
 
 
 def verify_function(event: Any, context: Any, service: Service) -> dict[str, Any]:
-    """Return the decision about a request that somebody else received, by the deployment's rules.
+    """Return the decision on a request that another service received, by the stack's route rules.
 
-    Raises InvalidRules, at every call, where those cannot be judged by.
+    Raises InvalidRules at every call if the rules are invalid.
     """
     from chalicelib.authorizer.verify import verify
 

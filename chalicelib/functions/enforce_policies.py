@@ -11,7 +11,7 @@ from chalicelib.store.sweep import DynamoSweeps
 
 
 def enforce_policies_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
-    """Send expiry notices and revoke what the policies end, once a day. Return the counts.
+    """Send expiry notices and revoke keys by the accounts' policies, once a day. Return the counts.
 
     Expired keys are removed too; sign-in refuses those from the second they expire.
     """

@@ -29,11 +29,11 @@ def notify_function(event: dict[str, Any], context: Any) -> dict[str, list[dict[
 def resend_function(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - Lambda's way
     """Notify the recipients of the pending events that are due. Return the counts.
 
-    Logs how many events wait then: the stack makes a metric of that line, and an alarm of the metric.
+    Then logs how many events are pending: the stack has a metric filter on that line, and an alarm on it.
     """
-    told = resend(_mailer(context))
+    counts = resend(_mailer(context))
     _LOG.info("events wait", extra={"waiting": _outbox().waiting()})
-    return told
+    return counts
 
 
 def _mailer(context: Any) -> Mailer:

@@ -17,36 +17,36 @@ from chalicelib.rules.model import User
 def create_account_function(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
     """Create an account: ``{accountName, username, email, displayName?}``.
 
-    Returns ``{account, accountName, username, keyType, apiKey}``; the key is answered this once. Raises
-    Invalid with every fault of the event, and Conflict where the username is taken. Lambda
-    shows its caller the message of an exception and nothing else, so all of it is said there.
+    Returns ``{account, accountName, username, keyType, apiKey}``; the key is shown only here. Raises
+    ValidationError with every error of the event, and Conflict if the username is taken. Lambda
+    shows its caller only the message of an exception, so the message has all of it.
     """
     origin = _origin(context, service)
     try:
-        asked = _read(bodies.CreateAccount, event, origin)
-        owner, shown = accounts.create(
+        body = _read(bodies.CreateAccount, event, origin)
+        owner, issued = accounts.create(
             service.directory,
-            NewAccount(asked.account_name, asked.username, asked.email, or_default(asked.display_name, "")),
+            NewAccount(body.account_name, body.username, body.email, or_default(body.display_name, "")),
             origin,
         )
-    except ValidationError as refused:
-        raise ValidationError(_whole("No account was made.", refused), refused.errors) from None
-    return {"accountName": asked.account_name, **_answer(owner, shown)}
+    except ValidationError as error:
+        raise ValidationError(_message("No account was made.", error), error.errors) from None
+    return {"accountName": body.account_name, **_result(owner, issued)}
 
 
 def recover_owner_function(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
     """Issue a replacement key to an OWNER who is locked out: ``{username}``.
 
-    Returns ``{account, username, keyType, apiKey}``; the key is answered this once, and the one they had
-    of the type is dead. Raises ValidationError with every fault of the event, NotFound where there is no such
-    User, and Conflict where they are no OWNER who has activated.
+    Returns ``{account, username, keyType, apiKey}``; the key is shown only here, and the OWNER's earlier key
+    of the type is revoked. Raises ValidationError with every error of the event, NotFound if there is no such
+    User, and Conflict if they are not an activated OWNER.
     """
     origin = _origin(context, service)
     try:
-        asked = _read(bodies.RecoverOwner, event, origin)
-    except ValidationError as refused:
-        raise ValidationError(_whole("No key was made.", refused), refused.errors) from None
-    return _answer(*accounts.recover(service.directory, asked.username, origin))
+        body = _read(bodies.RecoverOwner, event, origin)
+    except ValidationError as error:
+        raise ValidationError(_message("No key was made.", error), error.errors) from None
+    return _result(*accounts.recover(service.directory, body.username, origin))
 
 
 B = TypeVar("B", bound=validation.Body)
@@ -60,16 +60,16 @@ def _read(kind: type[B], event: dict[str, Any], origin: Origin) -> B:
     return validation.check(kind, validation.parse(json.dumps(event).encode()), origin.now)
 
 
-def _answer(owner: User, shown: IssuedKey) -> dict[str, Any]:
+def _result(owner: User, issued: IssuedKey) -> dict[str, Any]:
     return {
         "account": owner.account,
         "username": owner.username,
-        "keyType": shown.key_type.value,
-        "apiKey": shown.secret,
+        "keyType": issued.key_type.value,
+        "apiKey": issued.secret,
     }
 
 
-def _whole(outcome: str, refused: ValidationError) -> str:
-    """Return a refusal with all of its errors as one line."""
-    faults = [f"{fault.pointer or 'the event'}: {fault.detail}" for fault in refused.errors]
-    return " ".join([outcome, *(faults or [refused.detail])])
+def _message(outcome: str, error: ValidationError) -> str:
+    """Return an error with all of its field errors as one line."""
+    errors = [f"{it.pointer or 'the event'}: {it.detail}" for it in error.errors]
+    return " ".join([outcome, *(errors or [error.detail])])

@@ -5,7 +5,7 @@ import re
 from chalice.app import Response
 
 from chalicelib.http import bodies, responses, validation
-from chalicelib.http.call import Call, conditional, etag, reply, reply_as_text
+from chalicelib.http.call import Call, conditional, etag, fit, reply, reply_as_text
 from chalicelib.rules import accounts, permissions
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.errors import ValidationError
@@ -53,8 +53,9 @@ def events(call: Call) -> Response:
     query = call.query("username", "actor", "action", "since", "until", "order", "limit", "cursor")
     paging = call.paging(query, EVENT_FORM)
     page = call.trail.events(auth.caller.account, _event_query(query), paging.limit, paging.after)
-    listed = tuple(responses.event(it) for it in page.events)
-    headers = call.next_page("/v1/events", page.after, query)
+    shown = map(responses.event, page.events)
+    listed, after = fit([(event.id, event) for event in shown], page.after)
+    headers = call.next_page("/v1/events", after, query)
     accept = call.header("accept")
     if accept is not None and ("csv" in accept or "ndjson" in accept):
         from chalicelib.http import event_formats  # Here, since few calls ask for them.

@@ -1,4 +1,4 @@
-"""What a browser is told with every answer, and the pages of other sites that it is not to call for."""
+"""Security headers of every response, and the refusal of requests that browsers make for other sites."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HTTPS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 def with_security_headers(response: Response) -> Response:
-    """Return a response with the headers that every response has; HTTPS alone unless PUBLIC_URL is http."""
+    """Return a response with the security headers; HTTPS_ONLY is left out if PUBLIC_URL is http."""
     by_https = not os.environ.get("PUBLIC_URL", "").startswith("http:")
     headers = SECURITY_HEADERS | (HTTPS_ONLY if by_https else {})
     response.headers = {**headers, **response.headers}
@@ -27,9 +27,9 @@ def with_security_headers(response: Response) -> Response:
 def refuse_other_sites(method: str, path: str, headers: Mapping[str, str], own: tuple[str, ...]) -> None:
     """Raise HttpError (403) for a request that a browser makes for a page of another site.
 
-    A browser may keep a username and key that its user typed once, and send them with whatever any page makes
-    it send. It says where a request comes from (Fetch metadata, ``Origin``), and no other client
-    does. ``own`` are the URLs of this service. What is not below ``/v1`` may be linked to from anywhere.
+    A browser can remember a username and key that its user typed once, and send them with requests that any
+    page makes. Browsers, and no other clients, say where a request comes from (Fetch metadata, ``Origin``).
+    ``own`` are the URLs of this service. Other sites may link to every path that is not below ``/v1``.
     """
     if method in ("GET", "HEAD") and path.split("/")[1:2] != ["v1"]:
         return

@@ -3,7 +3,7 @@
 import base64
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlencode
 
@@ -30,7 +30,11 @@ _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e]*")')
 MAX_PAGE_SIZE = 100
 """The most members of a page, and the default of ``limit``."""
 
+MAX_PAGE_BYTES = 600_000
+"""The most bytes of a page in JSON: it ends earlier. In any format it is then below 1 MB."""
+
 B = TypeVar("B", bound="Body")
+A = TypeVar("A", bound=msgspec.Struct)
 
 
 class Service(NamedTuple):
@@ -88,7 +92,7 @@ class Call:
         return self._raw()
 
     def last_query(self) -> dict[str, str]:
-        """Return the query's parameters, whatever their names; what is given twice, as it was given last."""
+        """Return all query parameters; of one that is given twice, the last value."""
         given = self._request.query_params
         return {name: given.getlist(name)[-1] for name in given or ()} if given else {}
 
@@ -105,8 +109,8 @@ class Call:
     def body_or_query(self, kind: type[B], flags: Collection[str] = ()) -> B:
         """Read the body and the query string as one, for clients that cannot send a body.
 
-        ``flags`` are the fields that are true or false, and false if not given: generated clients send that
-        with every call. Raises ValidationError if a field is given in both and differs.
+        ``flags`` are the boolean fields. A false one in the query counts as not given, because generated
+        clients send it with every call. Raises ValidationError if a field is given in both and differs.
         """
         given: dict[str, Any] = {
             name: value == "true" if name in flags and value in ("true", "false") else value
@@ -170,15 +174,26 @@ class Call:
         return {"Link": f'<{self.address(path)}?{urlencode(parameters)}>; rel="next"'}
 
     def header(self, name: str) -> str | None:
-        """Return a request header by its name in lower case; None where it is not given."""
+        """Return a request header by its name in lower case; None if there is none."""
         value = self._request.headers.get(name)
         return None if value is None else str(value)
+
+    def headers(self, name: str) -> tuple[str, ...]:
+        """Return every value of a request header by its name in lower case.
+
+        A browser may send each cookie in a header of its own (RFC 9113, 8.2.3). Of several, API Gateway puts
+        only the last into ``headers``.
+        """
+        several = self._request.to_original_event().get("multiValueHeaders") or {}
+        values = tuple(str(it) for given, each in several.items() if given.lower() == name for it in each)
+        one = self.header(name)
+        return values or (() if one is None else (one,))
 
     def address(self, path: str) -> str:
         """Return the URL of a path: at the public address if the stack has one, else at API Gateway's.
 
-        Without a host if the event has none, as from the console's test: the change has been made by now,
-        and a caller who gets an error instead of the response has lost its keys.
+        It has no host if the event has none, as one from AWS's console for tests. That is no error: the
+        change has been made by now, and a caller who gets an error instead of the response loses its keys.
         """
         if self.service.public_url:
             return self.service.public_url + path
@@ -187,13 +202,12 @@ class Call:
         return f"https://{context['domainName']}{stage}{path}" if context.get("domainName") else stage + path
 
     def _authorization(self) -> str | None:
-        """Return the Authorization header. API Gateway puts the last of several into ``headers``."""
-        several = self._request.to_original_event().get("multiValueHeaders") or {}
-        values = [it for name, each in several.items() if name.lower() == "authorization" for it in each]
-        return authorization.only_one(values) if values else self._request.headers.get("authorization")
+        """Return the Authorization header, of which there may be one."""
+        values = self.headers("authorization")
+        return authorization.only_one(list(values)) if values else None
 
     def own_urls(self) -> tuple[str, ...]:
-        """Return the URLs this service is reached by: as deployed with, and API Gateway's own."""
+        """Return the URLs of this service: its public address, and API Gateway's own."""
         domain = self._request.context.get("domainName")
         return tuple(url for url in (self.service.public_url, domain and f"https://{domain}") if url)
 
@@ -215,21 +229,21 @@ class Call:
 View = Callable[..., Response]
 V = TypeVar("V", bound=View)
 _CONDITIONAL: set[View] = set()
-_NEVER_JUDGED = ("If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+_UNSUPPORTED = ("If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
 
 
 def conditional(view: V) -> V:
-    """Mark a view that judges ``If-Match``; every other one refuses it."""
+    """Mark a view that supports ``If-Match``; every other one refuses it."""
     _CONDITIONAL.add(view)
     return view
 
 
 def refuse_preconditions(request: "Request", view: View) -> None:
-    """Raise ValidationError for a precondition that the view would not judge (RFC 9110, 13.1).
+    """Raise ValidationError for a precondition that the view does not evaluate (RFC 9110, 13.1).
 
-    A change must not be made where its precondition is false. A read that is made anyway is only longer.
+    A change must not be made if its precondition is false. For a read, ignoring one only costs bytes.
     """
-    names = [name for name in _NEVER_JUDGED if name.lower() in request.headers]
+    names = [name for name in _UNSUPPORTED if name.lower() in request.headers]
     if request.method == "GET":
         names = [name for name in names if name == "If-Unmodified-Since"]
     if "if-match" in request.headers and view not in _CONDITIONAL:
@@ -253,8 +267,21 @@ def reply(
     return _response(status, msgspec.json.encode(body).decode(), "application/json", headers)
 
 
+def fit(members: Sequence[tuple[str, A]], after: str | None) -> tuple[tuple[A, ...], str | None]:
+    """Return as many members of a page as an answer may have, and where the next page starts.
+
+    ``members`` are each with where a page after it starts; ``after`` is where the page after the last starts.
+    """
+    size = 2
+    for number, (_, member) in enumerate(members):
+        size += len(msgspec.json.encode(member)) + 1
+        if size > MAX_PAGE_BYTES and number:
+            return tuple(it for _, it in members[:number]), members[number - 1][0]
+    return tuple(it for _, it in members), after
+
+
 def reply_as_text(body: str, media_type: str, headers: Mapping[str, str]) -> Response:
-    """Return a 200 response of another media type than JSON."""
+    """Return a 200 response with a media type other than JSON."""
     return _response(200, body, media_type, headers)
 
 

@@ -33,14 +33,14 @@ CSV_COLUMNS = (
     "mailed",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is run as a formula by a spreadsheet (OWASP, CSV injection)."""
+"""Spreadsheets run a cell with one of these prefixes as a formula (OWASP, CSV injection)."""
 
 _INNER_FORMULA = re.compile(r"([;\t\r\n]\s*)(?=[=+@-])")
 """What some spreadsheets take for the beginning of another cell, with a formula after it."""
 
 
 def preferred_format(accept: str | None) -> str | None:
-    """Return NDJSON or CSV where an ``Accept`` header names it before JSON or anything at all; else None."""
+    """Return NDJSON or CSV if an ``Accept`` header names it before JSON and ``*/*``; None otherwise."""
     for entry in (accept or "").lower().split(","):
         media_type = entry.partition(";")[0].strip()
         if media_type in (NDJSON, CSV):
@@ -51,7 +51,7 @@ def preferred_format(accept: str | None) -> str | None:
 
 
 def ndjson(events: Iterable[EventAnswer]) -> str:
-    """Return events as one JSON object a line."""
+    """Return events as one JSON object on each line."""
     return "".join(msgspec.json.encode(event).decode() + "\n" for event in events)
 
 

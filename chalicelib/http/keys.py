@@ -91,13 +91,13 @@ def rotate_own(call: Call) -> Response:
 
 
 def _reply(call: Call, status: int, holder: Principal, key_type: KeyType, *shown: IssuedKey) -> Response:
-    """Return a key, with the version of its holder as the ``ETag``: that is what a change depends on."""
-    answer = responses.api_key(holder, key_type, call.origin.now, shown)
-    return reply(status, answer, {"ETag": etag(holder.version)})
+    """Return a key, with its holder's version as the ``ETag``, on which changes are conditional."""
+    body = responses.api_key(holder, key_type, call.origin.now, shown)
+    return reply(status, body, {"ETag": etag(holder.version)})
 
 
 def find(call: Call) -> Response:
-    """200, an array of the keys that fit, masked, with their holders."""
+    """Respond with the keys that match, masked, and their holders."""
     auth = call.authenticate(permissions.require_can_find_keys)
     call.query()
     body = call.body(bodies.FindKey)
@@ -109,7 +109,7 @@ def find(call: Call) -> Response:
 
 
 def report_leaked(call: Call) -> Response:
-    """200, that the report was taken; nothing of what became of it."""
+    """Report leaked keys; respond with the number of keys received, and nothing about the result."""
     call.query()
     body = call.body_list(bodies.LeakedKey, leaked_keys.MOST_REPORTED)
     reports = tuple(Report(it.token, or_default(it.url, "")) for it in body)

@@ -162,8 +162,9 @@ class PersonAnswer(UserAnswer, frozen=True, kw_only=True):
             InvitationState,
             Meta(
                 description="The state of the invitation of a User who has not activated; null for one who "
-                "has. `OPEN`: they can activate. `EXPIRED`: its 72 hours are over. `WITHDRAWN`: whoever sent "
-                "it is no longer an OWNER of the account. Both are mended by a new invitation."
+                "has. `OPEN`: they can activate. `EXPIRED`: it was sent more than 72 hours ago. `WITHDRAWN`: "
+                "its sender is no longer an OWNER of the account, or is a Service User that may no longer invite "
+                "OWNERs. In both cases, send a new invitation."
             ),
         ]
         | None

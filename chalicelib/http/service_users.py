@@ -3,9 +3,10 @@
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, conditional, etag, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
+from chalicelib.rules.names import fold_username
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
 
 PATH = "/v1/service-users"
@@ -36,7 +37,11 @@ def listing(call: Call) -> Response:
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
     views, after = service_users.listing(call.directory, auth, paging.limit, paging.after)
-    page = tuple(responses.service_user(view, call.origin.now) for view in views)
+    members = [
+        (fold_username(view.service_user.username), responses.service_user(view, call.origin.now))
+        for view in views
+    ]
+    page, after = fit(members, after)
     return reply(200, page, call.next_page(PATH, after, query))
 
 

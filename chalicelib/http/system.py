@@ -48,7 +48,7 @@ def health(call: Call) -> Response:
 
 
 def front_door(call: Call) -> Response:
-    """303, to the console, or to the reference where the stack has no console."""
+    """Redirect to the console, or to the API reference if the stack has no console."""
     page = "/docs" if os.environ.get("CONSOLE") == "off" else "/console"
     headers: dict[str, str | list[str]] = {"Location": call.address(page), "Cache-Control": "no-store"}
     return Response(body="", status_code=303, headers=headers)

@@ -6,12 +6,12 @@ from urllib.parse import quote
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
-from chalicelib.http.call import Call, conditional, etag, nothing, reply
+from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.errors import NotFound, ValidationError
 from chalicelib.rules.model import User
-from chalicelib.rules.names import USERNAME
+from chalicelib.rules.names import USERNAME, fold_username
 
 PATH = "/v1/users"
 
@@ -32,8 +32,9 @@ def listing(call: Call) -> Response:
     auth = call.authenticate(permissions.require_can_list_users)
     query = call.query("limit", "cursor")
     paging = call.paging(query, NAME_FORM)
-    page, after = users.listing(call.directory, auth, paging.limit, paging.after)
-    return reply(200, tuple(map(responses.person, page)), call.next_page(PATH, after, query))
+    found, after = users.listing(call.directory, auth, paging.limit, paging.after)
+    page, after = fit([(fold_username(it.user.username), responses.person(it)) for it in found], after)
+    return reply(200, page, call.next_page(PATH, after, query))
 
 
 def read(call: Call, username: str) -> Response:
@@ -72,7 +73,7 @@ def revoke(call: Call, username: str) -> Response:
 
 
 def list_shown_keys(call: Call, username: str) -> Response:
-    """200, an array of the keys that somebody was shown and that still work; ``Link`` while there is more."""
+    """Respond with a page of the working keys of Service Users that somebody was shown."""
     auth = call.authenticate(permissions.require_can_see_shown_keys)
     _require_username(username)
     query = call.query("limit", "cursor")
@@ -82,9 +83,9 @@ def list_shown_keys(call: Call, username: str) -> Response:
 
 
 def end_shown_keys(call: Call, username: str) -> Response:
-    """200, the keys that were ended; ``Link`` to the call that ends the rest.
+    """Revoke the keys that somebody was shown; respond with them, and a ``Link`` if there are more.
 
-    With ``revokeUser`` the person is revoked from the account first.
+    With ``revokeUser``, revoke the User from the account first.
     """
     auth = call.authenticate(permissions.require_can_see_shown_keys)
     _require_username(username)
@@ -97,14 +98,14 @@ def end_shown_keys(call: Call, username: str) -> Response:
         call.directory, auth, username, paging.after, revoke_user=query.get("revokeUser") == "true"
     )
     more: dict[str, str] = {}
-    if ended.left:  # to go on needs no revocation: they may be invited anew by then
+    if ended.left:  # the next call must not revoke the User, who may have been invited again by then
         more = call.next_page(_shown(username), ended.after, {})
         more = more or {"Link": f'<{call.address(_shown(username))}>; rel="next"'}
     return reply(200, responses.ended_keys(ended), more)
 
 
 def _require_username(username: str) -> None:
-    """Raise NotFound for what nobody can have been called: whoever has left has no item to be looked up."""
+    """Raise NotFound for an invalid username. Somebody who has left has no item that could be looked up."""
     if not re.match(USERNAME, username):
         raise NotFound("Nobody can have this username: it is 3 to 64 of letters, digits, '.', '_', '-'.")
 

@@ -1,8 +1,8 @@
 """The text of the emails: which email an event needs, and what it says.
 
-Each email is a folder of ``templates``: ``subject.txt``, ``body.txt`` and ``body.html``. A value
-reaches the page only by way of :func:`plain`, and into HTML only escaped besides, so that a name
-changes nothing but the words shown. A key is in no value here, and so in no email.
+Each email is a folder of ``templates``: ``subject.txt``, ``body.txt`` and ``body.html``. Every value passes
+:func:`plain`, and is also escaped in HTML, so that a name cannot change more than the words that are shown.
+No value here contains an API key, so no email does.
 """
 
 import json
@@ -85,7 +85,7 @@ _ACCESS = {
 
 
 OPERATOR = "Service Users"
-"""The name that invitations begin with, unless the stack sets another."""
+"""The name of the service in invitations, unless the stack sets another."""
 
 _ROLE_MEANS = {
     Role.READ_ONLY: "you can see clusters and their monitoring",
@@ -105,13 +105,14 @@ _DAY = 86_400
 LINE_WIDTH = 78
 """The longest line of text, in characters (RFC 5322, 2.1.1)."""
 
-_SHOWN = 80  # characters of a name that anybody chose: enough to know it by
+_SHOWN = 80  # characters of a chosen name that are shown: enough to recognise it
 
 
 class EmailContext(NamedTuple):
-    """Where and when a message is made. ``account`` is the account's name, ``operator`` who runs the service.
+    """What an email needs beside the event and the recipient.
 
-    ``token`` and ``role`` are an invitation's. ``console`` is whether people can use one.
+    ``account`` is the account's name, and ``operator`` the name of the service. ``token`` and ``role`` are an
+    invitation's. ``console`` says whether the stack has a console.
     """
 
     sender: str
@@ -125,7 +126,7 @@ class EmailContext(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Something to do, with its command line by line; no lines if there is no command."""
+    """Something to do, and the lines of its command, if it has one."""
 
     text: str
     command: tuple[str, ...] = ()
@@ -142,7 +143,7 @@ class EmailContent(NamedTuple):
 def email_of(event: Event) -> str | None:
     """Return the name of the email that an event needs; None if it needs none.
 
-    What a person is told of themselves and all OWNERs of that person differ: this is the former.
+    For an event about a User it is the User's own email. The one to all OWNERs is :data:`_TO_EVERY_OWNER`.
     """
     name = _EMAILS.get(event.action)
     if event.action is Action.USER_ACTIVATED and not event.keys:
@@ -166,20 +167,20 @@ def _email_for(event: Event, recipient: Recipient) -> str | None:
 
 
 def email_content(
-    event: Event, recipient: Recipient, setting: EmailContext, more: tuple[Event, ...] = ()
+    event: Event, recipient: Recipient, context: EmailContext, more: tuple[Event, ...] = ()
 ) -> EmailContent:
     """Return the content of the email that notifies one recipient of an event, or of ``more`` in a digest.
 
-    Raises LookupError where the event asks for no email.
+    Raises LookupError if the event needs no email.
     """
     name = _email_for(event, recipient)
     if name is None:
         raise LookupError(f"There is no email for {event.action.value} with {len(event.keys)} keys.")
     if more:
         name = "digest"
-        view = _digest_context((event, *more), recipient, setting)
+        view = _digest_variables((event, *more), recipient, context)
     else:
-        view = _View(event, recipient, setting).context(name)
+        view = _View(event, recipient, context).variables(name)
     environment = _environment()
     subject, text, html = (
         environment.get_template(f"{name}/{part}").render(view)
@@ -191,8 +192,9 @@ def email_content(
 def plain(text: str) -> str:
     """Return text as one line of harmless characters.
 
-    Line ends and other controls become spaces; what only turns, joins or hides other characters is
-    left out, but for the two joiners that some scripts and emoji need; half characters become U+FFFD.
+    Line ends and other control characters become spaces. Format characters, which reorder, join or hide
+    others, are removed, except for the two joiners that some scripts and emoji need. Surrogates become
+    U+FFFD.
     """
     if text.isascii() and text.isprintable() and "  " not in text:
         return text.strip()
@@ -210,14 +212,15 @@ def _harmless(character: str) -> str:
     return character
 
 
-# Characters that are not seen, and that a mail program may leave out of what it takes for an address.
-_UNSEEN = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]*"
+# Invisible characters, which a mail program may ignore in what it takes for an address.
+_INVISIBLE = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]*"
 _DOT = "[.\u3002\ufe52\uff0e\uff61\u2024]"
-# What mail programs make a link of: a scheme before ':', 'www.', a dot before what may be a top-level domain
-# (also the dots of other scripts, and one with unseen characters after it), and the dots of an IPv4 address.
+# What mail programs turn into a link: a scheme before ':', 'www.', a dot before a possible top-level domain
+# (also the dots of other scripts, and one with invisible characters after it), and the dots of an IPv4
+# address.
 _LINK = re.compile(
     rf"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww){_DOT}(?=\S)"
-    rf"|(?<=\S){_DOT}(?={_UNSEEN}[^\W\d_]{_UNSEEN}[^\W\d_])|(?<=\d)\.(?={_UNSEEN}\d)",
+    rf"|(?<=\S){_DOT}(?={_INVISIBLE}[^\W\d_]{_INVISIBLE}[^\W\d_])|(?<=\d)\.(?={_INVISIBLE}\d)",
     re.IGNORECASE,
 )
 
@@ -227,16 +230,18 @@ def unlinked(text: str) -> str:
     return _LINK.sub(lambda found: f"{found[0]} ", plain(text))
 
 
-def _digest_context(events: tuple[Event, ...], recipient: Recipient, setting: EmailContext) -> dict[str, Any]:
-    """Return every name the template of a digest knows; what to do is told of the newest event."""
+def _digest_variables(
+    events: tuple[Event, ...], recipient: Recipient, context: EmailContext
+) -> dict[str, Any]:
+    """Return the variables of a digest's templates. Its steps are those of the newest event."""
     events = tuple(sorted(events, key=lambda event: event.id))
-    newest = _View(events[-1], recipient, setting)
+    newest = _View(events[-1], recipient, context)
     return {
-        **newest.context("digest"),
+        **newest.variables("digest"),
         "count": len(events),
         "first": _when(events[0].at),
         "last": _when(events[-1].at),
-        "entries": [_View(event, recipient, setting).entry() for event in events],
+        "entries": [_View(event, recipient, context).entry() for event in events],
         "event_id": events[0].id,
     }
 
@@ -247,24 +252,24 @@ _DONE = {Action.API_KEY_GENERATED: "generated", Action.API_KEY_ROTATED: "rotated
 class _View:
     """The variables of the templates, as text."""
 
-    def __init__(self, event: Event, recipient: Recipient, setting: EmailContext) -> None:
+    def __init__(self, event: Event, recipient: Recipient, context: EmailContext) -> None:
         self.event = event
         self.recipient = recipient
-        self.setting = setting
-        self.account = _name(setting.account)
+        self.context = context
+        self.account = _name(context.account)
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
         self.given_end = cause_of(event) is Cause.EXPIRY
 
-    def context(self, name: str) -> dict[str, Any]:
+    def variables(self, name: str) -> dict[str, Any]:
         """Return the variables of the templates by name."""
         event = self.event
         steps = self._steps(name)
-        role = self.setting.role
+        role = self.context.role
         return {
             "account": self.account,
-            "operator": _short(self.setting.operator),
+            "operator": _short(self.context.operator),
             "subject": self.subject,
             "Who": self._who(),
             "Who_invites": (
@@ -303,10 +308,10 @@ class _View:
             "steps": steps,
             "asks": self._asks(name, steps),
             "activate": self._activation(),
-            "token": self.setting.token,
-            "console": f"{self.setting.public_url}/console" if self.setting.console else "",
+            "token": self.context.token,
+            "console": f"{self.context.public_url}/console" if self.context.console else "",
             "hours": INVITATION_SECONDS // 3600,
-            "until": _when(int(self.setting.now) + INVITATION_SECONDS),
+            "until": _when(int(self.context.now) + INVITATION_SECONDS),
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
@@ -335,7 +340,7 @@ class _View:
         """Return the texts of an email about a passkey."""
         subject, text = _ACCESS.get(self.event.action, ("", ""))
         old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
-        return {"subject": subject, "text": text.format(old=old, new=new), "code": self.setting.token}
+        return {"subject": subject, "text": text.format(old=old, new=new), "code": self.context.token}
 
     # Who, and which keys
 
@@ -367,7 +372,7 @@ class _View:
         return name in before.split(", ") and name not in after.split(", ")
 
     def _knows(self) -> str:
-        """Return how many keys of Service Users a revoked User still knows, as far as was looked."""
+        """Return how many keys of Service Users a revoked User still knows, as far as the event says."""
         count = len(self.event.shown_keys)
         if not count:
             return "They may know keys of Service Users" if self.event.more_shown_keys else ""
@@ -375,7 +380,7 @@ class _View:
         return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
 
     def _below_role(self) -> str:
-        """Return the sentence that a higher role does not raise every key, and how to raise them."""
+        """Return a sentence about the keys that a higher role does not raise, and how to raise them."""
         types = [key_type.value for key_type in self.event.below_role]
         if not types:
             return ""
@@ -436,11 +441,11 @@ class _View:
         }
 
     def _ends(self) -> str:
-        """Return when the keys expire, relative to now: the notice may have been delayed."""
+        """Return when the keys expire, relative to now, because the email may have been delayed."""
         times = [key.ends_at for key in self.event.keys if key.ends_at is not None]
         if not times:
             return ""
-        days = ceil((min(times) - self.setting.now) / _DAY)
+        days = ceil((min(times) - self.context.now) / _DAY)
         if days < 1:
             return "has ended" if self.one else "have ended"
         return f"{'ends' if self.one else 'end'} in {days} {'day' if days == 1 else 'days'}"
@@ -456,7 +461,7 @@ class _View:
             if shown == "" or subject.display_name == self.subject
             else f"{self.subject} (“{shown}”)"
         )
-        if name == "invitation":  # to somebody who need not know either
+        if name == "invitation":  # its recipient need not know either of them
             named = unlinked(named)
         facts = [("Account", self.account)]
         if self.subject:
@@ -482,7 +487,7 @@ class _View:
             ]
         reason = event.reason if event.actor.kind is Kind.POLICY else ""
         if event.actor.kind is Kind.LEAK_REPORT:
-            reason = unlinked(event.reason)  # whoever has the key chose the place
+            reason = unlinked(event.reason)  # the reporter of the key chose the URL in it
         facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
         return [(label, value) for label, value in facts if value]
 
@@ -596,7 +601,7 @@ class _View:
         ]
 
     def _after_a_leak(self) -> list[Step]:
-        """Return what to do about a key that leaked: end it if it works still, and find out what was done."""
+        """Return the steps after a leak: revoke the key if it works, and find out what was done with it."""
         look = Step(
             "See what was done with it: what was rotated or changed, when, and from which address:",
             self._curl("GET", f"/v1/events?username={quote(self.subject, safe='')}"),
@@ -660,7 +665,7 @@ class _View:
     def _invite_back(self, by: str = "") -> list[Step]:
         subject = self.event.subject
         role = self.event.changes.get("role", ("",))[0]
-        if not role:  # stored before events told it
+        if not role:  # stored before events recorded it
             return []
         body: dict[str, object] = {"username": subject.username, "email": subject.email, "role": role}
         who = "An OWNER invites you" if by else f"If {self.subject} should have access, invite them"
@@ -711,7 +716,7 @@ class _View:
                 ),
             )
         day = {"overlapSeconds": _DAY}
-        if self.person:  # who may have no User Management key
+        if self.person:  # they may have no User Management key
             return Step(
                 f"Rotate the {key.key_type.display_name} key, signed in with that key, with a day in which "
                 "both work:",
@@ -729,7 +734,7 @@ class _View:
             return [Step(self._ask())]
         if self._by_recipient():
             return self._replace_own()
-        if self._by_subject() and self.recipient.why.every_owner:  # who is revoked by the step before
+        if self._by_subject() and self.recipient.why.every_owner:  # the step before revokes the actor
             return []
         match actor.kind:
             case Kind.SERVICE_USER if self.recipient.why.every_owner:
@@ -785,7 +790,7 @@ class _View:
         ]
 
     def _asks(self, name: str, steps: list[Step]) -> str:
-        """Return the hint at the password that curl asks for; empty if it does not."""
+        """Return the sentence that says which password curl asks for; empty if it asks for none."""
         lines = [line for step in steps for line in step.command if line.startswith("-u ")]
         if not lines or all(line.startswith(f"-u {_OWNER}") for line in lines):
             return ""
@@ -815,10 +820,10 @@ class _View:
         return {"keyType": self.event.keys[0].key_type.value}
 
     def _activation(self) -> tuple[str, ...]:
-        """Return the command that activates. Its username, which the account chose, is no link either."""
+        """Return the command that activates. A username that could become a link is escaped."""
         if not self.person:
             return ()
-        body: dict[str, object] = {"username": self.subject, "token": self.setting.token}
+        body: dict[str, object] = {"username": self.subject, "token": self.context.token}
         command = self._curl("POST", "/v1/users/activate", body)
         if unlinked(self.subject) == self.subject:
             return command
@@ -828,11 +833,11 @@ class _View:
     def _curl(
         self, method: str, path: str, body: dict[str, object] | None = None, by: str = ""
     ) -> tuple[str, ...]:
-        """Return a command, line by line, for the recipient or for ``by``.
+        """Return the lines of a command for the recipient, or for ``by``.
 
-        curl asks for the password, so that no key is left in a history.
+        curl asks for the password, so that no key is left in a shell's history.
         """
-        lines = [f"curl -X {method} {shlex.quote(self.setting.public_url + path)}"]
+        lines = [f"curl -X {method} {shlex.quote(self.context.public_url + path)}"]
         if path != "/v1/users/activate":
             lines.append(f"-u {shlex.quote(by or self.recipient.username)}")
         if body is not None:
@@ -856,12 +861,12 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Let nothing into a page but by :func:`plain`; what the templates themselves made is theirs."""
+    """Pass every value of a template through :func:`plain`, except for markup that the templates made."""
     return value if hasattr(value, "__html__") else plain(str(value))
 
 
 def _setting(field: str, value: str) -> str:
-    """Return the value of a changed field, from its form in an event, in words."""
+    """Return the value of a changed field in words, from its text in an event."""
     if not value:
         return _NO_SETTING.get(field, "no rule")
     match field:

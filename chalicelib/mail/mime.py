@@ -1,4 +1,4 @@
-"""The MIME message of an email, and the addresses to which it can be sent."""
+"""The MIME message of an email, and which addresses it can be sent to."""
 
 import hashlib
 import re
@@ -27,26 +27,26 @@ def is_address(text: str) -> bool:
 
 
 def message(
-    event: Event, recipient: Recipient, setting: EmailContext, more: tuple[Event, ...] = ()
+    event: Event, recipient: Recipient, context: EmailContext, more: tuple[Event, ...] = ()
 ) -> EmailMessage:
     """Return the message that notifies one recipient of an event, or of ``more`` in a digest.
 
-    Its Message-ID is made of the event and the recipient, so that a second copy is known as one;
-    so is the header Service-Users-Event, since SES puts a Message-ID and a Date of its own. Raises
-    ValueError where the sender or the recipient has no address.
+    Its Message-ID is made from the event and the recipient, so that a second copy is recognised. SES replaces
+    Message-ID and Date by its own, so the header Service-Users-Event also has the event. Raises ValueError if
+    the sender or the recipient is not a valid address.
     """
-    for address in (setting.sender, recipient.email):
+    for address in (context.sender, recipient.email):
         if not is_address(address):
-            raise ValueError("Cannot mail from or to what is no address.")
-    written = email_content(event, recipient, setting, more)
+            raise ValueError("The sender or the recipient is not a valid email address.")
+    written = email_content(event, recipient, context, more)
     made = EmailMessage(policy=_POLICY)
-    made["From"] = Address(FROM_NAME, addr_spec=setting.sender)
+    made["From"] = Address(FROM_NAME, addr_spec=context.sender)
     made["To"] = recipient.email
     made["Subject"] = written.subject
-    made["Date"] = format_datetime(utc(setting.now))
+    made["Date"] = format_datetime(utc(context.now))
     who = hashlib.sha256(recipient.name.encode()).hexdigest()[:16]
     event_id = quote(event.id, safe="")
-    made["Message-ID"] = f"<{event_id}.{who}@{setting.sender.rpartition('@')[2]}>"
+    made["Message-ID"] = f"<{event_id}.{who}@{context.sender.rpartition('@')[2]}>"
     made["Service-Users-Event"] = event_id
     made["Auto-Submitted"] = "auto-generated"
     made.set_content(written.text, cte="quoted-printable")
@@ -55,10 +55,10 @@ def message(
 
 
 class _Policy(EmailPolicy):
-    """The policy for SMTP, but for the subject, which is encoded here, and the recipient, who is left as is.
+    """The policy for SMTP, except that this module encodes the subject, and writes the recipient as it is.
 
-    The standard library's folding drops spaces between encoded words and adds some before long ones,
-    and takes a name for an encoded word that looks like one; an address that looks like one it refuses.
+    The standard library's folding drops spaces between encoded words, adds some before long ones, and treats
+    text that looks like an encoded word as one. It refuses an address that looks like one.
     """
 
     def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
@@ -74,14 +74,14 @@ class _Policy(EmailPolicy):
 
 
 _OWN = ("Subject", "To")
-"""Headers that this module checks and writes."""
+"""Headers that this module checks and writes itself."""
 
 
 _POLICY = _Policy(linesep="\r\n")
 
 
 def _encoded(text: str) -> str:
-    """Return a header line; in encoded words (RFC 2047) if it is long or not ASCII."""
+    """Return the text of a header, in encoded words (RFC 2047) if it is long or not ASCII."""
     if text.isascii() and "=?" not in text and len(text) <= LINE_WIDTH - len("Subject: "):
         return text
     chunks = [""]

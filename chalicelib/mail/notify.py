@@ -1,9 +1,9 @@
 """Notifies recipients of events: when the stream delivers them, and by retries until all are notified.
 
-An event is taken by a claim that ends by itself, its recipients are judged on a read made after that
-event was written, and each is marked as soon as SES has taken their message. So whatever dies, and
-wherever, somebody is told twice at the most, and nobody is forgotten: what is not marked is still in
-the index of waiting events, however old, and the schedule finds it there.
+A mailer claims an event with a lease, decides its recipients by a read made after the event was written, and
+marks each of them as soon as SES has accepted their message. So wherever it crashes, at most one recipient is
+notified twice, and nobody is forgotten: an event with a recipient who is not marked stays in the index of
+pending events, however old it is, and ``resend`` finds it there.
 """
 
 import logging
@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec.structs import replace
 
 from chalicelib.mail import messages, mime
-from chalicelib.mail.fairness import Share, Turns
-from chalicelib.mail.ses import SECONDS, THROTTLED, Answer, Verdict, send
+from chalicelib.mail.fairness import RoundRobin, Share
+from chalicelib.mail.ses import SECONDS, THROTTLED, SendResult, Verdict, send
 from chalicelib.rules import folding, key_format, notifications
 from chalicelib.rules.errors import Unavailable
 from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
@@ -44,30 +44,30 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MARGIN_MS = 20_000
-"""Start nothing with less time left: sending a message and marking it may take this long."""
+"""Start nothing with less time left: sending a message and marking it can take this long."""
 
 PAGE = 1_000
-"""Keys of waiting events read at once."""
+"""Keys of pending events to read at once."""
 
 CHUNK = 50
-"""So many events, and what was read of people and accounts is read anew."""
+"""Clear the cache of Users and accounts after this many events."""
 
 LOOK_AGAIN = 10
-"""Seconds after which a run of ``resend`` reads what is due by then, so that nobody waits for its end."""
+"""Seconds after which a run of ``resend`` reads what is due by then, so that it does not wait for the end."""
 
 FRESH = 2
-"""Cache lifetime, in seconds, of users and accounts. Each batch starts with an empty cache, which is
+"""Cache lifetime, in seconds, of Users and accounts. Each batch starts with an empty cache, which is
 thus never older than the events."""
 
 IN_A_ROW = 3
-"""So many failures in a row, and the rest is left for the next run: all of it if they are of DynamoDB, or of
-SES for so many accounts; what is left of one account if they are of SES for that one."""
+"""After this many failures in a row, a run leaves events for the next run: all of them if DynamoDB failed, or
+SES for this many accounts; those of one account if SES failed for that account only."""
 
 THROTTLED_TRIES = 5
-"""How often a message is tried that SES takes none of at the moment, because of its rate."""
+"""How often to try a message while SES's sending rate is exceeded."""
 
 MOST_FOLDED = 100
-"""Events in one digest. More go into the next, at once."""
+"""The most events in one digest. More go into the next one, at once."""
 
 _STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
 
@@ -76,10 +76,10 @@ READ_AHEAD = 100
 
 
 class Mailer(NamedTuple):
-    """What sending needs. ``chance`` returns a number in [0, 1).
+    """The dependencies of sending. ``chance`` returns a random number in [0, 1).
 
     ``mails_per_hour`` is the number of emails of a kind about one principal before they are folded, None for
-    no folding. ``share`` is what accounts were sent by this environment; None for nothing yet.
+    no folding. ``share`` counts what this environment has sent for each account; None to start at nothing.
     """
 
     outbox: Outbox
@@ -99,12 +99,12 @@ class Mailer(NamedTuple):
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
     """Notify the recipients of the events in a batch of the stream.
 
-    Returns the records to be passed again, as Lambda wants them: those for which DynamoDB failed. What
-    only SES fails is not among them: it waits in the outbox, and so does what time was too short for, and
-    what is more than an account's share.
+    Returns the records that Lambda is to pass again: those for which DynamoDB failed. Events for which only
+    SES failed, time was too short, or the account's share was used up, are not among them: they wait in the
+    outbox.
     """
-    fresh = [(record, key) for record in records if (key := _new(record)) is not None]
-    ahead = deque(_concerned(record) for record, _ in fresh)
+    fresh = [(record, key) for record in records if (key := _new_event_key(record)) is not None]
+    ahead = deque(_lookups_of(record) for record, _ in fresh)
     run = _Run(mailer, ahead)
     failures = []
     for record, key in fresh:
@@ -120,14 +120,14 @@ def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, lis
 def resend(mailer: Mailer) -> dict[str, int]:
     """Notify the recipients of the pending events that are due, until none is left or time is short.
 
-    Accounts take turns, so that what waits in one delays no other. Returns what came of it, in numbers.
-    Raises botocore's error, at the end, where part of the index could not be read.
+    Accounts take turns, so that one with many events delays no other. Returns the counts of what it did. If
+    part of the index could not be read, raises botocore's error at the end.
     """
     run = _Run(mailer)
     tried: set[EventKey] = set()
     unread: Exception | None = None
     again = True
-    while again and run.goes_on():
+    while again and run.should_continue():
         turns, failure = _due(mailer, run)
         unread = unread or failure
         again, until = False, mailer.now() + LOOK_AGAIN
@@ -137,7 +137,7 @@ def resend(mailer: Mailer) -> dict[str, int]:
                 again = True
                 break
             if number % CHUNK == 0:
-                run.turn_page()
+                run.clear_cache()
             tried.add(key)
             run.deliver(key, held=held)
     run.close("resend")
@@ -146,14 +146,14 @@ def resend(mailer: Mailer) -> dict[str, int]:
     return dict(run.counts)
 
 
-def _due(mailer: Mailer, run: "_Run") -> tuple[Turns, Exception | None]:
-    """Return all that is due now, and the failure of a part of the index that could not be read."""
+def _due(mailer: Mailer, run: "_Run") -> tuple[RoundRobin, Exception | None]:
+    """Return all events that are due now, and the error of a part of the index that could not be read."""
     now = int(mailer.now())
-    first = now // 60 % len(SHARDS)  # another shard each minute, so that none is always the last
-    turns, unread = Turns(), None
+    first = now // 60 % len(SHARDS)  # start with another shard each minute, so that none is always last
+    turns, unread = RoundRobin(), None
     for shard in (*SHARDS[first:], *SHARDS[:first], *HELD_SHARDS):
         after: object = None
-        while run.goes_on():
+        while run.should_continue():
             try:
                 keys, after = mailer.outbox.due(shard, now, PAGE, after)
             except _STORE_ERRORS as error:
@@ -167,46 +167,46 @@ def _due(mailer: Mailer, run: "_Run") -> tuple[Turns, Exception | None]:
 
 
 class _Run:
-    """One run of a function: what it has read and counted, and whether it should go on."""
+    """One run of a function: its cache and counts, and whether it should continue."""
 
     def __init__(self, mailer: Mailer, ahead: "Iterable[tuple[frozenset[str], str]]" = ()) -> None:
         self.mailer = mailer
         self.counts: Counter[str] = Counter()
         self._ahead = ahead
         self.share = mailer.share or Share()
-        self._readings = _Readings(mailer)
+        self._cache = _RecipientCache(mailer)
         self._ses_failures: Counter[str] = Counter()
         self._store_failures = 0
-        self._told: dict[tuple[str, str, Action], dict[str, list[int]]] = {}
+        self._notified: dict[tuple[str, str, Action], dict[str, list[int]]] = {}
 
-    def goes_on(self, account: str = "") -> bool:
-        """Return whether to take another event, of an account.
+    def should_continue(self, account: str = "") -> bool:
+        """Return whether to process another event of an account.
 
-        SES that fails for one account may be that account's doing; for a few of them, SES is at fault.
+        If SES fails for one account, the account may be the cause; if for several, SES is.
         """
         return (
             max(len(self._ses_failures), self._store_failures, self._ses_failures[account]) < IN_A_ROW
             and self.mailer.remaining_ms() >= MARGIN_MS
         )
 
-    def turn_page(self) -> None:
-        """Forget what was read: the events that follow may be younger."""
-        self._readings = _Readings(self.mailer)
+    def clear_cache(self) -> None:
+        """Clear the cache: the events that follow may have been written after it was read."""
+        self._cache = _RecipientCache(self.mailer)
 
     def close(self, name: str) -> None:
-        """Say what came of it."""
+        """Log the counts."""
         if self.counts:
             _LOG.info("%s is done", name, extra={"counts": dict(self.counts)})
 
     def deliver(self, key: EventKey, *, held: bool = False) -> bool:
-        """Tell of one event whoever is to be told and has not been; returns False where DynamoDB failed.
+        """Deliver one event to every recipient not yet notified. Return False if DynamoDB failed.
 
-        One that was ``held`` is told of in a digest, with the others about its subject. Leaves the event to
-        the next run where this one should not go on.
+        An event that was ``held`` is delivered in a digest, with the others about its subject. Leaves the
+        event to the next run if this one should stop.
         """
         if self._store_failures >= IN_A_ROW:
             return False
-        if not self.goes_on(key.account):
+        if not self.should_continue(key.account):
             self.counts["left"] += 1
             return True
         delivery = _Digest(self, key) if held else _Delivery(self, key)
@@ -216,7 +216,7 @@ class _Run:
             except _STORE_ERRORS:
                 raise
             except Exception:
-                # One event that we cannot read or put into words must not hold up those behind it.
+                # One event that cannot be read or rendered must not block those behind it.
                 _LOG.exception("An event cannot be mailed", extra={"event": key.id})
                 self.counts["broken"] += 1
                 delivery.postpone(notifications.LONGEST_PAUSE)
@@ -230,62 +230,62 @@ class _Run:
         return True
 
     def store_failed(self) -> None:
-        """Count a failure of DynamoDB; after a few in a row the run does not go on."""
+        """Count a failure of DynamoDB; after a few in a row the run stops."""
         self.counts["store_failed"] += 1
         self._store_failures += 1
 
     def read(self, names: "Iterable[str]", account: str) -> RecipientLookup:
-        """Return people and an account as they are now, or were a moment ago."""
-        return self._readings.of(frozenset(names), account, self._ahead)
+        """Return Users and an account, at most :data:`FRESH` seconds old."""
+        return self._cache.of(frozenset(names), account, self._ahead)
 
     def held_until(self, event: Event, recipient: Recipient) -> int | None:
-        """Return until when an event is held for a recipient, to go into a digest; None if it is not."""
+        """Return until when an event is held for a recipient, for a digest; None if it is not held."""
         most, now = self.mailer.mails_per_hour, int(self.mailer.now())
         if most is None or not folding.is_folded(event):
             return None
-        return folding.held_until(self._told_of(event).get(recipient.name, ()), most, now)
+        return folding.held_until(self._notified_of(event).get(recipient.name, ()), most, now)
 
-    def _told_of(self, event: Event) -> dict[str, list[int]]:
+    def _notified_of(self, event: Event) -> dict[str, list[int]]:
         like = (event.account, fold_username(event.subject.username), event.action)
-        if like not in self._told:
+        if like not in self._notified:
             since = int(self.mailer.now()) - folding.LOOK_BACK
-            self._told[like] = self.mailer.outbox.notified_since(event, since)
-        return self._told[like]
+            self._notified[like] = self.mailer.outbox.notified_since(event, since)
+        return self._notified[like]
 
     def send(
         self,
         events: "Sequence[Event]",
         recipient: Recipient,
-        setting: messages.EmailContext,
+        context: messages.EmailContext,
     ) -> tuple[Verdict, str]:
-        """Send one message about one event, or a digest of several; answer what came of it and why."""
+        """Send one message about one event, or a digest of several. Return the verdict and SES's code."""
         event = events[0]
         if not mime.is_address(recipient.email):
             self.counts["refused"] += 1
             return Verdict.REFUSED, "NotAnAddress"
         try:
-            message = mime.message(event, recipient, setting, tuple(events[1:]))
+            message = mime.message(event, recipient, context, tuple(events[1:]))
         except Exception:
-            # What cannot be put into words for one must not hold up the others.
-            _LOG.exception("A message cannot be made", extra={"event": event.id})
+            # A message that cannot be rendered for one recipient must not block the others.
+            _LOG.exception("A message cannot be rendered", extra={"event": event.id})
             self.counts["broken"] += 1
             return Verdict.UNVERIFIED, ""
-        answer = self._send(message, recipient.email)
-        if answer.verdict is Verdict.FAILED:
+        result = self._send(message, recipient.email)
+        if result.verdict is Verdict.FAILED:
             self._ses_failures[event.account] += 1
-        elif answer.verdict is not Verdict.UNVERIFIED:
+        elif result.verdict is not Verdict.UNVERIFIED:
             self._ses_failures.clear()
-        self.counts[answer.verdict.value.lower()] += 1
-        if answer.verdict is Verdict.SENT:
+        self.counts[result.verdict.value.lower()] += 1
+        if result.verdict is Verdict.SENT:
             self._count_sent(events, recipient)
-        return answer.verdict, answer.code
+        return result.verdict, result.code
 
-    def _send(self, message: "EmailMessage", address: str) -> Answer:
-        """Send a message; where SES is at its rate, wait for the next moment, so that no turn is lost."""
+    def _send(self, message: "EmailMessage", address: str) -> SendResult:
+        """Send a message. While SES's sending rate is exceeded, wait a moment and retry."""
         for _ in range(THROTTLED_TRIES - 1):
-            answer = send(self.mailer.ses, message, address)
-            if answer.code not in THROTTLED or self.mailer.remaining_ms() < MARGIN_MS:
-                return answer
+            result = send(self.mailer.ses, message, address)
+            if result.code not in THROTTLED or self.mailer.remaining_ms() < MARGIN_MS:
+                return result
             self.counts["throttled"] += 1
             self.mailer.sleep(0.1 + 0.9 * self.mailer.chance())
         return send(self.mailer.ses, message, address)
@@ -295,11 +295,11 @@ class _Run:
         self.share.spend(events[0].account, now, folded=folding.is_folded(events[0]))
         for event in events:
             if self.mailer.mails_per_hour is not None and folding.is_folded(event):
-                self._told_of(event).setdefault(recipient.name, []).append(int(now))
+                self._notified_of(event).setdefault(recipient.name, []).append(int(now))
 
 
 class _Delivery:
-    """One event in hand, by a claim that holds until the end of its lease."""
+    """The delivery of one event, by a claim that ends with its lease."""
 
     def __init__(self, run: _Run, key: EventKey) -> None:
         self._run = run
@@ -308,12 +308,12 @@ class _Delivery:
         self._lease = int(run.mailer.now()) + LEASE
 
     def run(self) -> None:
-        """Claim the event, and tell whoever is to be told and has not been."""
+        """Claim the event, and notify every recipient who has not been notified."""
         event = self.claim()
         if event is None:
             return
         if notifications.changes_owners(event):
-            # The stack makes a metric of this line, and an alarm of the metric.
+            # The stack has a metric filter on this line, and an alarm on the metric.
             _LOG.info("OWNERs change", extra={"ownersChange": event.action.value, "event": event.id})
         if messages.email_of(event) is None or event.audience is Audience.NOBODY:
             _LOG.error(
@@ -325,17 +325,17 @@ class _Delivery:
         elif event.action is Action.PASSKEY_CODE_REQUESTED:
             self._send_code(event)
         else:
-            self._tell_audience(event)
+            self._notify_audience(event)
 
     def claim(self, *, held: bool = False) -> Event | None:
-        """Claim the event; None where it is not to be had."""
+        """Claim the event and return it; None if it cannot be claimed."""
         now = int(self._mailer.now())
         event = self._mailer.outbox.claim(self._key, now, self._lease, held=held)
         self._run.counts["skipped" if event is None else "taken"] += 1
         return event
 
     def _send_code(self, event: Event) -> None:
-        """Mail a code for a passkey, made for this very email; none where the wish for one is void."""
+        """Mail a code for a passkey, generated for this email only; nothing if the request for it is void."""
         code = key_format.new_secret(key_format.CODE_PREFIX)
         [recipient] = notifications.person(event)
         until = int(self._mailer.now()) + CODE_SECONDS
@@ -346,17 +346,17 @@ class _Delivery:
             self._mailer.outbox.finish(self._key, self._lease)
             return
         directory = self._run.read({recipient.name}, event.account)
-        setting = self._setting(event, directory, code)
-        self._tell(event, lambda: ([recipient], setting))
+        context = self._context(event, directory, code)
+        self._notify(event, lambda: ([recipient], context))
 
     def _invite(self, event: Event) -> None:
-        """Mail an invitation with a token made for this very email; none where the invitation is void.
+        """Mail an invitation with a token generated for this email only; nothing if the invitation is void.
 
-        All OWNERs are told too, void or not, if the invited User is to be one.
+        If the invited User is to be an OWNER, all OWNERs are notified too, even of a void invitation.
         """
         [recipient] = notifications.person(event)
         if recipient.name in {**event.told, **event.refused}:
-            self._tell_audience(event)
+            self._notify_audience(event)
             return
         token = key_format.new_token()
         until = int(self._mailer.now()) + INVITATION_SECONDS
@@ -367,29 +367,29 @@ class _Delivery:
             invited = directory.people.get(recipient.name)
         if invited is None:
             self._run.counts["void"] += 1
-            self._tell_of_lost_keys(event, recipient)
+            self._notify_of_revoked_keys(event, recipient)
             return
-        setting = self._setting(event, directory, token, invited.role)
-        self._tell(event, lambda: (self.audience(event)[0], setting))
+        context = self._context(event, directory, token, invited.role)
+        self._notify(event, lambda: (self.audience(event)[0], context))
 
-    def _tell_of_lost_keys(self, event: Event, recipient: Recipient) -> None:
-        """Mail that keys are dead which an invitation ended, where the invitation itself is void by now."""
+    def _notify_of_revoked_keys(self, event: Event, recipient: Recipient) -> None:
+        """Notify a User that a new invitation revoked their keys, although that invitation is void by now."""
         revoked = replace(event, action=Action.API_KEY_REVOKED, changes={})
 
         def audience() -> "tuple[list[Recipient], messages.EmailContext]":
-            recipients, setting = self.audience(event)
-            return [one for one in recipients if event.keys or one.name != recipient.name], setting
+            recipients, context = self.audience(event)
+            return [one for one in recipients if event.keys or one.name != recipient.name], context
 
-        self._tell(event, audience, lambda one: revoked if one.name == recipient.name else event)
+        self._notify(event, audience, lambda one: revoked if one.name == recipient.name else event)
 
-    def _tell_audience(self, event: Event) -> None:
-        """Tell those who are entitled, each judged just before their message goes out."""
+    def _notify_audience(self, event: Event) -> None:
+        """Notify the entitled recipients, whose rights are read again just before each message."""
         audience, _ = self.audience(event)
         if audience:
-            self._tell(event, lambda: self.audience(event))
+            self._notify(event, lambda: self.audience(event))
             return
-        # An account always has an OWNER; one was changing places when we looked, or an operator must help.
-        _LOG.error("An event has nobody to be told", extra={"event": event.id})
+        # An account always has an OWNER: either they changed during the reads, or the operator has to help.
+        _LOG.error("An event has no recipient", extra={"event": event.id})
         self.pause(event)
 
     def audience(self, event: Event) -> "tuple[list[Recipient], messages.EmailContext]":
@@ -413,7 +413,7 @@ class _Delivery:
                     named = {one.name for one in audience}
                     stand_in = self._owners(event, directory, notifications.OWNER)
                     audience += [one for one in stand_in if one.name not in named]
-        return audience, self._setting(event, directory)
+        return audience, self._context(event, directory)
 
     def _owners(
         self, event: Event, directory: RecipientLookup, why: notifications.RecipientReason
@@ -422,22 +422,22 @@ class _Delivery:
         directory = self._run.read(account.owners if account else (), event.account)
         return notifications.owners(event, directory, why)
 
-    def _tell(
+    def _notify(
         self,
         event: Event,
         audience: "Callable[[], tuple[list[Recipient], messages.EmailContext]]",
         worded: "Callable[[Recipient], Event] | None" = None,
     ) -> None:
-        """Tell whoever of an audience has not been, each of the event, or as it is ``worded`` for them."""
+        """Notify the recipients who have not been, of the event or of what ``worded`` makes of it."""
         tried = {*event.told, *event.refused}
         failed = False
         held = 0
         while True:
-            recipients, setting = audience()
+            recipients, context = audience()
             waiting = [one for one in recipients if one.name not in tried]
             if not waiting:
                 break
-            if not self.goes_on():
+            if not self.should_continue():
                 self.pause(event) if failed else self.postpone(0)
                 return
             recipient = waiting[0]
@@ -447,7 +447,7 @@ class _Delivery:
                 held = max(held, until)
                 continue
             said = worded(recipient) if worded else event
-            verdict, code = self._run.send((said,), recipient, setting)
+            verdict, code = self._run.send((said,), recipient, context)
             if verdict in (Verdict.FAILED, Verdict.UNVERIFIED):
                 failed = True
                 continue
@@ -464,16 +464,16 @@ class _Delivery:
         else:
             self.finish()
 
-    def goes_on(self) -> bool:
-        """Return whether to begin another message: the run should go on, and the claim still holds."""
-        return self._run.goes_on(self._key.account) and self._mailer.now() + SECONDS < self._lease
+    def should_continue(self) -> bool:
+        """Return whether to start another message: the run should continue, and the lease is long enough."""
+        return self._run.should_continue(self._key.account) and self._mailer.now() + SECONDS < self._lease
 
     def finish(self) -> None:
-        """End the waiting of the event."""
+        """Finish the event: it is no longer pending."""
         self._mailer.outbox.finish(self._key, self._lease)
 
     def mark(self, recipient: Recipient, verdict: Verdict, code: str, *, done: bool) -> bool:
-        """Mark a recipient as told, or as beyond reach; return False where the claim was lost."""
+        """Mark a recipient as notified or undeliverable. Return False if the claim was lost."""
         now = int(self._mailer.now())
         renewed = None if done else now + LEASE
         outbox = self._mailer.outbox
@@ -486,22 +486,22 @@ class _Delivery:
         return held
 
     def pause(self, event: Event) -> None:
-        """Give the event back, to be tried again after a while that grows with each try."""
+        """Release the event, to be retried after a pause that grows with each try."""
         self.postpone(notifications.retry_delay(event.attempts, self._mailer.chance()))
 
     def postpone(self, seconds: int) -> None:
-        """Give the event back, to be tried again in so many seconds."""
+        """Release the event, to be retried in so many seconds."""
         self._run.counts["postponed"] += 1
         self._mailer.outbox.postpone(self._key, self._lease, int(self._mailer.now()) + seconds)
 
-    def _setting(
+    def _context(
         self, event: Event, directory: RecipientLookup, token: str = "", role: Role | None = None
     ) -> messages.EmailContext:
-        tenancy = directory.accounts.get(event.account)
+        account = directory.accounts.get(event.account)
         return messages.EmailContext(
             sender=self._mailer.sender,
             public_url=self._mailer.public_url,
-            account=tenancy.name if tenancy else event.account,
+            account=account.name if account else event.account,
             now=self._mailer.now(),
             token=token,
             role=role,
@@ -511,19 +511,19 @@ class _Delivery:
 
 
 class _Digest:
-    """The events that are held about one subject, told of in one message to each recipient.
+    """The delivery of held events about one subject, in one message to each recipient.
 
-    Each event has its own claim and marks, as if it were alone: what is not marked when this dies is tried
-    again.
+    Each event has its own claim and marks, as if it were delivered alone. So after a crash, those that are
+    not marked are retried.
     """
 
     def __init__(self, run: _Run, key: EventKey) -> None:
         self._run = run
         self._first = _Delivery(run, key)
-        self._taken: list[_Taken] = []
+        self._claimed: list[_ClaimedEvent] = []
 
     def run(self) -> None:
-        """Claim the event and those that are held beside it, and tell whoever is to be told."""
+        """Claim the event and the others that are held, and notify their recipients."""
         event = self._first.claim(held=True)
         if event is None:
             return
@@ -532,17 +532,17 @@ class _Digest:
             self._claim(_Delivery(self._run, key))
         lost = False
         while not lost and (message := self._next()):
-            recipient, setting, those = message
-            if not all(taken.delivery.goes_on() for taken in self._taken):
+            recipient, context, claimed_events = message
+            if not all(claimed.delivery.should_continue() for claimed in self._claimed):
                 break
-            lost = not self._tell(recipient, setting, those)
-        for taken in self._taken:
-            self._end(taken)
+            lost = not self._notify(recipient, context, claimed_events)
+        for claimed in self._claimed:
+            self._end(claimed)
 
     def postpone(self, seconds: int) -> None:
-        """Give the first event back, to be tried again in so many seconds; the others wait for their leases.
+        """Release the first event after an error, to be retried in so many seconds.
 
-        Where something is wrong, that is; else each is given back by itself.
+        The others become due when their leases end.
         """
         self._first.postpone(seconds)
 
@@ -560,59 +560,61 @@ class _Digest:
             self._take(delivery, event)
 
     def _take(self, delivery: "_Delivery", event: Event) -> None:
-        self._taken.append(_Taken(delivery, event, {*event.told, *event.refused}))
+        self._claimed.append(_ClaimedEvent(delivery, event, {*event.told, *event.refused}))
 
-    def _next(self) -> "tuple[Recipient, messages.EmailContext, list[_Taken]] | None":
-        """Return somebody who is to be told, judged now, and the events to tell them of."""
+    def _next(self) -> "tuple[Recipient, messages.EmailContext, list[_ClaimedEvent]] | None":
+        """Return the next recipient, by their rights now, and the events to notify them of."""
         found: tuple[Recipient, messages.EmailContext] | None = None
-        those: list[_Taken] = []
-        for taken in self._taken:
-            recipients, setting = taken.delivery.audience(taken.event)
-            taken.lonely = not recipients
+        claimed_events: list[_ClaimedEvent] = []
+        for claimed in self._claimed:
+            recipients, context = claimed.delivery.audience(claimed.event)
+            claimed.without_recipients = not recipients
             for recipient in recipients:
-                if recipient.name not in taken.tried and (found is None or recipient.name == found[0].name):
-                    found = found or (recipient, setting)
-                    those.append(taken)
+                if recipient.name not in claimed.tried and (found is None or recipient.name == found[0].name):
+                    found = found or (recipient, context)
+                    claimed_events.append(claimed)
                     break
-        return (*found, those) if found else None
+        return (*found, claimed_events) if found else None
 
-    def _tell(self, recipient: Recipient, setting: messages.EmailContext, those: "list[_Taken]") -> bool:
-        """Send one message, and mark its events; return False where a claim was lost."""
-        verdict, code = self._run.send([taken.event for taken in those], recipient, setting)
+    def _notify(
+        self, recipient: Recipient, context: messages.EmailContext, claimed_events: "list[_ClaimedEvent]"
+    ) -> bool:
+        """Send one message, and mark its events. Return False if a claim was lost."""
+        verdict, code = self._run.send([claimed.event for claimed in claimed_events], recipient, context)
         held = True
-        self._run.counts["folded"] += len(those) - 1
-        for taken in those:
-            taken.tried.add(recipient.name)
+        self._run.counts["folded"] += len(claimed_events) - 1
+        for claimed in claimed_events:
+            claimed.tried.add(recipient.name)
             if verdict in (Verdict.FAILED, Verdict.UNVERIFIED):
-                taken.failed = True
-            elif not taken.delivery.mark(recipient, verdict, code, done=False):
+                claimed.failed = True
+            elif not claimed.delivery.mark(recipient, verdict, code, done=False):
                 self._run.counts["lost"] += 1
                 held = False
         return held
 
-    def _end(self, taken: "_Taken") -> None:
-        recipients, _ = taken.delivery.audience(taken.event)
-        if taken.failed or taken.lonely:
-            taken.delivery.pause(taken.event)
-        elif any(recipient.name not in taken.tried for recipient in recipients):
-            taken.delivery.postpone(0)
+    def _end(self, claimed: "_ClaimedEvent") -> None:
+        recipients, _ = claimed.delivery.audience(claimed.event)
+        if claimed.failed or claimed.without_recipients:
+            claimed.delivery.pause(claimed.event)
+        elif any(recipient.name not in claimed.tried for recipient in recipients):
+            claimed.delivery.postpone(0)
         else:
-            taken.delivery.finish()
+            claimed.delivery.finish()
 
 
-class _Taken:
-    """An event in hand for a digest: whom it was tried for; whether that failed, or nobody is to be told."""
+class _ClaimedEvent:
+    """A claimed event of a digest, with the recipients tried, and whether one failed or none exists."""
 
     def __init__(self, delivery: "_Delivery", event: Event, tried: set[str]) -> None:
         self.delivery = delivery
         self.event = event
         self.tried = tried
         self.failed = False
-        self.lonely = False
+        self.without_recipients = False
 
 
-class _Readings:
-    """What was read of people and accounts in the last moments."""
+class _RecipientCache:
+    """A short-lived cache of Users and accounts."""
 
     def __init__(self, mailer: Mailer) -> None:
         self._mailer = mailer
@@ -623,7 +625,7 @@ class _Readings:
     def of(
         self, names: frozenset[str], account: str, ahead: "Iterable[tuple[frozenset[str], str]]"
     ) -> RecipientLookup:
-        """Return people and an account, from one read at most, which brings those ``ahead`` along."""
+        """Return Users and an account, by at most one read, which also reads those needed ``ahead``."""
         now = self._mailer.now()
         if now - self._at > FRESH:
             self._people, self._accounts, self._at = {}, {}, now
@@ -644,8 +646,8 @@ class _Readings:
         )
 
 
-def _new(record: dict[str, Any]) -> EventKey | None:
-    """Return the key of an event that is new and waits; None for any other record of the stream."""
+def _new_event_key(record: dict[str, Any]) -> EventKey | None:
+    """Return the key of a new, pending event; None for any other record of the stream."""
     if record.get("eventName") != "INSERT":
         return None
     change = record["dynamodb"]
@@ -655,13 +657,13 @@ def _new(record: dict[str, Any]) -> EventKey | None:
 
 
 def _folds(record: dict[str, Any]) -> bool:
-    """Return whether a record is of an event that may be folded, as far as it tells."""
+    """Return whether the event of a record may be folded, as far as the record says."""
     image = record["dynamodb"].get("NewImage", {})
     return image.get("action", {}).get("S") in folding.FOLDED
 
 
-def _concerned(record: dict[str, Any]) -> tuple[frozenset[str], str]:
-    """Return whom and which account an event's recipients are judged by, as far as its record tells."""
+def _lookups_of(record: dict[str, Any]) -> tuple[frozenset[str], str]:
+    """Return the usernames and the account that the event of a record needs, as far as the record says."""
     change = record["dynamodb"]
     image = change.get("NewImage", {})
     return frozenset(image.get("administrators", {}).get("M", {})), change["Keys"]["account"]["S"]

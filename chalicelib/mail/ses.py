@@ -1,4 +1,4 @@
-"""Sending by SES, and what its answers mean for the mail: gone, never, or later."""
+"""Sending through SES, whose errors are classified as permanent or retryable."""
 
 import logging
 import re
@@ -16,46 +16,46 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 SECONDS = 10
-"""The longest a call takes, by :data:`CONFIG`."""
+"""The longest that a call takes, by :data:`CONFIG`."""
 
 CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1})
-"""One try a call: SES cannot know the second try of a call whose answer was lost, and would mail twice.
-What fails is tried again by way of the outbox, which knows whom it has told."""
+"""One try for each call: SES cannot recognise the retry of a call whose response was lost, and would send the
+email twice. Failures are retried through the outbox, which knows who has been notified."""
 
 
 THROTTLED = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"})
-"""Codes of an SES that takes no message at the moment, and the same one in the next."""
+"""SES's codes for a sending rate that was exceeded: the same message can be accepted a moment later."""
 
 
 class Verdict(Enum):
-    """What SES made of a message."""
+    """The result of sending a message."""
 
     SENT = "SENT"
     REFUSED = "REFUSED"
-    """This message to this address never goes out: trying again does not help."""
+    """SES never sends this message to this address: retrying does not help."""
     UNVERIFIED = "UNVERIFIED"
-    """SES may not mail between these two addresses yet; between others it may."""
+    """SES may not send from this address to that one yet; it may send between others."""
     FAILED = "FAILED"
-    """SES, or the way to it, is at fault, or we are too fast: a later try may do."""
+    """SES or the network failed, or the sending rate was exceeded: a later try can succeed."""
 
 
-class Answer(NamedTuple):
-    """A verdict, and SES's code for one that is not SENT. Its text is left out: it can hold an address."""
+class SendResult(NamedTuple):
+    """A verdict, and SES's code if it is not SENT, but not SES's text, which can contain an address."""
 
     verdict: Verdict
     code: str = ""
 
 
-def send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> Answer:
-    """Send one message to one address, and answer what SES made of it; never raises for what SES says.
+def send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> SendResult:
+    """Send one message to one address, and return the result. Raises no error of SES.
 
-    An address that SES refuses is asked about twice: it has been seen to refuse good ones in passing.
+    A refused message is tried twice, because SES has been seen to refuse valid addresses temporarily.
     """
     first = _send(ses, message, recipient)
     return first if first.verdict is not Verdict.REFUSED else _send(ses, message, recipient)
 
 
-def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> Answer:
+def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> SendResult:
     try:
         ses.send_email(
             FromEmailAddress=str(message["From"]),
@@ -63,60 +63,60 @@ def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> Answer
             Content={"Raw": {"Data": message.as_bytes()}},
         )
     except ClientError as error:
-        answer = judge(error, recipient)
+        result = classify(error, recipient)
     except BotoCoreError as error:
-        answer = Answer(Verdict.FAILED, type(error).__name__)
+        result = SendResult(Verdict.FAILED, type(error).__name__)
     else:
-        return Answer(Verdict.SENT)
-    level = logging.ERROR if answer.code.startswith("AccessDenied") else logging.WARNING
+        return SendResult(Verdict.SENT)
+    level = logging.ERROR if result.code.startswith("AccessDenied") else logging.WARNING
     _LOG.log(
-        level, "SES did not take a message", extra={"code": answer.code, "verdict": answer.verdict.value}
+        level, "SES did not accept a message", extra={"code": result.code, "verdict": result.verdict.value}
     )
-    return answer
+    return result
 
 
-# What SES says of an address it cannot read; it uses the words of JavaMail's parser.
+# What SES says about an address that it cannot parse, in the words of JavaMail's parser.
 _ADDRESS_FAULT = re.compile(
     r"address|domain|local (name|part)|@|missing final|semicolon|quote", re.IGNORECASE
 )
-# A fault of ours, whichever address the message is for.
+# Errors in our configuration, whichever address the message is for.
 _OUR_FAULT = re.compile(
     r"from|sender|return-path|reply|configuration|identity|tenant|header|region", re.IGNORECASE
 )
-# MessageRejected is also said of a whole account, for a while, and of identities not yet verified.
+# SES also returns MessageRejected for a whole AWS account, temporarily, and for identities not yet verified.
 _ACCOUNT = re.compile(r"suspended|paus|quota|rate|author|account|limit", re.IGNORECASE)
 _SUPPRESSED = re.compile(r"suppression|blacklist|denylist", re.IGNORECASE)
 _NOT_VERIFIED = re.compile(r"not verified|failed the check", re.IGNORECASE)
 
 
-# What an error can repeat of a message: an address, or something in quotes.
+# The parts of a message that an error can repeat: an address, or something in quotes.
 _REPEATED = re.compile(r"""[^\s<>"']+@[^\s<>"']+|(?<!\w)'[^']*'(?!\w)|"[^"]*"|<[^>]*>""")
 
 
 def _own_words(text: str, recipient: str) -> str:
-    """Return what SES says without what it repeats of the message: the address's owner chose its words."""
+    """Return SES's text without parts of the message that it repeats: somebody else chose those words."""
     for part in (recipient, recipient.rpartition("@")[2]):
         if part:
             text = re.sub(re.escape(part), " ", text, flags=re.IGNORECASE)
     return _REPEATED.sub(" ", text)
 
 
-def judge(error: ClientError, recipient: str = "") -> Answer:
+def classify(error: ClientError, recipient: str = "") -> SendResult:
     """Return what an error of SendEmail to a recipient means.
 
-    Only what says something of this one message or address is final: a BadRequestException about an
-    address, and a MessageRejected that is not about the account. All else passes or is for an operator
-    to mend, and waits: AccountSuspendedException, SendingPausedException, TooManyRequestsException,
-    LimitExceededException, MailFromDomainNotVerifiedException, NotFoundException, a missing permission,
-    an error of SES itself, and any error not known here, so that nothing is lost that can be mended.
+    Only errors about this one message or address are permanent: a BadRequestException about an address, and a
+    MessageRejected that is not about the AWS account. All others pass, or an operator can fix them, so the
+    event waits: AccountSuspendedException, SendingPausedException, TooManyRequestsException,
+    LimitExceededException, MailFromDomainNotVerifiedException, NotFoundException, a missing permission, an
+    error of SES itself, and every unknown error. So no email is lost because of an error that can be fixed.
     """
     code = str(error.response.get("Error", {}).get("Code", ""))
     text = _own_words(str(error.response.get("Error", {}).get("Message", "")), recipient)
     about_address = _ADDRESS_FAULT.search(text) and not _OUR_FAULT.search(text)
     about_message = _SUPPRESSED.search(text) or not _ACCOUNT.search(text)
     if code not in ("MessageRejected", "BadRequestException"):
-        return Answer(Verdict.FAILED, code)
+        return SendResult(Verdict.FAILED, code)
     if _NOT_VERIFIED.search(text):
-        return Answer(Verdict.UNVERIFIED, code)
+        return SendResult(Verdict.UNVERIFIED, code)
     final = about_message if code == "MessageRejected" else about_address
-    return Answer(Verdict.REFUSED if final else Verdict.FAILED, code)
+    return SendResult(Verdict.REFUSED if final else Verdict.FAILED, code)

@@ -1,1 +1,1 @@
-"""What may be done and what it does: no table, no request, no clock of its own."""
+"""The rules: who may do what, and what it changes. They know no table, no HTTP request and no clock."""

@@ -1,1 +1,1 @@
-"""The DynamoDB tables: keeps what the rules decided, conditional on what they read."""
+"""The DynamoDB tables: stores what the rules decided, on the condition that what they read is unchanged."""

@@ -786,7 +786,9 @@ def test_a_machines_invitation_of_an_owner_ends_with_the_switch(stack: Stack) ->
     let_machines_manage_owners(stack, owner)
     assert invite(stack, robot, "eve", "OWNER").status == 201
     assert invite(stack, robot, "gus", "CLUSTER_ADMIN").status == 201
+    assert [_invitation(stack, owner, name) for name in ("eve", "gus")] == ["OPEN", "OPEN"]
     let_machines_manage_owners(stack, owner, let=False)
+    assert [_invitation(stack, owner, name) for name in ("eve", "gus")] == ["WITHDRAWN", "OPEN"]
     activation = {"username": "eve", "token": stack.token("eve")}
     before = stack.snapshot()
     assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400

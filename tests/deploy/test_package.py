@@ -345,7 +345,7 @@ DENIED = "An error occurred (AccessDeniedException) when calling the GetItem ope
     ("line", "counted"),
     [
         ({"level": "ERROR", "message": "a use was not recorded", "code": "AccessDeniedException"}, True),
-        ({"level": "ERROR", "message": "SES did not take a message", "code": "AccessDenied"}, True),
+        ({"level": "ERROR", "message": "SES did not accept a message", "code": "AccessDenied"}, True),
         ({"level": "ERROR", "message": "a call failed", "errorMessage": DENIED}, True),
         ({"log_level": "ERROR", "errorType": "ClientError", "errorMessage": DENIED}, True),
         ({"level": "INFO", "message": "a use was not recorded", "code": "ThrottlingException"}, False),

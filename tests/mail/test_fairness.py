@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.mail import notify as notify_module
-from chalicelib.mail.fairness import SHARE, Share, Turns
+from chalicelib.mail.fairness import SHARE, RoundRobin, Share
 from chalicelib.mail.notify import IN_A_ROW, Mailer, notify, resend
 from chalicelib.rules import notifications
 from chalicelib.rules.model import AccountSummary, Action, Event, UserSummary
@@ -251,7 +251,7 @@ def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:
 
 def test_accounts_take_turns_and_a_flood_is_remembered_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.mail.fairness.MOST_OF_AN_ACCOUNT", 3)
-    turns = Turns()
+    turns = RoundRobin()
     turns.add([EventKey("acme", str(number)) for number in range(10)], held=False)
     turns.add([EventKey("bank", "b0"), EventKey("corp", "c0"), EventKey("bank", "b1")], held=True)
     assert [f"{due.key.id}{'h' * due.held}" for due in turns] == ["0", "b0h", "c0h", "1", "b1h", "2"]

@@ -175,7 +175,7 @@ def test_an_event_without_recipients_waits_for_one(
     unknown = mail.event(account="unknown")
     mail.notify(lonely, unknown)
     assert mail.ses.calls == 0
-    assert [line.message for line in caplog.records].count("An event has nobody to be told") == 2
+    assert [line.message for line in caplog.records].count("An event has no recipient") == 2
     mail.user("owner", Role.OWNER)
     mail.clock.forward(FIRST_PAUSE)
     mail.resend()

@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from chalicelib.mail.messages import EmailContext
 from chalicelib.mail.mime import message
-from chalicelib.mail.ses import CONFIG, SECONDS, Verdict, judge, send
+from chalicelib.mail.ses import CONFIG, SECONDS, Verdict, classify, send
 from chalicelib.rules.notifications import ADMINISTRATOR, Recipient
 from tests.support.mail import SENDER, Ses, make_event, ses_error
 
@@ -34,13 +34,13 @@ REGION = "The following identities failed the check in region EU-CENTRAL-1"
     ],
 )
 def test_an_error_about_one_message_is_final(code: str, text: str) -> None:
-    assert judge(ses_error(code, text)) == (Verdict.REFUSED, code)
+    assert classify(ses_error(code, text)) == (Verdict.REFUSED, code)
 
 
 @pytest.mark.parametrize("code", ["MessageRejected", "BadRequestException"])
 def test_identities_to_be_verified_are_waited_for(code: str) -> None:
     text = f"Email address is not verified. {REGION}: bob@people.example"
-    assert judge(ses_error(code, text)).verdict is Verdict.UNVERIFIED
+    assert classify(ses_error(code, text)).verdict is Verdict.UNVERIFIED
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_identities_to_be_verified_are_waited_for(code: str) -> None:
     ],
 )
 def test_an_error_that_can_be_fixed_is_retried(code: str, text: str) -> None:
-    assert judge(ses_error(code, text)) == (Verdict.FAILED, code)
+    assert classify(ses_error(code, text)) == (Verdict.FAILED, code)
 
 
 HOSTILE = [
@@ -105,13 +105,13 @@ def test_text_in_an_address_does_not_decide_how_an_error_is_classified(
     """Or they could have every notice of their keys wait for ever, and the keys outlive each policy."""
     said = text.format(address, domain=address.rpartition("@")[2])
     for spelled in (said, said.replace(address, address.upper())):
-        assert judge(ses_error(code, spelled), address) == (verdict, code)
+        assert classify(ses_error(code, spelled), address) == (verdict, code)
 
 
 def test_an_error_without_words_is_waited_for() -> None:
     error = ses_error("x")
     error.response = {}
-    assert judge(error) == (Verdict.FAILED, "")
+    assert classify(error) == (Verdict.FAILED, "")
 
 
 def test_a_message_that_is_taken_is_sent_once() -> None:

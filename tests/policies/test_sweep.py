@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 import app
 from chalicelib.expiry import sweep
-from chalicelib.expiry.sweep import UnjudgedError
+from chalicelib.expiry.sweep import UncheckedError
 from chalicelib.functions import enforce_policies
 from chalicelib.rules import api_keys
 from local.event_sources import lambda_context, scheduled_event
@@ -663,7 +663,7 @@ def test_a_principal_that_cannot_be_read_holds_nobody_up(
         ExpressionAttributeValues={":text": {"S": "yesterday"}},
     )
     account.set_day(25)
-    with pytest.raises(UnjudgedError, match="1 Principals"):
+    with pytest.raises(UncheckedError, match="1 principals"):
         account.sweep()
     assert "USER#ill" in str([record.__dict__.get("place") for record in caplog.records])
     assert {who for _, _, who in account.events_by_policy()} == {"bot", "owner"}
@@ -683,7 +683,7 @@ def test_many_that_fail_in_a_row_end_the_run_and_are_passed_over(stack: Stack) -
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
         return ""
 
-    with pytest.raises(UnjudgedError, match="3 Principals"):
+    with pytest.raises(UncheckedError, match="3 principals"):
         account.sweep(client=Faults(refuse).wrap(stack.client))
     assert account.sweep()["told"] == 6
 
@@ -929,7 +929,7 @@ def test_an_address_of_a_principal_that_others_change_meanwhile_is_moved_tomorro
 def test_a_move_that_dynamodb_refuses_is_a_failure(account: PolicyAccount) -> None:
     keep_address_as_1_0(account.stack, "owner")
     faults = inject_faults(account.stack, "TransactWriteItems", refuses("AccessDeniedException"))
-    with faults, pytest.raises(UnjudgedError):
+    with faults, pytest.raises(UncheckedError):
         account.sweep()
 
 

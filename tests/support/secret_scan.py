@@ -45,7 +45,7 @@ def captured_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]
     handler = _Lines()
     said = CapturedOutput(handler.lines)
 
-    def send(client: Any, message: EmailMessage, recipient: str) -> ses.Answer:
+    def send(client: Any, message: EmailMessage, recipient: str) -> ses.SendResult:
         said.emails.append((recipient, message))
         return ses.send(client, message, recipient)
 
