@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner browser e2e bench lock lock-check audit
+.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner browser e2e bench lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ lock: $(LOCKS) ## rewrite every lock, by version and hash; UPGRADE=NAME or UPGRA
 lock-check: $(LOCKS) ## fail if a lock is out of date or incomplete
 	@$(<D)/bin/python -m deploy.locks --check
 	@$(INSTALL) check
+
+advisories: $(LOCKS) ## look for known vulnerabilities by a packaged database, asking no service (its data is of 2021)
+	@$(<D)/bin/python -m deploy.advisories
 
 audit: $(LOCKS) ## look for known vulnerabilities in every locked package (queries PyPI's advisory service)
 	@$(<D)/bin/python -m deploy.locks --audit

@@ -209,7 +209,7 @@ class Visit:
             raise ValidationError("The form is not UTF-8.") from None
 
     def _cookie(self, cookie: Cookie) -> str:
-        for part in self.header("cookie").split(";"):
+        for part in ";".join(self.call.headers("cookie")).split(";"):
             name, _, value = part.strip().partition("=")
             if name == cookie.full_name:
                 return value

@@ -177,9 +177,20 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
         return [{"anyOf": [{"required": ["role"]}, {"required": ["profile"]}]}, {"anyOf": one_role}]
 
 
-class UpdateServiceUser(Body, frozen=True, kw_only=True):
-    """Changes to a Service User; fields not given stay."""
+_READ_ONLY = "Read-only: as it was read, or left out."
+ReadOnly = Annotated[Any, Meta(description=_READ_ONLY, extra_json_schema={"readOnly": True})]
+"""A field that an answer has, so that a client may send back what it read. It cannot be changed."""
 
+
+class UpdateServiceUser(Body, frozen=True, kw_only=True):
+    """Changes to a Service User; fields not given stay. What was read may be sent back, changed or not."""
+
+    account: ReadOnly | UnsetType = UNSET
+    username: ReadOnly | UnsetType = UNSET
+    email: ReadOnly | UnsetType = UNSET
+    created_at: ReadOnly | UnsetType = UNSET
+    api_keys: ReadOnly | UnsetType = UNSET
+    keys_below_role: ReadOnly | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     administrators: (

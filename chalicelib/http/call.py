@@ -178,6 +178,17 @@ class Call:
         value = self._request.headers.get(name)
         return None if value is None else str(value)
 
+    def headers(self, name: str) -> tuple[str, ...]:
+        """Return every value of a request header by its name in lower case.
+
+        A browser may send each cookie in a header of its own (RFC 9113, 8.2.3). Of several, API Gateway puts
+        only the last into ``headers``.
+        """
+        several = self._request.to_original_event().get("multiValueHeaders") or {}
+        values = tuple(str(it) for given, each in several.items() if given.lower() == name for it in each)
+        one = self.header(name)
+        return values or (() if one is None else (one,))
+
     def address(self, path: str) -> str:
         """Return the URL of a path: at the public address if the stack has one, else at API Gateway's.
 
@@ -191,10 +202,9 @@ class Call:
         return f"https://{context['domainName']}{stage}{path}" if context.get("domainName") else stage + path
 
     def _authorization(self) -> str | None:
-        """Return the Authorization header. API Gateway puts the last of several into ``headers``."""
-        several = self._request.to_original_event().get("multiValueHeaders") or {}
-        values = [it for name, each in several.items() if name.lower() == "authorization" for it in each]
-        return authorization.only_one(values) if values else self._request.headers.get("authorization")
+        """Return the Authorization header, of which there may be one."""
+        values = self.headers("authorization")
+        return authorization.only_one(list(values)) if values else None
 
     def own_urls(self) -> tuple[str, ...]:
         """Return the URLs of this service: its public address, and API Gateway's own."""

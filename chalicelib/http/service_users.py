@@ -4,6 +4,7 @@ from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
+from chalicelib.http.read_only import require_unchanged
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
 from chalicelib.rules.names import fold_username
@@ -63,7 +64,11 @@ def update(call: Call, username: str) -> Response:
         keys.or_default(body.role, None),
         keys.or_default(body.administrators, None),
     )
-    view = service_users.update(call.directory, auth, username, changes, call.if_match())
+
+    def check(before: View) -> None:
+        require_unchanged(body, responses.service_user(before, auth.origin.now))
+
+    view = service_users.update(call.directory, auth, username, changes, call.if_match(), check)
     return _reply(call, 200, view)
 
 

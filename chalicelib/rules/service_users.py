@@ -1,5 +1,6 @@
 """Service Users: create, list, read, update and delete them, and find the holder of keys to change."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -136,8 +137,11 @@ def update(
     username: str,
     wanted: ServiceUserUpdate,
     if_match: IfMatch | None = None,
+    check: Callable[[View], None] | None = None,
 ) -> View:
     """Change a Service User's display name, role or Administrators, and return it.
+
+    ``check`` is called with the Service User as it was, before anything is changed, and may raise.
 
     Keys that a lower role may not hold are revoked in the same write. After a change to a higher role, each
     key keeps its ceiling, so only keys that an OWNER was shown rise to any role. Raises Forbidden, NotFound,
@@ -150,11 +154,13 @@ def update(
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
-    named = frozenset(
-        old.administrators if wanted.administrators is None else map(fold_username, wanted.administrators)
-    )
-    users = directory.users(named)
-    if wanted.administrators is not None:
+    asked = frozenset(map(fold_username, wanted.administrators or ()))
+    users = directory.users(asked | old.administrators.keys())
+    before = View(old, _administrators(old, users))
+    if check is not None:
+        check(before)
+    # Whoever is no longer entitled is not shown, and stays linked where what is shown is sent back.
+    if wanted.administrators is not None and asked != frozenset(map(fold_username, before.administrators)):
         links = _links(old, wanted.administrators, users)
         if links != old.administrators:
             new = replace(new, administrators=links)

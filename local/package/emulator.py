@@ -86,7 +86,8 @@ class Emulator(ExitStack):
 
     ``packaged`` is the folder that ``python -m deploy package`` makes, ``engine`` the URL of DynamoDB
     Local, ``logs`` a folder for the functions' logs. ``observe`` is called with every response of the
-    API's function. With ``proxied``, every function calls AWS through an ``AwsProxy``.
+    API's function. With ``proxied``, every function calls AWS through an ``AwsProxy``. Without a
+    ``public_url``, the stack has API Gateway's own address.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Emulator(ExitStack):
         *,
         proxied: bool = True,
         observe: ResponseObserver = ignore_response,
+        public_url: str = "https://users.example.com",
     ) -> None:
         super().__init__()
         suffix = uuid4().hex[:8]
@@ -114,7 +116,7 @@ class Emulator(ExitStack):
         self.stream_arn = tables["Events"]["LatestStreamArn"]
         self.template = Template.read(
             resources,
-            {"SenderAddress": SENDER, "PublicUrl": "https://users.example.com"},
+            {"SenderAddress": SENDER, "PublicUrl": public_url},
             names,
             {("Events", "StreamArn"): self.stream_arn},
         )

@@ -173,7 +173,7 @@ def test_the_first_use_of_a_key_in_an_hour_is_noted_with_one_call_more_at_most(
 
 def test_every_call_has_its_budget() -> None:
     told = {
-        (method, re.sub(r"/(bot|second|owner)\b", "/{username}", path.partition("?")[0]))
+        (method, re.sub(r"/(bot|second|owner|fay)\b", "/{username}", path.partition("?")[0]))
         for _, method, path, _, _ in BUDGET.values()
     }
     routes = {

@@ -532,6 +532,60 @@ def test_a_new_display_name_has_an_event_and_notifies_nobody(accounts: Accounts)
     assert "waiting" not in event
 
 
+def test_what_was_read_can_be_sent_back_and_changes_nothing(accounts: Accounts) -> None:
+    """Also if a key was used in between, and an Administrator is entitled no longer."""
+    username = unused_username()
+    made = accounts.call("POST", PATH, "owner", service_user_body(username, "CLUSTER_ADMIN"))
+    path = f"{PATH}/{username}"
+    names = ["admin", "owner"]
+    assert accounts.call("PUT", path, "owner", {"administrators": names}).status == 200
+    read = accounts.call("GET", path, "owner").json
+    accounts.stack.clock.forward(2 * 3600)
+    key = Key(username, keys_of(made)["MONITORING"])
+    assert accounts.stack.call("GET", "/v1/whoami", key).status == 200
+    before = len(accounts.stack.events("SERVICE_USER_UPDATED"))
+    again = accounts.call("PUT", path, "owner", read)
+    assert again.status == 200, again.text
+    assert len(accounts.stack.events("SERVICE_USER_UPDATED")) == before
+    assert accounts.call("DELETE", "/v1/users/admin", "owner").status == 204
+    read = accounts.call("GET", path, "owner").json
+    assert read["administrators"] == ["owner"]
+    assert accounts.call("PUT", path, "owner", read).status == 200
+    assert len(accounts.stack.events("SERVICE_USER_UPDATED")) == before
+    changed = accounts.call("PUT", path, "owner", {**read, "displayName": "Another"})
+    assert changed.status == 200
+    assert changed.json == {**accounts.call("GET", path, "owner").json}
+    assert changed.json["displayName"] == "Another"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("account", "another"),
+        ("username", "another"),
+        ("email", "another@machines.example"),
+        ("email", None),
+        ("createdAt", "2020-01-01T00:00:00Z"),
+        ("apiKeys", {"apiKeys": []}),
+        ("apiKeys", 7),
+        ("keysBelowRole", ["MONITORING"]),
+    ],
+)
+def test_read_only_fields_are_refused_by_name_where_they_changed(
+    accounts: Accounts, field: str, value: Any
+) -> None:
+    username = unused_username()
+    accounts.call("POST", PATH, "owner", service_user_body(username, "READ_ONLY"))
+    path = f"{PATH}/{username}"
+    read = accounts.call("GET", path, "owner").json
+    body = {**read, "displayName": "Changed", field: value}
+    with assert_nothing_written(accounts.stack):
+        refused = accounts.call("PUT", path, "owner", body)
+    assert_problem(refused, 400)
+    assert refused.pointers == [f"/{field}"]
+    assert "cannot be changed" in refused.json["errors"][0]["detail"]
+
+
 def test_an_update_that_changes_nothing_writes_nothing(accounts: Accounts) -> None:
     username = accounts.service_user(displayName="Bot")["MONITORING"].username
     was = accounts.call("GET", f"{PATH}/{username}", "owner")

@@ -574,6 +574,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "machinesManageOwners": st.booleans(),
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
+    **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 
