@@ -103,7 +103,9 @@ teardown: $(READY) ## delete a stack, and list what it leaves behind; STAGE=acme
 	@$(PYTHON) -m deploy teardown --stage "$(STAGE)" --confirm "$(CONFIRM)"
 
 deploy-test: $(READY) $(EMULATOR) ## deploy to an AWS emulator, as an operator does
-	@PATH="$(CURDIR)/$(dir $(EMULATOR))bin:$$PATH" $(PYTHON) -m pytest -q tests/emulator
+	@$(PYTHON) -m deploy package --stage emulated
+	@SERVICE_USERS_PACKAGE=build/emulated PATH="$(CURDIR)/$(dir $(EMULATOR))bin:$$PATH" \
+	    $(PYTHON) -m pytest -q -n 2 --dist loadfile tests/emulator
 
 e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package on Lambda's runtime client and DynamoDB Local (needs Java)
 	@$(PYTHON) -m deploy package --stage test

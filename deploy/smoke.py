@@ -7,12 +7,16 @@ and delivers it to nobody. At the end the account is deleted.
 
 import base64
 import contextlib
+import datetime
+import hashlib
 import http.client
 import json
 import re
 import secrets
+import socket
 import ssl
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -20,9 +24,16 @@ from urllib.parse import urlsplit
 from deploy import aws_cli
 from deploy.checks import CheckFailed, Report, Skipped, Warned
 from deploy.maintenance import delete_account
+from deploy.package import PROJECT
 from deploy.stack import FunctionFailed, Stack, describe_stack, invoke, log_groups, stack_name
 
 MAIL_SECONDS = 60
+PAUSE = 2.0
+"""Seconds between two looks at whether the emails have gone out."""
+EXPIRY_SECONDS = 2
+_LARGE = (6_500_000, 10_500_000)
+"""Bytes of a body that Lambda refuses, and of one that API Gateway refuses before it."""
+_VIEWER = PROJECT / "chalicelib" / "http" / "viewer"
 _LIMITED = {"keyType": "MONITORING"}
 _SECRET = re.compile(r"su[ki]_[0-9A-Za-z]{20}")
 _FOREIGN = "203.0.113.77"
@@ -83,11 +94,14 @@ class Smoke:
             "one stage": self._one_stage,
             "throttle": self._throttle,
             "TLS": self._tls,
+            "IPv6": self._ipv6,
             "stream": self._stream,
             "schedules": self._schedules,
             "concurrency of the functions": self._reserved,
             "alarm subscription": self._subscription,
             "dead letters": self._dead_letters,
+            "rights of the roles": self._rights,
+            "documentation": self._documentation,
         }
 
     def _of_the_account(self) -> dict[str, Callable[[], str | None]]:
@@ -96,17 +110,20 @@ class Smoke:
             "wrong key": self._wrong_key,
             "method not allowed": self._method,
             "unknown path": self._unknown_path,
+            "media type": self._media_type,
             "large body": self._large_body,
             "invite": self._invite,
             "create a Service User": self._create_bot,
             "a machine manages nothing": self._machine,
             "networks": self._networks,
             "authorizer": self._authorizer,
+            "verify": self._verify,
             "rotate": self._rotate,
             "revoke": self._revoke,
+            "enforce_policies": self._enforce_policies,
             "emails": self._emails,
-            "resend": lambda: self._scheduled("Resend"),
-            "enforce_policies": lambda: self._scheduled("EnforcePolicies"),
+            "resend": self._resend,
+            "publish": self._publish,
             "recover_owner": self._recover_owner,
         }
 
@@ -155,17 +172,38 @@ class Smoke:
         if parts.scheme != "https":
             raise Skipped("The URL is not https.")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Nothing is sent, and whoever answers: a certificate that is not trusted must not pass for a refusal.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
         context.set_ciphers("ALL:@SECLEVEL=0")
-        context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
         connection = http.client.HTTPSConnection(str(parts.hostname), parts.port, timeout=10, context=context)
         try:
             connection.connect()
-        except (ssl.SSLError, ConnectionError):
+        except ssl.SSLError as error:
+            if error.reason == "NO_PROTOCOLS_AVAILABLE":
+                raise Skipped("This machine's OpenSSL has no TLS 1.1 to try.") from None
+            return "TLS 1.1 is refused"
+        except ConnectionError:
             return "TLS 1.1 is refused"
         finally:
             connection.close()
         raise CheckFailed("TLS 1.1 is accepted: deploy with a TlsPolicy, or set the domain name's.")
+
+    def _ipv6(self) -> str:
+        if self.stack.parameters.get("IpAddressType") != "dualstack":
+            raise Skipped("The stack is deployed for IPv4 alone.")
+        host = str(urlsplit(self.stack.outputs["EndpointURL"]).hostname)
+        try:
+            socket.getaddrinfo(host, 443, socket.AF_INET6)
+        except socket.gaierror:
+            raise CheckFailed(
+                f"{host} has no IPv6 address: deploy with PARAMETERS=IpAddressType=dualstack."
+            ) from None
+        return "there is an address"
 
     def _stream(self) -> None:
         mappings = aws_cli.ask(
@@ -185,7 +223,7 @@ class Smoke:
                     raise CheckFailed(f"The rule {logical} is {state}: aws events enable-rule --name {name}")
 
     def _reserved(self) -> None:
-        for logical in _FUNCTIONS:
+        for logical in (*_FUNCTIONS, *(name for name in _OPTIONAL_FUNCTIONS if name in self.resources)):
             reserved = aws_cli.ask(
                 "lambda", "get-function-concurrency", "--function-name", self.resources[logical]
             )
@@ -209,6 +247,51 @@ class Smoke:
         found = _client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[attribute])
         if count := int(found["Attributes"][attribute]):
             raise CheckFailed(f"{count} dead letters: docs/operations.md, Work the dead letters.")
+
+    def _rights(self) -> str:
+        """Ask IAM itself whether the roles are as narrow as the template has them."""
+        directory = f"table/{self.stack.outputs['DirectoryName']}"
+        for role, action, allowed in _RIGHTS:
+            if self._may(role, action, directory) != allowed:
+                raise CheckFailed(
+                    f"{role} {'may' if not allowed else 'may not'} {action}, unlike in the template: "
+                    "somebody changed the role, or a boundary does. Undo that, or deploy again."
+                )
+        return f"{len(_RIGHTS)} rights asked for"
+
+    def _may(self, role: str, action: str, table: str) -> bool:
+        name = self.resources[role]
+        described = aws_cli.ask("iam", "get-role", "--role-name", name)["Role"]["Arn"]
+        _, partition, _, _, account, _ = described.split(":", 5)
+        resource = (
+            f"arn:{partition}:dynamodb:{aws_cli.region()}:{account}:{table}"
+            if action.startswith("dynamodb:")
+            else f"arn:{partition}:ses:{aws_cli.region()}:{account}:identity/example.com"
+        )
+        found = aws_cli.ask(
+            *("iam", "simulate-principal-policy", "--policy-source-arn", described),
+            *("--action-names", action, "--resource-arns", resource),
+        )
+        return bool(found["EvaluationResults"][0]["EvalDecision"] == "allowed")
+
+    def _documentation(self) -> str:
+        described = self._call("GET", "/openapi.json", None)
+        self._expect(described, 200)
+        public = self.stack.parameters.get("PublicUrl") or self.stack.outputs["EndpointURL"]
+        named = [str(server["url"]).rstrip("/") for server in described.json["servers"]]
+        if named != [public.rstrip("/")]:
+            raise CheckFailed(f"openapi.json names {', '.join(named)} as its server, instead of {public}.")
+        self._expect(self._call("GET", "/docs", None), 200)
+        files = [file for file in sorted(_VIEWER.iterdir()) if file.suffix in (".js", ".css")]
+        for file in files:
+            answer = self._call("GET", f"/docs/{file.name}", None)
+            self._expect(answer, 200)
+            if hashlib.sha256(answer.body).digest() != hashlib.sha256(file.read_bytes()).digest():
+                raise CheckFailed(
+                    f"/docs/{file.name} is not the file of this version. Deploy this version, or check "
+                    "out the deployed one."
+                )
+        return f"{len(files)} files are as they were packaged"
 
     # The account
 
@@ -239,7 +322,7 @@ class Smoke:
                 raise CheckFailed("A 401 has no challenge.")
 
     def _method(self) -> None:
-        for method in ("PATCH", "DELETE"):
+        for method in ("PATCH", "DELETE", "HEAD", "OPTIONS"):
             answer = self._call(method, "/v1/whoami", self.owner)
             self._expect(answer, 405)
             if "GET" not in answer.headers.get("Allow", ""):
@@ -256,9 +339,23 @@ class Smoke:
         if answer.status == 403:
             raise Warned("An unknown path is 403 and no problem document: gateway responses are not applied.")
 
-    def _large_body(self) -> None:
+    def _media_type(self) -> None:
+        image = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+        for path in ("/v1/service-users", "/v1/users"):
+            self._expect(self._send("POST", path, self.owner, image, "image/png"), 415)
+
+    def _large_body(self) -> str:
         body = {"username": "x" * 70_000}
         self._expect(self._call("POST", "/v1/service-users", self.owner, body), 413)
+        statuses = []
+        for size in _LARGE:
+            answer = self._send("POST", "/v1/service-users", self.owner, b" " * size, "application/json")
+            if not (400 <= answer.status < 500 or answer.status in (500, 502)):
+                raise CheckFailed(f"A body of {size} bytes is answered with {answer.status}.")
+            statuses.append(answer.status)
+        if max(statuses) >= 500:
+            raise Warned(f"A body that Lambda or API Gateway refuses is answered with {max(statuses)}.")
+        return f"{', '.join(f'{size / 1e6:g} MB' for size in _LARGE)}: {', '.join(map(str, statuses))}"
 
     def _invite(self) -> None:
         body = {"username": f"smoke-user-{self.suffix}", "email": self._address("ooto"), "role": "READ_ONLY"}
@@ -314,6 +411,22 @@ class Smoke:
         if not [event for event in self._events(self.bot) if event["sourceIp"] == _FOREIGN]:
             raise CheckFailed("The authorizer does not put a refusal on record: see its log.")
 
+    def _verify(self) -> None:
+        key = self.keys["MONITORING"]
+        for secret, status in ((key, 200), (key[:-6] + "000000", 401)):
+            question = {
+                "sourceIp": _FOREIGN,
+                "method": "GET",
+                "path": "/v1/clusters",
+                "authorization": _basic((self.bot, secret))["Authorization"],
+            }
+            decision = invoke(self.resources["Verify"], question)
+            # Rules of the deployment may not open this path: whose key it is is told even so.
+            if status == 200 and decision["status"] == 403 and decision.get("username") == self.bot:
+                continue
+            if decision["status"] != status or decision["allowed"] != (status == 200):
+                raise CheckFailed(f"verify decides {decision['status']} instead of {status}: see its log.")
+
     def _rotate(self) -> None:
         old = self.keys["MONITORING"]
         answer = self._call("POST", "/v1/api-keys/rotate", (self.bot, old), {"overlapSeconds": 600})
@@ -351,9 +464,37 @@ class Smoke:
                     f"{len(waiting)} events are not mailed after {MAIL_SECONDS} s ({waiting[-1]['action']}). "
                     "docs/operations.md, Events waiting: the log of notify says why."
                 )
-            time.sleep(2)
+            time.sleep(PAUSE)
 
-    def _scheduled(self, function: str) -> str:
+    def _enforce_policies(self) -> str:
+        ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=EXPIRY_SECONDS)
+        body = {"keyType": "PROVISIONING_READONLY", "expiresAt": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+        self._expect(self._call("PATCH", f"/v1/service-users/{self.bot}/api-keys", self.owner, body), 200)
+        time.sleep(EXPIRY_SECONDS)
+        counts = self._scheduled("EnforcePolicies")
+        if not counts.get("done"):
+            raise Warned(f"The sweep is not done in one run: {_listed(counts)}. The next one goes on.")
+        if not counts.keys() - {"done"}:
+            raise Warned(
+                "Today's sweep was done before, so that its role was asked for little. Run this again "
+                "tomorrow (UTC) before the first full hour, or in a stage of its own."
+            )
+        if [key for key in self._keys() if key["keyType"] == body["keyType"]]:
+            raise CheckFailed("The sweep does not end an expired key: see the log of enforce_policies.")
+        return _listed(counts)
+
+    def _resend(self) -> str:
+        return _listed(self._scheduled("Resend")) or "nothing waits"
+
+    def _publish(self) -> str:
+        if "Publish" not in self.resources:
+            raise Skipped("The stack does not publish its events.")
+        counts: dict[str, int] = invoke(self.resources["Publish"], {})
+        if counts.get("late"):
+            raise CheckFailed(f"{counts['late']} events are not published: see the log of publish.")
+        return _listed(counts)
+
+    def _scheduled(self, function: str) -> dict[str, int]:
         event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": []}
         event |= {
             "version": "0",
@@ -362,8 +503,8 @@ class Smoke:
             "region": "",
             "time": "2026-01-01T00:00:00Z",
         }
-        counts = invoke(self.resources[function], event)
-        return ", ".join(f"{name} {count}" for name, count in counts.items())
+        counts: dict[str, int] = invoke(self.resources[function], event)
+        return counts
 
     def _recover_owner(self) -> None:
         old = self.owner
@@ -390,6 +531,8 @@ class Smoke:
                     raise CheckFailed(
                         f"The log '{short}' has a key or a token. Delete it, and report this bug."
                     )
+                if "was not noted" in event:
+                    raise CheckFailed(f"The log '{short}' says that a use or refusal of a key was not noted.")
                 if "AccessDenied" in event:
                     raise CheckFailed(
                         f"The log '{short}' has AccessDenied: docs/operations.md, Access denied."
@@ -422,13 +565,18 @@ class Smoke:
     # Calls
 
     def _call(self, method: str, path: str, key: tuple[str, str] | None, body: Any = None) -> Answer:
+        data = None if body is None else json.dumps(body).encode()
+        return self._send(method, path, key, data, "application/json")
+
+    def _send(
+        self, method: str, path: str, key: tuple[str, str] | None, data: bytes | None, media_type: str
+    ) -> Answer:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(str(parts.hostname), parts.port, timeout=30)
         headers = _basic(key) if key else {}
-        data = None if body is None else json.dumps(body).encode()
         if data is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = media_type
         try:
             connection.request(method, parts.path + path, data, headers)
             response = connection.getresponse()
@@ -458,11 +606,15 @@ class Smoke:
         )
         return decision
 
-    def _key(self, key_type: str) -> dict[str, Any]:
+    def _keys(self) -> list[dict[str, Any]]:
         answer = self._call("GET", f"/v1/service-users/{self.bot}", self.owner)
         self._expect(answer, 200)
-        [found] = [key for key in answer.json["apiKeys"]["apiKeys"] if key["keyType"] == key_type]
-        return dict(found)
+        keys: list[dict[str, Any]] = answer.json["apiKeys"]["apiKeys"]
+        return keys
+
+    def _key(self, key_type: str) -> dict[str, Any]:
+        [found] = [key for key in self._keys() if key["keyType"] == key_type]
+        return found
 
     def _events(self, username: str = "") -> list[dict[str, Any]]:
         only = f"&username={username}" if username else ""
@@ -481,6 +633,22 @@ _FUNCTIONS = (
     *("APIHandler", "Authorizer", "Verify", "Notify", "Resend"),
     *("EnforcePolicies", "CreateAccount", "RecoverOwner"),
 )
+_OPTIONAL_FUNCTIONS = ("Publish", "Archive")
+_RIGHTS = (
+    ("APIHandlerRole", "dynamodb:GetItem", True),
+    ("APIHandlerRole", "dynamodb:Scan", False),
+    ("APIHandlerRole", "ses:SendEmail", False),
+    ("AuthorizerRole", "dynamodb:PutItem", False),
+    ("AuthorizerRole", "dynamodb:Query", False),
+    ("VerifyRole", "dynamodb:PutItem", False),
+    ("NotifyRole", "dynamodb:PutItem", False),
+    ("NotifyRole", "dynamodb:DeleteItem", False),
+    ("NotifyRole", "ses:SendEmail", False),  # in nobody's name
+    ("ResendRole", "ses:SendEmail", False),
+    ("EnforcePoliciesRole", "dynamodb:DeleteTable", False),
+)
+"""What roles may do to the table Directory or in SES, asked without any further word: the first is
+there to see that IAM answers."""
 
 
 def smoke(stage: str, url: str = "", only: frozenset[str] = frozenset()) -> Report:
@@ -492,6 +660,10 @@ def _client(service: Literal["dynamodb", "sqs"]) -> Any:
     import boto3  # a development requirement; no function has it
 
     return boto3.client(service, region_name=aws_cli.region())
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _basic(key: tuple[str, str]) -> dict[str, str]:

@@ -333,11 +333,10 @@ class _Run:
     def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
         """Return another OWNER whose key will not expire before they are notified."""
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
+        notified = now + policies.FIRST_NOTICE
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
-            if key is None or is_expired(key, now + policies.FIRST_NOTICE):
-                continue
-            if _is_owner(user, account):
+            if _is_owner(user, account) and key is not None and not is_expired(key, notified):
                 return user
         return None
 

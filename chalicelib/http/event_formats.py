@@ -5,6 +5,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -33,6 +34,9 @@ CSV_COLUMNS = (
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets run a cell with one of these prefixes as a formula (OWASP, CSV injection)."""
+
+_INNER_FORMULA = re.compile(r"([;\t\r\n]\s*)(?=[=+@-])")
+"""What some spreadsheets take for the beginning of another cell, with a formula after it."""
 
 
 def preferred_format(accept: str | None) -> str | None:
@@ -82,5 +86,5 @@ def csv_table(events: Iterable[EventAnswer]) -> str:
 
 
 def _cell(value: str | None) -> str:
-    text = value or ""
+    text = _INNER_FORMULA.sub(r"\1'", value or "")
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -212,11 +212,15 @@ def _harmless(character: str) -> str:
     return character
 
 
+# Invisible characters, which a mail program may ignore in what it takes for an address.
+_INVISIBLE = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]*"
+_DOT = "[.\u3002\ufe52\uff0e\uff61\u2024]"
 # What mail programs turn into a link: a scheme before ':', 'www.', a dot before a possible top-level domain
-# (also the dots of other scripts, and one with a joiner after it), and the dots of an IPv4 address.
+# (also the dots of other scripts, and one with invisible characters after it), and the dots of an IPv4
+# address.
 _LINK = re.compile(
-    r"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww)[.\u3002\uff0e\uff61\u2024](?=\S)"
-    r"|(?<=\S)[.\u3002\uff0e\uff61\u2024](?=[\u200c\u200d]*[^\W\d_]{2})|(?<=\d)\.(?=\d)",
+    rf"(?<=[^\W\d_]):(?=\S)|:(?=/)|(?<=\bwww){_DOT}(?=\S)"
+    rf"|(?<=\S){_DOT}(?={_INVISIBLE}[^\W\d_]{_INVISIBLE}[^\W\d_])|(?<=\d)\.(?={_INVISIBLE}\d)",
     re.IGNORECASE,
 )
 

@@ -22,6 +22,7 @@ from chalicelib.rules.errors import (
 )
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import (
+    Account,
     Action,
     Cause,
     Event,
@@ -196,11 +197,23 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
 def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
     """Return the writes of an activation beside the User's own.
 
-    One of them requires that the inviter is still an OWNER.
+    They require that the inviter is still an OWNER and, if it is a Service User that invited an OWNER, that
+    the account still lets Service Users do so. Raises ValidationError if the User invited themselves and is
+    no longer an OWNER.
     """
     writes: list[Write] = [*_owner_writes(directory, old, new)]
-    if old.invitation is not None and old.invitation.inviter is not None:
-        writes.append(InviterIsOwner(old.account, old.invitation.inviter, ValidationError(_NOT_VALID)))
+    inviter = old.invitation.inviter if old.invitation else None
+    if inviter is None:
+        return writes
+    refused = ValidationError(_NOT_VALID)
+    if not inviter.machine and fold_username(inviter.username) == fold_username(old.username):
+        # The write of the User checks their version, and a transaction names an item only once.
+        if (old.role, old.membership) != (Role.OWNER, inviter.id):
+            raise refused
+        return writes
+    writes.append(InviterIsOwner(old.account, inviter, refused))
+    if _needs_machine_switch(old):
+        writes.append(MachineMayManageOwners(old.account, refused))
     return writes
 
 
@@ -338,10 +351,19 @@ def _persons(directory: Directory, auth: AuthContext, users: tuple[User, ...]) -
     inviters: dict[str, Principal] = {caller: auth.caller}
     if others := names - {caller}:
         inviters |= directory.principals(frozenset(others))
-    return tuple(Person(it, _invitation_state(it, inviters, auth.origin)) for it in users)
+    account = directory.account(auth.caller.account) if any(map(_needs_machine_switch, users)) else None
+    return tuple(Person(it, _invitation_state(it, inviters, account, auth.origin)) for it in users)
 
 
-def _invitation_state(user: User, inviters: dict[str, Principal], origin: Origin) -> InvitationState | None:
+def _needs_machine_switch(user: User) -> bool:
+    """Return whether a User's invitation is valid only while the account lets machines manage OWNERs."""
+    inviter = user.invitation.inviter if user.invitation else None
+    return inviter is not None and inviter.machine and user.role is Role.OWNER
+
+
+def _invitation_state(
+    user: User, inviters: dict[str, Principal], account: Account | None, origin: Origin
+) -> InvitationState | None:
     """Return the state of a User's invitation. It is open until its email is sent, and 72 hours from then."""
     invitation = user.invitation
     if invitation is None:
@@ -351,6 +373,8 @@ def _invitation_state(user: User, inviters: dict[str, Principal], origin: Origin
         found = inviters.get(fold_username(inviter.username))
         if found is None or not _is_inviter(found, inviter, user.account):
             return InvitationState.WITHDRAWN
+    if _needs_machine_switch(user) and not (account and account.machines_manage_owners):
+        return InvitationState.WITHDRAWN
     if invitation.digests and max(invitation.digests.values()) <= origin.now:
         return InvitationState.EXPIRED
     return InvitationState.OPEN

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -372,7 +373,9 @@ def test_csv_has_a_line_of_names_and_a_line_an_event(history: Accounts) -> None:
     assert created["keys"].startswith("GENERATED MONITORING •••…")
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)", "=HYPERLINK(0)"])
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+1", "-1", "@SUM(1)", "=HYPERLINK(0)", "x;=1+1", "x; @SUM(1)", "x\t-1"]
+)
 def test_no_cell_of_csv_is_a_formula(accounts: Accounts, name: str) -> None:
     stack, owner = accounts.stack, accounts["owner"]
     stack.service_user(owner, "bot", keyTypes=[], displayName="x")
@@ -384,6 +387,8 @@ def test_no_cell_of_csv_is_a_formula(accounts: Accounts, name: str) -> None:
     assert all(
         not cell.startswith(tuple("=+-@\t\r")) for row in csv.reader(io.StringIO(text)) for cell in row
     )
+    # Where the comma is in numbers, spreadsheets separate cells by semicolons; pasted text, by tabs.
+    assert not re.search(r"[;\t]\s*[=+@-]", text)
 
 
 @pytest.mark.parametrize(

@@ -758,6 +758,53 @@ def test_an_invitation_of_somebody_who_is_elsewhere_by_now_is_withdrawn(stack: S
     assert [_invitation(stack, owner, f"dan-{number}") for number in range(2)] == ["WITHDRAWN"] * 2
 
 
+def test_an_owner_who_invites_themselves_again_activates(stack: Stack) -> None:
+    owner = stack.account()
+    bea = stack.user(owner, "bea", "OWNER")
+    assert stack.call("POST", f"{USERS}/BEA/invitation", bea).json["invitedBy"] == "bea"
+    assert not stack.signs_in(bea)
+    assert stack.signs_in(stack.activate("bea"))
+    assert "bea" in stack.call("GET", "/v1/account", owner).json["owners"]
+
+
+@pytest.mark.parametrize("roles", [("CLUSTER_ADMIN",), ("READ_ONLY",), ("READ_ONLY", "OWNER")])
+def test_an_owner_who_invited_themselves_and_was_lowered_does_not_activate(
+    stack: Stack, roles: tuple[str, ...]
+) -> None:
+    owner = stack.account()
+    bea = stack.user(owner, "bea", "OWNER")
+    assert stack.call("POST", f"{USERS}/bea/invitation", bea).status == 200
+    for role in roles:
+        assert stack.call("PUT", f"{USERS}/bea", owner, {"role": role}).status == 200
+    activation = {"username": "bea", "token": stack.token("bea")}
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+
+
+def test_a_machines_invitation_of_an_owner_ends_with_the_switch(stack: Stack) -> None:
+    """That of somebody below OWNER does not, and a fresh invitation by an OWNER User needs no switch."""
+    owner, robot = account_with_a_machine(stack)
+    let_machines_manage_owners(stack, owner)
+    assert invite(stack, robot, "eve", "OWNER").status == 201
+    assert invite(stack, robot, "gus", "CLUSTER_ADMIN").status == 201
+    assert [_invitation(stack, owner, name) for name in ("eve", "gus")] == ["OPEN", "OPEN"]
+    let_machines_manage_owners(stack, owner, let=False)
+    assert [_invitation(stack, owner, name) for name in ("eve", "gus")] == ["WITHDRAWN", "OPEN"]
+    activation = {"username": "eve", "token": stack.token("eve")}
+    before = stack.snapshot()
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+    assert stack.snapshot() == before
+    assert stack.signs_in(stack.activate("gus"))
+    assert stack.call("POST", f"{USERS}/eve/invitation", owner).status == 200
+    assert stack.signs_in(stack.activate("eve"))
+
+
+def test_a_machines_invitation_of_an_owner_is_good_while_the_switch_is_on(stack: Stack) -> None:
+    owner, robot = account_with_a_machine(stack)
+    let_machines_manage_owners(stack, owner)
+    assert invite(stack, robot, "eve", "OWNER").status == 201
+    assert stack.signs_in(stack.activate("eve"))
+
+
 def test_an_invitation_stored_without_its_inviter_is_valid(stack: Stack) -> None:
     owner = stack.account()
     invite(stack, owner, "dan", "READ_ONLY")

@@ -1,6 +1,8 @@
 """What installs a lock for the Lambda runtime, on wheels made here: no registry is asked."""
 
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from deploy import runtime
 from deploy.package import REQUIREMENTS
+from deploy.runtime import ARCHITECTURES
 from deploy.wheels import WheelError, install, locked
 
 PURE = "py3-none-any"
@@ -55,6 +58,35 @@ def test_the_wheel_is_the_runtimes_and_not_this_pythons(shelf: Path, tmp_path: P
     assert (tmp_path / "there" / "thing.py").read_text() == FOR_RUNTIME
     assert (got.name, got.version, got.file) == ("thing", "1.0", f"thing-1.0-{FOR_RUNTIME}.whl")
     assert got.sha256 in made.read_text()
+
+
+def test_a_mac_gets_the_runtimes_wheel_too(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine whose own wheels are macOS's: pip is told that it runs on one."""
+    (tmp_path / "mac").mkdir()
+    (tmp_path / "mac" / "sitecustomize.py").write_text(
+        "import platform, sysconfig\n"
+        "platform.system = lambda: 'Darwin'\n"
+        "platform.machine = lambda: 'arm64'\n"
+        "platform.mac_ver = lambda *_: ('14.5', ('', '', ''), 'arm64')\n"
+        "sysconfig.get_platform = lambda: 'macosx-14.0-arm64'\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "mac"))
+    made = lock(tmp_path, wheel(shelf, FOR_RUNTIME), wheel(shelf, PURE, "pure"))
+    its_own = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(tmp_path / "own"), "thing"]
+    assert subprocess.run(its_own, capture_output=True, check=False).returncode, (
+        "a Linux wheel is none for a Mac"
+    )
+    for architecture, machine in ARCHITECTURES.items():
+        wheel(shelf, f"cp313-cp313-macosx_11_0_{machine}")
+        if architecture == "x86_64":
+            installed = install(made, tmp_path / architecture, architecture)
+            assert [one.name for one in installed] == ["pure", "thing"]
+            assert (tmp_path / architecture / "thing.py").read_text() == FOR_RUNTIME
+        else:
+            with pytest.raises(WheelError, match="has no wheels"):
+                install(made, tmp_path / architecture, architecture)
 
 
 def test_scripts_and_data_stay_out_and_modules_are_where_they_belong(shelf: Path, tmp_path: Path) -> None:

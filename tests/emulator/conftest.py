@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -37,13 +38,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Emulator:
     """A running emulator, with every AWS variable of this process set to it."""
 
-    def __init__(self, port: int, faults: Path) -> None:
+    def __init__(self, port: int, folder: Path) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._faults = faults
+        self._faults = folder / "faults.json"
+        self._schedules = folder / "schedules"
 
     def fail(self, *kinds: str) -> None:
         """Let CloudFormation fail to create or update resources of these types; of none, again."""
         self._faults.write_text(json.dumps(kinds), encoding="utf-8")
+
+    @contextmanager
+    def schedules_due(self) -> Iterator[None]:
+        """Let every scheduled rule fire each second."""
+        self._schedules.touch()
+        yield
+        self._schedules.unlink()
 
     def api(self, stack: Stack, stage: str = "api") -> str:
         """Return where a stage of a stack's API is called."""
@@ -53,7 +62,7 @@ class Emulator:
         """Return every email that SES took."""
         with urlopen(f"{self.url}/_ministack/ses/messages", timeout=10) as response:
             taken: dict[str, Any] = json.load(response)
-        return list(taken["messages"])
+        return [mail for account in taken["messages"].values() for mail in account]
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +84,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         "GATEWAY_PORT": str(port),
         "LAMBDA_EXECUTOR": "local",
         "EMULATOR_FAULTS": str(folder / "faults.json"),
+        "EMULATOR_SCHEDULES": str(folder / "schedules"),
         "TMPDIR": str(folder),
     }
     with pytest.MonkeyPatch.context() as patch, (folder / "log").open("w") as log:
@@ -87,12 +97,20 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         )
         try:
             wait_until_ready(f"http://127.0.0.1:{port}", folder / "log")
-            started = Emulator(port, folder / "faults.json")
+            started = Emulator(port, folder)
             aws_cli.run("sesv2", "create-email-identity", "--email-identity", SENDER)
             yield started
         finally:
             server.terminate()
             server.wait(30)
+
+
+def wait_for(what: str, there: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is there."""
+    ends = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < ends, f"{what}: not there after {seconds} s"
+        time.sleep(0.2)
 
 
 def wait_until_ready(url: str, log: Path) -> None:
@@ -108,7 +126,9 @@ def wait_until_ready(url: str, log: Path) -> None:
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, made once."""
+    """The package: the one in SERVICE_USERS_PACKAGE, else one made for this run."""
+    if made := os.environ.get("SERVICE_USERS_PACKAGE"):
+        return Path(made).absolute()
     return packaging.package("emulated", tmp_path_factory.mktemp("package") / "made", "")
 
 

@@ -2,7 +2,8 @@
 
 It knows no alarms on an expression of metrics; here they are taken for alarms on one. And it creates a log
 group that is there already; CloudFormation does not, and so neither does this. Where the file in
-``EMULATOR_FAULTS`` names a type of resource, CloudFormation fails to create or update one.
+``EMULATOR_FAULTS`` names a type of resource, CloudFormation fails to create or update one. While there is a
+file ``EMULATOR_SCHEDULES``, every rate is one a second.
 """
 
 import json
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ministack.app import main
+from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
 FAULTS = Path(os.environ["EMULATOR_FAULTS"])
+SCHEDULES = Path(os.environ["EMULATOR_SCHEDULES"])
 _alarm_record = provisioners._cw_metric_alarm_record
+_seconds = eventbridge._parse_rate_seconds
 
 
 def alarm_record(name: str, properties: dict[str, Any]) -> Any:
@@ -22,6 +26,11 @@ def alarm_record(name: str, properties: dict[str, Any]) -> Any:
         properties = {**properties, "MetricName": "expression", "Namespace": "expression"}
         del properties["Metrics"]
     return _alarm_record(name, properties)
+
+
+def rate_seconds(expression: str) -> int | None:
+    seconds: int | None = _seconds(expression)
+    return min(1, seconds) if seconds and SCHEDULES.exists() else seconds
 
 
 def refusing(kind: str, function: Any) -> Any:
@@ -45,6 +54,8 @@ def new_log_group(function: Any) -> Any:
 
 
 provisioners._cw_metric_alarm_record = alarm_record
+eventbridge._parse_rate_seconds = rate_seconds
+eventbridge._SCHEDULER_TICK_INTERVAL = 1
 for kind, handlers in provisioners._RESOURCE_HANDLERS.items():
     for operation in ("create", "update"):
         if operation in handlers:

@@ -8,13 +8,13 @@ from typing import Any
 import boto3
 import pytest
 
+from deploy import smoke as smoking
 from deploy.doctor import doctor
 from deploy.smoke import Smoke
 from deploy.stack import Stack, stack_name
 from tests.emulator.conftest import SENDER, Emulator
 
 STAGE = "well"
-UNKNOWN = "arn:aws:dynamodb:us-east-1:000000000000:table/nowhere"
 
 
 class Breaker:
@@ -78,6 +78,36 @@ class Breaker:
         functions.update_function_configuration(FunctionName=function, Environment={"Variables": before})
 
     @contextmanager
+    def no_throttle(self) -> Iterator[None]:
+        gateway, api = self.client("apigateway"), self.names["RestAPI"]
+        where = {"restApiId": api, "stageName": "api"}
+        name = "/*/*/throttling/rateLimit"
+        limit = gateway.get_stage(**where)["methodSettings"]["*/*"]["throttlingRateLimit"]
+        gateway.update_stage(**where, patchOperations=[{"op": "replace", "path": name, "value": "0"}])
+        yield
+        gateway.update_stage(**where, patchOperations=[{"op": "replace", "path": name, "value": str(limit)}])
+
+    @contextmanager
+    def right(self, logical: str, action: str) -> Iterator[None]:
+        roles, role = self.client("iam"), self.names[logical]
+        document = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}],
+        }
+        roles.put_role_policy(RoleName=role, PolicyName="added", PolicyDocument=json.dumps(document))
+        yield
+        roles.delete_role_policy(RoleName=role, PolicyName="added")
+
+    @contextmanager
+    def no_rights(self, logical: str) -> Iterator[None]:
+        roles, role = self.client("iam"), self.names[logical]
+        named = {"RoleName": role, "PolicyName": "Permissions"}
+        document = roles.get_role_policy(**named)["PolicyDocument"]
+        roles.delete_role_policy(**named)
+        yield
+        roles.put_role_policy(**named, PolicyDocument=json.dumps(document))
+
+    @contextmanager
     def logged(self, group: str, message: str) -> Iterator[None]:
         import time
 
@@ -88,6 +118,11 @@ class Breaker:
         logs.put_log_events(logGroupName=name, logStreamName=stream, logEvents=[event])
         yield
         logs.delete_log_stream(logGroupName=name, logStreamName=stream)
+
+
+@pytest.fixture(autouse=True)
+def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoking, "PAUSE", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +144,28 @@ BROKEN: dict[str, tuple[str, Callable[[Breaker], Any]]] = {
     ),
     **{
         f"{name} may not run": ("concurrency of the functions", lambda b, name=name: b.no_concurrency(name))
-        for name in ("APIHandler", "Authorizer", "Notify", "Resend", "EnforcePolicies", "RecoverOwner")
+        for name in (
+            "APIHandler",
+            "Authorizer",
+            "Verify",
+            "Notify",
+            "Resend",
+            "EnforcePolicies",
+            "RecoverOwner",
+        )
     },
+    "the API has no throttle": ("throttle", lambda b: b.no_throttle()),
+    "the API may mail": ("rights of the roles", lambda b: b.right("APIHandlerRole", "ses:*")),
+    "notify may write keys": ("rights of the roles", lambda b: b.right("NotifyRole", "dynamodb:PutItem")),
+    "the API may nothing": ("rights of the roles", lambda b: b.no_rights("APIHandlerRole")),
+    "the API has another public URL": (
+        "documentation",
+        lambda b: b.variable("APIHandler", "PUBLIC_URL", "https://elsewhere.example"),
+    ),
+    "verify has another table": (
+        "verify",
+        lambda b: b.variable("Verify", "DIRECTORY_TABLE", "nowhere"),
+    ),
     "a dead letter": ("dead letters", lambda b: b.dead_letter()),
     "the API has another table": (
         "sign in",
@@ -140,6 +195,7 @@ BROKEN: dict[str, tuple[str, Callable[[Breaker], Any]]] = {
     "a key is logged": ("logs", lambda b: b.logged("api", "suk_" + "a" * 49)),
     "a token is logged": ("logs", lambda b: b.logged("notify", "sui_" + "a" * 49)),
     "a call is denied": ("logs", lambda b: b.logged("authorizer", '{"code": "AccessDeniedException"}')),
+    "a use is not noted": ("logs", lambda b: b.logged("authorizer", '{"message": "a use was not noted"}')),
     "a function fails": ("logs", lambda b: b.logged("resend", '{"level": "ERROR"}')),
     "the access log is not JSON": ("access log", lambda b: b.logged("access", '{"userAgent": "a"b"}')),
 }

@@ -681,6 +681,8 @@ class ReferenceModel:
         ):
             raise Refused(400)
         if person.role == "OWNER":
+            if inviter.machine and person.account not in self.machines_run_owners:
+                raise Refused(400)
             self._owner_fits(person.account)
 
     # The console: people alone, with passkeys
