@@ -879,7 +879,7 @@ class Desk:
         who = self.by.who
         key = self._machine.key_of(who, who.keys[self.by.kind], clear=False)
         kind = "SERVICE_USER" if who.machine else "USER"
-        return Outcome(200, {"username": who.username, "kind": kind, "role": who.role, "key": key})
+        return Outcome(200, {"username": who.username, "kind": kind, "role": self.by.role, "key": key})
 
     def machine(self, name: str) -> Outcome:
         who = self.by.who
