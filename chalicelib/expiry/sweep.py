@@ -58,7 +58,7 @@ MOST_OWNERS = 50
 
 
 Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
-"""The events of a key's two notices, by account and ids."""
+"""The events of a key's two notices, by the ids of both."""
 
 
 class UncheckedError(Exception):
