@@ -125,6 +125,8 @@ def _slim_model(model: dict[str, Any], operations: frozenset[str]) -> dict[str, 
             shapes[name] = model["shapes"][name]
             found += _shape_names(shapes[name])
     slimmed: dict[str, Any] = _without_documentation({**model, "operations": kept, "shapes": shapes})
+    for parameter in slimmed.get("clientContextParams", {}).values():
+        parameter["documentation"] = ""  # botocore reads it, unlike any other
     return slimmed
 
 

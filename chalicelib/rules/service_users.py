@@ -162,9 +162,8 @@ def update(
     # Whoever is no longer entitled is not shown, and stays linked where what is shown is sent back.
     if wanted.administrators is not None and asked != frozenset(map(fold_username, before.administrators)):
         links = _links(old, wanted.administrators, users)
-        if links != old.administrators:
-            new = replace(new, administrators=links)
-            changes["administrators"] = (", ".join(sorted(old.administrators)), ", ".join(sorted(links)))
+        new = replace(new, administrators=links)
+        changes["administrators"] = (", ".join(sorted(old.administrators)), ", ".join(sorted(links)))
     if wanted.display_name is not None and wanted.display_name != old.display_name:
         changes["displayName"] = (old.display_name, wanted.display_name)
         new = replace(new, display_name=wanted.display_name)

@@ -110,7 +110,11 @@ def fitting(operation: dict[str, Any], fields: dict[str, Any] = GOOD) -> st.Sear
     one = schema["items"] if several else schema
     told = DOCUMENT["components"]["schemas"][one["$ref"].rpartition("/")[2]]
     required = {name: fields[name] for name in told.get("required", ())}
-    optional = {name: fields[name] for name in told["properties"] if name not in {*required, "profile"}}
+    optional = {
+        name: fields[name]
+        for name, schema_of_field in told["properties"].items()
+        if name not in {*required, "profile"} and not schema_of_field.get("readOnly")
+    }
     if "profile" in told["properties"]:
         required["role"] = optional.pop("role")
     values: st.SearchStrategy[Any] = st.fixed_dictionaries(required, optional=optional)
@@ -155,7 +159,7 @@ def test_any_request_is_carried_out_or_refused_as_a_whole(accounts: Accounts) ->
 
     make_targets()
 
-    @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(sent())
     def anything(it: Any) -> None:
         nonlocal written

@@ -814,6 +814,7 @@ def test_an_invitation_stored_without_its_inviter_is_valid(stack: Stack) -> None
         Key={"pk": {"S": item["pk"]}},
         UpdateExpression="REMOVE invitation.inviter, invitedBy",
     )
+    assert stack.call("GET", f"{USERS}/dan", owner).json["invitation"] == "OPEN"
     assert stack.signs_in(stack.activate("dan"))
     assert stack.call("GET", f"{USERS}/dan", owner).json["invitedBy"] is None
 

@@ -231,6 +231,34 @@ def test_an_event_of_a_later_version_waits_for_that_version(publishing: Publishi
     assert sorted(publishing.bus.ids) == publishing.event_ids()
 
 
+def test_an_event_whose_item_cannot_be_read_waits(publishing: Publishing, owner: Key) -> None:
+    """A later version may store what this one has no type for, such as a fraction."""
+    tables = publishing.stack.tables
+    event = next(
+        it for it in items(publishing.stack.client, tables.events) if it.get("action") == "ACCOUNT_CREATED"
+    )
+    key = {name: to_attribute(event[name]) for name in ("account", "id")}
+
+    def update(expression: str, **values: dict[str, str]) -> None:
+        publishing.stack.client.update_item(
+            TableName=tables.events,
+            Key=key,
+            UpdateExpression=expression,
+            **(
+                {"ExpressionAttributeValues": {f":{name}": it for name, it in values.items()}}
+                if values
+                else {}
+            ),
+        )
+
+    update("SET weight = :weight", weight={"N": "1.5"})
+    publishing.deliver()
+    assert publishing.run(module.LATE + 1)["unreadable"] == 1
+    update("REMOVE weight")
+    assert publishing.run()["published"] == 1
+    assert sorted(publishing.bus.ids) == publishing.event_ids()
+
+
 def test_what_the_stream_brings_besides_new_events_is_left(publishing: Publishing, owner: Key) -> None:
     records = publishing.new_records()
     for record in records:
