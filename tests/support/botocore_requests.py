@@ -98,7 +98,8 @@ def main() -> None:
                 def answered(request: Any, *, status: int = status, answer: Any = answer, **_: Any) -> Any:
                     headers = {name.lower(): str(value) for name, value in request.headers.items()}
                     kept = sorted((name, value) for name, value in headers.items() if name not in CHANGING)
-                    seen.append([request.method, request.url, kept, str(request.body)])
+                    body = request.body.read() if hasattr(request.body, "read") else request.body
+                    seen.append([request.method, request.url, kept, str(body)])
                     told = HeadersDict(
                         {"x-amzn-RequestId": "r", "Content-Type": "application/x-amz-json-1.0"}
                     )
