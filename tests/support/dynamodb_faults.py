@@ -166,10 +166,12 @@ def before_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch, do: Callable[[]
 # What must hold after any failure
 
 
-def assert_events_match_keys(stack: Stack) -> None:
+def assert_events_match_keys(stack: Stack, *, exact: bool = True) -> None:
     """Check that events explain every key, existing or gone, with one event for each change.
 
     Also check that items agree: a principal and its address, an account and its number of OWNERs.
+    Without ``exact``, a revocation may name the key it read, while a rotation replaced it just before: one
+    that lost a race revokes whatever there is (``until_revoked``).
     """
     directory, events = stack.snapshot()
     people = {it["pk"]: it for it in directory if it["pk"].startswith("USER#")}
@@ -185,9 +187,11 @@ def assert_events_match_keys(stack: Stack) -> None:
             if change["change"] == "REVOKED":
                 ended[change["last5"]] += 1
     assert set(made.values()) <= {1}
-    assert set(ended.values()) <= {1}
-    assert live == made - ended
-    assert ended - made == Counter()
+    assert not live - made
+    if exact:
+        assert set(ended.values()) <= {1}
+        assert live == made - ended
+        assert ended - made == Counter()
 
     addresses = {it["pk"]: it["username"] for it in directory if it["pk"].startswith("ACCOUNT_EMAIL#")}
     assert sorted(addresses.values()) == sorted(pk.removeprefix("USER#") for pk in people)
