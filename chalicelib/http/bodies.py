@@ -179,11 +179,11 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
 
 _READ_ONLY = "Read-only: as it was read, or left out."
 ReadOnly = Annotated[Any, Meta(description=_READ_ONLY, extra_json_schema={"readOnly": True})]
-"""A field that an answer has, so that a client may send back what it read. It cannot be changed."""
+"""A field of the response, so that a client may send back what it read. It cannot be changed."""
 
 
 class UpdateServiceUser(Body, frozen=True, kw_only=True):
-    """Changes to a Service User; fields not given stay. What was read may be sent back, changed or not."""
+    """Changes to a Service User; fields not given stay. All that was read may be sent back."""
 
     account: ReadOnly | UnsetType = UNSET
     username: ReadOnly | UnsetType = UNSET

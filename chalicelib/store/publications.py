@@ -6,14 +6,12 @@ the partition and the id of its event: a Query finds each account's oldest first
 next account, with no index. The function that publishes may delete nothing but markers.
 """
 
-import zlib
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.rules.notifications import SHARDS
 from chalicelib.rules.publications import Marker
 from chalicelib.store.items import Item
 from chalicelib.store.requests import batch_get, call_dynamodb, unavailable
-from chalicelib.store.trail import event_item, stored_event
+from chalicelib.store.trail import event_item, shard_of, stored_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,8 +47,10 @@ def marker_of(item: Item) -> Marker:
 
 
 def _key(marker: Marker) -> Item:
-    shard = SHARDS[zlib.crc32(marker.id.encode()) % len(SHARDS)]
-    return {"account": {"S": f"{PREFIX}{shard}"}, "id": {"S": f"{marker.partition}#{marker.id}"}}
+    return {
+        "account": {"S": f"{PREFIX}{shard_of(marker.id)}"},
+        "id": {"S": f"{marker.partition}#{marker.id}"},
+    }
 
 
 class DynamoPublications:

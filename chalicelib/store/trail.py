@@ -14,15 +14,13 @@ import msgspec
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import Action, Event
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.notifications import SHARDS
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
 from chalicelib.store.items import Item, from_attribute, from_item, to_item
 from chalicelib.store.requests import batch_get, call_dynamodb, paginate
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-SHARDS = 8
-"""Partitions of the index of pending events, so that no single one takes every write."""
 
 EXAMINED = 500
 """The most events to read for a page if a condition has no index: about 500 KB, to bound a page's cost."""
@@ -71,8 +69,8 @@ def stored_event(item: Item) -> Event | None:
 
 
 def shard_of(event_id: str) -> str:
-    """Return the partition, in the index of pending events, that an event belongs to."""
-    return str(zlib.crc32(event_id.encode()) % SHARDS)
+    """Return which of ``SHARDS`` an event belongs to, so that no single partition takes every write."""
+    return SHARDS[zlib.crc32(event_id.encode()) % len(SHARDS)]
 
 
 def refusals_of(account: str) -> str:

@@ -19,6 +19,7 @@ from uuid import uuid4
 import boto3
 from moto.server import ThreadedMotoServer
 
+from local import budgets
 from local.package.api_gateway import ApiGateway, ResponseObserver, ignore_response
 from local.package.aws_proxy import AwsProxy
 from local.package.event_source_mapping import EventSourceMapping
@@ -28,16 +29,6 @@ from local.server import HttpServer
 from local.tables import create_tables
 
 SENDER = "service-users@example.com"
-_UNLIMITED = {
-    "KEY_CHANGES_PER_HOUR": "3600",
-    "KEY_CHANGE_BURST": "1000",
-    "ACCOUNT_CHANGES_PER_MINUTE": "100000",
-    "INVITATION_PAUSE_SECONDS": "0",
-    "INVITATIONS_PER_DAY": "1000",
-    "MAILS_PER_HOUR": "1000",
-}
-"""The budgets at their highest: tests and benchmarks change more in a minute than anybody. They have tests of
-their own (tests/api/test_limits.py, tests/mail/test_digest.py)."""
 
 
 class Key(NamedTuple):
@@ -148,7 +139,7 @@ class Emulator(ExitStack):
             handler=properties["Handler"],
             variables={
                 **properties.get("Environment", {}).get("Variables", {}),
-                **_UNLIMITED,
+                **budgets.HIGHEST,
                 "AWS_REGION": REGION,
                 "AWS_DEFAULT_REGION": REGION,
                 "AWS_ACCESS_KEY_ID": "local",

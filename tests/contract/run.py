@@ -21,6 +21,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from local import budgets
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).resolve().parent
 TOOLS = ROOT / ".tools"
@@ -28,14 +30,6 @@ DOCUMENT = ROOT / "docs" / "openapi.json"
 REQUIREMENTS = ROOT / "requirements-contract.txt"
 REDOCLY = "2.77.0"
 SECONDS_TO_START = 120
-WITHOUT_BUDGETS = {
-    "KEY_CHANGES_PER_HOUR": "3600",
-    "KEY_CHANGE_BURST": "1000",
-    "ACCOUNT_CHANGES_PER_MINUTE": "100000",
-    "INVITATION_PAUSE_SECONDS": "0",
-    "INVITATIONS_PER_DAY": "1000",
-}
-"""High limits, so that the tools test the calls and not the budgets."""
 CHAINED = 5
 """Runs of the phase that chains calls."""
 
@@ -99,7 +93,7 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
 @contextlib.contextmanager
 def served(home: Path) -> Iterator[tuple[Path, Path]]:
     """Serve the API while the block runs; yield its folder and the log of its responses."""
-    environment = {**os.environ, **WITHOUT_BUDGETS}
+    environment = {**os.environ, **budgets.HIGHEST}
     if engine := environment.get("DYNAMODB_LOCAL_URL"):
         environment["AWS_ENDPOINT_URL_DYNAMODB"] = engine
     log = home.with_suffix(".log")

@@ -144,7 +144,7 @@ def test_an_event_we_cannot_read_is_claimed_all_the_same(mail: MailFixture, outb
 
 
 def test_the_trail_spreads_over_the_shards_we_look_at() -> None:
-    assert {str(number) for number in range(trail.SHARDS)} == set(SHARDS)
+    assert {trail.shard_of(f"{number:028x}") for number in range(1_000)} == set(SHARDS)
 
 
 def test_what_is_due_is_paged_the_longest_due_first(mail: MailFixture, outbox: DynamoOutbox) -> None:
