@@ -70,6 +70,7 @@ def show(visit: Visit) -> Response:
             "revokeInactiveAfterDays": account.policy.revoke_inactive_after_days or "",
             "pciCompliance": "yes" if account.policy.pci_compliance else "",
             "machinesManageOwners": "yes" if account.machines_manage_owners else "",
+            "revokeLeakedKeys": "" if account.policy.keep_leaked_keys else "yes",
         }
         return page(visit, "account.html", **{**values, "form": typed}, done=visit.query().get("done", ""))
     permissions.require_can_change_account(auth)
@@ -84,6 +85,7 @@ def show(visit: Visit) -> Response:
             body.revoke_inactive_after_days,
             body.pci_compliance,
             body.machines_manage_owners,
+            body.revoke_leaked_keys,
         )
         policy = accounts.policy_with(account, wanted)
         shown_for = f"{policy.max_key_age_days} {policy.revoke_inactive_after_days}"
@@ -108,6 +110,7 @@ def _fields(visit: Visit) -> dict[str, Any]:
         "name": visit.field("name"),
         "pciCompliance": visit.field("pciCompliance") == "yes",
         "machinesManageOwners": visit.field("machinesManageOwners") == "yes",
+        "revokeLeakedKeys": visit.field("revokeLeakedKeys") == "yes",
     }
     for name in ("maxKeyAgeDays", "revokeInactiveAfterDays"):
         if not (fields["pciCompliance"] and not visit.field(name)):  # that sets both by itself

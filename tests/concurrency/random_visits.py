@@ -437,11 +437,12 @@ class Visits(Machine):
         self.press(seat, f"people/{name}/{action}", fields, Caller.runs_people, plan)
         self.mail_at_once(data)
 
-    @rule(data=st.data(), name=st.sampled_from(["Acme", "Ajax"]), switch=st.booleans())
-    def change_account_in_browser(self, data: st.DataObject, name: str, switch: bool) -> None:
+    @rule(data=st.data(), name=st.sampled_from(["Acme", "Ajax"]), switch=st.booleans(), leaks=st.booleans())
+    def change_account_in_browser(self, data: st.DataObject, name: str, switch: bool, leaks: bool) -> None:
         seat = self.ready(data, Caller.runs_account)
-        fields = {"name": name, "sure": "yes", **({"machinesManageOwners": "yes"} if switch else {})}
-        body = {"name": name, "machinesManageOwners": switch}
+        body = {"name": name, "machinesManageOwners": switch, "revokeLeakedKeys": leaks}
+        fields = {"name": name}
+        fields |= {field: "yes" for field in ("machinesManageOwners", "revokeLeakedKeys") if body[field]}
         self.press(seat, "account", fields, Caller.runs_account, lambda it: it.change_account(body))
 
     @rule(data=st.data(), what=st.sampled_from(["you", "service-users", "a machine", "people", "events"]))

@@ -68,6 +68,18 @@ def test_the_account_is_read_by_a_cluster_admin_and_changed_by_an_owner(person: 
     assert ann.post("account", {**fields, "maxKeyAgeDays": "many"}).errors
 
 
+def test_whether_leaked_keys_are_revoked_is_shown_and_changed(accounts: Accounts, person: Person) -> None:
+    ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
+    fields = {"name": "Acme", "maxKeyAgeDays": "", "revokeInactiveAfterDays": ""}
+    checked = re.compile(r'<input[^>]*name="revokeLeakedKeys"[^>]* checked')
+    for expected in (True, False, True):
+        sent = {"revokeLeakedKeys": "yes"} if expected else {}
+        assert ann.post("account", {**fields, **sent}).status == 303
+        assert accounts.call("GET", "/v1/account", "owner").json["revokeLeakedKeys"] is expected
+        assert bool(checked.search(ann.open("account").text)) is expected
+        assert f"Leaked keys are revoked {'yes' if expected else 'no'}" in bea.open("account").words
+
+
 def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, person: Person) -> None:
     ann = person()
     accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
