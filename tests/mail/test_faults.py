@@ -25,6 +25,8 @@ from tests.support.mail import (
     shuffled,
 )
 
+pytestmark = pytest.mark.slow_first
+
 NOW = 1_900_000_000
 HOUR = 3600
 Told = Counter[tuple[str, str]]
