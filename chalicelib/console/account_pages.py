@@ -18,7 +18,7 @@ from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import KeyType, Role
 
 PAGE = 50
-MOST_WALKED = 500
+MAX_READ = 500
 """The most Service Users, and the most Users, to read in the search for keys that a policy will revoke."""
 
 
@@ -124,7 +124,7 @@ def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Endin
     walked = 0
     for kind in (ServiceUser, User):
         after: str | None = None
-        while walked < MOST_WALKED:
+        while walked < MAX_READ:
             part = visit.directory.page(account.id, kind, 100, after)
             walked += len(part.members)
             found += [

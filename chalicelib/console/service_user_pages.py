@@ -29,7 +29,7 @@ from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, Vi
 PAGE = 50
 """Service Users on a page: more rows would be slow to render and to read."""
 
-MOST_WALKED = 1000
+MAX_READ = 1000
 """The most Service Users to read for a filter that has no index."""
 
 ENDS_SOON = 14 * DAY
@@ -244,7 +244,7 @@ def _picked(
         filtered = role is not None or attention
         if after is None or not filtered or len(found) >= PAGE:
             return found, after, True
-        if walked >= MOST_WALKED:
+        if walked >= MAX_READ:
             return found, after, False
 
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from chalicelib.rules.context import AuthContext
 
 T = TypeVar("T")
-LARGEST = 65_536
+MAX_FORM_BYTES = 65_536
 """The largest form, in bytes."""
 
-MOST_FIELDS = 200
+MAX_FIELDS = 200
 
 _NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{1,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
 _BROWSERS = (
@@ -153,9 +153,9 @@ class Visit:
             if kind != "application/x-www-form-urlencoded":
                 raise HttpError(415, "Send the form of the page.")
             try:
-                fields = parse_qsl(self._body(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+                fields = parse_qsl(self._body(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
             except ValueError:
-                raise ValidationError(f"The form has more than {MOST_FIELDS} fields.") from None
+                raise ValidationError(f"The form has more than {MAX_FIELDS} fields.") from None
             for name, value in fields:
                 self._form.setdefault(name, []).append(value)
         return self._form
@@ -210,8 +210,8 @@ class Visit:
 
     def _body(self) -> str:
         raw = self.call.raw_body()
-        if len(raw) > LARGEST:
-            raise HttpError(413, f"The form has {len(raw)} bytes; at most {LARGEST} are read.")
+        if len(raw) > MAX_FORM_BYTES:
+            raise HttpError(413, f"The form has {len(raw)} bytes; at most {MAX_FORM_BYTES} are read.")
         try:
             return raw.decode()
         except UnicodeDecodeError:

@@ -32,7 +32,7 @@ def show(visit: Visit) -> Response:
         user=user,
         live=sorted(live.items(), key=lambda entry: entry[1].seen_at, reverse=True),
         this=getattr(auth.credential, "id", ""),
-        most=passkeys.MOST_PASSKEYS,
+        most=passkeys.MAX_PASSKEYS,
         done=visit.query().get("done", ""),
     )
 

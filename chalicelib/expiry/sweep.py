@@ -50,10 +50,10 @@ TRIES = 3
 IN_A_ROW = 3
 """The run ends after this many failing principals in a row: the cause is probably elsewhere."""
 
-MOST_ACCOUNTS = 1000
+MAX_CACHED_ACCOUNTS = 1000
 """The most accounts whose policies a run caches."""
 
-MOST_OWNERS = 50
+MAX_OWNERS_READ = 50
 """The most OWNERs to read in the search for another one with a working key."""
 
 
@@ -332,7 +332,7 @@ class _Run:
 
     def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
         """Return another OWNER whose key will not expire before they are notified."""
-        names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
+        names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MAX_OWNERS_READ]
         notified = now + policies.FIRST_NOTICE
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
@@ -343,7 +343,7 @@ class _Run:
     def _account(self, account: str) -> Account | None:
         """Return an account, from the run's cache if it is there."""
         if account not in self._accounts:
-            if len(self._accounts) >= MOST_ACCOUNTS:
+            if len(self._accounts) >= MAX_CACHED_ACCOUNTS:
                 self._accounts.clear()
             self._accounts[account] = self._sweeps.account(account)
         return self._accounts[account]

@@ -66,7 +66,7 @@ SES for this many accounts; those of one account if SES failed for that account 
 THROTTLED_TRIES = 5
 """How often to try a message while SES's sending rate is exceeded."""
 
-MOST_FOLDED = 100
+MAX_EVENTS_IN_DIGEST = 100
 """The most events in one digest. More go into the next one, at once."""
 
 _STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
@@ -219,7 +219,7 @@ class _Run:
                 # One event that cannot be read or rendered must not block those behind it.
                 _LOG.exception("An event cannot be mailed", extra={"event": key.id})
                 self.counts["broken"] += 1
-                delivery.postpone(notifications.LONGEST_PAUSE)
+                delivery.postpone(notifications.MAX_PAUSE)
         except _STORE_ERRORS as error:
             _LOG.warning(
                 "DynamoDB failed; the event waits", extra={"event": key.id, "error": type(error).__name__}
@@ -528,7 +528,7 @@ class _Digest:
         if event is None:
             return
         self._take(self._first, event)
-        for key in self._run.mailer.outbox.held(event, MOST_FOLDED - 1):
+        for key in self._run.mailer.outbox.held(event, MAX_EVENTS_IN_DIGEST - 1):
             self._claim(_Delivery(self._run, key))
         lost = False
         while not lost and (message := self._next()):
@@ -554,7 +554,7 @@ class _Digest:
         except Exception:
             _LOG.exception("An event cannot be mailed")
             self._run.counts["broken"] += 1
-            delivery.postpone(notifications.LONGEST_PAUSE)
+            delivery.postpone(notifications.MAX_PAUSE)
             return
         if event is not None:
             self._take(delivery, event)

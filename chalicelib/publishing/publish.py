@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-MOST_ENTRIES = 10
+MAX_ENTRIES = 10
 """The most entries of one PutEvents call."""
 
-MOST_BYTES = 200_000
+MAX_BYTES = 200_000
 """The most bytes of one PutEvents call; EventBridge accepts 256 KB."""
 
 GRACE = 60
@@ -190,7 +190,7 @@ class _Run:
                 "Time": datetime.fromtimestamp(event.at, UTC),
             }
             more = len(detail.encode()) + 100
-            if batch and (len(batch) == MOST_ENTRIES or size + more > MOST_BYTES):
+            if batch and (len(batch) == MAX_ENTRIES or size + more > MAX_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append((marker, entry))

@@ -49,7 +49,7 @@ from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
-MOST_SHOWN_KEYS = 20
+MAX_SHOWN_KEYS = 20
 """The most keys of Service Users that a revocation's email names; another call lists them all."""
 
 SHOWN_KEYS_PAGE = 1000
@@ -308,8 +308,8 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
             changes={"role": (old.role.value, "")},
             cause=Cause.USER_REVOKED,
             reason="The User was revoked from the account",
-            shown_keys=tuple(known[:MOST_SHOWN_KEYS]),
-            more_shown_keys=len(known) > MOST_SHOWN_KEYS or found is None or found.after is not None,
+            shown_keys=tuple(known[:MAX_SHOWN_KEYS]),
+            more_shown_keys=len(known) > MAX_SHOWN_KEYS or found is None or found.after is not None,
         )
         caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, old) else None
         # Links name the membership; removing the User voids them all, with no link to remove

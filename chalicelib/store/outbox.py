@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HELD = "held"
 """The prefix of the values of ``waiting`` that are :data:`HELD_SHARDS`."""
 
-MOST_READ = 1_000
+MAX_READ = 1_000
 """Events about one subject to read at most, to see how often somebody was notified."""
 
 BATCH = 100
@@ -126,7 +126,7 @@ class DynamoOutbox:
             FilterExpression="#action = :action",
             ProjectionExpression="told",
             ExpressionAttributeNames={"#action": "action"},
-            most=MOST_READ,
+            most=MAX_READ,
         ):
             for name, at in item.get("told", {"M": {}})["M"].items():
                 notified.setdefault(name, []).append(int(at["N"]))

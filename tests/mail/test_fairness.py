@@ -250,7 +250,7 @@ def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:
 
 
 def test_accounts_take_turns_and_a_flood_is_remembered_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.mail.fairness.MOST_OF_AN_ACCOUNT", 3)
+    monkeypatch.setattr("chalicelib.mail.fairness.MAX_EVENTS_PER_ACCOUNT", 3)
     turns = RoundRobin()
     turns.add([EventKey("acme", str(number)) for number in range(10)], held=False)
     turns.add([EventKey("bank", "b0"), EventKey("corp", "c0"), EventKey("bank", "b1")], held=True)

@@ -14,7 +14,7 @@ from chalicelib.mail import notify as notify_module
 from chalicelib.mail.notify import FRESH, IN_A_ROW, MARGIN_MS
 from chalicelib.rules import key_format
 from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, Invitation, Kind
-from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, LONGEST_PAUSE, retry_delay
+from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, MAX_PAUSE, retry_delay
 from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
 from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
@@ -499,13 +499,13 @@ def test_pauses_grow_to_six_hours(mail: MailFixture) -> None:
     assert pauses == sorted(pauses)
     assert pauses[0] == retry_delay(1, 0.5) < FIRST_PAUSE
     assert pauses[1] >= 1.9 * pauses[0]
-    assert LONGEST_PAUSE * 0.75 <= pauses[-1] <= LONGEST_PAUSE
+    assert MAX_PAUSE * 0.75 <= pauses[-1] <= MAX_PAUSE
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 2, 5, 9, 10, 100, 10_000])
 def test_pauses_are_spread_and_bounded(attempts: int) -> None:
     least, most = retry_delay(attempts, 0.0), retry_delay(attempts, 0.999_999)
-    full = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (max(attempts, 1) - 1))
+    full = min(MAX_PAUSE, FIRST_PAUSE * 2 ** (max(attempts, 1) - 1))
     assert 0.75 * full - 1 < least < most <= full
 
 
@@ -683,7 +683,7 @@ def test_an_event_we_cannot_read_waits_and_blocks_nobody(
     )
     assert mail.notify(broken, good) == []
     assert {id_ for id_, _ in mail.ses.told()} == {good.id}
-    assert mail.stored(broken)["dueAt"] == NOW + LONGEST_PAUSE
+    assert mail.stored(broken)["dueAt"] == NOW + MAX_PAUSE
     assert "An event cannot be mailed" in [line.message for line in caplog.records]
 
 
@@ -701,7 +701,7 @@ def test_an_event_that_breaks_half_way_waits_under_the_lease_it_has_by_then(
     assert mail.notify(event) == []
     stored = mail.stored(event)
     assert stored["told"] == {"alice": NOW + 1}
-    assert stored["dueAt"] == NOW + 2 + LONGEST_PAUSE
+    assert stored["dueAt"] == NOW + 2 + MAX_PAUSE
 
 
 # Time

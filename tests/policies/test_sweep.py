@@ -757,7 +757,7 @@ def test_keys_of_an_account_that_is_gone_end_by_their_own_end_alone(account: Pol
 
 
 def test_more_accounts_than_it_remembers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.expiry.sweep.MOST_ACCOUNTS", 2)
+    monkeypatch.setattr("chalicelib.expiry.sweep.MAX_CACHED_ACCOUNTS", 2)
     account = policy_account(stack)
     owners = [account.owner, *(stack.account(f"owner-{number}") for number in range(5))]
     for owner in owners:
