@@ -93,7 +93,9 @@ def refusal(visit: Visit, fault: ApiError) -> Response:
     """Return the page for an error, in the API's own words."""
     if isinstance(fault, Unauthenticated):
         if visit.method == "GET":
-            return visit.to(f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in")
+            return visit.redirect_to(
+                f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in"
+            )
         visit.auth = None
     status = status_of(fault)
     return page(

@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.fairness import SHARE, RoundRobin, Share
-from chalicelib.mail.notify import IN_A_ROW, Mailer, notify, resend
+from chalicelib.mail.notify import MAX_FAILURES_IN_A_ROW, Mailer, notify, resend
 from chalicelib.rules import notifications
 from chalicelib.rules.model import AccountSummary, Action, Event, UserSummary
 from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
@@ -284,7 +284,7 @@ def test_an_account_whose_mail_fails_stops_no_other(mail: MailFixture) -> None:
     good = [theirs(mail, "bank", action=Action.API_KEY_ENDING) for _ in range(5)]
     mail.ses.hook = failing("acme")
     mail.notify(*bad)
-    assert mail.ses.calls == IN_A_ROW
+    assert mail.ses.calls == MAX_FAILURES_IN_A_ROW
     mail.resend()
     assert mail.ses.addresses == ["bank-boss@people.example"] * 5
     assert not any("waiting" in mail.stored(event) for event in good)
@@ -300,7 +300,7 @@ def test_a_few_accounts_that_fail_are_the_failure_of_ses(mail: MailFixture) -> N
         theirs(mail, name)
     mail.ses.hook = failing()
     mail.resend()
-    assert mail.ses.calls == IN_A_ROW
+    assert mail.ses.calls == MAX_FAILURES_IN_A_ROW
     mail.ses.hook = lambda _: None
     mail.resend_until_done()
     assert len(mail.ses.sent) == 8
