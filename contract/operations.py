@@ -506,7 +506,7 @@ OPERATIONS: dict[str, Operation] = {
     "end_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="The keys that were ended. They no longer work.",
+        success="The revoked keys. They no longer work.",
         response=responses.EndedKeysResponse,
         examples=(
             Example("The keys that Grace knows", examples.ENDED, username="grace"),
@@ -690,8 +690,8 @@ OPERATIONS: dict[str, Operation] = {
         body_list=MAX_REPORTED,
         signs_in=False,
         notes=(
-            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
-            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
+            "For anybody. Keys that work are revoked at once, unless the account's policy "
+            "(`revokeLeakedKeys`) says only to notify; Administrators, or the person, and OWNERs are mailed. "
             f"At most {MAX_REPORTED} entries."
         ),
     ),

@@ -89,20 +89,20 @@ def page(
     return respond(text, status, {**HEADERS, **secure, **(headers or {})})
 
 
-def refusal(visit: Visit, fault: ApiError) -> Response:
+def refusal(visit: Visit, error: ApiError) -> Response:
     """Return the page for an error, in the API's own words."""
-    if isinstance(fault, Unauthenticated):
+    if isinstance(error, Unauthenticated):
         if visit.method == "GET":
             return visit.redirect_to(
                 f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in"
             )
         visit.auth = None
-    status = status_of(fault)
+    status = status_of(error)
     return page(
         visit,
         "problem.html",
         status,
-        detail=fault.detail,
+        detail=error.detail,
         status_code=status,
         request_id=visit.origin.request_id,
     )

@@ -17,9 +17,9 @@ _CHANGES_BY_ITSELF = frozenset({"lastUsedAt"})
 """What may have changed since it was read without anybody's doing."""
 
 
-def require_unchanged(body: Body, answer: msgspec.Struct) -> None:
-    """Raise ValidationError with each read-only field of a body that is not as the answer now has it."""
-    now = msgspec.to_builtins(answer)
+def require_unchanged(body: Body, response: msgspec.Struct) -> None:
+    """Raise ValidationError with each read-only field of a body that differs from the response now."""
+    now = msgspec.to_builtins(response)
     names = {field.name: field.encode_name for field in msgspec.structs.fields(type(body))}
     changed = []
     for field in READ_ONLY[type(body)]:

@@ -2,7 +2,7 @@
 
 A budget limits how often keys change and invitations are sent. A caller past a budget gets 429 with the time
 to wait. A quota limits how much an account holds. A caller at a quota gets 409. Neither refuses a change that
-only takes power away: revoking, deleting, lowering a role.
+only withdraws rights: revoking, deleting, lowering a role.
 
 A principal's budget is a token bucket, stored as one number: the time at which it is full again
 (``Principal.budget_full_at``). The change that spends it also stores it. So it needs no read or write of its

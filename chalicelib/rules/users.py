@@ -271,7 +271,7 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    if not old.role.covers(new.role):  # a budget never refuses a change that only takes power away
+    if not old.role.covers(new.role):  # a budget never refuses a change that only withdraws rights
         now = auth.origin.second
         new = limits.spend(new, directory.limits, now)
         counted = [limits.account_change(new.account, directory.limits, now)]
