@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke them."""
 
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
@@ -239,8 +240,11 @@ def update(
     role: Role | None,
     display_name: str | None,
     if_match: IfMatch | None = None,
+    check: Callable[[User], None] | None = None,
 ) -> User:
     """Change a User's role or display name, and return the User; None leaves one as it is.
+
+    ``check`` is called with the User as they were, before anything is changed, and may raise.
 
     Keys that a lower role may not hold are revoked in the same write, and READ_ONLY ends the User's
     Administrator links. Raises Forbidden, NotFound, Conflict if they are the last OWNER or one more than the
@@ -251,6 +255,8 @@ def update(
     require_match(if_match, old.version, old.username)
     by_machine = _require_can_manage(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
+    if check is not None:
+        check(old)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}

@@ -558,6 +558,22 @@ def test_what_was_read_can_be_sent_back_and_changes_nothing(accounts: Accounts) 
     assert changed.json["displayName"] == "Another"
 
 
+def test_what_was_read_can_be_sent_back_after_an_overlap_has_ended(accounts: Accounts) -> None:
+    key = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
+    path = f"{PATH}/{key.username}"
+    rotated = accounts.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+    read = accounts.call("GET", path, "owner").json
+    assert read["apiKeys"]["apiKeys"][0]["predecessor"]["validUntil"]
+    for seconds in (59, 1):
+        accounts.stack.clock.forward(seconds)
+        with assert_nothing_written(accounts.stack):
+            assert accounts.call("PUT", path, "owner", read).status == 200
+    again = Key(key.username, rotated.json["key"])
+    assert accounts.stack.call("POST", "/v1/api-keys/rotate", again, {"overlapSeconds": 60}).status == 200
+    refused = accounts.call("PUT", path, "owner", read)
+    assert (refused.status, refused.pointers) == (400, ["/apiKeys"])
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
