@@ -584,8 +584,8 @@ class Machine(RuleBasedStateMachine):
             below = self.book.below(whom)
             more = {"administrators": self.book.administrators(whom), "keysBelowRole": below}
             return {**common, **more, **keys}
-        more = {"status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
-        return {**common, **more, **(keys if clear else {})}
+        state = {"status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
+        return {**common, **state, **(keys if clear else {})}
 
     def keys_of(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
         return {
