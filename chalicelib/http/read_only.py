@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.http.bodies import UpdateAccount, UpdateServiceUser, UpdateUser
-from chalicelib.http.responses import UserAnswer, moment
+from chalicelib.http.responses import UserResponse, moment
 from chalicelib.http.validation import Body
 from chalicelib.rules.errors import FieldError, validation_error_of
 from chalicelib.rules.users import InvitationState
@@ -28,7 +28,7 @@ def require_unchanged(body: Body, answer: msgspec.Struct, now: float) -> None:
     _refuse(_changed(body, answer, now))
 
 
-def require_same_user(body: UpdateUser, answer: UserAnswer, now: float) -> None:
+def require_same_user(body: UpdateUser, answer: UserResponse, now: float) -> None:
     """Raise ValidationError as :func:`require_unchanged` does.
 
     The state of an invitation changes by itself and with whoever sent it: only whether there is one counts.
