@@ -7,7 +7,7 @@ from chalice.app import Response
 
 from chalicelib.console.pages import page
 from chalicelib.console.visit import Visit
-from chalicelib.http.problems import status_of
+from chalicelib.http.problems import headers_of, status_of
 from chalicelib.http.responses import moment
 from chalicelib.rules.errors import (
     ApiError,
@@ -15,6 +15,7 @@ from chalicelib.rules.errors import (
     Forbidden,
     NotFound,
     PreconditionFailed,
+    TooManyRequests,
     ValidationError,
     validation_error,
 )
@@ -33,9 +34,17 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
     visit.require_form_token(visit.field("csrf"))
     try:
         return act()
-    except (ValidationError, Conflict, PreconditionFailed, Forbidden) as fault:
+    except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as fault:
         typed = {name: "\n".join(given) for name, given in visit.form().items()}
-        return page(visit, template, status_of(fault), errors=errors_of(fault), form=typed, **values)
+        return page(
+            visit,
+            template,
+            status_of(fault),
+            headers_of(fault),
+            errors=errors_of(fault),
+            form=typed,
+            **values,
+        )
 
 
 def errors_of(fault: ApiError) -> dict[str, list[str]]:
