@@ -85,7 +85,7 @@ def finish_sign_in(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_activation(visit: Visit) -> Response:
@@ -109,7 +109,7 @@ def finish_activation(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_enrolment(visit: Visit) -> Response:
@@ -133,7 +133,7 @@ def finish_enrolment(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_confirmation(visit: Visit) -> Response:

@@ -14,7 +14,7 @@ from chalicelib.rules.roles import Role
 def first(visit: Visit) -> Response:
     """Redirect to the caller's first page, or to the sign-in."""
     auth = visit.sign_in()
-    return visit.to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
+    return visit.redirect_to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
 
 
 def sign_in(visit: Visit) -> Response:
@@ -24,7 +24,7 @@ def sign_in(visit: Visit) -> Response:
     except Unauthenticated:
         said = "You are signed out." if visit.query().get("out") else ""
         return page(visit, "sign-in.html", next_page=visit.next_page(), said=said)
-    return visit.to(visit.next_page())
+    return visit.redirect_to(visit.next_page())
 
 
 def enrol(visit: Visit) -> Response:
@@ -57,7 +57,7 @@ def sign_out(visit: Visit) -> Response:
     auth = visit.sign_in()
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
-    return visit.signed_out()
+    return visit.sign_out_redirect()
 
 
 def seen(visit: Visit) -> Response:

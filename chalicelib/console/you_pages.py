@@ -32,7 +32,7 @@ def show(visit: Visit) -> Response:
         user=user,
         live=sorted(live.items(), key=lambda entry: entry[1].seen_at, reverse=True),
         this=getattr(auth.credential, "id", ""),
-        most=passkeys.MOST_PASSKEYS,
+        most=passkeys.MAX_PASSKEYS,
         done=visit.query().get("done", ""),
     )
 
@@ -64,7 +64,7 @@ def _remove_passkey(visit: Visit) -> Response:
 
     def act() -> Response:
         passkeys.remove(visit.directory, auth, passkey_id)
-        return visit.to("you?done=removed")
+        return visit.redirect_to("you?done=removed")
 
     return submit(visit, "you-passkey.html", act, **values)
 
@@ -73,16 +73,16 @@ def _end_session(visit: Visit) -> Response:
     auth = visit.sign_in()
     session_id = visit.query().get("id", "")
     if visit.method == "GET":
-        return visit.to("you")
+        return visit.redirect_to("you")
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, session_id)
-    return visit.to("you?done=ended")
+    return visit.redirect_to("you?done=ended")
 
 
 def _end_all(visit: Visit) -> Response:
     auth = visit.sign_in()
     if visit.method == "GET":
-        return visit.to("you")
+        return visit.redirect_to("you")
     visit.require_form_token(visit.field("csrf"))
     sessions.end_all(visit.directory, auth)
-    return visit.signed_out()
+    return visit.sign_out_redirect()

@@ -593,7 +593,7 @@ def test_an_account_is_counted_by_pages_and_not_without_end(
     account_item(stack, "REMOVE userCount, serviceUserCount, counted")
     query = stack.client.query
     monkeypatch.setattr(stack.client, "query", lambda **parameters: query(**parameters, Limit=2))
-    monkeypatch.setattr(counters, "MOST_PAGES", 2)
+    monkeypatch.setattr(counters, "MAX_PAGES", 2)
     stack.service_user(owner, "bot-5", keyTypes=[])
     assert account_item(stack)["serviceUserCount"] == 5  # four were counted, and one came
 
@@ -637,7 +637,7 @@ def test_a_key_is_tightened_though_its_budget_is_used_up(stack: Stack) -> None:
     assert restrict(expiresAt=moment(int(stack.clock()) + 7200)).status == 200
     assert restrict(expiresAt=moment(int(stack.clock()) + 3600)).status == 200
     before = stack.snapshot()
-    for looser in (
+    loosened: tuple[dict[str, Any], ...] = (
         {"allowedNetworks": ["198.51.100.0/24"]},
         {"allowedNetworks": []},
         {"expiresAt": None},
@@ -645,7 +645,8 @@ def test_a_key_is_tightened_though_its_budget_is_used_up(stack: Stack) -> None:
         # Tighter in one thing does not pay for looser in another.
         {"allowedNetworks": ["198.51.100.0/26"], "expiresAt": None},
         {"allowedNetworks": ["203.0.113.0/24"]},
-    ):
+    )
+    for looser in loosened:
         used_up(restrict(**looser))
     assert stack.snapshot() == before
     assert len(stack.events("API_KEY_UPDATED")) == 4
