@@ -103,8 +103,8 @@ _WHEN = {
     ),
     412: "It is no longer the version that `If-Match` names.",
     413: (
-        f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} for an activation, which needs no sign-in). "
+        f"The body has more than {validation.MAX_BODY_BYTES} bytes "
+        f"({validation.MAX_ACTIVATION_BYTES} for an activation, which needs no sign-in). "
         'Above 10 MB API Gateway itself responds, with `{"message": …}` instead of a problem.'
     ),
     415: "The body's media type is not `application/json`.",
@@ -452,7 +452,7 @@ def _tidied(schema: Any) -> Any:
 
 def _plain(name: str) -> str:
     """Return the public name of a type."""
-    return name.removesuffix("Answer")
+    return name.removesuffix("Response")
 
 
 def _sentence(docstring: str) -> str:

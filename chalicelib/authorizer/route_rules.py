@@ -37,10 +37,10 @@ A second decoding finds a new escape only if the first one made a ``%``, or a ``
 escaped ``%``, or next to a ``%`` that starts no escape, which lenient servers leave as it is.
 """
 
-LONGEST_PATH = 128
+MAX_PATH = 128
 """The longest pattern, in characters."""
 
-LARGEST = 3500
+MAX_RULES_BYTES = 3500
 """The longest rules, in bytes of JSON: a function's environment has 4 KB for everything."""
 
 POLICY_BUDGET = 6500
@@ -177,9 +177,10 @@ def _read(text: str) -> tuple[Rules, list[str]]:
         return (), ["Give a list of at least one rule."]
     rules: list[RouteRule] = []
     faults: list[str] = []
-    if (size := len(text.encode())) > LARGEST:
+    if (size := len(text.encode())) > MAX_RULES_BYTES:
         faults.append(
-            f"All of it has {size} bytes, and {LARGEST} is the most that fits: leave out spaces, then rules."
+            f"All of it has {size} bytes, and {MAX_RULES_BYTES} is the most that fits: "
+            "leave out spaces, then rules."
         )
     for index, given in enumerate(listed):
         found = list(_faults(given))
@@ -223,8 +224,8 @@ def _path_faults(path: str) -> Iterator[str]:
         )
     if ".." in path:
         yield f"'{path}' has two dots in a row, which no path that is open has."
-    if len(path) > LONGEST_PATH:
-        yield f"it is longer than {LONGEST_PATH} characters."
+    if len(path) > MAX_PATH:
+        yield f"it is longer than {MAX_PATH} characters."
 
 
 def _too_much(rules: Rules) -> Iterator[str]:

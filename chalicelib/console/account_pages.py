@@ -8,7 +8,7 @@ from chalice.app import Response
 
 from chalicelib.console.forms import is_number, submit
 from chalicelib.console.pages import page, require_role
-from chalicelib.console.visit import Visit, checked
+from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies
 from chalicelib.http.account import EVENT_FORM
 from chalicelib.rules import accounts, permissions, policies
@@ -20,7 +20,7 @@ from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import Role
 
 PAGE = 50
-MOST_WALKED = 500
+MAX_READ = 500
 """The most Service Users, and the most Users, to read in the search for keys that a policy will revoke."""
 
 
@@ -79,7 +79,7 @@ def show(visit: Visit) -> Response:
 
     def act() -> Response:
         fields = _fields(visit)
-        body = checked(bodies.UpdateAccount, fields, visit.origin.now)
+        body = check_fields(bodies.UpdateAccount, fields, visit.origin.now)
         wanted = PolicyUpdate(
             body.name,
             body.max_key_age_days,
@@ -97,7 +97,7 @@ def show(visit: Visit) -> Response:
                 shown = {**values, "form": typed, "endings": endings, "complete": complete, "sure": shown_for}
                 return page(visit, "account.html", **shown)
         accounts.update(visit.directory, auth, wanted)
-        return visit.to("account?done=changed")
+        return visit.redirect_to("account?done=changed")
 
     return submit(visit, "account.html", act, **values)
 
@@ -125,7 +125,7 @@ def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Endin
     walked = 0
     for kind in (ServiceUser, User):
         after: str | None = None
-        while walked < MOST_WALKED:
+        while walked < MAX_READ:
             part = visit.directory.page(account.id, kind, 100, after)
             walked += len(part.members)
             found += [

@@ -39,7 +39,7 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
     if typed_by := visit.field(TYPED_BY):
         # This does nothing, so it needs no token: the person signed in after they had sent the form.
         if fold_username(typed_by) != fold_username(visit.user.username):
-            return visit.to("")
+            return visit.redirect_to("")
         return page(visit, template, form=typed, restored=True, **values)
     try:
         visit.require_form_token(visit.field("csrf"))

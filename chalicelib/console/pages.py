@@ -77,9 +77,7 @@ def page(
             here="/".join(visit.path),
             source_ip=visit.origin.source_ip,
             session_left=max(0, sessions.ends_at(session) - int(now)) if session is not None else 0,
-            session_longest=max(0, session.started_at + sessions.LONGEST_SECONDS - int(now))
-            if session
-            else 0,
+            session_longest=max(0, session.started_at + sessions.MAX_SECONDS - int(now)) if session else 0,
             confirmed_left=max(0, (sessions.confirmed_until(auth) or 0) - int(now))
             if auth is not None
             else 0,
@@ -95,7 +93,9 @@ def refusal(visit: Visit, fault: ApiError) -> Response:
     """Return the page for an error, in the API's own words."""
     if isinstance(fault, Unauthenticated):
         if visit.method == "GET":
-            return visit.to(f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in")
+            return visit.redirect_to(
+                f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in"
+            )
         return sign_in_again(visit, fault)
     status = status_of(fault)
     return page(

@@ -92,10 +92,10 @@ def finish_sign_in(visit: Visit) -> Response:
         "username": entry.user.username,
         "csrf": sessions.csrf_token(entry.secret),
         "left": sessions.IDLE_SECONDS,
-        "longest": sessions.LONGEST_SECONDS,
+        "longest": sessions.MAX_SECONDS,
         "confirmed": sessions.CONFIRMED_SECONDS,
     }
-    return _reply(page, headers=visit.enter(entry))
+    return _reply(page, headers=visit.session_header(entry))
 
 
 def begin_activation(visit: Visit) -> Response:
@@ -119,7 +119,7 @@ def finish_activation(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_enrolment(visit: Visit) -> Response:
@@ -143,7 +143,7 @@ def finish_enrolment(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_confirmation(visit: Visit) -> Response:

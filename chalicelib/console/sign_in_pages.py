@@ -19,7 +19,7 @@ _SAID = {
 def first(visit: Visit) -> Response:
     """Redirect to the caller's first page, or to the sign-in."""
     auth = visit.sign_in()
-    return visit.to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
+    return visit.redirect_to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
 
 
 def sign_in(visit: Visit) -> Response:
@@ -29,7 +29,7 @@ def sign_in(visit: Visit) -> Response:
     except Unauthenticated:
         said = next((text for name, text in _SAID.items() if visit.query().get(name)), "")
         return page(visit, "sign-in.html", next_page=visit.next_page(), said=said)
-    return visit.to(visit.next_page())
+    return visit.redirect_to(visit.next_page())
 
 
 def enrol(visit: Visit) -> Response:
@@ -54,10 +54,10 @@ def sign_out(visit: Visit) -> Response:
     try:
         auth = visit.sign_in()
     except Unauthenticated:
-        return visit.signed_out()
+        return visit.sign_out_redirect()
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
-    return visit.signed_out()
+    return visit.sign_out_redirect()
 
 
 def seen(visit: Visit) -> Response:

@@ -73,7 +73,7 @@ def _show(visit: Visit) -> Response:
         if file is None:
             raise NotFound("The console has no such file.")
         return file
-    if not visit.is_at_home():
+    if not visit.is_on_own_host():
         return respond("", 303, {"Location": visit.home})
     for pattern, (get, post) in PAGES.items():
         parameters = _match(pattern, visit.path)

@@ -18,7 +18,7 @@ from chalicelib.rules.roles import Role
 from chalicelib.rules.service_users import View
 
 PAGE = 500
-MOST_PAGES = 4
+MAX_PAGES = 4
 """The most pages of Service Users to read for what somebody who leaves should hand over."""
 
 
@@ -49,7 +49,7 @@ def show(visit: Visit) -> Response:
         user=user,
         live=sorted(live.items(), key=lambda entry: entry[1].seen_at, reverse=True),
         this=getattr(auth.credential, "id", ""),
-        most=passkeys.MOST_PASSKEYS,
+        most=passkeys.MAX_PASSKEYS,
         done=visit.query().get("done", ""),
     )
 
@@ -86,7 +86,7 @@ def _remove_passkey(visit: Visit) -> Response:
 
     def act() -> Response:
         passkeys.remove(visit.directory, auth, passkey_id)
-        return visit.to("you?done=removed")
+        return visit.redirect_to("you?done=removed")
 
     return submit(visit, "you-passkey.html", act, **values)
 
@@ -113,7 +113,7 @@ def _leave(visit: Visit) -> Response:
         if visit.field("name") != user.username:
             raise validation_error("/name", f"Type {user.username}, as it stands there.")
         users.revoke(visit.directory, auth, user.username)
-        return visit.signed_out("left")
+        return visit.sign_out_redirect("left")
 
     return submit(visit, "you-leave.html", act, others=[], leaves=True, handovers=[], complete=True)
 
@@ -123,7 +123,7 @@ def _handovers(visit: Visit, auth: AuthContext) -> tuple[list[Handover], bool]:
     found: list[Handover] = []
     after: str | None = None
     name = fold_username(visit.user.username)
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         views, after = service_users.listing(visit.directory, auth, PAGE, after)
         for view in views:
             it = view.service_user
@@ -140,16 +140,16 @@ def _end_session(visit: Visit) -> Response:
     auth = visit.sign_in()
     session_id = visit.query().get("id", "")
     if visit.method == "GET":
-        return visit.to("you")
+        return visit.redirect_to("you")
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, session_id)
-    return visit.to("you?done=ended")
+    return visit.redirect_to("you?done=ended")
 
 
 def _end_all(visit: Visit) -> Response:
     auth = visit.sign_in()
     if visit.method == "GET":
-        return visit.to("you")
+        return visit.redirect_to("you")
     visit.require_form_token(visit.field("csrf"))
     sessions.end_all(visit.directory, auth)
-    return visit.signed_out()
+    return visit.sign_out_redirect()

@@ -11,19 +11,19 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.http.validation import Body, Cidr, Moment, list_names
 from chalicelib.rules import networks
-from chalicelib.rules.api_keys import LONGEST_OVERLAP
+from chalicelib.rules.api_keys import MAX_OVERLAP
 from chalicelib.rules.errors import FieldError
 from chalicelib.rules.key_format import SHAPE
 from chalicelib.rules.lifetimes import (
     EXPIRY_IN_THE_PAST,
-    LEAST_POLICY_DAYS,
-    MOST_POLICY_DAYS,
+    MAX_POLICY_DAYS,
+    MIN_POLICY_DAYS,
     PCI_BROKEN,
     exceeds_pci_limit,
 )
 from chalicelib.rules.names import EMAIL, USERNAME, reserved_username_error
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.service_users import MOST_ADMINISTRATORS
+from chalicelib.rules.service_users import MAX_ADMINISTRATORS
 
 Username = Annotated[
     str,
@@ -60,7 +60,7 @@ _ONCE_EACH = {"uniqueItems": True}
 AllowedNetworks = Annotated[
     tuple[Cidr, ...],
     Meta(
-        max_length=networks.MOST,
+        max_length=networks.MAX_NETWORKS,
         description="IPv4 and IPv6 networks from which the key works; an empty list allows every address.",
         extra_json_schema=_ONCE_EACH,
     ),
@@ -72,15 +72,15 @@ OverlapSeconds = Annotated[
     int,
     Meta(
         ge=0,
-        le=LONGEST_OVERLAP,
+        le=MAX_OVERLAP,
         description="Seconds for which the old key keeps working beside the new one; 0 revokes it at once.",
     ),
 ]
 PolicyDays = Annotated[
     int,
     Meta(
-        ge=LEAST_POLICY_DAYS,
-        le=MOST_POLICY_DAYS,
+        ge=MIN_POLICY_DAYS,
+        le=MAX_POLICY_DAYS,
         description="Days; null for no limit. At most 90 with `pciCompliance`.",
     ),
 ]
@@ -198,7 +198,7 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
             tuple[Username, ...],
             Meta(
                 min_length=1,
-                max_length=MOST_ADMINISTRATORS,
+                max_length=MAX_ADMINISTRATORS,
                 description="Usernames of OWNER or CLUSTER_ADMIN Users of the account.",
                 extra_json_schema=_ONCE_EACH,
             ),

@@ -96,7 +96,7 @@ class Call:
         given = self._request.query_params
         return {name: given.getlist(name)[-1] for name in given or ()} if given else {}
 
-    def body(self, kind: type[B], largest: int = validation.LARGEST) -> B:
+    def body(self, kind: type[B], largest: int = validation.MAX_BODY_BYTES) -> B:
         """Return the body, of at most ``largest`` bytes. Raise HttpError or ValidationError."""
         media_type = self._request.headers.get("content-type")
         return validation.read(kind, self._raw(), media_type, self.origin.now, largest)

@@ -126,7 +126,7 @@ def invite_again(call: Call, username: str) -> Response:
 def activate(call: Call) -> Response:
     """Activate a User; respond with the secrets of their first keys."""
     call.query()
-    body = call.body(bodies.ActivateUser, validation.ACTIVATION_LARGEST)
+    body = call.body(bodies.ActivateUser, validation.MAX_ACTIVATION_BYTES)
     user, shown = users.activate(call.directory, body.username, body.token, call.origin)
     return reply(200, responses.activated(user, call.origin.now, shown))
 

@@ -8,7 +8,7 @@ from chalicelib.rules.model import Principal
 from chalicelib.rules.ports import Directory
 from chalicelib.rules.roles import KeyType
 
-MOST_FOUND = 25
+MAX_FOUND = 25
 """The most keys that a search by last five characters finds: more than ever have the same ones by chance."""
 
 
@@ -44,7 +44,7 @@ def by_last5(directory: Directory, auth: AuthContext, last5: str) -> tuple[Found
     """Return the account's keys that end in these five characters, by username. Raises Forbidden."""
     permissions.require_can_find_keys(auth)
     account = auth.caller.account
-    holders = directory.principals(directory.usernames_by_last5(account, last5, MOST_FOUND))
+    holders = directory.principals(directory.usernames_by_last5(account, last5, MAX_FOUND))
     return tuple(
         FoundKey(holder, key_type, is_predecessor)
         for _, holder in sorted(holders.items())

@@ -6,7 +6,7 @@ import re
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-MOST = 50
+MAX_NETWORKS = 50
 """The most networks of a key."""
 
 # Narrower than ipaddress: no zone, no netmask, only ASCII digits, no leading zero (some parse it as octal).

@@ -30,7 +30,7 @@ from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sessions import Entry
 from chalicelib.rules.users import activation_writes, open_invitation
 
-MOST_PASSKEYS = 5
+MAX_PASSKEYS = 5
 CHALLENGE_SECONDS = 5 * 60
 TRIES = 3
 """How often a sign-in is tried if concurrent calls change the User."""
@@ -409,8 +409,8 @@ def _with_passkey(user: User, passkey_id: str, passkey: Passkey) -> User:
 
 
 def _require_room(user: User) -> None:
-    if len(user.passkeys) >= MOST_PASSKEYS:
-        raise Conflict(f"You have {MOST_PASSKEYS} passkeys, as many as one may have; remove one first.")
+    if len(user.passkeys) >= MAX_PASSKEYS:
+        raise Conflict(f"You have {MAX_PASSKEYS} passkeys, as many as one may have; remove one first.")
 
 
 def _session_id(auth: AuthContext) -> str:

@@ -98,8 +98,11 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
     return first or (ClearNotice() if notice is not None else None)
 
 
-def spare(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNotice:
-    """Return a new first notice, which keeps a key that was to be revoked for at least ten more days."""
+def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNotice:
+    """Return a new first notice instead of a revocation: the key works for at least ten more days.
+
+    ``why`` says in the email why it was kept.
+    """
     later = Expiry(now + FIRST_NOTICE, revocation.cause, f"{revocation.reason}. {why}")
     return SendNotice(_sooner(_own_expiry(key), later), first=True, last=False)
 
@@ -130,7 +133,7 @@ def delivered_at(event: Event | None, recorded: int) -> int | None:
     return None if event.due_at is not None else recorded
 
 
-def in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -> bool:
+def were_delivered_in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -> bool:
     """Return whether both notices were delivered long enough ago to revoke the key."""
     first_at = delivered_at(first, notice.first_at)
     last_at = delivered_at(last, notice.last_at or now)

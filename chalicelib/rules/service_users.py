@@ -24,10 +24,10 @@ from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
-MOST_ADMINISTRATORS = 20
+MAX_ADMINISTRATORS = 20
 """The most Administrators of a Service User: few enough to read in one call and to notify of every change."""
 
-MOST_USERS_READ = 100
+MAX_USERS_READ = 100
 """Users that ``Directory.users`` reads in one call."""
 
 
@@ -107,7 +107,7 @@ def listing(
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if len(names | member.administrators.keys()) > MOST_USERS_READ:
+        if len(names | member.administrators.keys()) > MAX_USERS_READ:
             return _views(directory, members, names), fold_username(members[-1].username)
         names |= member.administrators.keys()
         members.append(member)
@@ -268,9 +268,9 @@ def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) ->
         raise validation_error(
             "/administrators", "A Service User keeps at least one Administrator; name one."
         )
-    if len(wanted) > MOST_ADMINISTRATORS:
+    if len(wanted) > MAX_ADMINISTRATORS:
         raise validation_error(
-            "/administrators", f"A Service User has at most {MOST_ADMINISTRATORS} Administrators."
+            "/administrators", f"A Service User has at most {MAX_ADMINISTRATORS} Administrators."
         )
     errors: list[FieldError] = []
     links: dict[str, str] = {}

@@ -30,11 +30,11 @@ from chalicelib.store.requests import call_dynamodb
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-MOST_PAGES = 100
+MAX_PAGES = 100
 """Pages of the index (1 MB each) to count at most; principals beyond them are not counted."""
 
 _PER_COUNTER = 75
-_MOST_COUNTERS = 64
+_MAX_COUNTERS = 64
 _DAY = 86_400
 _PREFIXES = {"userCount": "USER#", "serviceUserCount": "SERVICE_USER#"}
 
@@ -213,7 +213,7 @@ def count(client: "DynamoDBClient", table: str, account: str) -> None:
 def _count_listed(client: "DynamoDBClient", table: str, account: str, prefix: str) -> int:
     total = 0
     start: dict[str, Any] = {}
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = call_dynamodb(
             client.query,
             TableName=table,
@@ -271,7 +271,7 @@ class FullCounters:
 
 def counters_of(most: int) -> int:
     """Return the number of counters to spread a budget over. A small budget has one, and so is exact."""
-    return min(max(most // _PER_COUNTER, 1), _MOST_COUNTERS)
+    return min(max(most // _PER_COUNTER, 1), _MAX_COUNTERS)
 
 
 def counter_size(most: int, counters: int) -> int:

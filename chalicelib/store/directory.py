@@ -77,7 +77,7 @@ _PATIENT_TRIES = 20
 _PREPARATIONS = 5
 """Tries of a write that finds items of version 1.0 to count or to move, before the caller is to retry."""
 
-_LONGEST_PAUSE = 0.8
+_MAX_PAUSE = 0.8
 """Seconds between two tries at most: about 0.3 seconds in all, or 6 (12 at most) with ``patient``."""
 _SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
 """The condition of a note: the principal still exists, and the same was not noted since ``:since``."""
@@ -301,7 +301,7 @@ class DynamoDirectory:
                 left_out += _refused_optional(codes, operations)
             else:
                 return
-            longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
+            longest = min(_MAX_PAUSE, 0.02 * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - a pause, no secret
         raise Conflict("Concurrent calls keep changing this; nothing was done. Try again.")
 

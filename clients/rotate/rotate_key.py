@@ -43,7 +43,7 @@ KEY_VARIABLE = "SERVICE_USERS_API_KEY"
 MIN_OVERLAP, MAX_OVERLAP = 60, 604_800
 TRIES = 4
 """How often a call is made that was not answered, or answered with 429 or 5xx."""
-LONGEST_WAIT = 60
+MAX_WAIT = 60
 """Seconds waited at most for one ``Retry-After``; a longer one ends the run, to be started again later."""
 
 DONE, FAILED, USAGE, NOT_STORED = 0, 1, 2, 3
@@ -122,7 +122,7 @@ class Service:
                 if response.status < 300 and isinstance(response.body, dict):
                     return response.body
                 problem, wait = _problem(response), response.retry_after
-                if response.status not in (429, 500, 502, 503, 504) or wait > LONGEST_WAIT:
+                if response.status not in (429, 500, 502, 503, 504) or wait > MAX_WAIT:
                     raise RotationError(f"{method} {path}: {problem}")
             if attempt < TRIES - 1:
                 self._sleep(max(wait, 2**attempt))

@@ -461,7 +461,7 @@ def test_an_account_is_counted_by_pages_and_not_without_end(
     account_item(stack, "REMOVE userCount, serviceUserCount, counted")
     query = stack.client.query
     monkeypatch.setattr(stack.client, "query", lambda **parameters: query(**parameters, Limit=2))
-    monkeypatch.setattr(counters, "MOST_PAGES", 2)
+    monkeypatch.setattr(counters, "MAX_PAGES", 2)
     stack.service_user(owner, "bot-5", keyTypes=[])
     assert account_item(stack)["serviceUserCount"] == 5  # four were counted, and one came
 

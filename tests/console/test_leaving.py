@@ -85,7 +85,7 @@ def test_a_large_account_says_that_there_may_be_more(
         new = {"username": name, "email": f"{name}@machines.example", "role": "READ_ONLY"}
         assert cat.post("create/service-user", {**new, "expiry": "never"}).status == 303
     monkeypatch.setattr(you_pages, "PAGE", 1)
-    monkeypatch.setattr(you_pages, "MOST_PAGES", 1)
+    monkeypatch.setattr(you_pages, "MAX_PAGES", 1)
     assert "there may be more" in cat.open("you/leave").words
 
 

@@ -236,7 +236,7 @@ def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pyt
     from chalicelib.console import service_user_pages
 
     monkeypatch.setattr(service_user_pages, "PAGE", 2)
-    monkeypatch.setattr(service_user_pages, "MOST_WALKED", 4)
+    monkeypatch.setattr(service_user_pages, "MAX_READ", 4)
     ann = person()
     for name in "abcdef":
         accounts.stack.service_user(accounts["owner"], f"bot-{name}", keyTypes=[])

@@ -463,7 +463,7 @@ REACH: dict[int, Callable[[ExampleAccounts, str, pytest.MonkeyPatch], Response]]
     409: _reach_409,
     412: lambda example_accounts, name, _: _call(example_accounts, name, headers={"if-match": '"another"'}),
     413: lambda example_accounts, name, _: _call(
-        example_accounts, name, raw=b'{"a": "' + b"a" * validation.LARGEST + b'"}'
+        example_accounts, name, raw=b'{"a": "' + b"a" * validation.MAX_BODY_BYTES + b'"}'
     ),
     415: lambda example_accounts, name, _: _call(
         example_accounts, name, headers={"content-type": "text/plain"}, raw=b"a"

@@ -44,7 +44,7 @@ def test_a_passkey_waits_for_its_notices_to_be_mailed(account: PolicyAccount) ->
 
     account.mail.ses.hook = fail
     of_passkeys(account, 0, 30)
-    assert account.go_to(30)["held"] >= 1
+    assert account.go_to(30)["waiting"] >= 1
     assert REMOVED not in [it[1] for it in of_passkeys(account, 31, 35)]
     account.mail.ses.hook = lambda _recipient: None
     account.set_day(34.5)

@@ -26,7 +26,7 @@ PROOF = 5 * MINUTE
 """For so long after a touch of the passkey, a session may do what changes who can do what."""
 CHALLENGE, CODE = 5 * MINUTE, 15 * MINUTE
 """How long there is to touch the passkey, and to use a mailed code."""
-MOST_PASSKEYS = MOST_SESSIONS = 5
+MAX_PASSKEYS = MAX_SESSIONS = 5
 SOON = 5 * MINUTE
 """A key that ends within this time is as good as revoked."""
 
@@ -842,14 +842,14 @@ class ReferenceModel:
         asked.used = True
 
     def _has_room(self, person: Someone) -> None:
-        if len(person.passkeys) >= MOST_PASSKEYS:
+        if len(person.passkeys) >= MAX_PASSKEYS:
             raise Refused(409)
 
     def _start(self, who: Someone, passkey: Passkey, action: str) -> Session:
         """Sign somebody in: one browser more than five, and the one used the longest ago is signed out."""
         new = Session(passkey, self.second, self.second, self.second)
         live = sorted((it for it in who.sessions if not it.over(self.now)), key=lambda it: it.seen)
-        who.sessions = [*live[1 - MOST_SESSIONS :], new]
+        who.sessions = [*live[1 - MAX_SESSIONS :], new]
         self._put(Record(who.account, action, who.name, who.name))
         return new
 
