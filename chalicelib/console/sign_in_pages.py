@@ -10,6 +10,12 @@ from chalicelib.rules import passkeys, sessions
 from chalicelib.rules.errors import TooManyRequests, Unauthenticated
 from chalicelib.rules.roles import Role
 
+_SAID = {
+    "out": "You are signed out.",
+    "left": "You have left the account. Your keys, passkeys and sessions stopped working at once.",
+}
+"""What the sign-in says of how its visitor came there, by the name of the query parameter."""
+
 
 def first(visit: Visit) -> Response:
     """Redirect to the caller's first page, or to the sign-in."""
@@ -22,7 +28,7 @@ def sign_in(visit: Visit) -> Response:
     try:
         visit.sign_in()
     except Unauthenticated:
-        said = "You are signed out." if visit.query().get("out") else ""
+        said = next((text for name, text in _SAID.items() if visit.query().get(name)), "")
         return page(visit, "sign-in.html", next_page=visit.next_page(), said=said)
     return visit.redirect_to(visit.next_page())
 
@@ -53,8 +59,11 @@ def enrol(visit: Visit) -> Response:
 
 
 def sign_out(visit: Visit) -> Response:
-    """End this session, and clear the browser's cache and storage."""
-    auth = visit.sign_in()
+    """End this session, and clear the browser's cache and storage, even if it has ended already."""
+    try:
+        auth = visit.sign_in()
+    except Unauthenticated:
+        return visit.sign_out_redirect()
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
     return visit.sign_out_redirect()
