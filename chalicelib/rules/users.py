@@ -250,7 +250,8 @@ def update(
 
     The same write revokes the keys that a lower role may not hold, and ends the User's Administrator links if
     the new role is READ_ONLY. Raises Forbidden and NotFound; Conflict if the User is the last OWNER, or would
-    be one more than the account's quota; TooManyRequests for a higher role if the budget is used up.
+    be one more than the account's quota; TooManyRequests if the budget is used up, unless the change only
+    lowers the role.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
@@ -277,7 +278,8 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    if not old.role.covers(new.role):  # a budget never refuses a change that only takes power away
+    # A budget never refuses a change that only takes power away.
+    if not old.role.covers(new.role) or "displayName" in changes:
         now = auth.origin.second
         new = limits.spend(new, directory.limits, now)
         counted = [limits.account_change(new.account, directory.limits, now)]
@@ -483,7 +485,7 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
     """Return the writes that count an invitation against the address and the account."""
     now = auth.origin.second
     return (
-        limits.invitation(user.account, user.email, directory.limits, now),
+        *limits.invitation(user.account, user.email, directory.limits, now),
         limits.account_change(user.account, directory.limits, now),
     )
 

@@ -166,7 +166,8 @@ class Someone:
 
 @dataclass
 class Allowance:
-    """How often keys and an account change and an inbox is invited, and how many of whom an account has."""
+    """How often keys and an account change, an inbox is mailed to, keys are looked for or told of, and of
+    whom an account has how many."""
 
     pause: int
     """Seconds in which a principal earns another change."""
@@ -174,6 +175,11 @@ class Allowance:
     a_minute: int
     invitation_pause: int
     invitations_a_day: int
+    invitations_of_all: int
+    code_pause: int
+    codes_a_day: int
+    searches: int
+    reports: int
     people: int
     owners: int
     machines: int
@@ -276,6 +282,9 @@ class ReferenceModel:
         self.allowed: Allowance | None = None
         self.minutes: dict[tuple[str, int], int] = {}
         self.invited: dict[tuple[str, str], list[int]] = {}
+        self.coded: dict[tuple[str, str], list[int]] = {}
+        self.asked: dict[tuple[str, int], int] = {}
+        """How often somebody looked for keys, or an address told of leaked ones, in a minute."""
         self.account_changes: dict[str, list[int]] = {}
         self.machines_run_owners: set[str] = set()
         """Accounts that let machines invite, change and revoke OWNERs."""
@@ -378,7 +387,8 @@ class ReferenceModel:
             self._may_grant(by, machine.role)
             by.prove(self.now)
         raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
-        if raised or any(machine.links.get(name) is not stay for name, stay in links.items()):
+        renamed = body.get("displayName", machine.display) != machine.display
+        if raised or renamed or any(machine.links.get(name) is not stay for name, stay in links.items()):
             self._pay(machine)
         machine.links = links
         machine.display = body.get("displayName", machine.display)
@@ -504,16 +514,19 @@ class ReferenceModel:
         if (ends, offices) == (key.ends, key.offices):
             return Outcome(200, of=holder, response=key)
         longer = key.ends is not None and (ends is None or ends > key.ends)
-        if longer or (key.offices and key.offices != offices):
+        looser = longer or (key.offices and key.offices != offices)
+        if looser:
             if holder.machine:
                 self._may_grant(by, holder.role)
             by.prove(self.now)
         if not meant and by.session is None:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        self._earned(holder.changes)
+        if looser:
+            self._earned(holder.changes)
         if not meant:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        self._pay(holder)
+        if looser:
+            self._pay(holder)
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
         outcome.response = key
@@ -549,11 +562,13 @@ class ReferenceModel:
         key.refused = key.leaked = None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
-    def leaked(self, texts: list[str]) -> None:
+    def leaked(self, texts: list[str], source_ip: str) -> None:
         """End the keys that somebody found, with each successor that its finder may have been shown.
 
         Where the account keeps them, they are only told of, once a day.
         """
+        if self.allowed:
+            self._ask(source_ip, self.allowed.reports)
         for text in dict.fromkeys(texts):
             for holder in self.all.values():
                 for key in list(holder.keys.values()):
@@ -619,9 +634,10 @@ class ReferenceModel:
                 self._not_the_last(person)
         if (role, display) == (person.role, person.display):
             return Outcome(200, of=person)
-        if ROLES.index(role) > ROLES.index(person.role):
+        raised = ROLES.index(role) > ROLES.index(person.role)
+        if raised or display != person.display:
             self._earned(person.changes)
-            if role == "OWNER" and not person.open:
+            if raised and role == "OWNER" and not person.open:
                 self._owner_fits(person.account)
             self._pay(person)
         if role == "READ_ONLY" != person.role:
@@ -796,8 +812,10 @@ class ReferenceModel:
             raise Refused(401)
         if "USER_MANAGEMENT" in MAY_HOLD[by.who.role]:
             by.manages()
-        if by.who.wish is not None and self.second - by.who.wish.asked < MINUTE:
-            raise Refused(409)
+        if self.allowed:
+            sent = self.coded.setdefault((by.who.account, fold(by.who.email)), [])
+            self._inbox(sent, self.allowed.code_pause, self.allowed.codes_a_day)
+            sent.append(self.second)
         by.who.wish = Wish(by.secret, self.second)
         self._put(Record(by.who.account, "PASSKEY_CODE_REQUESTED", by.who.name, by.who.name))
         return by.who.wish
@@ -982,12 +1000,32 @@ class ReferenceModel:
         sent = self.invited.setdefault((person.account, fold(person.email)), [])
         if self.allowed is None:
             return
-        today = [at for at in sent if at // 86_400 == self.second // 86_400]
-        soon = sent and self.second - sent[-1] < self.allowed.invitation_pause
-        if soon or len(today) >= self.allowed.invitations_a_day:
+        self._inbox(sent, self.allowed.invitation_pause, self.allowed.invitations_a_day)
+        to_all = [
+            at for (account, _), each in self.invited.items() if account == person.account for at in each
+        ]
+        if len(self._today(to_all)) >= self.allowed.invitations_of_all:
             raise Refused(429)
         self._pay_account(person.account)
         sent.append(self.second)
+
+    def _inbox(self, sent: list[int], pause: int, a_day: int) -> None:
+        if (sent and self.second - sent[-1] < pause) or len(self._today(sent)) >= a_day:
+            raise Refused(429)
+
+    def _today(self, times: list[int]) -> list[int]:
+        return [at for at in times if at // DAY == self.second // DAY]
+
+    def _ask(self, who: str, most: int) -> None:
+        minute = (who, self.second // 60)
+        if self.asked.get(minute, 0) >= most:
+            raise Refused(429)
+        self.asked[minute] = self.asked.get(minute, 0) + 1
+
+    def searches(self, by: Caller) -> None:
+        """Count that somebody looks for a key."""
+        if self.allowed:
+            self._ask(f"{by.who.account} {by.who.name}", self.allowed.searches)
 
     def _room(self, account: str, *, machines: bool) -> None:
         if self.allowed:
