@@ -109,8 +109,9 @@ _WHEN = {
     ),
     415: "The body's media type is not `application/json`.",
     429: (
-        "A budget is used up: a principal's or the account's budget of changes, or that of the invited "
-        "address. `Retry-After` says how long to wait. Revoking and deleting have no budget."
+        "A budget is used up: a principal's or the account's budget of changes, that of invitations, of "
+        "searches for keys, or of reports from an address. `Retry-After` says how long to wait. Revoking, "
+        "deleting and tightening restrictions have no budget."
     ),
     500: "An internal error, which was logged.",
     503: "The database did not respond in time. `detail` says whether a change may have been made.",

@@ -1,6 +1,7 @@
 """The account: its events, name and policy, and which keys a new policy will revoke, and when."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from chalice.app import Response
@@ -14,8 +15,9 @@ from chalicelib.rules import accounts, permissions, policies
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.model import Account, Action, Policy, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME
+from chalicelib.rules.policies import Expiry
 from chalicelib.rules.ports import EventQuery
-from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.roles import Role
 
 PAGE = 50
 MAX_READ = 500
@@ -23,11 +25,10 @@ MAX_READ = 500
 
 
 class Ending(NamedTuple):
-    """A key that a policy will revoke, and the earliest time."""
+    """A key or a passkey that a policy will end, and the earliest time."""
 
     username: str
-    key_type: KeyType
-    last5: str
+    what: str
     at: int
     reason: str
 
@@ -119,7 +120,7 @@ def _fields(visit: Visit) -> dict[str, Any]:
 
 
 def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Ending], bool]:
-    """Return the keys that only the new policy will revoke, soonest first, and whether these are all."""
+    """Return the keys and passkeys that only the new policy will end, soonest first, and whether all."""
     found: list[Ending] = []
     walked = 0
     for kind in (ServiceUser, User):
@@ -139,10 +140,14 @@ def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Endin
 
 
 def _of(principal: Principal, account: Account, policy: Policy, now: int) -> list[Ending]:
-    found: list[Ending] = []
-    for key_type, key in principal.keys.items():
-        then = policies.planned_end(key, policy, now)
-        today = policies.planned_end(key, account.policy, now)
-        if then is not None and (today is None or then.at < today.at):
-            found.append(Ending(principal.username, key_type, key.last5, then.at, then.reason))
-    return found
+    def ends(by: Policy) -> Iterator[tuple[str, Expiry | None]]:
+        for key_type, key in principal.keys.items():
+            yield f"{key_type.value} …{key.last5}", policies.planned_end(key, by, now)
+        for passkey in principal.passkeys.values() if isinstance(principal, User) else ():
+            yield f"passkey {passkey.name}", policies.planned_passkey_end(passkey, by, now)
+
+    return [
+        Ending(principal.username, what, then.at, then.reason)
+        for (what, then), (_, today) in zip(ends(policy), ends(account.policy), strict=True)
+        if then is not None and (today is None or then.at < today.at)
+    ]

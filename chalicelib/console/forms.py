@@ -6,8 +6,8 @@ from typing import Any
 from chalice.app import Response
 
 from chalicelib.console.pages import page
-from chalicelib.console.visit import Visit
-from chalicelib.http.problems import status_of
+from chalicelib.console.visit import TYPED_BY, Visit
+from chalicelib.http.problems import headers_of, status_of
 from chalicelib.http.responses import moment
 from chalicelib.rules.errors import (
     ApiError,
@@ -15,11 +15,13 @@ from chalicelib.rules.errors import (
     Forbidden,
     NotFound,
     PreconditionFailed,
+    TooManyRequests,
     ValidationError,
     validation_error,
 )
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import ApiKey
+from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import KeyType
 
 _FIELDS = (("The username '", "username"), ("The email '", "email"), ("The role ", "role"))
@@ -29,13 +31,23 @@ Act = Callable[[], Response]
 
 
 def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
-    """Submit a form. If that is refused, show it again with what was typed, and the errors."""
-    visit.require_form_token(visit.field("csrf"))
+    """Submit a form. If that is refused, show it again with what was typed, and the errors.
+
+    A form that was sent after its session had ended comes back here once its person has signed in again
+    (:func:`chalicelib.console.pages.sign_in_again`): it is shown with what was typed, and nothing is done.
+    """
+    typed = {name: "\n".join(given) for name, given in visit.form().items()}
+    if typed_by := visit.field(TYPED_BY):
+        # This does nothing, so it needs no token: the person signed in after they had sent the form.
+        if fold_username(typed_by) != fold_username(visit.user.username):
+            return visit.redirect_to("")
+        return page(visit, template, form=typed, restored=True, **values)
     try:
+        visit.require_form_token(visit.field("csrf"))
         return act()
-    except (ValidationError, Conflict, PreconditionFailed, Forbidden) as error:
-        typed = {name: "\n".join(given) for name, given in visit.form().items()}
-        return page(visit, template, status_of(error), errors=errors_of(error), form=typed, **values)
+    except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as error:
+        status, headers = status_of(error), headers_of(error)
+        return page(visit, template, status, headers, errors=errors_of(error), form=typed, **values)
 
 
 def errors_of(error: ApiError) -> dict[str, list[str]]:
@@ -45,7 +57,9 @@ def errors_of(error: ApiError) -> dict[str, list[str]]:
         return {name: [error.detail]}
     found: dict[str, list[str]] = {}
     for field in error.errors:
-        found.setdefault(field.pointer.strip("/").partition("/")[0], []).append(field.detail)
+        texts = found.setdefault(field.pointer.strip("/").partition("/")[0], [])
+        if field.detail not in texts:  # two entries of a field may have the same error
+            texts.append(field.detail)
     return found
 
 

@@ -75,7 +75,10 @@ def begin_sign_in(visit: Visit) -> Response:
 
 
 def finish_sign_in(visit: Visit) -> Response:
-    """Sign in, and set the session's cookie."""
+    """Sign in, and set the session's cookie.
+
+    Responds with what a page needs that is still open from before, so that nothing typed in it is lost.
+    """
     body = visit.json(AssertionBody)
     entry = passkeys.sign_in(
         visit.directory,
@@ -85,7 +88,14 @@ def finish_sign_in(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.session_header(entry))
+    page = {
+        "username": entry.user.username,
+        "csrf": sessions.csrf_token(entry.secret),
+        "left": sessions.IDLE_SECONDS,
+        "longest": sessions.MAX_SECONDS,
+        "confirmed": sessions.CONFIRMED_SECONDS,
+    }
+    return _reply(page, headers=visit.session_header(entry))
 
 
 def begin_activation(visit: Visit) -> Response:

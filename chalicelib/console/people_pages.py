@@ -81,6 +81,8 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
 
 
 def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
+    if permissions.is_same_principal(person, auth.caller):
+        return visit.redirect_to("you/leave")
     if visit.method == "GET":
         return page(visit, "people-revoke.html", person=person)
 

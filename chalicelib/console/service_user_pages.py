@@ -111,7 +111,7 @@ def create(visit: Visit) -> Response:
     require_role(visit, Role.CLUSTER_ADMIN, "Creating Service Users")
     values: dict[str, Any] = {
         "roles": [role for role in Role if auth.role.covers(role)],
-        "key_types": list(KeyType),
+        "key_groups": _key_groups(),
         "lookup": Lookup(lambda _issuing: visit.user, "service-users", ""),
     }
     if visit.method == "GET":
@@ -221,6 +221,15 @@ _KEY_FORMS = {
     "revoke": key_pages.revoke,
 }
 _OTHER_FORMS = {"edit": edit, "delete": delete}
+
+
+def _key_groups() -> list[tuple[tuple[Role, ...], list[KeyType]]]:
+    """Return the key types, grouped by the roles that may hold them; those for every role come first."""
+    groups: dict[tuple[Role, ...], list[KeyType]] = {}
+    for key_type in KeyType:
+        roles = tuple(role for role in Role if key_type in role.key_types())
+        groups.setdefault(roles, []).append(key_type)
+    return sorted(groups.items(), key=lambda group: -len(group[0]))
 
 
 def _administered(visit: Visit, auth: AuthContext, username: str) -> ServiceUser:

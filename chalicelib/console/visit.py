@@ -28,6 +28,15 @@ MAX_FORM_BYTES = 65_536
 
 MAX_FIELDS = 200
 
+SHOWN_TO = "shownTo"
+"""The field of every form with the username of whoever it was shown to."""
+
+TYPED_BY = "typedBy"
+"""The field with the username whose session had ended when a form was sent."""
+
+_NOT_KEPT = frozenset({"csrf", SHOWN_TO, TYPED_BY, "key", "code", "token"})
+"""Fields that are not kept for a form to be shown again: secrets, and what belongs to the old session."""
+
 _NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{1,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -154,8 +163,7 @@ class Visit:
         """Return the fields of the form, each with its values. Raises HttpError and ValidationError."""
         if self._form is None:
             self._form = {}
-            kind = self.header("content-type").partition(";")[0].strip().lower()
-            if kind != "application/x-www-form-urlencoded":
+            if not self._sends_form():
                 raise HttpError(415, "Send the form of the page.")
             try:
                 fields = parse_qsl(self._body(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
@@ -169,6 +177,13 @@ class Visit:
         """Return one field of the form, without surrounding spaces; empty if there is none."""
         values = self.form().get(name)
         return values[-1].strip() if values else ""
+
+    def typed(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return who typed in the form, as it says itself, and its fields to keep."""
+        if not self._sends_form():
+            return "", []
+        fields = [(name, it) for name, given in self.form().items() for it in given if name not in _NOT_KEPT]
+        return self.field(TYPED_BY) or self.field(SHOWN_TO), fields
 
     def json(self, kind: type[T]) -> T:
         """Return the JSON body that the page's script sent. Raises HttpError and ValidationError."""
@@ -207,14 +222,18 @@ class Visit:
         """Return a redirect (303) to a page of the console, given below its root."""
         return respond("", 303, {"Location": self.root + page or "./", **NO_STORE, **(headers or {})})
 
-    def sign_out_redirect(self) -> Response:
+    def sign_out_redirect(self, why: str = "out") -> Response:
         """Return a redirect to the sign-in, which removes the session's cookie and all cached pages.
 
         ``Clear-Site-Data`` does not name ``"cookies"``: that would remove the cookies of the whole
         registrable domain (``example.com``) and sign people out of its other applications.
         """
         clear = {"Clear-Site-Data": '"cache", "storage"'}
-        return self.redirect_to("sign-in?out=1", {**clear, **self.session_cookie.set("", 0)})
+        return self.redirect_to(f"sign-in?{why}=1", {**clear, **self.session_cookie.set("", 0)})
+
+    def _sends_form(self) -> bool:
+        kind = self.header("content-type").partition(";")[0].strip().lower()
+        return kind == "application/x-www-form-urlencoded"
 
     def _body(self) -> str:
         raw = self.call.raw_body()

@@ -82,8 +82,7 @@ def decide_passkey(passkey: Passkey, policy: Policy, now: int) -> "Decision | No
 
     Only inactivity ends one. Nobody else has its secret, so a maximum age would only make people enrol again.
     """
-    unused = Policy(revoke_inactive_after_days=policy.revoke_inactive_after_days)
-    return decide(as_key(passkey), unused, now)
+    return decide(as_key(passkey), _for_passkeys(policy), now)
 
 
 def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
@@ -156,6 +155,15 @@ def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
         return None
     later = expiry._replace(at=max(expiry.at, now + FIRST_NOTICE))
     return None if key.expires_at is not None and key.expires_at <= later.at else later
+
+
+def planned_passkey_end(passkey: Passkey, policy: Policy, now: int) -> Expiry | None:
+    """Return the earliest time at which a policy removes a passkey that stays unused; None if it does not."""
+    return planned_end(as_key(passkey), _for_passkeys(policy), now)
+
+
+def _for_passkeys(policy: Policy) -> Policy:
+    return Policy(revoke_inactive_after_days=policy.revoke_inactive_after_days)
 
 
 def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now: int) -> SendNotice | None:
