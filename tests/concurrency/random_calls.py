@@ -1,9 +1,9 @@
-"""A machine that does whatever callers may think of, and holds every answer against the rulebook.
+"""A machine that does whatever callers may think of, and holds every response against the rulebook.
 
 Two accounts, their people, Service Users, keys and invitations; every call by any key there is or ever
 was. After each call the tables are held against the rulebook too, and what must always hold is checked:
 one live key of a type, names and addresses unique, a right that ended refused at the very next call,
-every key change on record once, and no secret anywhere but in the one answer that made it.
+every key change on record once, and no secret anywhere but in the one response that made it.
 
 ``random_visits`` adds what the same people do in their browsers; ``test_state_machine`` runs it.
 """
@@ -45,7 +45,7 @@ from tests.support.reference_model import (
 )
 
 CHANGEABLE = ("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys")
-"""The fields of answers that their holder's PUT changes."""
+"""The fields of responses that their holder's PUT changes."""
 THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
         """Each living key's holder, role and type, and whether it is for the office alone."""
         self.turn = 0
         self.readings: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        """What was last read of whom: the answer, and what the rulebook has of it that cannot be changed."""
+        """What was last read of whom: the response, and the unchangeable part of it."""
         self.tokens: list[tuple[str, str]] = []
         self.invitations: list[tuple[Someone, Any, dict[str, Any]]] = []
         self.events: dict[str, dict[str, Any]] = {}
@@ -555,7 +555,7 @@ class Machine(RuleBasedStateMachine):
             _is_problem(response)
         shown = set(SECRET.findall(response.text))
         made = [self.learn(response.json, key, outcome) for key in (outcome.made if outcome else [])]
-        assert shown == {key.secret for key in made}, "the keys an answer shows are the keys it made"
+        assert shown == {key.secret for key in made}, "the keys a response shows are the keys it made"
         assert not shown & self.seen, "a secret is shown once"
         self.seen |= shown
         self.made += made
@@ -565,7 +565,7 @@ class Machine(RuleBasedStateMachine):
         self.bury()
 
     def learn(self, response: Any, key: Held, outcome: Outcome | None) -> Key:
-        """Take a key's secret over from the answer that shows it."""
+        """Take a key's secret over from the response that shows it."""
         assert outcome is not None
         assert outcome.of is not None
         entries = response["apiKeys"]["apiKeys"] if "apiKeys" in response else [response]
@@ -574,7 +574,7 @@ class Machine(RuleBasedStateMachine):
         return Key(outcome.of.username, found)
 
     def agree(self, response: Response, outcome: Outcome) -> None:
-        """See that an answer says of who and what it is about what the rulebook says."""
+        """See that a response says of who and what it is about what the rulebook says."""
         said, whom = response.json, outcome.of
         if outcome.response is not None and not isinstance(outcome.response, Held):
             _includes(said, outcome.response)
@@ -1053,7 +1053,7 @@ def _caller(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _authorized(authorization: str, source_ip: str) -> Any:
-    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway answers."""
+    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway returns."""
     event = {
         "version": "2.0",
         "type": "REQUEST",

@@ -39,7 +39,7 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class Secret:
-    """A key's secret, learnt from the one answer that shows it."""
+    """A key's secret, learnt from the one response that shows it."""
 
     text: str = ""
     used: int | None = None
@@ -198,7 +198,7 @@ class Record:
 
 @dataclass
 class Outcome:
-    """How a call that is not refused is answered. ``made`` are the keys its answer shows."""
+    """How a call that is not refused is answered. ``made`` are the keys its response shows."""
 
     status: int
     response: Any = None
@@ -272,7 +272,7 @@ def moment(at: int | None) -> str | None:
 
 
 class ReferenceModel:
-    """Everybody there is. A method is a call, made at ``now``: it raises Refused or answers the Outcome."""
+    """Everybody there is. A method is a call, made at ``now``: it raises Refused or returns the Outcome."""
 
     def __init__(self) -> None:
         self.all: dict[str, Someone] = {}
@@ -551,7 +551,7 @@ class ReferenceModel:
         self._pay(holder)
         older = key.beside(self.second)
         if overlap and older and by.secret is older and key.now.used is None:
-            pass  # the answer with the newer one was lost: the older goes on as it was
+            pass  # the response with the newer one was lost: the older goes on as it was
         elif overlap:
             until = self.second + overlap
             key.before, key.before_until = key.now, until if key.ends is None else min(until, key.ends)
