@@ -11,7 +11,7 @@ from tests.support.accounts import PATH
 from tests.support.api_client import Key, Stack
 
 MEGABYTE = 1_000_000
-LARGEST_ITEM = 400 * 1024
+MAX_ITEM = 400 * 1024
 NETWORKS = [f"{number:04x}:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124" for number in range(4096, 4096 + 50)]
 WIDE = "\N{ROBOT FACE}" * 128
 """The longest display name: four bytes a character."""
@@ -84,7 +84,7 @@ def test_a_page_of_the_largest_service_users_ends_before_a_megabyte(stack: Stack
     assert len(responses) == -(-100 // (600_000 // one))
     assert max(map(size, responses)) <= 600_000
     assert [it["username"] for response in responses for it in json.loads(response)] == names
-    assert size(json.dumps(item, default=str)) < LARGEST_ITEM
+    assert size(json.dumps(item, default=str)) < MAX_ITEM
 
 
 def test_a_page_of_the_largest_users_is_below_a_megabyte(stack: Stack) -> None:
@@ -140,4 +140,4 @@ def test_an_account_with_all_its_owners_is_small(stack: Stack) -> None:
     response = stack.call("GET", "/v1/account", owner)
     assert response.status == 200
     assert size(response.text) < MEGABYTE
-    assert size(json.dumps({**item["owners"], **owners})) < LARGEST_ITEM
+    assert size(json.dumps({**item["owners"], **owners})) < MAX_ITEM

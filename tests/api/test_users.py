@@ -783,7 +783,7 @@ def test_an_owner_who_invited_themselves_and_was_lowered_does_not_activate(
 
 
 def test_a_machines_invitation_of_an_owner_ends_with_the_switch(stack: Stack) -> None:
-    """That of somebody below OWNER does not, and a fresh invitation by an OWNER User needs no switch."""
+    """That of somebody below OWNER does not, and a new invitation by an OWNER User needs no switch."""
     owner, worker = account_with_a_machine(stack)
     let_machines_manage_owners(stack, owner)
     assert invite(stack, worker, "eve", "OWNER").status == 201

@@ -3,7 +3,7 @@
 Two accounts, their people, Service Users, keys and invitations; every call by any key there is or ever
 was. After each call the tables are held against the rulebook too, and what must always hold is checked:
 one live key of a type, names and addresses unique, a right that ended refused at the very next call,
-every key change on record once, and no secret anywhere but in the one response that made it.
+every key change recorded once, and no secret anywhere but in the one response that made it.
 
 ``random_visits`` adds what the same people do in their browsers; ``test_state_machine`` runs it.
 """
@@ -113,7 +113,7 @@ class Machine(RuleBasedStateMachine):
         self.seen: set[str] = set()
         self.dead: list[Key] = []
         self.living: dict[Key, tuple[Any, ...]] = {}
-        """Each living key's holder, role and type, and whether it is for the office alone."""
+        """Each working key's holder, role and type, and whether it is for the office alone."""
         self.turn = 0
         self.readings: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         """What was last read of whom: the response, and the unchangeable part of it."""
@@ -190,7 +190,7 @@ class Machine(RuleBasedStateMachine):
         if "role" in parts:
             body["role"] = data.draw(st.sampled_from(ROLES), "role")
         if "displayName" in parts:
-            body["displayName"] = data.draw(st.sampled_from(["Robot", "Bote \N{ROBOT FACE}"]), "display name")
+            body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
         if "administrators" in parts:
             fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
             some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
@@ -659,7 +659,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 assert kind in ("BUDGET", "CHALLENGE")
                 assert item["ttl"], "what counts a budget, or was asked of a browser, ends by itself"
-        assert not SECRET.search(str(directory)), "a secret is kept in the clear"
+        assert not SECRET.search(str(directory)), "a secret is stored itself"
         assert people.keys() == self.book.all.keys()
         held = {f"{it.account}#{fold(it.email)}": name for name, it in self.book.all.items()}
         assert addresses == held
@@ -743,10 +743,10 @@ class Machine(RuleBasedStateMachine):
             assert item["account"].startswith("REFUSED#") is refusal, "refusals have a partition of their own"
         for record in records:
             record.keys.sort()
-        # One call may put several on record, of the same moment.
+        # One call may record several, of the same moment.
         written.sort(key=repr)
         records = sorted(records, key=repr)
-        assert written == records, "every act is on record once, and nothing else"
+        assert written == records, "every change is recorded once, and nothing else"
         text = json.dumps(list(new.values()))  # which has no bytes in it, so no digest
         assert not SECRET.search(text)
         for item in new.values():
@@ -759,7 +759,7 @@ class Machine(RuleBasedStateMachine):
         """See that all ways to sign in tell the same of every key, and refuse what has just died at once.
 
         Every way is tried with each key whose rights have changed, and with others in turn. In a run of
-        thousands the authorizer and ``verify`` are tried with every living key each time.
+        thousands the authorizer and ``verify`` are tried with every working key each time.
         """
         self.tick()
         live = {
@@ -1067,7 +1067,7 @@ def _authorized(authorization: str, source_ip: str) -> Any:
     }
     try:
         decision = application.authorizer(event, None)
-    except Exception as refused:  # API Gateway is told of a 401 in no other way
+    except Exception as refused:  # API Gateway has no other way to learn of a 401
         if str(refused) != "Unauthorized":
             raise
         return 401

@@ -13,7 +13,7 @@ from tests.support.api_client import Stack
 
 VIEWER = Path(system.__file__).parent / "viewer"
 VENDORED = json.loads((VIEWER / "vendored.json").read_text())
-LARGEST_ANSWER = 6 * 1024 * 1024
+MAX_RESPONSE = 6 * 1024 * 1024
 """Bytes a Lambda function may answer with."""
 
 
@@ -68,7 +68,7 @@ def test_its_files_are_served_and_kept_where_they_never_change(stack: Stack, nam
         "text/javascript" if name.endswith("js") else "text/css"
     )
     assert ("immutable" in response.headers["Cache-Control"]) == (name in VENDORED["files"])
-    assert len(json.dumps(response.text)) < LARGEST_ANSWER
+    assert len(json.dumps(response.text)) < MAX_RESPONSE
 
 
 @pytest.mark.parametrize("name", ["page.html", "vendored.json", "..%2Fsystem.py", "swagger-ui-LICENSE.txt"])

@@ -299,9 +299,7 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
 
     def wrong(**_parameters: Any) -> None:
         raise (
-            RuntimeError
-            if what == "a fault"
-            else ConnectTimeoutError(endpoint_url="https://dynamodb.example")
+            RuntimeError if what == "a bug" else ConnectTimeoutError(endpoint_url="https://dynamodb.example")
         )
 
     call = "get_item" if method == "GET" else "transact_write_items"

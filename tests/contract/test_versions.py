@@ -238,7 +238,7 @@ GOES: dict[str, Change] = {
         schema(it, "User").update(description="New"),
         call(it, "/v1/users", "post").update(summary="New"),
     ),
-    "another action is on record": lambda it: schema(it, "Event")["properties"]["action"]["examples"].append(
+    "another action is recorded": lambda it: schema(it, "Event")["properties"]["action"]["examples"].append(
         "NEW"
     ),
     "an optional body is new": lambda it: call(it, "/v1/users/{username}/invitation", "post").update(

@@ -47,7 +47,7 @@ LINKS = {name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "
 
 
 def every_kind(mail: MailFixture, mark: str) -> dict[str, tuple[Event, set[str]]]:
-    """One event of each kind, with the addresses that are entitled to hear of it."""
+    """One event of each kind, with the addresses that are entitled to be notified."""
     mail.user("Bea", invitation=Invitation(f"i-{mark}"))
     person = {"subject": BEA, "audience": Audience.PERSON}
     events = [
@@ -222,7 +222,7 @@ def test_claims_race_with_one_winner(mail: MailFixture) -> None:
 def test_a_token_minted_while_the_person_is_changed_is_kept_or_the_change_is_refused(
     mail: MailFixture,
 ) -> None:
-    """A change read the User before the token was minted: one of the two must not be lost."""
+    """A change read the User before the token was generated: one of the two must not be lost."""
     mail.user("Bea", invitation=Invitation("i-1"))
     outbox = mail.mailer.outbox
     tokens = [

@@ -115,7 +115,7 @@ class Publishing:
         )
 
     def event_ids(self) -> list[str]:
-        """Return the ids of all events on record."""
+        """Return the ids of all recorded events."""
         return sorted(
             it["id"]
             for it in items(self.stack.client, self.stack.tables.events)
