@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
-from chalicelib.rules.key_search import MOST_FOUND
-from chalicelib.rules.leaked_keys import MOST_REPORTED
+from chalicelib.rules.key_search import MAX_FOUND
+from chalicelib.rules.leaked_keys import MAX_REPORTED
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.users import InvitationState
 from contract import examples
@@ -151,7 +151,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=201,
         success="The Service User with its new keys; the only response with their secrets.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(
             Example(
                 "A Service User with a key of every type its role allows",
@@ -183,7 +183,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="An array of Service Users by username, keys masked; `Link` if there are more.",
-        response=tuple[responses.ServiceUserAnswer, ...],
+        response=tuple[responses.ServiceUserResponse, ...],
         examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
         permission=_READS,
         query=_PAGE,
@@ -193,7 +193,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="A Service User, with its `ETag`.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
         permission=_READS,
         headers=(Header.ETAG,),
@@ -204,7 +204,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The changed Service User.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(
             Example(
                 "A new display name, a higher role and a second Administrator",
@@ -244,7 +244,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=201,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "A key for one network",
@@ -285,7 +285,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The changed key, masked.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "Two networks",
@@ -304,7 +304,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "With a day to deploy the new key",
@@ -324,7 +324,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.CALLER,
         status=200,
         success="The key that replaces the one used to sign in; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "At once",
@@ -356,13 +356,14 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="An array of the keys that match, masked, with their holders; empty if none does.",
-        response=tuple[responses.FoundKeyAnswer, ...],
+        response=tuple[responses.FoundKeyResponse, ...],
         examples=(Example("By its last five characters", (examples.FOUND,), {"last5": examples.KEY[-5:]}),),
         permission=_READS,
         body=bodies.FindKey,
+        refusals=(429,),
         notes=(
             "Finds the holder of a leaked key. Its value matches one key at most; its last five characters "
-            f"match up to {MOST_FOUND}, in the order of usernames. A key of another account is not found, "
+            f"match up to {MAX_FOUND}, in the order of usernames. A key of another account is not found, "
             "nor one with a wrong checksum, which is mistyped."
         ),
     ),
@@ -370,7 +371,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.CALLER,
         status=200,
         success="The caller, and the key used to sign in.",
-        response=responses.WhoamiAnswer,
+        response=responses.WhoamiResponse,
         examples=(Example("Ada", examples.WHOAMI),),
         notes="For any principal, with a key of any type.",
     ),
@@ -378,7 +379,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=201,
         success="The invited User. The token is only in the email to them.",
-        response=responses.UserAnswer,
+        response=responses.UserResponse,
         examples=(
             Example(
                 "A READ_ONLY User",
@@ -401,7 +402,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="An array of Users by username; `Link` if there are more.",
-        response=tuple[responses.PersonAnswer, ...],
+        response=tuple[responses.PersonResponse, ...],
         examples=(
             Example(
                 "The first page",
@@ -417,7 +418,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The User with their first keys; the only response with their secrets.",
-        response=responses.ActivatedAnswer,
+        response=responses.ActivatedResponse,
         examples=(
             Example(
                 "With the token from the email",
@@ -435,7 +436,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="A User.",
-        response=responses.PersonAnswer,
+        response=responses.PersonResponse,
         examples=(
             Example(
                 "A User who has not activated",
@@ -452,7 +453,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The changed User.",
-        response=responses.UserAnswer,
+        response=responses.UserResponse,
         examples=(Example("A role", examples.GRACE_PROMOTED, {"role": "OWNER"}, "grace"),),
         permission=_MANAGES_USERS,
         body=bodies.UpdateUser,
@@ -480,7 +481,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
-        response=responses.UserAnswer,
+        response=responses.UserResponse,
         examples=(Example("A User", examples.JOAN, username="joan"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409, 429),
@@ -491,7 +492,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="Living keys of Service Users that the person was the last to be shown.",
-        response=tuple[responses.ShownKeyAnswer, ...],
+        response=tuple[responses.ShownKeyResponse, ...],
         examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
         permission=_SEES_SHOWN_KEYS,
         query=_PAGE,
@@ -506,8 +507,8 @@ OPERATIONS: dict[str, Operation] = {
     "end_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="The keys that were ended. They no longer work.",
-        response=responses.EndedKeysAnswer,
+        success="The revoked keys. They no longer work.",
+        response=responses.EndedKeysResponse,
         examples=(
             Example("The keys that Grace knows", examples.ENDED, username="grace"),
             Example(
@@ -533,7 +534,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The caller's own keys, masked.",
-        response=responses.ApiKeysAnswer,
+        response=responses.ApiKeysResponse,
         examples=(Example("Ada's", examples.ADAS_KEYS, username="ada"),),
         permission=_OWN_KEYS,
         refusals=(404,),
@@ -544,7 +545,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=201,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "A key with an expiry",
@@ -580,7 +581,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The changed key, masked.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "A network",
@@ -599,7 +600,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "At once",
@@ -618,7 +619,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="The account's name, OWNERs and policy.",
-        response=responses.AccountAnswer,
+        response=responses.AccountResponse,
         examples=(Example("Ada's", examples.ACCOUNT_OF_ADA),),
         permission=_READS_ACCOUNT,
     ),
@@ -628,7 +629,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="The changed account.",
-        response=responses.AccountAnswer,
+        response=responses.AccountResponse,
         examples=(
             Example("Keys expire after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),
         ),
@@ -644,7 +645,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="An array of events, newest first by default; `Link` if there are more.",
-        response=tuple[responses.EventAnswer, ...],
+        response=tuple[responses.EventResponse, ...],
         examples=(Example("The events of one Service User", (examples.EVENT,), query={"username": _BOT}),),
         permission=_READS,
         query=(
@@ -672,11 +673,11 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SYSTEM,
         status=200,
         success="That the report was taken: the same whatever is in it.",
-        response=responses.ReceivedAnswer,
+        response=responses.ReceivedResponse,
         examples=(
             Example(
                 "As secret scanning reports it",
-                responses.ReceivedAnswer(received=1),
+                responses.ReceivedResponse(received=1),
                 [
                     {
                         "token": examples.KEY,
@@ -687,12 +688,13 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         body=bodies.LeakedKey,
-        body_list=MOST_REPORTED,
+        body_list=MAX_REPORTED,
         signs_in=False,
+        refusals=(429,),
         notes=(
-            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
-            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
-            f"At most {MOST_REPORTED} entries."
+            "For anybody. Keys that work are revoked at once, unless the account's policy "
+            "(`revokeLeakedKeys`) says only to notify; Administrators, or the person, and OWNERs are mailed. "
+            f"At most {MAX_REPORTED} entries."
         ),
     ),
     "health": Operation(

@@ -7,6 +7,7 @@ from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
+from chalicelib.http.read_only import require_same_user
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.errors import NotFound, ValidationError
@@ -51,6 +52,10 @@ def update(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.UpdateUser)
+
+    def check(before: User) -> None:
+        require_same_user(body, responses.user(before), auth.origin.now)
+
     changed = users.update(
         call.directory,
         auth,
@@ -58,6 +63,7 @@ def update(call: Call, username: str) -> Response:
         keys.or_default(body.role, None),
         keys.or_default(body.display_name, None),
         call.if_match(),
+        check,
     )
     return _reply(200, changed)
 
@@ -126,7 +132,7 @@ def invite_again(call: Call, username: str) -> Response:
 def activate(call: Call) -> Response:
     """Activate a User; respond with the secrets of their first keys."""
     call.query()
-    body = call.body(bodies.ActivateUser, validation.ACTIVATION_LARGEST)
+    body = call.body(bodies.ActivateUser, validation.MAX_ACTIVATION_BYTES)
     user, shown = users.activate(call.directory, body.username, body.token, call.origin)
     return reply(200, responses.activated(user, call.origin.now, shown))
 
