@@ -360,6 +360,7 @@ OPERATIONS: dict[str, Operation] = {
         examples=(Example("By its last five characters", (examples.FOUND,), {"last5": examples.KEY[-5:]}),),
         permission=_READS,
         body=bodies.FindKey,
+        refusals=(429,),
         notes=(
             "Finds the holder of a leaked key. Its value matches one key at most; its last five characters "
             f"match up to {MAX_FOUND}, in the order of usernames. A key of another account is not found, "
@@ -506,7 +507,7 @@ OPERATIONS: dict[str, Operation] = {
     "end_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="The keys that were ended. They no longer work.",
+        success="The revoked keys. They no longer work.",
         response=responses.EndedKeysResponse,
         examples=(
             Example("The keys that Grace knows", examples.ENDED, username="grace"),
@@ -689,9 +690,10 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.LeakedKey,
         body_list=MAX_REPORTED,
         signs_in=False,
+        refusals=(429,),
         notes=(
-            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
-            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
+            "For anybody. Keys that work are revoked at once, unless the account's policy "
+            "(`revokeLeakedKeys`) says only to notify; Administrators, or the person, and OWNERs are mailed. "
             f"At most {MAX_REPORTED} entries."
         ),
     ),

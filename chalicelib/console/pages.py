@@ -91,26 +91,26 @@ def page(
     return respond(text, status, {**HEADERS, **secure, **(headers or {})})
 
 
-def refusal(visit: Visit, fault: ApiError) -> Response:
+def refusal(visit: Visit, error: ApiError) -> Response:
     """Return the page for an error, in the API's own words."""
-    if isinstance(fault, Unauthenticated):
+    if isinstance(error, Unauthenticated):
         if visit.method == "GET":
             return visit.redirect_to(
                 f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in"
             )
-        return sign_in_again(visit, fault)
-    status = status_of(fault)
+        return sign_in_again(visit, error)
+    status = status_of(error)
     return page(
         visit,
         "problem.html",
         status,
-        detail=fault.detail,
+        detail=error.detail,
         status_code=status,
         request_id=visit.origin.request_id,
     )
 
 
-def sign_in_again(visit: Visit, fault: Unauthenticated) -> Response:
+def sign_in_again(visit: Visit, error: Unauthenticated) -> Response:
     """Return the page for a form that was sent after its session had ended.
 
     It has a sign-in, and keeps what was typed, but no secrets, in a form of its own that leads back.
@@ -123,8 +123,8 @@ def sign_in_again(visit: Visit, fault: Unauthenticated) -> Response:
     return page(
         visit,
         "sign-in-again.html",
-        status_of(fault),
-        detail=fault.detail,
+        status_of(error),
+        detail=error.detail,
         kept=kept if typed_by else [],
         typed_by=typed_by,
         next_page=visit.address(),

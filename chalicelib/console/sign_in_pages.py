@@ -5,8 +5,9 @@ from chalice.app import Response
 from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
 from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.http.problems import headers_of
 from chalicelib.rules import passkeys, sessions
-from chalicelib.rules.errors import Unauthenticated
+from chalicelib.rules.errors import TooManyRequests, Unauthenticated
 from chalicelib.rules.roles import Role
 
 _SAID = {
@@ -42,8 +43,16 @@ def enrol(visit: Visit) -> Response:
         user = passkeys.ask_for_code(visit.directory, username, key, visit.origin)
         return page(visit, "enrol.html", mailed=user.username, form={"username": user.username})
 
+    def ask() -> Response:
+        try:
+            return act()
+        except TooManyRequests as refused:  # the last code may still be good: show the form that takes it
+            typed = visit.field("username")
+            errors = {"": [refused.detail]}
+            return page(visit, "enrol.html", 429, headers_of(refused), mailed=typed, errors=errors)
+
     try:
-        return submit(visit, "enrol.html", act, mailed="")
+        return submit(visit, "enrol.html", ask, mailed="")
     except Unauthenticated as refused:
         typed = {"username": visit.field("username")}
         return page(visit, "enrol.html", 401, mailed="", errors={"": [refused.detail]}, form=typed)

@@ -7,6 +7,7 @@ from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
+from chalicelib.http.read_only import require_same_user
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.errors import NotFound, ValidationError
@@ -53,6 +54,10 @@ def update(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.UpdateUser)
+
+    def check(before: User) -> None:
+        require_same_user(body, responses.user(before), auth.origin.now)
+
     changed = users.update(
         call.directory,
         auth,
@@ -60,6 +65,7 @@ def update(call: Call, username: str) -> Response:
         keys.or_default(body.role, None),
         keys.or_default(body.display_name, None),
         call.if_match(),
+        check,
     )
     return _reply(200, changed)
 

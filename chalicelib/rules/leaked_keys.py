@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, key_format
+from chalicelib.rules import api_keys, key_format, limits
 from chalicelib.rules.audit import new_event
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import concurrent_change
@@ -51,9 +51,10 @@ class Report(NamedTuple):
 def report(directory: Directory, reports: tuple[Report, ...], origin: Origin) -> None:
     """Revoke the keys that were found or, if the account's policy says so, only notify of them.
 
-    Ignores what is not a key, or does not work. Raises Unavailable; keys revoked by then stay revoked, and
-    the report can be sent again.
+    Ignores what is not a key, or does not work. Raises TooManyRequests for a sender of too many reports, and
+    Unavailable; keys revoked by then stay revoked, and the report can be sent again.
     """
+    directory.count_call(limits.leak_report(origin.source_ip, directory.limits, origin.second))
     found = {
         key_format.digest(it.token): it.url
         for it in reports

@@ -43,6 +43,22 @@ def admits(networks: tuple[str, ...], source_ip: str) -> bool:
     return any(address in ipaddress.ip_network(network) for network in networks)
 
 
+def sender(source_ip: str) -> str:
+    """Return what stands for the sender of a call: its IPv4 address, or the /64 network of its IPv6 address.
+
+    Whoever has one IPv6 address usually has all of its /64. Returns "" for what is no address.
+    """
+    try:
+        address: Address = ipaddress.ip_address(source_ip)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
+
 def within(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
     """Return whether ``others`` allow every address that ``networks`` allow; no networks allow all."""
     if not others:

@@ -140,7 +140,7 @@ def administrators_before_and_after(occurrence: Occurrence) -> Recipients:
 
 
 def person_and_owners_if_owner(occurrence: Occurrence) -> Recipients:
-    """Notify a User who gets power; all OWNERs too, if the User becomes an OWNER."""
+    """Notify a User who gets rights; all OWNERs too, if the User becomes an OWNER."""
     return Recipients(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
 
 

@@ -146,7 +146,7 @@ def update(
     Keys that a lower role may not hold are revoked in the same write. After a change to a higher role, each
     key keeps its ceiling, so only keys that an OWNER was shown rise to any role. Raises Forbidden, NotFound,
     PreconditionFailed, ValidationError for a username that cannot become an Administrator, and
-    TooManyRequests if the change gives more power and the budget is used up.
+    TooManyRequests if the budget is used up, unless the change only withdraws rights.
     """
     old = _find_administered(directory, auth, username, if_match)
     if wanted.role is not None:
@@ -176,8 +176,9 @@ def update(
     if changes:
         new = replace(new, version=new_version())
         counted: tuple[Write, ...] = ()
-        if not old.role.covers(new.role) or new.administrators.items() - old.administrators.items():
-            # A budget never refuses a change that only takes power away.
+        added = new.administrators.items() - old.administrators.items()
+        if added or not old.role.covers(new.role) or "displayName" in changes:
+            # A budget never refuses a change that only withdraws rights.
             now = auth.origin.second
             new = limits.spend(new, directory.limits, now)
             counted = (limits.account_change(new.account, directory.limits, now),)

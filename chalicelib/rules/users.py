@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke them."""
 
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
@@ -243,18 +244,24 @@ def update(
     role: Role | None,
     display_name: str | None,
     if_match: IfMatch | None = None,
+    check: Callable[[User], None] | None = None,
 ) -> User:
     """Change a User's role or display name, and return the User. None leaves a field as it is.
 
+    ``check`` is called with the User as they were, before anything is changed, and may raise.
+
     The same write revokes the keys that a lower role may not hold, and ends the User's Administrator links if
     the new role is READ_ONLY. Raises Forbidden and NotFound; Conflict if the User is the last OWNER, or would
-    be one more than the account's quota; TooManyRequests for a higher role if the budget is used up.
+    be one more than the account's quota; TooManyRequests if the budget is used up, unless the change only
+    lowers the role.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
     machine_condition = _require_can_manage(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
+    if check is not None:
+        check(old)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -273,7 +280,8 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    if not old.role.covers(new.role):  # a budget never refuses a change that only takes power away
+    # A budget never refuses a change that only withdraws rights.
+    if not old.role.covers(new.role) or "displayName" in changes:
         now = auth.origin.second
         new = limits.spend(new, directory.limits, now)
         counted = [limits.account_change(new.account, directory.limits, now)]
@@ -479,7 +487,7 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
     """Return the writes that count an invitation against the address and the account."""
     now = auth.origin.second
     return (
-        limits.invitation(user.account, user.email, directory.limits, now),
+        *limits.invitation(user.account, user.email, directory.limits, now),
         limits.account_change(user.account, directory.limits, now),
     )
 

@@ -23,8 +23,9 @@ from chalicelib.rules.names import USERNAME, fold_username
 from chalicelib.rules.ports import (
     Add,
     AddAccount,
+    CountCall,
     CountChange,
-    CountInvitation,
+    CountEmail,
     InviterIsOwner,
     OtherOwner,
     P,
@@ -202,6 +203,10 @@ class DynamoDirectory:
             else:
                 return
         raise unavailable()
+
+    def count_call(self, call: CountCall) -> None:
+        """Count a call with one UpdateItem. Raises its error if its budget is used up."""
+        counters.count_call(self._client, self._table, call)
 
     def record_use(self, principal: Principal, digest: bytes, now: int) -> None:
         """Record a use with one UpdateItem, once an hour. Log a failure, never raise it."""
@@ -398,8 +403,8 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
             yield Operation({"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended)
         case AccountWrite():
             yield counters.account_operation(table, write)
-        case CountInvitation():
-            yield counters.invitation_operation(table, write)
+        case CountEmail():
+            yield counters.email_operation(table, write)
         case _:  # pragma: no cover - the other writes are merged (AccountWrite), or made by FullCounters
             raise TypeError(type(write).__name__)
 

@@ -311,7 +311,10 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
 def flood(monkeypatch: pytest.MonkeyPatch, example_accounts: ExampleAccounts, username: str) -> None:
     """Use up the budgets of a principal, of its account, and of the addresses invited there."""
     stack, account = example_accounts.stack, example_accounts.stack.item(username)["account"]
-    monkeypatch.setattr(stack.service.directory, "limits", DEFAULT._replace(account_changes_per_minute=1))
+    limits = DEFAULT._replace(
+        account_changes_per_minute=1, key_searches_per_minute=1, leak_reports_per_minute=1
+    )
+    monkeypatch.setattr(stack.service.directory, "limits", limits)
     now = int(stack.clock())
     stack.client.put_item(
         TableName=stack.tables.directory,
@@ -487,6 +490,12 @@ def _reach_429(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest
         return _call(example_accounts, name, body={"name": "Another"})
     if name == "update_user":
         return _call(example_accounts, name, body={"role": "OWNER"})
+    if name.startswith("restrict_"):  # what tightens a key has no budget
+        restricted = {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/25"]}
+        assert _call(example_accounts, name, body=restricted).status == 200
+        return _call(example_accounts, name, body={**restricted, "allowedNetworks": []})
+    if name in ("find_key", "report_leaked_keys"):
+        _call(example_accounts, name)
     return _call(example_accounts, name)
 
 
@@ -575,6 +584,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
+    **dict.fromkeys(("status", "invitedBy", "invitation", "owners"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 
