@@ -379,11 +379,11 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=201,
         success="The invited User. The token is only in the email to them.",
-        response=responses.UserResponse,
+        response=responses.PersonResponse,
         examples=(
             Example(
                 "A READ_ONLY User",
-                examples.KATHERINE,
+                examples.person(examples.KATHERINE, InvitationState.OPEN),
                 {
                     "username": "katherine",
                     "email": "katherine@people.example",
@@ -481,8 +481,8 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
-        response=responses.UserResponse,
-        examples=(Example("A User", examples.JOAN, username="joan"),),
+        response=responses.PersonResponse,
+        examples=(Example("A User", examples.person(examples.JOAN, InvitationState.OPEN), username="joan"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409, 429),
         no_body=True,

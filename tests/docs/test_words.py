@@ -41,10 +41,10 @@ NOT_IN_AN_ERROR = NOT_IN_THE_CONTRACT
 
 SECOND_WORDS = {
     "account": r"\btenan(?:t|ts|cy|cies)\b|\borgani[sz]ations?\b",
-    "Service User": r"\brobots?\b(?! FACE)|\bbot users?\b",
+    "Service User": r"\brobots?\b(?! face)|\bbot users?\b",
     "secret": r"\bin the clear\b",
     "console": r"\bportals?\b",
-    "sign in": r"\blog(?:ged|ging)? in(?:to)? the (?:console|API)\b|\b(?:console|user) logins?\b",
+    "sign in": r"\blog(?:ged|ging)? in(?:to)? the (?:console|api)\b|\b(?:console|user) logins?\b",
     "confirm": r"\bstep[- ]?up\b",
     "issue": r"\bhand(?:s|ed|ing)? out\b",
     "generate": r"\bmint(?:s|ed|ing)\b",
@@ -81,7 +81,7 @@ EXCEPTIONS = {
 TEXTS = (".py", ".md", ".html", ".txt", ".json", ".js", ".css", ".yaml", ".yml", ".tf", ".sh", ".conf")
 GENERATED_OR_FOREIGN = re.compile(
     r"/(build|\.venv|node_modules|\.terraform|viewer)/|requirements|results\.json|released\.json|vectors\.json"
-    r"|docs/glossary\.md|tests/docs/test_words\.py|bench/peers/"
+    r"|openapi\.json|docs/glossary\.md|tests/docs/test_words\.py|bench/peers/"
 )
 
 METAPHORS = re.compile(
@@ -173,19 +173,18 @@ def written() -> Iterator[tuple[str, str]]:
 def test_there_is_one_word_for_one_thing() -> None:
     hits = []
     for name, text in written():
+        small = text.lower()  # faster than a search that ignores case
         for word, pattern in SECOND_WORDS.items():
             if (word, name) in EXCEPTIONS or (word in NOT_IN_TESTS and name.startswith("tests/")):
                 continue
-            flags = re.NOFLAG if word == "limit" else re.IGNORECASE
-            hits += [
-                f"{name}: write {word!r} for {match[0]!r}" for match in re.finditer(pattern, text, flags)
-            ]
+            matches = re.finditer(pattern, text if word == "limit" else small)
+            hits += [f"{name}: write {word!r} for {match[0]!r}" for match in matches]
     assert hits == []
 
 
 @pytest.mark.parametrize(("word", "name"), sorted(EXCEPTIONS))
 def test_an_exception_is_needed(word: str, name: str) -> None:
-    assert re.search(SECOND_WORDS[word], (ROOT / name).read_text(encoding="utf-8"), re.IGNORECASE)
+    assert re.search(SECOND_WORDS[word], (ROOT / name).read_text(encoding="utf-8").lower())
 
 
 def test_helpers_of_tests_have_plain_names() -> None:
