@@ -1,4 +1,4 @@
-"""``local/fast_moto.py`` changes no response of moto: the same calls with it and without, in two processes."""
+"""``local/fast_moto.py`` changes no response of moto: the same calls with and without it in two processes."""
 
 import json
 import os
