@@ -148,7 +148,8 @@ def email_of(event: Event) -> str | None:
     name = _EMAILS.get(event.action)
     if event.action is Action.USER_ACTIVATED and not event.keys:
         return "console-access"
-    if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
+    created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
+    if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
     if event.keys or name in _WITHOUT_KEYS:
         return name

@@ -139,6 +139,20 @@ def administrators_before_and_after(occurrence: Occurrence) -> Recipients:
     return Recipients(Audience.ADMINISTRATORS, {**old.administrators, **new.administrators})
 
 
+def administrators_of_creation(occurrence: Occurrence) -> Recipients:
+    """Notify the Administrators of a new Service User, and its creator, of its keys.
+
+    Without keys, only if it has other Administrators than its creator, who are to know that they are.
+    """
+    before, after = (
+        it.administrators if isinstance(it, ServiceUser) else {}
+        for it in (occurrence.subject, occurrence.new or occurrence.subject)
+    )
+    if before != after:
+        return Recipients(Audience.ADMINISTRATORS, {**before, **after})
+    return administrators_or_person_if_keys_changed(occurrence)
+
+
 def person_and_owners_if_owner(occurrence: Occurrence) -> Recipients:
     """Notify a User who gets power; all OWNERs too, if the User becomes an OWNER."""
     return Recipients(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
@@ -204,7 +218,7 @@ NOTIFIED = for_every_action(
     {
         Action.ACCOUNT_CREATED: administrators_or_person,
         Action.ACCOUNT_UPDATED: owners_if_loosened,
-        Action.SERVICE_USER_CREATED: administrators_or_person_if_keys_changed,
+        Action.SERVICE_USER_CREATED: administrators_of_creation,
         Action.SERVICE_USER_UPDATED: administrators_before_and_after,
         Action.SERVICE_USER_DELETED: administrators_or_person_if_keys_changed,
         Action.API_KEY_GENERATED: administrators_or_person_and_owners_if_by_operator,
