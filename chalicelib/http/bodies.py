@@ -348,8 +348,8 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
             bool,
             Meta(
                 description=(
-                    "Whether a key that somebody reports as leaked is revoked at once. Without it, those "
-                    "concerned are only told."
+                    "Whether a key that somebody reports as leaked is revoked at once. Without it, the "
+                    "people concerned are only notified."
                 )
             ),
         ]

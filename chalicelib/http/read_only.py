@@ -23,25 +23,25 @@ _CHANGES_BY_ITSELF = frozenset({"lastUsedAt"})
 _ADVICE = "This cannot be changed here. Leave it out, or send it as it is read."
 
 
-def require_unchanged(body: Body, answer: msgspec.Struct, now: float) -> None:
-    """Raise ValidationError with each read-only field of a body that is not as the answer now has it."""
-    _refuse(_changed(body, answer, now))
+def require_unchanged(body: Body, response: msgspec.Struct, now: float) -> None:
+    """Raise ValidationError with each read-only field of a body that differs from the response now."""
+    _refuse(_changed(body, response, now))
 
 
-def require_same_user(body: UpdateUser, answer: UserResponse, now: float) -> None:
+def require_same_user(body: UpdateUser, response: UserResponse, now: float) -> None:
     """Raise ValidationError as :func:`require_unchanged` does.
 
     The state of an invitation changes by itself and with whoever sent it: only whether there is one counts.
     """
-    changed = _changed(body, answer, now)
-    allowed = list(InvitationState) if answer.status == "INVITED" else [None]
+    changed = _changed(body, response, now)
+    allowed = list(InvitationState) if response.status == "INVITED" else [None]
     if body.invitation is not msgspec.UNSET and body.invitation not in allowed:
         changed.append(FieldError("/invitation", _ADVICE))
     _refuse(changed)
 
 
-def _changed(body: Body, answer: msgspec.Struct, now: float) -> list[FieldError]:
-    is_now = msgspec.to_builtins(answer)
+def _changed(body: Body, response: msgspec.Struct, now: float) -> list[FieldError]:
+    is_now = msgspec.to_builtins(response)
     names = {field.name: field.encode_name for field in msgspec.structs.fields(type(body))}
     second = moment(int(now))
     return [
