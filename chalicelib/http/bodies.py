@@ -191,6 +191,8 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     created_at: ReadOnly | UnsetType = UNSET
     api_keys: ReadOnly | UnsetType = UNSET
     keys_below_role: ReadOnly | UnsetType = UNSET
+    suspended_at: ReadOnly | UnsetType = UNSET
+    suspended_by: ReadOnly | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     administrators: (

@@ -9,7 +9,16 @@ from chalicelib.http.validation import Body
 from chalicelib.rules.errors import FieldError, validation_error_of
 
 READ_ONLY: dict[type[Body], tuple[str, ...]] = {
-    UpdateServiceUser: ("account", "username", "email", "created_at", "api_keys", "keys_below_role"),
+    UpdateServiceUser: (
+        "account",
+        "username",
+        "email",
+        "created_at",
+        "api_keys",
+        "keys_below_role",
+        "suspended_at",
+        "suspended_by",
+    ),
 }
 """The fields of each body that cannot be changed."""
 
