@@ -40,8 +40,8 @@ type is refused, never ignored.
 there is one.
 
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
-not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself answers 429 to
-calls that come too fast, without `Retry-After` and not as a problem.
+not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself responds with 429
+to calls that come too fast, without `Retry-After` and not as a problem.
 
 **Every response** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
 `Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).
@@ -103,14 +103,15 @@ _WHEN = {
     ),
     412: "It is no longer the version that `If-Match` names.",
     413: (
-        f"The body has more than {validation.LARGEST} bytes "
-        f"({validation.ACTIVATION_LARGEST} for an activation, which needs no sign-in). "
+        f"The body has more than {validation.MAX_BODY_BYTES} bytes "
+        f"({validation.MAX_ACTIVATION_BYTES} for an activation, which needs no sign-in). "
         'Above 10 MB API Gateway itself responds, with `{"message": …}` instead of a problem.'
     ),
     415: "The body's media type is not `application/json`.",
     429: (
-        "A budget is used up: a principal's or the account's budget of changes, or that of the invited "
-        "address. `Retry-After` says how long to wait. Revoking and deleting have no budget."
+        "A budget is used up: a principal's or the account's budget of changes, that of invitations, of "
+        "searches for keys, or of reports from an address. `Retry-After` says how long to wait. Revoking, "
+        "deleting and tightening restrictions have no budget."
     ),
     500: "An internal error, which was logged.",
     503: "The database did not respond in time. `detail` says whether a change may have been made.",
@@ -452,7 +453,7 @@ def _tidied(schema: Any) -> Any:
 
 def _plain(name: str) -> str:
     """Return the public name of a type."""
-    return name.removesuffix("Answer")
+    return name.removesuffix("Response")
 
 
 def _sentence(docstring: str) -> str:

@@ -54,10 +54,10 @@ def key(
     used: str | None = None,
     rotated: bool = False,
     overlapping: bool = False,
-) -> responses.ApiKeyAnswer:
+) -> responses.ApiKeyResponse:
     """Return an API key, masked unless ``text`` is given."""
-    before = responses.PredecessorAnswer(key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by)
-    return responses.ApiKeyAnswer(
+    before = responses.PredecessorResponse(key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by)
+    return responses.ApiKeyResponse(
         account=ACCOUNT,
         key_type=key_type,
         username=holder,
@@ -74,17 +74,17 @@ def key(
     )
 
 
-def _keys(role: Role, *keys: responses.ApiKeyAnswer) -> responses.ApiKeysAnswer:
+def _keys(role: Role, *keys: responses.ApiKeyResponse) -> responses.ApiKeysResponse:
     allowed = tuple(
         responses.AllowedKeyType(name=kind, display_name=kind.display_name) for kind in role.key_types()
     )
-    return responses.ApiKeysAnswer(allowed_api_key_types=allowed, api_keys=keys)
+    return responses.ApiKeysResponse(allowed_api_key_types=allowed, api_keys=keys)
 
 
 def _service_user(
-    username: str, role: Role, *keys: responses.ApiKeyAnswer, name: str = "", by: tuple[str, ...] = ("ada",)
-) -> responses.ServiceUserAnswer:
-    return responses.ServiceUserAnswer(
+    username: str, role: Role, *keys: responses.ApiKeyResponse, name: str = "", by: tuple[str, ...] = ("ada",)
+) -> responses.ServiceUserResponse:
+    return responses.ServiceUserResponse(
         account=ACCOUNT,
         username=username,
         display_name=name or username,
@@ -101,8 +101,8 @@ def _service_user(
     )
 
 
-def _user(username: str, role: Role, status: Any, name: str) -> responses.UserAnswer:
-    return responses.UserAnswer(
+def _user(username: str, role: Role, status: Any, name: str) -> responses.UserResponse:
+    return responses.UserResponse(
         account=ACCOUNT,
         username=username,
         display_name=name,
@@ -116,9 +116,11 @@ def _user(username: str, role: Role, status: Any, name: str) -> responses.UserAn
     )
 
 
-def person(user: responses.UserAnswer, invitation: InvitationState | None = None) -> responses.PersonAnswer:
+def person(
+    user: responses.UserResponse, invitation: InvitationState | None = None
+) -> responses.PersonResponse:
     """Return a User as the list shows them."""
-    return responses.PersonAnswer(**asdict(user), invitation=invitation)
+    return responses.PersonResponse(**asdict(user), invitation=invitation)
 
 
 _BOT_KEYS = (key("metrics-bot", KeyType.MONITORING), key("metrics-bot", KeyType.PROVISIONING_READONLY))
@@ -141,7 +143,7 @@ DEPLOY_BOT = _service_user(
     key("deploy-bot", KeyType.PROVISIONING, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
     name="Deployments",
 )
-FOUND = responses.FoundKeyAnswer(
+FOUND = responses.FoundKeyResponse(
     username="metrics-bot",
     kind="SERVICE_USER",
     role=Role.READ_ONLY,
@@ -150,10 +152,10 @@ FOUND = responses.FoundKeyAnswer(
     api_key=_BOT_KEYS[0],
 )
 
-GRACE_KNOWS = responses.ShownKeyAnswer(
+GRACE_KNOWS = responses.ShownKeyResponse(
     username="grace-bot", key_type=KeyType.MONITORING, key=MASKED, valid_until=None
 )
-ENDED = responses.EndedKeysAnswer(ended=(GRACE_KNOWS,), complete=True)
+ENDED = responses.EndedKeysResponse(ended=(GRACE_KNOWS,), complete=True)
 
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
 GRACE = _user("grace", Role.CLUSTER_ADMIN, "ACTIVE", "Grace")
@@ -161,7 +163,7 @@ GRACE_PROMOTED = _user("grace", Role.OWNER, "ACTIVE", "Grace")
 GRACE_SUSPENDED = replace(GRACE, suspended_at=NOW, suspended_by="ada")
 JOAN = _user("joan", Role.READ_ONLY, "INVITED", "Joan")
 KATHERINE = _user("katherine", Role.READ_ONLY, "INVITED", "Katherine")
-JOAN_ACTIVE = responses.ActivatedAnswer(
+JOAN_ACTIVE = responses.ActivatedResponse(
     account=ACCOUNT,
     username="joan",
     display_name="Joan",
@@ -178,7 +180,7 @@ JOAN_ACTIVE = responses.ActivatedAnswer(
 )
 ADAS_KEYS = _keys(Role.OWNER, key("ada", KeyType.MONITORING), ADAS_KEY)
 
-WHOAMI = responses.WhoamiAnswer(
+WHOAMI = responses.WhoamiResponse(
     account=ACCOUNT,
     username="ada",
     kind="USER",
@@ -189,7 +191,7 @@ WHOAMI = responses.WhoamiAnswer(
     key=ADAS_KEY,
 )
 
-ACCOUNT_OF_ADA = responses.AccountAnswer(
+ACCOUNT_OF_ADA = responses.AccountResponse(
     account=ACCOUNT,
     name="Analytical Engines",
     owners=("ada",),
@@ -200,7 +202,7 @@ ACCOUNT_OF_ADA = responses.AccountAnswer(
     machines_manage_owners=False,
     revoke_leaked_keys=True,
 )
-ACCOUNT_CHANGED = responses.AccountAnswer(
+ACCOUNT_CHANGED = responses.AccountResponse(
     account=ACCOUNT,
     name="Analytical Engines",
     owners=("ada",),
@@ -212,7 +214,7 @@ ACCOUNT_CHANGED = responses.AccountAnswer(
     revoke_leaked_keys=True,
 )
 
-EVENT = responses.EventAnswer(
+EVENT = responses.EventResponse(
     id=EVENT_ID,
     at=NOW,
     action="SERVICE_USER_CREATED",
@@ -221,7 +223,7 @@ EVENT = responses.EventAnswer(
         kind="SERVICE_USER", username="metrics-bot", display_name="Metrics", id="0f3b9d2c81e7465a"
     ),
     keys=tuple(
-        responses.KeyChangeAnswer(
+        responses.KeyChangeResponse(
             change="GENERATED",
             key_type=kind,
             key=MASKED,
@@ -235,7 +237,7 @@ EVENT = responses.EventAnswer(
     reason=None,
     source_ip="198.51.100.7",
     request_id=REQUEST_ID,
-    mail=responses.MailAnswer(waiting=True, told=(), undeliverable=()),
+    mail=responses.MailResponse(waiting=True, told=(), undeliverable=()),
 )
 
 HEALTH = Health("ok", VERSION)

@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from chalicelib.http import bodies, responses, system, validation
-from chalicelib.rules.key_search import MOST_FOUND
-from chalicelib.rules.leaked_keys import MOST_REPORTED
+from chalicelib.rules.key_search import MAX_FOUND
+from chalicelib.rules.leaked_keys import MAX_REPORTED
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.users import InvitationState
 from contract import examples
@@ -161,7 +161,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=201,
         success="The Service User with its new keys; the only response with their secrets.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(
             Example(
                 "A Service User with a key of every type its role allows",
@@ -193,7 +193,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="An array of Service Users by username, keys masked; `Link` if there are more.",
-        response=tuple[responses.ServiceUserAnswer, ...],
+        response=tuple[responses.ServiceUserResponse, ...],
         examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
         permission=_READS,
         query=_PAGE,
@@ -203,7 +203,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="A Service User, with its `ETag`.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
         permission=_READS,
         headers=(Header.ETAG,),
@@ -214,7 +214,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The changed Service User.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(
             Example(
                 "A new display name, a higher role and a second Administrator",
@@ -254,7 +254,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The suspended Service User. Its keys no longer work.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(Example("A Service User", examples.METRICS_BOT_SUSPENDED, username=_BOT),),
         permission=_ADMINISTERS,
         refusals=(404, 409),
@@ -270,7 +270,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The resumed Service User. Its keys work again, each until its expiry.",
-        response=responses.ServiceUserAnswer,
+        response=responses.ServiceUserResponse,
         examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
         permission=_RESUMES,
         refusals=(404, 409, 429),
@@ -283,7 +283,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=201,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "A key for one network",
@@ -324,7 +324,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The changed key, masked.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "Two networks",
@@ -343,7 +343,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SERVICE_USERS,
         status=200,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "With a day to deploy the new key",
@@ -363,7 +363,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.CALLER,
         status=200,
         success="The key that replaces the one used to sign in; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "At once",
@@ -395,13 +395,14 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="An array of the keys that match, masked, with their holders; empty if none does.",
-        response=tuple[responses.FoundKeyAnswer, ...],
+        response=tuple[responses.FoundKeyResponse, ...],
         examples=(Example("By its last five characters", (examples.FOUND,), {"last5": examples.KEY[-5:]}),),
         permission=_READS,
         body=bodies.FindKey,
+        refusals=(429,),
         notes=(
             "Finds the holder of a leaked key. Its value matches one key at most; its last five characters "
-            f"match up to {MOST_FOUND}, in the order of usernames. A key of another account is not found, "
+            f"match up to {MAX_FOUND}, in the order of usernames. A key of another account is not found, "
             "nor one with a wrong checksum, which is mistyped."
         ),
     ),
@@ -409,7 +410,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.CALLER,
         status=200,
         success="The caller, and the key used to sign in.",
-        response=responses.WhoamiAnswer,
+        response=responses.WhoamiResponse,
         examples=(Example("Ada", examples.WHOAMI),),
         notes="For any principal, with a key of any type.",
     ),
@@ -417,11 +418,11 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=201,
         success="The invited User. The token is only in the email to them.",
-        response=responses.UserAnswer,
+        response=responses.PersonResponse,
         examples=(
             Example(
                 "A READ_ONLY User",
-                examples.KATHERINE,
+                examples.person(examples.KATHERINE, InvitationState.OPEN),
                 {
                     "username": "katherine",
                     "email": "katherine@people.example",
@@ -440,7 +441,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="An array of Users by username; `Link` if there are more.",
-        response=tuple[responses.PersonAnswer, ...],
+        response=tuple[responses.PersonResponse, ...],
         examples=(
             Example(
                 "The first page",
@@ -456,7 +457,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The User with their first keys; the only response with their secrets.",
-        response=responses.ActivatedAnswer,
+        response=responses.ActivatedResponse,
         examples=(
             Example(
                 "With the token from the email",
@@ -474,7 +475,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="A User.",
-        response=responses.PersonAnswer,
+        response=responses.PersonResponse,
         examples=(
             Example(
                 "A User who has not activated",
@@ -491,7 +492,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The changed User.",
-        response=responses.UserAnswer,
+        response=responses.UserResponse,
         examples=(Example("A role", examples.GRACE_PROMOTED, {"role": "OWNER"}, "grace"),),
         permission=_MANAGES_USERS,
         body=bodies.UpdateUser,
@@ -519,8 +520,8 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
-        response=responses.UserAnswer,
-        examples=(Example("A User", examples.JOAN, username="joan"),),
+        response=responses.PersonResponse,
+        examples=(Example("A User", examples.person(examples.JOAN, InvitationState.OPEN), username="joan"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409, 429),
         no_body=True,
@@ -532,7 +533,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The suspended User. Their keys, passkeys and sessions no longer work.",
-        response=responses.UserAnswer,
+        response=responses.UserResponse,
         examples=(Example("A User", examples.GRACE_SUSPENDED, username="grace"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409),
@@ -549,7 +550,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The resumed User. Their keys and passkeys work again.",
-        response=responses.UserAnswer,
+        response=responses.UserResponse,
         examples=(Example("A User", examples.GRACE, username="grace"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409, 429),
@@ -560,7 +561,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="Living keys of Service Users that the person was the last to be shown.",
-        response=tuple[responses.ShownKeyAnswer, ...],
+        response=tuple[responses.ShownKeyResponse, ...],
         examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
         permission=_SEES_SHOWN_KEYS,
         query=_PAGE,
@@ -575,8 +576,8 @@ OPERATIONS: dict[str, Operation] = {
     "end_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="The keys that were ended. They no longer work.",
-        response=responses.EndedKeysAnswer,
+        success="The revoked keys. They no longer work.",
+        response=responses.EndedKeysResponse,
         examples=(
             Example("The keys that Grace knows", examples.ENDED, username="grace"),
             Example(
@@ -602,7 +603,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The caller's own keys, masked.",
-        response=responses.ApiKeysAnswer,
+        response=responses.ApiKeysResponse,
         examples=(Example("Ada's", examples.ADAS_KEYS, username="ada"),),
         permission=_OWN_KEYS,
         refusals=(404,),
@@ -613,7 +614,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=201,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "A key with an expiry",
@@ -649,7 +650,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The changed key, masked.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "A network",
@@ -668,7 +669,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The new key; the only response with its secret.",
-        response=responses.ApiKeyAnswer,
+        response=responses.ApiKeyResponse,
         examples=(
             Example(
                 "At once",
@@ -687,7 +688,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="The account's name, OWNERs and policy.",
-        response=responses.AccountAnswer,
+        response=responses.AccountResponse,
         examples=(Example("Ada's", examples.ACCOUNT_OF_ADA),),
         permission=_READS_ACCOUNT,
     ),
@@ -697,7 +698,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="The changed account.",
-        response=responses.AccountAnswer,
+        response=responses.AccountResponse,
         examples=(
             Example("Keys expire after half a year", examples.ACCOUNT_CHANGED, {"maxKeyAgeDays": 180}),
         ),
@@ -713,7 +714,7 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.ACCOUNT,
         status=200,
         success="An array of events, newest first by default; `Link` if there are more.",
-        response=tuple[responses.EventAnswer, ...],
+        response=tuple[responses.EventResponse, ...],
         examples=(Example("The events of one Service User", (examples.EVENT,), query={"username": _BOT}),),
         permission=_READS,
         query=(
@@ -741,11 +742,11 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.SYSTEM,
         status=200,
         success="That the report was taken: the same whatever is in it.",
-        response=responses.ReceivedAnswer,
+        response=responses.ReceivedResponse,
         examples=(
             Example(
                 "As secret scanning reports it",
-                responses.ReceivedAnswer(received=1),
+                responses.ReceivedResponse(received=1),
                 [
                     {
                         "token": examples.KEY,
@@ -756,12 +757,13 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         body=bodies.LeakedKey,
-        body_list=MOST_REPORTED,
+        body_list=MAX_REPORTED,
         signs_in=False,
+        refusals=(429,),
         notes=(
-            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
-            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
-            f"At most {MOST_REPORTED} entries."
+            "For anybody. Keys that work are revoked at once, unless the account's policy "
+            "(`revokeLeakedKeys`) says only to notify; Administrators, or the person, and OWNERs are mailed. "
+            f"At most {MAX_REPORTED} entries."
         ),
     ),
     "health": Operation(

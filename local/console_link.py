@@ -90,7 +90,7 @@ class ConsoleLink:
                 user, "", Origin("127.0.0.1", "local", time.time()), "the link of make run"
             )
             session = entry.user.sessions[entry.id]
-            session = replace(session, confirmed_at=session.started_at + sessions.LONGEST_SECONDS)
+            session = replace(session, confirmed_at=session.started_at + sessions.MAX_SECONDS)
             new = replace(entry.user, sessions={**entry.user.sessions, entry.id: session})
             directory.commit(None, Replace(user, new, concurrent_change()))
         secure = os.environ["PUBLIC_URL"].startswith("https:")

@@ -1,33 +1,34 @@
 """The account: its events, name and policy, and which keys a new policy will revoke, and when."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from chalice.app import Response
 
 from chalicelib.console.forms import is_number, submit
 from chalicelib.console.pages import page, require_role
-from chalicelib.console.visit import Visit, checked
+from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies
 from chalicelib.http.account import EVENT_FORM
 from chalicelib.rules import accounts, permissions, policies
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.model import Account, Action, Policy, Principal, ServiceUser, User
 from chalicelib.rules.names import USERNAME
+from chalicelib.rules.policies import Expiry
 from chalicelib.rules.ports import EventQuery
-from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.roles import Role
 
 PAGE = 50
-MOST_WALKED = 500
+MAX_READ = 500
 """The most Service Users, and the most Users, to read in the search for keys that a policy will revoke."""
 
 
 class Ending(NamedTuple):
-    """A key that a policy will revoke, and the earliest time."""
+    """A key or a passkey that a policy will end, and the earliest time."""
 
     username: str
-    key_type: KeyType
-    last5: str
+    what: str
     at: int
     reason: str
 
@@ -78,7 +79,7 @@ def show(visit: Visit) -> Response:
 
     def act() -> Response:
         fields = _fields(visit)
-        body = checked(bodies.UpdateAccount, fields, visit.origin.now)
+        body = check_fields(bodies.UpdateAccount, fields, visit.origin.now)
         wanted = PolicyUpdate(
             body.name,
             body.max_key_age_days,
@@ -96,7 +97,7 @@ def show(visit: Visit) -> Response:
                 shown = {**values, "form": typed, "endings": endings, "complete": complete, "sure": shown_for}
                 return page(visit, "account.html", **shown)
         accounts.update(visit.directory, auth, wanted)
-        return visit.to("account?done=changed")
+        return visit.redirect_to("account?done=changed")
 
     return submit(visit, "account.html", act, **values)
 
@@ -119,12 +120,12 @@ def _fields(visit: Visit) -> dict[str, Any]:
 
 
 def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Ending], bool]:
-    """Return the keys that only the new policy will revoke, soonest first, and whether these are all."""
+    """Return the keys and passkeys that only the new policy will end, soonest first, and whether all."""
     found: list[Ending] = []
     walked = 0
     for kind in (ServiceUser, User):
         after: str | None = None
-        while walked < MOST_WALKED:
+        while walked < MAX_READ:
             part = visit.directory.page(account.id, kind, 100, after)
             walked += len(part.members)
             found += [
@@ -139,10 +140,14 @@ def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Endin
 
 
 def _of(principal: Principal, account: Account, policy: Policy, now: int) -> list[Ending]:
-    found: list[Ending] = []
-    for key_type, key in principal.keys.items():
-        then = policies.planned_end(key, policy, now)
-        today = policies.planned_end(key, account.policy, now)
-        if then is not None and (today is None or then.at < today.at):
-            found.append(Ending(principal.username, key_type, key.last5, then.at, then.reason))
-    return found
+    def ends(by: Policy) -> Iterator[tuple[str, Expiry | None]]:
+        for key_type, key in principal.keys.items():
+            yield f"{key_type.value} …{key.last5}", policies.planned_end(key, by, now)
+        for passkey in principal.passkeys.values() if isinstance(principal, User) else ():
+            yield f"passkey {passkey.name}", policies.planned_passkey_end(passkey, by, now)
+
+    return [
+        Ending(principal.username, what, then.at, then.reason)
+        for (what, then), (_, today) in zip(ends(policy), ends(account.policy), strict=True)
+        if then is not None and (today is None or then.at < today.at)
+    ]

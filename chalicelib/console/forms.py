@@ -6,8 +6,8 @@ from typing import Any
 from chalice.app import Response
 
 from chalicelib.console.pages import page
-from chalicelib.console.visit import Visit
-from chalicelib.http.problems import status_of
+from chalicelib.console.visit import TYPED_BY, Visit
+from chalicelib.http.problems import headers_of, status_of
 from chalicelib.http.responses import moment
 from chalicelib.rules.errors import (
     ApiError,
@@ -15,11 +15,13 @@ from chalicelib.rules.errors import (
     Forbidden,
     NotFound,
     PreconditionFailed,
+    TooManyRequests,
     ValidationError,
     validation_error,
 )
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import ApiKey
+from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import KeyType
 
 _FIELDS = (("The username '", "username"), ("The email '", "email"), ("The role ", "role"))
@@ -29,23 +31,35 @@ Act = Callable[[], Response]
 
 
 def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
-    """Submit a form. If that is refused, show it again with what was typed, and the errors."""
-    visit.require_form_token(visit.field("csrf"))
+    """Submit a form. If that is refused, show it again with what was typed, and the errors.
+
+    A form that was sent after its session had ended comes back here once its person has signed in again
+    (:func:`chalicelib.console.pages.sign_in_again`): it is shown with what was typed, and nothing is done.
+    """
+    typed = {name: "\n".join(given) for name, given in visit.form().items()}
+    if typed_by := visit.field(TYPED_BY):
+        # This does nothing, so it needs no token: the person signed in after they had sent the form.
+        if fold_username(typed_by) != fold_username(visit.user.username):
+            return visit.redirect_to("")
+        return page(visit, template, form=typed, restored=True, **values)
     try:
+        visit.require_form_token(visit.field("csrf"))
         return act()
-    except (ValidationError, Conflict, PreconditionFailed, Forbidden) as fault:
-        typed = {name: "\n".join(given) for name, given in visit.form().items()}
-        return page(visit, template, status_of(fault), errors=errors_of(fault), form=typed, **values)
+    except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as error:
+        status, headers = status_of(error), headers_of(error)
+        return page(visit, template, status, headers, errors=errors_of(error), form=typed, **values)
 
 
-def errors_of(fault: ApiError) -> dict[str, list[str]]:
+def errors_of(error: ApiError) -> dict[str, list[str]]:
     """Return the messages of an error by field; under '' those about no single field."""
-    if not isinstance(fault, ValidationError) or not fault.errors:
-        name = next((name for start, name in _FIELDS if fault.detail.startswith(start)), "")
-        return {name: [fault.detail]}
+    if not isinstance(error, ValidationError) or not error.errors:
+        name = next((name for start, name in _FIELDS if error.detail.startswith(start)), "")
+        return {name: [error.detail]}
     found: dict[str, list[str]] = {}
-    for error in fault.errors:
-        found.setdefault(error.pointer.strip("/").partition("/")[0], []).append(error.detail)
+    for field in error.errors:
+        texts = found.setdefault(field.pointer.strip("/").partition("/")[0], [])
+        if field.detail not in texts:  # two entries of a field may have the same error
+            texts.append(field.detail)
     return found
 
 
@@ -94,6 +108,6 @@ def require_unchanged(visit: Visit, key: ApiKey | None) -> None:
     """Raise Conflict if a key has changed since the form was shown, so that nothing is done twice."""
     if visit.field("was") != state_of(key):
         raise Conflict(
-            "This was done already, or somebody else changed the key meanwhile; nothing was done now. "
+            "This was done already, or somebody else has changed the key since; nothing was done now. "
             "A new key is shown once: if it was lost, rotate the key again."
         )

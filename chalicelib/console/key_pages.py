@@ -9,7 +9,7 @@ from msgspec import UNSET
 from chalicelib.console import forms
 from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
-from chalicelib.console.visit import Visit, checked
+from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
 from chalicelib.rules import api_keys, key_operations, networks
 from chalicelib.rules.api_keys import IssuedKey
@@ -47,7 +47,7 @@ def generate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
 
     def act() -> Response:
         fields = {"keyType": kind.value, **forms.restrictions(visit)}
-        body = checked(bodies.GenerateKey, fields, visit.origin.now)
+        body = check_fields(bodies.GenerateKey, fields, visit.origin.now)
         made, issued = key_operations.generate(
             visit.directory, auth, holder, kind, keys.key_restrictions(body)
         )
@@ -72,7 +72,7 @@ def rotate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
             "keyType": kind.value,
             "overlapSeconds": int(overlap) if forms.is_number(overlap) else overlap,
         }
-        body = checked(bodies.RotateKey, fields, visit.origin.now)
+        body = check_fields(bodies.RotateKey, fields, visit.origin.now)
         made, issued = key_operations.rotate(visit.directory, auth, holder, kind, body.overlap_seconds)
         return show(visit, made.username, lookup, (issued,), "rotated", old=values["key"].last5)
 
@@ -92,7 +92,7 @@ def restrict(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
     def act() -> Response:
         forms.require_unchanged(visit, holder.keys.get(kind))
         fields = {"keyType": kind.value, **forms.restrictions(visit)}
-        body = checked(bodies.RestrictKey, fields, visit.origin.now)
+        body = check_fields(bodies.RestrictKey, fields, visit.origin.now)
         terms = keys.key_restrictions(body)
         expires_at = UNSET if body.expires_at is UNSET else terms.expires_at
         key_operations.restrict(
@@ -104,7 +104,7 @@ def restrict(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
             expires_at,
             even_if_locked_out=_means_it(visit),
         )
-        return visit.to(f"{lookup.home}?done=restricted")
+        return visit.redirect_to(f"{lookup.home}?done=restricted")
 
     return submit(visit, "key-restrict.html", act, **values)
 
@@ -126,7 +126,7 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
             return found.pop() if found else lookup.find(False)
 
         key_operations.revoke(visit.directory, auth, find, kind, even_if_locked_out=_means_it(visit))
-        return visit.to(f"{lookup.home}?done=revoked")
+        return visit.redirect_to(f"{lookup.home}?done=revoked")
 
     return submit(visit, "key-revoke.html", act, **values)
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from chalice.app import Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from chalicelib.console.visit import NO_STORE, Visit, respond
-from chalicelib.http.problems import status_of
+from chalicelib.http.problems import HttpError, status_of
 from chalicelib.rules import api_keys, sessions
 from chalicelib.rules.errors import ApiError, Forbidden, Unauthenticated
 from chalicelib.rules.roles import Role
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _STATIC = _HERE / "static"
+COMPILED = _HERE / "compiled"
+"""The templates as modules, which are in the package alone: compiling them takes longer than all the rest."""
 _HTML = "text/html; charset=utf-8"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -77,34 +79,55 @@ def page(
             here="/".join(visit.path),
             source_ip=visit.origin.source_ip,
             session_left=max(0, sessions.ends_at(session) - int(now)) if session is not None else 0,
-            session_longest=max(0, session.started_at + sessions.LONGEST_SECONDS - int(now))
-            if session
-            else 0,
+            session_longest=max(0, session.started_at + sessions.MAX_SECONDS - int(now)) if session else 0,
             confirmed_left=max(0, (sessions.confirmed_until(auth) or 0) - int(now))
             if auth is not None
             else 0,
             now=int(now),
-            **{"errors": {}, "form": {}, "done": "", **values},
+            **{"errors": {}, "form": {}, "done": "", "restored": False, **values},
         )
     )
     secure = {"Strict-Transport-Security": "max-age=31536000"} if visit.session_cookie.secure else {}
     return respond(text, status, {**HEADERS, **secure, **(headers or {})})
 
 
-def refusal(visit: Visit, fault: ApiError) -> Response:
+def refusal(visit: Visit, error: ApiError) -> Response:
     """Return the page for an error, in the API's own words."""
-    if isinstance(fault, Unauthenticated):
+    if isinstance(error, Unauthenticated):
         if visit.method == "GET":
-            return visit.to(f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in")
-        visit.auth = None
-    status = status_of(fault)
+            return visit.redirect_to(
+                f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in"
+            )
+        return sign_in_again(visit, error)
+    status = status_of(error)
     return page(
         visit,
         "problem.html",
         status,
-        detail=fault.detail,
+        detail=error.detail,
         status_code=status,
         request_id=visit.origin.request_id,
+    )
+
+
+def sign_in_again(visit: Visit, error: Unauthenticated) -> Response:
+    """Return the page for a form that was sent after its session had ended.
+
+    It has a sign-in, and keeps what was typed, but no secrets, in a form of its own that leads back.
+    """
+    visit.auth = None
+    try:
+        typed_by, kept = visit.typed()
+    except (ApiError, HttpError):  # a form that cannot be read has nothing to keep
+        typed_by, kept = "", []
+    return page(
+        visit,
+        "sign-in-again.html",
+        status_of(error),
+        detail=error.detail,
+        kept=kept if typed_by else [],
+        typed_by=typed_by,
+        next_page=visit.address(),
     )
 
 
@@ -120,14 +143,14 @@ def require_role(visit: Visit, lowest: Role, what: str) -> None:
 def environment() -> Environment:
     """Return the templates' environment: their folder, filters and globals."""
     made = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=ModuleLoader(COMPILED) if COMPILED.exists() else FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"ago": ago, "utc": utc, "stamp": stamp, "words": words}
+    made.filters |= {"ago": ago, "used": used, "words": words}
     made.globals |= {"current_predecessor": api_keys.current_predecessor}
     return made
 
@@ -143,11 +166,23 @@ def stamp(second: int) -> str:
 
 
 def ago(second: int | None, now: int, never: str = "never") -> Markup:
-    """Return a time relative to now, with the exact time as a tooltip and for machines."""
+    """Return a time relative to now, with the exact time beside it."""
     if second is None:
         return escape(never)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        stamp(second), utc(second), _seen_from(second, now)
+    return moment(second, _seen_from(second, now))
+
+
+def used(second: int | None, now: int) -> Markup:
+    """Return when a key was last used, which is recorded at most once an hour."""
+    if second is not None and now - second < _HOUR:
+        return moment(second, "within the hour")
+    return ago(second, now)
+
+
+def moment(second: int, text: str) -> Markup:
+    """Return a time in words, with the exact time beside it, and for machines."""
+    return Markup('<time datetime="{}">{} <span class="utc">({})</span></time>').format(
+        stamp(second), text, utc(second)
     )
 
 
@@ -163,7 +198,8 @@ def _seen_from(second: int, now: int) -> str:
         return "just now" if second <= now else "in a minute"
     units = (("day", _DAY), ("hour", _HOUR), ("minute", 60))
     unit, size = next((unit, size) for unit, size in units if distance >= size)
-    count = distance // size
+    # What is to come is rounded to the nearest: a key that ends "in 90 days" does so a second later, too.
+    count = distance // size if second <= now else (distance + size // 2) // size
     text = f"{count} {unit}{'' if count == 1 else 's'}"
     return f"{text} ago" if second <= now else f"in {text}"
 

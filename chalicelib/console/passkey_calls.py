@@ -75,7 +75,10 @@ def begin_sign_in(visit: Visit) -> Response:
 
 
 def finish_sign_in(visit: Visit) -> Response:
-    """Sign in, and set the session's cookie."""
+    """Sign in, and set the session's cookie.
+
+    Responds with what a page needs that is still open from before, so that nothing typed in it is lost.
+    """
     body = visit.json(AssertionBody)
     entry = passkeys.sign_in(
         visit.directory,
@@ -85,7 +88,14 @@ def finish_sign_in(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    page = {
+        "username": entry.user.username,
+        "csrf": sessions.csrf_token(entry.secret),
+        "left": sessions.IDLE_SECONDS,
+        "longest": sessions.MAX_SECONDS,
+        "confirmed": sessions.CONFIRMED_SECONDS,
+    }
+    return _reply(page, headers=visit.session_header(entry))
 
 
 def begin_activation(visit: Visit) -> Response:
@@ -109,7 +119,7 @@ def finish_activation(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_enrolment(visit: Visit) -> Response:
@@ -133,7 +143,7 @@ def finish_enrolment(visit: Visit) -> Response:
         visit.origin,
         visit.browser(),
     )
-    return _reply({}, headers=visit.enter(entry))
+    return _reply({}, headers=visit.session_header(entry))
 
 
 def begin_confirmation(visit: Visit) -> Response:
@@ -146,7 +156,7 @@ def begin_confirmation(visit: Visit) -> Response:
 
 
 def finish_confirmation(visit: Visit) -> Response:
-    """Confirm a session; respond with the seconds for which it may hand out keys."""
+    """Confirm a session; respond with the seconds for which it may issue keys."""
     auth = _signed_in(visit)
     body = visit.json(AssertionBody)
     passkeys.confirm(

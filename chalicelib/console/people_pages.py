@@ -6,7 +6,7 @@ from chalice.app import Response
 
 from chalicelib.console.forms import submit
 from chalicelib.console.pages import page, require_role
-from chalicelib.console.visit import Visit, checked
+from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
 from chalicelib.rules import permissions, users
 from chalicelib.rules.context import AuthContext
@@ -39,10 +39,10 @@ def invite(visit: Visit) -> Response:
             for name in ("username", "email", "role", "displayName")
             if (value := visit.field(name))
         }
-        body = checked(bodies.InviteUser, fields, visit.origin.now)
+        body = check_fields(bodies.InviteUser, fields, visit.origin.now)
         display_name = keys.or_default(body.display_name, "")
         users.invite(visit.directory, auth, body.username, body.email, body.role, display_name)
-        return visit.to("people?done=invited")
+        return visit.redirect_to("people?done=invited")
 
     return submit(visit, "people-invite.html", act, **values)
 
@@ -79,23 +79,25 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
             "displayName": visit.field("displayName") or person.username,
             "role": visit.field("role") or person.role.value,
         }
-        body = checked(bodies.UpdateUser, fields, visit.origin.now)
+        body = check_fields(bodies.UpdateUser, fields, visit.origin.now)
         role, display_name = keys.or_default(body.role, None), keys.or_default(body.display_name, None)
         users.update(visit.directory, auth, person.username, role, display_name)
-        return visit.to("people?done=changed")
+        return visit.redirect_to("people?done=changed")
 
     return submit(visit, "people-edit.html", act, **values)
 
 
 def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
+    if permissions.is_same_principal(person, auth.caller):
+        return visit.redirect_to("you/leave")
     if visit.method == "GET":
         return page(visit, "people-revoke.html", person=person)
 
     def act() -> Response:
         if visit.field("name") != person.username:
-            raise validation_error("/name", f"Type {person.username}, as it stands there.")
+            raise validation_error("/name", f"Type {person.username}, exactly as it is written there.")
         users.revoke(visit.directory, auth, person.username)
-        return visit.to("people?done=revoked")
+        return visit.redirect_to("people?done=revoked")
 
     return submit(visit, "people-revoke.html", act, person=person)
 
@@ -106,7 +108,7 @@ def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:
 
     def act() -> Response:
         users.invite_again(visit.directory, auth, person.username)
-        return visit.to("people?done=invited")
+        return visit.redirect_to("people?done=invited")
 
     return submit(visit, "people-invite-again.html", act, person=person)
 
@@ -127,6 +129,6 @@ def _switch(visit: Visit, auth: AuthContext, person: User, action: str) -> Respo
     def act() -> Response:
         rule = users.suspend if action == "suspend" else users.resume
         rule(visit.directory, auth, person.username)
-        return visit.to(f"people?done={action}")
+        return visit.redirect_to(f"people?done={action}")
 
     return submit(visit, "suspend.html", act, **values)

@@ -11,7 +11,7 @@ from chalicelib.console import forms, key_pages
 from chalicelib.console.forms import submit
 from chalicelib.console.key_pages import Lookup
 from chalicelib.console.pages import page, require_role
-from chalicelib.console.visit import NO_STORE, Visit, checked, respond
+from chalicelib.console.visit import NO_STORE, Visit, check_fields, respond
 from chalicelib.http import bodies, keys
 from chalicelib.http.responses import maybe
 from chalicelib.http.service_users import NAME_FORM
@@ -29,7 +29,7 @@ from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, Vi
 PAGE = 50
 """Service Users on a page: more rows would be slow to render and to read."""
 
-MOST_WALKED = 1000
+MAX_READ = 1000
 """The most Service Users to read for a filter that has no index."""
 
 ENDS_SOON = 14 * DAY
@@ -113,7 +113,7 @@ def create(visit: Visit) -> Response:
     require_role(visit, Role.CLUSTER_ADMIN, "Creating Service Users")
     values: dict[str, Any] = {
         "roles": [role for role in Role if auth.role.covers(role)],
-        "key_types": list(KeyType),
+        "key_groups": _key_groups(),
         "lookup": Lookup(lambda _issuing: visit.user, "service-users", ""),
     }
     if visit.method == "GET":
@@ -125,7 +125,7 @@ def create(visit: Visit) -> Response:
         }
         fields |= {"role": visit.field("role"), "keyTypes": visit.form().get("keyTypes", [])}
         fields |= forms.restrictions(visit)
-        body = checked(bodies.CreateServiceUser, fields, visit.origin.now)
+        body = check_fields(bodies.CreateServiceUser, fields, visit.origin.now)
         wanted = NewServiceUser(
             username=body.username,
             email=body.email,
@@ -137,7 +137,7 @@ def create(visit: Visit) -> Response:
         view, issued = service_users.create(visit.directory, auth, wanted)
         made = view.service_user.username
         if not issued:
-            return visit.to(f"service-users/{made}?done=created")
+            return visit.redirect_to(f"service-users/{made}?done=created")
         lookup = Lookup(
             lambda _issuing: view.service_user, f"service-users/{made}", f"../service-users/{made}"
         )
@@ -172,7 +172,7 @@ def edit(visit: Visit, username: str) -> Response:
                 "role": visit.field("role"),
                 "administrators": forms.lines(visit.field("administrators")),
             }
-        body = checked(bodies.UpdateServiceUser, fields, visit.origin.now)
+        body = check_fields(bodies.UpdateServiceUser, fields, visit.origin.now)
         wanted = ServiceUserUpdate(
             keys.or_default(body.display_name, None),
             keys.or_default(body.role, None),
@@ -180,7 +180,7 @@ def edit(visit: Visit, username: str) -> Response:
         )
         shown = visit.field("version")
         service_users.update(visit.directory, auth, username, wanted, lambda version: version == shown)
-        return visit.to(f"service-users/{it.username}?done=changed")
+        return visit.redirect_to(f"service-users/{it.username}?done=changed")
 
     return submit(visit, "service-user-edit.html", act, **values)
 
@@ -194,9 +194,9 @@ def delete(visit: Visit, username: str) -> Response:
 
     def act() -> Response:
         if visit.field("name") != it.username:
-            raise validation_error("/name", f"Type {it.username}, as it stands there.")
+            raise validation_error("/name", f"Type {it.username}, exactly as it is written there.")
         service_users.delete(visit.directory, auth, username)
-        return visit.to("service-users?done=deleted")
+        return visit.redirect_to("service-users?done=deleted")
 
     return submit(visit, "service-user-delete.html", act, it=it)
 
@@ -221,7 +221,7 @@ def _switch(visit: Visit, username: str, action: str) -> Response:
     def act() -> Response:
         rule = service_users.suspend if action == "suspend" else service_users.resume
         rule(visit.directory, auth, username)
-        return visit.to(f"service-users/{it.username}?done={action}")
+        return visit.redirect_to(f"service-users/{it.username}?done={action}")
 
     return submit(visit, "suspend.html", act, **values)
 
@@ -250,6 +250,15 @@ _KEY_FORMS = {
 _OTHER_FORMS = {"edit": edit, "delete": delete, "suspend": suspend, "resume": resume}
 
 
+def _key_groups() -> list[tuple[tuple[Role, ...], list[KeyType]]]:
+    """Return the key types, grouped by the roles that may hold them; those for every role come first."""
+    groups: dict[tuple[Role, ...], list[KeyType]] = {}
+    for key_type in KeyType:
+        roles = tuple(role for role in Role if key_type in role.key_types())
+        groups.setdefault(roles, []).append(key_type)
+    return sorted(groups.items(), key=lambda group: -len(group[0]))
+
+
 def _administered(visit: Visit, auth: AuthContext, username: str) -> ServiceUser:
     require_role(visit, Role.CLUSTER_ADMIN, "Service Users")
     return service_users.key_holder(visit.directory, auth, username, issuing=False)
@@ -271,7 +280,7 @@ def _picked(
         filtered = role is not None or attention
         if after is None or not filtered or len(found) >= PAGE:
             return found, after, True
-        if walked >= MOST_WALKED:
+        if walked >= MAX_READ:
             return found, after, False
 
 

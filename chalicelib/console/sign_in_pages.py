@@ -5,15 +5,22 @@ from chalice.app import Response
 from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
 from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.http.problems import headers_of
 from chalicelib.rules import passkeys, sessions
-from chalicelib.rules.errors import Unauthenticated
+from chalicelib.rules.errors import TooManyRequests, Unauthenticated
 from chalicelib.rules.roles import Role
+
+_SAID = {
+    "out": "You are signed out.",
+    "left": "You have left the account. Your keys, passkeys and sessions stopped working at once.",
+}
+"""What the sign-in says of how its visitor came there, by the name of the query parameter."""
 
 
 def first(visit: Visit) -> Response:
     """Redirect to the caller's first page, or to the sign-in."""
     auth = visit.sign_in()
-    return visit.to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
+    return visit.redirect_to("service-users" if auth.role.covers(Role.CLUSTER_ADMIN) else "you")
 
 
 def sign_in(visit: Visit) -> Response:
@@ -21,9 +28,9 @@ def sign_in(visit: Visit) -> Response:
     try:
         visit.sign_in()
     except Unauthenticated:
-        said = "You are signed out." if visit.query().get("out") else ""
+        said = next((text for name, text in _SAID.items() if visit.query().get(name)), "")
         return page(visit, "sign-in.html", next_page=visit.next_page(), said=said)
-    return visit.to(visit.next_page())
+    return visit.redirect_to(visit.next_page())
 
 
 def enrol(visit: Visit) -> Response:
@@ -36,19 +43,30 @@ def enrol(visit: Visit) -> Response:
         user = passkeys.ask_for_code(visit.directory, username, key, visit.origin)
         return page(visit, "enrol.html", mailed=user.username, form={"username": user.username})
 
+    def ask() -> Response:
+        try:
+            return act()
+        except TooManyRequests as refused:  # the last code may still be good: show the form that takes it
+            typed = visit.field("username")
+            errors = {"": [refused.detail]}
+            return page(visit, "enrol.html", 429, headers_of(refused), mailed=typed, errors=errors)
+
     try:
-        return submit(visit, "enrol.html", act, mailed="")
+        return submit(visit, "enrol.html", ask, mailed="")
     except Unauthenticated as refused:
         typed = {"username": visit.field("username")}
         return page(visit, "enrol.html", 401, mailed="", errors={"": [refused.detail]}, form=typed)
 
 
 def sign_out(visit: Visit) -> Response:
-    """End this session, and clear the browser's cache and storage."""
-    auth = visit.sign_in()
+    """End this session, and clear the browser's cache and storage, even if it has ended already."""
+    try:
+        auth = visit.sign_in()
+    except Unauthenticated:
+        return visit.sign_out_redirect()
     visit.require_form_token(visit.field("csrf"))
     sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
-    return visit.signed_out()
+    return visit.sign_out_redirect()
 
 
 def seen(visit: Visit) -> Response:

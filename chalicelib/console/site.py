@@ -61,7 +61,7 @@ def show(call: "Call", *path: str) -> Response:
         return pages.refusal(visit, error)
     except Exception:
         _LOG.exception("a page failed", extra={"apiRequestId": visit.origin.request_id})
-        detail = "Something is wrong on our side, and on record. Quote the request to your operator."
+        detail = "An internal error occurred, and was logged. Give your operator the request's id."
         return pages.page(
             visit, "problem.html", 500, detail=detail, status_code=500, request_id=visit.origin.request_id
         )
@@ -73,7 +73,7 @@ def _show(visit: Visit) -> Response:
         if file is None:
             raise NotFound("The console has no such file.")
         return file
-    if not visit.is_at_home():
+    if not visit.is_on_own_host():
         return respond("", 303, {"Location": visit.home})
     for pattern, (get, post) in PAGES.items():
         parameters = _match(pattern, visit.path)

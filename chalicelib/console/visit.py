@@ -23,10 +23,19 @@ if TYPE_CHECKING:
     from chalicelib.rules.context import AuthContext
 
 T = TypeVar("T")
-LARGEST = 65_536
+MAX_FORM_BYTES = 65_536
 """The largest form, in bytes."""
 
-MOST_FIELDS = 200
+MAX_FIELDS = 200
+
+SHOWN_TO = "shownTo"
+"""The field of every form with the username of whoever it was shown to."""
+
+TYPED_BY = "typedBy"
+"""The field with the username whose session had ended when a form was sent."""
+
+_NOT_KEPT = frozenset({"csrf", SHOWN_TO, TYPED_BY, "key", "code", "token"})
+"""Fields that are not kept for a form to be shown again: secrets, and what belongs to the old session."""
 
 _NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{1,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
 _BROWSERS = (
@@ -102,8 +111,11 @@ class Visit:
         """Return a header of the request; empty if there is none."""
         return self.call.header(name) or ""
 
-    def is_at_home(self) -> bool:
-        """Return whether the request came to the host that passkeys are for."""
+    def is_on_own_host(self) -> bool:
+        """Return whether the request came to the stack's own host, with which passkeys were registered.
+
+        Always true if the stack has no ``PUBLIC_URL``.
+        """
         return not self.call.service.public_url or self.call.host in ("", urlsplit(self.home).netloc)
 
     def sign_in(self) -> "AuthContext":
@@ -118,7 +130,7 @@ class Visit:
         """The person signed in. Raises Unauthenticated."""
         return sessions.current(self.auth or self.sign_in())[0]
 
-    def enter(self, entry: sessions.Entry) -> dict[str, str]:
+    def session_header(self, entry: sessions.Entry) -> dict[str, str]:
         """Return the header that sets the cookie of a new session, until the browser is closed."""
         return self.session_cookie.set(f"{entry.user.username}.{entry.secret}")
 
@@ -127,9 +139,11 @@ class Visit:
         return self._cookie(self.challenge_cookie)
 
     def require_same_origin(self) -> None:
-        """Raise Forbidden for a request that a browser sends for another site, or another host of this one.
+        """Raise Forbidden unless the request comes from a page of the console.
 
-        ``SameSite=Strict`` does not stop a sibling host. The browser's own headers about the request do.
+        Trusts ``Sec-Fetch-Site`` or, in a browser without it, ``Origin``. The cookies' ``SameSite=Strict`` is
+        not enough: browsers send such cookies also for pages of sibling hosts (``a.example.com`` to
+        ``b.example.com``).
         """
         site = self.header("sec-fetch-site")
         if site != "same-origin" if site else self.header("origin") != self.party.origin:
@@ -138,7 +152,7 @@ class Visit:
             )
 
     def require_form_token(self, token: str) -> None:
-        """Raise Forbidden for a form of another session."""
+        """Raise Forbidden if a form's token (CSRF) is not that of the session."""
         if not hmac.compare_digest(token.encode(), self.csrf.encode()):
             raise Forbidden(
                 "This form is from another session, and nothing was done. "
@@ -149,13 +163,12 @@ class Visit:
         """Return the fields of the form, each with its values. Raises HttpError and ValidationError."""
         if self._form is None:
             self._form = {}
-            kind = self.header("content-type").partition(";")[0].strip().lower()
-            if kind != "application/x-www-form-urlencoded":
+            if not self._sends_form():
                 raise HttpError(415, "Send the form of the page.")
             try:
-                fields = parse_qsl(self._body(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+                fields = parse_qsl(self._body(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
             except ValueError:
-                raise ValidationError(f"The form has more than {MOST_FIELDS} fields.") from None
+                raise ValidationError(f"The form has more than {MAX_FIELDS} fields.") from None
             for name, value in fields:
                 self._form.setdefault(name, []).append(value)
         return self._form
@@ -165,8 +178,15 @@ class Visit:
         values = self.form().get(name)
         return values[-1].strip() if values else ""
 
+    def typed(self) -> tuple[str, list[tuple[str, str]]]:
+        """Return who typed in the form, as it says itself, and its fields to keep."""
+        if not self._sends_form():
+            return "", []
+        fields = [(name, it) for name, given in self.form().items() for it in given if name not in _NOT_KEPT]
+        return self.field(TYPED_BY) or self.field(SHOWN_TO), fields
+
     def json(self, kind: type[T]) -> T:
-        """Return the body that the page's script sent. Raises HttpError and ValidationError."""
+        """Return the JSON body that the page's script sent. Raises HttpError and ValidationError."""
         if self.header("content-type").partition(";")[0].strip().lower() != "application/json":
             raise HttpError(415, "This is for the script of the console's pages.")
         try:
@@ -184,9 +204,12 @@ class Visit:
         return "/".join(self.path) + (f"?{query}" if query else "")
 
     def next_page(self) -> str:
-        """Return the page to show after signing in: ``next`` of the query, or the console's first page."""
-        wanted = self.query().get("next", "")
-        return wanted if _NEXT.fullmatch(wanted) and not wanted.startswith("sign-in") else ""
+        """Return the page to show after signing in: the query's ``next``, or the console's first page.
+
+        Only a page of this console is accepted, so that a link cannot lead to another site.
+        """
+        page = self.query().get("next", "")
+        return page if _NEXT.fullmatch(page) and not page.startswith("sign-in") else ""
 
     def browser(self) -> str:
         """Return a short name of the browser, by which people recognise it."""
@@ -195,32 +218,37 @@ class Visit:
         system = next((name for mark, name in _SYSTEMS if mark in agent), "")
         return f"{name} on {system}" if system else name
 
-    def to(self, page: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return a redirect to another page of the console."""
+    def redirect_to(self, page: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a redirect (303) to a page of the console, given below its root."""
         return respond("", 303, {"Location": self.root + page or "./", **NO_STORE, **(headers or {})})
 
-    def signed_out(self) -> Response:
-        """Return the way to the sign-in, and have the browser forget what it kept of the pages.
+    def sign_out_redirect(self, why: str = "out") -> Response:
+        """Return a redirect to the sign-in, which removes the session's cookie and all cached pages.
 
-        Not ``"cookies"``: that clears those of the whole registrable domain, which sign people out of its
-        other applications.
+        ``Clear-Site-Data`` does not name ``"cookies"``: that would remove the cookies of the whole
+        registrable domain (``example.com``) and sign people out of its other applications.
         """
         clear = {"Clear-Site-Data": '"cache", "storage"'}
-        return self.to("sign-in?out=1", {**clear, **self.session_cookie.set("", 0)})
+        return self.redirect_to(f"sign-in?{why}=1", {**clear, **self.session_cookie.set("", 0)})
+
+    def _sends_form(self) -> bool:
+        kind = self.header("content-type").partition(";")[0].strip().lower()
+        return kind == "application/x-www-form-urlencoded"
 
     def _body(self) -> str:
         raw = self.call.raw_body()
-        if len(raw) > LARGEST:
-            raise HttpError(413, f"The form has {len(raw)} bytes; at most {LARGEST} are read.")
+        if len(raw) > MAX_FORM_BYTES:
+            raise HttpError(413, f"The form has {len(raw)} bytes; at most {MAX_FORM_BYTES} are read.")
         try:
             return raw.decode()
         except UnicodeDecodeError:
             raise ValidationError("The form is not UTF-8.") from None
 
     def _cookie(self, cookie: Cookie) -> str:
+        """Return the value of a cookie; empty if the request has none."""
         for part in ";".join(self.call.headers("cookie")).split(";"):
-            # Spaces and tabs alone: browsers let a sibling host set a cookie whose name has another white
-            # space before "__Host-", and str.strip would take it for ours.
+            # Strip spaces and tabs only. Browsers let a sibling host set a cookie whose name starts with
+            # another white space character before "__Host-"; str.strip() would remove that too.
             name, _, value = part.strip(" \t").partition("=")
             if name == cookie.full_name:
                 return value
@@ -235,6 +263,6 @@ def respond(body: str, status: int, headers: Mapping[str, str]) -> Response:
     return Response(body=body, status_code=status, headers=dict(headers))
 
 
-def checked(kind: type[validation.B], fields: dict[str, Any], now: float) -> validation.B:
+def check_fields(kind: type[validation.B], fields: dict[str, Any], now: float) -> validation.B:
     """Return the fields of a form as the body of the API's call. Raises ValidationError with every error."""
     return validation.check(kind, json.loads(json.dumps(fields)), now)

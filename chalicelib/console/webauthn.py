@@ -26,7 +26,7 @@ ES256, RS256 = -7, -257
 ALGORITHMS = (ES256, RS256)
 """The accepted COSE algorithms: those of platforms and security keys, and that of Windows Hello."""
 
-_LEAST_RSA_BITS = 2048
+_MIN_RSA_BITS = 2048
 _USER_PRESENT, _USER_VERIFIED, _MAY_BE_BACKED_UP, _BACKED_UP, _HAS_KEY = 0x01, 0x04, 0x08, 0x10, 0x40
 _HEAD = 37  # the hash of the RP ID, the flags and the counter
 _AAGUID = 16
@@ -165,9 +165,9 @@ def _check_client_data(raw: bytes, kind: str, challenge: bytes, party: RelyingPa
         raise _RefusedError("it is of another type")
     sent = data.get("challenge")
     if not isinstance(sent, str) or not sent.isascii():
-        raise _RefusedError("it answers another challenge")
+        raise _RefusedError("it is for another challenge")
     if not hmac.compare_digest(sent, base64url(challenge)):
-        raise _RefusedError("it answers another challenge")
+        raise _RefusedError("it is for another challenge")
     if data.get("origin") != party.origin:
         raise _RefusedError("it was made for another address")
     if data.get("crossOrigin", False) is not False or "topOrigin" in data:
@@ -213,7 +213,7 @@ def _check_public_key(public_key: bytes, algorithm: int, attested: bytes) -> Non
         point = key.public_numbers()
         parts = [point.x.to_bytes(32, "big"), point.y.to_bytes(32, "big")]
     elif algorithm == RS256 and isinstance(key, rsa.RSAPublicKey):
-        if key.key_size < _LEAST_RSA_BITS:
+        if key.key_size < _MIN_RSA_BITS:
             raise _RefusedError("its RSA key is too short")
         parts = [key.public_numbers().n.to_bytes((key.key_size + 7) // 8, "big")]
     else:

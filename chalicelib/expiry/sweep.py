@@ -47,18 +47,18 @@ MARGIN_MS = 20_000
 TRIES = 3
 """Tries for a principal that is changed concurrently, before it is left to the next sweep."""
 
-IN_A_ROW = 3
+MAX_FAILURES_IN_A_ROW = 3
 """The run ends after this many failing principals in a row: the cause is probably elsewhere."""
 
-MOST_ACCOUNTS = 1000
+MAX_CACHED_ACCOUNTS = 1000
 """The most accounts whose policies a run caches."""
 
-MOST_OWNERS = 50
+MAX_OWNERS_READ = 50
 """The most OWNERs to read in the search for another one with a working key."""
 
 
-Mailed = dict[tuple[str, str], tuple[Event | None, Event | None]]
-"""The events of a key's two notices, by the ids of both."""
+NoticeEvents = dict[tuple[str, str], tuple[Event | None, Event | None]]
+"""The events of a key's two notices, by the ids of both: what this run has read of them."""
 
 
 class UncheckedError(Exception):
@@ -70,23 +70,30 @@ def sweep(
 ) -> dict[str, int]:
     """Start or continue the day's sweep, until it is done or time is short.
 
-    Returns the counts of what it did; ``done`` is 1 if nothing is left to do today. Raises UncheckedError at
-    the end if it could not check some principals.
+    Returns the counts of what it did (see ``_Run``); ``done`` is 1 if nothing is left to do today. Raises
+    UncheckedError at the end if it could not check some principals.
     """
     run = _Run(sweeps, now, remaining_ms, request_id)
     try:
         run.walk()
     except Unavailable:
         _LOG.warning("the sweep stops, because the store is unavailable; the next run continues it")
-        run.counts["busy"] = 1
+        run.counts["unavailable"] = 1
     _LOG.info("the sweep", extra={"counts": dict(run.counts)})
-    if run.counts["broken"]:
-        raise UncheckedError(f"{run.counts['broken']} principals could not be checked; the log says which.")
+    if run.counts["failed"]:
+        raise UncheckedError(f"{run.counts['failed']} principals could not be checked; the log says which.")
     return dict(+run.counts)
 
 
 class _Run:
-    """One run of the function."""
+    """One run of the function.
+
+    Its ``counts``, which are logged and returned: principals ``checked``, ``contended`` (changed concurrently
+    at each try) and ``failed``; ``notices`` sent, keys and passkeys ``revoked``, those ``waiting`` for their
+    notices to be delivered, those ``kept`` for the only OWNER; ``events`` written; ``addresses`` and
+    ``pointers`` written for an earlier version; and 1 for a run that is ``done``, was ``overtaken`` by
+    another one or stopped because the store was ``unavailable``.
+    """
 
     def __init__(
         self,
@@ -110,11 +117,11 @@ class _Run:
             if not self._should_continue():
                 return
             page = self._sweeps.page(position.after)
-            place = self._process_page(page)
-            if place is None:
+            stopped_at = self._process_page(page)
+            if stopped_at is None:
                 new = Position(position.day, new_version(), page.after, done=page.after is None)
             else:
-                new = Position(position.day, new_version(), place or position.after)
+                new = Position(position.day, new_version(), stopped_at or position.after)
             if not self._sweeps.move(position, new):
                 self.counts["overtaken"] = 1
                 return
@@ -135,36 +142,45 @@ class _Run:
         return None
 
     def _should_continue(self) -> bool:
-        return self._remaining_ms() >= MARGIN_MS and self._failures < IN_A_ROW and not self.counts["busy"]
+        return (
+            self._remaining_ms() >= MARGIN_MS
+            and self._failures < MAX_FAILURES_IN_A_ROW
+            and not self.counts["unavailable"]
+        )
 
     def _process_page(self, page: Page) -> str | None:
         """Process the principals of a page. Return None if all were processed.
 
-        Otherwise returns the position of the last one processed, empty if there was none.
+        If the run has to stop before, returns the position of the last one processed, or an empty string if
+        there was none.
         """
-        place = ""
-        for here, principal in page.entries:
+        last_processed = ""
+        for position, principal in page.entries:
             if not self._should_continue():
-                return place
+                return last_processed
             try:
                 self._check(principal)
                 self._failures = 0
             except Unavailable:
-                self.counts["busy"] = 1
-                return place
+                self.counts["unavailable"] = 1
+                return last_processed
             except Exception:
                 # One principal that cannot be checked must not keep the sweep from checking the others.
-                _LOG.exception("a principal cannot be checked", extra={"place": here})
-                self.counts["broken"] += 1
+                _LOG.exception("a principal cannot be checked", extra={"place": position})
+                self.counts["failed"] += 1
                 self._failures += 1
-            place = here
+            last_processed = position
         return None
 
     def _check(self, principal: Principal | None) -> None:
-        """Check one principal's keys and make the changes. Raise LookupError if it cannot be read."""
+        """Decide about one principal's keys and passkeys, and make the change.
+
+        If a concurrent call changed the principal, reads it again and decides anew, a few times. Raises
+        LookupError if the principal cannot be read.
+        """
         if principal is None:
             raise LookupError("It cannot be read.")
-        self.counts["judged"] += 1
+        self.counts["checked"] += 1
         current: Principal | None = principal
         for _ in range(TRIES):
             if current is None:
@@ -178,49 +194,54 @@ class _Run:
                 return
             self._accounts.pop(principal.account, None)
             current = self._sweeps.principal(principal.username)
-        self.counts["left"] += 1
+        self.counts["contended"] += 1
 
     def _upgrade(self, principal: Principal) -> None:
-        """Write what an earlier version did not: pointers of keys, and the account of an email address.
+        """Write what an earlier version of the service did not write for this principal.
 
-        The next sweep retries a failure.
+        That is a pointer for each key, and its email address as unique in the account instead of in the
+        stack. What fails here is retried by the next sweep.
         """
         if not principal.email_by_account:
-            self.counts["moved"] += self._sweeps.move_address(principal)
+            self.counts["addresses"] += self._sweeps.move_address(principal)
         if any(api_keys.lacks_pointer(key) for key in principal.keys.values()):
-            self.counts["pointed"] += self._sweeps.add_pointers(principal)
+            self.counts["pointers"] += self._sweeps.add_pointers(principal)
 
     def _count(self, change: SweepChange) -> None:
         self.counts["revoked"] += len(change.revoked)
-        self.counts["told"] += sum(notice is not None for notice in change.notices.values())
+        self.counts["notices"] += sum(notice is not None for notice in change.notices.values())
         self.counts["events"] += len(change.events)
         self.counts["revoked"] += len(change.removed_passkeys)
-        self.counts["told"] += sum(notice is not None for notice in change.passkey_notices.values())
+        self.counts["notices"] += sum(notice is not None for notice in change.passkey_notices.values())
 
     def _decide(self, principal: Principal) -> SweepChange | None:
-        """Return the change of a principal's keys and passkeys; None if there is nothing to change."""
+        """Return the change of a principal's keys and passkeys; None if there is nothing to change.
+
+        A policy revokes a key only if both notices were delivered in time, and the key of an OWNER only if
+        another OWNER has a working one; otherwise the OWNER is notified again.
+        """
         account = self._account(principal.account)
         policy = account.policy if account is not None else Policy()
         now = int(self._now())
         decisions: dict[KeyType, Decision] = {}
-        mailed: Mailed = {}
+        notice_events: NoticeEvents = {}
         others: tuple[Principal, ...] = ()
         for key_type, key in principal.keys.items():
             decision = policies.decide(key, policy, now)
             if account is not None and isinstance(decision, Revoke) and decision.by_policy:
-                if not self._notices_delivered(principal, key, mailed, now):
-                    self.counts["held"] += 1
+                if not self._were_notices_delivered(principal, key, notice_events, now):
+                    self.counts["waiting"] += 1
                     continue
                 if _is_owner_key(principal, key_type, account):
                     other = self._other_owner(principal, account, now)
                     if other is None:
-                        self.counts["spared"] += 1
-                        decision = policies.spare(key, decision, _SPARED, now)
+                        self.counts["kept"] += 1
+                        decision = policies.notify_again(key, decision, _KEPT_KEY_REASON, now)
                     else:
                         others = (other,)
             if decision is not None:
                 decisions[key_type] = decision
-        passkeys = self._decide_passkeys(principal, account, policy, mailed, now)
+        passkeys = self._decide_passkeys(principal, account, policy, notice_events, now)
         if not decisions and not passkeys:
             return None
         by_policy = any(
@@ -232,19 +253,26 @@ class _Run:
         return self._with_passkeys(change, passkeys, now)
 
     def _decide_passkeys(
-        self, principal: Principal, account: Account | None, policy: Policy, mailed: Mailed, now: int
+        self,
+        principal: Principal,
+        account: Account | None,
+        policy: Policy,
+        notice_events: NoticeEvents,
+        now: int,
     ) -> dict[str, Decision]:
         """Return the decisions about a User's passkeys, by their ids."""
         found: dict[str, Decision] = {}
         for passkey_id, passkey in principal.passkeys.items() if isinstance(principal, User) else ():
             decision = policies.decide_passkey(passkey, policy, now)
             if isinstance(decision, Revoke):
-                if not self._notices_delivered(principal, policies.as_key(passkey), mailed, now):
-                    self.counts["held"] += 1
+                if not self._were_notices_delivered(principal, policies.as_key(passkey), notice_events, now):
+                    self.counts["waiting"] += 1
                     continue
-                if _is_last_way_in(principal, account):
-                    self.counts["spared"] += 1
-                    decision = policies.spare(policies.as_key(passkey), decision, _SPARED_PASSKEY, now)
+                if _is_only_sign_in(principal, account):
+                    self.counts["kept"] += 1
+                    decision = policies.notify_again(
+                        policies.as_key(passkey), decision, _KEPT_PASSKEY_REASON, now
+                    )
             if decision is not None:
                 found[passkey_id] = decision
         return found
@@ -270,7 +298,7 @@ class _Run:
                 user,
                 changes={"passkey": (passkey.name, "" if sent is None else moment(sent.at))},
                 cause=Cause.POLICY_INACTIVITY,
-                reason="The account ends passkeys that are not used",
+                reason="The account's policy removes passkeys that are not used",
             )
             events.append(event)
             if isinstance(decision, SendNotice):
@@ -320,36 +348,47 @@ class _Run:
                     notices[key_type] = policies.record_notice(key, decision, event.id, now)
         return SweepChange(principal, new_version(), notices, tuple(revoked), tuple(events))
 
-    def _notices_delivered(self, principal: Principal, key: ApiKey, mailed: Mailed, now: int) -> bool:
-        """Return whether a key's notices were delivered in time. Reads each pair of events once."""
+    def _were_notices_delivered(
+        self, principal: Principal, key: ApiKey, notice_events: NoticeEvents, now: int
+    ) -> bool:
+        """Return whether a key's notices were delivered early enough to revoke it now.
+
+        ``notice_events`` caches the events of the notices, which several keys can share.
+        """
         notice = key.notice
         if notice is None:  # pragma: no cover - a policy revokes no key without a notice
             return False
         ids = (notice.first_event, notice.last_event)
-        if ids not in mailed:
-            mailed[ids] = self._sweeps.notices(principal.account, ids)
-        return policies.in_time(notice, *mailed[ids], now)
+        if ids not in notice_events:
+            notice_events[ids] = self._sweeps.notices(principal.account, ids)
+        return policies.were_delivered_in_time(notice, *notice_events[ids], now)
 
     def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
-        """Return another OWNER whose key will not expire before they are notified."""
-        names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MOST_OWNERS]
-        notified = now + policies.FIRST_NOTICE
+        """Return another OWNER whose USER_MANAGEMENT key works for at least 10 more days; None without one.
+
+        A key that expires sooner does not count: its OWNER has had the first notice of that already.
+        """
+        names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MAX_OWNERS_READ]
+        ten_days_on = now + policies.FIRST_NOTICE
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
             key = user.keys.get(KeyType.USER_MANAGEMENT)
-            if _is_owner(user, account) and key is not None and not is_expired(key, notified):
+            if _is_owner(user, account) and key is not None and not is_expired(key, ten_days_on):
                 return user
         return None
 
     def _account(self, account: str) -> Account | None:
-        """Return an account, from the run's cache if it is there."""
+        """Return an account, from the run's cache if it is in it; None if there is no such account."""
         if account not in self._accounts:
-            if len(self._accounts) >= MOST_ACCOUNTS:
+            if len(self._accounts) >= MAX_CACHED_ACCOUNTS:
                 self._accounts.clear()
             self._accounts[account] = self._sweeps.account(account)
         return self._accounts[account]
 
 
-_SPARED = "It is kept as the last with which an OWNER can run the account: rotate it, or have a second OWNER"
+_KEPT_KEY_REASON = (
+    "It is kept as the last key with which an OWNER can manage the account: "
+    "rotate it, or make another User an OWNER"
+)
 
 
 def _is_owner_key(principal: Principal, key_type: KeyType, account: Account) -> bool:
@@ -359,8 +398,9 @@ def _is_owner_key(principal: Principal, key_type: KeyType, account: Account) -> 
     return _is_owner(principal, account)
 
 
-_SPARED_PASSKEY = (
-    "It is kept as the last with which an OWNER gets in: sign in with it, or have a second OWNER"
+_KEPT_PASSKEY_REASON = (
+    "It is kept as the last passkey with which an OWNER can sign in: "
+    "sign in with it, or make another User an OWNER"
 )
 
 
@@ -369,8 +409,8 @@ def moment(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _is_last_way_in(user: Principal, account: Account | None) -> bool:
-    """Return whether the User is the account's only OWNER and can sign in only with their one passkey."""
+def _is_only_sign_in(user: Principal, account: Account | None) -> bool:
+    """Return whether a User is the account's only OWNER, and has nothing but one passkey to sign in with."""
     return (
         isinstance(user, User)
         and account is not None

@@ -11,19 +11,19 @@ from msgspec import UNSET, Meta, UnsetType
 
 from chalicelib.http.validation import Body, Cidr, Moment, list_names
 from chalicelib.rules import networks
-from chalicelib.rules.api_keys import LONGEST_OVERLAP
+from chalicelib.rules.api_keys import MAX_OVERLAP
 from chalicelib.rules.errors import FieldError
 from chalicelib.rules.key_format import SHAPE
 from chalicelib.rules.lifetimes import (
     EXPIRY_IN_THE_PAST,
-    LEAST_POLICY_DAYS,
-    MOST_POLICY_DAYS,
+    MAX_POLICY_DAYS,
+    MIN_POLICY_DAYS,
     PCI_BROKEN,
     exceeds_pci_limit,
 )
 from chalicelib.rules.names import EMAIL, USERNAME, reserved_username_error
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.service_users import MOST_ADMINISTRATORS
+from chalicelib.rules.service_users import MAX_ADMINISTRATORS
 
 Username = Annotated[
     str,
@@ -60,7 +60,7 @@ _ONCE_EACH = {"uniqueItems": True}
 AllowedNetworks = Annotated[
     tuple[Cidr, ...],
     Meta(
-        max_length=networks.MOST,
+        max_length=networks.MAX_NETWORKS,
         description="IPv4 and IPv6 networks from which the key works; an empty list allows every address.",
         extra_json_schema=_ONCE_EACH,
     ),
@@ -72,15 +72,15 @@ OverlapSeconds = Annotated[
     int,
     Meta(
         ge=0,
-        le=LONGEST_OVERLAP,
+        le=MAX_OVERLAP,
         description="Seconds for which the old key keeps working beside the new one; 0 revokes it at once.",
     ),
 ]
 PolicyDays = Annotated[
     int,
     Meta(
-        ge=LEAST_POLICY_DAYS,
-        le=MOST_POLICY_DAYS,
+        ge=MIN_POLICY_DAYS,
+        le=MAX_POLICY_DAYS,
         description="Days; null for no limit. At most 90 with `pciCompliance`.",
     ),
 ]
@@ -199,9 +199,11 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
         Annotated[
             tuple[Username, ...],
             Meta(
-                min_length=1,
-                max_length=MOST_ADMINISTRATORS,
-                description="Usernames of OWNER or CLUSTER_ADMIN Users of the account.",
+                max_length=MAX_ADMINISTRATORS,
+                description=(
+                    "Usernames of OWNER or CLUSTER_ADMIN Users of the account; at least one, unless none "
+                    "is left."
+                ),
                 extra_json_schema=_ONCE_EACH,
             ),
         ]
@@ -302,8 +304,17 @@ class InviteUser(Body, frozen=True, kw_only=True):
 
 
 class UpdateUser(Body, frozen=True, kw_only=True):
-    """Changes to a User; fields not given stay."""
+    """Changes to a User; fields not given stay. All that was read may be sent back."""
 
+    account: ReadOnly | UnsetType = UNSET
+    username: ReadOnly | UnsetType = UNSET
+    email: ReadOnly | UnsetType = UNSET
+    status: ReadOnly | UnsetType = UNSET
+    invited_by: ReadOnly | UnsetType = UNSET
+    created_at: ReadOnly | UnsetType = UNSET
+    invitation: ReadOnly | UnsetType = UNSET
+    suspended_at: ReadOnly | UnsetType = UNSET
+    suspended_by: ReadOnly | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
 
@@ -316,8 +327,11 @@ class ActivateUser(Body, frozen=True, kw_only=True):
 
 
 class UpdateAccount(Body, frozen=True, kw_only=True):
-    """Changes to an account; fields not given stay, null removes a limit."""
+    """Changes to an account; fields not given stay, null removes a limit. All that was read may be sent."""
 
+    account: ReadOnly | UnsetType = UNSET
+    owners: ReadOnly | UnsetType = UNSET
+    created_at: ReadOnly | UnsetType = UNSET
     name: AccountName | UnsetType = UNSET
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET
@@ -340,8 +354,8 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
             bool,
             Meta(
                 description=(
-                    "Whether a key that somebody reports as leaked is revoked at once. Without it, those "
-                    "concerned are only told."
+                    "Whether a key that somebody reports as leaked is revoked at once. Without it, the "
+                    "people concerned are only notified."
                 )
             ),
         ]

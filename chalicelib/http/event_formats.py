@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chalicelib.http.responses import EventAnswer
+from chalicelib.http.responses import EventResponse
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
@@ -50,12 +50,12 @@ def preferred_format(accept: str | None) -> str | None:
     return None
 
 
-def ndjson(events: Iterable[EventAnswer]) -> str:
+def ndjson(events: Iterable[EventResponse]) -> str:
     """Return events as one JSON object on each line."""
     return "".join(msgspec.json.encode(event).decode() + "\n" for event in events)
 
 
-def csv_table(events: Iterable[EventAnswer]) -> str:
+def csv_table(events: Iterable[EventResponse]) -> str:
     """Return events as CSV (RFC 4180) with a line of column names; ``keys`` and ``changes`` are in words."""
     table = io.StringIO()
     writer = csv.writer(table)

@@ -111,10 +111,10 @@ def find(call: Call) -> Response:
 def report_leaked(call: Call) -> Response:
     """Report leaked keys; respond with the number of keys received, and nothing about the result."""
     call.query()
-    body = call.body_list(bodies.LeakedKey, leaked_keys.MOST_REPORTED)
+    body = call.body_list(bodies.LeakedKey, leaked_keys.MAX_REPORTED)
     reports = tuple(Report(it.token, or_default(it.url, "")) for it in body)
     leaked_keys.report(call.directory, reports, call.origin)
-    return reply(200, responses.ReceivedAnswer(received=len(body)))
+    return reply(200, responses.ReceivedResponse(received=len(body)))
 
 
 def key_restrictions(body: bodies.KeyTerms) -> KeyRestrictions:

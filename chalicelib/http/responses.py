@@ -54,18 +54,18 @@ Whose = Annotated[
 ]
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ResponseBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The body of a response."""
 
 
-class AllowedKeyType(Answer, frozen=True, kw_only=True):
+class AllowedKeyType(ResponseBody, frozen=True, kw_only=True):
     """A key type that the holder's role allows."""
 
     name: KeyType
     display_name: DisplayName
 
 
-class PredecessorAnswer(Answer, frozen=True, kw_only=True):
+class PredecessorResponse(ResponseBody, frozen=True, kw_only=True):
     """The key that a rotation replaced, during the overlap in which both work."""
 
     key: Masked
@@ -77,7 +77,7 @@ class PredecessorAnswer(Answer, frozen=True, kw_only=True):
     )
 
 
-class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
+class ApiKeyResponse(ResponseBody, frozen=True, kw_only=True):
     """An API key, masked to its last five characters; only the response that issues it has the secret."""
 
     account: AccountId
@@ -97,7 +97,7 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="CIDRs from which the key works; an empty list allows every address."),
     ]
-    predecessor: PredecessorAnswer | None
+    predecessor: PredecessorResponse | None
     ceiling: (
         Annotated[
             Role,
@@ -112,14 +112,14 @@ class ApiKeyAnswer(Answer, frozen=True, kw_only=True):
     )
 
 
-class ApiKeysAnswer(Answer, frozen=True, kw_only=True):
+class ApiKeysResponse(ResponseBody, frozen=True, kw_only=True):
     """The key types that the role allows, and the keys."""
 
     allowed_api_key_types: tuple[AllowedKeyType, ...]
-    api_keys: tuple[ApiKeyAnswer, ...]
+    api_keys: tuple[ApiKeyResponse, ...]
 
 
-class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
+class ServiceUserResponse(ResponseBody, frozen=True, kw_only=True):
     """A Service User. If none of its Administrators is left, the OWNERs administer it."""
 
     account: AccountId
@@ -131,7 +131,7 @@ class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Usernames of the Administrators who are still entitled.")
     ]
     created_at: Time
-    api_keys: ApiKeysAnswer
+    api_keys: ApiKeysResponse
     keys_below_role: Annotated[
         tuple[KeyType, ...],
         Meta(
@@ -145,7 +145,7 @@ class ServiceUserAnswer(Answer, frozen=True, kw_only=True):
     suspended_by: SuspendedBy
 
 
-class UserAnswer(Answer, frozen=True, kw_only=True):
+class UserResponse(ResponseBody, frozen=True, kw_only=True):
     """A User of the account: INVITED until they activate, then ACTIVE."""
 
     account: AccountId
@@ -163,7 +163,7 @@ class UserAnswer(Answer, frozen=True, kw_only=True):
     suspended_by: SuspendedBy
 
 
-class PersonAnswer(UserAnswer, frozen=True, kw_only=True):
+class PersonResponse(UserResponse, frozen=True, kw_only=True):
     """A User of the account, with what has become of their invitation."""
 
     invitation: (
@@ -180,13 +180,13 @@ class PersonAnswer(UserAnswer, frozen=True, kw_only=True):
     )
 
 
-class ActivatedAnswer(UserAnswer, frozen=True, kw_only=True):
+class ActivatedResponse(UserResponse, frozen=True, kw_only=True):
     """A User who has just activated, with the secrets of their first keys."""
 
-    api_keys: ApiKeysAnswer
+    api_keys: ApiKeysResponse
 
 
-class ShownKeyAnswer(Answer, frozen=True, kw_only=True):
+class ShownKeyResponse(ResponseBody, frozen=True, kw_only=True):
     """A living key of a Service User whose secret somebody was the last to be shown."""
 
     username: Annotated[str, Meta(description="The Service User.")]
@@ -198,14 +198,14 @@ class ShownKeyAnswer(Answer, frozen=True, kw_only=True):
     )
 
 
-class EndedKeysAnswer(Answer, frozen=True, kw_only=True):
+class EndedKeysResponse(ResponseBody, frozen=True, kw_only=True):
     """The keys that a call ended. Unless ``complete``, call again by the ``Link`` to end the rest."""
 
-    ended: tuple[ShownKeyAnswer, ...]
+    ended: tuple[ShownKeyResponse, ...]
     complete: Annotated[bool, Meta(description="Whether all Service Users were looked at.")]
 
 
-class WhoamiAnswer(Answer, frozen=True, kw_only=True):
+class WhoamiResponse(ResponseBody, frozen=True, kw_only=True):
     """The caller, and the key used to sign in."""
 
     account: AccountId
@@ -215,10 +215,10 @@ class WhoamiAnswer(Answer, frozen=True, kw_only=True):
     display_name: DisplayName
     email: Address
     key_type: KeyType
-    key: ApiKeyAnswer
+    key: ApiKeyResponse
 
 
-class FoundKeyAnswer(Answer, frozen=True, kw_only=True):
+class FoundKeyResponse(ResponseBody, frozen=True, kw_only=True):
     """A key that was found, and whose it is."""
 
     username: str
@@ -228,10 +228,10 @@ class FoundKeyAnswer(Answer, frozen=True, kw_only=True):
     is_predecessor: Annotated[
         bool, Meta(description="Whether it is the key that `apiKey` replaced, its `predecessor`.")
     ]
-    api_key: ApiKeyAnswer
+    api_key: ApiKeyResponse
 
 
-class AccountAnswer(Answer, frozen=True, kw_only=True):
+class AccountResponse(ResponseBody, frozen=True, kw_only=True):
     """An account: its name, its activated OWNERs, and its policy on keys."""
 
     account: AccountId
@@ -246,17 +246,18 @@ class AccountAnswer(Answer, frozen=True, kw_only=True):
         Meta(description="Whether a Service User with the role OWNER may invite, change and revoke OWNERs."),
     ]
     revoke_leaked_keys: Annotated[
-        bool, Meta(description="Whether a key that is reported as leaked is revoked, or only told of.")
+        bool,
+        Meta(description="Whether a reported leaked key is revoked; if not, people are only notified."),
     ]
 
 
-class ReceivedAnswer(Answer, frozen=True, kw_only=True):
-    """That a report was taken; what is in it is told to those concerned alone."""
+class ReceivedResponse(ResponseBody, frozen=True, kw_only=True):
+    """A report was received. What it contains is sent only to the recipients of the keys' emails."""
 
     received: Annotated[int, Meta(description="How many keys were reported, known or not.")]
 
 
-class Who(Answer, frozen=True, kw_only=True):
+class Who(ResponseBody, frozen=True, kw_only=True):
     """The actor or subject of an event."""
 
     kind: Whose
@@ -276,7 +277,7 @@ class Who(Answer, frozen=True, kw_only=True):
     )
 
 
-class KeyChangeAnswer(Answer, frozen=True, kw_only=True):
+class KeyChangeResponse(ResponseBody, frozen=True, kw_only=True):
     """A change of one key, which is identified by its last five characters."""
 
     change: Annotated[
@@ -306,7 +307,7 @@ FieldValue = Annotated[
 ]
 
 
-class FieldChange(Answer, frozen=True, kw_only=True):
+class FieldChange(ResponseBody, frozen=True, kw_only=True):
     """A field that an update changed."""
 
     field: str
@@ -316,7 +317,7 @@ class FieldChange(Answer, frozen=True, kw_only=True):
     new_value: FieldValue
 
 
-class MailAnswer(Answer, frozen=True, kw_only=True):
+class MailResponse(ResponseBody, frozen=True, kw_only=True):
     """Who has been notified of an event. ``waiting`` is true while a recipient has still to be notified."""
 
     waiting: bool
@@ -326,7 +327,7 @@ class MailAnswer(Answer, frozen=True, kw_only=True):
     ]
 
 
-class EventAnswer(Answer, frozen=True, kw_only=True):
+class EventResponse(ResponseBody, frozen=True, kw_only=True):
     """One event of the audit trail."""
 
     id: Annotated[str, Meta(description="The event's id; ids sort by time.")]
@@ -340,18 +341,18 @@ class EventAnswer(Answer, frozen=True, kw_only=True):
     ]
     actor: Who
     subject: Who
-    keys: tuple[KeyChangeAnswer, ...]
+    keys: tuple[KeyChangeResponse, ...]
     changes: tuple[FieldChange, ...]
     reason: Annotated[str, Meta(description="Why it happened, if the action does not say it.")] | None
     source_ip: Annotated[str, Meta(description="The IP address of the call.")] | None
     request_id: Annotated[str, Meta(description="The `requestId` of the call.")] | None
-    mail: MailAnswer
+    mail: MailResponse
 
 
-def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> ServiceUserAnswer:
+def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> ServiceUserResponse:
     """Return a Service User; keys in ``shown`` with their secrets."""
     it = view.service_user
-    return ServiceUserAnswer(
+    return ServiceUserResponse(
         account=it.account,
         username=it.username,
         display_name=it.display_name,
@@ -366,9 +367,9 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
     )
 
 
-def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -> ApiKeysAnswer:
+def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -> ApiKeysResponse:
     """Return a holder's keys in the published order; those in ``shown`` with their secrets."""
-    return ApiKeysAnswer(
+    return ApiKeysResponse(
         allowed_api_key_types=tuple(
             AllowedKeyType(name=kind, display_name=kind.display_name) for kind in holder.role.key_types()
         ),
@@ -378,11 +379,11 @@ def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -
 
 def api_key(
     holder: Principal, key_type: KeyType, now: float, shown: tuple[IssuedKey, ...] = ()
-) -> ApiKeyAnswer:
+) -> ApiKeyResponse:
     """Return one key of a holder; with its secret if it is in ``shown``."""
     key = holder.keys[key_type]
     clear = next((it.secret for it in shown if it.key_type is key_type), None)
-    return ApiKeyAnswer(
+    return ApiKeyResponse(
         account=holder.account,
         key_type=key_type,
         username=holder.username,
@@ -399,9 +400,9 @@ def api_key(
     )
 
 
-def user(it: User) -> UserAnswer:
+def user(it: User) -> UserResponse:
     """Return a User."""
-    return UserAnswer(
+    return UserResponse(
         account=it.account,
         username=it.username,
         display_name=it.display_name,
@@ -415,14 +416,14 @@ def user(it: User) -> UserAnswer:
     )
 
 
-def person(it: Person) -> PersonAnswer:
+def person(it: Person) -> PersonResponse:
     """Return a User with the state of their invitation."""
-    return PersonAnswer(**structs.asdict(user(it.user)), invitation=it.invitation)
+    return PersonResponse(**structs.asdict(user(it.user)), invitation=it.invitation)
 
 
-def shown_key(it: ShownKey) -> ShownKeyAnswer:
+def shown_key(it: ShownKey) -> ShownKeyResponse:
     """Return a key that somebody was the last to be shown."""
-    return ShownKeyAnswer(
+    return ShownKeyResponse(
         username=it.username,
         key_type=it.key_type,
         key=MASK + it.last5,
@@ -430,20 +431,20 @@ def shown_key(it: ShownKey) -> ShownKeyAnswer:
     )
 
 
-def ended_keys(it: EndedKeys) -> EndedKeysAnswer:
+def ended_keys(it: EndedKeys) -> EndedKeysResponse:
     """Return what a call ended, and whether that is all."""
-    return EndedKeysAnswer(ended=tuple(map(shown_key, it.keys)), complete=not it.left)
+    return EndedKeysResponse(ended=tuple(map(shown_key, it.keys)), complete=not it.left)
 
 
-def activated(it: User, now: float, shown: tuple[IssuedKey, ...]) -> ActivatedAnswer:
+def activated(it: User, now: float, shown: tuple[IssuedKey, ...]) -> ActivatedResponse:
     """Return a User with the secrets of their first keys."""
-    return ActivatedAnswer(**structs.asdict(user(it)), api_keys=api_keys(it, now, shown))
+    return ActivatedResponse(**structs.asdict(user(it)), api_keys=api_keys(it, now, shown))
 
 
-def whoami(auth: AuthContext) -> WhoamiAnswer:
+def whoami(auth: AuthContext) -> WhoamiResponse:
     """Return the caller and the key used to sign in."""
     caller = auth.caller
-    return WhoamiAnswer(
+    return WhoamiResponse(
         account=caller.account,
         username=caller.username,
         kind="USER" if isinstance(caller, User) else "SERVICE_USER",
@@ -455,10 +456,10 @@ def whoami(auth: AuthContext) -> WhoamiAnswer:
     )
 
 
-def found_key(it: FoundKey, now: float) -> FoundKeyAnswer:
+def found_key(it: FoundKey, now: float) -> FoundKeyResponse:
     """Return a key that was found, masked, and its holder."""
     holder = it.holder
-    return FoundKeyAnswer(
+    return FoundKeyResponse(
         username=holder.username,
         kind="USER" if isinstance(holder, User) else "SERVICE_USER",
         role=holder.role,
@@ -468,9 +469,9 @@ def found_key(it: FoundKey, now: float) -> FoundKeyAnswer:
     )
 
 
-def account(it: Account) -> AccountAnswer:
+def account(it: Account) -> AccountResponse:
     """Return an account."""
-    return AccountAnswer(
+    return AccountResponse(
         account=it.id,
         name=it.name,
         owners=tuple(sorted(it.owners)),
@@ -483,11 +484,11 @@ def account(it: Account) -> AccountAnswer:
     )
 
 
-def event(it: Event | UnknownEvent) -> EventAnswer:
+def event(it: Event | UnknownEvent) -> EventResponse:
     """Return an event; if this version does not know its action, every field that can be read."""
     if isinstance(it, UnknownEvent):
         return _unknown_event(it.fields)
-    return EventAnswer(
+    return EventResponse(
         id=it.id,
         at=moment(it.at),
         action=it.action.value,
@@ -498,7 +499,7 @@ def event(it: Event | UnknownEvent) -> EventAnswer:
         reason=it.reason or None,
         source_ip=it.source_ip or None,
         request_id=it.request_id or None,
-        mail=MailAnswer(
+        mail=MailResponse(
             waiting=it.due_at is not None,
             told=tuple(sorted(it.told)),
             undeliverable=tuple(sorted(it.refused)),
@@ -515,8 +516,8 @@ def _who(it: Actor | Subject) -> Who:
     )
 
 
-def _key_change(key: KeyChange) -> KeyChangeAnswer:
-    return KeyChangeAnswer(
+def _key_change(key: KeyChange) -> KeyChangeResponse:
+    return KeyChangeResponse(
         change=key.change.value,
         key_type=key.key_type,
         key=MASK + key.last5,
@@ -559,7 +560,7 @@ def _text(name: str, text: str) -> str:
     return moment(int(text)) if text and name in _TIME_FIELDS else text
 
 
-def _unknown_event(fields: dict[str, Any]) -> EventAnswer:
+def _unknown_event(fields: dict[str, Any]) -> EventResponse:
     """Return an event as it is stored, field by field; keys of a type that this version has are shown."""
     keys = []
     for each in fields.get("keys", ()):
@@ -576,7 +577,7 @@ def _unknown_event(fields: dict[str, Any]) -> EventAnswer:
         )
         for it in (fields.get("actor", {}), fields.get("subject", {}))
     )
-    return EventAnswer(
+    return EventResponse(
         id=fields["id"],
         at=moment(fields["at"]),
         action=fields["action"],
@@ -590,7 +591,7 @@ def _unknown_event(fields: dict[str, Any]) -> EventAnswer:
         reason=fields.get("reason"),
         source_ip=fields.get("sourceIp"),
         request_id=fields.get("requestId"),
-        mail=MailAnswer(
+        mail=MailResponse(
             waiting=False,
             told=tuple(sorted(fields.get("told", {}))),
             undeliverable=tuple(sorted(fields.get("refused", {}))),
@@ -608,11 +609,11 @@ def maybe(seconds: int | None) -> str | None:
     return None if seconds is None else moment(seconds)
 
 
-def _predecessor(key: ApiKey, now: float) -> PredecessorAnswer | None:
+def _predecessor(key: ApiKey, now: float) -> PredecessorResponse | None:
     before = current_predecessor(key, now)
     if before is None:
         return None
-    return PredecessorAnswer(
+    return PredecessorResponse(
         key=MASK + before.last5,
         valid_until=moment(overlap_end(key, before.until)),
         last_used_at=maybe(before.last_used_at),

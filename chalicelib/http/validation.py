@@ -18,19 +18,19 @@ from chalicelib.rules import networks
 from chalicelib.rules.errors import FieldError, ValidationError, validation_error_of
 from chalicelib.rules.roles import KeyType, Role
 
-MOST_LEVELS = 100
+MAX_NESTING = 100
 """How deep arrays and objects of a body may be nested; none that is of use has more than three levels."""
 
 _STRING = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # also one without an end: linear
 _BRACKET = re.compile(r"[\[{\]}]")
 
-LARGEST = 65_536
+MAX_BODY_BYTES = 65_536
 """The largest body, in bytes."""
 
-ACTIVATION_LARGEST = 1024
+MAX_ACTIVATION_BYTES = 1024
 """The largest body of a call without sign-in, in bytes: a username and a token need far less."""
 
-MOST_ERRORS = 50
+MAX_ERRORS = 50
 """The most field errors that a refusal lists."""
 
 _ERROR_ROOM = 2500
@@ -77,7 +77,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
 B = TypeVar("B", bound=Body)
 
 
-def read(kind: type[B], raw: bytes, content_type: str | None, now: float, largest: int = LARGEST) -> B:
+def read(kind: type[B], raw: bytes, content_type: str | None, now: float, largest: int = MAX_BODY_BYTES) -> B:
     """Return a request's body as ``kind``.
 
     Raise HttpError where it has more than ``largest`` bytes or another media type, and ValidationError with
@@ -86,7 +86,7 @@ def read(kind: type[B], raw: bytes, content_type: str | None, now: float, larges
     return check(kind, read_json(raw, content_type, largest), now, len(raw))
 
 
-def read_json(raw: bytes, content_type: str | None, largest: int = LARGEST) -> Any:
+def read_json(raw: bytes, content_type: str | None, largest: int = MAX_BODY_BYTES) -> Any:
     """Return the value of a request's body. Raise HttpError and ValidationError as :func:`read` does."""
     if content_type and content_type.partition(";")[0].strip().lower() != "application/json":
         raise HttpError(415, "The body must be JSON. Send it with 'Content-Type: application/json'.")
@@ -100,7 +100,7 @@ def read_list(kind: type[B], raw: bytes, content_type: str | None, now: float, m
 
     Raise HttpError and ValidationError as :func:`read` does; an error's pointer starts with the place.
     """
-    value = read_json(raw, content_type, LARGEST)
+    value = read_json(raw, content_type, MAX_BODY_BYTES)
     if not isinstance(value, list):
         raise validation_error_of([FieldError("", "This must be a JSON array.")])
     if len(value) > most:
@@ -125,7 +125,7 @@ def parse(raw: bytes) -> Any:
         raise ValidationError("The body begins with a byte order mark. Send UTF-8 without one.")
     try:
         text = raw.decode()
-        if _depth(text) > MOST_LEVELS:
+        if _depth(text) > MAX_NESTING:
             raise ValidationError("The body is nested too deeply.")
         value = json.loads(
             text,
@@ -161,7 +161,7 @@ def _depth(text: str) -> int:
 def check(kind: type[B], value: Any, now: float, size: int = 0) -> B:
     """Return a parsed body as ``kind``. Raise ValidationError with its field errors.
 
-    At most MOST_ERRORS are listed, and fewer if they would be many times the ``size`` of the body in
+    At most MAX_ERRORS are listed, and fewer if they would be many times the ``size`` of the body in
     bytes; one more entry says how many are left out.
     """
     if not isinstance(value, dict):
@@ -188,7 +188,7 @@ def _first(found: list[FieldError], size: int) -> list[FieldError]:
     room = _ERROR_ROOM + 3 * size
     for count, error in enumerate(found):
         room -= len(msgspec.json.encode(error)) + 2
-        if count == MOST_ERRORS or (count and room < 0):
+        if count == MAX_ERRORS or (count and room < 0):
             rest = len(found) - count
             more = "is 1 more error" if rest == 1 else f"are {rest} more errors"
             return [*found[:count], FieldError("", f"There {more}. Correct these first.")]
@@ -211,7 +211,7 @@ def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[Field
         entry = _entry_type(kind)
         found: list[FieldError] = []
         if entry is not None and isinstance(value, list):
-            found = [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)]
+            found = [error for place, it in enumerate(value) for error in _entry(name, place, entry, it)]
         return found or [FieldError(_pointer(name), _say(str(error), kind))]
     return []
 

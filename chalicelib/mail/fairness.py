@@ -11,7 +11,7 @@ SHARE = 120
 stream delivers the events of all accounts in one order. Events past this wait for ``resend``, where accounts
 take turns."""
 
-MOST_OF_AN_ACCOUNT = 2_000
+MAX_EVENTS_PER_ACCOUNT = 2_000
 """The most due events of one account that ``resend`` remembers: more than it mails until it reads again."""
 
 
@@ -56,7 +56,7 @@ class RoundRobin:
         """Add due events, longest due first."""
         for key in keys:
             waiting = self._accounts.setdefault(key.account, deque())
-            if len(waiting) < MOST_OF_AN_ACCOUNT:
+            if len(waiting) < MAX_EVENTS_PER_ACCOUNT:
                 waiting.append(Due(key, held))
 
     def __iter__(self) -> Iterator[Due]:

@@ -510,7 +510,7 @@ class _View:
             case Kind.SERVICE_USER:
                 return f"{actor.username} (Service User)"
             case Kind.POLICY:
-                return "the end that the key was given" if self.given_end else "the account's key policy"
+                return "the expiry of the key (expiresAt)" if self.given_end else "the account's key policy"
             case Kind.LEAK_REPORT:
                 return "a report of a leaked key, by whoever found it"
         return "the operator of this service"
@@ -521,13 +521,13 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there. Name one, and they hear of it instead."
+                "there. Name one, and they are notified instead."
             )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
-            what = "leaked keys" if self.event.action is Action.API_KEY_LEAKED else "who has power"
-            return f"You get this as an OWNER of {self.account}. Every OWNER is told of {what} there."
+            what = "leaked keys" if self.event.action is Action.API_KEY_LEAKED else "changes of rights"
+            return f"You get this as an OWNER of {self.account}. Every OWNER is notified of {what} there."
         if self._is_dropped():
             return f"You get this because you were an Administrator of {self.subject} in {self.account}."
         return f"You get this as an Administrator of the Service User {self.subject} in {self.account}."
@@ -592,7 +592,7 @@ class _View:
     def _restore(self) -> list[Step]:
         role = self.event.changes.get("role")
         if self.event.action is Action.SERVICE_USER_DELETED:
-            return [Step("A deleted Service User does not come back. If it is needed, create it anew.")]
+            return [Step("A deleted Service User cannot be restored. If it is needed, create it again.")]
         if self._locked_out():
             return [Step(f"To get a new key, ask an OWNER of {self.account} for a new invitation.")]
         if role is None:
@@ -606,7 +606,7 @@ class _View:
             return []
         return [
             Step(
-                "If it should have its former role, set it back, and generate the keys anew:",
+                "If it should keep its earlier role, set it back, and generate the keys again:",
                 self._curl("PUT", self._path(), {"role": role[0]}),
             )
         ]
@@ -621,7 +621,7 @@ class _View:
         of_other = self._kind() == "User" and not self.person
         if not any(key.change is Change.LEAKED for key in self.event.keys):
             again = [] if of_other else self._restore()
-            return [Step("Find where it was kept, before a new one is put there."), *again, last]
+            return [Step("Find where it was stored, before a new one is put there."), *again, last]
         if of_other:
             return [
                 Step(
@@ -695,7 +695,7 @@ class _View:
             mine is not None and not self._is_dropped() and all(mine.covers(role) for role in needed)
         )
         who = "Set it back" if able else f"Ask an OWNER of {self.account} to set it back"
-        anew = " Keys that were revoked are generated anew." if self.event.keys else ""
+        anew = " Then generate the revoked keys again." if self.event.keys else ""
         return [
             Step(
                 f"{who} (leave out Administrators who have left).{anew}",
@@ -772,7 +772,7 @@ class _View:
                 return [
                     Step(
                         "If the machine did not do it, somebody else has had its key. Find out where it was "
-                        "kept before you hand out another."
+                        "stored before you issue another."
                     )
                 ]
             case Kind.POLICY if self.given_end:
@@ -802,7 +802,7 @@ class _View:
             return [Step(f"If it was not you, somebody else has your key. Ask {fresh}")]
         return [
             Step(
-                "If it was not you, somebody has your own key. Replace it; the former stops working at once:",
+                "If it was not you, somebody has your key. Replace it; the old one stops working at once:",
                 self._curl("POST", "/v1/api-keys/rotate"),
             ),
             Step(f"If you have no User Management key, or it is refused, ask {fresh}"),

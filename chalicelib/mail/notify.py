@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from chalicelib.mail import messages, mime
 from chalicelib.mail.fairness import RoundRobin, Share
-from chalicelib.mail.ses import SECONDS, THROTTLED, SendResult, Verdict, send
+from chalicelib.mail.ses import RETRIED, SECONDS, THROTTLED, SendResult, Verdict, send
 from chalicelib.rules import folding, key_format, notifications
 from chalicelib.rules.errors import Unavailable
 from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
@@ -52,21 +52,23 @@ PAGE = 1_000
 CHUNK = 50
 """Clear the cache of Users and accounts after this many events."""
 
-LOOK_AGAIN = 10
-"""Seconds after which a run of ``resend`` reads what is due by then, so that it does not wait for the end."""
+REREAD_SECONDS = 10
+"""After so many seconds a run of ``resend`` reads again which events are due: new ones wait no longer."""
 
-FRESH = 2
-"""Cache lifetime, in seconds, of Users and accounts. Each batch starts with an empty cache, which is
-thus never older than the events."""
+CACHE_SECONDS = 2
+"""For how long read Users and accounts are cached. Each batch starts with an empty cache, so that what it
+uses was read after its events were written."""
 
-IN_A_ROW = 3
-"""After this many failures in a row, a run leaves events for the next run: all of them if DynamoDB failed, or
-SES for this many accounts; those of one account if SES failed for that account only."""
+MAX_FAILURES_IN_A_ROW = 3
+"""After this many failures in a row, a run leaves events to the next run.
+
+It leaves all of them if DynamoDB failed, or SES failed for this many accounts. If SES failed for one account
+only, it leaves the events of that account."""
 
 THROTTLED_TRIES = 5
 """How often to try a message while SES's sending rate is exceeded."""
 
-MOST_FOLDED = 100
+MAX_EVENTS_IN_DIGEST = 100
 """The most events in one digest. More go into the next one, at once."""
 
 _STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
@@ -99,16 +101,15 @@ class Mailer(NamedTuple):
 def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, list[dict[str, str]]]:
     """Notify the recipients of the events in a batch of the stream.
 
-    Returns the records that Lambda is to pass again: those for which DynamoDB failed. Events for which only
-    SES failed, time was too short, or the account's share was used up, are not among them: they wait in the
-    outbox.
+    Returns the records for which DynamoDB failed; Lambda passes these again. An event stays in the outbox,
+    for ``resend``, if SES failed, the time was too short or the account's share was used up.
     """
-    fresh = [(record, key) for record in records if (key := _new_event_key(record)) is not None]
-    ahead = deque(_lookups_of(record) for record, _ in fresh)
-    run = _Run(mailer, ahead)
+    new = [(record, key) for record in records if (key := _new_event_key(record)) is not None]
+    lookups = deque(_lookups_of(record) for record, _ in new)
+    run = _Run(mailer, lookups)
     failures = []
-    for record, key in fresh:
-        ahead.popleft()
+    for record, key in new:
+        lookups.popleft()
         if not run.share.allows(key.account, mailer.now(), folded=_folds(record)):
             run.counts["left"] += 1
         elif not run.deliver(key):
@@ -125,54 +126,54 @@ def resend(mailer: Mailer) -> dict[str, int]:
     """
     run = _Run(mailer)
     tried: set[EventKey] = set()
-    unread: Exception | None = None
-    again = True
-    while again and run.should_continue():
-        turns, failure = _due(mailer, run)
-        unread = unread or failure
-        again, until = False, mailer.now() + LOOK_AGAIN
+    read_error: Exception | None = None
+    more = True
+    while more and run.should_continue():
+        turns, error = _due(mailer, run)
+        read_error = read_error or error
+        more, until = False, mailer.now() + REREAD_SECONDS
         new = [due for due in turns if due.key not in tried]
         for number, (key, held) in enumerate(new):
             if mailer.now() >= until:
-                again = True
+                more = True
                 break
             if number % CHUNK == 0:
                 run.clear_cache()
             tried.add(key)
             run.deliver(key, held=held)
     run.close("resend")
-    if unread is not None:
-        raise unread
+    if read_error is not None:
+        raise read_error
     return dict(run.counts)
 
 
 def _due(mailer: Mailer, run: "_Run") -> tuple[RoundRobin, Exception | None]:
-    """Return all events that are due now, and the error of a part of the index that could not be read."""
+    """Return all events that are due now, and the error if part of the index could not be read."""
     now = int(mailer.now())
     first = now // 60 % len(SHARDS)  # start with another shard each minute, so that none is always last
-    turns, unread = RoundRobin(), None
+    turns, read_error = RoundRobin(), None
     for shard in (*SHARDS[first:], *SHARDS[:first], *HELD_SHARDS):
         after: object = None
         while run.should_continue():
             try:
                 keys, after = mailer.outbox.due(shard, now, PAGE, after)
             except _STORE_ERRORS as error:
-                unread = error
+                read_error = error
                 run.store_failed()
                 break
             turns.add(keys, held=shard in HELD_SHARDS)
             if after is None:
                 break
-    return turns, unread
+    return turns, read_error
 
 
 class _Run:
     """One run of a function: its cache and counts, and whether it should continue."""
 
-    def __init__(self, mailer: Mailer, ahead: "Iterable[tuple[frozenset[str], str]]" = ()) -> None:
+    def __init__(self, mailer: Mailer, lookups: "Iterable[tuple[frozenset[str], str]]" = ()) -> None:
         self.mailer = mailer
         self.counts: Counter[str] = Counter()
-        self._ahead = ahead
+        self._lookups = lookups
         self.share = mailer.share or Share()
         self._cache = _RecipientCache(mailer)
         self._ses_failures: Counter[str] = Counter()
@@ -185,7 +186,8 @@ class _Run:
         If SES fails for one account, the account may be the cause; if for several, SES is.
         """
         return (
-            max(len(self._ses_failures), self._store_failures, self._ses_failures[account]) < IN_A_ROW
+            max(len(self._ses_failures), self._store_failures, self._ses_failures[account])
+            < MAX_FAILURES_IN_A_ROW
             and self.mailer.remaining_ms() >= MARGIN_MS
         )
 
@@ -204,7 +206,7 @@ class _Run:
         An event that was ``held`` is delivered in a digest, with the others about its subject. Leaves the
         event to the next run if this one should stop.
         """
-        if self._store_failures >= IN_A_ROW:
+        if self._store_failures >= MAX_FAILURES_IN_A_ROW:
             return False
         if not self.should_continue(key.account):
             self.counts["left"] += 1
@@ -219,7 +221,7 @@ class _Run:
                 # One event that cannot be read or rendered must not block those behind it.
                 _LOG.exception("An event cannot be mailed", extra={"event": key.id})
                 self.counts["broken"] += 1
-                delivery.postpone(notifications.LONGEST_PAUSE)
+                delivery.postpone(notifications.MAX_PAUSE)
         except _STORE_ERRORS as error:
             _LOG.warning(
                 "DynamoDB failed; the event waits", extra={"event": key.id, "error": type(error).__name__}
@@ -235,22 +237,23 @@ class _Run:
         self._store_failures += 1
 
     def read(self, names: "Iterable[str]", account: str) -> RecipientLookup:
-        """Return Users and an account, at most :data:`FRESH` seconds old."""
-        return self._cache.of(frozenset(names), account, self._ahead)
+        """Return Users and an account, at most :data:`CACHE_SECONDS` seconds old."""
+        return self._cache.of(frozenset(names), account, self._lookups)
 
     def held_until(self, event: Event, recipient: Recipient) -> int | None:
         """Return until when an event is held for a recipient, for a digest; None if it is not held."""
-        most, now = self.mailer.mails_per_hour, int(self.mailer.now())
-        if most is None or not folding.is_folded(event):
+        per_hour, now = self.mailer.mails_per_hour, int(self.mailer.now())
+        if per_hour is None or not folding.is_folded(event):
             return None
-        return folding.held_until(self._notified_of(event).get(recipient.name, ()), most, now)
+        return folding.held_until(self._notified_of(event).get(recipient.name, ()), per_hour, now)
 
     def _notified_of(self, event: Event) -> dict[str, list[int]]:
-        like = (event.account, fold_username(event.subject.username), event.action)
-        if like not in self._notified:
+        """Return when each recipient was notified of events with this one's subject and action."""
+        kind = (event.account, fold_username(event.subject.username), event.action)
+        if kind not in self._notified:
             since = int(self.mailer.now()) - folding.LOOK_BACK
-            self._notified[like] = self.mailer.outbox.notified_since(event, since)
-        return self._notified[like]
+            self._notified[kind] = self.mailer.outbox.notified_since(event, since)
+        return self._notified[kind]
 
     def send(
         self,
@@ -269,7 +272,7 @@ class _Run:
             # A message that cannot be rendered for one recipient must not block the others.
             _LOG.exception("A message cannot be rendered", extra={"event": event.id})
             self.counts["broken"] += 1
-            return Verdict.UNVERIFIED, ""
+            return Verdict.UNRENDERED, ""
         result = self._send(message, recipient.email)
         if result.verdict is Verdict.FAILED:
             self._ses_failures[event.account] += 1
@@ -373,7 +376,10 @@ class _Delivery:
         self._notify(event, lambda: (self.audience(event)[0], context))
 
     def _notify_of_revoked_keys(self, event: Event, recipient: Recipient) -> None:
-        """Notify a User that a new invitation revoked their keys, although that invitation is void by now."""
+        """Notify of a void invitation: the OWNERs of it, and the User only of keys that it revoked.
+
+        The User gets the email about revoked keys, since the token of the invitation is not valid.
+        """
         revoked = replace(event, action=Action.API_KEY_REVOKED, changes={})
 
         def audience() -> "tuple[list[Recipient], messages.EmailContext]":
@@ -393,6 +399,7 @@ class _Delivery:
         self.pause(event)
 
     def audience(self, event: Event) -> "tuple[list[Recipient], messages.EmailContext]":
+        """Return the recipients who are entitled now, and the context of their emails."""
         directory = self._run.read(event.administrators, event.account)
         match event.audience:
             case Audience.PERSON:
@@ -426,12 +433,17 @@ class _Delivery:
         self,
         event: Event,
         audience: "Callable[[], tuple[list[Recipient], messages.EmailContext]]",
-        worded: "Callable[[Recipient], Event] | None" = None,
+        event_for: "Callable[[Recipient], Event] | None" = None,
     ) -> None:
-        """Notify the recipients who have not been, of the event or of what ``worded`` makes of it."""
+        """Notify each recipient who has not been notified, and mark them.
+
+        ``audience`` returns the recipients. It is called before each message, because their rights can change
+        between two messages. ``event_for`` returns the event to describe to a recipient, if it is another
+        one. Afterwards the event is finished, held for a digest, or retried if a message failed.
+        """
         tried = {*event.told, *event.refused}
         failed = False
-        held = 0
+        held_until = 0
         while True:
             recipients, context = audience()
             waiting = [one for one in recipients if one.name not in tried]
@@ -444,14 +456,14 @@ class _Delivery:
             tried.add(recipient.name)
             if (until := self._run.held_until(event, recipient)) is not None:
                 self._run.counts["held"] += 1
-                held = max(held, until)
+                held_until = max(held_until, until)
                 continue
-            said = worded(recipient) if worded else event
-            verdict, code = self._run.send((said,), recipient, context)
-            if verdict in (Verdict.FAILED, Verdict.UNVERIFIED):
+            described = event_for(recipient) if event_for else event
+            verdict, code = self._run.send((described,), recipient, context)
+            if verdict in RETRIED:
                 failed = True
                 continue
-            done = len(waiting) == 1 and not failed and not held
+            done = len(waiting) == 1 and not failed and not held_until
             if not self.mark(recipient, verdict, code, done=done):
                 self._run.counts["lost"] += 1
                 return
@@ -459,8 +471,8 @@ class _Delivery:
                 return
         if failed:
             self.pause(event)
-        elif held:
-            self._mailer.outbox.hold(self._key, self._lease, held)
+        elif held_until:
+            self._mailer.outbox.hold(self._key, self._lease, held_until)
         else:
             self.finish()
 
@@ -478,12 +490,12 @@ class _Delivery:
         renewed = None if done else now + LEASE
         outbox = self._mailer.outbox
         if verdict is Verdict.SENT:
-            held = outbox.mark_notified(self._key, recipient.name, now, self._lease, renewed)
+            claimed = outbox.mark_notified(self._key, recipient.name, now, self._lease, renewed)
         else:
-            held = outbox.mark_undeliverable(self._key, recipient.name, code, self._lease, renewed)
+            claimed = outbox.mark_undeliverable(self._key, recipient.name, code, self._lease, renewed)
         if renewed is not None:
             self._lease = renewed
-        return held
+        return claimed
 
     def pause(self, event: Event) -> None:
         """Release the event, to be retried after a pause that grows with each try."""
@@ -528,7 +540,7 @@ class _Digest:
         if event is None:
             return
         self._take(self._first, event)
-        for key in self._run.mailer.outbox.held(event, MOST_FOLDED - 1):
+        for key in self._run.mailer.outbox.held(event, MAX_EVENTS_IN_DIGEST - 1):
             self._claim(_Delivery(self._run, key))
         lost = False
         while not lost and (message := self._next()):
@@ -537,7 +549,7 @@ class _Digest:
                 break
             lost = not self._notify(recipient, context, claimed_events)
         for claimed in self._claimed:
-            self._end(claimed)
+            self._release(claimed)
 
     def postpone(self, seconds: int) -> None:
         """Release the first event after an error, to be retried in so many seconds.
@@ -554,7 +566,7 @@ class _Digest:
         except Exception:
             _LOG.exception("An event cannot be mailed")
             self._run.counts["broken"] += 1
-            delivery.postpone(notifications.LONGEST_PAUSE)
+            delivery.postpone(notifications.MAX_PAUSE)
             return
         if event is not None:
             self._take(delivery, event)
@@ -581,18 +593,19 @@ class _Digest:
     ) -> bool:
         """Send one message, and mark its events. Return False if a claim was lost."""
         verdict, code = self._run.send([claimed.event for claimed in claimed_events], recipient, context)
-        held = True
+        all_claimed = True
         self._run.counts["folded"] += len(claimed_events) - 1
         for claimed in claimed_events:
             claimed.tried.add(recipient.name)
-            if verdict in (Verdict.FAILED, Verdict.UNVERIFIED):
+            if verdict in RETRIED:
                 claimed.failed = True
             elif not claimed.delivery.mark(recipient, verdict, code, done=False):
                 self._run.counts["lost"] += 1
-                held = False
-        return held
+                all_claimed = False
+        return all_claimed
 
-    def _end(self, claimed: "_ClaimedEvent") -> None:
+    def _release(self, claimed: "_ClaimedEvent") -> None:
+        """Release an event: to be retried if a message failed or is missing, otherwise as finished."""
         recipients, _ = claimed.delivery.audience(claimed.event)
         if claimed.failed or claimed.without_recipients:
             claimed.delivery.pause(claimed.event)
@@ -623,15 +636,18 @@ class _RecipientCache:
         self._at = 0.0
 
     def of(
-        self, names: frozenset[str], account: str, ahead: "Iterable[tuple[frozenset[str], str]]"
+        self, names: frozenset[str], account: str, lookups: "Iterable[tuple[frozenset[str], str]]"
     ) -> RecipientLookup:
-        """Return Users and an account, by at most one read, which also reads those needed ``ahead``."""
+        """Return Users and an account. Reads them in one call, unless all of them are cached.
+
+        The call also reads the Users and accounts of the events that follow (``lookups``), as many as fit.
+        """
         now = self._mailer.now()
-        if now - self._at > FRESH:
+        if now - self._at > CACHE_SECONDS:
             self._people, self._accounts, self._at = {}, {}, now
         missing, accounts = names - self._people.keys(), {account} - self._accounts.keys()
         if missing or accounts:
-            for more_names, more_account in ahead:
+            for more_names, more_account in lookups:
                 more = missing | (more_names - self._people.keys())
                 more_accounts = accounts | ({more_account} - self._accounts.keys())
                 if len(more) + len(more_accounts) > READ_AHEAD:

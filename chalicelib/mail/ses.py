@@ -37,6 +37,12 @@ class Verdict(Enum):
     """SES may not send from this address to that one yet; it may send between others."""
     FAILED = "FAILED"
     """SES or the network failed, or the sending rate was exceeded: a later try can succeed."""
+    UNRENDERED = "UNRENDERED"
+    """There is no message, because rendering it failed. SES was not called."""
+
+
+RETRIED = frozenset({Verdict.UNVERIFIED, Verdict.FAILED, Verdict.UNRENDERED})
+"""The verdicts after which the recipient is tried again later."""
 
 
 class SendResult(NamedTuple):

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-MOST_ENTRIES = 10
+MAX_ENTRIES = 10
 """The most entries of one PutEvents call."""
 
-MOST_BYTES = 200_000
+MAX_BYTES = 200_000
 """The most bytes of one PutEvents call; EventBridge accepts 256 KB."""
 
 GRACE = 60
@@ -44,7 +44,7 @@ PAGE = 1_000
 TURN = 50
 """The most events of one partition that are published before it is another's turn."""
 
-IN_A_ROW = 3
+MAX_FAILURES_IN_A_ROW = 3
 """So many failed calls in a row, and the rest is left to the next run."""
 
 MARGIN_MS = 15_000
@@ -150,7 +150,7 @@ class _Run:
 
     def goes_on(self) -> bool:
         """Return whether to begin another call."""
-        return self._failures < IN_A_ROW and self.publisher.remaining_ms() >= MARGIN_MS
+        return self._failures < MAX_FAILURES_IN_A_ROW and self.publisher.remaining_ms() >= MARGIN_MS
 
     def store_failed(self, error: Exception) -> None:
         """Count a failure of DynamoDB."""
@@ -190,7 +190,7 @@ class _Run:
                 "Time": datetime.fromtimestamp(event.at, UTC),
             }
             more = len(detail.encode()) + 100
-            if batch and (len(batch) == MOST_ENTRIES or size + more > MOST_BYTES):
+            if batch and (len(batch) == MAX_ENTRIES or size + more > MAX_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append((marker, entry))
@@ -201,7 +201,7 @@ class _Run:
     def _call(self, batch: "list[tuple[Marker, PutEventsRequestEntryTypeDef]]") -> list[Marker]:
         """Return the markers of the events in a batch that EventBridge has taken."""
         try:
-            answer: Any = self.publisher.bridge.put_events(Entries=[entry for _, entry in batch])
+            response: Any = self.publisher.bridge.put_events(Entries=[entry for _, entry in batch])
         except (ClientError, BotoCoreError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
             level = logging.ERROR if code.startswith("AccessDenied") else logging.WARNING
@@ -212,7 +212,7 @@ class _Run:
             return []
         self._failures = 0
         taken = []
-        for (marker, _), result in zip(batch, answer["Entries"], strict=True):
+        for (marker, _), result in zip(batch, response["Entries"], strict=True):
             if "ErrorCode" in result:
                 _LOG.warning(
                     "EventBridge refused an event; it waits",

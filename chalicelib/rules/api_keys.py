@@ -26,7 +26,7 @@ from chalicelib.rules.roles import KeyType, Role
 
 Holder = TypeVar("Holder", bound=Principal)
 
-LONGEST_OVERLAP = 604_800
+MAX_OVERLAP = 604_800
 """Seconds (7 days) for which the predecessor may keep working after a rotation."""
 
 

@@ -50,7 +50,7 @@ def new_event(
     after it, if who is notified depends on both.
     """
     knows_keys = bool(shown_keys) or more_shown_keys
-    addressees = notifications.addressees(action, Occurrence(subject, keys, new, actor, knows_keys))
+    recipients = notifications.recipients(action, Occurrence(subject, keys, new, actor, knows_keys))
     account = subject.id if isinstance(subject, Account) else subject.account
     return Event(
         id=new_event_id(origin.now),
@@ -68,10 +68,10 @@ def new_event(
         reason=reason,
         source_ip=origin.source_ip,
         request_id=origin.request_id,
-        audience=addressees.audience,
-        administrators=addressees.administrators,
+        audience=recipients.audience,
+        administrators=recipients.administrators,
         invitation=invitation,
-        due_at=None if addressees.audience is Audience.NOBODY else origin.second,
+        due_at=None if recipients.audience is Audience.NOBODY else origin.second,
     )
 
 

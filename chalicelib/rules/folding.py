@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from chalicelib.rules.model import Action, Event
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
-"""The actions to fold, each kind by itself. Never one that ends a key or changes who has power."""
+"""The actions to fold, each kind by itself. Never one that ends a key or changes rights."""
 
 HOUR = 3600
 

@@ -119,7 +119,8 @@ def restrict(
     Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, Forbidden
     for loosening a key of a Service User above the caller's role, Conflict for what
     :func:`lockout.require_not_locked_out` refuses, unless ``even_if_locked_out``, and TooManyRequests if the
-    budget of key changes is used up.
+    budget of key changes is used up. A change that only tightens the restrictions has no budget: a thief who
+    has used it up keeps nobody from making the key useless to them.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if expires_at is not UNSET:
@@ -127,14 +128,25 @@ def restrict(
     new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)
     if not changes:
         return holder
-    if api_keys.is_looser(key, new.keys[key_type]):
+    is_looser = api_keys.is_looser(key, new.keys[key_type])
+    if is_looser:
         if isinstance(holder, ServiceUser):
             permissions.require_can_change_rights(auth, holder)
         sessions.require_confirmed(auth)
     conditions: tuple[Write, ...] = ()
     if not even_if_locked_out:
         conditions = lockout.require_not_locked_out(auth, holder, key_type, key, new.keys[key_type])
-    _commit(directory, auth, holder, new, Action.API_KEY_UPDATED, change, changes, conditions=conditions)
+    _commit(
+        directory,
+        auth,
+        holder,
+        new,
+        Action.API_KEY_UPDATED,
+        change,
+        changes,
+        conditions=conditions,
+        has_budget=is_looser,
+    )
     return new
 
 
@@ -159,12 +171,16 @@ def _commit(
     changes: dict[str, tuple[str, str]] | None = None,
     unused: KeyType | None = None,
     conditions: tuple[Write, ...] = (),
+    *,
+    has_budget: bool = True,
 ) -> None:
     now = auth.origin.second
-    new = limits.spend(new, directory.limits, now)
+    if has_budget:
+        new = limits.spend(new, directory.limits, now)
     event = new_event(auth.origin, actor(auth.caller), action, old, (change,), changes=changes, new=new)
     writes: list[Write] = [Replace(old, new, concurrent_change(), unused)]
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())
-    writes.append(limits.account_change(old.account, directory.limits, now))
+    if has_budget:
+        writes.append(limits.account_change(old.account, directory.limits, now))
     directory.commit(event, *writes, *conditions)

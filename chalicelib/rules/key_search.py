@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from chalicelib.rules import key_format, permissions
+from chalicelib.rules import key_format, limits, permissions
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.model import Principal
 from chalicelib.rules.ports import Directory
 from chalicelib.rules.roles import KeyType
 
-MOST_FOUND = 25
+MAX_FOUND = 25
 """The most keys that a search by last five characters finds: more than ever have the same ones by chance."""
 
 
@@ -23,11 +23,13 @@ class FoundKey(NamedTuple):
 def by_value(directory: Directory, auth: AuthContext, secret: str) -> tuple[FoundKey, ...]:
     """Return the account's key with this value; empty if there is none. It may have expired.
 
-    Reads nothing for a key with a wrong checksum. Raises Forbidden.
+    Reads nothing for a key with a wrong checksum. Raises Forbidden, and TooManyRequests if the caller has
+    searched too often.
     """
     permissions.require_can_find_keys(auth)
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
         return ()
+    _count(directory, auth)
     digest = key_format.digest(secret)
     username = directory.username_of(digest)
     holder = None if username is None else directory.principal(username)
@@ -41,16 +43,24 @@ def by_value(directory: Directory, auth: AuthContext, secret: str) -> tuple[Foun
 
 
 def by_last5(directory: Directory, auth: AuthContext, last5: str) -> tuple[FoundKey, ...]:
-    """Return the account's keys that end in these five characters, by username. Raises Forbidden."""
+    """Return the account's keys that end in these five characters, by username.
+
+    Raises Forbidden, and TooManyRequests if the caller has searched too often.
+    """
     permissions.require_can_find_keys(auth)
+    _count(directory, auth)
     account = auth.caller.account
-    holders = directory.principals(directory.usernames_by_last5(account, last5, MOST_FOUND))
+    holders = directory.principals(directory.usernames_by_last5(account, last5, MAX_FOUND))
     return tuple(
         FoundKey(holder, key_type, is_predecessor)
         for _, holder in sorted(holders.items())
         for key_type, is_predecessor, _, other in keys_of(holder)
         if holder.account == account and other == last5
     )
+
+
+def _count(directory: Directory, auth: AuthContext) -> None:
+    directory.count_call(limits.key_search(auth.caller, directory.limits, auth.origin.second))
 
 
 class StoredSecret(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, key_format
+from chalicelib.rules import api_keys, key_format, limits
 from chalicelib.rules.audit import new_event
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import concurrent_change
@@ -31,14 +31,14 @@ from chalicelib.rules.ports import Directory, Replace, RevokeKey, Write
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.writes import until_revoked
 
-MOST_REPORTED = 100
+MAX_REPORTED = 100
 """The most keys of one report: as many as one read takes."""
 
 _NOBODY = frozenset({"-"})
 """Not a username. It is read if no reported key was found, so that every report takes two reads."""
 
 _PLACE = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/@:+-]*)?")
-_LONGEST_PLACE = 200
+_MAX_PLACE = 200
 
 
 class Report(NamedTuple):
@@ -51,9 +51,10 @@ class Report(NamedTuple):
 def report(directory: Directory, reports: tuple[Report, ...], origin: Origin) -> None:
     """Revoke the keys that were found or, if the account's policy says so, only notify of them.
 
-    Ignores what is not a key, or does not work. Raises Unavailable; keys revoked by then stay revoked, and
-    the report can be sent again.
+    Ignores what is not a key, or does not work. Raises TooManyRequests for a sender of too many reports, and
+    Unavailable; keys revoked by then stay revoked, and the report can be sent again.
     """
+    directory.count_call(limits.leak_report(origin.source_ip, directory.limits, origin.second))
     found = {
         key_format.digest(it.token): it.url
         for it in reports
@@ -137,5 +138,5 @@ def _with(holder: Principal, key_type: KeyType, **fields: object) -> Principal:
 
 def _place(url: str) -> str:
     """Return the part of a URL to record: no query, and nothing that is formed like a key."""
-    place = _PLACE.match(url[:_LONGEST_PLACE])
+    place = _PLACE.match(url[:_MAX_PLACE])
     return re.sub(r"su[ki]_[0-9A-Za-z]*", "…", place.group()) if place else ""

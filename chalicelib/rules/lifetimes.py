@@ -6,10 +6,10 @@ from chalicelib.rules.ports import Directory
 
 DAY = 86_400
 
-LEAST_POLICY_DAYS = 14
+MIN_POLICY_DAYS = 14
 """The shortest lifetime a policy may set, in days: it leaves time for the notices of 10 days and 1 day."""
 
-MOST_POLICY_DAYS = 3650
+MAX_POLICY_DAYS = 3650
 
 EXPIRY_IN_THE_PAST = "The expiry must be in the future, such as 2030-01-31T00:00:00Z."
 

@@ -1,12 +1,16 @@
 """Budgets and quotas, which the operator sets so that no caller can use up the capacity of the others.
 
-A budget limits how often keys change and invitations are sent. A caller past a budget gets 429 with the time
-to wait. A quota limits how much an account holds. A caller at a quota gets 409. Neither refuses a change that
-only takes power away: revoking, deleting, lowering a role.
+A budget limits how often something is done that costs others: keys change, emails are sent to an address
+that the caller chose, keys are looked up. A caller past a budget gets 429 with the time to wait. A quota
+limits how much an account holds. A caller at a quota gets 409. Neither refuses a change that only withdraws
+rights: revoking, deleting, lowering a role, tightening the restrictions of a key.
 
 A principal's budget is a token bucket, stored as one number: the time at which it is full again
 (``Principal.budget_full_at``). The change that spends it also stores it. So it needs no read or write of its
-own, and it is exact under concurrency, because the change is conditional on the version that was read.
+own, and it is exact under concurrency, because the change is conditional on the version that was read. The
+other budgets are counters in items of their own (:mod:`chalicelib.store.counters`).
+
+docs/security.md lists what has which budget, and what has none.
 """
 
 from collections.abc import Mapping
@@ -17,12 +21,13 @@ from msgspec.structs import replace
 
 from chalicelib.rules.errors import Conflict, TooManyRequests
 from chalicelib.rules.model import Account, Principal, ServiceUser
-from chalicelib.rules.names import fold_email
-from chalicelib.rules.ports import Count, CountChange, CountInvitation
+from chalicelib.rules.names import fold_email, fold_username
+from chalicelib.rules.networks import sender
+from chalicelib.rules.ports import Count, CountCall, CountChange, CountEmail, Emails
 
 Holder = TypeVar("Holder", bound=Principal | Account)
 
-HOUR = 3600
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 class Limits(NamedTuple):
@@ -35,6 +40,15 @@ class Limits(NamedTuple):
     invitation_pause: int = 300
     """Seconds between two invitations to one address."""
     invitations_per_day: int = 10
+    account_invitations_per_day: int = 200
+    """Invitations of one account to all addresses together."""
+    passkey_code_pause: int = 60
+    """Seconds between two mailed codes for one person's passkey."""
+    passkey_codes_per_day: int = 10
+    key_searches_per_minute: int = 60
+    """Searches for a key's holder by one caller."""
+    leak_reports_per_minute: int = 60
+    """Reports of leaked keys from one address, or one IPv6 network of /64."""
     mails_per_hour: int = 4
     """Emails of one kind about one principal to one recipient, before they are folded into a digest email."""
     users: int = 1_000
@@ -59,6 +73,11 @@ VARIABLES: Mapping[str, Variable] = {
     "account_changes_per_minute": Variable("ACCOUNT_CHANGES_PER_MINUTE", 1, 100_000),
     "invitation_pause": Variable("INVITATION_PAUSE_SECONDS", 0, 86_400),
     "invitations_per_day": Variable("INVITATIONS_PER_DAY", 1, 1_000),
+    "account_invitations_per_day": Variable("ACCOUNT_INVITATIONS_PER_DAY", 1, 100_000),
+    "passkey_code_pause": Variable("PASSKEY_CODE_PAUSE_SECONDS", 0, 86_400),
+    "passkey_codes_per_day": Variable("PASSKEY_CODES_PER_DAY", 1, 1_000),
+    "key_searches_per_minute": Variable("KEY_SEARCHES_PER_MINUTE", 1, 100_000),
+    "leak_reports_per_minute": Variable("LEAK_REPORTS_PER_MINUTE", 1, 100_000),
     "mails_per_hour": Variable("MAILS_PER_HOUR", 1, 1_000),
     "users": Variable("MAX_USERS", 2, 100_000),
     "owners": Variable("MAX_OWNERS", 2, 1_000),
@@ -105,10 +124,10 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
 
 def account_change(account: str, limits: Limits, now: int) -> CountChange:
     """Return the write that counts a change against the budget of the whole account."""
-    wait = 60 - now % 60
+    wait = MINUTE - now % MINUTE
     return CountChange(
         account,
-        now // 60,
+        now // MINUTE,
         limits.account_changes_per_minute,
         TooManyRequests(
             f"The account has made more than {limits.account_changes_per_minute} changes in this minute; "
@@ -119,31 +138,87 @@ def account_change(account: str, limits: Limits, now: int) -> CountChange:
     )
 
 
-def invitation(account: str, email: str, limits: Limits, now: int) -> CountInvitation:
-    """Return the write that counts an invitation against the budget of the address it is mailed to.
+def invitation(account: str, email: str, limits: Limits, now: int) -> tuple[CountEmail, CountEmail]:
+    """Return the writes that count an invitation against the budgets of its address and of the account.
 
-    The budget belongs to the address and not to the User: somebody who is revoked and invited again has the
-    same inbox.
+    The first budget belongs to the address and not to the User: somebody who is revoked and invited again has
+    the same inbox. The second bounds the strangers to whom a thief of an OWNER's key can have emails sent.
     """
+    pause, most = limits.invitation_pause, limits.invitations_per_day
+    in_all = limits.account_invitations_per_day
 
     def refused(last: int, today: int) -> TooManyRequests:
-        wait = last + limits.invitation_pause - now
-        if today >= limits.invitations_per_day:
-            wait = max(wait, 86_400 - now % 86_400)
         return TooManyRequests(
-            f"'{email}' was invited a moment ago, or often today (once in {limits.invitation_pause} seconds, "
-            f"{limits.invitations_per_day} times a day); nothing was mailed. Wait as many seconds as "
-            "Retry-After says, and send the call again.",
-            max(wait, 1),
+            f"'{email}' was invited a moment ago, or often today (once in {pause} seconds, {most} times a "
+            "day); nothing was mailed. Wait as many seconds as Retry-After says, and send the call again.",
+            _wait(now, last + pause, today >= most),
         )
 
-    return CountInvitation(
-        account,
-        fold_email(email),
-        now,
-        limits.invitation_pause,
-        limits.invitations_per_day,
-        refused,
+    def account_refused(_last: int, _today: int) -> TooManyRequests:
+        return TooManyRequests(
+            f"The account has sent {in_all} invitations today, as many as it may; nothing was mailed. "
+            "Wait as many seconds as Retry-After says, or ask the operator to raise the budget.",
+            _wait(now, 0, True),
+        )
+
+    return (
+        CountEmail(account, Emails.INVITATION, fold_email(email), now, pause, most, refused),
+        CountEmail(account, Emails.ACCOUNT_INVITATIONS, "", now, 0, in_all, account_refused),
+    )
+
+
+def passkey_code(account: str, email: str, limits: Limits, now: int) -> CountEmail:
+    """Return the write that counts a mailed code against the budget of the address."""
+    pause, most = limits.passkey_code_pause, limits.passkey_codes_per_day
+
+    def refused(last: int, today: int) -> TooManyRequests:
+        wait = _wait(now, last + pause, today >= most)
+        return TooManyRequests(
+            f"A code was mailed a moment ago, or often today (once in {pause} seconds, {most} times a day); "
+            f"none was mailed now. Use the last one, or wait {wait} seconds and ask again. If somebody else "
+            "asks for them, they have your key: rotate it.",
+            wait,
+        )
+
+    return CountEmail(account, Emails.PASSKEY_CODE, fold_email(email), now, pause, most, refused)
+
+
+def _wait(now: int, after_pause: int, day_is_full: bool) -> int:
+    """Return the seconds until the pause is over and, if the day is full, the next day (UTC) begins."""
+    return max(after_pause - now, DAY - now % DAY if day_is_full else 0, 1)
+
+
+def key_search(caller: Principal, limits: Limits, now: int) -> CountCall:
+    """Return the count of a caller's search for a key's holder."""
+    most = limits.key_searches_per_minute
+    return CountCall(
+        f"{caller.account}#SEARCH#{fold_username(caller.username)}",
+        now // MINUTE,
+        most,
+        TooManyRequests(
+            f"You have searched for keys {most} times in this minute, as often as you may. Wait as many "
+            "seconds as Retry-After says, and send the call again.",
+            MINUTE - now % MINUTE,
+        ),
+    )
+
+
+def leak_report(source_ip: str, limits: Limits, now: int) -> CountCall:
+    """Return the count of a report of leaked keys against the budget of the address it comes from.
+
+    It is the sender's, and nobody else's: a budget for all would let one sender silence the others.
+    """
+    most = limits.leak_reports_per_minute
+    return CountCall(
+        f"REPORT#{sender(source_ip)}",
+        now // MINUTE,
+        most,
+        TooManyRequests(
+            f"Your address has sent {most} reports in this minute, as many as it may; nothing was done with "
+            "this one. Wait as many seconds as Retry-After says, and send it again; a report takes up to 100 "
+            "keys.",
+            MINUTE - now % MINUTE,
+        ),
     )
 
 

@@ -52,7 +52,7 @@ class ApiKey(Value, frozen=True):
     it.
 
     The key acts with the lower of its holder's role and its ``ceiling``: the role of the principal that was
-    shown the secret. So when a Service User's role is raised, nobody who knows a secret gains power by it.
+    shown the secret. So when a Service User's role is raised, nobody who knows a secret gains rights by it.
     None is no ceiling: a User's own key, or one stored before keys had ceilings.
 
     ``has_pointer``: the key has a pointer, by which it is found by its value. A key stored before there were

@@ -6,7 +6,7 @@ import re
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-MOST = 50
+MAX_NETWORKS = 50
 """The most networks of a key."""
 
 # Narrower than ipaddress: no zone, no netmask, only ASCII digits, no leading zero (some parse it as octal).
@@ -41,6 +41,22 @@ def admits(networks: tuple[str, ...], source_ip: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return any(address in ipaddress.ip_network(network) for network in networks)
+
+
+def sender(source_ip: str) -> str:
+    """Return what stands for the sender of a call: its IPv4 address, or the /64 network of its IPv6 address.
+
+    Whoever has one IPv6 address usually has all of its /64. Returns "" for what is no address.
+    """
+    try:
+        address: Address = ipaddress.ip_address(source_ip)
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def within(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:

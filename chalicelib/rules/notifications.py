@@ -1,6 +1,6 @@
 """Who is notified of an event by email, and when to retry.
 
-``NOTIFIED`` decides to whom an event is addressed when it is written. :func:`administrators`, :func:`owners`
+``NOTIFIED`` decides the recipients of an event when it is written. :func:`administrators`, :func:`owners`
 and :func:`person` decide who of them is still entitled when the email is sent.
 
 The events are their own outbox. An event is pending until every recipient has been notified. A mailer first
@@ -39,7 +39,7 @@ LEASE = 120
 """Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
 
 FIRST_PAUSE = 60
-LONGEST_PAUSE = 21_600
+MAX_PAUSE = 21_600
 """Seconds between two tries: one minute, doubled at each try, up to six hours."""
 
 
@@ -58,36 +58,36 @@ class Occurrence(NamedTuple):
     knows_keys: bool = False
 
 
-class Addressees(NamedTuple):
-    """Whom an event is addressed to. ``administrators`` maps folded usernames to membership ids."""
+class Recipients(NamedTuple):
+    """Who is to be notified of an event. ``administrators`` maps folded usernames to membership ids."""
 
     audience: Audience
     administrators: dict[str, str] = {}
 
 
-AudienceRule = Callable[[Occurrence], Addressees]
+AudienceRule = Callable[[Occurrence], Recipients]
 """Decides who is notified of one action."""
 
 
-def nobody(_occurrence: Occurrence) -> Addressees:
+def nobody(_occurrence: Occurrence) -> Recipients:
     """Notify nobody."""
-    return Addressees(Audience.NOBODY)
+    return Recipients(Audience.NOBODY)
 
 
-def administrators_or_person(occurrence: Occurrence) -> Addressees:
+def administrators_or_person(occurrence: Occurrence) -> Recipients:
     """Notify the Administrators of a Service User, or the User whom the event is about."""
     subject = occurrence.subject
     if isinstance(subject, ServiceUser):
-        return Addressees(Audience.ADMINISTRATORS, subject.administrators)
-    return Addressees(Audience.PERSON)
+        return Recipients(Audience.ADMINISTRATORS, subject.administrators)
+    return Recipients(Audience.PERSON)
 
 
-def administrators_or_person_if_keys_changed(occurrence: Occurrence) -> Addressees:
+def administrators_or_person_if_keys_changed(occurrence: Occurrence) -> Recipients:
     """Notify like :func:`administrators_or_person`, but only if keys were issued or revoked."""
     return administrators_or_person(occurrence) if occurrence.keys else nobody(occurrence)
 
 
-def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
+def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Recipients:
     """Notify a User of a sign-in with a passkey from an address other than its last one."""
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, User) and isinstance(new, User):
@@ -97,28 +97,28 @@ def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Addressees:
     return nobody(occurrence)
 
 
-def administrators_or_person_and_owners_if_by_operator(occurrence: Occurrence) -> Addressees:
+def administrators_or_person_and_owners_if_by_operator(occurrence: Occurrence) -> Recipients:
     """Notify like :func:`administrators_or_person`; all OWNERs too, if the operator did it for an OWNER."""
     if occurrence.actor is not None and occurrence.actor.kind is Kind.OPERATOR:
-        return Addressees(Audience.PERSON_AND_OWNERS)
+        return Recipients(Audience.PERSON_AND_OWNERS)
     return administrators_or_person(occurrence)
 
 
-def administrators_or_person_and_owners(occurrence: Occurrence) -> Addressees:
+def administrators_or_person_and_owners(occurrence: Occurrence) -> Recipients:
     """Notify like :func:`administrators_or_person`, and all OWNERs too."""
-    addressees = administrators_or_person(occurrence)
+    recipients = administrators_or_person(occurrence)
     by_audience = {
         Audience.PERSON: Audience.PERSON_AND_OWNERS,
         Audience.ADMINISTRATORS: Audience.ADMINISTRATORS_AND_OWNERS,
     }
-    return addressees._replace(audience=by_audience[addressees.audience])
+    return recipients._replace(audience=by_audience[recipients.audience])
 
 
-def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
+def key_holder_if_loosened(occurrence: Occurrence) -> Recipients:
     """Notify Administrators of looser restrictions, and a User of any change to those of their own key."""
     subject, new = occurrence.subject, occurrence.new
     if isinstance(subject, User):
-        return Addressees(Audience.PERSON)
+        return Recipients(Audience.PERSON)
     if isinstance(subject, ServiceUser) and isinstance(new, ServiceUser):
         kept = subject.keys.keys() & new.keys.keys()
         if any(is_looser(subject.keys[key_type], new.keys[key_type]) for key_type in kept):
@@ -126,7 +126,7 @@ def key_holder_if_loosened(occurrence: Occurrence) -> Addressees:
     return nobody(occurrence)
 
 
-def administrators_before_and_after(occurrence: Occurrence) -> Addressees:
+def administrators_before_and_after(occurrence: Occurrence) -> Recipients:
     """Notify the Administrators before and after the change of another role or other Administrators.
 
     So nobody is removed as an Administrator without being notified.
@@ -136,24 +136,24 @@ def administrators_before_and_after(occurrence: Occurrence) -> Addressees:
         return administrators_or_person_if_keys_changed(occurrence)
     if (old.role, old.administrators) == (new.role, new.administrators):
         return nobody(occurrence)
-    return Addressees(Audience.ADMINISTRATORS, {**old.administrators, **new.administrators})
+    return Recipients(Audience.ADMINISTRATORS, {**old.administrators, **new.administrators})
 
 
-def person_and_owners_if_owner(occurrence: Occurrence) -> Addressees:
-    """Notify a User who gets or loses power; all OWNERs too, if the User is an OWNER, or becomes one."""
-    return Addressees(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
+def person_and_owners_if_owner(occurrence: Occurrence) -> Recipients:
+    """Notify a User who gets or loses rights; all OWNERs too, if the User is an OWNER or becomes one."""
+    return Recipients(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
 
 
-def person_if_role_changed(occurrence: Occurrence) -> Addressees:
+def person_if_role_changed(occurrence: Occurrence) -> Recipients:
     """Notify a User of another role; all OWNERs too, if they become an OWNER or were one."""
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, User) and isinstance(new, User) and old.role is not new.role:
         owner = _is_owner(old) or _is_owner(new)
-        return Addressees(Audience.PERSON_AND_OWNERS if owner else Audience.PERSON)
+        return Recipients(Audience.PERSON_AND_OWNERS if owner else Audience.PERSON)
     return administrators_or_person_if_keys_changed(occurrence)
 
 
-def person_on_revocation(occurrence: Occurrence) -> Addressees:
+def person_on_revocation(occurrence: Occurrence) -> Recipients:
     """Notify a revoked User, unless they never activated.
 
     Notify all OWNERs too, if the User was an OWNER or knows keys of Service Users.
@@ -161,15 +161,15 @@ def person_on_revocation(occurrence: Occurrence) -> Addressees:
     subject = occurrence.subject
     invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
     if _is_owner(subject) or occurrence.knows_keys:
-        return Addressees(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
+        return Recipients(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
     return nobody(occurrence) if invited else administrators_or_person(occurrence)
 
 
-def owners_if_loosened(occurrence: Occurrence) -> Addressees:
+def owners_if_loosened(occurrence: Occurrence) -> Recipients:
     """Notify all OWNERs if the account's policy becomes looser."""
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, Account) and isinstance(new, Account) and is_policy_looser(old, new):
-        return Addressees(Audience.OWNERS)
+        return Recipients(Audience.OWNERS)
     return nobody(occurrence)
 
 
@@ -237,8 +237,8 @@ An action whose rule notifies anybody also needs an email in ``chalicelib.mail.m
 """
 
 
-def addressees(action: Action, occurrence: Occurrence) -> Addressees:
-    """Return whom an event is addressed to."""
+def recipients(action: Action, occurrence: Occurrence) -> Recipients:
+    """Return who is to be notified of an event."""
     return NOTIFIED[action](occurrence)
 
 
@@ -416,7 +416,7 @@ def retry_delay(attempts: int, chance: float) -> int:
     It is between three quarters of the pause and all of it, so that events that failed together are not
     retried together.
     """
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(max(attempts, 1) - 1, 16))
+    longest = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(max(attempts, 1) - 1, 16))
     return int(longest * (0.75 + 0.25 * chance))
 
 

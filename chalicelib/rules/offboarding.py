@@ -18,11 +18,11 @@ from chalicelib.rules.model import Action, Cause, ServiceUser, ShownKey
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Directory, Replace
 
-MOST_ENDED = 25
+MAX_SERVICE_USERS_CHANGED = 25
 """The most Service Users whose keys one call revokes: a read and a transaction each, seconds at worst."""
 
 PAGE = 500
-MOST_PAGES = 4
+MAX_PAGES = 4
 """The most pages of Service Users that one call reads: one Query each, of at most a megabyte."""
 
 _TRIES = 3
@@ -73,7 +73,7 @@ def end(
     try:
         for service_user, looked in _service_users(directory, auth, name, after):
             if service_user is not None:
-                if done == MOST_ENDED:
+                if done == MAX_SERVICE_USERS_CHANGED:
                     break
                 done += 1
                 # One event for each, a millisecond apart, so that the trail has them in order.
@@ -95,7 +95,7 @@ def _service_users(
 
     At the end of each page, yields None and where the next page starts.
     """
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = directory.page(auth.caller.account, ServiceUser, PAGE, after)
         for member in page.members:
             if api_keys.shown_keys(member, name, auth.origin.now):

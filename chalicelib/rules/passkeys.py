@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import authentication, key_format, permissions, sessions, suspension
+from chalicelib.rules import authentication, key_format, limits, permissions, sessions, suspension
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import (
@@ -30,7 +30,7 @@ from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sessions import Entry
 from chalicelib.rules.users import activation_writes, open_invitation
 
-MOST_PASSKEYS = 5
+MAX_PASSKEYS = 5
 CHALLENGE_SECONDS = 5 * 60
 TRIES = 3
 """How often a sign-in is tried if concurrent calls change the User."""
@@ -42,7 +42,6 @@ _NOT_KNOWN = (
 CODE_SECONDS = 15 * 60
 """How long a mailed code is valid."""
 
-CODE_PAUSE = 60
 _CODE_NOT_VALID = (
     "The username or the code is not valid, or the code was used or is older than 15 minutes. "
     "Ask for a new one."
@@ -129,7 +128,7 @@ def begin_confirmation(directory: Directory, auth: AuthContext) -> BrowserChalle
 def confirm(
     directory: Directory, auth: AuthContext, secret: str, credential_id: bytes, check: CheckAssertion
 ) -> None:
-    """Confirm a session with one of the person's passkeys, so that it may hand out keys for 5 minutes.
+    """Confirm a session with one of the person's passkeys, so that it may issue keys for 5 minutes.
 
     Raises Unauthenticated for any other passkey, and ValidationError for a challenge of another session.
     """
@@ -185,9 +184,10 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
     """Have a code mailed to a User with an API key, with which they can get a passkey. Return the User.
 
     Both the key and the code are needed, so a leaked key alone gives no access, and neither does an inbox
-    that somebody else reads. The key must be a USER_MANAGEMENT key if the User's role may hold one. Raises
-    Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and Conflict if the last
-    code was mailed less than a minute ago.
+    that somebody else reads. The key must be a USER_MANAGEMENT key if the User's role may hold one.
+
+    Raises Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and TooManyRequests
+    if a code was mailed a moment ago, or often today: the key may be stolen.
     """
     auth = authentication.sign_in(directory, username, key, origin)
     user = auth.caller
@@ -195,12 +195,11 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
         raise Unauthenticated(authentication.NOT_VALID)
     if KeyType.USER_MANAGEMENT in user.role.key_types():
         permissions.require_management_key(auth)
-    if user.enrolment is not None and origin.second - user.enrolment.asked_at < CODE_PAUSE:
-        raise Conflict("A code was mailed within the last minute. Use that one, or wait.")
     enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
     new = replace(user, enrolment=enrolment, version=new_version())
     event = new_event(origin, actor(user), Action.PASSKEY_CODE_REQUESTED, user, invitation=enrolment.id)
-    directory.commit(event, Replace(user, new, concurrent_change()))
+    counted = limits.passkey_code(user.account, user.email, directory.limits, origin.second)
+    directory.commit(event, Replace(user, new, concurrent_change()), counted)
     return new
 
 
@@ -411,8 +410,8 @@ def _with_passkey(user: User, passkey_id: str, passkey: Passkey) -> User:
 
 
 def _require_room(user: User) -> None:
-    if len(user.passkeys) >= MOST_PASSKEYS:
-        raise Conflict(f"You have {MOST_PASSKEYS} passkeys, as many as one may have; remove one first.")
+    if len(user.passkeys) >= MAX_PASSKEYS:
+        raise Conflict(f"You have {MAX_PASSKEYS} passkeys, as many as one may have; remove one first.")
 
 
 def _session_id(auth: AuthContext) -> str:

@@ -82,8 +82,7 @@ def decide_passkey(passkey: Passkey, policy: Policy, now: int) -> "Decision | No
 
     Only inactivity ends one. Nobody else has its secret, so a maximum age would only make people enrol again.
     """
-    unused = Policy(revoke_inactive_after_days=policy.revoke_inactive_after_days)
-    return decide(as_key(passkey), unused, now)
+    return decide(as_key(passkey), _for_passkeys(policy), now)
 
 
 def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
@@ -99,8 +98,11 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
     return first or (ClearNotice() if notice is not None else None)
 
 
-def spare(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNotice:
-    """Return a new first notice, which keeps a key that was to be revoked for at least ten more days."""
+def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNotice:
+    """Return a new first notice instead of a revocation: the key works for at least ten more days.
+
+    ``why`` says in the email why it was kept.
+    """
     later = Expiry(now + FIRST_NOTICE, revocation.cause, f"{revocation.reason}. {why}")
     return SendNotice(_sooner(_own_expiry(key), later), first=True, last=False)
 
@@ -131,7 +133,7 @@ def delivered_at(event: Event | None, recorded: int) -> int | None:
     return None if event.due_at is not None else recorded
 
 
-def in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -> bool:
+def were_delivered_in_time(notice: Notice, first: Event | None, last: Event | None, now: int) -> bool:
     """Return whether both notices were delivered long enough ago to revoke the key."""
     first_at = delivered_at(first, notice.first_at)
     last_at = delivered_at(last, notice.last_at or now)
@@ -153,6 +155,15 @@ def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
         return None
     later = expiry._replace(at=max(expiry.at, now + FIRST_NOTICE))
     return None if key.expires_at is not None and key.expires_at <= later.at else later
+
+
+def planned_passkey_end(passkey: Passkey, policy: Policy, now: int) -> Expiry | None:
+    """Return the earliest time at which a policy removes a passkey that stays unused; None if it does not."""
+    return planned_end(as_key(passkey), _for_passkeys(policy), now)
+
+
+def _for_passkeys(policy: Policy) -> Policy:
+    return Policy(revoke_inactive_after_days=policy.revoke_inactive_after_days)
 
 
 def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now: int) -> SendNotice | None:

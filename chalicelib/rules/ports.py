@@ -1,6 +1,7 @@
 """The interfaces of the store, as the rules use it. ``chalicelib.store`` implements them on DynamoDB."""
 
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from chalicelib.rules.credentials import Credential
@@ -173,19 +174,37 @@ class CountChange(NamedTuple):
     used_up: ApiError
 
 
-class CountInvitation(NamedTuple):
-    """Count an invitation to a folded address.
+class Emails(str, Enum):
+    """Emails that a caller has sent to an address, and that have a budget."""
+
+    INVITATION = "INVITATION"
+    ACCOUNT_INVITATIONS = "ACCOUNT_INVITATIONS"
+    PASSKEY_CODE = "PASSKEY_CODE"
+
+
+class CountEmail(NamedTuple):
+    """Count an email to a folded address or, if that is empty, to any address of an account.
 
     Refused within ``pause`` seconds of the last one, or if ``most`` were sent that day. ``used_up`` returns
     the error, given the time of the last one and the number sent that day.
     """
 
     account: str
+    emails: Emails
     email: str
     now: int
     pause: int
     most: int
     used_up: Callable[[int, int], ApiError]
+
+
+class CountCall(NamedTuple):
+    """Count a call in a minute (since 1970) against the budget ``name``. Refused if there were ``most``."""
+
+    name: str
+    minute: int
+    most: int
+    used_up: ApiError
 
 
 class UseChallenge(NamedTuple):
@@ -211,7 +230,7 @@ Write = (
     | InviterIsOwner
     | Count
     | CountChange
-    | CountInvitation
+    | CountEmail
     | UseChallenge
 )
 
@@ -317,6 +336,10 @@ class Directory(Protocol):
         Raises the error of the first write that is refused, Conflict if other transactions always conflict,
         and Unavailable if DynamoDB does not respond in time.
         """
+        ...
+
+    def count_call(self, call: CountCall) -> None:
+        """Count a call, in one write. Raises its error if its budget is used up."""
         ...
 
     def record_use(self, principal: Principal, digest: bytes, now: int) -> None:

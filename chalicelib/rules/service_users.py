@@ -24,10 +24,10 @@ from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
-MOST_ADMINISTRATORS = 20
+MAX_ADMINISTRATORS = 20
 """The most Administrators of a Service User: few enough to read in one call and to notify of every change."""
 
-MOST_USERS_READ = 100
+MAX_USERS_READ = 100
 """Users that ``Directory.users`` reads in one call."""
 
 
@@ -107,7 +107,7 @@ def listing(
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if len(names | member.administrators.keys()) > MOST_USERS_READ:
+        if len(names | member.administrators.keys()) > MAX_USERS_READ:
             return _views(directory, members, names), fold_username(members[-1].username)
         names |= member.administrators.keys()
         members.append(member)
@@ -146,7 +146,7 @@ def update(
     Keys that a lower role may not hold are revoked in the same write. After a change to a higher role, each
     key keeps its ceiling, so only keys that an OWNER was shown rise to any role. Raises Forbidden, NotFound,
     PreconditionFailed, ValidationError for a username that cannot become an Administrator, and
-    TooManyRequests if the change gives more power and the budget is used up.
+    TooManyRequests if the budget is used up, unless the change only withdraws rights.
     """
     old = _find_administered(directory, auth, username, if_match)
     if wanted.role is not None:
@@ -176,8 +176,9 @@ def update(
     if changes:
         new = replace(new, version=new_version())
         counted: tuple[Write, ...] = ()
-        if not old.role.covers(new.role) or new.administrators.items() - old.administrators.items():
-            # A budget never refuses a change that only takes power away.
+        added = new.administrators.items() - old.administrators.items()
+        if added or not old.role.covers(new.role) or "displayName" in changes:
+            # A budget never refuses a change that only withdraws rights.
             now = auth.origin.second
             new = limits.spend(new, directory.limits, now)
             counted = (limits.account_change(new.account, directory.limits, now),)
@@ -316,9 +317,9 @@ def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) ->
         raise validation_error(
             "/administrators", "A Service User keeps at least one Administrator; name one."
         )
-    if len(wanted) > MOST_ADMINISTRATORS:
+    if len(wanted) > MAX_ADMINISTRATORS:
         raise validation_error(
-            "/administrators", f"A Service User has at most {MOST_ADMINISTRATORS} Administrators."
+            "/administrators", f"A Service User has at most {MAX_ADMINISTRATORS} Administrators."
         )
     errors: list[FieldError] = []
     links: dict[str, str] = {}

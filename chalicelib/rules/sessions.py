@@ -24,13 +24,13 @@ IDLE_SECONDS = 15 * 60
 NOTE_SECONDS = 60
 """Seconds before another use of a session is recorded. An idle session may end this much too early."""
 
-LONGEST_SECONDS = 8 * 3600
+MAX_SECONDS = 8 * 3600
 """A session ends after this time, even if it is used."""
 
 CONFIRMED_SECONDS = 5 * 60
-"""How long after a touch of a passkey a session may hand out keys and change permissions."""
+"""How long after a touch of a passkey a session may issue keys and change rights."""
 
-MOST_SESSIONS = 5
+MAX_SESSIONS = 5
 """The most sessions of a person. One more ends the one that was used longest ago."""
 
 _NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in with a passkey."
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
 def ends_at(session: Session) -> int:
     """Return when a session ends if it is not used again."""
-    return min(session.seen_at + IDLE_SECONDS, session.started_at + LONGEST_SECONDS)
+    return min(session.seen_at + IDLE_SECONDS, session.started_at + MAX_SECONDS)
 
 
 def is_over(session: Session, now: float) -> bool:
@@ -70,7 +70,7 @@ def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
     live = [(id_, it) for id_, it in user.sessions.items() if not is_over(it, now)]
     live.sort(key=lambda entry: entry[1].seen_at, reverse=True)
     session_id = new_id()
-    sessions = {**dict(live[: MOST_SESSIONS - 1]), session_id: new}
+    sessions = {**dict(live[: MAX_SESSIONS - 1]), session_id: new}
     return Entry(replace(user, sessions=sessions, version=new_version()), session_id, secret)
 
 

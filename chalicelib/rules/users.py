@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke them."""
 
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
@@ -50,7 +51,7 @@ from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
-MOST_SHOWN_KEYS = 20
+MAX_SHOWN_KEYS = 20
 """The most keys of Service Users that a revocation's email names; another call lists them all."""
 
 SHOWN_KEYS_PAGE = 1000
@@ -85,17 +86,20 @@ class Person(NamedTuple):
 
 def invite(
     directory: Directory, auth: AuthContext, username: str, email: str, role: Role, display_name: str
-) -> User:
-    """Invite a person, who is mailed a token with which to activate. Return the invited User.
+) -> Person:
+    """Add a User to the account, and mail them a token with which to activate.
 
-    Raises Forbidden, ValidationError for a reserved username, Conflict if the username or, in the
-    account, the email is taken or the account is at its quota, or TooManyRequests if a budget is used up.
+    Returns the User with their invitation.
+
+    Raises Forbidden if the caller may not, and ValidationError for a reserved username. Raises Conflict if
+    the username is taken, the account has a principal with this email, or it is at its quota. Raises
+    TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     permissions.require_can_grant(auth, role)
     sessions.require_confirmed(auth)
     check_username(username)
-    by_machine = _require_can_manage(directory, auth, role)
+    machine_condition = _require_can_manage(directory, auth, role)
     new = User(
         username=username,
         account=auth.caller.account,
@@ -113,26 +117,26 @@ def invite(
         _invitation_event(auth, new),
         add_principal_by(auth, new),
         auth.still_entitled(),
-        *by_machine,
+        *machine_condition,
         limits.added(new, directory.limits),
         *_invitation_budgets(directory, auth, new),
     )
-    return new
+    return Person(new, InvitationState.OPEN)
 
 
 def invite_again(
     directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
-) -> User:
-    """Mail a User a new token, and return the User.
+) -> Person:
+    """Mail a User a new token, and return the User with the new invitation.
 
-    Their earlier tokens, keys, passkeys and sessions are refused once this returns; Administrator links stay.
-    Raises Forbidden, NotFound, Conflict if they are suspended or the last activated OWNER, or TooManyRequests
-    if a budget is used up.
+    Earlier tokens, and the User's keys, passkeys and sessions, are refused once this returns. Administrator
+    links stay. Raises Forbidden, NotFound, Conflict if the User is suspended or the last activated OWNER, and
+    TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    by_machine = _require_can_manage(directory, auth, old.role)
+    machine_condition = _require_can_manage(directory, auth, old.role)
     sessions.require_confirmed(auth)
     if old.suspended_at is not None:
         raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
@@ -147,9 +151,9 @@ def invite_again(
         invited_by=auth.caller.username,
     )
     event = _invitation_event(auth, new, api_keys.revoke_all(old))
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *by_machine]
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
     _commit(directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)])
-    return new
+    return Person(new, InvitationState.OPEN)
 
 
 def activate(
@@ -157,9 +161,9 @@ def activate(
 ) -> tuple[User, tuple[IssuedKey, ...]]:
     """Turn a token into a User's first keys, once. Return the User and the keys with their secrets.
 
-    The User gets a USER_MANAGEMENT key, with which to generate the others. A READ_ONLY User, who may not hold
-    one, gets a key of each type that the role allows. Raises ValidationError in the same words whatever is
-    wrong, and Conflict for one OWNER more than the account's quota.
+    A CLUSTER_ADMIN or OWNER gets a USER_MANAGEMENT key, with which to generate the others. A READ_ONLY User
+    may not hold one, and gets a key of each type that the role allows. Raises ValidationError, in the same
+    words whatever is wrong, and Conflict if the account has as many OWNERs as its quota allows.
     """
     user = open_invitation(directory, username, token, origin)
     key_types = user.role.key_types()
@@ -181,8 +185,8 @@ def activate(
         directory.commit(event, *writes)
     except Conflict:
         # If a concurrent call used the token, refuse in the words of a token that was used before.
-        now = directory.principal(username)
-        if isinstance(now, User) and _is_valid(now.invitation, token, origin):
+        current = directory.principal(username)
+        if isinstance(current, User) and _is_valid(current.invitation, token, origin):
             raise
         raise ValidationError(_NOT_VALID) from None
     return new, tuple(issued)
@@ -200,11 +204,11 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
 
 
 def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
-    """Return the writes of an activation beside the User's own.
+    """Return the writes and conditions of an activation, without the write of the User.
 
-    They require that the inviter is still an OWNER and, if it is a Service User that invited an OWNER, that
-    the account still lets Service Users do so. Raises ValidationError if the User invited themselves and is
-    no longer an OWNER.
+    The conditions are that whoever sent the invitation is still an OWNER and, if a Service User invited an
+    OWNER, that the account still lets Service Users do so. Raises ValidationError if the User invited
+    themselves and is no longer an OWNER.
     """
     writes: list[Write] = [*_owner_writes(directory, old, new)]
     inviter = old.invitation.inviter if old.invitation else None
@@ -212,7 +216,8 @@ def activation_writes(directory: Directory, old: User, new: User) -> list[Write]
         return writes
     refused = ValidationError(_NOT_VALID)
     if not inviter.machine and fold_username(inviter.username) == fold_username(old.username):
-        # The write of the User checks their version, and a transaction names an item only once.
+        # Checked here and not by a condition: a transaction may name an item only once, and the write of
+        # the User, which is conditional on the version read, names this one.
         if (old.role, old.membership) != (Role.OWNER, inviter.id):
             raise refused
         return writes
@@ -244,18 +249,24 @@ def update(
     role: Role | None,
     display_name: str | None,
     if_match: IfMatch | None = None,
+    check: Callable[[User], None] | None = None,
 ) -> User:
-    """Change a User's role or display name, and return the User; None leaves one as it is.
+    """Change a User's role or display name, and return the User. None leaves a field as it is.
 
-    Keys that a lower role may not hold are revoked in the same write, and READ_ONLY ends the User's
-    Administrator links. Raises Forbidden, NotFound, Conflict if they are the last OWNER or one more than the
-    account's quota, or TooManyRequests for a higher role if the budget is used up.
+    ``check`` is called with the User as they were, before anything is changed, and may raise.
+
+    The same write revokes the keys that a lower role may not hold, and ends the User's Administrator links if
+    the new role is READ_ONLY. Raises Forbidden and NotFound; Conflict if the User is the last OWNER, or would
+    be one more than the account's quota; TooManyRequests if the budget is used up, unless the change only
+    lowers the role.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    by_machine = _require_can_manage(directory, auth, old.role, role)
+    machine_condition = _require_can_manage(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
+    if check is not None:
+        check(old)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -274,34 +285,36 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    if not old.role.covers(new.role):  # a budget never refuses a change that only takes power away
+    # A budget never refuses a change that only withdraws rights.
+    if not old.role.covers(new.role) or "displayName" in changes:
         now = auth.origin.second
         new = limits.spend(new, directory.limits, now)
         counted = [limits.account_change(new.account, directory.limits, now)]
     event = update_event(auth, Action.USER_UPDATED, old, new, changes, revoked_keys)
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *by_machine]
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
     _commit(directory, auth, old, event, [*writes, *counted])
     return new
 
 
 def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:
-    """Revoke a User from the account: their keys, invitations and Administrator links end with this write.
+    """Revoke a User from the account. Their keys, invitations and Administrator links end with this write.
 
-    Concurrent changes do not stop it. Raises Forbidden, NotFound, or Conflict if they are the last OWNER.
+    Retries if a concurrent call changes the User, until the User is revoked. Raises Forbidden, NotFound, and
+    Conflict if the User is the last OWNER.
     """
     permissions.require_can_manage_users(auth)
-    found: Page[ServiceUser] | None = None
+    service_users: Page[ServiceUser] | None = None
 
     def attempt(*, any_version: bool) -> None:
-        nonlocal found
+        nonlocal service_users
         old = _find(directory, auth, username, again=any_version)
         require_match(if_match, old.version, old.username)
-        by_machine = _require_can_manage(directory, auth, old.role)
+        machine_condition = _require_can_manage(directory, auth, old.role)
         sessions.require_confirmed(auth)
-        if found is None and not by_machine:  # a machine's call has read the account instead
+        if service_users is None and not machine_condition:  # a machine's call has read the account instead
             with suppress(Unavailable):  # the list is for an email only: without it, revoke nevertheless
-                found = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
-        members = found.members if found else ()
+                service_users = directory.page(old.account, ServiceUser, SHOWN_KEYS_PAGE, None)
+        members = service_users.members if service_users else ()
         name = fold_username(old.username)
         known = [key for it in members for key in api_keys.shown_keys(it, name, auth.origin.now)]
         event = new_event(
@@ -313,15 +326,18 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
             changes={"role": (old.role.value, "")},
             cause=Cause.USER_REVOKED,
             reason="The User was revoked from the account",
-            shown_keys=tuple(known[:MOST_SHOWN_KEYS]),
-            more_shown_keys=len(known) > MOST_SHOWN_KEYS or found is None or found.after is not None,
+            shown_keys=tuple(known[:MAX_SHOWN_KEYS]),
+            more_shown_keys=(
+                len(known) > MAX_SHOWN_KEYS or service_users is None or service_users.after is not None
+            ),
         )
-        caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, old) else None
+        is_caller = permissions.is_same_principal(auth.caller, old)
+        caller_condition = auth.still_entitled() if is_caller else None
         # Links name the membership; removing the User voids them all, with no link to remove
         # (docs/design.md, "Administrators are links to memberships"; permissions.is_administrator).
-        removal = Remove(old, concurrent_change(), any_version and if_match is None, caller)
+        removal = Remove(old, concurrent_change(), any_version and if_match is None, caller_condition)
         count = limits.removed(old)
-        writes = [removal, *_owner_writes(directory, old, None), *by_machine, count]
+        writes = [removal, *_owner_writes(directory, old, None), *machine_condition, count]
         _commit(directory, auth, old, event, writes, patient=True)
 
     until_revoked(attempt)
@@ -411,7 +427,10 @@ def own(auth: AuthContext, username: str, if_match: IfMatch | None = None) -> Us
 
 
 def _persons(directory: Directory, auth: AuthContext, users: tuple[User, ...]) -> tuple[Person, ...]:
-    """Return Users with the states of their invitations. Reads whoever sent those that are not used."""
+    """Return Users with the states of their invitations.
+
+    Reads the principals who sent the invitations that nobody has activated with, all in one call.
+    """
     caller = fold_username(auth.caller.username)
     names = {
         fold_username(it.invitation.inviter.username)
@@ -451,19 +470,27 @@ def _invitation_state(
 
 
 def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
-    """Return whether a principal is who sent an invitation, and may still: as ``InviterIsOwner`` requires."""
-    now = found.id if isinstance(found, ServiceUser) else found.membership if isinstance(found, User) else ""
+    """Return whether a principal sent an invitation and may still invite: what ``InviterIsOwner`` requires.
+
+    A username may belong to another principal by now, so the id decides; of a User, the membership.
+    """
+    found_id = (
+        found.id if isinstance(found, ServiceUser) else found.membership if isinstance(found, User) else ""
+    )
     return (
         found.account == account
         and found.role is Role.OWNER
         and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
-        and now == inviter.id
+        and found_id == inviter.id
     )
 
 
 def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:
-    """Return a User of the account. The caller is not read again, unless ``again``."""
+    """Return a User of the account. Raises NotFound.
+
+    For the caller's own username returns the caller as read at sign-in; with ``again``, reads them again.
+    """
     found = auth.caller
     if again or fold_username(username) != fold_username(found.username):
         other = directory.principal(username)
@@ -504,7 +531,7 @@ def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool
 
 
 def _invitation(auth: AuthContext) -> Invitation:
-    """Return a new invitation by the caller, valid while they are an OWNER."""
+    """Return a new invitation from the caller. It is valid only while the caller is an OWNER."""
     caller = auth.caller
     if isinstance(caller, ServiceUser):
         return Invitation(new_id(), inviter=Inviter(True, caller.username, caller.id))
@@ -515,9 +542,10 @@ def _invitation(auth: AuthContext) -> Invitation:
 def _require_can_manage(
     directory: Directory, auth: AuthContext, *roles: Role | None
 ) -> tuple[MachineMayManageOwners, ...]:
-    """Require that the caller may manage Users with these roles (the role before and after).
+    """Require that the caller may manage a User with these roles: the one before and the one after.
 
-    Returns the condition for the write, if a machine manages an OWNER.
+    If a Service User manages an OWNER, reads whether the account allows that, and returns it as a condition
+    for the transaction. Otherwise returns no condition.
     """
     if Role.OWNER not in roles or isinstance(auth.caller, User):
         return ()
@@ -530,20 +558,21 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
     """Return the writes that count an invitation against the address and the account."""
     now = auth.origin.second
     return (
-        limits.invitation(user.account, user.email, directory.limits, now),
+        *limits.invitation(user.account, user.email, directory.limits, now),
         limits.account_change(user.account, directory.limits, now),
     )
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
     """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended."""
-    was = _counts_as_owner(old)
-    is_now = new is not None and _counts_as_owner(new)
-    if was and not is_now:
+    was_owner = _counts_as_owner(old)
+    is_owner = new is not None and _counts_as_owner(new)
+    if was_owner and not is_owner:
         return [LoseOwner(old, Conflict(_LAST_OWNER))]
-    if new is not None and is_now and not was:
-        most = directory.limits.owners
-        return [GainOwner(new, concurrent_change(), most, limits.owners_full(directory.limits))]
+    if new is not None and is_owner and not was_owner:
+        return [
+            GainOwner(new, concurrent_change(), directory.limits.owners, limits.owners_full(directory.limits))
+        ]
     return []
 
 

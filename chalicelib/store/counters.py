@@ -2,7 +2,8 @@
 
 An account's item lists its OWNERs and counts its Users and Service Users. A transaction may name an item only
 once, so this module merges all that a transaction does to the account's item into one operation. Changes and
-invitations are counted in items of their own, which expire by the table's TTL (attribute ``ttl``).
+emails are counted in items of their own, which expire by the table's TTL (attribute ``ttl``). So are calls
+that make no change, each by a write of its own.
 """
 
 import hashlib
@@ -16,8 +17,9 @@ from chalicelib.rules.model import ServiceUser
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import (
     Count,
+    CountCall,
     CountChange,
-    CountInvitation,
+    CountEmail,
     GainOwner,
     LoseOwner,
     MachineMayManageOwners,
@@ -30,17 +32,17 @@ from chalicelib.store.requests import call_dynamodb
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-MOST_PAGES = 100
+MAX_PAGES = 100
 """Pages of the index (1 MB each) to count at most; principals beyond them are not counted."""
 
 _PER_COUNTER = 75
-_MOST_COUNTERS = 64
+_MAX_COUNTERS = 64
 _DAY = 86_400
 _PREFIXES = {"userCount": "USER#", "serviceUserCount": "SERVICE_USER#"}
 
 
 BUDGET = "BUDGET#"
-"""The prefix of the keys of items that count changes and invitations."""
+"""The prefix of the keys of items that count changes, emails and calls."""
 
 
 def budgets_of(account: str) -> str:
@@ -213,7 +215,7 @@ def count(client: "DynamoDBClient", table: str, account: str) -> None:
 def _count_listed(client: "DynamoDBClient", table: str, account: str, prefix: str) -> int:
     total = 0
     start: dict[str, Any] = {}
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         page = call_dynamodb(
             client.query,
             TableName=table,
@@ -271,7 +273,7 @@ class FullCounters:
 
 def counters_of(most: int) -> int:
     """Return the number of counters to spread a budget over. A small budget has one, and so is exact."""
-    return min(max(most // _PER_COUNTER, 1), _MOST_COUNTERS)
+    return min(max(most // _PER_COUNTER, 1), _MAX_COUNTERS)
 
 
 def counter_size(most: int, counters: int) -> int:
@@ -286,8 +288,8 @@ def counter_size(most: int, counters: int) -> int:
     return ceil(share + 3 * sqrt(share))
 
 
-def invitation_operation(table: str, write: CountInvitation) -> Operation:
-    """Return the operation that counts an invitation: the time of the last one, and the number of the day."""
+def email_operation(table: str, write: CountEmail) -> Operation:
+    """Return the operation that counts an email: the time of the last one, and the number of the day."""
     day = str(write.now // _DAY)
 
     def error_of(old: Item | None) -> Exception:
@@ -295,10 +297,10 @@ def invitation_operation(table: str, write: CountInvitation) -> Operation:
         last, today = item.get("at", {"N": "0"}), item.get(day, {"N": "0"})
         return write.used_up(int(last["N"]), int(today["N"]))
 
-    address = hashlib.sha256(write.email.encode()).hexdigest()
+    address = f"#{hashlib.sha256(write.email.encode()).hexdigest()}" if write.email else ""
     update = {
         "TableName": table,
-        "Key": {"pk": {"S": f"{budgets_of(write.account)}INVITATION#{address}"}},
+        "Key": {"pk": {"S": f"{budgets_of(write.account)}{write.emails.value}{address}"}},
         # One attribute for each day, and yesterday's is removed: starting a day needs no read.
         "UpdateExpression": "SET #at = :now, #ttl = :ttl REMOVE #before ADD #day :one",
         "ConditionExpression": (
@@ -320,3 +322,24 @@ def invitation_operation(table: str, write: CountInvitation) -> Operation:
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     return Operation({"Update": update}, write.used_up(0, 0), error_of)
+
+
+def count_call(client: "DynamoDBClient", table: str, call: CountCall) -> None:
+    """Count a call of a minute. Raises the call's error if its budget is used up."""
+    try:
+        call_dynamodb(
+            client.update_item,
+            writing=True,
+            TableName=table,
+            Key={"pk": {"S": f"{BUDGET}{call.name}#{call.minute}"}},
+            UpdateExpression="SET #ttl = :ttl ADD calls :one",
+            ConditionExpression="attribute_not_exists(calls) OR calls < :most",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={
+                ":one": {"N": "1"},
+                ":most": {"N": str(call.most)},
+                ":ttl": {"N": str(call.minute * 60 + _DAY)},
+            },
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        raise call.used_up from None

@@ -23,8 +23,9 @@ from chalicelib.rules.names import USERNAME, fold_username
 from chalicelib.rules.ports import (
     Add,
     AddAccount,
+    CountCall,
     CountChange,
-    CountInvitation,
+    CountEmail,
     InviterIsOwner,
     OtherOwner,
     P,
@@ -78,7 +79,7 @@ _PATIENT_TRIES = 20
 _PREPARATIONS = 5
 """Tries of a write that finds items of version 1.0 to count or to move, before the caller is to retry."""
 
-_LONGEST_PAUSE = 0.8
+_MAX_PAUSE = 0.8
 """Seconds between two tries at most: about 0.3 seconds in all, or 6 (12 at most) with ``patient``."""
 _SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
 """The condition of a note: the principal still exists, and the same was not noted since ``:since``."""
@@ -204,6 +205,10 @@ class DynamoDirectory:
                 return
         raise unavailable()
 
+    def count_call(self, call: CountCall) -> None:
+        """Count a call with one UpdateItem. Raises its error if its budget is used up."""
+        counters.count_call(self._client, self._table, call)
+
     def record_use(self, principal: Principal, digest: bytes, now: int) -> None:
         """Record a use with one UpdateItem, once an hour. Log a failure, never raise it."""
         self._note(
@@ -302,7 +307,7 @@ class DynamoDirectory:
                 left_out += _refused_optional(codes, operations)
             else:
                 return
-            longest = min(_LONGEST_PAUSE, 0.02 * 2**attempt)
+            longest = min(_MAX_PAUSE, 0.02 * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - a pause, no secret
         raise Conflict("Concurrent calls keep changing this; nothing was done. Try again.")
 
@@ -401,8 +406,8 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
             yield Operation({"ConditionCheck": {"TableName": table, **_inviter(write)}}, write.ended)
         case AccountWrite():
             yield counters.account_operation(table, write)
-        case CountInvitation():
-            yield counters.invitation_operation(table, write)
+        case CountEmail():
+            yield counters.email_operation(table, write)
         case _:  # pragma: no cover - the other writes are merged (AccountWrite), or made by FullCounters
             raise TypeError(type(write).__name__)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _HELD = "held"
 """The prefix of the values of ``waiting`` that are :data:`HELD_SHARDS`."""
 
-MOST_READ = 1_000
-"""Events about one subject to read at most, to see how often somebody was notified."""
+MAX_READ = 1_000
+"""The most events about one subject to read when counting how often somebody was notified of them."""
 
 BATCH = 100
 """The most keys that one BatchGetItem takes."""
@@ -90,7 +90,7 @@ class DynamoOutbox:
 
     def postpone(self, key: EventKey, lease: int, due_at: int) -> bool:
         """Release a claimed event, to be tried again at ``due_at``."""
-        return self._end(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
+        return self._update_if_claimed(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
 
     def hold(self, key: EventKey, lease: int, due_at: int) -> bool:
         """Release a claimed event until ``due_at``, into a shard of events that are held for a digest.
@@ -99,17 +99,19 @@ class DynamoOutbox:
         """
         shard = HELD_SHARDS[int(shard_of(key.id)) % len(HELD_SHARDS)]
         values = {":due": _n(due_at), ":shard": {"S": shard}, ":zero": _n(0)}
-        return self._end(key, "SET dueAt = :due, waiting = :shard, attempts = :zero", lease, values)
+        return self._update_if_claimed(
+            key, "SET dueAt = :due, waiting = :shard, attempts = :zero", lease, values
+        )
 
     def held(self, event: Event, limit: int) -> list[EventKey]:
         """Return the held events about the same subject, by Queries of the index by subject."""
-        found = self._about(
+        found = self._query_by_subject(
             event,
             event.at - LOOK_BACK,
             {":held": {"S": _HELD}},
             FilterExpression="begins_with(waiting, :held)",
             ProjectionExpression="account, id",
-            most=limit,
+            limit=limit,
         )
         return [EventKey(item["account"]["S"], item["id"]["S"]) for item in found]
 
@@ -119,24 +121,26 @@ class DynamoOutbox:
         Queries the index by subject.
         """
         notified: dict[str, list[int]] = {}
-        for item in self._about(
+        for item in self._query_by_subject(
             event,
             since,
             {":action": {"S": event.action.value}},
             FilterExpression="#action = :action",
             ProjectionExpression="told",
             ExpressionAttributeNames={"#action": "action"},
-            most=MOST_READ,
+            limit=MAX_READ,
         ):
             for name, at in item.get("told", {"M": {}})["M"].items():
                 notified.setdefault(name, []).append(int(at["N"]))
         return notified
 
-    def _about(self, event: Event, since: int, values: "Item", most: int, **query: Any) -> "list[Item]":
-        """Return at most ``most`` events about the same subject, from the time ``since`` on."""
+    def _query_by_subject(
+        self, event: Event, since: int, values: "Item", limit: int, **query: Any
+    ) -> "list[Item]":
+        """Return up to ``limit`` events with the subject of this one, from the time ``since`` on."""
         found: list[Item] = []
         start: dict[str, Any] = {}
-        while len(found) < most:
+        while len(found) < limit:
             page: Any = self._client.query(
                 TableName=self._events,
                 IndexName="bySubject",
@@ -153,11 +157,11 @@ class DynamoOutbox:
             if "LastEvaluatedKey" not in page:
                 break
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-        return found[:most]
+        return found[:limit]
 
     def finish(self, key: EventKey, lease: int) -> bool:
         """Mark a claimed event as done: it is no longer pending."""
-        return self._end(key, "REMOVE waiting, dueAt", lease, {})
+        return self._update_if_claimed(key, "REMOVE waiting, dueAt", lease, {})
 
     def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
         """Return a page of the events that are due, longest due first, and where the next page starts."""
@@ -192,12 +196,12 @@ class DynamoOutbox:
         Makes one BatchGetItem for each 100 of them.
         """
         found = RecipientLookup({}, {})
-        wanted = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
-        for start in range(0, len(wanted), BATCH):
+        keys = [f"USER#{name}" for name in sorted(names)] + [f"ACCOUNT#{id_}" for id_ in sorted(accounts)]
+        for start in range(0, len(keys), BATCH):
             for item in batch_get(
                 self._client,
                 self._directory,
-                [{"pk": {"S": key}} for key in wanted[start : start + BATCH]],
+                [{"pk": {"S": key}} for key in keys[start : start + BATCH]],
                 self._sleep,
                 ProjectionExpression=_READ,
                 ExpressionAttributeNames=_READ_NAMES,
@@ -218,23 +222,23 @@ class DynamoOutbox:
         return self._add_digest("invitation", name, invitation, digest, until)
 
     def _add_digest(self, field: str, name: str, id_: str, digest: str, until: int) -> bool:
-        """Add a digest to those of an invitation or enrolment. Return False if its id is no longer this one.
+        """Add a digest to an invitation or enrolment. Return False if its id is no longer ``id_``.
 
-        There are two forms of the update, because the second needs a map of digests, which the first one
-        creates. Both set a new version, so that a concurrent change, which has not read the digest, fails
-        and does not remove it.
+        The first update creates the map of digests, if there is none; the second adds to an existing one.
+        Both set a new version, so that a concurrent change, which has not read the digest, fails and does
+        not remove it.
         """
-        first: tuple[str, str, Item] = (
+        create_map: tuple[str, str, Item] = (
             f"SET {field}.digests = :tokens",
             f"attribute_not_exists({field}.digests)",
             {":tokens": {"M": {digest: _n(until)}}},
         )
-        more: tuple[str, str, Item] = (
+        add_to_map: tuple[str, str, Item] = (
             f"SET {field}.digests.#digest = :until",
             f"attribute_exists({field}.digests)",
             {":until": _n(until)},
         )
-        for update, condition, values in (first, more):
+        for update, condition, values in (create_map, add_to_map):
             try:
                 self._client.update_item(
                     TableName=self._directory,
@@ -257,19 +261,25 @@ class DynamoOutbox:
     def _mark(
         self, key: EventKey, field: str, name: str, value: dict[str, Any], lease: int, renewed: int | None
     ) -> bool:
+        """Mark a recipient, and renew the lease; with None, the event is no longer pending.
+
+        Returns False if the claim was lost. Then sets the mark alone, because the recipient was notified.
+        """
         mark = f"SET {field}.#name = :value"
         names = {"#name": name}
         if renewed is None:
-            held = self._end(key, f"{mark} REMOVE waiting, dueAt", lease, {":value": value}, names)
+            claimed = self._update_if_claimed(
+                key, f"{mark} REMOVE waiting, dueAt", lease, {":value": value}, names
+            )
         else:
-            held = self._end(
+            claimed = self._update_if_claimed(
                 key, f"{mark}, dueAt = :renewed", lease, {":value": value, ":renewed": _n(renewed)}, names
             )
-        if not held:
+        if not claimed:
             self._update(key, mark, f"attribute_exists({field})", {":value": value}, names)
-        return held
+        return claimed
 
-    def _end(
+    def _update_if_claimed(
         self,
         key: EventKey,
         update: str,
@@ -277,6 +287,7 @@ class DynamoOutbox:
         values: dict[str, Any],
         names: dict[str, str] | None = None,
     ) -> bool:
+        """Update an event that still has this claim. Return False if it has another or is not pending."""
         condition = "attribute_exists(waiting) AND dueAt = :lease"
         return self._update(key, update, condition, {":lease": _n(lease)} | values, names) is not None
 

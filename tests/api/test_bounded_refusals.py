@@ -51,18 +51,18 @@ def test_no_refusal_is_much_larger_than_its_body(shared_accounts: Accounts, body
 def test_fifty_errors_are_listed_and_the_others_counted(shared_accounts: Accounts) -> None:
     body = {f"name-of-a-field-that-nobody-knows-{number:04}": number for number in range(1_000)}
     problem = assert_problem(shared_accounts.call("POST", PATH, "owner", body), 400)
-    assert len(problem["errors"]) == validation.MOST_ERRORS + 1
+    assert len(problem["errors"]) == validation.MAX_ERRORS + 1
     required = 3
     assert problem["errors"][-1] == {
         "pointer": "",
-        "detail": f"There are {1_000 - validation.MOST_ERRORS + required} more errors. Correct these first.",
+        "detail": f"There are {1_000 - validation.MAX_ERRORS + required} more errors. Correct these first.",
     }
 
 
 def test_exactly_fifty_errors_are_all_listed(shared_accounts: Accounts) -> None:
     body = {f"{number:04}{'x' * 200}": number for number in range(47)}
     problem = assert_problem(shared_accounts.call("POST", PATH, "owner", body), 400)
-    assert len(problem["errors"]) == validation.MOST_ERRORS
+    assert len(problem["errors"]) == validation.MAX_ERRORS
     assert not [it for it in problem["errors"] if "more;" in it["detail"]]
 
 

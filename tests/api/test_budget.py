@@ -20,6 +20,7 @@ from tests.support.accounts import (
 from tests.support.api_client import NO_BODY, Key, Stack
 
 GET, BATCH, QUERY, WRITE = "GetItem", "BatchGetItem", "Query", "TransactWriteItems"
+NOTE = "UpdateItem"
 BOT = f"{PATH}/bot"
 KEYS = f"{BOT}/api-keys"
 USERS = "/v1/users"
@@ -27,7 +28,7 @@ OWN = f"{USERS}/owner/api-keys"
 MONITORING = {"keyType": "MONITORING"}
 MANAGEMENT = {"keyType": "USER_MANAGEMENT"}
 END = {"expiresAt": "2031-01-01T00:00:00Z"}
-NEW = object()
+NEW, KEY = object(), object()
 
 # what is called, by whom, and every DynamoDB call it makes
 BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
@@ -101,26 +102,40 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     # The account.
     "read the account": ("owner", "GET", "/v1/account", NO_BODY, [GET, GET]),
     "set its policy": ("owner", "PUT", "/v1/account", {"maxKeyAgeDays": 90}, [GET, GET, WRITE]),
-    "find a key by its last five": ("owner", "POST", "/v1/api-keys/find", {"last5": "zzzzz"}, [GET, QUERY]),
+    "find a key by its last five": (
+        "owner",
+        "POST",
+        "/v1/api-keys/find",
+        {"last5": "zzzzz"},
+        [GET, NOTE, QUERY],
+    ),
     "find a key nobody has": (
         "owner",
         "POST",
         "/v1/api-keys/find",
         {"key": "suk_" + "0" * 43 + "2ZLkuB"},
-        [GET, GET],
+        [GET, NOTE, GET],
+    ),
+    "find a key": ("owner", "POST", "/v1/api-keys/find", KEY, [GET, NOTE, GET, GET]),
+    "find a key that was mistyped": (
+        "owner",
+        "POST",
+        "/v1/api-keys/find",
+        {"key": "suk_" + "0" * 49},
+        [GET],
     ),
     "events": ("owner", "GET", "/v1/events", NO_BODY, [GET, QUERY, QUERY]),
     "a page of events": ("owner", "GET", "/v1/events?limit=1", NO_BODY, [GET, QUERY, QUERY]),
     "events of one": ("owner", "GET", "/v1/events?username=bot&limit=2", NO_BODY, [GET, QUERY]),
     "events of an actor": ("owner", "GET", "/v1/events?actor=admin", NO_BODY, [GET, QUERY, BATCH]),
     # Anybody.
-    "report what is no key": ("nobody", "POST", "/v1/leaked-keys", [{"token": "x"}], [BATCH]),
+    "report what is no key": ("nobody", "POST", "/v1/leaked-keys", [{"token": "x"}], [NOTE, BATCH]),
     "report a key nobody has": (
         "nobody",
         "POST",
         "/v1/leaked-keys",
         [{"token": "suk_" + "0" * 43 + "2ZLkuB"}],
-        [BATCH, BATCH],
+        [NOTE, BATCH, BATCH],
     ),
     # The API itself.
     "the document": ("nobody", "GET", "/openapi.json", NO_BODY, []),
@@ -152,6 +167,8 @@ def test_each_call_makes_these_calls_to_dynamodb(accounts: Accounts, name: str) 
     accounts.caller(caller)
     if path == PATH and method == "POST":
         body = {**service_user_body(unused_username()), **({} if body is NEW else body)}
+    if body is KEY:
+        body = {"key": accounts["bot"].secret}
     with stack.counted() as calls:
         response = stack.call(method, path, accounts.caller(caller), body)
     assert calls == Counter(wanted), response.text

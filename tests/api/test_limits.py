@@ -9,12 +9,16 @@ from botocore.exceptions import ClientError
 
 from chalicelib.rules.errors import TooManyRequests
 from chalicelib.rules.limits import DEFAULT, VARIABLES, Limits, account_change, read_limits
+from chalicelib.rules.networks import sender
 from chalicelib.store import counters
 from tests.support.accounts import PATH, assert_problem, service_user_body
 from tests.support.api_client import NO_BODY, Key, Response, Stack
+from tests.support.browser import Browser, Page
+from tests.support.reference_model import moment
 
 USERS = "/v1/users"
 OWN = "/v1/api-keys/rotate"
+FIND = "/v1/api-keys/find"
 MONITORING = {"keyType": "MONITORING"}
 
 
@@ -90,9 +94,9 @@ def test_the_budget_is_the_holders_whoever_changes_the_keys(stack: Stack) -> Non
     with stack.counted() as calls:
         used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
     assert calls == Counter(["GetItem", "GetItem"])
-    used_up(
-        stack.call("PATCH", f"{PATH}/bot/api-keys", owner, {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]})
-    )
+    tighter = {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]}
+    assert stack.call("PATCH", f"{PATH}/bot/api-keys", owner, tighter).status == 200
+    used_up(stack.call("PATCH", f"{PATH}/bot/api-keys", owner, {**MONITORING, "allowedNetworks": []}))
     assert stack.call("DELETE", f"{PATH}/bot/api-keys", owner, MONITORING).status == 204
     used_up(stack.call("POST", f"{PATH}/bot/api-keys", owner, MONITORING))
     assert stack.call("POST", f"{PATH}/other/api-keys/rotate", owner, MONITORING).status == 200
@@ -129,8 +133,9 @@ def test_no_budget_refuses_what_takes_power_away(stack: Stack, whose: str) -> No
     if whose == "account":
         used_up(stack.call("POST", PATH, owner, service_user_body("more")))
     used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
-    for body in ({"administrators": ["owner"]}, {"displayName": "Robot"}, {"role": "READ_ONLY"}):
+    for body in ({"administrators": ["owner"]}, {"role": "READ_ONLY"}):
         assert stack.call("PUT", f"{PATH}/bot", owner, body).status == 200
+    used_up(stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Robot"}))
     used_up(stack.call("PUT", f"{PATH}/bot", owner, {"role": "CLUSTER_ADMIN"}))
     used_up(stack.call("PUT", f"{PATH}/bot", owner, {"administrators": ["owner", "ann"]}))
     assert stack.call("DELETE", f"{PATH}/bot/api-keys", owner, MONITORING).status == 204
@@ -334,6 +339,133 @@ def test_an_address_is_invited_ten_times_a_day(stack: Stack) -> None:
     assert item.keys() == {"pk", "at", "ttl", "21992"}  # yesterday's count is gone
 
 
+def test_an_account_sends_only_so_many_invitations_a_day_whoever_sends_them(stack: Stack) -> None:
+    owner, neighbour = stack.account(), stack.account("neighbour")
+    second = stack.user(owner, "second", "OWNER")
+    machine = stack.service_user(owner, "machine", "OWNER")["USER_MANAGEMENT"]
+    stack.clock.at = 1_900_022_400 + 0.5  # midnight
+    limited(stack, account_invitations_per_day=4, invitation_pause=0)
+    for by, name in ((owner, "ann"), (second, "ben"), (machine, "cal")):
+        assert invite(stack, by, name).status == 201
+    assert stack.call("POST", f"{USERS}/ann/invitation", owner).status == 200
+    stack.clock.forward(3_600)
+    assert all(stack.signs_in(by) for by in (owner, second, machine))  # their use is noted
+    before = stack.snapshot()
+    for by in (owner, second, machine):
+        assert used_up(invite(stack, by, "dan")) == 86_400 - 3_600
+    refused = stack.call("POST", f"{USERS}/ann/invitation", owner)
+    assert "4 invitations today" in assert_problem(refused, 429)["detail"]
+    assert stack.snapshot() == before
+    assert invite(stack, neighbour, "eve").status == 201
+    assert stack.call("DELETE", f"{USERS}/cal", owner).status == 204  # frees nothing: the email was sent
+    used_up(invite(stack, owner, "cal"))
+    stack.clock.forward(86_400 - 3_600)
+    assert invite(stack, owner, "dan").status == 201
+
+
+# Searching for keys, and reporting them
+
+
+def test_a_caller_searches_for_keys_only_so_often_a_minute(stack: Stack) -> None:
+    owner = stack.account()
+    second = stack.user(owner, "second", "CLUSTER_ADMIN")
+    key = stack.service_user(owner, "bot")["MONITORING"]
+    limited(stack, key_searches_per_minute=3)
+    stack.clock.at = 1_900_000_020 + 0.5
+    by_value, by_last5 = {"key": key.secret}, {"last5": key.secret[-5:]}
+    for body in (by_value, by_last5, {"key": "suk_" + "0" * 43 + "2ZLkuB"}):
+        assert stack.call("POST", FIND, owner, body).status == 200
+    before = stack.snapshot()
+    for body in (by_value, by_last5):
+        with stack.counted() as calls:
+            assert used_up(stack.call("POST", FIND, owner, body)) == 60 - int(stack.clock()) % 60
+        assert calls == Counter(["GetItem", "UpdateItem"])
+    assert stack.snapshot() == before
+    # Whoever is on call finds the key although somebody with a stolen one searches without end.
+    assert stack.call("POST", FIND, second, by_value).json[0]["username"] == "bot"
+    stack.clock.forward(60)
+    assert stack.call("POST", FIND, owner, by_value).status == 200
+
+
+def test_an_address_reports_leaked_keys_only_so_often_a_minute(stack: Stack) -> None:
+    owner = stack.account()
+    key = stack.service_user(owner, "bot")["MONITORING"]
+    limited(stack, leak_reports_per_minute=2)
+    stack.clock.at = 1_900_000_020 + 0.5
+
+    def report(source_ip: str, *keys: Key) -> Response:
+        found = [{"token": it.secret} for it in keys] or [{"token": "x"}]
+        return stack.call("POST", "/v1/leaked-keys", None, found, source_ip=source_ip)
+
+    for _ in range(2):
+        assert report("198.51.100.7").status == 200
+    with stack.counted() as calls:
+        assert used_up(report("198.51.100.7", key)) == 60 - int(stack.clock()) % 60
+    assert calls == Counter(["UpdateItem"])
+    assert stack.signs_in(key)
+    # Nobody silences another sender: the same report from elsewhere revokes the key.
+    assert report("198.51.100.8", key).status == 200
+    assert not stack.signs_in(key)
+    stack.clock.forward(60)
+    assert report("198.51.100.7").status == 200
+
+
+def test_a_refused_report_is_the_same_whatever_is_in_it(stack: Stack) -> None:
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    limited(stack, leak_reports_per_minute=1)
+    assert stack.call("POST", "/v1/leaked-keys", None, [{"token": "x"}]).status == 200
+    told = [
+        stack.call("POST", "/v1/leaked-keys", None, [{"token": token}]).json
+        for token in (key.secret, "x", "suk_" + "0" * 49)
+    ]
+    assert len({(it["status"], it["detail"]) for it in told}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("198.51.100.7", "198.51.100.8", False),
+        ("::ffff:198.51.100.7", "198.51.100.7", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("", "not an address", True),
+    ],
+)
+def test_a_sender_is_an_address_or_the_network_of_one(one: str, other: str, same: bool) -> None:
+    assert (sender(one) == sender(other)) is same
+
+
+# Codes for passkeys
+
+
+def test_a_code_is_mailed_once_a_minute_and_ten_times_a_day(stack: Stack) -> None:
+    owner = stack.account()
+    limited(stack)
+    stack.clock.at = 1_900_022_400 + 0.5  # midnight
+    browser = Browser(stack)
+
+    def ask(key: Key = owner) -> Page:
+        return browser.post("enrol", {"username": key.username, "key": key.secret}, csrf="")
+
+    for number in range(10):
+        stack.clock.forward(60 if number else 0)
+        assert ask().status == 200
+        before = stack.snapshot()
+        refused = ask()
+        assert refused.status == 429
+        assert refused.headers["Retry-After"] == ("60" if number < 9 else str(86_400 - 540))
+        assert stack.snapshot() == before
+    assert "Code of the email" in refused.words, "the last one still works: the page takes it"
+    assert len(stack.events("PASSKEY_CODE_REQUESTED")) == 10
+    # Another key of the same person, and the same inbox by another name, have no budget of their own.
+    stack.clock.forward(3_600)
+    again = stack.call("POST", f"{USERS}/owner/api-keys/rotate", owner, {"keyType": "USER_MANAGEMENT"})
+    owner = Key("owner", again.json["key"])
+    assert ask(owner).status == 429
+    stack.clock.forward(86_400 - 3_600 - 540)
+    assert ask(owner).status == 200
+
+
 # Quotas
 
 
@@ -461,7 +593,7 @@ def test_an_account_is_counted_by_pages_and_not_without_end(
     account_item(stack, "REMOVE userCount, serviceUserCount, counted")
     query = stack.client.query
     monkeypatch.setattr(stack.client, "query", lambda **parameters: query(**parameters, Limit=2))
-    monkeypatch.setattr(counters, "MOST_PAGES", 2)
+    monkeypatch.setattr(counters, "MAX_PAGES", 2)
     stack.service_user(owner, "bot-5", keyTypes=[])
     assert account_item(stack)["serviceUserCount"] == 5  # four were counted, and one came
 
@@ -470,7 +602,9 @@ def test_an_account_is_counted_by_pages_and_not_without_end(
 
 
 def test_the_defaults_are_the_published_ones() -> None:
-    assert read_limits({}) == DEFAULT == Limits(120, 10, 300, 300, 10, 4, 1_000, 50, 10_000)
+    assert (
+        read_limits({}) == DEFAULT == Limits(120, 10, 300, 300, 10, 200, 60, 10, 60, 60, 4, 1_000, 50, 10_000)
+    )
     assert VARIABLES.keys() == set(Limits._fields)
 
 
@@ -483,3 +617,49 @@ def test_each_limit_is_set_by_its_variable_within_bounds(field: str) -> None:
     for wrong in (str(least - 1), str(most + 1), "1.5", "many", " 5", "\u0665"):
         with pytest.raises(ValueError, match=name):
             read_limits({name: wrong})
+
+
+# A key under attack is tightened
+
+
+def test_a_key_is_tightened_though_its_budget_is_used_up(stack: Stack) -> None:
+    owner = stack.account()
+    key = stack.service_user(owner, "bot")["MONITORING"]
+    limited(stack, account_changes_per_minute=10)
+    rotate_until_refused(stack, key)
+    keys = f"{PATH}/bot/api-keys"
+
+    def restrict(**terms: Any) -> Response:
+        return stack.call("PATCH", keys, owner, {**MONITORING, **terms})
+
+    assert restrict(allowedNetworks=["198.51.100.0/24"]).status == 200
+    assert restrict(allowedNetworks=["198.51.100.0/25"]).status == 200
+    assert restrict(expiresAt=moment(int(stack.clock()) + 7200)).status == 200
+    assert restrict(expiresAt=moment(int(stack.clock()) + 3600)).status == 200
+    before = stack.snapshot()
+    loosened: tuple[dict[str, Any], ...] = (
+        {"allowedNetworks": ["198.51.100.0/24"]},
+        {"allowedNetworks": []},
+        {"expiresAt": None},
+        {"expiresAt": moment(int(stack.clock()) + 7200)},
+        # Tighter in one thing does not pay for looser in another.
+        {"allowedNetworks": ["198.51.100.0/26"], "expiresAt": None},
+        {"allowedNetworks": ["203.0.113.0/24"]},
+    )
+    for looser in loosened:
+        used_up(restrict(**looser))
+    assert stack.snapshot() == before
+    assert len(stack.events("API_KEY_UPDATED")) == 4
+
+
+def test_a_name_is_changed_only_so_often(stack: Stack) -> None:
+    """Each change is an event and a write, though nobody is mailed."""
+    owner = stack.account()
+    stack.service_user(owner, "bot")
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    limited(stack, key_change_burst=4)
+    for path in (f"{PATH}/bot", f"{USERS}/ann"):
+        for number in range(4):
+            assert stack.call("PUT", path, owner, {"displayName": f"Name {number}"}).status == 200
+        used_up(stack.call("PUT", path, owner, {"displayName": "Another"}))
+        assert stack.call("PUT", path, owner, {"displayName": "Name 3"}).status == 200  # changes nothing

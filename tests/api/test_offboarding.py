@@ -130,9 +130,9 @@ def test_expired_keys_and_those_of_another_account_are_not_listed(stack: Stack, 
 def test_ending_shown_keys_continues_over_several_calls(
     stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offboarding, "MOST_ENDED", 2)
+    monkeypatch.setattr(offboarding, "MAX_SERVICE_USERS_CHANGED", 2)
     monkeypatch.setattr(offboarding, "PAGE", 2)
-    monkeypatch.setattr(offboarding, "MOST_PAGES", 2)
+    monkeypatch.setattr(offboarding, "MAX_PAGES", 2)
     keys = [
         stack.service_user(eve if number % 2 else owner, f"bot-{number:02}", keyTypes=["MONITORING"])
         for number in range(11)
@@ -154,7 +154,7 @@ def test_ending_shown_keys_continues_over_several_calls(
 def test_a_call_ends_the_keys_of_so_many_and_the_next_goes_on_in_the_same_page(
     stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offboarding, "MOST_ENDED", 2)
+    monkeypatch.setattr(offboarding, "MAX_SERVICE_USERS_CHANGED", 2)
     names = [f"bot-{number}" for number in range(5)]
     keys = [stack.service_user(eve, name, keyTypes=["MONITORING"])["MONITORING"] for name in names]
     response = end(stack, owner)
@@ -287,7 +287,7 @@ def test_owners_are_not_mailed_of_a_person_who_knows_nothing(stack: Stack, owner
 def test_the_mail_of_a_person_who_knows_much_says_that_there_is_more(
     stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.rules.users.MOST_SHOWN_KEYS", 2)
+    monkeypatch.setattr("chalicelib.rules.users.MAX_SHOWN_KEYS", 2)
     dan = stack.user(owner, "dan", "CLUSTER_ADMIN")
     stack.service_user(dan, "bot", "CLUSTER_ADMIN")
     mails(stack)

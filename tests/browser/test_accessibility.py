@@ -28,6 +28,7 @@ PAGES = [
     "events",
     "account",
     "you",
+    "you/leave",
     "you/generate?key=MONITORING",
     "nothing-here",
 ]

@@ -199,6 +199,89 @@ def test_a_warning_comes_before_the_session_ends_and_one_stays_signed_in(person:
     assert not page.get_by_role("heading", name="Are you still there?").is_visible()
 
 
+def fill_in(it: Person) -> str:
+    """Fill in the form that creates a Service User, and stay there; returns the username that was typed."""
+    page = it.open("create/service-user")
+    username = f"{it.username}-typed"
+    page.get_by_label("Username", exact=True).fill(username)
+    page.get_by_label("Email").fill(f"{username}@demo.example")
+    page.get_by_label("Allowed networks").fill("203.0.113.0/24")
+    page.get_by_label("Ends", exact=True).select_option("90")
+    return username
+
+
+def test_what_is_typed_stays_where_it_is_when_the_session_ends(person: People) -> None:
+    ann = person()
+    page = ann.page
+    page.clock.install()
+    username = fill_in(ann)
+    page.clock.fast_forward(16 * 60 * 1000)
+    page.get_by_role("heading", name="You are signed out").wait_for()
+    ann.context.clear_cookies()  # the server's clock goes on as it does
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    ann.see("You are signed in again. What you typed is still here.")
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name=f"The key of {username}").wait_for()
+
+
+def test_a_session_that_ended_elsewhere_is_noticed_before_anything_typed_is_lost(person: People) -> None:
+    """Where a touch is due, that is refused, and signing in is offered in place. Else the form itself is."""
+    ann = person()
+    ann.expect_errors("401")
+    username = fill_in(ann)
+    ann.context.clear_cookies()
+    page = ann.page
+    page.get_by_role("button", name="Create the Service User").click()
+    ann.see("What you typed is kept on this page.")
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    ann.see("You are signed in again. What you typed is here, and was not sent yet.")
+    assert page.get_by_label("Username", exact=True).input_value() == username
+    assert page.get_by_label("Allowed networks").input_value() == "203.0.113.0/24"
+    page.clock.install()
+    username = fill_in(ann)
+    page.clock.fast_forward(6 * 60 * 1000)
+    ann.context.clear_cookies()
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name="You are signed out").wait_for()
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    ann.see("You are signed in again. What you typed is still here.")
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name=f"The key of {username}").wait_for()
+
+
+def test_only_key_types_that_the_role_may_hold_are_offered(person: People) -> None:
+    ann = person()
+    page = ann.open("create/service-user")
+    management = page.get_by_label("User Management")
+    assert not management.is_visible()
+    page.get_by_label("Role", exact=True).select_option("CLUSTER_ADMIN")
+    management.check()
+    page.get_by_label("Role", exact=True).select_option("READ_ONLY")
+    assert not management.is_visible()
+    assert page.get_by_label("Monitoring MONITORING").is_checked()
+    fill = {"Username": f"{ann.username}-least", "Email": f"{ann.username}-least@demo.example"}
+    for label, text in fill.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("Ends", exact=True).select_option("90")
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name=f"The key of {fill['Username']}").wait_for()
+
+
+def test_an_owner_hands_over_and_leaves(person: People) -> None:
+    ann = person()
+    create(ann, f"{ann.username}-bot")
+    ann.page.get_by_label("I have put it where it belongs").check()
+    ann.open("you")
+    ann.page.get_by_role("link", name="Leave the account").click()
+    ann.see("you alone administer it")
+    ann.page.get_by_label(f"Type {ann.username} to leave").fill(ann.username)
+    ann.page.get_by_role("button", name="Leave the account").click()
+    ann.see("You have left the account.")
+    ann.expect_errors("401")
+    ann.page.get_by_role("button", name="Sign in with a passkey").click()
+    ann.page.locator(".error:not(:empty)").first.wait_for()
+
+
 def test_an_ended_session_leads_back_to_the_same_form(person: People, server: Server) -> None:
     ann = person()
     bot = server.service_user()

@@ -15,7 +15,7 @@ import pytest
 from chalice.local import LocalChalice
 
 from chalicelib.rules import key_format
-from chalicelib.rules.sessions import MOST_SESSIONS
+from chalicelib.rules.sessions import MAX_SESSIONS
 from tests.support.accounts import PATH, Accounts
 from tests.support.api_client import Key, Response, Stack
 from tests.support.browser import Browser, Page
@@ -234,7 +234,7 @@ def test_nobody_signs_in_past_the_end_of_a_passkey(accounts: Accounts, number: i
     stored = stack.item("ann")["passkeys"]
     [phone_id] = [id_ for id_, it in stored.items() if it["credentialId"] == phone.credential_id]
     # With that of this browser, as many sessions as a person may have: one more ends the oldest.
-    browsers = [Browser(stack, passkey=phone) for _ in range(MOST_SESSIONS - 1)]
+    browsers = [Browser(stack, passkey=phone) for _ in range(MAX_SESSIONS - 1)]
 
     def sign_in(browser: Browser) -> Racer:
         signed = phone.get(browser.call("sign-in-begin").json["challenge"])

@@ -29,6 +29,7 @@ def test_no_page_asks_dynamodb_for_more_than_its_budget(accounts: Accounts, pers
         ("events", lambda: ann.open("events"), [GET, QUERY, QUERY]),
         ("the account", lambda: ann.open("account"), [GET, GET]),
         ("oneself", lambda: ann.open("you"), [GET]),
+        ("leaving", lambda: ann.open("you/leave"), [GET, GET, QUERY, BATCH]),
         ("a touch", ann.confirm, [GET, PUT, GET, BATCH, WRITE]),
         ("signing in", ann.sign_in, [PUT, BATCH, GET, WRITE]),
         ("signing out", lambda: ann.post("sign-out"), [GET, WRITE]),

@@ -111,7 +111,7 @@ def test_a_large_account_says_that_more_may_end(
     ann = person()
     for name in ("bot-a", "bot-b"):
         accounts.stack.service_user(accounts["admin"], name, keyTypes=["MONITORING"])
-    monkeypatch.setattr(account_pages, "MOST_WALKED", 1)
+    monkeypatch.setattr(account_pages, "MAX_READ", 1)
     fields = {"name": "Acme", "maxKeyAgeDays": "30", "revokeInactiveAfterDays": ""}
     assert "only a part of the account" in ann.post("account", fields).words
     directory = accounts.stack.service.directory
@@ -121,7 +121,7 @@ def test_a_large_account_says_that_more_may_end(
         "page",
         lambda account, kind, _limit, after, prefix="": whole(account, kind, 1, after, prefix),
     )
-    monkeypatch.setattr(account_pages, "MOST_WALKED", 100)
+    monkeypatch.setattr(account_pages, "MAX_READ", 100)
     assert "bot-b MONITORING" in ann.post("account", fields).words
 
 

@@ -78,7 +78,6 @@ def test_a_key_that_cannot_manage_asks_for_nothing(accounts: Accounts) -> None:
     assert ask(browser, monitoring).status == 403
     reader = accounts["reader"]
     assert ask(browser, reader).status == 200, "who may hold no other key"
-    assert "within the last minute" in ask(browser, reader).words
     accounts.stack.clock.forward(60)
     assert ask(browser, reader).status == 200
 

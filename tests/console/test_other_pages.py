@@ -103,7 +103,8 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
     assert shown.status == 200
     assert "nothing was changed yet" in shown.words
     assert "bot MONITORING" in shown.words
-    assert "days at the earliest" in shown.words.replace("in 90 days at", "days at")
+    assert re.search(r"in 90 days \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\) at the earliest", shown.words)
+    assert "ann passkey Laptop: in 90 days" in shown.words, "the policy ends unused passkeys too"
     assert not accounts.call("GET", "/v1/account", "owner").json["pciCompliance"]
     other = ann.post(
         "account", {**fields, "pciCompliance": "", "maxKeyAgeDays": "14", "sure": shown.hidden("sure")}
@@ -346,6 +347,8 @@ def test_the_page_of_a_session_that_has_ended_keeps_where_one_was(person: Person
     late = ann.post("you/generate", {"type": "MONITORING", "expiry": "never"})
     assert late.status == 401
     assert "Sign in" in late.words
+    out = ann.post("sign-out")
+    assert (out.status, out.headers["Location"]) == (303, "sign-in?out=1"), "nobody is signed out twice"
 
 
 def test_staying_signed_in_is_said_by_the_page(accounts: Accounts, person: Person) -> None:

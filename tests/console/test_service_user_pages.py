@@ -66,6 +66,45 @@ def test_every_error_in_a_form_is_shown_at_its_field_in_the_apis_words(person: P
     assert ann.post("create/service-user", {**NEW, "expiry": ""}).errors == ["Choose when the key ends."]
 
 
+def test_key_types_are_offered_under_the_roles_that_may_hold_them(person: Person) -> None:
+    """By heading; the page's script hides those that the chosen role may not hold (tests/browser)."""
+    ann = person("ann", "CLUSTER_ADMIN")
+    page = ann.open("create/service-user")
+    below, above = page.text.split('<div role="group"')[1:]
+    assert re.findall(r'value="(\w+)"', below) == ["MONITORING", "PROVISIONING_READONLY"]
+    assert re.findall(r'value="(\w+)"', above)[:2] == ["PROVISIONING", "USER_MANAGEMENT"]
+    assert "For every role" in below
+    assert "Only for the role CLUSTER_ADMIN or OWNER" in above
+    assert page.text.count(" checked>") == 1, "one key of the least power is chosen"
+    assert 'value="MONITORING" checked' in below
+    assert re.findall(r"<option[^>]*>(\w+)</option>", page.text)[0] == "READ_ONLY"
+
+    typed = {**NEW, "displayName": "Kept", "keyTypes": ["PROVISIONING", "USER_MANAGEMENT"]}
+    refused = ann.post("create/service-user", typed)
+    assert refused.status == 400
+    assert refused.errors == ["A READ_ONLY may hold MONITORING, PROVISIONING_READONLY."]
+    assert 'id="keyTypes-error1"' in refused.text
+    assert 'value="Kept"' in refused.text
+    assert refused.text.count(" checked>") == 2
+
+
+def test_every_time_is_relative_with_the_exact_one_beside_it(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    key = accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
+    accounts.stack.clock.forward(300)
+    assert accounts.stack.call("GET", "/v1/whoami", key).status == 200
+    accounts.stack.clock.forward(300)
+    moment = r"\(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)"
+    for path in ("service-users", "service-users/bot", "you", "events", "account"):
+        times = re.findall(r'<time datetime="([^"]+)">(.*?)</time>', ann.open(path).text)
+        assert times, path
+        for exact, shown in times:
+            text = re.sub("<[^>]+>", "", shown)
+            assert re.fullmatch(rf"[a-z0-9 ]+ {moment}", text), text
+            assert f"({exact.replace('T', ' ').replace('Z', ' UTC')})" in text
+    assert re.search(rf"used within the hour {moment}", ann.open("service-users/bot").words)
+
+
 def test_a_key_is_rotated_with_an_overlap_and_a_second_post_makes_no_second_key(
     accounts: Accounts, person: Person
 ) -> None:
@@ -214,7 +253,7 @@ def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pyt
     from chalicelib.console import service_user_pages
 
     monkeypatch.setattr(service_user_pages, "PAGE", 2)
-    monkeypatch.setattr(service_user_pages, "MOST_WALKED", 4)
+    monkeypatch.setattr(service_user_pages, "MAX_READ", 4)
     ann = person()
     for name in "abcdef":
         accounts.stack.service_user(accounts["owner"], f"bot-{name}", keyTypes=[])

@@ -311,7 +311,10 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
 def flood(monkeypatch: pytest.MonkeyPatch, example_accounts: ExampleAccounts, username: str) -> None:
     """Use up the budgets of a principal, of its account, and of the addresses invited there."""
     stack, account = example_accounts.stack, example_accounts.stack.item(username)["account"]
-    monkeypatch.setattr(stack.service.directory, "limits", DEFAULT._replace(account_changes_per_minute=1))
+    limits = DEFAULT._replace(
+        account_changes_per_minute=1, key_searches_per_minute=1, leak_reports_per_minute=1
+    )
+    monkeypatch.setattr(stack.service.directory, "limits", limits)
     now = int(stack.clock())
     stack.client.put_item(
         TableName=stack.tables.directory,
@@ -472,7 +475,7 @@ REACH: dict[int, Callable[[ExampleAccounts, str, pytest.MonkeyPatch], Response]]
     409: _reach_409,
     412: lambda example_accounts, name, _: _call(example_accounts, name, headers={"if-match": '"another"'}),
     413: lambda example_accounts, name, _: _call(
-        example_accounts, name, raw=b'{"a": "' + b"a" * validation.LARGEST + b'"}'
+        example_accounts, name, raw=b'{"a": "' + b"a" * validation.MAX_BODY_BYTES + b'"}'
     ),
     415: lambda example_accounts, name, _: _call(
         example_accounts, name, headers={"content-type": "text/plain"}, raw=b"a"
@@ -497,6 +500,12 @@ def _reach_429(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest
         return _call(example_accounts, name, body={"name": "Another"})
     if name == "update_user":
         return _call(example_accounts, name, body={"role": "OWNER"})
+    if name.startswith("restrict_"):  # what tightens a key has no budget
+        restricted = {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/25"]}
+        assert _call(example_accounts, name, body=restricted).status == 200
+        return _call(example_accounts, name, body={**restricted, "allowedNetworks": []})
+    if name in ("find_key", "report_leaked_keys"):
+        _call(example_accounts, name)
     return _call(example_accounts, name)
 
 
@@ -584,7 +593,8 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "machinesManageOwners": st.booleans(),
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
-    **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole", "suspendedAt", "suspendedBy"), JSON),
+    **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
+    **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 

@@ -1,4 +1,4 @@
-"""What the roles of functions that need not make keys allow them, judged as IAM would.
+"""What the roles of functions that need not make keys allow them, checked as IAM would.
 
 That each role allows all that its function calls, and nothing that it never calls, is tested on the package
 (``tests/e2e/test_role_permissions.py``); here, that what they allow makes no key and overwrites no event.
@@ -251,7 +251,7 @@ def test_the_sweep_may_write_the_pointers_that_keys_of_version_1_0_lack(stack: S
     stack.service_user(account.owner, "bot")
     store_as_before_pointers(stack)
     with recorded(stack) as calls:
-        assert account.sweep()["pointed"] == 2
+        assert account.sweep()["pointers"] == 2
     made = [it for operation, it in calls if operation == "TransactWriteItems"]
     assert made
     for parameters in made:

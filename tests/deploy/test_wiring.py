@@ -15,7 +15,7 @@ from chalicelib.rules import service_users
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ValidationError
-from chalicelib.rules.service_users import MOST_ADMINISTRATORS, ServiceUserUpdate
+from chalicelib.rules.service_users import MAX_ADMINISTRATORS, ServiceUserUpdate
 from chalicelib.store import client as store_client
 from tests.support.api_client import Key, Stack, Tables, items
 from tests.support.aws import Aws
@@ -156,7 +156,7 @@ def test_events_come_in_pages_newest_first_of_all_and_of_one(stack: Stack) -> No
         assert paged == whole
 
 
-@pytest.mark.parametrize("count", [0, MOST_ADMINISTRATORS + 1])
+@pytest.mark.parametrize("count", [0, MAX_ADMINISTRATORS + 1])
 def test_the_rules_themselves_keep_to_one_to_twenty_administrators(stack: Stack, count: int) -> None:
     owner = stack.account()
     stack.service_user(owner, "bot")

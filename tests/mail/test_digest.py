@@ -8,7 +8,7 @@ import pytest
 from chalicelib.mail import notify as notify_module
 from chalicelib.rules import folding
 from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
-from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, LONGEST_PAUSE
+from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, MAX_PAUSE
 from chalicelib.rules.roles import KeyType
 from tests.support.mail import BEA, Faults, Killed, MailFixture, SmallPages, generated, revoked, ses_error
 
@@ -191,7 +191,7 @@ def test_an_address_that_ses_refuses_ends_the_waiting(mail: MailFixture) -> None
 def test_more_than_one_digest_holds_goes_into_the_next_at_once(
     mail: MailFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify_module, "MOST_FOLDED", 5)
+    monkeypatch.setattr(notify_module, "MAX_EVENTS_IN_DIGEST", 5)
     events = flood(mail, 4 + 12)
     mail.clock.at = NOW + HOUR
     mail.resend()
@@ -266,7 +266,7 @@ def test_an_event_of_a_digest_that_cannot_be_read_does_not_hold_up_the_others(ma
     mail.clock.at = NOW + HOUR
     mail.resend()
     assert told(mail, events[4:]) == [{"alice"}] * 3 + [set()]
-    assert mail.stored(events[-1])["dueAt"] == NOW + HOUR + LONGEST_PAUSE
+    assert mail.stored(events[-1])["dueAt"] == NOW + HOUR + MAX_PAUSE
 
 
 def test_a_held_event_that_cannot_be_read_waits_and_stops_no_run(mail: MailFixture) -> None:
@@ -275,7 +275,7 @@ def test_a_held_event_that_cannot_be_read_waits_and_stops_no_run(mail: MailFixtu
     mail.clock.at = NOW + HOUR
     assert mail.resend()["broken"] == 1
     assert len(mail.ses.sent) == 4
-    assert mail.stored(last)["dueAt"] == NOW + HOUR + LONGEST_PAUSE
+    assert mail.stored(last)["dueAt"] == NOW + HOUR + MAX_PAUSE
 
 
 def mailed(mail: MailFixture, events: list[Event]) -> list[int]:
@@ -340,7 +340,7 @@ def test_no_more_pages_are_read_than_a_digest_holds(
     mail: MailFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = flood(mail, 12)
-    monkeypatch.setattr(notify_module, "MOST_FOLDED", 4)
+    monkeypatch.setattr(notify_module, "MAX_EVENTS_IN_DIGEST", 4)
     paged = mail.outbox_client = SmallPages(mail.client, 2)
     outbox = mail.mailer.outbox
     mine = [event.id for event in events]

@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.fairness import SHARE, RoundRobin, Share
-from chalicelib.mail.notify import IN_A_ROW, Mailer, notify, resend
+from chalicelib.mail.notify import MAX_FAILURES_IN_A_ROW, Mailer, notify, resend
 from chalicelib.rules import notifications
 from chalicelib.rules.model import AccountSummary, Action, Event, UserSummary
 from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
@@ -250,7 +250,7 @@ def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:
 
 
 def test_accounts_take_turns_and_a_flood_is_remembered_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.mail.fairness.MOST_OF_AN_ACCOUNT", 3)
+    monkeypatch.setattr("chalicelib.mail.fairness.MAX_EVENTS_PER_ACCOUNT", 3)
     turns = RoundRobin()
     turns.add([EventKey("acme", str(number)) for number in range(10)], held=False)
     turns.add([EventKey("bank", "b0"), EventKey("corp", "c0"), EventKey("bank", "b1")], held=True)
@@ -284,7 +284,7 @@ def test_an_account_whose_mail_fails_stops_no_other(mail: MailFixture) -> None:
     good = [theirs(mail, "bank", action=Action.API_KEY_ENDING) for _ in range(5)]
     mail.ses.hook = failing("acme")
     mail.notify(*bad)
-    assert mail.ses.calls == IN_A_ROW
+    assert mail.ses.calls == MAX_FAILURES_IN_A_ROW
     mail.resend()
     assert mail.ses.addresses == ["bank-boss@people.example"] * 5
     assert not any("waiting" in mail.stored(event) for event in good)
@@ -300,7 +300,7 @@ def test_a_few_accounts_that_fail_are_the_failure_of_ses(mail: MailFixture) -> N
         theirs(mail, name)
     mail.ses.hook = failing()
     mail.resend()
-    assert mail.ses.calls == IN_A_ROW
+    assert mail.ses.calls == MAX_FAILURES_IN_A_ROW
     mail.ses.hook = lambda _: None
     mail.resend_until_done()
     assert len(mail.ses.sent) == 8

@@ -11,10 +11,10 @@ from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.mail import mime
 from chalicelib.mail import notify as notify_module
-from chalicelib.mail.notify import FRESH, IN_A_ROW, MARGIN_MS
+from chalicelib.mail.notify import CACHE_SECONDS, MARGIN_MS, MAX_FAILURES_IN_A_ROW
 from chalicelib.rules import key_format
 from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, Invitation, Kind
-from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, LONGEST_PAUSE, retry_delay
+from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, MAX_PAUSE, retry_delay
 from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
 from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
@@ -140,7 +140,7 @@ def test_entitlement_is_judged_before_each_message(mail: MailFixture) -> None:
     def revoke_bob(recipient: str) -> None:
         if recipient == ALICE_AT:
             mail.gone("bob")
-            mail.clock.forward(FRESH + 1)
+            mail.clock.forward(CACHE_SECONDS + 1)
 
     mail.ses.hook = revoke_bob
     mail.notify(event)
@@ -499,13 +499,13 @@ def test_pauses_grow_to_six_hours(mail: MailFixture) -> None:
     assert pauses == sorted(pauses)
     assert pauses[0] == retry_delay(1, 0.5) < FIRST_PAUSE
     assert pauses[1] >= 1.9 * pauses[0]
-    assert LONGEST_PAUSE * 0.75 <= pauses[-1] <= LONGEST_PAUSE
+    assert MAX_PAUSE * 0.75 <= pauses[-1] <= MAX_PAUSE
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 2, 5, 9, 10, 100, 10_000])
 def test_pauses_are_spread_and_bounded(attempts: int) -> None:
     least, most = retry_delay(attempts, 0.0), retry_delay(attempts, 0.999_999)
-    full = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (max(attempts, 1) - 1))
+    full = min(MAX_PAUSE, FIRST_PAUSE * 2 ** (max(attempts, 1) - 1))
     assert 0.75 * full - 1 < least < most <= full
 
 
@@ -553,10 +553,10 @@ def test_ses_down_is_asked_a_few_times_and_not_for_every_event(mail: MailFixture
     events = [mail.event() for _ in range(10)]
     mail.ses.hook = fail(ses_error("AccountSuspendedException"))
     assert mail.notify(*events) == []
-    assert mail.ses.calls == IN_A_ROW
+    assert mail.ses.calls == MAX_FAILURES_IN_A_ROW
     assert len(mail.waiting()) == 10
     mail.ses.hook = lambda _: None
-    assert mail.resend()["sent"] == 10 - IN_A_ROW, "those not tried are due at once"
+    assert mail.resend()["sent"] == 10 - MAX_FAILURES_IN_A_ROW, "those not tried are due at once"
     mail.resend_until_done()
     assert sorted(mail.ses.told().values()) == [1] * 10
 
@@ -581,7 +581,7 @@ def test_a_run_stopped_within_an_event_leaves_the_rest_of_it_waiting(mail: MailF
     event = mail.event(administrators={f"admin{number}": f"m-admin{number}" for number in range(5)})
     mail.ses.hook = fail(ses_error("AccountSuspendedException"))
     mail.notify(event)
-    assert mail.ses.calls == IN_A_ROW
+    assert mail.ses.calls == MAX_FAILURES_IN_A_ROW
     mail.ses.hook = lambda _: None
     mail.resend_until_done()
     assert len(mail.ses.told()) == 5
@@ -613,7 +613,7 @@ def test_dynamodb_down_fails_the_batch_without_asking_for_every_event(mail: Mail
     faults = Faults(lambda *_: "throttled")
     mail.outbox_client = faults.wrap(mail.client)
     assert mail.notify(*events) == [str(int(event.id, 16)) for event in events]
-    assert faults.calls == IN_A_ROW
+    assert faults.calls == MAX_FAILURES_IN_A_ROW
     assert mail.ses.calls == 0
 
 
@@ -683,7 +683,7 @@ def test_an_event_we_cannot_read_waits_and_blocks_nobody(
     )
     assert mail.notify(broken, good) == []
     assert {id_ for id_, _ in mail.ses.told()} == {good.id}
-    assert mail.stored(broken)["dueAt"] == NOW + LONGEST_PAUSE
+    assert mail.stored(broken)["dueAt"] == NOW + MAX_PAUSE
     assert "An event cannot be mailed" in [line.message for line in caplog.records]
 
 
@@ -701,7 +701,7 @@ def test_an_event_that_breaks_half_way_waits_under_the_lease_it_has_by_then(
     assert mail.notify(event) == []
     stored = mail.stored(event)
     assert stored["told"] == {"alice": NOW + 1}
-    assert stored["dueAt"] == NOW + 2 + LONGEST_PAUSE
+    assert stored["dueAt"] == NOW + 2 + MAX_PAUSE
 
 
 # Time
@@ -867,7 +867,7 @@ def test_what_is_read_again_is_only_for_what_is_still_to_be_done(mail: MailFixtu
     for number in range(4):
         mail.user(f"admin{number}")
         events.append(mail.event(administrators={f"admin{number}": f"m-admin{number}"}))
-    mail.ses.hook = lambda _: mail.clock.forward(FRESH + 1)
+    mail.ses.hook = lambda _: mail.clock.forward(CACHE_SECONDS + 1)
     sized = mail.outbox_client = BatchSizeClient(mail.client)
     mail.notify(*events)
     assert sized.sizes == [5, 4, 3, 2]

@@ -510,12 +510,12 @@ def test_other_keys_of_the_last_owner_are_not_kept(account: PolicyAccount) -> No
 def test_one_sweep_a_day_however_often_it_runs(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot")
     account.set_day(10.01)
-    assert account.sweep() == {"judged": 2, "done": 1}
+    assert account.sweep() == {"checked": 2, "done": 1}
     for hour in range(1, 24):
         account.set_day(10 + hour / 24)
         assert account.sweep() == {"done": 1}
     account.set_day(11)
-    assert account.sweep() == {"judged": 2, "done": 1}
+    assert account.sweep() == {"checked": 2, "done": 1}
 
 
 def test_it_goes_on_where_time_ran_out(stack: Stack) -> None:
@@ -524,17 +524,17 @@ def test_it_goes_on_where_time_ran_out(stack: Stack) -> None:
         stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     account.set_day(25)
-    runs, judged = 0, 0
+    runs, checked = 0, 0
     while True:
         left = iter([LONG] * 5)
         counts = account.sweep(lambda left=left: next(left, 0))
-        judged += counts.get("judged", 0)
+        checked += counts.get("checked", 0)
         runs += 1
         assert runs < 60
         if counts.get("done"):
             break
     assert runs > 4
-    assert judged == 21
+    assert checked == 21
     told = [it["subject"]["username"] for it in account.events(ENDING)]
     assert sorted(told) == sorted({*told})
     assert len(told) == 21
@@ -549,17 +549,17 @@ def test_a_sweep_that_takes_more_than_its_day_is_finished_first(stack: Stack) ->
         account.set_day(day)
         left = iter([LONG] * 5)
         counts = account.sweep(lambda left=left: next(left, 0))
-        seen += counts.get("judged", 0)
+        seen += counts.get("checked", 0)
         if counts.get("done"):
             break
     assert seen == 7
-    assert account.sweep()["judged"] == 7  # and the next one is today's
+    assert account.sweep()["checked"] == 7  # and the next one is today's
 
 
 def test_no_time_at_all_changes_nothing_but_that_it_began(account: PolicyAccount) -> None:
     account.set_day(10)
     assert account.sweep(lambda: 0) == {}
-    assert account.sweep() == {"judged": 1, "done": 1}
+    assert account.sweep() == {"checked": 1, "done": 1}
 
 
 def test_killed_at_any_call_the_sweep_notifies_and_revokes_each_once(stack: Stack) -> None:
@@ -631,7 +631,7 @@ def test_a_run_that_is_overtaken_stops(stack: Stack) -> None:
     nested: list[int] = []
     counts: list[dict[str, int]] = []
     assert account.sweep(client=Faults(another_run).wrap(stack.client)) == {"overtaken": 1}
-    assert counts == [{"judged": 2, "done": 1}]
+    assert counts == [{"checked": 2, "done": 1}]
     account.set_day(11)
     nested.clear()
     skipped: list[int] = []
@@ -685,7 +685,7 @@ def test_many_that_fail_in_a_row_end_the_run_and_are_passed_over(stack: Stack) -
 
     with pytest.raises(UncheckedError, match="3 principals"):
         account.sweep(client=Faults(refuse).wrap(stack.client))
-    assert account.sweep()["told"] == 6
+    assert account.sweep()["notices"] == 6
 
 
 def test_a_busy_store_stops_the_run_where_it_is(stack: Stack) -> None:
@@ -702,10 +702,10 @@ def test_a_busy_store_stops_the_run_where_it_is(stack: Stack) -> None:
         return "throttled" if len(writes) == 3 else ""
 
     counts = account.sweep(client=Faults(throttle).wrap(stack.client))
-    assert (counts["busy"], counts["told"]) == (1, 2)
+    assert (counts["unavailable"], counts["notices"]) == (1, 2)
     assert "done" not in counts
-    assert account.sweep(client=Faults(lambda *_: "throttled").wrap(stack.client)) == {"busy": 1}
-    assert account.sweep()["told"] == 3
+    assert account.sweep(client=Faults(lambda *_: "throttled").wrap(stack.client)) == {"unavailable": 1}
+    assert account.sweep()["notices"] == 3
     assert len(account.events(ENDING)) == 5
 
 
@@ -723,7 +723,7 @@ def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(account
         return ""
 
     counts = account.sweep(client=Faults(rename).wrap(account.stack.client))
-    assert counts["left"] == 1
+    assert counts["contended"] == 1
     assert account.events(ENDING) == []
     account.go_to(26)
     assert [it[2] for it in account.events_by_policy()] == ["bot"]
@@ -741,7 +741,7 @@ def test_a_principal_deleted_during_the_sweep_is_skipped(account: PolicyAccount)
         return ""
 
     counts = account.sweep(client=Faults(delete).wrap(account.stack.client))
-    assert counts == {"judged": 2, "done": 1}
+    assert counts == {"checked": 2, "done": 1}
 
 
 def test_keys_of_an_account_that_is_gone_end_by_their_own_end_alone(account: PolicyAccount) -> None:
@@ -757,13 +757,13 @@ def test_keys_of_an_account_that_is_gone_end_by_their_own_end_alone(account: Pol
 
 
 def test_more_accounts_than_it_remembers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chalicelib.expiry.sweep.MOST_ACCOUNTS", 2)
+    monkeypatch.setattr("chalicelib.expiry.sweep.MAX_CACHED_ACCOUNTS", 2)
     account = policy_account(stack)
     owners = [account.owner, *(stack.account(f"owner-{number}") for number in range(5))]
     for owner in owners:
         account.set_policy(owner, maxKeyAgeDays=30)
     account.set_day(25)
-    assert account.sweep()["told"] == 6
+    assert account.sweep()["notices"] == 6
 
 
 # As Lambda runs it
@@ -786,7 +786,7 @@ def test_the_function_does_it_by_its_environment(
         counts = app.enforce_policies(event, lambda_context("enforce_policies"))
     finally:
         enforce_policies._sweeps.cache_clear()
-    assert counts == {"judged": 2, "told": 2, "events": 2, "done": 1}
+    assert counts == {"checked": 2, "notices": 2, "events": 2, "done": 1}
     assert {event["ttl"] - event["at"] for event in account.events(ENDING)} == {7 * DAY}
 
 
@@ -856,7 +856,7 @@ def test_keys_of_an_earlier_version_are_found_by_their_value_after_a_sweep(accou
     assert [stack.sign_in(key) for key in (bot, new, account.owner)] == [200, 200, 200]
     assert [_alone(stack, key) for key in (bot, new, account.owner)] == [401, 401, 401]
     version = stack.item("bot")["version"]
-    assert account.sweep()["pointed"] == 2
+    assert account.sweep()["pointers"] == 2
     assert [_alone(stack, key) for key in (bot, new, account.owner)] == [200, 200, 200]
     after = stack.item("bot")
     assert after["version"] == version
@@ -865,7 +865,7 @@ def test_keys_of_an_earlier_version_are_found_by_their_value_after_a_sweep(accou
     assert "hasPointer" not in str(after["keys"]), "the sweep may write no key"
     assert after["keys"].keys() == keys.keys()
     account.set_day(1)
-    assert "pointed" not in account.sweep(), "once is enough"
+    assert "pointers" not in account.sweep(), "once is enough"
 
 
 def test_a_key_rotated_under_an_earlier_version_is_pointed_to_while_it_overlaps(
@@ -891,10 +891,10 @@ def test_keys_that_others_change_meanwhile_get_their_pointers_tomorrow(
 
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "api_keys", _Before(change))
-        assert "pointed" not in account.sweep()
+        assert "pointers" not in account.sweep()
     assert _alone(stack, account.owner) == 401
     account.set_day(1)
-    assert account.sweep()["pointed"] == 1
+    assert account.sweep()["pointers"] == 1
     assert _alone(stack, account.owner) == 200
 
 
@@ -904,11 +904,11 @@ def test_the_sweep_moves_addresses_of_version_1_0_into_their_accounts_once(accou
     before = addresses_of(stack), stack.snapshot()
     keep_address_as_1_0(stack, "owner", "bot")
     assert all(pk.startswith("EMAIL#") for pk in addresses_of(stack))
-    assert account.sweep()["moved"] == 2
+    assert account.sweep()["addresses"] == 2
     assert addresses_of(stack) == before[0]
     assert {it["pk"]: it for it in before[1][0]}["USER#bot"] == stack.item("bot"), "its version too"
     account.set_day(1)
-    assert "moved" not in account.sweep(), "once is enough"
+    assert "addresses" not in account.sweep(), "once is enough"
 
 
 def test_an_address_of_a_principal_that_others_change_meanwhile_is_moved_tomorrow(
@@ -921,9 +921,9 @@ def test_an_address_of_a_principal_that_others_change_meanwhile_is_moved_tomorro
         stack.call("PUT", "/v1/users/owner", account.owner, {"displayName": f"{stack.clock()}"})
 
     with before_next_call(stack, "TransactWriteItems", change):
-        assert "moved" not in account.sweep()
+        assert "addresses" not in account.sweep()
     account.set_day(1)
-    assert account.sweep()["moved"] == 1
+    assert account.sweep()["addresses"] == 1
 
 
 def test_a_move_that_dynamodb_refuses_is_a_failure(account: PolicyAccount) -> None:

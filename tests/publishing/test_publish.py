@@ -187,7 +187,7 @@ def test_eventbridge_that_fails_is_asked_three_times_a_run(publishing: Publishin
     work(publishing, owner, 60)
     publishing.bus.down = True
     publishing.run()
-    assert publishing.bus.calls == module.IN_A_ROW
+    assert publishing.bus.calls == module.MAX_FAILURES_IN_A_ROW
 
 
 def test_new_events_are_left_to_the_stream(publishing: Publishing, owner: Key) -> None:

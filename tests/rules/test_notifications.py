@@ -24,7 +24,7 @@ from chalicelib.rules.model import (
     ServiceUser,
     User,
 )
-from chalicelib.rules.notifications import Addressees, Occurrence
+from chalicelib.rules.notifications import Occurrence, Recipients
 from chalicelib.rules.roles import KeyType, Role
 from tests.support.mail import make_event
 
@@ -49,15 +49,15 @@ ANN = User(
 )
 ACME = Account(id="acme", name="Acme", version="v", created_at=0)
 KEYS = (KeyChange(Change.REVOKED, KeyType.MONITORING, "7ac6a"),)
-NOBODY = Addressees(Audience.NOBODY)
-ADMINISTRATORS = Addressees(Audience.ADMINISTRATORS, {"ann": "m"})
-HERSELF = Addressees(Audience.PERSON)
-HERSELF_AND_OWNERS = Addressees(Audience.PERSON_AND_OWNERS)
-OWNERS = Addressees(Audience.OWNERS)
-ADMINISTRATORS_AND_OWNERS = Addressees(Audience.ADMINISTRATORS_AND_OWNERS, {"ann": "m"})
+NOBODY = Recipients(Audience.NOBODY)
+ADMINISTRATORS = Recipients(Audience.ADMINISTRATORS, {"ann": "m"})
+HERSELF = Recipients(Audience.PERSON)
+HERSELF_AND_OWNERS = Recipients(Audience.PERSON_AND_OWNERS)
+OWNERS = Recipients(Audience.OWNERS)
+ADMINISTRATORS_AND_OWNERS = Recipients(Audience.ADMINISTRATORS_AND_OWNERS, {"ann": "m"})
 BEA = replace(ANN, username="bea", role=Role.CLUSTER_ADMIN)
 
-EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
+EXPECTED: dict[Action, tuple[Principal | Account, Recipients, Recipients]] = {
     # action: its subject, whom it notifies with keys changed, and without
     Action.SERVICE_USER_CREATED: (BOT, ADMINISTRATORS, NOBODY),
     Action.SERVICE_USER_UPDATED: (BOT, ADMINISTRATORS, NOBODY),
@@ -91,8 +91,8 @@ EXPECTED: dict[Action, tuple[Principal | Account, Addressees, Addressees]] = {
 @pytest.mark.parametrize("action", Action)
 def test_each_action_notifies_whom_the_table_says(action: Action) -> None:
     subject, with_keys, without = EXPECTED[action]
-    assert notifications.addressees(action, Occurrence(subject, KEYS)) == with_keys
-    assert notifications.addressees(action, Occurrence(subject, ())) == without
+    assert notifications.recipients(action, Occurrence(subject, KEYS)) == with_keys
+    assert notifications.recipients(action, Occurrence(subject, ())) == without
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_each_action_notifies_whom_the_table_says(action: Action) -> None:
     ids=lambda it: it.name,
 )
 def test_every_owner_is_notified_of_an_owner(action: Action) -> None:
-    assert notifications.addressees(action, Occurrence(ANN, KEYS)) == HERSELF_AND_OWNERS
-    assert notifications.addressees(action, Occurrence(ANN, ())) == HERSELF_AND_OWNERS
+    assert notifications.recipients(action, Occurrence(ANN, KEYS)) == HERSELF_AND_OWNERS
+    assert notifications.recipients(action, Occurrence(ANN, ())) == HERSELF_AND_OWNERS
 
 
 @pytest.mark.parametrize(
@@ -122,24 +122,24 @@ def test_every_owner_is_notified_of_an_owner(action: Action) -> None:
     ],
 )
 def test_a_user_is_notified_of_a_new_role_and_owners_of_an_owners(
-    old: Role, new: Role, told: Addressees
+    old: Role, new: Role, told: Recipients
 ) -> None:
     occurrence = Occurrence(replace(ANN, role=old), (), replace(ANN, role=new, display_name="Ann A"))
-    assert notifications.addressees(Action.USER_UPDATED, occurrence) == told
+    assert notifications.recipients(Action.USER_UPDATED, occurrence) == told
 
 
 def test_a_revocation_before_activation_notifies_only_the_owners_of_an_owners() -> None:
     opened = Invitation("i")
     bea = Occurrence(replace(BEA, invitation=opened), ())
-    assert notifications.addressees(Action.USER_REVOKED, bea) == NOBODY
+    assert notifications.recipients(Action.USER_REVOKED, bea) == NOBODY
     ann = Occurrence(replace(ANN, invitation=opened), ())
-    assert notifications.addressees(Action.USER_REVOKED, ann) == OWNERS
+    assert notifications.recipients(Action.USER_REVOKED, ann) == OWNERS
 
 
 @pytest.mark.parametrize("action", [Action.API_KEY_GENERATED, Action.API_KEY_ROTATED])
 def test_every_owner_is_notified_of_a_recovery_by_the_operator(action: Action) -> None:
     occurrence = Occurrence(ANN, KEYS, actor=Actor(Kind.OPERATOR))
-    assert notifications.addressees(action, occurrence) == HERSELF_AND_OWNERS
+    assert notifications.recipients(action, occurrence) == HERSELF_AND_OWNERS
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_every_owner_is_notified_of_a_recovery_by_the_operator(action: Action) -
 def test_administrators_before_and_after_are_notified(
     change: dict[str, Any], told: dict[str, str] | None
 ) -> None:
-    found = notifications.addressees(Action.SERVICE_USER_UPDATED, Occurrence(BOT, (), replace(BOT, **change)))
-    assert found == (NOBODY if told is None else Addressees(Audience.ADMINISTRATORS, told))
+    found = notifications.recipients(Action.SERVICE_USER_UPDATED, Occurrence(BOT, (), replace(BOT, **change)))
+    assert found == (NOBODY if told is None else Recipients(Audience.ADMINISTRATORS, told))
 
 
 OFFICE, EVERYWHERE = ("203.0.113.0/24",), ()
@@ -181,10 +181,10 @@ def test_administrators_are_notified_of_looser_restrictions_and_a_user_of_any(
         return replace(holder, keys={KeyType.MONITORING: key})
 
     of_bot = Occurrence(holding(BOT, old), KEYS, holding(BOT, new))
-    found = notifications.addressees(Action.API_KEY_UPDATED, of_bot)
+    found = notifications.recipients(Action.API_KEY_UPDATED, of_bot)
     assert found == (ADMINISTRATORS if told else NOBODY)
     of_ann = Occurrence(holding(ANN, old), KEYS, holding(ANN, new))
-    assert notifications.addressees(Action.API_KEY_UPDATED, of_ann) == HERSELF
+    assert notifications.recipients(Action.API_KEY_UPDATED, of_ann) == HERSELF
 
 
 STRICT = Policy(90, 90, True)
@@ -205,9 +205,9 @@ STRICT = Policy(90, 90, True)
 )
 def test_every_owner_is_notified_of_a_looser_policy(policy: Policy, machines: bool, told: bool) -> None:
     old, new = replace(ACME, policy=STRICT), replace(ACME, policy=policy, machines_manage_owners=machines)
-    found = notifications.addressees(Action.ACCOUNT_UPDATED, Occurrence(old, (), new))
+    found = notifications.recipients(Action.ACCOUNT_UPDATED, Occurrence(old, (), new))
     assert found == (OWNERS if told else NOBODY)
-    assert notifications.addressees(Action.ACCOUNT_UPDATED, Occurrence(new, (), new)) == NOBODY
+    assert notifications.recipients(Action.ACCOUNT_UPDATED, Occurrence(new, (), new)) == NOBODY
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_every_owner_is_notified_of_a_looser_policy(policy: Policy, machines: bo
 )
 def test_a_key_of_a_person_notifies_that_person(action: Action) -> None:
     told = HERSELF_AND_OWNERS if action is Action.API_KEY_LEAKED else HERSELF
-    assert notifications.addressees(action, Occurrence(ANN, KEYS)) == told
+    assert notifications.recipients(action, Occurrence(ANN, KEYS)) == told
 
 
 @pytest.mark.parametrize("action", Action)
@@ -233,8 +233,8 @@ def test_a_sign_in_from_another_address_than_the_last_notifies_its_person() -> N
 
     old = signed_in("192.0.2.1")
     same, elsewhere = signed_in("192.0.2.1"), signed_in("192.0.2.2")
-    assert notifications.addressees(Action.SIGNED_IN, Occurrence(old, (), same)) == NOBODY
-    assert notifications.addressees(Action.SIGNED_IN, Occurrence(old, (), elsewhere)) == HERSELF
+    assert notifications.recipients(Action.SIGNED_IN, Occurrence(old, (), same)) == NOBODY
+    assert notifications.recipients(Action.SIGNED_IN, Occurrence(old, (), elsewhere)) == HERSELF
 
 
 def test_an_action_without_an_entry_stops_the_start() -> None:

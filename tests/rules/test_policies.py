@@ -79,7 +79,7 @@ class SimulatedKey:
                 notice = self.key.notice
                 assert notice is not None
                 first, last = self.event(notice.first_event), self.event(notice.last_event)
-                if not policies.in_time(notice, first, last, self.now):
+                if not policies.were_delivered_in_time(notice, first, last, self.now):
                     return
                 self.check_policy_revocation()
             else:

@@ -340,6 +340,11 @@ UNLIMITED = Limits(
     account_changes_per_minute=1_000_000,
     invitation_pause=0,
     invitations_per_day=1_000_000,
+    account_invitations_per_day=1_000_000,
+    passkey_code_pause=0,
+    passkey_codes_per_day=1_000_000,
+    key_searches_per_minute=1_000_000,
+    leak_reports_per_minute=1_000_000,
 )
 """Budgets that no test uses up: most tests do in one second what people do in a day."""
 

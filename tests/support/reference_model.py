@@ -26,7 +26,7 @@ PROOF = 5 * MINUTE
 """For so long after a touch of the passkey, a session may do what changes who can do what."""
 CHALLENGE, CODE = 5 * MINUTE, 15 * MINUTE
 """How long there is to touch the passkey, and to use a mailed code."""
-MOST_PASSKEYS = MOST_SESSIONS = 5
+MAX_PASSKEYS = MAX_SESSIONS = 5
 SOON = 5 * MINUTE
 """A key that ends within this time is as good as revoked."""
 
@@ -149,6 +149,8 @@ class Someone:
     sessions: list[Session] = field(default_factory=list)
     """Those that nobody ended. What is over may stay here, and is as good as ended."""
     wish: Wish | None = None
+    created: int = 0
+    invited_by: str | None = None
     suspended: int | None = None
     """Since when they are suspended: what they have is kept, and refused."""
     suspended_by: str | None = None
@@ -168,7 +170,8 @@ class Someone:
 
 @dataclass
 class Allowance:
-    """How often keys and an account change and an inbox is invited, and how many of whom an account has."""
+    """How often keys and an account change, an inbox is mailed to, keys are looked for or told of, and of
+    whom an account has how many."""
 
     pause: int
     """Seconds in which a principal earns another change."""
@@ -176,6 +179,11 @@ class Allowance:
     a_minute: int
     invitation_pause: int
     invitations_a_day: int
+    invitations_of_all: int
+    code_pause: int
+    codes_a_day: int
+    searches: int
+    reports: int
     people: int
     owners: int
     machines: int
@@ -278,9 +286,14 @@ class ReferenceModel:
         self.allowed: Allowance | None = None
         self.minutes: dict[tuple[str, int], int] = {}
         self.invited: dict[tuple[str, str], list[int]] = {}
+        self.coded: dict[tuple[str, str], list[int]] = {}
+        self.asked: dict[tuple[str, int], int] = {}
+        """How often somebody looked for keys, or an address told of leaked ones, in a minute."""
         self.account_changes: dict[str, list[int]] = {}
         self.machines_run_owners: set[str] = set()
         """Accounts that let machines invite, change and revoke OWNERs."""
+        self.opened: dict[str, int] = {}
+        """When each account was created."""
         self.leaked_keys_stay: set[str] = set()
         """Accounts whose leaked keys are told of, and not ended."""
 
@@ -338,6 +351,7 @@ class ReferenceModel:
             body["role"],
             True,
             body.get("displayName", body["username"]),
+            created=self.second,
         )
         self._room(by.who.account, machines=True)
         self._pay_account(by.who.account)
@@ -359,28 +373,17 @@ class ReferenceModel:
             raise Refused(403)
         return machine
 
-    def update(self, by: Caller, name: str, body: dict[str, Any]) -> Outcome:
+    def update(
+        self, by: Caller, name: str, body: dict[str, Any], read: dict[str, Any] | None = None
+    ) -> Outcome:
         machine = self._mine(by, name)
         if "role" in body:
             self._may_grant(by, body["role"])
+        self._as_read(read, self.read_only(machine))
         links = machine.links
-        if "administrators" in body:
-            links = {}
-            for each in body["administrators"]:
-                person = self.all.get(each.lower())
-                if (
-                    person is None
-                    or person.machine
-                    or person.account != by.who.account
-                    or not person.at_least("CLUSTER_ADMIN")
-                    or (
-                        (person.open or person.suspended is not None)
-                        and machine.links.get(person.name) is not person.stay
-                    )
-                    or person.name in links
-                ):
-                    raise Refused(400)
-                links[person.name] = person.stay
+        shown = [it.lower() for it in self.administrators(machine)]
+        if "administrators" in body and sorted(it.lower() for it in body["administrators"]) != shown:
+            links = self._links(by, machine, body["administrators"])
         same = links == machine.links and body.get("displayName", machine.display) == machine.display
         if same and body.get("role", machine.role) == machine.role:
             return Outcome(200, of=machine)
@@ -388,12 +391,67 @@ class ReferenceModel:
             self._may_grant(by, machine.role)
             by.prove(self.now)
         raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
-        if raised or any(machine.links.get(name) is not stay for name, stay in links.items()):
+        renamed = body.get("displayName", machine.display) != machine.display
+        if raised or renamed or any(machine.links.get(name) is not stay for name, stay in links.items()):
             self._pay(machine)
         machine.links = links
         machine.display = body.get("displayName", machine.display)
         lost = self._lower(machine, body.get("role", machine.role))
         return self._done(200, by, "SERVICE_USER_UPDATED", machine, lost, of=machine)
+
+    def _links(self, by: Caller, machine: Someone, names: list[str]) -> dict[str, Stay]:
+        links: dict[str, Stay] = {}
+        for each in names:
+            person = self.all.get(each.lower())
+            if (
+                person is None
+                or person.machine
+                or person.account != by.who.account
+                or not person.at_least("CLUSTER_ADMIN")
+                or (
+                    (person.open or person.suspended is not None)
+                    and machine.links.get(person.name) is not person.stay
+                )
+                or person.name in links
+            ):
+                raise Refused(400)
+            links[person.name] = person.stay
+        if not links:
+            raise Refused(400)
+        return links
+
+    def read_only(self, whom: Someone) -> dict[str, Any]:
+        """What is shown of somebody, and cannot be changed with their name and role."""
+        shown = {
+            "account": whom.account,
+            "username": whom.username,
+            "email": whom.email,
+            "createdAt": moment(whom.created),
+            "suspendedAt": moment(whom.suspended),
+            "suspendedBy": whom.suspended_by,
+        }
+        if not whom.machine:
+            return {**shown, "status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
+        keys = {}
+        for kind, key in whom.keys.items():
+            before = key.beside(self.now)
+            until = min(key.before_until, key.ends or key.before_until)
+            keys[kind] = [key.now, key.ends, [*key.offices], before and (before, until)]
+        return {**shown, "fit": MAY_HOLD[whom.role], "below": self.below(whom), "keys": keys}
+
+    def below(self, machine: Someone) -> list[str]:
+        """The kinds of keys of a machine that may do less than its role."""
+        ceilings = {kind: machine.keys[kind].now.seen_by for kind in TYPES if kind in machine.keys}
+        rank = ROLES.index(machine.role)
+        return [kind for kind, ceiling in ceilings.items() if ROLES.index(ceiling or "OWNER") < rank]
+
+    def _as_read(self, read: dict[str, Any] | None, now: dict[str, Any]) -> None:
+        """Refuse what was read and is different now, but for an overlap that has ended by itself."""
+        for key in (read or {}).get("keys", {}).values():
+            if key[3] and key[3][1] <= self.second:
+                key[3] = None
+        if read is not None and {**now, **read} != now:
+            raise Refused(400)
 
     def delete(self, by: Caller, name: str) -> Outcome:
         machine = self._mine(by, name)
@@ -482,16 +540,19 @@ class ReferenceModel:
         if (ends, offices) == (key.ends, key.offices):
             return Outcome(200, of=holder, response=key)
         longer = key.ends is not None and (ends is None or ends > key.ends)
-        if longer or (key.offices and key.offices != offices):
+        looser = longer or (key.offices and key.offices != offices)
+        if looser:
             if holder.machine:
                 self._may_grant(by, holder.role)
             by.prove(self.now)
         if not meant and by.session is None:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        self._earned(holder.changes)
+        if looser:
+            self._earned(holder.changes)
         if not meant:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        self._pay(holder)
+        if looser:
+            self._pay(holder)
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
         outcome.response = key
@@ -527,11 +588,13 @@ class ReferenceModel:
         key.refused = key.leaked = None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
-    def leaked(self, texts: list[str]) -> None:
+    def leaked(self, texts: list[str], source_ip: str) -> None:
         """End the keys that somebody found, with each successor that its finder may have been shown.
 
         Where the account keeps them, they are only told of, once a day.
         """
+        if self.allowed:
+            self._ask(source_ip, self.allowed.reports)
         for text in dict.fromkeys(texts):
             for holder in self.all.values():
                 for key in list(holder.keys.values()):
@@ -567,6 +630,8 @@ class ReferenceModel:
             False,
             body.get("displayName", body["username"]),
             open=Invitation(by.who, by.who.stay),
+            created=self.second,
+            invited_by=by.who.username,
         )
         self._room(by.who.account, machines=False)
         self._send_invitation(made)
@@ -579,11 +644,14 @@ class ReferenceModel:
             raise Refused(404)
         return found
 
-    def change(self, by: Caller, name: str, body: dict[str, Any]) -> Outcome:
+    def change(
+        self, by: Caller, name: str, body: dict[str, Any], read: dict[str, Any] | None = None
+    ) -> Outcome:
         person = self.person(by, name)
         role = body.get("role", person.role)
         self._may_touch(by, person.role, role)
         by.prove(self.now)
+        self._as_read(read, self.read_only(person))
         display = body.get("displayName", person.display)
         if role != person.role:
             if person is by.who:
@@ -592,9 +660,10 @@ class ReferenceModel:
                 self._not_the_last(person)
         if (role, display) == (person.role, person.display):
             return Outcome(200, of=person)
-        if ROLES.index(role) > ROLES.index(person.role):
+        raised = ROLES.index(role) > ROLES.index(person.role)
+        if raised or display != person.display:
             self._earned(person.changes)
-            if role == "OWNER" and not person.open:
+            if raised and role == "OWNER" and not person.open:
                 self._owner_fits(person.account)
             self._pay(person)
         if role == "READ_ONLY" != person.role:
@@ -696,6 +765,7 @@ class ReferenceModel:
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
         person.keys, person.open = {}, Invitation(by.who, by.who.stay)
+        person.invited_by = by.who.username
         person.passkeys, person.sessions, person.wish = [], [], None
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
 
@@ -800,8 +870,10 @@ class ReferenceModel:
             raise Refused(401)
         if "USER_MANAGEMENT" in MAY_HOLD[by.who.role]:
             by.manages()
-        if by.who.wish is not None and self.second - by.who.wish.asked < MINUTE:
-            raise Refused(409)
+        if self.allowed:
+            sent = self.coded.setdefault((by.who.account, fold(by.who.email)), [])
+            self._inbox(sent, self.allowed.code_pause, self.allowed.codes_a_day)
+            sent.append(self.second)
         by.who.wish = Wish(by.secret, self.second)
         self._put(Record(by.who.account, "PASSKEY_CODE_REQUESTED", by.who.name, by.who.name))
         return by.who.wish
@@ -902,14 +974,14 @@ class ReferenceModel:
         asked.used = True
 
     def _has_room(self, person: Someone) -> None:
-        if len(person.passkeys) >= MOST_PASSKEYS:
+        if len(person.passkeys) >= MAX_PASSKEYS:
             raise Refused(409)
 
     def _start(self, who: Someone, passkey: Passkey, action: str) -> Session:
         """Sign somebody in: one browser more than five, and the one used the longest ago is signed out."""
         new = Session(passkey, self.second, self.second, self.second)
         live = sorted((it for it in who.sessions if not it.over(self.now)), key=lambda it: it.seen)
-        who.sessions = [*live[1 - MOST_SESSIONS :], new]
+        who.sessions = [*live[1 - MAX_SESSIONS :], new]
         self._put(Record(who.account, action, who.name, who.name))
         return new
 
@@ -920,15 +992,17 @@ class ReferenceModel:
         owner = Someone(body["username"], account, body["email"], "OWNER", False, body["username"])
         key = self._give(owner, "USER_MANAGEMENT", {})
         self.all[owner.name] = owner
+        owner.created = self.opened[account] = self.second
         self.accounts[account] = body["accountName"]
         outcome = Outcome(200, made=[key], of=owner)
         self._put(Record(account, "ACCOUNT_CREATED", "", owner.name, [("GENERATED", "USER_MANAGEMENT")]))
         return outcome
 
-    def change_account(self, by: Caller, body: dict[str, Any]) -> Outcome:
+    def change_account(self, by: Caller, body: dict[str, Any], read: dict[str, Any] | None = None) -> Outcome:
         """Change an account's name and its two switches; only what loosens nothing is always possible."""
         by.prove(self.now)
         account = by.who.account
+        self._as_read(read, self.fixed(account))
         old = self.settings(account)
         new = {**old, **body}
         if new == old:
@@ -948,6 +1022,10 @@ class ReferenceModel:
         record = Record(account, "ACCOUNT_UPDATED", by.who.name, "")
         self._put(record)
         return Outcome(200, new, record=record)
+
+    def fixed(self, account: str) -> dict[str, Any]:
+        """What is shown of an account, and cannot be changed with its settings."""
+        return {"account": account, "owners": self.owners(account), "createdAt": moment(self.opened[account])}
 
     def settings(self, account: str) -> dict[str, Any]:
         return {
@@ -984,12 +1062,32 @@ class ReferenceModel:
         sent = self.invited.setdefault((person.account, fold(person.email)), [])
         if self.allowed is None:
             return
-        today = [at for at in sent if at // 86_400 == self.second // 86_400]
-        soon = sent and self.second - sent[-1] < self.allowed.invitation_pause
-        if soon or len(today) >= self.allowed.invitations_a_day:
+        self._inbox(sent, self.allowed.invitation_pause, self.allowed.invitations_a_day)
+        to_all = [
+            at for (account, _), each in self.invited.items() if account == person.account for at in each
+        ]
+        if len(self._today(to_all)) >= self.allowed.invitations_of_all:
             raise Refused(429)
         self._pay_account(person.account)
         sent.append(self.second)
+
+    def _inbox(self, sent: list[int], pause: int, a_day: int) -> None:
+        if (sent and self.second - sent[-1] < pause) or len(self._today(sent)) >= a_day:
+            raise Refused(429)
+
+    def _today(self, times: list[int]) -> list[int]:
+        return [at for at in times if at // DAY == self.second // DAY]
+
+    def _ask(self, who: str, most: int) -> None:
+        minute = (who, self.second // 60)
+        if self.asked.get(minute, 0) >= most:
+            raise Refused(429)
+        self.asked[minute] = self.asked.get(minute, 0) + 1
+
+    def searches(self, by: Caller) -> None:
+        """Count that somebody looks for a key."""
+        if self.allowed:
+            self._ask(f"{by.who.account} {by.who.name}", self.allowed.searches)
 
     def _room(self, account: str, *, machines: bool) -> None:
         if self.allowed:

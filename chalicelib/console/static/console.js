@@ -1,7 +1,8 @@
 // What the pages cannot do without a script: passkeys. And what they do better with one: copying a key, warning
 // before a session ends, and keeping a double click from doing a thing twice.
 const body = document.body;
-const { root, csrf } = body.dataset;
+const { root, me } = body.dataset;
+let { csrf } = body.dataset;
 const find = (selector, below = document) => below.querySelector(selector);
 const all = (selector) => document.querySelectorAll(selector);
 const encode = (buffer) =>
@@ -19,7 +20,11 @@ async function post(path, content) {
   });
   if (response.status === 204) return {};
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.detail || "That did not work. Try again.");
+  if (!response.ok) {
+    const error = new Error(answer.detail || "That did not work. Try again.");
+    error.signedOut = response.status === 401 && /^seen$|(confirm|add)-begin$/.test(path);
+    throw error;
+  }
   return answer;
 }
 
@@ -96,6 +101,7 @@ async function attempt(form, work) {
     await work();
   } catch (error) {
     problem.textContent = explain(error);
+    if (error.signedOut && me) ended();
   }
   button.setAttribute("aria-disabled", "false");
 }
@@ -117,7 +123,9 @@ for (const form of all("form[data-passkey]")) {
     }
     attempt(form, async () => {
       await acts[form.dataset.passkey](form);
-      location.assign(root + (form.dataset.next || "") || "./");
+      const kept = find("#kept-form");
+      if (kept) kept.submit();
+      else location.assign(root + (form.dataset.next || "") || "./");
     });
   });
 }
@@ -167,22 +175,72 @@ if (body.dataset.keys) {
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
-// Before a session ends
+// Key types that the chosen role may not hold are not offered
+
+const role = find("select[name=role]");
+const groups = [...all("[data-roles]")];
+if (role && groups.length) {
+  const offer = () => {
+    for (const group of groups) {
+      const offered = group.dataset.roles.split(" ").includes(role.value);
+      group.hidden = !offered;
+      for (const box of group.querySelectorAll("input")) box.disabled = !offered;
+    }
+  };
+  role.addEventListener("change", offer);
+  addEventListener("pageshow", offer); // browsers fill in a form again that one goes back to
+}
+
+// Before a session ends, and after
 
 const warning = find("#ending");
+let end = Date.now() + 1000 * Number(body.dataset.left);
+let last = Date.now() + 1000 * Number(body.dataset.longest);
+let over = false;
+
+function ended() {
+  end = 0;
+  if (over) return;
+  over = true;
+  find("#ending-title").textContent = "You are signed out";
+  find("#ending-text").textContent = "Your session has ended. What you typed is still here: sign in, then go on.";
+  find("#ending-stay").hidden = true;
+  find("#ending-sign-in").hidden = false;
+  if (!warning.open) warning.showModal();
+  find("#ending-sign-in").focus();
+}
+
+async function resume() {
+  const answer = await assertion("sign-in");
+  if (answer.username !== me) return location.assign(root || "./");
+  csrf = answer.csrf;
+  for (const field of all("input[name=csrf]")) field.value = csrf;
+  const now = Date.now();
+  end = now + 1000 * answer.left;
+  last = now + 1000 * answer.longest;
+  confirmedUntil = now + 1000 * answer.confirmed;
+  over = false;
+  warning.close();
+  say("You are signed in again. What you typed is still here.");
+}
+
 if (warning) {
-  let end = Date.now() + 1000 * Number(body.dataset.left);
-  const last = Date.now() + 1000 * Number(body.dataset.longest);
+  const problem = find("[role=alert]", warning);
+  const title = find("#ending-title").textContent;
+  const text = find("#ending-text");
   const tick = () => {
     const left = Math.round((end - Date.now()) / 1000);
     if (left <= 0) {
-      find("#ending-text").textContent = "Your session has ended. What you typed is still here: sign in in another tab, then go on.";
-      find("#ending-stay").hidden = true;
-    } else if (left <= 120 && !warning.open) {
-      warning.showModal();
-    }
-    if (left <= 120 && left > 0) {
-      find("#ending-left").textContent = left > 60 ? "2 minutes" : "a minute";
+      ended();
+    } else if (left <= 120) {
+      if (!warning.open) {
+        find("#ending-title").textContent = title;
+        find("#ending-stay").hidden = false;
+        find("#ending-sign-in").hidden = true;
+        warning.showModal();
+      }
+      text.textContent =
+        `You will be signed out in ${left > 60 ? "2 minutes" : "a minute"}, because nothing was done for a while.`;
     }
   };
   setInterval(tick, 1000);
@@ -193,8 +251,13 @@ if (warning) {
       warning.close();
       say("You stay signed in.");
     } catch (error) {
-      find("#ending-text").textContent = error.message;
+      if (error.signedOut) ended();
+      else problem.textContent = error.message;
     }
+  });
+  find("#ending-sign-in").addEventListener("click", () => {
+    problem.textContent = "";
+    resume().catch((error) => { problem.textContent = explain(error); });
   });
   find("#ending-close").addEventListener("click", () => warning.close());
 }
