@@ -53,8 +53,16 @@ _EMAILS = {
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
     Action.API_KEY_LEAKED: "api-key-leaked",
+    Action.ALL_API_KEYS_REVOKED: "all-keys-revoked",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access", "suspension")
+_WITHOUT_KEYS = (
+    "access-revoked",
+    "invitation",
+    "policy-loosened",
+    "console-access",
+    "all-keys-revoked",
+    "suspension",
+)
 _TO_EVERY_OWNER = "user-changed"
 _THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked", "suspension")
 _OWNER = "OWNER-USERNAME"
@@ -321,6 +329,9 @@ class _View:
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
+            "holders": list(event.holders),
+            "holder_count": event.holder_count,
+            "more_holders": event.holder_count - len(event.holders),
             "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
@@ -523,6 +534,11 @@ class _View:
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
                 "there. Name one, and they are notified instead."
             )
+        if self.event.action is Action.ALL_API_KEYS_REVOKED:
+            return (
+                f"You get this once, for all of them: you are an OWNER of {self.account}, an Administrator "
+                "of those listed, or one of them."
+            )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
@@ -561,6 +577,8 @@ class _View:
                 return [*self._restore_policy(), *self._mend()]
             case "suspension":
                 return [Step(self._ask())] if self.person else [*self._undo_suspension(), *self._mend()]
+            case "all-keys-revoked":
+                return [self._generate_again(), Step(self._ask())]
             case "user-changed":
                 return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
@@ -610,6 +628,14 @@ class _View:
                 self._curl("PUT", self._path(), {"role": role[0]}),
             )
         ]
+
+    def _generate_again(self) -> Step:
+        return Step(
+            "Where a key is still needed, generate a new one, in the console or by this command. If your own "
+            "API key is among the revoked ones, sign in to the console with a passkey first, or ask an OWNER "
+            "for a new invitation.",
+            self._curl("POST", "/v1/service-users/USERNAME/api-keys", {"keyType": KeyType.MONITORING.value}),
+        )
 
     def _after_a_leak(self) -> list[Step]:
         """Return the steps after a leak: revoke the key if it works, and find out what was done with it."""

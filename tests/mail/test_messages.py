@@ -79,6 +79,18 @@ def four() -> tuple[KeyChange, ...]:
     return tuple(generated(f"{number}aaaa", key_type) for number, key_type in enumerate(KeyType))
 
 
+def all_revoked(holders: tuple[str, ...] = ("ci-bot", "web"), count: int = 10_000) -> Event:
+    return make_event(
+        action=Action.ALL_API_KEYS_REVOKED,
+        keys=(),
+        subject=BEA,
+        actor=Actor(Kind.OPERATOR),
+        audience=Audience.PERSON,
+        holders=holders,
+        holder_count=count,
+    )
+
+
 EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "generated": (make_event(), BOB, SETTING),
     "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB, SETTING),
@@ -212,6 +224,8 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
         SELF,
         SETTING,
     ),
+    "all revoked": (all_revoked(), SELF, SETTING),
+    "all revoked, of one": (all_revoked(("ci-bot",), 1), SELF, SETTING),
     "policy": (
         make_event(
             action=Action.ACCOUNT_UPDATED,
@@ -911,8 +925,20 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
         Action.USER_SUSPENDED,
         Action.USER_RESUMED,
     }
-    others = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED}
-    assert found == others | suspensions | passkeys
+    access = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED, Action.ALL_API_KEYS_REVOKED}
+    assert found == access | suspensions | passkeys
+
+
+def test_one_email_says_that_every_key_was_revoked_and_lists_the_holders() -> None:
+    said = email_content(all_revoked(), SELF, SETTING)
+    assert said.subject == "Demo: every API key of 10000 Service Users and Users was revoked"
+    for words in ("10000 holders", "  ci-bot\n  web\n", "and 9998 more", "The operator of this service"):
+        assert words in said.text
+    assert "You get this once, for all of them" in said.text
+    one = email_content(all_revoked(("ci-bot",), 1), SELF, SETTING)
+    assert one.subject == "Demo: every API key of 1 Service User or User was revoked"
+    assert "1 holder of keys" in one.text
+    assert "more. The events" not in one.text
 
 
 def test_words_for_an_event_without_an_email_are_refused() -> None:
