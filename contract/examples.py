@@ -40,7 +40,7 @@ class Refused(NamedTuple):
     if_match: str | None = None
     signed_in: bool = True
     during: str = ""
-    """What fails meanwhile: "an outage" of the database, or "a fault" of the service."""
+    """What fails during the call: "an outage" of the database, or "a bug" of the service."""
 
 
 def key(
@@ -340,7 +340,7 @@ REFUSALS: dict[int, Refused] = {
         "/v1/whoami",
         None,
         _problem(500, "An internal error occurred and was logged. Report it with its requestId."),
-        during="a fault",
+        during="a bug",
     ),
     503: Refused(
         "POST",

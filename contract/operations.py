@@ -560,7 +560,7 @@ OPERATIONS: dict[str, Operation] = {
     "list_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="Living keys of Service Users that the person was the last to be shown.",
+        success="Working keys of Service Users that the person was the last to be shown.",
         response=tuple[responses.ShownKeyResponse, ...],
         examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
         permission=_SEES_SHOWN_KEYS,

@@ -187,7 +187,7 @@ class ActivatedResponse(UserResponse, frozen=True, kw_only=True):
 
 
 class ShownKeyResponse(ResponseBody, frozen=True, kw_only=True):
-    """A living key of a Service User whose secret somebody was the last to be shown."""
+    """A working key of a Service User whose secret somebody was the last to be shown."""
 
     username: Annotated[str, Meta(description="The Service User.")]
     key_type: KeyType

@@ -1,9 +1,9 @@
-"""A machine that does whatever callers may think of, and holds every answer against the rulebook.
+"""A machine that does whatever callers may think of, and holds every response against the rulebook.
 
 Two accounts, their people, Service Users, keys and invitations; every call by any key there is or ever
 was. After each call the tables are held against the rulebook too, and what must always hold is checked:
 one live key of a type, names and addresses unique, a right that ended refused at the very next call,
-every key change on record once, and no secret anywhere but in the one answer that made it.
+every key change recorded once, and no secret anywhere but in the one response that made it.
 
 ``random_visits`` adds what the same people do in their browsers; ``test_state_machine`` runs it.
 """
@@ -45,7 +45,7 @@ from tests.support.reference_model import (
 )
 
 CHANGEABLE = ("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys")
-"""The fields of answers that their holder's PUT changes."""
+"""The fields of responses that their holder's PUT changes."""
 THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
@@ -113,10 +113,10 @@ class Machine(RuleBasedStateMachine):
         self.seen: set[str] = set()
         self.dead: list[Key] = []
         self.living: dict[Key, tuple[Any, ...]] = {}
-        """Each living key's holder, role and type, and whether it is for the office alone."""
+        """Each working key's holder, role and type, and whether it is for the office alone."""
         self.turn = 0
         self.readings: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        """What was last read of whom: the answer, and what the rulebook has of it that cannot be changed."""
+        """What was last read of whom: the response, and the unchangeable part of it."""
         self.tokens: list[tuple[str, str]] = []
         self.invitations: list[tuple[Someone, Any, dict[str, Any]]] = []
         self.events: dict[str, dict[str, Any]] = {}
@@ -190,7 +190,7 @@ class Machine(RuleBasedStateMachine):
         if "role" in parts:
             body["role"] = data.draw(st.sampled_from(ROLES), "role")
         if "displayName" in parts:
-            body["displayName"] = data.draw(st.sampled_from(["Robot", "Bote \N{ROBOT FACE}"]), "display name")
+            body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
         if "administrators" in parts:
             fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
             some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
@@ -584,7 +584,7 @@ class Machine(RuleBasedStateMachine):
             _is_problem(response)
         shown = set(SECRET.findall(response.text))
         made = [self.learn(response.json, key, outcome) for key in (outcome.made if outcome else [])]
-        assert shown == {key.secret for key in made}, "the keys an answer shows are the keys it made"
+        assert shown == {key.secret for key in made}, "the keys a response shows are the keys it made"
         assert not shown & self.seen, "a secret is shown once"
         self.seen |= shown
         self.made += made
@@ -594,7 +594,7 @@ class Machine(RuleBasedStateMachine):
         self.bury()
 
     def learn(self, response: Any, key: Held, outcome: Outcome | None) -> Key:
-        """Take a key's secret over from the answer that shows it."""
+        """Take a key's secret over from the response that shows it."""
         assert outcome is not None
         assert outcome.of is not None
         entries = response["apiKeys"]["apiKeys"] if "apiKeys" in response else [response]
@@ -603,7 +603,7 @@ class Machine(RuleBasedStateMachine):
         return Key(outcome.of.username, found)
 
     def agree(self, response: Response, outcome: Outcome) -> None:
-        """See that an answer says of who and what it is about what the rulebook says."""
+        """See that a response says of who and what it is about what the rulebook says."""
         said, whom = response.json, outcome.of
         if outcome.response is not None and not isinstance(outcome.response, Held):
             _includes(said, outcome.response)
@@ -690,7 +690,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 assert kind in ("BUDGET", "CHALLENGE")
                 assert item["ttl"], "what counts a budget, or was asked of a browser, ends by itself"
-        assert not SECRET.search(str(directory)), "a secret is kept in the clear"
+        assert not SECRET.search(str(directory)), "a secret is stored itself"
         assert people.keys() == self.book.all.keys()
         held = {f"{it.account}#{fold(it.email)}": name for name, it in self.book.all.items()}
         assert addresses == held
@@ -775,10 +775,10 @@ class Machine(RuleBasedStateMachine):
             assert item["account"].startswith("REFUSED#") is refusal, "refusals have a partition of their own"
         for record in records:
             record.keys.sort()
-        # One call may put several on record, of the same moment.
+        # One call may record several, of the same moment.
         written.sort(key=repr)
         records = sorted(records, key=repr)
-        assert written == records, "every act is on record once, and nothing else"
+        assert written == records, "every change is recorded once, and nothing else"
         text = json.dumps(list(new.values()))  # which has no bytes in it, so no digest
         assert not SECRET.search(text)
         for item in new.values():
@@ -791,7 +791,7 @@ class Machine(RuleBasedStateMachine):
         """See that all ways to sign in tell the same of every key, and refuse what has just died at once.
 
         Every way is tried with each key whose rights have changed, and with others in turn. In a run of
-        thousands the authorizer and ``verify`` are tried with every living key each time.
+        thousands the authorizer and ``verify`` are tried with every working key each time.
         """
         self.tick()
         live = {
@@ -1087,7 +1087,7 @@ def _caller(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _authorized(authorization: str, source_ip: str) -> Any:
-    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway answers."""
+    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway returns."""
     event = {
         "version": "2.0",
         "type": "REQUEST",
@@ -1101,7 +1101,7 @@ def _authorized(authorization: str, source_ip: str) -> Any:
     }
     try:
         decision = application.authorizer(event, None)
-    except Exception as refused:  # API Gateway is told of a 401 in no other way
+    except Exception as refused:  # API Gateway has no other way to learn of a 401
         if str(refused) != "Unauthorized":
             raise
         return 401

@@ -403,7 +403,7 @@ class Visits(Machine):
         fit = [it.username for it in self.people_of(who) if it.role != "READ_ONLY"]
         some = st.lists(st.sampled_from([*fit * 4, "cal", "yan"]), min_size=1, max_size=2, unique=True)
         change = {
-            "displayName": data.draw(st.sampled_from(["Robot", "Bot"]), "display name"),
+            "displayName": data.draw(st.sampled_from(["Worker", "Bot"]), "display name"),
             "role": role,
             "administrators": data.draw(some, "administrators"),
         }
@@ -471,7 +471,7 @@ class Visits(Machine):
     # A request, and judging it
 
     def begins(self) -> int:
-        """Let a second go by, so that no two sessions are used at the same; return what is on record."""
+        """Let a second go by, so that no two sessions are used at the same; return what is recorded."""
         self.stack.clock.forward(1 - TICK)
         self.tick()
         return len(self.book.records)

@@ -51,7 +51,7 @@ def own(**fields: Any) -> Event:
 
 
 def of_owner(**fields: Any) -> Event:
-    """An event of the OWNER Bea, as all OWNERs are told of it."""
+    """An event of the OWNER Bea, as all OWNERs are notified of it."""
     return make_event(**{"subject": BEA, "audience": Audience.PERSON_AND_OWNERS, **fields})
 
 
@@ -427,8 +427,8 @@ def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
             "administrators and role",
             (
                 "from bob, carol to alice, and its role from OWNER to READ_ONLY. You are no longer one of "
-                "them, and will not be told of what happens to its keys. Its API key that a READ_ONLY may "
-                "not hold stopped working at once."
+                "them, and will not be notified of what happens to its keys. Its API key that a READ_ONLY "
+                "may not hold stopped working at once."
             ),
         ),
         ("raised", "changed the role of the Service User ci-bot in Demo from READ_ONLY to CLUSTER_ADMIN."),

@@ -1,7 +1,7 @@
 """The rules, told a second time and small: what the machine holds the API against.
 
-It shares no line with the product. It knows no DynamoDB and no HTTP, keeps secrets in the clear, and
-says of each call what status it is answered with, which keys are made, and what goes on record.
+It shares no line with the product. It knows no DynamoDB and no HTTP, keeps secrets as they are, and
+says of each call what status it is answered with, which keys are made, and what is recorded.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ AT_THE_OFFICE, ELSEWHERE = "203.0.113.9", "198.51.100.7"
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 IDLE, LONGEST = 15 * MINUTE, 8 * HOUR
-"""A session is over after so long without use, and after so long however much it is used."""
+"""A session ends after so long without use, and after so long however much it is used."""
 PROOF = 5 * MINUTE
 """For so long after a touch of the passkey, a session may do what changes who can do what."""
 CHALLENGE, CODE = 5 * MINUTE, 15 * MINUTE
@@ -39,7 +39,7 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class Secret:
-    """A key's secret, learnt from the one answer that shows it."""
+    """A key's secret, learnt from the one response that shows it."""
 
     text: str = ""
     used: int | None = None
@@ -202,7 +202,7 @@ class Record:
 
 @dataclass
 class Outcome:
-    """How a call that is not refused is answered. ``made`` are the keys its answer shows."""
+    """How a call that is not refused is answered. ``made`` are the keys its response shows."""
 
     status: int
     response: Any = None
@@ -276,7 +276,7 @@ def moment(at: int | None) -> str | None:
 
 
 class ReferenceModel:
-    """Everybody there is. A method is a call, made at ``now``: it raises Refused or answers the Outcome."""
+    """Everybody there is. A method is a call, made at ``now``: it raises Refused or returns the Outcome."""
 
     def __init__(self) -> None:
         self.all: dict[str, Someone] = {}
@@ -295,7 +295,7 @@ class ReferenceModel:
         self.opened: dict[str, int] = {}
         """When each account was created."""
         self.leaked_keys_stay: set[str] = set()
-        """Accounts whose leaked keys are told of, and not ended."""
+        """Accounts whose leaked keys are notified, and not revoked."""
 
     @property
     def second(self) -> int:
@@ -517,7 +517,7 @@ class ReferenceModel:
     def _keeps_a_way_in(
         self, by: Caller, holder: Someone, key: Held, ends: int | None, *, gone: bool, offices: Any = ()
     ) -> None:
-        """Refuse that somebody takes away, by accident, the key that lets them in.
+        """Refuse that somebody revokes, by accident, the key they sign in with.
 
         That is the key they signed in with. Who is in a session needs none, but for the only OWNER of an
         account, whom only their USER_MANAGEMENT key lets in when the passkey is lost.
@@ -577,7 +577,7 @@ class ReferenceModel:
         self._pay(holder)
         older = key.beside(self.second)
         if overlap and older and by.secret is older and key.now.used is None:
-            pass  # the answer with the newer one was lost: the older goes on as it was
+            pass  # the response with the newer one was lost: the older goes on as it was
         elif overlap:
             until = self.second + overlap
             key.before, key.before_until = key.now, until if key.ends is None else min(until, key.ends)
@@ -707,7 +707,7 @@ class ReferenceModel:
         return self._done(200, by, "USER_RESUMED", person)
 
     def known(self, by: Caller, name: str) -> list[tuple[Someone, Held, Secret]]:
-        """The living keys of machines that somebody was the last to be shown."""
+        """The working keys of machines that somebody was the last to be shown."""
         return [
             (machine, machine.keys[kind], secret)
             for machine in self.members(by.who.account, machines=True)
