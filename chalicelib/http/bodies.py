@@ -205,6 +205,8 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     created_at: ReadOnly | UnsetType = UNSET
     api_keys: ReadOnly | UnsetType = UNSET
     keys_below_role: ReadOnly | UnsetType = UNSET
+    suspended_at: ReadOnly | UnsetType = UNSET
+    suspended_by: ReadOnly | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     administrators: Administrators | UnsetType = UNSET
@@ -309,6 +311,8 @@ class UpdateUser(Body, frozen=True, kw_only=True):
     invited_by: ReadOnly | UnsetType = UNSET
     created_at: ReadOnly | UnsetType = UNSET
     invitation: ReadOnly | UnsetType = UNSET
+    suspended_at: ReadOnly | UnsetType = UNSET
+    suspended_by: ReadOnly | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, lifetimes, limits, permissions, sessions
+from chalicelib.rules import api_keys, lifetimes, limits, permissions, sessions, suspension
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext
@@ -19,7 +19,7 @@ from chalicelib.rules.errors import (
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Directory, Remove, Replace, Write
+from chalicelib.rules.ports import Directory, Remove, Replace, Suspend, Write
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
@@ -245,6 +245,54 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         directory.commit(event, removal, auth.still_entitled(), limits.removed(old), patient=True)
 
     until_revoked(attempt)
+
+
+def suspend(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> View:
+    """Suspend a Service User, and return it. Its keys are refused once this returns, and kept.
+
+    One that is suspended stays so. Like a revocation, it needs no confirmation in a session and no budget,
+    and concurrent changes do not stop it, unless ``if_match`` names a version. Raises Forbidden, NotFound or
+    PreconditionFailed.
+    """
+    new: ServiceUser | None = None
+
+    def attempt(*, any_version: bool) -> None:
+        nonlocal new
+        old = new = _find_administered(directory, auth, username, if_match)
+        if old.suspended_at is not None:
+            return
+        new = suspension.suspended(old, auth.caller, auth.origin.second)
+        write: Write = Replace(old, new, concurrent_change())
+        if any_version and if_match is None:
+            write = Suspend(old, new, concurrent_change())
+        event = suspension.event_of(auth, old, new)
+        directory.commit(event, write, auth.still_entitled(), patient=True)
+
+    until_revoked(attempt)
+    assert new is not None  # noqa: S101 - for mypy; every attempt sets it
+    return _view(directory, new)
+
+
+def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> View:
+    """Resume a suspended Service User, and return it. Its keys work again, each until its expiry.
+
+    Raises Forbidden (also for a Service User above the caller's role, as for generating a key), NotFound,
+    PreconditionFailed, or TooManyRequests if the budget of changes is used up.
+    """
+    old = _find_administered(directory, auth, username, if_match)
+    permissions.require_can_change_rights(auth, old)
+    sessions.require_confirmed(auth)
+    if old.suspended_at is None:
+        return _view(directory, old)
+    now = auth.origin.second
+    new = limits.spend(suspension.resumed(old), directory.limits, now)
+    directory.commit(
+        suspension.event_of(auth, old, new),
+        Replace(old, new, concurrent_change()),
+        auth.still_entitled(),
+        limits.account_change(new.account, directory.limits, now),
+    )
+    return _view(directory, new)
 
 
 def key_holder(

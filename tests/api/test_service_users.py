@@ -358,7 +358,7 @@ def test_a_service_user_reads_itself_with_any_key(accounts: Accounts) -> None:
 def test_anything_but_a_service_user_of_the_account_is_not_found(
     shared_accounts: Accounts, method: str, case: str
 ) -> None:
-    """One and the same answer, so that nothing of another account shows."""
+    """One and the same response, so that nothing of another account shows."""
     names = {"foreign": "theirs-1", "user": "reader", "missing": "nobody-1"}
     body = ({"displayName": "Mine"},) if method == "PUT" else ()
     with assert_nothing_written(shared_accounts.stack):

@@ -68,8 +68,8 @@ class Server:
         basic = base64.b64encode(f"{owner['username']}:{owner['apiKey']}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
         raw = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self.base + path, raw, headers, method=method), timeout=30) as answer:
-            text = answer.read()
+        with urlopen(Request(self.base + path, raw, headers, method=method), timeout=30) as response:
+            text = response.read()
         return json.loads(text) if text else None
 
     def invite(self, role: str = "OWNER") -> tuple[str, str]:

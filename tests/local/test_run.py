@@ -280,8 +280,8 @@ def test_the_printed_commands_work_as_pasted(start):
     )
 
     assert (pasted.returncode, pasted.stderr) == (0, "")
-    answers = [json.loads(line) for line in pasted.stdout.splitlines() if line.startswith("{")]
-    who, old, new = answers
+    responses = [json.loads(line) for line in pasted.stdout.splitlines() if line.startswith("{")]
+    who, old, new = responses
     assert (who["username"], who["role"]) == ("metrics-bot", "READ_ONLY")
     assert (old["status"], new["username"]) == (401, "metrics-bot")
     assert "old key: 401" in pasted.stdout
