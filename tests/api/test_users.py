@@ -80,6 +80,8 @@ def test_an_invited_user_is_listed_and_has_no_keys(stack: Stack) -> None:
         "status": "INVITED",
         "invitedBy": "owner",
         "createdAt": "2030-03-17T17:46:40Z",
+        "suspendedAt": None,
+        "suspendedBy": None,
         "invitation": "OPEN",
     }
     assert stack.call("GET", f"{USERS}/bea", owner).json == made.json

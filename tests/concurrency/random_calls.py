@@ -175,7 +175,13 @@ class Machine(RuleBasedStateMachine):
         )
         if kinds is not None:
             body["keyTypes"] = kinds
+        bad_names = False
+        if data.draw(st.integers(0, 2), "named") == 0:
+            named = self.administrators(data, None)
+            body["administrators"] = named
+            bad_names = len({it.lower() for it in named}) < len(named)
         wire, told, bad = self.ending(body, ends)
+        bad = bad or bad_names
         if kinds is not None and (len(set(kinds)) < len(kinds) or set(kinds) - set(MAY_HOLD[role])):
             bad = True
         if data.draw(st.booleans(), "as profile"):
@@ -192,15 +198,19 @@ class Machine(RuleBasedStateMachine):
         if "displayName" in parts:
             body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
         if "administrators" in parts:
-            fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
-            some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
-            body["administrators"] = data.draw(st.lists(some, max_size=3), "administrators")
+            body["administrators"] = self.administrators(data, actor)
         named = [it.lower() for it in body.get("administrators", [])]
         bad = len(set(named)) < len(named)
         path = f"/v1/service-users/{_case(data, name)}"
         wire, told, read = self.sent_back(data, path, body)
         plan: Callable[[Desk], Outcome] = lambda it: it.update(name, told, read)  # noqa: E731
         self.call(data, "PUT", path, Caller.staff, plan, wire, bad=bad, actor=actor)
+
+    def administrators(self, data: st.DataObject, actor: Key | None) -> list[str]:
+        """Choose Administrators: most often fit ones."""
+        fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
+        some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
+        return data.draw(st.lists(some, max_size=3), "administrators")
 
     @rule(data=st.data())
     def delete_service_user(self, data: st.DataObject) -> None:
@@ -310,6 +320,35 @@ class Machine(RuleBasedStateMachine):
         path = f"/v1/users/{_case(data, name)}"
         self.call(data, "DELETE", path, Caller.runs_people, lambda it: it.expel(name), actor=actor)
 
+    @rule(data=st.data(), machine=st.booleans())
+    def suspend(self, data: st.DataObject, machine: bool) -> None:
+        """Suspend somebody, and see that the very next call with each of their keys is refused."""
+        guard = Caller.staff if machine else Caller.runs_people
+        actor = self.actor(data, guard)
+        name = self.someone(data, actor, machine=machine)
+        path = f"/v1/{'service-users' if machine else 'users'}/{_case(data, name)}/suspend"
+        plan: Callable[[Desk], Outcome] = lambda it: (  # noqa: E731
+            it.suspend(name) if machine else it.suspend_person(name)
+        )
+        self.call(data, "POST", path, guard, plan, actor=actor)
+        whom = self.book.all.get(name)
+        for key in [it for it in self.made if it in self.living and it.username.lower() == name]:
+            if whom is not None and whom.suspended is not None:
+                done = self.go("GET", "/v1/whoami", key, _anybody, NO_BODY, Desk.whoami, office=True)
+                assert done.status == 403
+
+    @rule(data=st.data(), machine=st.booleans())
+    def resume(self, data: st.DataObject, machine: bool) -> None:
+        guard = Caller.staff if machine else Caller.runs_people
+        actor = self.actor(data, guard)
+        away = [it.name for it in self.home(actor) if it.machine is machine and it.suspended is not None]
+        name = data.draw(st.sampled_from([*away * 4, self.someone(data, actor, machine=machine)]), "away")
+        path = f"/v1/{'service-users' if machine else 'users'}/{_case(data, name)}/resume"
+        plan: Callable[[Desk], Outcome] = lambda it: (  # noqa: E731
+            it.resume(name) if machine else it.resume_person(name)
+        )
+        self.call(data, "POST", path, guard, plan, actor=actor)
+
     @rule(data=st.data(), how=st.sampled_from(["list", "end", "end", "revoke", "revoke"]))
     def shown_keys(self, data: st.DataObject, how: str) -> None:
         """List the keys of machines that somebody knows, end them, or revoke that person first."""
@@ -352,7 +391,7 @@ class Machine(RuleBasedStateMachine):
             return
         who = data.draw(st.sampled_from(away), "who")
         name, path = who.name, f"/v1/users/{who.name}"
-        if who.owner and len(self.book.owners(who.account)) == 1:
+        if who.suspended is not None or (who.owner and len(self.book.owners(who.account)) == 1):
             return
         if how == "revoked":
             body = {"username": who.username, "email": who.email, "role": "CLUSTER_ADMIN"}
@@ -594,6 +633,8 @@ class Machine(RuleBasedStateMachine):
             "displayName": whom.display,
             "email": whom.email,
             "role": whom.role,
+            "suspendedAt": moment(whom.suspended),
+            "suspendedBy": whom.suspended_by,
             "createdAt": moment(whom.created),
         }
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
@@ -700,6 +741,7 @@ class Machine(RuleBasedStateMachine):
         told = (item["kind"], item["account"], item["role"], item["username"], item["email"])
         assert told == (kind, whom.account, whom.role, whom.username, whom.email)
         assert ("invitation" in item) is (whom.open is not None)
+        assert item.get("suspendedAt") == whom.suspended
         digests = {
             kind: {key["digest"], *([it["digest"]] if (it := key.get("predecessor")) else [])}
             for kind, key in item.get("keys", {}).items()
@@ -828,6 +870,8 @@ class Machine(RuleBasedStateMachine):
 
     def passes(self, key: Key, guard: Callable[[Caller], None]) -> bool:
         who = self.book.all[key.username.lower()]
+        if who.suspended is not None:
+            return False
         now = self.book.now
         held = next(it for it in who.keys.values() if key.secret in [each.text for each in it.works(now)])
         try:

@@ -418,7 +418,15 @@ REVOCATIONS = {
     "revoke_user",
     "revoke_own_key",
     "end_shown_keys",
+    "suspend_service_user",
+    "suspend_user",
 }
+
+
+def _suspend_first(example_accounts: ExampleAccounts, name: str) -> None:
+    """Suspend whom a call resumes; who is not suspended is not changed by it."""
+    if name.startswith("resume_"):
+        assert _call(example_accounts, name.replace("resume_", "suspend_")).status == 200
 
 
 def _reach_409(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
@@ -451,6 +459,7 @@ def _reach_409(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest
             "TransactWriteItems",
         )
 
+    _suspend_first(example_accounts, name)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(client, "transact_write_items", in_the_way if name in REVOCATIONS else late)
     return _call(example_accounts, name, **token)
@@ -476,6 +485,7 @@ REACH: dict[int, Callable[[ExampleAccounts, str, pytest.MonkeyPatch], Response]]
 
 
 def _reach_429(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+    _suspend_first(example_accounts, name)
     flood(monkeypatch, example_accounts, "ada")
     if name == "update_account":
         example_accounts.stack.client.update_item(
@@ -582,7 +592,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
-    **dict.fromkeys(("status", "invitedBy", "invitation", "owners"), JSON),
+    **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 

@@ -4,7 +4,7 @@ It shares no line with the product. It knows no DynamoDB and no HTTP, keeps secr
 says of each call what status it is answered with, which keys are made, and what is recorded.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,6 +151,9 @@ class Someone:
     wish: Wish | None = None
     created: int = 0
     invited_by: str | None = None
+    suspended: int | None = None
+    """Since when they are suspended: what they have is kept, and refused."""
+    suspended_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -158,7 +161,8 @@ class Someone:
 
     @property
     def owner(self) -> bool:
-        return not self.machine and self.role == "OWNER" and self.open is None
+        may_act = self.open is None and self.suspended is None
+        return not self.machine and self.role == "OWNER" and may_act
 
     def at_least(self, role: str) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
@@ -320,7 +324,7 @@ class ReferenceModel:
             for it in key.works(self.now):
                 if it.text != secret or who is None:
                     continue
-                if OFFICE in key.offices and source_ip != AT_THE_OFFICE:
+                if who.suspended is not None or (OFFICE in key.offices and source_ip != AT_THE_OFFICE):
                     if key.refused is None or key.refused <= self.second - 3600:
                         key.refused = self.second
                         self._put(
@@ -339,7 +343,6 @@ class ReferenceModel:
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
         by.prove(self.now)
-        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -349,9 +352,12 @@ class ReferenceModel:
             body.get("displayName", body["username"]),
             created=self.second,
         )
+        made.links = {by.who.name: by.who.stay}
+        if "administrators" in body:
+            made.links = self._links(by, replace(made, links={}), body["administrators"])
+        self._names_free(body, by.who.account)
         self._room(by.who.account, machines=True)
         self._pay_account(by.who.account)
-        made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
         keys = [self._give(made, kind, body, by.role, by.who.username) for kind in kinds]
         self.all[made.name] = made
@@ -404,7 +410,10 @@ class ReferenceModel:
                 or person.machine
                 or person.account != by.who.account
                 or not person.at_least("CLUSTER_ADMIN")
-                or (person.open and machine.links.get(person.name) is not person.stay)
+                or (
+                    (person.open or person.suspended is not None)
+                    and machine.links.get(person.name) is not person.stay
+                )
                 or person.name in links
             ):
                 raise Refused(400)
@@ -420,6 +429,8 @@ class ReferenceModel:
             "username": whom.username,
             "email": whom.email,
             "createdAt": moment(whom.created),
+            "suspendedAt": moment(whom.suspended),
+            "suspendedBy": whom.suspended_by,
         }
         if not whom.machine:
             return {**shown, "status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
@@ -451,6 +462,23 @@ class ReferenceModel:
         return self._done(
             204, by, "SERVICE_USER_DELETED", machine, [("REVOKED", kind) for kind in machine.keys]
         )
+
+    def suspend(self, by: Caller, name: str) -> Outcome:
+        machine = self._mine(by, name)
+        if machine.suspended is not None:
+            return Outcome(200, of=machine)
+        machine.suspended, machine.suspended_by = self.second, by.who.username
+        return self._done(200, by, "SERVICE_USER_SUSPENDED", machine)
+
+    def resume(self, by: Caller, name: str) -> Outcome:
+        machine = self._mine(by, name)
+        self._may_grant(by, machine.role)
+        by.prove(self.now)
+        if machine.suspended is None:
+            return Outcome(200, of=machine)
+        self._pay(machine)
+        machine.suspended = machine.suspended_by = None
+        return self._done(200, by, "SERVICE_USER_RESUMED", machine)
 
     def holder(self, by: Caller, name: str, *, handing_out: bool) -> Someone:
         """Whose keys ``/v1/service-users/{name}/api-keys`` changes."""
@@ -654,6 +682,32 @@ class ReferenceModel:
         del self.all[person.name]
         return self._done(204, by, "USER_REVOKED", person, [("REVOKED", kind) for kind in person.keys])
 
+    def suspend_person(self, by: Caller, name: str) -> Outcome:
+        person = self.person(by, name)
+        self._may_touch(by, person.role)
+        by.prove(self.now)
+        if person is by.who or person.open:
+            raise Refused(409)
+        if person.suspended is not None:
+            return Outcome(200, of=person)
+        self._not_the_last(person)
+        person.suspended, person.suspended_by = self.second, by.who.username
+        person.sessions, person.wish = [], None
+        return self._done(200, by, "USER_SUSPENDED", person)
+
+    def resume_person(self, by: Caller, name: str) -> Outcome:
+        person = self.person(by, name)
+        self._may_touch(by, person.role)
+        by.prove(self.now)
+        if person.suspended is None:
+            return Outcome(200, of=person)
+        self._earned(person.changes)
+        if person.role == "OWNER":
+            self._owner_fits(person.account)
+        self._pay(person)
+        person.suspended = person.suspended_by = None
+        return self._done(200, by, "USER_RESUMED", person)
+
     def known(self, by: Caller, name: str) -> list[tuple[Someone, Held, Secret]]:
         """The working keys of machines that somebody was the last to be shown."""
         return [
@@ -707,6 +761,8 @@ class ReferenceModel:
         person = self.person(by, name)
         self._may_touch(by, person.role)
         by.prove(self.now)
+        if person.suspended is not None:
+            raise Refused(409)
         self._not_the_last(person)
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
@@ -746,6 +802,7 @@ class ReferenceModel:
             self.all.get(inviter.name) is not inviter
             or inviter.role != "OWNER"
             or inviter.stay is not person.open.stay
+            or inviter.suspended is not None
         ):
             raise Refused(400)
         if person.role == "OWNER":
@@ -775,6 +832,9 @@ class ReferenceModel:
         holders = [it for it in self.all.values() if passkey in it.passkeys]
         if not holders:
             raise Refused(401)
+        self._right(challenge, signed, passkey, counter)
+        if holders[0].suspended is not None:
+            raise Refused(403)
         self._touched(challenge, signed, passkey, counter)
         return self._start(holders[0], passkey, "SIGNED_IN")
 
@@ -904,10 +964,14 @@ class ReferenceModel:
             raise Refused(400)
         return challenge
 
-    def _touched(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
-        """Use a signature up. One whose counter has not risen is by a copy of the passkey."""
+    def _right(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
+        """Refuse a signature that is of another challenge. One whose counter has not risen is by a copy."""
         if signed is not asked or ((counter or passkey.counter) and counter <= passkey.counter):
             raise Refused(401)
+
+    def _touched(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
+        """Use a signature up."""
+        self._right(asked, signed, passkey, counter)
         passkey.counter = counter
         asked.used = True
 
