@@ -67,7 +67,7 @@ class Cookie(NamedTuple):
         return f"__Host-{self.name}" if self.secure else self.name
 
     def set(self, value: str, seconds: int | None = None) -> dict[str, str]:
-        """Return the header that sets it, until the browser ends or for so many seconds."""
+        """Return the header that sets it for so many seconds or, if None, until the browser is closed."""
         age = "" if seconds is None else f"; Max-Age={seconds}"
         secure = "; Secure" if self.secure else ""
         return {"Set-Cookie": f"{self.full_name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}"}
@@ -96,7 +96,10 @@ class Visit:
 
     @property
     def root(self) -> str:
-        """The relative link from this page to the console's root: a page does not know the API's stage."""
+        """The link from this page to the console's root.
+
+        It is relative, because the address may begin with the stage's name, which the page does not know.
+        """
         slash = self.call.path.endswith("/")
         if not self.path:
             return "" if slash else "console/"
@@ -145,8 +148,9 @@ class Visit:
         not enough: browsers send such cookies also for pages of sibling hosts (``a.example.com`` to
         ``b.example.com``).
         """
-        site = self.header("sec-fetch-site")
-        if site != "same-origin" if site else self.header("origin") != self.party.origin:
+        site, origin = self.header("sec-fetch-site"), self.header("origin")
+        same = site == "same-origin" if site else origin == self.party.origin
+        if not same:
             raise Forbidden(
                 "This was sent from another site, and nothing was done. Use the console's own pages."
             )
@@ -179,7 +183,7 @@ class Visit:
         return values[-1].strip() if values else ""
 
     def typed(self) -> tuple[str, list[tuple[str, str]]]:
-        """Return who typed in the form, as it says itself, and its fields to keep."""
+        """Return the username that the form names, which is not verified, and the fields to show again."""
         if not self._sends_form():
             return "", []
         fields = [(name, it) for name, given in self.form().items() for it in given if name not in _NOT_KEPT]

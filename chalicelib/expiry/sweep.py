@@ -217,8 +217,9 @@ class _Run:
     def _decide(self, principal: Principal) -> SweepChange | None:
         """Return the change of a principal's keys and passkeys; None if there is nothing to change.
 
-        A policy revokes a key only if both notices were delivered in time, and the key of an OWNER only if
-        another OWNER has a working one; otherwise the OWNER is notified again.
+        A policy revokes a key only after both notices were delivered in time; until then the key waits. An
+        OWNER's USER_MANAGEMENT key is kept if no other OWNER has one that works, and its OWNER is notified
+        again.
         """
         account = self._account(principal.account)
         policy = account.policy if account is not None else Policy()
@@ -290,13 +291,13 @@ class _Run:
             if isinstance(decision, ClearNotice):
                 notices[passkey_id] = None
                 continue
-            sent = decision.expiry if isinstance(decision, SendNotice) else None
+            expiry = decision.expiry if isinstance(decision, SendNotice) else None
             event = new_event(
                 origin,
                 Actor(Kind.POLICY),
-                Action.PASSKEY_REMOVED if sent is None else Action.PASSKEY_ENDING,
+                Action.PASSKEY_REMOVED if expiry is None else Action.PASSKEY_ENDING,
                 user,
-                changes={"passkey": (passkey.name, "" if sent is None else moment(sent.at))},
+                changes={"passkey": (passkey.name, "" if expiry is None else moment(expiry.at))},
                 cause=Cause.POLICY_INACTIVITY,
                 reason="The account's policy removes passkeys that are not used",
             )
@@ -410,7 +411,7 @@ def moment(second: int) -> str:
 
 
 def _is_only_sign_in(user: Principal, account: Account | None) -> bool:
-    """Return whether a User is the account's only OWNER, and has nothing but one passkey to sign in with."""
+    """Return whether a User is the only OWNER, and could not manage the account without their one passkey."""
     return (
         isinstance(user, User)
         and account is not None

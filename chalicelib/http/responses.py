@@ -530,7 +530,7 @@ def _key_change(key: KeyChange) -> KeyChangeResponse:
 _LIST_FIELDS = frozenset({"allowedNetworks", "administrators"})
 _TIME_FIELDS = frozenset({"expiresAt"})
 _NUMBER_FIELDS = frozenset({"maxKeyAgeDays", "revokeInactiveAfterDays"})
-_BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners"})
+_BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners", "revokeLeakedKeys"})
 
 
 def _field_change(name: str, old: str, new: str) -> FieldChange:

@@ -53,7 +53,8 @@ CHUNK = 50
 """Clear the cache of Users and accounts after this many events."""
 
 REREAD_SECONDS = 10
-"""After so many seconds a run of ``resend`` reads again which events are due: new ones wait no longer."""
+"""After this many seconds a run of ``resend`` reads again which events are due, so that a new event waits at
+most this long for its turn."""
 
 CACHE_SECONDS = 2
 """For how long read Users and accounts are cached. Each batch starts with an empty cache, so that what it
@@ -370,12 +371,12 @@ class _Delivery:
             invited = directory.people.get(recipient.name)
         if invited is None:
             self._run.counts["void"] += 1
-            self._notify_of_revoked_keys(event, recipient)
+            self._notify_of_void_invitation(event, recipient)
             return
         context = self._context(event, directory, token, invited.role)
         self._notify(event, lambda: (self.audience(event)[0], context))
 
-    def _notify_of_revoked_keys(self, event: Event, recipient: Recipient) -> None:
+    def _notify_of_void_invitation(self, event: Event, recipient: Recipient) -> None:
         """Notify of a void invitation: the OWNERs of it, and the User only of keys that it revoked.
 
         The User gets the email about revoked keys, since the token of the invitation is not valid.
@@ -606,7 +607,11 @@ class _Digest:
         return all_claimed
 
     def _release(self, claimed: "_ClaimedEvent") -> None:
-        """Release an event: to be retried if a message failed or is missing, otherwise as finished."""
+        """Release an event, by what became of its recipients.
+
+        It is retried after a pause if a message failed or there was no recipient, retried at once if one was
+        not tried, and otherwise finished.
+        """
         recipients, _ = claimed.delivery.audience(claimed.event)
         if claimed.failed or claimed.without_recipients:
             claimed.delivery.pause(claimed.event)

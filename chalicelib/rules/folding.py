@@ -1,9 +1,10 @@
 """Which emails are folded into a digest email, and for how long they are held.
 
-The first emails of an hour about a principal are sent at once. Later ones of the same kind are held for the
-recipient until the hour's limit allows another email, and then sent as one digest email that lists each
-event. So an email that matters is not lost among many routine ones. The number sent is counted from the
-events themselves, which record when each recipient was notified: a separate counter could be wrong.
+The first emails of an hour about a principal are sent at once; each kind of event has a limit of its own.
+Later ones are held for the recipient until the limit allows another email, and then sent as one digest email
+that lists every held event about the principal, of all kinds. So an email that matters is not lost among many
+routine ones. The number sent is counted from the events themselves, which record when each recipient was
+notified: a separate counter could be wrong.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from chalicelib.rules.model import Action, Event
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
-"""The actions to fold, each kind by itself. Never one that ends a key or changes rights."""
+"""The actions to fold. Never one that ends a key or changes rights."""
 
 HOUR = 3600
 

@@ -99,7 +99,7 @@ def invite(
     permissions.require_can_grant(auth, role)
     sessions.require_confirmed(auth)
     check_username(username)
-    machine_condition = _require_can_manage(directory, auth, role)
+    machine_condition = _require_may_manage_owners(directory, auth, role)
     new = User(
         username=username,
         account=auth.caller.account,
@@ -136,7 +136,7 @@ def invite_again(
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    machine_condition = _require_can_manage(directory, auth, old.role)
+    machine_condition = _require_may_manage_owners(directory, auth, old.role)
     sessions.require_confirmed(auth)
     if old.suspended_at is not None:
         raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
@@ -222,7 +222,7 @@ def activation_writes(directory: Directory, old: User, new: User) -> list[Write]
             raise refused
         return writes
     writes.append(InviterIsOwner(old.account, inviter, refused))
-    if _needs_machine_switch(old):
+    if _needs_machines_manage_owners(old):
         writes.append(MachineMayManageOwners(old.account, refused))
     return writes
 
@@ -263,7 +263,7 @@ def update(
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    machine_condition = _require_can_manage(directory, auth, old.role, role)
+    machine_condition = _require_may_manage_owners(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
     if check is not None:
         check(old)
@@ -309,7 +309,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         nonlocal service_users
         old = _find(directory, auth, username, again=any_version)
         require_match(if_match, old.version, old.username)
-        machine_condition = _require_can_manage(directory, auth, old.role)
+        machine_condition = _require_may_manage_owners(directory, auth, old.role)
         sessions.require_confirmed(auth)
         if service_users is None and not machine_condition:  # a machine's call has read the account instead
             with suppress(Unavailable):  # the list is for an email only: without it, revoke nevertheless
@@ -357,7 +357,7 @@ def suspend(directory: Directory, auth: AuthContext, username: str, if_match: If
         nonlocal new
         old = new = _find(directory, auth, username)
         require_match(if_match, old.version, old.username)
-        by_machine = _require_can_manage(directory, auth, old.role)
+        by_machine = _require_may_manage_owners(directory, auth, old.role)
         sessions.require_confirmed(auth)
         _require_can_be_suspended(auth, old)
         if old.suspended_at is not None:
@@ -396,7 +396,7 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    by_machine = _require_can_manage(directory, auth, old.role)
+    by_machine = _require_may_manage_owners(directory, auth, old.role)
     sessions.require_confirmed(auth)
     if old.suspended_at is None:
         return old
@@ -440,11 +440,13 @@ def _persons(directory: Directory, auth: AuthContext, users: tuple[User, ...]) -
     inviters: dict[str, Principal] = {caller: auth.caller}
     if others := names - {caller}:
         inviters |= directory.principals(frozenset(others))
-    account = directory.account(auth.caller.account) if any(map(_needs_machine_switch, users)) else None
+    account = (
+        directory.account(auth.caller.account) if any(map(_needs_machines_manage_owners, users)) else None
+    )
     return tuple(Person(it, _invitation_state(it, inviters, account, auth.origin)) for it in users)
 
 
-def _needs_machine_switch(user: User) -> bool:
+def _needs_machines_manage_owners(user: User) -> bool:
     """Return whether a User's invitation is valid only while the account lets machines manage OWNERs."""
     inviter = user.invitation.inviter if user.invitation else None
     return inviter is not None and inviter.machine and user.role is Role.OWNER
@@ -462,7 +464,7 @@ def _invitation_state(
         found = inviters.get(fold_username(inviter.username))
         if found is None or not _is_inviter(found, inviter, user.account):
             return InvitationState.WITHDRAWN
-    if _needs_machine_switch(user) and not (account and account.machines_manage_owners):
+    if _needs_machines_manage_owners(user) and not (account and account.machines_manage_owners):
         return InvitationState.WITHDRAWN
     if invitation.digests and max(invitation.digests.values()) <= origin.now:
         return InvitationState.EXPIRED
@@ -539,10 +541,12 @@ def _invitation(auth: AuthContext) -> Invitation:
     return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership))
 
 
-def _require_can_manage(
+def _require_may_manage_owners(
     directory: Directory, auth: AuthContext, *roles: Role | None
 ) -> tuple[MachineMayManageOwners, ...]:
-    """Require that the caller may manage a User with these roles: the one before and the one after.
+    """Require that the caller may manage OWNERs, if one of ``roles`` is OWNER.
+
+    ``roles`` are those of the User before and after the change.
 
     If a Service User manages an OWNER, reads whether the account allows that, and returns it as a condition
     for the transaction. Otherwise returns no condition.

@@ -286,6 +286,7 @@ def test_changes_have_their_values_as_the_fields_have_them(accounts: Accounts) -
     assert stack.call("PUT", f"{BOTS}/bot", owner, {"administrators": ["admin", "owner"]}).status == 200
     assert stack.call("PUT", "/v1/account", owner, {"name": "Acme", "maxKeyAgeDays": 30}).status == 200
     assert stack.call("PUT", "/v1/account", owner, {"machinesManageOwners": True}).status == 200
+    assert stack.call("PUT", "/v1/account", owner, {"revokeLeakedKeys": False}).status == 200
 
     changes = {it["field"]: it for event in read(stack, owner) for it in event["changes"]}
 
@@ -297,6 +298,7 @@ def test_changes_have_their_values_as_the_fields_have_them(accounts: Accounts) -
     assert values["administrators"] == (["owner"], ["admin", "owner"])
     assert values["maxKeyAgeDays"] == (None, 30)
     assert values["machinesManageOwners"] == (False, True)
+    assert values["revokeLeakedKeys"] == (True, False)
     assert values["name"][1] == "Acme"
 
 
