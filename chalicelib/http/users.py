@@ -1,6 +1,7 @@
 """``/v1/users``: the Users of an account, and their own keys."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 from chalice.app import Response
@@ -13,6 +14,7 @@ from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.errors import NotFound, ValidationError
 from chalicelib.rules.model import User
 from chalicelib.rules.names import USERNAME, fold_username
+from chalicelib.rules.users import Person
 
 PATH = "/v1/users"
 
@@ -25,7 +27,8 @@ def invite(call: Call) -> Response:
     invited = users.invite(
         call.directory, auth, body.username, body.email, body.role, keys.or_default(body.display_name, "")
     )
-    return _reply(201, invited, {"Location": call.address(f"{PATH}/{invited.username}")})
+    location = call.address(f"{PATH}/{invited.user.username}")
+    return _reply_person(201, invited, {"Location": location})
 
 
 def listing(call: Call) -> Response:
@@ -43,7 +46,7 @@ def read(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_list_users)
     call.query()
     person = users.read(call.directory, auth, username)
-    return reply(200, responses.person(person), {"ETag": etag(person.user.version)})
+    return _reply_person(200, person)
 
 
 @conditional
@@ -76,6 +79,25 @@ def revoke(call: Call, username: str) -> Response:
     call.body_or_none(validation.Body)
     users.revoke(call.directory, auth, username, call.if_match())
     return nothing()
+
+
+@conditional
+def suspend(call: Call, username: str) -> Response:
+    """Suspend a User, if ``If-Match`` holds; respond with them."""
+    return _switch(call, username, users.suspend)
+
+
+@conditional
+def resume(call: Call, username: str) -> Response:
+    """Resume a User, if ``If-Match`` holds; respond with them."""
+    return _switch(call, username, users.resume)
+
+
+def _switch(call: Call, username: str, rule: Callable[..., User]) -> Response:
+    auth = call.authenticate(permissions.require_can_manage_users)
+    call.query()
+    call.body_or_none(validation.Body)
+    return _reply(200, rule(call.directory, auth, username, call.if_match()))
 
 
 def list_shown_keys(call: Call, username: str) -> Response:
@@ -126,7 +148,7 @@ def invite_again(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
-    return _reply(200, users.invite_again(call.directory, auth, username, call.if_match()))
+    return _reply_person(200, users.invite_again(call.directory, auth, username, call.if_match()))
 
 
 def activate(call: Call) -> Response:
@@ -177,3 +199,7 @@ def _own_keys(username: str) -> keys.KeyHolderLookup:
 
 def _reply(status: int, user: User, headers: dict[str, str] | None = None) -> Response:
     return reply(status, responses.user(user), {"ETag": etag(user.version), **(headers or {})})
+
+
+def _reply_person(status: int, person: Person, headers: dict[str, str] | None = None) -> Response:
+    return reply(status, responses.person(person), {"ETag": etag(person.user.version), **(headers or {})})

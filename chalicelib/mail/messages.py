@@ -37,6 +37,10 @@ _EMAILS = {
     Action.API_KEY_REVOKED: "api-key-revoked",
     Action.SERVICE_USER_UPDATED: "api-key-revoked",
     Action.SERVICE_USER_DELETED: "api-key-revoked",
+    Action.SERVICE_USER_SUSPENDED: "suspension",
+    Action.SERVICE_USER_RESUMED: "suspension",
+    Action.USER_SUSPENDED: "suspension",
+    Action.USER_RESUMED: "suspension",
     Action.USER_UPDATED: "api-key-revoked",
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
@@ -49,10 +53,18 @@ _EMAILS = {
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
     Action.API_KEY_LEAKED: "api-key-leaked",
+    Action.ALL_API_KEYS_REVOKED: "all-keys-revoked",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
+_WITHOUT_KEYS = (
+    "access-revoked",
+    "invitation",
+    "policy-loosened",
+    "console-access",
+    "all-keys-revoked",
+    "suspension",
+)
 _TO_EVERY_OWNER = "user-changed"
-_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked")
+_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked", "suspension")
 _OWNER = "OWNER-USERNAME"
 """Placeholder in a command for the OWNER whom the reader has to ask."""
 _ACCESS = {
@@ -148,7 +160,8 @@ def email_of(event: Event) -> str | None:
     name = _EMAILS.get(event.action)
     if event.action is Action.USER_ACTIVATED and not event.keys:
         return "console-access"
-    if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
+    created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
+    if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
     if event.keys or name in _WITHOUT_KEYS:
         return name
@@ -280,6 +293,8 @@ class _View:
             "activated": event.action is Action.USER_ACTIVATED,
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
+            "suspended": self._is_suspension(),
+            "subject_kind": self._kind(),
             "lowered": event.changes.get("role"),
             "role_change": event.changes.get("role"),
             "administrators": event.changes.get("administrators"),
@@ -315,6 +330,9 @@ class _View:
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
+            "holders": list(event.holders),
+            "holder_count": event.holder_count,
+            "more_holders": event.holder_count - len(event.holders),
             "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
@@ -378,6 +396,9 @@ class _View:
             return "They may know keys of Service Users" if self.event.more_shown_keys else ""
         more = " or more" if self.event.more_shown_keys else ""
         return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
+
+    def _is_suspension(self) -> bool:
+        return self.event.action in (Action.SERVICE_USER_SUSPENDED, Action.USER_SUSPENDED)
 
     def _below_role(self) -> str:
         """Return a sentence about the keys that a higher role does not raise, and how to raise them."""
@@ -514,6 +535,11 @@ class _View:
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
                 "there. Name one, and they are notified instead."
             )
+        if self.event.action is Action.ALL_API_KEYS_REVOKED:
+            return (
+                f"You get this once, for all of them: you are an OWNER of {self.account}, an Administrator "
+                "of those listed, or one of them."
+            )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
@@ -550,6 +576,10 @@ class _View:
                 return self._after_a_leak()
             case "policy-loosened":
                 return [*self._restore_policy(), *self._mend()]
+            case "suspension":
+                return [Step(self._ask())] if self.person else [*self._undo_suspension(), *self._mend()]
+            case "all-keys-revoked":
+                return [self._generate_again(), Step(self._ask())]
             case "user-changed":
                 return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
@@ -599,6 +629,14 @@ class _View:
                 self._curl("PUT", self._path(), {"role": role[0]}),
             )
         ]
+
+    def _generate_again(self) -> Step:
+        return Step(
+            "Where a key is still needed, generate a new one, in the console or by this command. If your own "
+            "API key is among the revoked ones, sign in to the console with a passkey first, or ask an OWNER "
+            "for a new invitation.",
+            self._curl("POST", "/v1/service-users/USERNAME/api-keys", {"keyType": KeyType.MONITORING.value}),
+        )
 
     def _after_a_leak(self) -> list[Step]:
         """Return the steps after a leak: revoke the key if it works, and find out what was done with it."""
@@ -691,6 +729,14 @@ class _View:
                 self._curl("PUT", self._path(), body, "" if able else _OWNER),
             )
         ]
+
+    def _undo_suspension(self) -> list[Step]:
+        path = self._user_path(self.subject) if self._kind() == "User" else self._path()
+        if self._is_suspension():
+            command = self._curl("POST", f"{path}/resume")
+            return [Step("If it should not be, resume it. What is kept works again at once:", command)]
+        command = self._curl("POST", f"{path}/suspend")
+        return [Step("If it should not be, suspend it again. What it has is refused at once:", command)]
 
     def _restore_restrictions(self) -> list[Step]:
         changes = self.event.changes

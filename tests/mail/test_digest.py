@@ -354,7 +354,7 @@ def test_no_more_pages_are_read_than_a_digest_holds(
 
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_killed_at_every_aws_call_of_a_digest_in_turn(mail: MailFixture, fault: str) -> None:
-    """However it dies, everybody is told of everything, and nobody of anything more than twice."""
+    """However it crashes, everybody is notified of everything, and nobody of anything more than twice."""
     mail.mails_per_hour = 1
     number = 0
     while True:
@@ -399,3 +399,30 @@ def test_killed_at_every_aws_call_of_a_digest_in_turn(mail: MailFixture, fault: 
 )
 def test_until_when_an_email_is_held(told: tuple[int, ...], until: int | None) -> None:
     assert folding.held_until(told, 4, NOW) == until
+
+
+def test_an_event_that_is_held_from_the_start_is_left_to_resend(mail: MailFixture) -> None:
+    held = mail.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), due_at=NOW + 2 * HOUR)
+    assert waiting_as(mail, held) in HELD_SHARDS
+    mail.notify(held)
+    mail.clock.at = NOW + 2 * HOUR - 1
+    assert mail.resend() == {}
+    assert mail.ses.addresses == []
+    mail.clock.at = NOW + 2 * HOUR
+    mail.resend()
+    assert mail.ses.addresses == [ALICE_AT]
+    assert mail.waiting() == []
+
+
+def test_a_held_revocation_is_in_no_digest(mail: MailFixture) -> None:
+    """A digest is for routine events; the email of a revocation says what to do about it."""
+    held = mail.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), due_at=NOW + 2 * HOUR)
+    flood(mail, 6)
+    mail.clock.at = NOW + 2 * HOUR
+    mail.resend()
+    subjects = [str(message["Subject"]) for _, message in mail.ses.sent[4:]]
+    assert sorted(subjects) == [
+        "2 changes of API keys of ci-bot (Demo)",
+        "API key revoked: MONITORING …7ac6a for ci-bot (Demo)",
+    ]
+    assert told(mail, [held]) == [{"alice"}]
