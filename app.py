@@ -360,7 +360,7 @@ def authorizer(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @app.lambda_function(name="verify")
 def verify(event: Any, context: Any) -> dict[str, Any]:
-    """Tell a service that is not behind API Gateway whether a request may pass by the key it carries."""
+    """Decide for a service that is not behind API Gateway whether a request's key allows it."""
     from chalicelib.functions.authorizer import verify_function
 
     return verify_function(event, context, api.service())

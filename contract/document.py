@@ -40,8 +40,8 @@ type is refused, never ignored.
 there is one.
 
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
-not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself answers 429 to
-calls that come too fast, without `Retry-After` and not as a problem.
+not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself responds with 429
+to calls that come too fast, without `Retry-After` and not as a problem.
 
 **Every response** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
 `Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).

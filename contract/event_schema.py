@@ -1,6 +1,6 @@
 """Write the JSON schema of published events: ``python -m contract.event_schema > docs/event-schema.json``.
 
-It follows from the OpenAPI document: an event as ``GET /v1/events`` answers it, without who was mailed, and
+It follows from the OpenAPI document: an event as ``GET /v1/events`` returns it, without who was mailed, and
 with its account and the version of the form.
 """
 
@@ -18,13 +18,13 @@ _REFERENCE = "#/components/schemas/"
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of a published event."""
-    answers = document(app.routes)["components"]["schemas"]
-    event = json.loads(json.dumps(answers["Event"]).replace(_REFERENCE, "#/$defs/"))
+    schemas = document(app.routes)["components"]["schemas"]
+    event = json.loads(json.dumps(schemas["Event"]).replace(_REFERENCE, "#/$defs/"))
     del event["properties"]["mail"]
     definitions: dict[str, Any] = {}
     while missing := [it for it in _referred_to([event, definitions]) if it not in definitions]:
         for name in missing:
-            definitions[name] = json.loads(json.dumps(answers[name]).replace(_REFERENCE, "#/$defs/"))
+            definitions[name] = json.loads(json.dumps(schemas[name]).replace(_REFERENCE, "#/$defs/"))
     event["required"].remove("mail")
     more = {
         "schemaVersion": {

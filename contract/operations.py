@@ -379,11 +379,11 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=201,
         success="The invited User. The token is only in the email to them.",
-        response=responses.UserResponse,
+        response=responses.PersonResponse,
         examples=(
             Example(
                 "A READ_ONLY User",
-                examples.KATHERINE,
+                examples.person(examples.KATHERINE, InvitationState.OPEN),
                 {
                     "username": "katherine",
                     "email": "katherine@people.example",
@@ -481,8 +481,8 @@ OPERATIONS: dict[str, Operation] = {
         tag=Tag.USERS,
         status=200,
         success="The User, who is sent a new token. Earlier tokens and keys no longer work.",
-        response=responses.UserResponse,
-        examples=(Example("A User", examples.JOAN, username="joan"),),
+        response=responses.PersonResponse,
+        examples=(Example("A User", examples.person(examples.JOAN, InvitationState.OPEN), username="joan"),),
         permission=_MANAGES_USERS,
         refusals=(404, 409, 429),
         no_body=True,
@@ -507,7 +507,7 @@ OPERATIONS: dict[str, Operation] = {
     "end_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="The keys that were ended. They no longer work.",
+        success="The revoked keys. They no longer work.",
         response=responses.EndedKeysResponse,
         examples=(
             Example("The keys that Grace knows", examples.ENDED, username="grace"),
@@ -692,8 +692,8 @@ OPERATIONS: dict[str, Operation] = {
         signs_in=False,
         refusals=(429,),
         notes=(
-            "For anybody. Keys that work are revoked at once, unless the account's policy says only to tell "
-            "(`revokeLeakedKeys`); Administrators, or the person, and OWNERs are mailed. "
+            "For anybody. Keys that work are revoked at once, unless the account's policy "
+            "(`revokeLeakedKeys`) says only to notify; Administrators, or the person, and OWNERs are mailed. "
             f"At most {MAX_REPORTED} entries."
         ),
     ),

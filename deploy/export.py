@@ -79,8 +79,8 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
         if found is None:
             faults.append(f"{event['id']}: is missing ({event['action']} at {event['at']})")
         elif any(event.get(field) != value for field, value in found.items()):
-            faults.append(f"{event['id']}: differs from what is on record")
-    faults += [f"{name}: is not on record" for name in sorted(archived) if first and name > first]
+            faults.append(f"{event['id']}: differs from the recorded event")
+    faults += [f"{name}: is not recorded" for name in sorted(archived) if first and name > first]
     return faults
 
 

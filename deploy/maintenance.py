@@ -17,6 +17,7 @@ from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
+from deploy import revocation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -161,6 +162,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
     _write(client, directory, [_deletion(pk) for pk in left])
+    client.delete_item(TableName=directory, Key={"pk": {"S": f"{revocation.STATE}{account}"}})
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
 

@@ -17,7 +17,7 @@ from typing import Any
 from chalicelib.version import VERSION
 from deploy import runtime, wheels
 from deploy.sbom import bill_of_materials
-from deploy.slim import compile_modules, slim
+from deploy.slim import compile_modules, compile_templates, slim
 
 PROJECT = Path(__file__).resolve().parent.parent
 RESOURCES = PROJECT / ".chalice" / "resources.json"
@@ -50,6 +50,7 @@ def package(stage: str, out: Path, architecture: str = "") -> Path:
         made.extractall(unpacked)
     installed = wheels.install(REQUIREMENTS, unpacked, architecture)
     slim(unpacked)
+    compile_templates(unpacked)
     if python := runtime.interpreter():
         compile_modules(unpacked, python)
     else:

@@ -18,6 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from chalicelib.console.pages import COMPILED, environment
+
+PROJECT = Path(__file__).resolve().parent.parent
+
 OPERATIONS: dict[str, frozenset[str]] = {
     "dynamodb": frozenset(
         {
@@ -100,6 +104,14 @@ def compile_modules(package: Path, python: Path, root: str = "/var/task") -> Non
     ]
     if subprocess.run(command, check=False).returncode:
         raise SyntaxError(f"Not every module in {package} compiles: try {python} -m compileall {package}")
+
+
+def compile_templates(package: Path) -> None:
+    """Write the templates of the console's pages as modules, as which a cold environment loads them.
+
+    With the Jinja2 of this environment, which is the package's: ``requirements.txt`` pins it for both.
+    """
+    environment().compile_templates(package / COMPILED.relative_to(PROJECT), zip=None)
 
 
 def _slim_service(directory: Path, operations: frozenset[str]) -> None:

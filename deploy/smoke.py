@@ -409,7 +409,7 @@ class Smoke:
         if "Allow" in json.dumps(refused):
             raise CheckFailed("The authorizer lets a key in from outside its networks.")
         if not [event for event in self._events(self.bot) if event["sourceIp"] == _FOREIGN]:
-            raise CheckFailed("The authorizer does not put a refusal on record: see its log.")
+            raise CheckFailed("The authorizer does not record a refusal: see its log.")
 
     def _verify(self) -> None:
         key = self.keys["MONITORING"]
@@ -582,7 +582,7 @@ class Smoke:
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise CheckFailed(f"{method} {path} is not answered: {type(error).__name__}.") from None
+            raise CheckFailed(f"{method} {path} got no response: {type(error).__name__}.") from None
         finally:
             connection.close()
 

@@ -229,7 +229,9 @@ def _authorization(headers: dict[str, str] | None, multi: dict[str, list[str]] |
 
 
 def _log_decision(auth: AuthContext, allowed: bool) -> None:
-    _log.info("let in" if allowed else "refused (403): the key does not open this", extra=caller_fields(auth))
+    _log.info(
+        "allowed" if allowed else "refused (403): no rule allows this key here", extra=caller_fields(auth)
+    )
 
 
 def caller_fields(auth: AuthContext) -> dict[str, str]:

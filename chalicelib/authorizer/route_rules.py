@@ -105,11 +105,11 @@ DEFAULT: Rules = (
 
 
 class InvalidRules(ValueError):
-    """The rules are invalid. ``faults`` lists every error in them."""
+    """The rules are invalid. ``errors`` lists every error in them."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__(f"{VARIABLE} is broken; mend it and deploy again. " + " ".join(faults))
-        self.faults = faults
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__(f"{VARIABLE} is invalid; correct it and deploy again. " + " ".join(errors))
+        self.errors = errors
 
 
 def is_allowed(rules: Rules, key_type: KeyType, role: Role, method: str, path: str) -> bool:
@@ -141,9 +141,9 @@ def load_rules(text: str | None) -> Rules:
     """
     if text is None or not text.strip():
         return DEFAULT
-    rules, faults = _read(text)
-    if faults:
-        raise InvalidRules(faults)
+    rules, errors = _read(text)
+    if errors:
+        raise InvalidRules(errors)
     return rules
 
 
@@ -176,18 +176,18 @@ def _read(text: str) -> tuple[Rules, list[str]]:
     if not isinstance(listed, list) or not listed:
         return (), ["Give a list of at least one rule."]
     rules: list[RouteRule] = []
-    faults: list[str] = []
+    errors: list[str] = []
     if (size := len(text.encode())) > MAX_RULES_BYTES:
-        faults.append(
+        errors.append(
             f"All of it has {size} bytes, and {MAX_RULES_BYTES} is the most that fits: "
             "leave out spaces, then rules."
         )
     for index, given in enumerate(listed):
-        found = list(_faults(given))
-        faults += [f"Rule {index + 1}{fault}" for fault in found]
+        found = list(_rule_errors(given))
+        errors += [f"Rule {index + 1}{error}" for error in found]
         if not found:
             rules.append(msgspec.convert(given, RouteRule))
-    return tuple(rules), faults or list(_too_much(tuple(rules)))
+    return tuple(rules), errors or list(_size_errors(tuple(rules)))
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> None:
@@ -199,7 +199,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
-def _faults(given: Any) -> Iterator[str]:
+def _rule_errors(given: Any) -> Iterator[str]:
     if not isinstance(given, dict):
         yield f" is no object with {', '.join(_FIELDS)}."
         return
@@ -213,22 +213,22 @@ def _faults(given: Any) -> Iterator[str]:
         if not value:
             yield f", {name}: give {_WANTED[name]}."
         elif name == "path":
-            yield from (f", path: {fault}" for fault in _path_faults(value))
+            yield from (f", path: {error}" for error in _path_errors(value))
 
 
-def _path_faults(path: str) -> Iterator[str]:
+def _path_errors(path: str) -> Iterator[str]:
     if not _PATH.fullmatch(path):
         yield (
             f"'{path}' is not a path that starts with '/', does not end with one, has letters, digits, "
             "'-', '.', '_' and '~' between its slashes, and at most one '*', as all that is behind the last."
         )
     if ".." in path:
-        yield f"'{path}' has two dots in a row, which no path that is open has."
+        yield f"'{path}' has two dots in a row, which no allowed path has."
     if len(path) > MAX_PATH:
         yield f"it is longer than {MAX_PATH} characters."
 
 
-def _too_much(rules: Rules) -> Iterator[str]:
+def _size_errors(rules: Rules) -> Iterator[str]:
     for key_type in KeyType:
         # An OWNER's key may call whatever a key of the type with a lower role may.
         size = sum(
@@ -236,7 +236,7 @@ def _too_much(rules: Rules) -> Iterator[str]:
         )
         if size > POLICY_BUDGET:
             yield (
-                f"A {key_type.value} key opens more than fits in an answer to API Gateway ({size} of "
+                f"A {key_type.value} key is allowed more than fits in a response to API Gateway ({size} of "
                 f"{POLICY_BUDGET} characters): use fewer or shorter paths, or one path with '/*' for several."
             )
 
@@ -246,10 +246,10 @@ def main(files: list[str]) -> int:
     texts = {file: Path(file).read_text(encoding="utf-8") for file in files}
     if own := os.environ.get(VARIABLE, "").strip():
         texts = texts or {VARIABLE: own}
-    faults = [f"{name}: {fault}" for name, text in texts.items() for fault in check_rules(text)]
-    for fault in faults:
-        sys.stderr.write(fault + "\n")
-    return 1 if faults else 0
+    errors = [f"{name}: {error}" for name, text in texts.items() for error in check_rules(text)]
+    for error in errors:
+        sys.stderr.write(error + "\n")
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":  # pragma: no cover - the tests run it as a process of its own

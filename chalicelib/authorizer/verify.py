@@ -88,14 +88,14 @@ def decide(question: Any, sign_in: SignIn, rules: Rules) -> Decision:
     caller = caller_fields(auth)
     fields = msgspec.convert({"allowed": True, "status": 200, **caller}, Decision)
     if is_allowed(rules, auth.key_type, auth.role, asked.method, asked.path):
-        _LOG.info("let in", extra=caller)
+        _LOG.info("allowed", extra=caller)
         return fields
-    _LOG.info("refused (403): the key does not open this", extra=caller)
+    _LOG.info("refused (403): no rule allows this key here", extra=caller)
     return msgspec.structs.replace(
         fields,
         allowed=False,
         status=403,
-        reason=f"A {auth.key_type.value} key with the role {auth.role.value} does not open this.",
+        reason=f"A {auth.key_type.value} key with the role {auth.role.value}, which no rule allows here.",
     )
 
 

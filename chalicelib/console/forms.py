@@ -45,21 +45,21 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
     try:
         visit.require_form_token(visit.field("csrf"))
         return act()
-    except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as fault:
-        status, headers = status_of(fault), headers_of(fault)
-        return page(visit, template, status, headers, errors=errors_of(fault), form=typed, **values)
+    except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as error:
+        status, headers = status_of(error), headers_of(error)
+        return page(visit, template, status, headers, errors=errors_of(error), form=typed, **values)
 
 
-def errors_of(fault: ApiError) -> dict[str, list[str]]:
+def errors_of(error: ApiError) -> dict[str, list[str]]:
     """Return the messages of an error by field; under '' those about no single field."""
-    if not isinstance(fault, ValidationError) or not fault.errors:
-        name = next((name for start, name in _FIELDS if fault.detail.startswith(start)), "")
-        return {name: [fault.detail]}
+    if not isinstance(error, ValidationError) or not error.errors:
+        name = next((name for start, name in _FIELDS if error.detail.startswith(start)), "")
+        return {name: [error.detail]}
     found: dict[str, list[str]] = {}
-    for error in fault.errors:
-        texts = found.setdefault(error.pointer.strip("/").partition("/")[0], [])
-        if error.detail not in texts:  # two entries of a field may have the same error
-            texts.append(error.detail)
+    for field in error.errors:
+        texts = found.setdefault(field.pointer.strip("/").partition("/")[0], [])
+        if field.detail not in texts:  # two entries of a field may have the same error
+            texts.append(field.detail)
     return found
 
 
@@ -108,6 +108,6 @@ def require_unchanged(visit: Visit, key: ApiKey | None) -> None:
     """Raise Conflict if a key has changed since the form was shown, so that nothing is done twice."""
     if visit.field("was") != state_of(key):
         raise Conflict(
-            "This was done already, or somebody else changed the key meanwhile; nothing was done now. "
+            "This was done already, or somebody else has changed the key since; nothing was done now. "
             "A new key is shown once: if it was lost, rotate the key again."
         )

@@ -156,7 +156,7 @@ def begin_confirmation(visit: Visit) -> Response:
 
 
 def finish_confirmation(visit: Visit) -> Response:
-    """Confirm a session; respond with the seconds for which it may hand out keys."""
+    """Confirm a session; respond with the seconds for which it may issue keys."""
     auth = _signed_in(visit)
     body = visit.json(AssertionBody)
     passkeys.confirm(

@@ -88,7 +88,7 @@ def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
 
     def act() -> Response:
         if visit.field("name") != person.username:
-            raise validation_error("/name", f"Type {person.username}, as it stands there.")
+            raise validation_error("/name", f"Type {person.username}, exactly as it is written there.")
         users.revoke(visit.directory, auth, person.username)
         return visit.redirect_to("people?done=revoked")
 

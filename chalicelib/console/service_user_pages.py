@@ -192,7 +192,7 @@ def delete(visit: Visit, username: str) -> Response:
 
     def act() -> Response:
         if visit.field("name") != it.username:
-            raise validation_error("/name", f"Type {it.username}, as it stands there.")
+            raise validation_error("/name", f"Type {it.username}, exactly as it is written there.")
         service_users.delete(visit.directory, auth, username)
         return visit.redirect_to("service-users?done=deleted")
 

@@ -61,7 +61,7 @@ def show(call: "Call", *path: str) -> Response:
         return pages.refusal(visit, error)
     except Exception:
         _LOG.exception("a page failed", extra={"apiRequestId": visit.origin.request_id})
-        detail = "Something is wrong on our side, and on record. Quote the request to your operator."
+        detail = "An internal error occurred, and was logged. Give your operator the request's id."
         return pages.page(
             visit, "problem.html", 500, detail=detail, status_code=500, request_id=visit.origin.request_id
         )

@@ -165,9 +165,9 @@ def _check_client_data(raw: bytes, kind: str, challenge: bytes, party: RelyingPa
         raise _RefusedError("it is of another type")
     sent = data.get("challenge")
     if not isinstance(sent, str) or not sent.isascii():
-        raise _RefusedError("it answers another challenge")
+        raise _RefusedError("it is for another challenge")
     if not hmac.compare_digest(sent, base64url(challenge)):
-        raise _RefusedError("it answers another challenge")
+        raise _RefusedError("it is for another challenge")
     if data.get("origin") != party.origin:
         raise _RefusedError("it was made for another address")
     if data.get("crossOrigin", False) is not False or "topOrigin" in data:

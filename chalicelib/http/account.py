@@ -6,6 +6,7 @@ from chalice.app import Response
 
 from chalicelib.http import bodies, responses, validation
 from chalicelib.http.call import Call, conditional, etag, fit, reply, reply_as_text
+from chalicelib.http.read_only import require_unchanged
 from chalicelib.rules import accounts, permissions
 from chalicelib.rules.accounts import PolicyUpdate
 from chalicelib.rules.errors import ValidationError
@@ -44,7 +45,11 @@ def update(call: Call) -> Response:
         body.machines_manage_owners,
         body.revoke_leaked_keys,
     )
-    return _reply(accounts.update(call.directory, auth, changes, call.if_match()))
+
+    def check(before: Account) -> None:
+        require_unchanged(body, responses.account(before), auth.origin.now)
+
+    return _reply(accounts.update(call.directory, auth, changes, call.if_match(), check))
 
 
 def events(call: Call) -> Response:

@@ -214,9 +214,11 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
         Annotated[
             tuple[Username, ...],
             Meta(
-                min_length=1,
                 max_length=MAX_ADMINISTRATORS,
-                description="Usernames of OWNER or CLUSTER_ADMIN Users of the account.",
+                description=(
+                    "Usernames of OWNER or CLUSTER_ADMIN Users of the account; at least one, unless none "
+                    "is left."
+                ),
                 extra_json_schema=_ONCE_EACH,
             ),
         ]
@@ -317,8 +319,15 @@ class InviteUser(Body, frozen=True, kw_only=True):
 
 
 class UpdateUser(Body, frozen=True, kw_only=True):
-    """Changes to a User; fields not given stay."""
+    """Changes to a User; fields not given stay. All that was read may be sent back."""
 
+    account: ReadOnly | UnsetType = UNSET
+    username: ReadOnly | UnsetType = UNSET
+    email: ReadOnly | UnsetType = UNSET
+    status: ReadOnly | UnsetType = UNSET
+    invited_by: ReadOnly | UnsetType = UNSET
+    created_at: ReadOnly | UnsetType = UNSET
+    invitation: ReadOnly | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
 
@@ -331,8 +340,11 @@ class ActivateUser(Body, frozen=True, kw_only=True):
 
 
 class UpdateAccount(Body, frozen=True, kw_only=True):
-    """Changes to an account; fields not given stay, null removes a limit."""
+    """Changes to an account; fields not given stay, null removes a limit. All that was read may be sent."""
 
+    account: ReadOnly | UnsetType = UNSET
+    owners: ReadOnly | UnsetType = UNSET
+    created_at: ReadOnly | UnsetType = UNSET
     name: AccountName | UnsetType = UNSET
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET
@@ -355,8 +367,8 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
             bool,
             Meta(
                 description=(
-                    "Whether a key that somebody reports as leaked is revoked at once. Without it, those "
-                    "concerned are only told."
+                    "Whether a key that somebody reports as leaked is revoked at once. Without it, the "
+                    "people concerned are only notified."
                 )
             ),
         ]

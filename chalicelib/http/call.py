@@ -248,8 +248,10 @@ def refuse_preconditions(request: "Request", view: View) -> None:
     if "if-match" in request.headers and view not in _CONDITIONAL:
         names.append("If-Match")
     if names:
-        judged = "'If-Match' with an ETag" if view in _CONDITIONAL else "no precondition"
-        raise ValidationError(f"This call does not judge '{names[0]}'; it judges {judged}. Nothing was done.")
+        evaluated = "'If-Match' with an ETag" if view in _CONDITIONAL else "no precondition"
+        raise ValidationError(
+            f"This call does not evaluate '{names[0]}'; it evaluates {evaluated}. Nothing was done."
+        )
 
 
 def etag(version: str) -> str:
@@ -267,7 +269,7 @@ def reply(
 
 
 def fit(members: Sequence[tuple[str, A]], after: str | None) -> tuple[tuple[A, ...], str | None]:
-    """Return as many members of a page as an answer may have, and where the next page starts.
+    """Return as many members of a page as a response may contain, and where the next page starts.
 
     ``members`` are each with where a page after it starts; ``after`` is where the page after the last starts.
     """

@@ -4,37 +4,69 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.http.bodies import UpdateServiceUser
+from chalicelib.http.bodies import UpdateAccount, UpdateServiceUser, UpdateUser
+from chalicelib.http.responses import UserResponse, moment
 from chalicelib.http.validation import Body
 from chalicelib.rules.errors import FieldError, validation_error_of
+from chalicelib.rules.users import InvitationState
 
 READ_ONLY: dict[type[Body], tuple[str, ...]] = {
     UpdateServiceUser: ("account", "username", "email", "created_at", "api_keys", "keys_below_role"),
+    UpdateUser: ("account", "username", "email", "status", "invited_by", "created_at"),
+    UpdateAccount: ("account", "owners", "created_at"),
 }
-"""The fields of each body that cannot be changed."""
+"""The fields of each body that cannot be changed. ``invitation`` of a User: :func:`require_same_user`."""
 
 _CHANGES_BY_ITSELF = frozenset({"lastUsedAt"})
 """What may have changed since it was read without anybody's doing."""
 
+_ADVICE = "This cannot be changed here. Leave it out, or send it as it is read."
 
-def require_unchanged(body: Body, answer: msgspec.Struct) -> None:
-    """Raise ValidationError with each read-only field of a body that is not as the answer now has it."""
-    now = msgspec.to_builtins(answer)
+
+def require_unchanged(body: Body, response: msgspec.Struct, now: float) -> None:
+    """Raise ValidationError with each read-only field of a body that differs from the response now."""
+    _refuse(_changed(body, response, now))
+
+
+def require_same_user(body: UpdateUser, response: UserResponse, now: float) -> None:
+    """Raise ValidationError as :func:`require_unchanged` does.
+
+    The state of an invitation changes by itself and with whoever sent it: only whether there is one counts.
+    """
+    changed = _changed(body, response, now)
+    allowed = list(InvitationState) if response.status == "INVITED" else [None]
+    if body.invitation is not msgspec.UNSET and body.invitation not in allowed:
+        changed.append(FieldError("/invitation", _ADVICE))
+    _refuse(changed)
+
+
+def _changed(body: Body, response: msgspec.Struct, now: float) -> list[FieldError]:
+    is_now = msgspec.to_builtins(response)
     names = {field.name: field.encode_name for field in msgspec.structs.fields(type(body))}
-    changed = []
-    for field in READ_ONLY[type(body)]:
-        sent = getattr(body, field)
-        if sent is not msgspec.UNSET and _lasting(sent) != _lasting(now[names[field]]):
-            advice = "This cannot be changed here. Leave it out, or send it as it is read."
-            changed.append(FieldError(f"/{names[field]}", advice))
+    second = moment(int(now))
+    return [
+        FieldError(f"/{names[field]}", _ADVICE)
+        for field in READ_ONLY[type(body)]
+        if (sent := getattr(body, field)) is not msgspec.UNSET
+        and _lasting(sent, second) != _lasting(is_now[names[field]], second)
+    ]
+
+
+def _refuse(changed: list[FieldError]) -> None:
     if changed:
         raise validation_error_of(changed)
 
 
-def _lasting(value: Any) -> Any:
-    """Return a value without what changes by itself; arrays alike, whichever kind of sequence they are."""
+def _lasting(value: Any, now: str) -> Any:
+    """Return a value without what changes by itself; arrays alike, whichever kind of sequence they are.
+
+    What changes by itself is when a key was used, and a predecessor when its overlap ends.
+    """
     if isinstance(value, dict):
-        return {name: _lasting(one) for name, one in value.items() if name not in _CHANGES_BY_ITSELF}
+        ends = value.get("validUntil")
+        if isinstance(ends, str) and ends <= now:
+            return None
+        return {name: _lasting(one, now) for name, one in value.items() if name not in _CHANGES_BY_ITSELF}
     if isinstance(value, list | tuple):
-        return [_lasting(one) for one in value]
+        return [_lasting(one, now) for one in value]
     return value

@@ -237,12 +237,13 @@ class AccountResponse(ResponseBody, frozen=True, kw_only=True):
         Meta(description="Whether a Service User with the role OWNER may invite, change and revoke OWNERs."),
     ]
     revoke_leaked_keys: Annotated[
-        bool, Meta(description="Whether a key that is reported as leaked is revoked, or only told of.")
+        bool,
+        Meta(description="Whether a reported leaked key is revoked; if not, people are only notified."),
     ]
 
 
 class ReceivedResponse(ResponseBody, frozen=True, kw_only=True):
-    """That a report was taken; what is in it is told to those concerned alone."""
+    """A report was received. What it contains is sent only to the recipients of the keys' emails."""
 
     received: Annotated[int, Meta(description="How many keys were reported, known or not.")]
 

@@ -66,7 +66,8 @@ def update(call: Call, username: str) -> Response:
     )
 
     def check(before: View) -> None:
-        require_unchanged(body, responses.service_user(before, auth.origin.now))
+        now = auth.origin.now
+        require_unchanged(body, responses.service_user(before, now), now)
 
     view = service_users.update(call.directory, auth, username, changes, call.if_match(), check)
     return _reply(call, 200, view)

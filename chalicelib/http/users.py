@@ -7,11 +7,13 @@ from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
+from chalicelib.http.read_only import require_same_user
 from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.errors import NotFound, ValidationError
 from chalicelib.rules.model import User
 from chalicelib.rules.names import USERNAME, fold_username
+from chalicelib.rules.users import Person
 
 PATH = "/v1/users"
 
@@ -24,7 +26,8 @@ def invite(call: Call) -> Response:
     invited = users.invite(
         call.directory, auth, body.username, body.email, body.role, keys.or_default(body.display_name, "")
     )
-    return _reply(201, invited, {"Location": call.address(f"{PATH}/{invited.username}")})
+    location = call.address(f"{PATH}/{invited.user.username}")
+    return _reply_person(201, invited, {"Location": location})
 
 
 def listing(call: Call) -> Response:
@@ -42,7 +45,7 @@ def read(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_list_users)
     call.query()
     person = users.read(call.directory, auth, username)
-    return reply(200, responses.person(person), {"ETag": etag(person.user.version)})
+    return _reply_person(200, person)
 
 
 @conditional
@@ -51,6 +54,10 @@ def update(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     body = call.body(bodies.UpdateUser)
+
+    def check(before: User) -> None:
+        require_same_user(body, responses.user(before), auth.origin.now)
+
     changed = users.update(
         call.directory,
         auth,
@@ -58,6 +65,7 @@ def update(call: Call, username: str) -> Response:
         keys.or_default(body.role, None),
         keys.or_default(body.display_name, None),
         call.if_match(),
+        check,
     )
     return _reply(200, changed)
 
@@ -120,7 +128,7 @@ def invite_again(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_users)
     call.query()
     call.body_or_none(validation.Body)
-    return _reply(200, users.invite_again(call.directory, auth, username, call.if_match()))
+    return _reply_person(200, users.invite_again(call.directory, auth, username, call.if_match()))
 
 
 def activate(call: Call) -> Response:
@@ -171,3 +179,7 @@ def _own_keys(username: str) -> keys.KeyHolderLookup:
 
 def _reply(status: int, user: User, headers: dict[str, str] | None = None) -> Response:
     return reply(status, responses.user(user), {"ETag": etag(user.version), **(headers or {})})
+
+
+def _reply_person(status: int, person: Person, headers: dict[str, str] | None = None) -> Response:
+    return reply(status, responses.person(person), {"ETag": etag(person.user.version), **(headers or {})})

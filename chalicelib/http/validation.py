@@ -219,7 +219,7 @@ def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[Field
         entry = _entry_type(kind)
         found: list[FieldError] = []
         if entry is not None and isinstance(value, list):
-            found = [fault for place, it in enumerate(value) for fault in _entry(name, place, entry, it)]
+            found = [error for place, it in enumerate(value) for error in _entry(name, place, entry, it)]
         return found or [FieldError(_pointer(name), _say(str(error), kind))]
     return []
 

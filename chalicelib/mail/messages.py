@@ -50,8 +50,9 @@ _EMAILS = {
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
     Action.API_KEY_LEAKED: "api-key-leaked",
+    Action.ALL_API_KEYS_REVOKED: "all-keys-revoked",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
+_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access", "all-keys-revoked")
 _TO_EVERY_OWNER = "user-changed"
 _THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked")
 _OWNER = "OWNER-USERNAME"
@@ -326,6 +327,9 @@ class _View:
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
+            "holders": list(event.holders),
+            "holder_count": event.holder_count,
+            "more_holders": event.holder_count - len(event.holders),
             "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
@@ -512,7 +516,7 @@ class _View:
             case Kind.SERVICE_USER:
                 return f"{actor.username} (Service User)"
             case Kind.POLICY:
-                return "the end that the key was given" if self.given_end else "the account's key policy"
+                return "the expiry of the key (expiresAt)" if self.given_end else "the account's key policy"
             case Kind.LEAK_REPORT:
                 return "a report of a leaked key, by whoever found it"
         return "the operator of this service"
@@ -523,13 +527,18 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there. Name one, and they hear of it instead."
+                "there. Name one, and they are notified instead."
+            )
+        if self.event.action is Action.ALL_API_KEYS_REVOKED:
+            return (
+                f"You get this once, for all of them: you are an OWNER of {self.account}, an Administrator "
+                "of those listed, or one of them."
             )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
-            what = "leaked keys" if self.event.action is Action.API_KEY_LEAKED else "who has power"
-            return f"You get this as an OWNER of {self.account}. Every OWNER is told of {what} there."
+            what = "leaked keys" if self.event.action is Action.API_KEY_LEAKED else "changes of rights"
+            return f"You get this as an OWNER of {self.account}. Every OWNER is notified of {what} there."
         if self._is_dropped():
             return f"You get this because you were an Administrator of {self.subject} in {self.account}."
         return f"You get this as an Administrator of the Service User {self.subject} in {self.account}."
@@ -561,6 +570,8 @@ class _View:
                 return self._after_a_leak()
             case "policy-loosened":
                 return [*self._restore_policy(), *self._mend()]
+            case "all-keys-revoked":
+                return [self._generate_again(), Step(self._ask())]
             case "user-changed":
                 return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
@@ -592,7 +603,7 @@ class _View:
     def _restore(self) -> list[Step]:
         role = self.event.changes.get("role")
         if self.event.action is Action.SERVICE_USER_DELETED:
-            return [Step("A deleted Service User does not come back. If it is needed, create it anew.")]
+            return [Step("A deleted Service User cannot be restored. If it is needed, create it again.")]
         if self._locked_out():
             return [Step(f"To get a new key, ask an OWNER of {self.account} for a new invitation.")]
         if role is None:
@@ -606,10 +617,18 @@ class _View:
             return []
         return [
             Step(
-                "If it should have its former role, set it back, and generate the keys anew:",
+                "If it should keep its earlier role, set it back, and generate the keys again:",
                 self._curl("PUT", self._path(), {"role": role[0]}),
             )
         ]
+
+    def _generate_again(self) -> Step:
+        return Step(
+            "Where a key is still needed, generate a new one, in the console or by this command. If your own "
+            "API key is among the revoked ones, sign in to the console with a passkey first, or ask an OWNER "
+            "for a new invitation.",
+            self._curl("POST", "/v1/service-users/USERNAME/api-keys", {"keyType": KeyType.MONITORING.value}),
+        )
 
     def _after_a_leak(self) -> list[Step]:
         """Return the steps after a leak: revoke the key if it works, and find out what was done with it."""
@@ -621,7 +640,7 @@ class _View:
         of_other = self._kind() == "User" and not self.person
         if not any(key.change is Change.LEAKED for key in self.event.keys):
             again = [] if of_other else self._restore()
-            return [Step("Find where it was kept, before a new one is put there."), *again, last]
+            return [Step("Find where it was stored, before a new one is put there."), *again, last]
         if of_other:
             return [
                 Step(
@@ -695,7 +714,7 @@ class _View:
             mine is not None and not self._is_dropped() and all(mine.covers(role) for role in needed)
         )
         who = "Set it back" if able else f"Ask an OWNER of {self.account} to set it back"
-        anew = " Keys that were revoked are generated anew." if self.event.keys else ""
+        anew = " Then generate the revoked keys again." if self.event.keys else ""
         return [
             Step(
                 f"{who} (leave out Administrators who have left).{anew}",
@@ -764,7 +783,7 @@ class _View:
                 return [
                     Step(
                         "If the machine did not do it, somebody else has had its key. Find out where it was "
-                        "kept before you hand out another."
+                        "stored before you issue another."
                     )
                 ]
             case Kind.POLICY if self.given_end:
@@ -794,7 +813,7 @@ class _View:
             return [Step(f"If it was not you, somebody else has your key. Ask {fresh}")]
         return [
             Step(
-                "If it was not you, somebody has your own key. Replace it; the former stops working at once:",
+                "If it was not you, somebody has your key. Replace it; the old one stops working at once:",
                 self._curl("POST", "/v1/api-keys/rotate"),
             ),
             Step(f"If you have no User Management key, or it is refused, ask {fresh}"),

@@ -1,6 +1,6 @@
 """Archives published events in an S3 bucket: one object for each, which holds the event's line.
 
-An object's name and content follow from the event alone, and S3 is told to store nothing where the name is
+An object's name and content follow from the event alone, and S3 is asked to store nothing where the name is
 taken. So an event that EventBridge delivers twice is one record, which nobody overwrites.
 """
 

@@ -201,7 +201,7 @@ class _Run:
     def _call(self, batch: "list[tuple[Marker, PutEventsRequestEntryTypeDef]]") -> list[Marker]:
         """Return the markers of the events in a batch that EventBridge has taken."""
         try:
-            answer: Any = self.publisher.bridge.put_events(Entries=[entry for _, entry in batch])
+            response: Any = self.publisher.bridge.put_events(Entries=[entry for _, entry in batch])
         except (ClientError, BotoCoreError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
             level = logging.ERROR if code.startswith("AccessDenied") else logging.WARNING
@@ -212,7 +212,7 @@ class _Run:
             return []
         self._failures = 0
         taken = []
-        for (marker, _), result in zip(batch, answer["Entries"], strict=True):
+        for (marker, _), result in zip(batch, response["Entries"], strict=True):
             if "ErrorCode" in result:
                 _LOG.warning(
                     "EventBridge refused an event; it waits",

@@ -1,6 +1,7 @@
 """Accounts: creating one with its first OWNER, recovering an OWNER, and changing name and policy."""
 
 import uuid
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -121,9 +122,15 @@ def policy_with(account: Account, wanted: PolicyUpdate) -> Policy:
 
 
 def update(
-    directory: Directory, auth: AuthContext, wanted: PolicyUpdate, if_match: IfMatch | None = None
+    directory: Directory,
+    auth: AuthContext,
+    wanted: PolicyUpdate,
+    if_match: IfMatch | None = None,
+    check: Callable[[Account], None] | None = None,
 ) -> Account:
     """Change the account's name and policy, and return the account.
+
+    ``check`` is called with the account as it was, before anything is changed, and may raise.
 
     ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
     two activated OWNERs. Raises Conflict if there are fewer, and TooManyRequests if the account was changed
@@ -133,6 +140,8 @@ def update(
     sessions.require_confirmed(auth)
     old = _find(directory, auth)
     require_match(if_match, old.version, old.name)
+    if check is not None:
+        check(old)
     policy = policy_with(old, wanted)
     new = replace(
         old,

@@ -31,7 +31,7 @@ HOUR = 3600
 
 _WHO_HELPS: dict[type[Principal], str] = {
     ServiceUser: "have an Administrator change them",
-    User: "ask an OWNER for a fresh invitation, which replaces your keys",
+    User: "ask an OWNER for a new invitation, which replaces your keys",
 }
 NOT_VALID = (
     "The username or the API key is not valid. Sign in by HTTP Basic with a username and one of its API "

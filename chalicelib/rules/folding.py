@@ -12,8 +12,8 @@ from chalicelib.rules.model import Action, Event
 from chalicelib.rules.networks import within
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
-"""The actions to fold, each kind by itself. Never one that ends a key or changes who has power, nor a change
-of restrictions by which a key may be used more widely."""
+"""The actions to fold, each kind by itself. Never one that ends a key or changes rights, nor a change of
+restrictions by which a key may be used more widely."""
 
 HOUR = 3600
 

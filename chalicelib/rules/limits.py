@@ -2,8 +2,8 @@
 
 A budget limits how often something is done that costs others: keys change, emails are sent to an address
 that the caller chose, keys are looked up. A caller past a budget gets 429 with the time to wait. A quota
-limits how much an account holds. A caller at a quota gets 409. Neither refuses a change that only takes power
-away: revoking, deleting, lowering a role, tightening the restrictions of a key.
+limits how much an account holds. A caller at a quota gets 409. Neither refuses a change that only withdraws
+rights: revoking, deleting, lowering a role, tightening the restrictions of a key.
 
 A principal's budget is a token bucket, stored as one number: the time at which it is full again
 (``Principal.budget_full_at``). The change that spends it also stores it. So it needs no read or write of its

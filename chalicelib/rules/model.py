@@ -52,7 +52,7 @@ class ApiKey(Value, frozen=True):
     it.
 
     The key acts with the lower of its holder's role and its ``ceiling``: the role of the principal that was
-    shown the secret. So when a Service User's role is raised, nobody who knows a secret gains power by it.
+    shown the secret. So when a Service User's role is raised, nobody who knows a secret gains rights by it.
     None is no ceiling: a User's own key, or one stored before keys had ceilings.
 
     ``has_pointer``: the key has a pointer, by which it is found by its value. A key stored before there were
@@ -307,6 +307,7 @@ class Action(str, Enum):
     API_KEY_LEAKED = "API_KEY_LEAKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
+    ALL_API_KEYS_REVOKED = "ALL_API_KEYS_REVOKED"
     PASSKEY_ADDED = "PASSKEY_ADDED"
     PASSKEY_REMOVED = "PASSKEY_REMOVED"
     PASSKEY_ENDING = "PASSKEY_ENDING"
@@ -421,7 +422,11 @@ class Event(Value, frozen=True, kw_only=True):
     text. ``administrators`` are those of the Service User at the time; if the event changed them, those
     before and after. ``told`` maps the folded username of each notified recipient to the time, and
     ``refused`` that of each undeliverable one to the reason. ``due_at`` is when to try next, None once nobody
-    is left to be notified.
+    is left to be notified. It is later than ``at`` if the event is held from the start, because one email
+    will notify its recipients of many events.
+
+    ``holders`` are the usernames of the first of ``holder_count`` principals of which an operator revoked
+    every key, in the event that notifies one User of all of them.
     """
 
     id: str
@@ -446,3 +451,5 @@ class Event(Value, frozen=True, kw_only=True):
     due_at: int | None = None
     told: dict[str, int] = {}
     refused: dict[str, str] = {}
+    holders: tuple[str, ...] = ()
+    holder_count: int = 0

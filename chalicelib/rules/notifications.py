@@ -156,7 +156,7 @@ def administrators_before_and_after(occurrence: Occurrence) -> Recipients:
 
 
 def person_and_owners_if_owner(occurrence: Occurrence) -> Recipients:
-    """Notify a User who gets power; all OWNERs too, if the User becomes an OWNER."""
+    """Notify a User who gets rights; all OWNERs too, if the User becomes an OWNER."""
     return Recipients(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
 
 
@@ -220,6 +220,7 @@ NOTIFIED = for_every_action(
     {
         Action.ACCOUNT_CREATED: administrators_or_person,
         Action.ACCOUNT_UPDATED: owners_if_loosened,
+        Action.ALL_API_KEYS_REVOKED: administrators_or_person,
         Action.SERVICE_USER_CREATED: administrators_or_person_if_keys_changed,
         Action.SERVICE_USER_UPDATED: administrators_before_and_after,
         Action.SERVICE_USER_DELETED: administrators_or_person_if_keys_changed,
@@ -330,7 +331,10 @@ class Outbox(Protocol):
         ...
 
     def held(self, event: Event, limit: int) -> list[EventKey]:
-        """Return up to ``limit`` held events about the same subject, eventually consistent."""
+        """Return up to ``limit`` held events about the same subject that may be folded.
+
+        Eventually consistent.
+        """
         ...
 
     def notified_since(self, event: Event, since: int) -> dict[str, list[int]]:

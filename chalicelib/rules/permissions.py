@@ -98,7 +98,7 @@ def require_can_change_rights(auth: AuthContext, target: ServiceUser) -> None:
     """Requires a role that is not below the Service User's.
 
     It is needed to change its role or Administrators, or to loosen a key. A caller with a lower role may
-    still revoke its keys and delete it, because that gives nobody power.
+    still revoke its keys and delete it, because that gives nobody more rights.
     """
     if not auth.role.covers(target.role):
         raise Forbidden(

@@ -17,7 +17,7 @@ class Marker(NamedTuple):
 
     @property
     def second(self) -> int:
-        """When the event was put on record, as its id says."""
+        """When the event was recorded, as its id says."""
         return int(self.id[:12], 16) // 1000
 
 

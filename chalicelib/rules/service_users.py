@@ -146,7 +146,7 @@ def update(
     Keys that a lower role may not hold are revoked in the same write. After a change to a higher role, each
     key keeps its ceiling, so only keys that an OWNER was shown rise to any role. Raises Forbidden, NotFound,
     PreconditionFailed, ValidationError for a username that cannot become an Administrator, and
-    TooManyRequests if the budget is used up, unless the change only takes power away.
+    TooManyRequests if the budget is used up, unless the change only withdraws rights.
     """
     old = _find_administered(directory, auth, username, if_match)
     if wanted.role is not None:
@@ -178,7 +178,7 @@ def update(
         counted: tuple[Write, ...] = ()
         added = new.administrators.items() - old.administrators.items()
         if added or not old.role.covers(new.role) or "displayName" in changes:
-            # A budget never refuses a change that only takes power away.
+            # A budget never refuses a change that only withdraws rights.
             now = auth.origin.second
             new = limits.spend(new, directory.limits, now)
             counted = (limits.account_change(new.account, directory.limits, now),)

@@ -28,7 +28,7 @@ MAX_SECONDS = 8 * 3600
 """A session ends after this time, even if it is used."""
 
 CONFIRMED_SECONDS = 5 * 60
-"""How long after a touch of a passkey a session may hand out keys and change permissions."""
+"""How long after a touch of a passkey a session may issue keys and change rights."""
 
 MAX_SESSIONS = 5
 """The most sessions of a person. One more ends the one that was used longest ago."""

@@ -1,6 +1,7 @@
 """Users: invite, activate, list, read, update and revoke them."""
 
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
@@ -82,8 +83,10 @@ class Person(NamedTuple):
 
 def invite(
     directory: Directory, auth: AuthContext, username: str, email: str, role: Role, display_name: str
-) -> User:
-    """Add a User to the account, and mail them a token with which to activate. Return the invited User.
+) -> Person:
+    """Add a User to the account, and mail them a token with which to activate.
+
+    Returns the User with their invitation.
 
     Raises Forbidden if the caller may not, and ValidationError for a reserved username. Raises Conflict if
     the username is taken, the account has a principal with this email, or it is at its quota. Raises
@@ -115,13 +118,13 @@ def invite(
         limits.added(new, directory.limits),
         *_invitation_budgets(directory, auth, new),
     )
-    return new
+    return Person(new, InvitationState.OPEN)
 
 
 def invite_again(
     directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
-) -> User:
-    """Mail a User a new token, and return the User.
+) -> Person:
+    """Mail a User a new token, and return the User with the new invitation.
 
     Earlier tokens, and the User's keys, passkeys and sessions, are refused once this returns. Administrator
     links stay. Raises Forbidden, NotFound, Conflict if the User is the last activated OWNER, and
@@ -145,7 +148,7 @@ def invite_again(
     event = _invitation_event(auth, new, api_keys.revoke_all(old))
     writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
     _commit(directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)])
-    return new
+    return Person(new, InvitationState.OPEN)
 
 
 def activate(
@@ -241,8 +244,11 @@ def update(
     role: Role | None,
     display_name: str | None,
     if_match: IfMatch | None = None,
+    check: Callable[[User], None] | None = None,
 ) -> User:
     """Change a User's role or display name, and return the User. None leaves a field as it is.
+
+    ``check`` is called with the User as they were, before anything is changed, and may raise.
 
     The same write revokes the keys that a lower role may not hold, and ends the User's Administrator links if
     the new role is READ_ONLY. Raises Forbidden and NotFound; Conflict if the User is the last OWNER, or would
@@ -254,6 +260,8 @@ def update(
     require_match(if_match, old.version, old.username)
     machine_condition = _require_can_manage(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
+    if check is not None:
+        check(old)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}
@@ -272,7 +280,7 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    # A budget never refuses a change that only takes power away.
+    # A budget never refuses a change that only withdraws rights.
     if not old.role.covers(new.role) or "displayName" in changes:
         now = auth.origin.second
         new = limits.spend(new, directory.limits, now)

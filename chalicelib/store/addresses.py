@@ -98,8 +98,8 @@ def move(client: "DynamoDBClient", table: str, address: str, username: str) -> b
     changed since it was read: whoever needs it moved tries again.
     """
     key = principal_key(username)
-    answer = call_dynamodb(client.get_item, TableName=table, Key=key, ConsistentRead=True)
-    item: Item | None = answer.get("Item")
+    response = call_dynamodb(client.get_item, TableName=table, Key=key, ConsistentRead=True)
+    item: Item | None = response.get("Item")
     holder: Principal | None = None if item is None else principal_from_item(item)
     if holder is None or fold_email(holder.email) != address:
         return _delete_old(client, table, address, username, holder)

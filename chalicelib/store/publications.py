@@ -27,7 +27,7 @@ _BATCH = 25
 
 
 def event_puts(table: str, event: "Event", retention_days: int, *, publishes: bool) -> list[dict[str, Any]]:
-    """Return the operations that put an event on record, and with ``publishes`` its marker."""
+    """Return the operations that record an event and, with ``publishes`` its marker."""
     item = event_item(event, retention_days)
     puts: list[dict[str, Any]] = [{"Put": {"TableName": table, "Item": item}}]
     if publishes:
@@ -65,7 +65,7 @@ class DynamoPublications:
 
     def page(self, shard: str, after: str, limit: int) -> tuple[list[Marker], bool]:
         """Return the next markers of a shard: one strongly consistent Query."""
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.query,
             TableName=self._table,
             KeyConditionExpression="#account = :shard AND #id > :after",
@@ -74,12 +74,12 @@ class DynamoPublications:
             ConsistentRead=True,
             Limit=limit,
         )
-        found = (item["id"]["S"].rpartition("#") for item in answer["Items"])
-        return [Marker(partition, id_) for partition, _, id_ in found], "LastEvaluatedKey" in answer
+        found = (item["id"]["S"].rpartition("#") for item in response["Items"])
+        return [Marker(partition, id_) for partition, _, id_ in found], "LastEvaluatedKey" in response
 
     def waiting(self, shard: str, before: int) -> int:
         """Return how many markers of a shard are older than that, of as many as one Query counts."""
-        answer = call_dynamodb(
+        response = call_dynamodb(
             self._client.query,
             TableName=self._table,
             KeyConditionExpression="#account = :shard",
@@ -88,7 +88,7 @@ class DynamoPublications:
             ExpressionAttributeValues={":shard": {"S": f"{PREFIX}{shard}"}, ":before": {"N": str(before)}},
             Select="COUNT",
         )
-        return int(answer["Count"])
+        return int(response["Count"])
 
     def events(self, markers: "list[Marker]") -> "dict[Marker, Event | None]":
         """Return the events that there are: a strongly consistent BatchGetItem, and more for what is left."""
@@ -101,10 +101,10 @@ class DynamoPublications:
         for start in range(0, len(requests), _BATCH):
             left: Any = requests[start : start + _BATCH]
             for _ in range(_TRIES):
-                answer = call_dynamodb(
+                response = call_dynamodb(
                     self._client.batch_write_item, writing=True, RequestItems={self._table: left}
                 )
-                left = answer.get("UnprocessedItems", {}).get(self._table)
+                left = response.get("UnprocessedItems", {}).get(self._table)
                 if not left:
                     break
             else:

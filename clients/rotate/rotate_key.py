@@ -42,7 +42,7 @@ KEY = re.compile(r"suk_[0-9A-Za-z]+")
 KEY_VARIABLE = "SERVICE_USERS_API_KEY"
 MIN_OVERLAP, MAX_OVERLAP = 60, 604_800
 TRIES = 4
-"""How often a call is made that was not answered, or answered with 429 or 5xx."""
+"""How often a call without a response, or with a response of 429 or 5xx, is made."""
 MAX_WAIT = 60
 """Seconds waited at most for one ``Retry-After``; a longer one ends the run, to be started again later."""
 
@@ -105,19 +105,19 @@ class Service:
     def rotate(self, key: str, overlap: int) -> dict[str, Any]:
         """Return the successor of ``key``, which goes on working for ``overlap`` seconds.
 
-        A call whose answer was lost is made again: the service replaces a successor that nobody used.
+        A call whose response was lost is made again: the service replaces a successor that nobody used.
         """
         return self._call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": overlap})
 
     def _call(self, method: str, path: str, key: str, body: Any = None) -> dict[str, Any]:
         token = base64.b64encode(f"{self._username}:{key}".encode()).decode()
         headers = {"Authorization": f"Basic {token}"}
-        problem = "no answer"
+        problem = "no response"
         for attempt in range(TRIES):
             try:
                 response = _request(method, self._url + path, headers, body, self._timeout)
             except OSError as error:
-                problem, wait = f"no answer ({type(error).__name__})", 0
+                problem, wait = f"no response ({type(error).__name__})", 0
             else:
                 if response.status < 300 and isinstance(response.body, dict):
                     return response.body
@@ -275,7 +275,7 @@ class KubernetesSecret:
         try:
             response = _request(method, url, headers, body, self._timeout, self._context)
         except OSError as error:
-            raise RotationError(f"Kubernetes did not answer ({type(error).__name__}).") from None
+            raise RotationError(f"Kubernetes did not respond ({type(error).__name__}).") from None
         if response.status == 409 and conflict is not None:
             return conflict
         if response.status >= 300:
@@ -331,7 +331,7 @@ class GitHubSecret:
         try:
             response = _request(method, self._url + path, headers, body, self._timeout)
         except OSError as error:
-            raise RotationError(f"GitHub did not answer ({type(error).__name__}).") from None
+            raise RotationError(f"GitHub did not respond ({type(error).__name__}).") from None
         if response.status >= 300:
             message = response.body.get("message", "") if isinstance(response.body, dict) else ""
             raise RotationError(
@@ -385,15 +385,15 @@ def rotate(
     with destination.open():
         key = destination.read()
         if older_than is not None:
-            told = service.whoami(key)["key"]
-            age = int(now - _seconds(_since(told)))
+            current = service.whoami(key)["key"]
+            age = int(now - _seconds(_since(current)))
             # A successor that was never stored is young; the key in place is what counts, and must go.
-            if age < older_than and told["key"][-5:] == key[-5:]:
+            if age < older_than and current["key"][-5:] == key[-5:]:
                 return f"not due: the key …{key[-5:]} is {_days(age)} old"
         destination.prepare()
-        answer = service.rotate(key, overlap)
-        new = answer["key"]
-        until = (answer.get("predecessor") or {}).get("validUntil", "")
+        response = service.rotate(key, overlap)
+        new = response["key"]
+        until = (response.get("predecessor") or {}).get("validUntil", "")
         try:
             destination.write(new)
         except RotationError as error:
@@ -403,7 +403,7 @@ def rotate(
                 NOT_STORED,
             ) from None
         service.whoami(new)
-        return f"rotated: {answer['keyType']} …{key[-5:]} to …{new[-5:]}; the former works {_until(until)}"
+        return f"rotated: {response['keyType']} …{key[-5:]} to …{new[-5:]}; the old key works {_until(until)}"
 
 
 def check(
@@ -416,15 +416,15 @@ def check(
     with destination.open():
         key = destination.read()
     try:
-        told = service.whoami(key)["key"]
+        current = service.whoami(key)["key"]
     except RotationError as error:
         return CRITICAL, f"CRITICAL: the key …{key[-5:]} does not work: {error}"
-    if told["key"][-5:] != key[-5:]:
+    if current["key"][-5:] != key[-5:]:
         return WARNING, (
             f"WARNING: the key in place, …{key[-5:]}, was rotated and works only for an overlap; "
             "the run that rotated it did not store its successor: run again"
         )
-    expires = told.get("expiresAt")
+    expires = current.get("expiresAt")
     left = None if expires is None else int(_seconds(expires) - now)
     if left is None:
         return OK, f"OK: the key …{key[-5:]} works and does not expire"
@@ -493,7 +493,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_overlap,
         default=86_400,
         metavar="TIME",
-        help="how long the former key works on: 1h, 2d (default 1d)",
+        help="how long the old key works on: 1h, 2d (default 1d)",
     )
     parser.add_argument(
         "--older-than", type=_duration, metavar="TIME", help="rotate only a key of this age: 30d"
@@ -550,8 +550,8 @@ def _request(
     request = urllib.request.Request(url, data, given, method=method)  # noqa: S310 - the scheme is checked
     opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
     try:
-        with opener.open(request, timeout=timeout) as answer:
-            return _response(answer.status, answer.headers, answer.read())
+        with opener.open(request, timeout=timeout) as response:
+            return _response(response.status, response.headers, response.read())
     except urllib.error.HTTPError as error:
         with error:
             return _response(error.code, error.headers, error.read())
@@ -639,7 +639,7 @@ def _overlap(text: str) -> int:
     seconds = _duration(text)
     if not MIN_OVERLAP <= seconds <= MAX_OVERLAP:
         raise argparse.ArgumentTypeError(
-            "an overlap is at least 60s, so that a lost answer is no lock-out, and at most 7d"
+            "an overlap is at least 60s, so that a lost response locks nobody out, and at most 7d"
         )
     return seconds
 

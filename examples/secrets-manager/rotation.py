@@ -85,7 +85,7 @@ def check_secret(client: Any, arn: str, token: str) -> None:
         if refused.status == 401:
             client.update_secret_version_stage(SecretId=arn, VersionStage=PENDING, RemoveFromVersionId=token)
             raise RotationError(
-                f"{refused} The pending version was given up. Start the rotation anew."
+                f"{refused} The pending version was given up. Start the rotation again."
             ) from None
         raise
 
@@ -129,9 +129,9 @@ def call(secret: Secret, method: str, path: str, body: Any = None) -> dict[str, 
     except urllib.error.HTTPError as error:
         with error:
             detail = _detail(error.read())
-        raise RefusedError(error.code, f"{method} {path} was answered {error.code}: {detail}") from None
+        raise RefusedError(error.code, f"{method} {path} failed with {error.code}: {detail}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RotationError(f"{method} {path} was not answered ({type(error).__name__}).") from None
+        raise RotationError(f"{method} {path} got no response ({type(error).__name__}).") from None
 
 
 def _detail(content: bytes) -> str:

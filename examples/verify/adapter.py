@@ -60,13 +60,13 @@ PROXIES = {"nginx": from_nginx, "envoy": from_envoy}
 
 
 def serve(proxy: str, address: tuple[str, int], ask: Ask) -> ThreadingHTTPServer:
-    """Return a server that answers a proxy's questions, once ``serve_forever`` is called."""
+    """Return a server that responds to a proxy's requests, once ``serve_forever`` is called."""
     read = PROXIES[proxy]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
+        def check(self) -> None:
             received = read(self)
             try:
                 decision = decide(received, ask)
@@ -95,7 +95,7 @@ def serve(proxy: str, address: tuple[str, int], ask: Ask) -> ThreadingHTTPServer
                 self.wfile.write(body)
 
         # The base class's names.
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = check  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             """Print nothing: the function has a log."""
@@ -123,10 +123,10 @@ def by_lambda(function: str) -> Ask:
     client = boto3.client("lambda")
 
     def ask(question: dict[str, Any]) -> dict[str, Any]:
-        answer = client.invoke(FunctionName=function, Payload=json.dumps(question).encode())
-        if "FunctionError" in answer:
+        response = client.invoke(FunctionName=function, Payload=json.dumps(question).encode())
+        if "FunctionError" in response:
             raise RuntimeError("the function failed; its log says why")
-        decision: dict[str, Any] = json.load(answer["Payload"])
+        decision: dict[str, Any] = json.load(response["Payload"])
         return decision
 
     return ask

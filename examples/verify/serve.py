@@ -39,7 +39,7 @@ HOME = ROOT / ".local" / "example"
 
 
 class ExampleCall(NamedTuple):
-    """A call to try, with the status that it is answered with. ``{key}`` stands for the bot's key."""
+    """A call to try, with the status that it must return. ``{key}`` is the bot's key."""
 
     title: str
     method: str
@@ -88,22 +88,22 @@ class QuietTerminal(Terminal):
 
 
 class Service(BaseHTTPRequestHandler):
-    """The service behind the proxy: tells who calls, by the proxy's headers."""
+    """The service behind the proxy: returns who calls, by the proxy's headers."""
 
     protocol_version = "HTTP/1.1"
 
-    def answer(self) -> None:
+    def respond(self) -> None:
         """Return the caller, the path, and whether a key got this far."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        told = {name: ", ".join(self.headers.get_all(name, [])) for name in adapter.CALLER}
-        body = json.dumps({"path": self.path, "key": "Authorization" in self.headers, **told}).encode()
+        caller = {name: ", ".join(self.headers.get_all(name, [])) for name in adapter.CALLER}
+        body = json.dumps({"path": self.path, "key": "Authorization" in self.headers, **caller}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = answer  # noqa: N815 - the base class's names
+    do_GET = do_POST = respond  # noqa: N815 - the base class's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Print nothing."""
@@ -247,8 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             system = stack.enter_context(local_system(args.port, args.home.absolute(), "app", terminal))
             username, key = make_key(system)
             own = port if args.proxy == "envoy" else 0
-            answers = adapter.serve(args.proxy, (HOST, own), ask_by(system))
-            address = stack.enter_context(running(answers))
+            adapter_server = adapter.serve(args.proxy, (HOST, own), ask_by(system))
+            address = stack.enter_context(running(adapter_server))
             more = {"X-Forwarded-For": "192.0.2.1, 127.0.0.1"}
             if args.proxy == "nginx":
                 upstream = stack.enter_context(running(ThreadingHTTPServer((HOST, 0), Service)))

@@ -332,7 +332,7 @@ def test_a_policy_is_14_days_to_ten_years(stack: Stack, field: str, days: int) -
         {"name": ""},
         {"name": "x" * 129},
         {"name": None},
-        {"owners": ["owner"]},
+        {"owners": ["nobody"]},
         {"account": "another"},
     ],
 )

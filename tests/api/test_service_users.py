@@ -558,6 +558,35 @@ def test_what_was_read_can_be_sent_back_and_changes_nothing(accounts: Accounts) 
     assert changed.json["displayName"] == "Another"
 
 
+def test_what_was_read_can_be_sent_back_where_no_administrator_is_left(accounts: Accounts) -> None:
+    username = accounts.service_user()["MONITORING"].username
+    assert accounts.call("DELETE", "/v1/users/admin", "owner").status == 204
+    path = f"{PATH}/{username}"
+    read = accounts.call("GET", path, "owner").json
+    assert read["administrators"] == []
+    with assert_nothing_written(accounts.stack):
+        assert accounts.call("PUT", path, "owner", read).status == 200
+    assert accounts.call("PUT", path, "owner", {"administrators": ["owner"]}).status == 200
+    refused = accounts.call("PUT", path, "owner", read)
+    assert (refused.status, refused.pointers) == (400, ["/administrators"])
+
+
+def test_what_was_read_can_be_sent_back_after_an_overlap_has_ended(accounts: Accounts) -> None:
+    key = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
+    path = f"{PATH}/{key.username}"
+    rotated = accounts.stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+    read = accounts.call("GET", path, "owner").json
+    assert read["apiKeys"]["apiKeys"][0]["predecessor"]["validUntil"]
+    for seconds in (59, 1):
+        accounts.stack.clock.forward(seconds)
+        with assert_nothing_written(accounts.stack):
+            assert accounts.call("PUT", path, "owner", read).status == 200
+    again = Key(key.username, rotated.json["key"])
+    assert accounts.stack.call("POST", "/v1/api-keys/rotate", again, {"overlapSeconds": 60}).status == 200
+    refused = accounts.call("PUT", path, "owner", read)
+    assert (refused.status, refused.pointers) == (400, ["/apiKeys"])
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -643,8 +643,8 @@ def test_the_log_tells_outcomes_apart_and_no_secrets(
         authorize({**event, "methodArn": header, "rawPath": [header]}, keyring.sign_in, DEFAULT)
         told = [(record.levelname, record.getMessage()) for record in caplog.records]
         assert told[:3] == [
-            ("INFO", "let in"),
-            ("INFO", "refused (403): the key does not open this"),
+            ("INFO", "allowed"),
+            ("INFO", "refused (403): no rule allows this key here"),
             ("INFO", "refused (401): the credentials are missing or wrong"),
         ]
         assert [level for level, _ in told[3:]] == ["WARNING", "WARNING"]

@@ -76,7 +76,7 @@ def test_a_key_opens_what_its_type_and_role_open_by_either_scheme(stack: Stack) 
             refused = ask(header, path, method=method)
             assert (refused["status"], refused["reason"]) == (
                 403,
-                "A MONITORING key with the role READ_ONLY does not open this.",
+                "A MONITORING key with the role READ_ONLY, which no rule allows here.",
             )
             assert refused.items() >= caller.items()
 

@@ -150,7 +150,7 @@ def test_a_key_in_a_file_is_replaced_and_nothing_else(
     assert not signs_in(front.stack, key.username, key.secret)
     assert signs_in(front.stack, key.username, new)
     said = capsys.readouterr()
-    assert f"rotated: MONITORING …{key.secret[-5:]} to …{new[-5:]}; the former works until 20" in said.out
+    assert f"rotated: MONITORING …{key.secret[-5:]} to …{new[-5:]}; the old key works until 20" in said.out
     assert not program.KEY.search(said.out + said.err)
     assert sorted(it.name for it in file.parent.iterdir()) == [".app.env.lock", "app.env"]
 

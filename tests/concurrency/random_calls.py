@@ -10,6 +10,7 @@ every key change on record once, and no secret anywhere but in the one answer th
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -42,6 +43,10 @@ from tests.support.reference_model import (
     fold,
     moment,
 )
+
+CHANGEABLE = ("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys")
+"""The fields of answers that their holder's PUT changes."""
+THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
 MASK = "•••…"
@@ -107,7 +112,11 @@ class Machine(RuleBasedStateMachine):
         self.made: list[Key] = []
         self.seen: set[str] = set()
         self.dead: list[Key] = []
-        self.living: set[Key] = set()
+        self.living: dict[Key, tuple[Any, ...]] = {}
+        """Each living key's holder, role and type, and whether it is for the office alone."""
+        self.turn = 0
+        self.readings: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        """What was last read of whom: the answer, and what the rulebook has of it that cannot be changed."""
         self.tokens: list[tuple[str, str]] = []
         self.invitations: list[tuple[Someone, Any, dict[str, Any]]] = []
         self.events: dict[str, dict[str, Any]] = {}
@@ -186,12 +195,12 @@ class Machine(RuleBasedStateMachine):
             fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
             some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
             body["administrators"] = data.draw(st.lists(some, max_size=3), "administrators")
-        named = [it.lower() for it in body.get("administrators", ["somebody"])]
-        bad = not named or len(set(named)) < len(named)
+        named = [it.lower() for it in body.get("administrators", [])]
+        bad = len(set(named)) < len(named)
         path = f"/v1/service-users/{_case(data, name)}"
-        self.call(
-            data, "PUT", path, Caller.staff, lambda it: it.update(name, body), body, bad=bad, actor=actor
-        )
+        wire, told, read = self.sent_back(data, path, body)
+        plan: Callable[[Desk], Outcome] = lambda it: it.update(name, told, read)  # noqa: E731
+        self.call(data, "PUT", path, Caller.staff, plan, wire, bad=bad, actor=actor)
 
     @rule(data=st.data())
     def delete_service_user(self, data: st.DataObject) -> None:
@@ -274,7 +283,25 @@ class Machine(RuleBasedStateMachine):
         name = self.someone(data, actor, machine=False)
         body = {part: it for part, it in {"role": role, "displayName": "A. Person"}.items() if part in parts}
         path = f"/v1/users/{_case(data, name)}"
-        self.call(data, "PUT", path, Caller.runs_people, lambda it: it.change(name, body), body, actor=actor)
+        wire, told, read = self.sent_back(data, path, body)
+        plan: Callable[[Desk], Outcome] = lambda it: it.change(name, told, read)  # noqa: E731
+        self.call(data, "PUT", path, Caller.runs_people, plan, wire, actor=actor)
+
+    def sent_back(
+        self, data: st.DataObject, path: str, body: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]:
+        """Add to a change, now and then, what was read some time ago, or a field of it changed.
+
+        Return what is sent, what of it the rulebook takes for a change, and what for read.
+        """
+        there = self.readings.get(path.lower())
+        if there is None or data.draw(st.booleans(), "by itself"):
+            return body, body, None
+        said, read = there
+        field = data.draw(st.sampled_from([*[""] * 3, "account", "createdAt"]), "changed")
+        other = {field: "another"} if field else {}
+        kept = {name: said[name] for name in CHANGEABLE if name in said}
+        return {**said, **body, **other}, {**kept, **body}, {**read, **other}
 
     @rule(data=st.data())
     def revoke_person(self, data: st.DataObject) -> None:
@@ -381,8 +408,9 @@ class Machine(RuleBasedStateMachine):
         for switch in ("machinesManageOwners", "revokeLeakedKeys"):
             if data.draw(st.booleans(), switch):
                 body[switch] = data.draw(st.booleans(), "on")
-        plan: Callable[[Desk], Outcome] = lambda it: it.change_account(body)  # noqa: E731
-        self.call(data, "PUT", "/v1/account", Caller.runs_account, plan, body)
+        wire, told, read = self.sent_back(data, "/v1/account", body)
+        plan: Callable[[Desk], Outcome] = lambda it: it.change_account(told, read)  # noqa: E731
+        self.call(data, "PUT", "/v1/account", Caller.runs_account, plan, wire)
 
     @rule(data=st.data())
     def report_leaked_keys(self, data: st.DataObject) -> None:
@@ -514,6 +542,11 @@ class Machine(RuleBasedStateMachine):
         self.bearer = not self.bearer
         assert response.status == expected, (method, path, by, sent, response.text)
         self.judge(response, outcome, before)
+        if method == "GET" and response.status == 200 and outcome is not None:
+            if outcome.of is not None:
+                self.readings[path.lower()] = (response.json, self.book.read_only(outcome.of))
+            if path == "/v1/account":
+                self.readings[path] = (response.json, self.book.fixed(response.json["account"]))
         return response
 
     def judge(self, response: Response, outcome: Outcome | None, before: int) -> None:
@@ -561,18 +594,15 @@ class Machine(RuleBasedStateMachine):
             "displayName": whom.display,
             "email": whom.email,
             "role": whom.role,
+            "createdAt": moment(whom.created),
         }
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
         if whom.machine:
-            below = [
-                kind
-                for kind in TYPES
-                if kind in whom.keys
-                and ROLES.index(whom.keys[kind].now.seen_by or "OWNER") < ROLES.index(whom.role)
-            ]
+            below = self.book.below(whom)
             more = {"administrators": self.book.administrators(whom), "keysBelowRole": below}
             return {**common, **more, **keys}
-        return {**common, "status": "INVITED" if whom.open else "ACTIVE", **(keys if clear else {})}
+        state = {"status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
+        return {**common, **state, **(keys if clear else {})}
 
     def keys_of(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
         return {
@@ -726,26 +756,56 @@ class Machine(RuleBasedStateMachine):
         self.events |= new
 
     def bury(self) -> None:
-        """See that what has just died is refused at once, and one that died before still is."""
+        """See that all ways to sign in tell the same of every key, and refuse what has just died at once.
+
+        Every way is tried with each key whose rights have changed, and with others in turn. In a run of
+        thousands the authorizer and ``verify`` are tried with every living key each time.
+        """
         self.tick()
         live = {
-            Key(whom.username, it.text)
+            Key(whom.username, it.text): (
+                whom.username,
+                Caller(whom, kind, it).role,
+                kind,
+                OFFICE in key.offices,
+            )
             for whom in self.book.all.values()
-            for key in whom.keys.values()
+            for kind, key in whom.keys.items()
             for it in key.works(self.book.now)
         }
-        died = [key for key in self.made if key in self.living - live]
-        self.dead += died
-        again = self.dead[: -len(died) or None]
-        if again:
-            died.append(again[len(self.made) % len(again)])
-        for key in died:
-            assert self.stack.call("GET", "/v1/whoami", key, source_ip=AT_THE_OFFICE).status == 401, key
-            alone = self.stack.call(
-                "GET", "/v1/whoami", None, headers=key.bearer, source_ip=AT_THE_OFFICE
-            ).status
-            assert alone == 401, key
+        self.dead += [key for key in self.made if key in self.living.keys() - live.keys()]
+        known = [*live, *self.dead]
+        self.turn += 1
+        asked = {key for key in known if live.get(key) != self.living.get(key)}
+        asked.add(known[self.turn % len(known)])
+        for key in known if THOUSANDS else asked:
+            if key in asked or key in live:
+                *caller, shut_out = live.get(key, (401, False))
+                for source_ip in (AT_THE_OFFICE, ELSEWHERE) if shut_out else (AT_THE_OFFICE,):
+                    told = 403 if source_ip == ELSEWHERE else tuple(caller) if key in live else 401
+                    said = self.doors(key, source_ip, api=key in asked)
+                    assert said == {told}, (key, source_ip)
         self.living = live
+
+    def doors(self, key: Key, source_ip: str, *, api: bool) -> set[Any]:
+        """Return what all ways to sign in with a key say: the caller, or the status of the refusal.
+
+        Those are Basic and Bearer at the authorizer, ``verify`` and the API. No use of the key is noted.
+        """
+        said: set[Any] = set()
+        directory = self.stack.service.directory
+        directory.record_use = directory.record_refusal = lambda *_: None
+        for header in (key.header, key.bearer["authorization"]):
+            question = {"authorization": header, "sourceIp": source_ip, "method": "GET", "path": "/"}
+            decision = application.verify(question, None)
+            said.add(_caller(decision) if decision["username"] else decision["status"])
+            said.add(_authorized(header, source_ip))
+            if api:
+                given = {"authorization": header}
+                response = self.stack.call("GET", "/v1/whoami", headers=given, source_ip=source_ip)
+                said.add(_caller(response.json) if response.status == 200 else response.status)
+        del directory.record_use, directory.record_refusal
+        return said
 
     def rightly_named(self, key: Key) -> bool:
         """Return whether a key's username is its holder's; to sign in with the key alone, it need not be."""
@@ -931,7 +991,7 @@ class Desk:
 
     def account(self) -> Outcome:
         account = self.by.who.account
-        return Outcome(200, {"account": account, **self.book.settings(account)})
+        return Outcome(200, {**self.book.fixed(account), **self.book.settings(account)})
 
     def events(self) -> Outcome:
         mine = [it for it in self.book.records if it.account == self.by.who.account]
@@ -986,6 +1046,32 @@ def _flawed(path: str, body: Any, flaw: str) -> tuple[str, Any, str | None]:
 
 def _case(data: st.DataObject, name: str) -> str:
     return data.draw(st.sampled_from([name, name, name.upper(), name.title()]), "case")
+
+
+def _caller(fields: dict[str, Any]) -> tuple[str, ...]:
+    return fields["username"], fields["role"], fields["keyType"]
+
+
+def _authorized(authorization: str, source_ip: str) -> Any:
+    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway answers."""
+    event = {
+        "version": "2.0",
+        "type": "REQUEST",
+        "rawPath": "/",
+        "headers": {"authorization": authorization},
+        "requestContext": {
+            "apiId": "example",
+            "stage": "$default",
+            "http": {"method": "GET", "sourceIp": source_ip},
+        },
+    }
+    try:
+        decision = application.authorizer(event, None)
+    except Exception as refused:  # API Gateway is told of a 401 in no other way
+        if str(refused) != "Unauthorized":
+            raise
+        return 401
+    return _caller(decision["context"]) if "context" in decision else 403
 
 
 def _anybody(caller: Caller) -> None:

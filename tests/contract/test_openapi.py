@@ -584,6 +584,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
+    **dict.fromkeys(("status", "invitedBy", "invitation", "owners"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 

@@ -66,14 +66,14 @@ def remove_a_line(home: Path) -> str:
 def change_a_line(home: Path) -> str:
     file = home / "2030-03-19.jsonl"
     file.write_text(file.read_text().replace('"owner"', '"other"'))
-    return "differs from what is on record"
+    return "differs from the recorded event"
 
 
 def add_a_line(home: Path) -> str:
     file = home / "2030-03-19.jsonl"
     event = json.loads(file.read_text())
     file.write_text(file.read_text() + json.dumps({**event, "id": "f" * 28}) + "\n")
-    return f"{'f' * 28}: is not on record"
+    return f"{'f' * 28}: is not recorded"
 
 
 def remove_a_day(home: Path) -> str:

@@ -324,7 +324,7 @@ CRASH = {"errorType": "KeyError", "errorMessage": "'x'", "requestId": "1", "stac
         ({"log_level": "ERROR", "errorType": "Exception", "errorMessage": "Unauthorized"}, False),
         ({"level": "ERROR", "errorType": "Exception", "errorMessage": "Unauthorized"}, False),
         ({"level": "ERROR", "message": "a use was not recorded", "code": "AccessDeniedException"}, True),
-        ({"level": "INFO", "message": "let in", "username": "ERROR"}, False),
+        ({"level": "INFO", "message": "allowed", "username": "ERROR"}, False),
         # Lambda marks the invocation of a 401 as an error as well.
         ({"type": "platform.report", "record": {"status": "error"}}, False),
         ({"type": "platform.report", "record": {"status": "timeout"}}, True),
@@ -349,7 +349,7 @@ DENIED = "An error occurred (AccessDeniedException) when calling the GetItem ope
         ({"level": "ERROR", "message": "a call failed", "errorMessage": DENIED}, True),
         ({"log_level": "ERROR", "errorType": "ClientError", "errorMessage": DENIED}, True),
         ({"level": "INFO", "message": "a use was not recorded", "code": "ThrottlingException"}, False),
-        ({"level": "INFO", "message": "let in", "username": "AccessDenied"}, False),
+        ({"level": "INFO", "message": "allowed", "username": "AccessDenied"}, False),
     ],
 )
 def test_each_functions_log_is_searched_for_denied_calls(line: dict[str, Any], counted: bool) -> None:

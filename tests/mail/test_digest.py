@@ -444,3 +444,30 @@ def test_a_flood_that_uses_up_the_share_of_digests_holds_no_loosened_key(mail: M
     for one in (left, event):
         mail.notify(one)
     assert told(mail, [left, event]) == [set(), {"alice"}]
+
+
+def test_an_event_that_is_held_from_the_start_is_left_to_resend(mail: MailFixture) -> None:
+    held = mail.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), due_at=NOW + 2 * HOUR)
+    assert waiting_as(mail, held) in HELD_SHARDS
+    mail.notify(held)
+    mail.clock.at = NOW + 2 * HOUR - 1
+    assert mail.resend() == {}
+    assert mail.ses.addresses == []
+    mail.clock.at = NOW + 2 * HOUR
+    mail.resend()
+    assert mail.ses.addresses == [ALICE_AT]
+    assert mail.waiting() == []
+
+
+def test_a_held_revocation_is_in_no_digest(mail: MailFixture) -> None:
+    """A digest is for routine events; the email of a revocation says what to do about it."""
+    held = mail.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), due_at=NOW + 2 * HOUR)
+    flood(mail, 6)
+    mail.clock.at = NOW + 2 * HOUR
+    mail.resend()
+    subjects = [str(message["Subject"]) for _, message in mail.ses.sent[4:]]
+    assert sorted(subjects) == [
+        "2 changes of API keys of ci-bot (Demo)",
+        "API key revoked: MONITORING …7ac6a for ci-bot (Demo)",
+    ]
+    assert told(mail, [held]) == [{"alice"}]

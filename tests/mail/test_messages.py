@@ -79,6 +79,18 @@ def four() -> tuple[KeyChange, ...]:
     return tuple(generated(f"{number}aaaa", key_type) for number, key_type in enumerate(KeyType))
 
 
+def all_revoked(holders: tuple[str, ...] = ("ci-bot", "web"), count: int = 10_000) -> Event:
+    return make_event(
+        action=Action.ALL_API_KEYS_REVOKED,
+        keys=(),
+        subject=BEA,
+        actor=Actor(Kind.OPERATOR),
+        audience=Audience.PERSON,
+        holders=holders,
+        holder_count=count,
+    )
+
+
 EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "generated": (make_event(), BOB, SETTING),
     "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB, SETTING),
@@ -213,6 +225,8 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
         SELF,
         SETTING,
     ),
+    "all revoked": (all_revoked(), SELF, SETTING),
+    "all revoked, of one": (all_revoked(("ci-bot",), 1), SELF, SETTING),
     "policy": (
         make_event(
             action=Action.ACCOUNT_UPDATED,
@@ -309,10 +323,10 @@ def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
             "rotated",
             (
                 "Alice rotated the Provisioning API key of the Service User ci-bot in Demo. "
-                "The former key, …7ac6a, stopped working at once."
+                "The old key, …7ac6a, stopped working at once."
             ),
         ),
-        ("overlap", "The former key, …7ac6a, works beside the new one until 2030-03-17 17:47:40 UTC."),
+        ("overlap", "The old key, …7ac6a, works beside the new one until 2030-03-17 17:47:40 UTC."),
         (
             "revoked",
             (
@@ -361,8 +375,8 @@ def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
         (
             "opened",
             (
-                "The operator of this service opened the account Demo with you as its OWNER, and made a "
-                "Monitoring API key for you."
+                "The operator of this service created the account Demo with you as its OWNER, and generated "
+                "a Monitoring API key for you."
             ),
         ),
         (
@@ -511,8 +525,8 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     assert said in email_content(event, BOB, SETTING).text
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
-        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there. Name one, and they hear "
-        "of it instead."
+        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there. Name one, and they are "
+        "notified instead."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 
@@ -574,7 +588,7 @@ def test_an_expiry_of_the_keys_own_is_not_the_policys_and_no_rotation_moves_it(w
     event = make_event(action=Action.API_KEY_ENDING, keys=(ending(NOW + 864_000),), actor=POLICY, **why)
     written = email_content(event, BOB, SETTING)
     text = " ".join(written.text.split())
-    assert "By the end it was given (expiresAt), the Monitoring API key of the Service User ci-bot" in text
+    assert "By its own expiry (expiresAt), the Monitoring API key of the Service User ci-bot" in text
     assert "How to keep it" in text
     assert "How to keep it" in Page(written.html).text
     [command] = commands(written.text)
@@ -585,10 +599,10 @@ def test_an_expiry_of_the_keys_own_is_not_the_policys_and_no_rotation_moves_it(w
     assert written.subject == "API key ended: MONITORING …7ac6a for ci-bot (Demo)"
     text = " ".join(written.text.split())
     assert (
-        "The Monitoring API key of the Service User ci-bot in Demo reached the end it was given "
+        "The Monitoring API key of the Service User ci-bot in Demo reached its expiry "
         "(expiresAt). It stopped working at once."
     ) in text
-    assert "Done by: the end that the key was given" in text
+    assert "Done by: the expiry of the key (expiresAt)" in text
     assert len(commands(written.text)) == 1
     assert "policy" not in text
 
@@ -652,7 +666,7 @@ def test_an_owner_can_revoke_who_did_it() -> None:
 def test_who_did_it_themselves_replaces_their_own_key() -> None:
     said, text = steps(make_event(), ALICE_TOO)
     assert said[1] == f"{ROTATE_OWN} -u Alice"
-    assert "If it was not you, somebody has your own key." in text
+    assert "If it was not you, somebody has your key." in text
     assert "ask an OWNER of Demo for a new invitation: that revokes every key you have" in text
 
 
@@ -684,7 +698,7 @@ def test_a_lowered_role_is_set_back_and_a_deleted_service_user_is_not() -> None:
     assert said[0].endswith("""-d '{"role":"OWNER"}'""")
     said, text = steps(EVERY["deleted"][0], BOB)
     assert said == []
-    assert "A deleted Service User does not come back." in text
+    assert "A deleted Service User cannot be restored." in text
     assert "curl asks" not in text
 
 
@@ -785,7 +799,7 @@ def test_every_owner_is_told_how_to_stop_whoever_did_it() -> None:
     event = EVERY["owner invited"][0]
     said, text = steps(event, CHIEF)
     assert said[1] == f"curl -X DELETE {PUBLIC_URL}/v1/users/Alice -u Chief"
-    assert "Every OWNER is told of who has power there." in text
+    assert "Every OWNER is notified of changes of rights there." in text
     said, text = steps(replace(event, actor=Actor(Kind.SERVICE_USER, "hr-bot")), CHIEF)
     assert said[1].startswith(f"curl -X DELETE {PUBLIC_URL}/v1/service-users/hr-bot/api-keys -u Chief")
     assert '"keyType":"USER_MANAGEMENT"' in said[1]
@@ -844,10 +858,10 @@ def test_who_invites_themselves_is_told_so() -> None:
     assert "You invite yourself to the account Demo" in " ".join(said.html.split())
 
 
-def test_a_fresh_invitation_says_that_former_keys_are_dead() -> None:
+def test_a_new_invitation_says_that_earlier_keys_are_revoked() -> None:
     event, recipient, setting = EVERY["invited"]
     text = email_content(replace(event, keys=(revoked(),)), recipient, setting).text
-    assert "Your former API key (MONITORING …7ac6a) stopped working at once." in " ".join(text.split())
+    assert "Your earlier API key (MONITORING …7ac6a) stopped working at once." in " ".join(text.split())
 
 
 # Which one, if any
@@ -890,7 +904,20 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
         Action.SIGNED_IN,
         Action.USER_ACTIVATED,
     }
-    assert found == {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED} | passkeys
+    access = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED, Action.ALL_API_KEYS_REVOKED}
+    assert found == access | passkeys
+
+
+def test_one_email_says_that_every_key_was_revoked_and_lists_the_holders() -> None:
+    said = email_content(all_revoked(), SELF, SETTING)
+    assert said.subject == "Demo: every API key of 10000 Service Users and Users was revoked"
+    for words in ("10000 holders", "  ci-bot\n  web\n", "and 9998 more", "The operator of this service"):
+        assert words in said.text
+    assert "You get this once, for all of them" in said.text
+    one = email_content(all_revoked(("ci-bot",), 1), SELF, SETTING)
+    assert one.subject == "Demo: every API key of 1 Service User or User was revoked"
+    assert "1 holder of keys" in one.text
+    assert "more. The events" not in one.text
 
 
 def test_words_for_an_event_without_an_email_are_refused() -> None:

@@ -149,6 +149,8 @@ class Someone:
     sessions: list[Session] = field(default_factory=list)
     """Those that nobody ended. What is over may stay here, and is as good as ended."""
     wish: Wish | None = None
+    created: int = 0
+    invited_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -286,6 +288,8 @@ class ReferenceModel:
         self.account_changes: dict[str, list[int]] = {}
         self.machines_run_owners: set[str] = set()
         """Accounts that let machines invite, change and revoke OWNERs."""
+        self.opened: dict[str, int] = {}
+        """When each account was created."""
         self.leaked_keys_stay: set[str] = set()
         """Accounts whose leaked keys are told of, and not ended."""
 
@@ -343,6 +347,7 @@ class ReferenceModel:
             body["role"],
             True,
             body.get("displayName", body["username"]),
+            created=self.second,
         )
         self._room(by.who.account, machines=True)
         self._pay_account(by.who.account)
@@ -364,25 +369,17 @@ class ReferenceModel:
             raise Refused(403)
         return machine
 
-    def update(self, by: Caller, name: str, body: dict[str, Any]) -> Outcome:
+    def update(
+        self, by: Caller, name: str, body: dict[str, Any], read: dict[str, Any] | None = None
+    ) -> Outcome:
         machine = self._mine(by, name)
         if "role" in body:
             self._may_grant(by, body["role"])
+        self._as_read(read, self.read_only(machine))
         links = machine.links
-        if "administrators" in body:
-            links = {}
-            for each in body["administrators"]:
-                person = self.all.get(each.lower())
-                if (
-                    person is None
-                    or person.machine
-                    or person.account != by.who.account
-                    or not person.at_least("CLUSTER_ADMIN")
-                    or (person.open and machine.links.get(person.name) is not person.stay)
-                    or person.name in links
-                ):
-                    raise Refused(400)
-                links[person.name] = person.stay
+        shown = [it.lower() for it in self.administrators(machine)]
+        if "administrators" in body and sorted(it.lower() for it in body["administrators"]) != shown:
+            links = self._links(by, machine, body["administrators"])
         same = links == machine.links and body.get("displayName", machine.display) == machine.display
         if same and body.get("role", machine.role) == machine.role:
             return Outcome(200, of=machine)
@@ -397,6 +394,55 @@ class ReferenceModel:
         machine.display = body.get("displayName", machine.display)
         lost = self._lower(machine, body.get("role", machine.role))
         return self._done(200, by, "SERVICE_USER_UPDATED", machine, lost, of=machine)
+
+    def _links(self, by: Caller, machine: Someone, names: list[str]) -> dict[str, Stay]:
+        links: dict[str, Stay] = {}
+        for each in names:
+            person = self.all.get(each.lower())
+            if (
+                person is None
+                or person.machine
+                or person.account != by.who.account
+                or not person.at_least("CLUSTER_ADMIN")
+                or (person.open and machine.links.get(person.name) is not person.stay)
+                or person.name in links
+            ):
+                raise Refused(400)
+            links[person.name] = person.stay
+        if not links:
+            raise Refused(400)
+        return links
+
+    def read_only(self, whom: Someone) -> dict[str, Any]:
+        """What is shown of somebody, and cannot be changed with their name and role."""
+        shown = {
+            "account": whom.account,
+            "username": whom.username,
+            "email": whom.email,
+            "createdAt": moment(whom.created),
+        }
+        if not whom.machine:
+            return {**shown, "status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
+        keys = {}
+        for kind, key in whom.keys.items():
+            before = key.beside(self.now)
+            until = min(key.before_until, key.ends or key.before_until)
+            keys[kind] = [key.now, key.ends, [*key.offices], before and (before, until)]
+        return {**shown, "fit": MAY_HOLD[whom.role], "below": self.below(whom), "keys": keys}
+
+    def below(self, machine: Someone) -> list[str]:
+        """The kinds of keys of a machine that may do less than its role."""
+        ceilings = {kind: machine.keys[kind].now.seen_by for kind in TYPES if kind in machine.keys}
+        rank = ROLES.index(machine.role)
+        return [kind for kind, ceiling in ceilings.items() if ROLES.index(ceiling or "OWNER") < rank]
+
+    def _as_read(self, read: dict[str, Any] | None, now: dict[str, Any]) -> None:
+        """Refuse what was read and is different now, but for an overlap that has ended by itself."""
+        for key in (read or {}).get("keys", {}).values():
+            if key[3] and key[3][1] <= self.second:
+                key[3] = None
+        if read is not None and {**now, **read} != now:
+            raise Refused(400)
 
     def delete(self, by: Caller, name: str) -> Outcome:
         machine = self._mine(by, name)
@@ -558,6 +604,8 @@ class ReferenceModel:
             False,
             body.get("displayName", body["username"]),
             open=Invitation(by.who, by.who.stay),
+            created=self.second,
+            invited_by=by.who.username,
         )
         self._room(by.who.account, machines=False)
         self._send_invitation(made)
@@ -570,11 +618,14 @@ class ReferenceModel:
             raise Refused(404)
         return found
 
-    def change(self, by: Caller, name: str, body: dict[str, Any]) -> Outcome:
+    def change(
+        self, by: Caller, name: str, body: dict[str, Any], read: dict[str, Any] | None = None
+    ) -> Outcome:
         person = self.person(by, name)
         role = body.get("role", person.role)
         self._may_touch(by, person.role, role)
         by.prove(self.now)
+        self._as_read(read, self.read_only(person))
         display = body.get("displayName", person.display)
         if role != person.role:
             if person is by.who:
@@ -660,6 +711,7 @@ class ReferenceModel:
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
         person.keys, person.open = {}, Invitation(by.who, by.who.stay)
+        person.invited_by = by.who.username
         person.passkeys, person.sessions, person.wish = [], [], None
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
 
@@ -878,15 +930,17 @@ class ReferenceModel:
         owner = Someone(body["username"], account, body["email"], "OWNER", False, body["username"])
         key = self._give(owner, "USER_MANAGEMENT", {})
         self.all[owner.name] = owner
+        owner.created = self.opened[account] = self.second
         self.accounts[account] = body["accountName"]
         outcome = Outcome(200, made=[key], of=owner)
         self._put(Record(account, "ACCOUNT_CREATED", "", owner.name, [("GENERATED", "USER_MANAGEMENT")]))
         return outcome
 
-    def change_account(self, by: Caller, body: dict[str, Any]) -> Outcome:
+    def change_account(self, by: Caller, body: dict[str, Any], read: dict[str, Any] | None = None) -> Outcome:
         """Change an account's name and its two switches; only what loosens nothing is always possible."""
         by.prove(self.now)
         account = by.who.account
+        self._as_read(read, self.fixed(account))
         old = self.settings(account)
         new = {**old, **body}
         if new == old:
@@ -906,6 +960,10 @@ class ReferenceModel:
         record = Record(account, "ACCOUNT_UPDATED", by.who.name, "")
         self._put(record)
         return Outcome(200, new, record=record)
+
+    def fixed(self, account: str) -> dict[str, Any]:
+        """What is shown of an account, and cannot be changed with its settings."""
+        return {"account": account, "owners": self.owners(account), "createdAt": moment(self.opened[account])}
 
     def settings(self, account: str) -> dict[str, Any]:
         return {
