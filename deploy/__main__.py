@@ -265,17 +265,17 @@ def _export(args: argparse.Namespace) -> None:
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb")
     events = outputs["EventsName"]
-    faults = 0
+    count = 0
     for account in [args.account] if args.account else accounts_of(client, outputs["DirectoryName"]):
         if args.check:
             found = check_account(client, events, account, args.out)
-            print(*(f"{account} {fault}" for fault in found), sep="\n", end="\n" if found else "")
-            faults += len(found)
+            print(*(f"{account} {difference}" for difference in found), sep="\n", end="\n" if found else "")
+            count += len(found)
         else:
             days = export_account(client, events, account, args.out)
             print(f"{account}: {sum(day.events for day in days.values())} events of {len(days)} days.")
-    if faults:
-        raise DeployError(f"{faults} differences: the folder is not complete, or was changed.")
+    if count:
+        raise DeployError(f"{count} differences: the folder is not complete, or was changed.")
 
 
 def _find_key(args: argparse.Namespace) -> None:

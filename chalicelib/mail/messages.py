@@ -38,6 +38,10 @@ _EMAILS = {
     Action.API_KEY_REVOKED: "api-key-revoked",
     Action.SERVICE_USER_UPDATED: "api-key-revoked",
     Action.SERVICE_USER_DELETED: "api-key-revoked",
+    Action.SERVICE_USER_SUSPENDED: "suspension",
+    Action.SERVICE_USER_RESUMED: "suspension",
+    Action.USER_SUSPENDED: "suspension",
+    Action.USER_RESUMED: "suspension",
     Action.USER_UPDATED: "api-key-revoked",
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
@@ -52,9 +56,16 @@ _EMAILS = {
     Action.API_KEY_LEAKED: "api-key-leaked",
     Action.ALL_API_KEYS_REVOKED: "all-keys-revoked",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access", "all-keys-revoked")
+_WITHOUT_KEYS = (
+    "access-revoked",
+    "invitation",
+    "policy-loosened",
+    "console-access",
+    "all-keys-revoked",
+    "suspension",
+)
 _TO_EVERY_OWNER = "user-changed"
-_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked")
+_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked", "suspension")
 _OWNER = "OWNER-USERNAME"
 """Placeholder in a command for the OWNER whom the reader has to ask."""
 _ACCESS = {
@@ -150,7 +161,8 @@ def email_of(event: Event) -> str | None:
     name = _EMAILS.get(event.action)
     if event.action is Action.USER_ACTIVATED and not event.keys:
         return "console-access"
-    if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
+    created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
+    if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
     if event.keys or name in _WITHOUT_KEYS:
         return name
@@ -291,6 +303,8 @@ class _View:
             "activated": event.action is Action.USER_ACTIVATED,
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
+            "suspended": self._is_suspension(),
+            "subject_kind": self._kind(),
             "lowered": event.changes.get("role"),
             "role_change": event.changes.get("role"),
             "administrators": event.changes.get("administrators"),
@@ -393,6 +407,9 @@ class _View:
             return "They may know keys of Service Users" if self.event.more_shown_keys else ""
         more = " or more" if self.event.more_shown_keys else ""
         return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
+
+    def _is_suspension(self) -> bool:
+        return self.event.action in (Action.SERVICE_USER_SUSPENDED, Action.USER_SUSPENDED)
 
     def _below_role(self) -> str:
         """Return a sentence about the keys that a higher role does not raise, and how to raise them."""
@@ -570,6 +587,8 @@ class _View:
                 return self._after_a_leak()
             case "policy-loosened":
                 return [*self._restore_policy(), *self._mend()]
+            case "suspension":
+                return [Step(self._ask())] if self.person else [*self._undo_suspension(), *self._mend()]
             case "all-keys-revoked":
                 return [self._generate_again(), Step(self._ask())]
             case "user-changed":
@@ -721,6 +740,14 @@ class _View:
                 self._curl("PUT", self._path(), body, "" if able else _OWNER),
             )
         ]
+
+    def _undo_suspension(self) -> list[Step]:
+        path = self._user_path(self.subject) if self._kind() == "User" else self._path()
+        if self._is_suspension():
+            command = self._curl("POST", f"{path}/resume")
+            return [Step("If it should not be, resume it. What is kept works again at once:", command)]
+        command = self._curl("POST", f"{path}/suspend")
+        return [Step("If it should not be, suspend it again. What it has is refused at once:", command)]
 
     def _restore_restrictions(self) -> list[Step]:
         changes = self.event.changes

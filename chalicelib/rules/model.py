@@ -84,6 +84,9 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     change removes. ``budget_full_at`` is when the budget of changes is full again
     (:mod:`chalicelib.rules.limits`). ``email_by_account``: the email is stored as unique in its account;
     version 1.0 stored it as unique in the whole table.
+
+    While ``suspended_at`` is set, the principal is refused wherever it signs in; nothing else of it changes.
+    ``suspended_by`` is the username of whoever suspended it.
     """
 
     username: str
@@ -97,6 +100,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     budget_full_at: int | None = None
     stale: tuple[tuple[str, ...], ...] = ()
     email_by_account: bool = False
+    suspended_at: int | None = None
+    suspended_by: str = ""
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
@@ -239,8 +244,9 @@ class Policy(Value, frozen=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """A customer's account. ``owners`` maps each activated OWNER User to their membership id.
+    """A customer's account.
 
+    ``owners`` maps each activated OWNER User who is not suspended to their membership id.
     ``machines_manage_owners``: a Service User with the role OWNER may invite, change and revoke OWNERs.
     ``user_count`` and ``service_user_count`` are valid if ``counted``. An account of the first release is not
     counted until it needs to be; before that, both hold the (negative) number of those removed since.
@@ -267,6 +273,7 @@ class UserSummary(Value, frozen=True, kw_only=True):
     email: str
     role: Role
     membership: str
+    suspended_at: int | None = None
 
 
 class AccountSummary(Value, frozen=True, kw_only=True):
@@ -294,6 +301,8 @@ class Action(str, Enum):
     SERVICE_USER_CREATED = "SERVICE_USER_CREATED"
     SERVICE_USER_UPDATED = "SERVICE_USER_UPDATED"
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
+    SERVICE_USER_SUSPENDED = "SERVICE_USER_SUSPENDED"
+    SERVICE_USER_RESUMED = "SERVICE_USER_RESUMED"
     API_KEY_GENERATED = "API_KEY_GENERATED"
     API_KEY_ROTATED = "API_KEY_ROTATED"
     API_KEY_REVOKED = "API_KEY_REVOKED"
@@ -304,6 +313,8 @@ class Action(str, Enum):
     USER_ACTIVATED = "USER_ACTIVATED"
     USER_UPDATED = "USER_UPDATED"
     USER_REVOKED = "USER_REVOKED"
+    USER_SUSPENDED = "USER_SUSPENDED"
+    USER_RESUMED = "USER_RESUMED"
     API_KEY_LEAKED = "API_KEY_LEAKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
@@ -342,6 +353,7 @@ class Cause(str, Enum):
     OPERATOR = "OPERATOR"
     LEAKED = "LEAKED"
     SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
+    SUSPENDED = "SUSPENDED"
 
 
 class Actor(Value, frozen=True):

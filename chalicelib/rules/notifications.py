@@ -155,8 +155,22 @@ def administrators_before_and_after(occurrence: Occurrence) -> Recipients:
     return Recipients(Audience.ADMINISTRATORS, {**old.administrators, **new.administrators})
 
 
+def administrators_of_creation(occurrence: Occurrence) -> Recipients:
+    """Notify the Administrators of a new Service User, and its creator, of its keys.
+
+    Without keys, only if it has other Administrators than its creator, who are to know that they are.
+    """
+    before, after = (
+        it.administrators if isinstance(it, ServiceUser) else {}
+        for it in (occurrence.subject, occurrence.new or occurrence.subject)
+    )
+    if before != after:
+        return Recipients(Audience.ADMINISTRATORS, {**before, **after})
+    return administrators_or_person_if_keys_changed(occurrence)
+
+
 def person_and_owners_if_owner(occurrence: Occurrence) -> Recipients:
-    """Notify a User who gets rights; all OWNERs too, if the User becomes an OWNER."""
+    """Notify a User who gets or loses rights; all OWNERs too, if the User is an OWNER or becomes one."""
     return Recipients(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
 
 
@@ -221,9 +235,11 @@ NOTIFIED = for_every_action(
         Action.ACCOUNT_CREATED: administrators_or_person,
         Action.ACCOUNT_UPDATED: owners_if_loosened,
         Action.ALL_API_KEYS_REVOKED: administrators_or_person,
-        Action.SERVICE_USER_CREATED: administrators_or_person_if_keys_changed,
+        Action.SERVICE_USER_CREATED: administrators_of_creation,
         Action.SERVICE_USER_UPDATED: administrators_before_and_after,
         Action.SERVICE_USER_DELETED: administrators_or_person_if_keys_changed,
+        Action.SERVICE_USER_SUSPENDED: administrators_or_person,
+        Action.SERVICE_USER_RESUMED: administrators_or_person,
         Action.API_KEY_GENERATED: administrators_or_person_and_owners_if_by_operator,
         Action.API_KEY_ROTATED: administrators_or_person_and_owners_if_by_operator,
         Action.API_KEY_REVOKED: administrators_or_person,
@@ -235,6 +251,8 @@ NOTIFIED = for_every_action(
         Action.USER_ACTIVATED: person_and_owners_if_owner,
         Action.USER_UPDATED: person_if_role_changed,
         Action.USER_REVOKED: person_on_revocation,
+        Action.USER_SUSPENDED: person_and_owners_if_owner,
+        Action.USER_RESUMED: person_and_owners_if_owner,
         Action.PASSKEY_ADDED: administrators_or_person,
         Action.PASSKEY_REMOVED: administrators_or_person,
         Action.PASSKEY_ENDING: administrators_or_person,
@@ -369,11 +387,14 @@ class Outbox(Protocol):
 
 
 def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
-    """Return the Administrators whom an event names and who are still entitled, by username."""
+    """Return the Administrators whom an event names and who are still entitled, by username.
+
+    A suspended one is not, until they are resumed.
+    """
     return [
         Recipient(name, user.username, user.email, ADMINISTRATOR, user.role)
         for name, user in _found(event.administrators, directory)
-        if permissions.is_administrator(user, event)
+        if permissions.is_administrator(user, event) and user.suspended_at is None
     ]
 
 
@@ -407,7 +428,8 @@ def owners(event: Event, directory: RecipientLookup, why: RecipientReason = OWNE
 def changes_owners(event: Event) -> bool:
     """Return whether an event changes who is an OWNER, or gives one a new key. The operator gets an alarm.
 
-    That is: an OWNER invited, activated, raised, lowered or revoked, or recovered by the operator.
+    That is: an OWNER invited, activated, raised, lowered, revoked, suspended or resumed, or recovered by the
+    operator.
     """
     if event.action in (Action.USER_INVITED, Action.USER_UPDATED, Action.USER_REVOKED):
         return Role.OWNER.value in event.changes.get("role", ())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import authentication, key_format, limits, permissions, sessions
+from chalicelib.rules import authentication, key_format, limits, permissions, sessions, suspension
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import (
@@ -96,7 +96,8 @@ def sign_in(
 ) -> Entry:
     """Sign a person in with a passkey, and return their new session.
 
-    Raises Unauthenticated in the same words for every passkey that is not valid.
+    Raises Unauthenticated in the same words for every passkey that is not valid, and Forbidden for the valid
+    passkey of a suspended User.
     """
     kept, username = _find(directory, secret, credential_id, Purpose.SIGN_IN, origin)
     for last in (*(False,) * (TRIES - 1), True):
@@ -105,6 +106,7 @@ def sign_in(
             raise Unauthenticated(_NOT_KNOWN)
         passkey_id, passkey = _find_passkey(user, credential_id)
         used = _after_use(passkey, check(kept.challenge, passkey), origin)
+        suspension.require_not_suspended(user)
         entry = sessions.start(_with_passkey(user, passkey_id, used), passkey_id, origin, browser)
         changes = {"passkey": ("", passkey.name), "browser": ("", browser)}
         event = new_event(origin, actor(user), Action.SIGNED_IN, user, changes=changes, new=entry.user)

@@ -32,7 +32,7 @@ MAX_READ = 1_000
 BATCH = 100
 """The most keys that one BatchGetItem takes."""
 
-_READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners"
+_READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners, suspendedAt"
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
 
 

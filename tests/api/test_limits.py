@@ -135,7 +135,7 @@ def test_no_budget_refuses_what_takes_power_away(stack: Stack, whose: str) -> No
     used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
     for body in ({"administrators": ["owner"]}, {"role": "READ_ONLY"}):
         assert stack.call("PUT", f"{PATH}/bot", owner, body).status == 200
-    used_up(stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Robot"}))
+    used_up(stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Worker"}))
     used_up(stack.call("PUT", f"{PATH}/bot", owner, {"role": "CLUSTER_ADMIN"}))
     used_up(stack.call("PUT", f"{PATH}/bot", owner, {"administrators": ["owner", "ann"]}))
     assert stack.call("DELETE", f"{PATH}/bot/api-keys", owner, MONITORING).status == 204

@@ -54,6 +54,25 @@ def test_a_removed_administrator_is_notified(stack: Stack, owner: Key) -> None:
     assert told(stack, "Administrators of bot changed") == ["alice", "carol", "mallory"]
 
 
+@pytest.mark.parametrize(
+    ("key_types", "subject"), [(["MONITORING"], "API key generated"), ([], "Administrators of fox changed")]
+)
+def test_administrators_named_at_a_creation_are_notified_and_so_is_who_made_it(
+    stack: Stack, owner: Key, key_types: list[str], subject: str
+) -> None:
+    body = {"username": "fox", "email": "fox@machines.example", "role": "READ_ONLY", "keyTypes": key_types}
+    change(stack, owner, "POST", PATH, **body, administrators=["carol"])
+    assert told(stack, subject) == ["carol", "owner"]
+
+
+def test_nobody_is_notified_of_a_creation_without_keys_and_other_administrators(
+    stack: Stack, owner: Key
+) -> None:
+    body = {"username": "fox", "email": "fox@machines.example", "role": "READ_ONLY", "keyTypes": []}
+    change(stack, owner, "POST", PATH, **body, administrators=["owner"])
+    assert hears(stack) == []
+
+
 def test_a_removal_and_a_lower_role_in_one_call_are_both_notified(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{PATH}/bot", administrators=["mallory"], role="OWNER")
     assert told(stack, "Administrators and role of bot changed") == ["alice", "carol", "mallory"]

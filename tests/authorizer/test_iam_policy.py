@@ -90,7 +90,7 @@ def means(rules: list[dict[str, Any]], key_type: KeyType, role: Role, method: st
 
 def signed_in(key_type: KeyType, role: Role) -> Any:
     caller = ServiceUser(
-        username="robot", account="acct", email="r@example.com", role=role, version="1", created_at=1, id="i"
+        username="worker", account="acct", email="r@example.com", role=role, version="1", created_at=1, id="i"
     )
     return lambda header, source_ip: AuthContext(
         caller, PresentedKey(key_type, b""), Origin(source_ip, "r", 1.0)
@@ -196,9 +196,9 @@ def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
     auth = AuthContext(
         caller, PresentedKey(KeyType.PROVISIONING_READONLY, b""), Origin("192.0.2.1", "r", 1.0)
     )
-    answer = authorize(asks_1(stage, "GET", "/x"), lambda *_: auth, load_rules(json.dumps(written)))
-    assert len(json.dumps(answer)) <= 8192
-    for statement in answer["policyDocument"]["Statement"]:
+    response = authorize(asks_1(stage, "GET", "/x"), lambda *_: auth, load_rules(json.dumps(written)))
+    assert len(json.dumps(response)) <= 8192
+    for statement in response["policyDocument"]["Statement"]:
         assert all(len(resource) <= 512 for resource in statement["Resource"])
 
 

@@ -1,4 +1,4 @@
-"""What a key opens: the default rules, the language of rules, and the check before deployment."""
+"""Route rules: the default rules, the language of rules, and the check before deployment."""
 
 import json
 import subprocess

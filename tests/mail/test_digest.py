@@ -355,7 +355,7 @@ def test_no_more_pages_are_read_than_a_digest_holds(
 
 @pytest.mark.parametrize("fault", ["kill before", "kill after"])
 def test_killed_at_every_aws_call_of_a_digest_in_turn(mail: MailFixture, fault: str) -> None:
-    """However it dies, everybody is told of everything, and nobody of anything more than twice."""
+    """However it crashes, everybody is notified of everything, and nobody of anything more than twice."""
     mail.mails_per_hour = 1
     number = 0
     while True:

@@ -51,7 +51,7 @@ def own(**fields: Any) -> Event:
 
 
 def of_owner(**fields: Any) -> Event:
-    """An event of the OWNER Bea, as all OWNERs are told of it."""
+    """An event of the OWNER Bea, as all OWNERs are notified of it."""
     return make_event(**{"subject": BEA, "audience": Audience.PERSON_AND_OWNERS, **fields})
 
 
@@ -144,6 +144,12 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "opened": (own(action=Action.ACCOUNT_CREATED, actor=Actor(Kind.OPERATOR)), SELF, SETTING),
     "access": (own(action=Action.USER_REVOKED, keys=(revoked(),), actor=ALICE), SELF, SETTING),
     "access without keys": (own(action=Action.USER_REVOKED, keys=(), actor=ALICE), SELF, SETTING),
+    "suspended": (make_event(action=Action.SERVICE_USER_SUSPENDED, keys=()), BOB, SETTING),
+    "resumed": (make_event(action=Action.SERVICE_USER_RESUMED, keys=()), BOB, SETTING),
+    "suspended person": (own(action=Action.USER_SUSPENDED, keys=(), actor=ALICE), SELF, SETTING),
+    "resumed person": (own(action=Action.USER_RESUMED, keys=(), actor=ALICE), SELF, SETTING),
+    "owner suspended": (of_owner(action=Action.USER_SUSPENDED, keys=()), CHIEF, SETTING),
+    "owner resumed": (of_owner(action=Action.USER_RESUMED, keys=()), CHIEF, SETTING),
     "role": (
         own(action=Action.USER_UPDATED, keys=(), actor=ALICE, changes={"role": ("OWNER", "READ_ONLY")}),
         SELF,
@@ -429,8 +435,8 @@ def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
             "administrators and role",
             (
                 "from bob, carol to alice, and its role from OWNER to READ_ONLY. You are no longer one of "
-                "them, and will not be told of what happens to its keys. Its API key that a READ_ONLY may "
-                "not hold stopped working at once."
+                "them, and will not be notified of what happens to its keys. Its API key that a READ_ONLY "
+                "may not hold stopped working at once."
             ),
         ),
         ("raised", "changed the role of the Service User ci-bot in Demo from READ_ONLY to CLUSTER_ADMIN."),
@@ -818,6 +824,28 @@ def test_an_owner_may_have_a_role_above_an_administrators() -> None:
     assert "-u Boss" in steps(event, BOSS)[0][0]
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("suspended", "service-users/ci-bot/resume"),
+        ("resumed", "service-users/ci-bot/suspend"),
+        ("owner suspended", "users/Bea/resume"),
+        ("owner resumed", "users/Bea/suspend"),
+    ],
+)
+def test_how_to_undo_a_suspension_and_a_resumption(name: str, path: str) -> None:
+    said, _ = steps(EVERY[name][0], EVERY[name][1])
+    assert f"/v1/{path} " in said[0], said
+
+
+def test_a_suspended_person_is_told_what_is_kept_and_who_to_ask() -> None:
+    said, text = steps(EVERY["suspended person"][0], SELF)
+    assert not said
+    assert "sessions have ended" in text
+    assert "work again once an OWNER resumes you" in text
+    assert "Ask Alice, or another OWNER of Demo." in text
+
+
 def test_a_revocation_stored_before_it_told_the_role_is_still_mailed() -> None:
     event = of_owner(action=Action.USER_REVOKED, keys=())
     said, text = steps(event, CHIEF)
@@ -904,8 +932,14 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
         Action.SIGNED_IN,
         Action.USER_ACTIVATED,
     }
+    suspensions = {
+        Action.SERVICE_USER_SUSPENDED,
+        Action.SERVICE_USER_RESUMED,
+        Action.USER_SUSPENDED,
+        Action.USER_RESUMED,
+    }
     access = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED, Action.ALL_API_KEYS_REVOKED}
-    assert found == access | passkeys
+    assert found == access | suspensions | passkeys
 
 
 def test_one_email_says_that_every_key_was_revoked_and_lists_the_holders() -> None:

@@ -71,9 +71,9 @@ def test_only_recipients_who_are_entitled_now_are_mailed(mail: MailFixture) -> N
     mail.user("lowered", Role.READ_ONLY)
     mail.user("returned", membership="m-second")
     mail.user("moved", account="other")
-    mail.machine("robot")
+    mail.machine("worker")
     links = {
-        name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "robot", "nobody")
+        name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "worker", "nobody")
     }
     mail.gone("bob")
     mail.notify(mail.event(administrators=links))

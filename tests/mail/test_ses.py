@@ -1,4 +1,4 @@
-"""What SES's answers mean: never for this address, or later."""
+"""What SES's responses mean: never for this address, or later."""
 
 import logging
 from typing import Any

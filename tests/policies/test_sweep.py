@@ -24,7 +24,7 @@ ENDING, REVOKED = "API_KEY_ENDING", "API_KEY_REVOKED"
 
 
 def days(account: PolicyAccount, *span: int) -> list[tuple[float, str, str]]:
-    """Sweep once on each of the days, with the mail going out, and answer what the policy did."""
+    """Sweep once on each of the days, with the mail going out, and return what the policy did."""
     for day in range(*span):
         account.go_to(day)
     return account.events_by_policy()
@@ -574,7 +574,7 @@ def test_killed_at_any_call_the_sweep_notifies_and_revokes_each_once(stack: Stac
         while not finished:
             account.set_day(day + number / 1000)
             number += 1
-            for how in ("kill before", "kill after", "answer lost"):
+            for how in ("kill before", "kill after", "response lost"):
                 faults = Faults(lambda call, _operation, n=number % 12, how=how: how if call == n else "")
                 try:
                     counts = account.sweep(client=faults.wrap(stack.client))

@@ -73,6 +73,10 @@ EXPECTED: dict[Action, tuple[Principal | Account, Recipients, Recipients]] = {
     Action.USER_ACTIVATED: (BEA, HERSELF, HERSELF),
     Action.USER_UPDATED: (BEA, HERSELF, NOBODY),
     Action.USER_REVOKED: (BEA, HERSELF, HERSELF),
+    Action.USER_SUSPENDED: (BEA, HERSELF, HERSELF),
+    Action.USER_RESUMED: (BEA, HERSELF, HERSELF),
+    Action.SERVICE_USER_SUSPENDED: (BOT, ADMINISTRATORS, ADMINISTRATORS),
+    Action.SERVICE_USER_RESUMED: (BOT, ADMINISTRATORS, ADMINISTRATORS),
     Action.ACCOUNT_CREATED: (ANN, HERSELF, HERSELF),
     Action.ACCOUNT_UPDATED: (ACME, NOBODY, NOBODY),
     Action.ALL_API_KEYS_REVOKED: (ANN, HERSELF, HERSELF),
@@ -93,7 +97,15 @@ def test_each_action_notifies_whom_the_table_says(action: Action) -> None:
 
 
 @pytest.mark.parametrize(
-    "action", [Action.USER_INVITED, Action.USER_ACTIVATED, Action.USER_REVOKED], ids=lambda it: it.name
+    "action",
+    [
+        Action.USER_INVITED,
+        Action.USER_ACTIVATED,
+        Action.USER_REVOKED,
+        Action.USER_SUSPENDED,
+        Action.USER_RESUMED,
+    ],
+    ids=lambda it: it.name,
 )
 def test_every_owner_is_notified_of_an_owner(action: Action) -> None:
     assert notifications.recipients(action, Occurrence(ANN, KEYS)) == HERSELF_AND_OWNERS
