@@ -122,7 +122,7 @@ def key_holder_if_loosened_or_ending(occurrence: Occurrence) -> Recipients:
     """Notify a User of any change to the restrictions of their own key, and Administrators of some.
 
     Those are looser restrictions, and an earlier expiry that leaves no time for the first notice: without
-    this email, the Administrators would hear of it when the key has stopped working.
+    this email, the Administrators would be notified when the key has stopped working.
     """
     subject, new = occurrence.subject, occurrence.new
     if isinstance(subject, User):

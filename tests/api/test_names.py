@@ -1,4 +1,4 @@
-"""Display names: whatever would not be shown as it is, is refused, and the answer names the character."""
+"""Display names: whatever would not be shown as it is, is refused, and the response names the character."""
 
 from typing import Any
 
