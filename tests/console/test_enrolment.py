@@ -82,7 +82,7 @@ def test_a_key_that_cannot_manage_asks_for_nothing(accounts: Accounts) -> None:
     assert ask(browser, reader).status == 200
 
 
-def test_the_networks_of_the_key_hold_here_too(accounts: Accounts) -> None:
+def test_a_key_from_outside_its_networks_gets_no_code(accounts: Accounts) -> None:
     owner = accounts["owner"]
     body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
     assert accounts.call("PATCH", "/v1/users/owner/api-keys", "owner", body).status == 200

@@ -117,7 +117,7 @@ def test_a_flood_about_one_holds_nothing_about_another(mail: MailFixture) -> Non
     assert len(mail.ses.sent) == 5
 
 
-def test_each_recipient_is_counted_alone(mail: MailFixture) -> None:
+def test_emails_are_counted_for_each_recipient_by_themselves(mail: MailFixture) -> None:
     flood(mail, 5)
     event = rotated(mail, administrators=BOTH)
     mail.notify(event)
@@ -211,7 +211,7 @@ def test_doubled_records_of_held_events_change_nothing(mail: MailFixture) -> Non
     assert len(mail.ses.sent) == 5
 
 
-def test_two_mailers_at_once_send_one_digest(mail: MailFixture) -> None:
+def test_two_concurrent_mailers_send_one_digest(mail: MailFixture) -> None:
     events = flood(mail, 8)
     mail.clock.at = NOW + HOUR
 

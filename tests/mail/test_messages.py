@@ -316,7 +316,7 @@ def commands(text: str) -> list[str]:
         ),
     ],
 )
-def test_the_subject_tells_all_in_a_line(name: str, subject: str) -> None:
+def test_each_email_has_the_stated_subject(name: str, subject: str) -> None:
     assert email_content(*EVERY[name]).subject == subject
 
 
@@ -639,7 +639,7 @@ def test_a_reason_is_given_where_a_policy_acted() -> None:
     assert "Reason" not in email_content(replace(event, actor=ALICE), BOB, SETTING).text
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_an_unknown_address_or_request_is_left_out_of_the_email() -> None:
     text = email_content(make_event(source_ip="", request_id=""), BOB, SETTING).text
     assert "From address" not in text
     assert "Request" not in text
@@ -744,7 +744,7 @@ def test_a_person_without_a_user_management_key_needs_an_owner() -> None:
     assert "If it was not you, somebody else has your key. Ask an OWNER of Demo" in text
 
 
-def test_who_to_ask_about_ones_own_access() -> None:
+def test_an_email_names_whom_to_ask_about_ones_own_access() -> None:
     _, text = steps(EVERY["access"][0], SELF)
     assert "Ask Alice, or another OWNER of Demo." in text
     _, text = steps(own(action=Action.USER_REVOKED, actor=Actor(Kind.SERVICE_USER, "hr-bot")), SELF)
@@ -877,7 +877,7 @@ def test_an_invitation_says_what_the_role_means(role: Role) -> None:
     )
 
 
-def test_who_invites_themselves_is_told_so() -> None:
+def test_an_owner_who_invites_themselves_is_addressed_as_you() -> None:
     """An OWNER may send a new invitation to themselves."""
     event, recipient, setting = EVERY["invited"]
     said = email_content(replace(event, actor=Actor(Kind.USER, "Bea")), recipient, setting)
@@ -982,7 +982,7 @@ def test_the_message_is_whole_mime(name: str) -> None:
     assert html.replace("\r\n", "\n").strip() == email_content(event, recipient, setting).html.strip()
 
 
-def test_a_second_copy_is_known_as_one() -> None:
+def test_two_emails_about_one_event_have_the_same_message_id() -> None:
     event = make_event()
     first = message(event, BOB, SETTING)
     again = message(event, BOB, SETTING._replace(now=NOW + 9999))
@@ -995,7 +995,7 @@ def test_a_second_copy_is_known_as_one() -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "a b@x.example", "bob@people.example\r\nBcc: x@y.example", "bob"])
-def test_what_is_no_address_is_not_mailed(bad: str) -> None:
+def test_an_invalid_address_is_not_mailed(bad: str) -> None:
     assert not is_address(bad)
     with pytest.raises(ValueError, match="not a valid email address"):
         message(make_event(), BOB._replace(email=bad), SETTING)
@@ -1034,7 +1034,7 @@ def test_nasty_names_change_nothing_but_the_words(name: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(min_size=1, max_size=120))
 @example("\r\n")
-def test_any_name_changes_nothing_but_the_words(name: str) -> None:
+def test_any_name_changes_only_the_text_of_an_email(name: str) -> None:
     check_harmless(name)
 
 
@@ -1068,7 +1068,7 @@ def check_harmless(name: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["username", "actor"])
-def test_even_usernames_are_only_words(field: str) -> None:
+def test_a_hostile_username_adds_no_header_markup_or_command(field: str) -> None:
     nasty = "x'; rm -rf / #\r\nBcc: a@b.example <b>"
     event = make_event()
     if field == "actor":
@@ -1102,7 +1102,7 @@ def test_even_the_url_is_one_word_to_a_shell() -> None:
         ("é\xa0e", "é e"),
     ],
 )
-def test_plain(text: str, shown: str) -> None:
+def test_control_and_hidden_characters_are_removed_from_names(text: str, shown: str) -> None:
     assert plain(text) == shown
     assert plain(shown) == shown
 
