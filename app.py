@@ -57,6 +57,18 @@ def delete_service_user(username: str) -> Response:
     return api.serve(service_users.delete, username)
 
 
+@app.route("/v1/service-users/{username}/suspend", methods=["POST"], content_types=[])
+def suspend_service_user(username: str) -> Response:
+    """Suspend a Service User."""
+    return api.serve(service_users.suspend, username)
+
+
+@app.route("/v1/service-users/{username}/resume", methods=["POST"], content_types=[])
+def resume_service_user(username: str) -> Response:
+    """Resume a suspended Service User."""
+    return api.serve(service_users.resume, username)
+
+
 @app.route("/v1/service-users/{username}/api-keys", methods=["POST"], content_types=[])
 def generate_service_user_key(username: str) -> Response:
     """Generate a key for a Service User."""
@@ -145,6 +157,18 @@ def revoke_user(username: str) -> Response:
 def invite_user_again(username: str) -> Response:
     """Send a User a new invitation."""
     return api.serve(users.invite_again, username)
+
+
+@app.route("/v1/users/{username}/suspend", methods=["POST"], content_types=[])
+def suspend_user(username: str) -> Response:
+    """Suspend a User."""
+    return api.serve(users.suspend, username)
+
+
+@app.route("/v1/users/{username}/resume", methods=["POST"], content_types=[])
+def resume_user(username: str) -> Response:
+    """Resume a suspended User."""
+    return api.serve(users.resume, username)
 
 
 @app.route("/v1/users/{username}/shown-keys", methods=["GET"], content_types=[])

@@ -58,7 +58,7 @@ def main() -> None:
         f"milliseconds of a first try: median {times[len(times) // 2] * 1000:.0f}, "
         f"p99 {times[int(len(times) * 0.99)] * 1000:.0f}, longest {times[-1] * 1000:.0f}"
     )
-    print(f"answers to the thieves: {dict(rotations)}")
+    print(f"responses to the thieves: {dict(rotations)}")
 
 
 def serve() -> Service:
@@ -92,13 +92,13 @@ def account(service: Service) -> Key:
 
 
 def call(method: str, path: str, route: str, key: Key, body: Any = None, **more: Any) -> tuple[int, Any]:
-    """Make a call; return its status and its answer."""
-    answer = application.app(event(method, path, route, key, body, **more), None)
-    return int(answer["statusCode"]), json.loads(answer["body"]) if answer["body"] else None
+    """Make a call; return its status and its response."""
+    response = application.app(event(method, path, route, key, body, **more), None)
+    return int(response["statusCode"]), json.loads(response["body"]) if response["body"] else None
 
 
 def contest(owner: Key, number: int, rotations: Counter[int]) -> tuple[int, float]:
-    """Let thieves rotate, and revoke; return the answer to the first try, and how long it took."""
+    """Let thieves rotate, and revoke; return the response to the first try, and how long it took."""
     name = f"target-{number}"
     target, held = person(owner, name) if number % 3 == 2 else machine(owner, name, of_key=number % 3 == 0)
     revoked, rotating, lock = threading.Event(), threading.Event(), threading.Lock()
@@ -106,11 +106,11 @@ def contest(owner: Key, number: int, rotations: Counter[int]) -> tuple[int, floa
     def rotate() -> None:
         key, status = held, 200
         while not revoked.is_set() and status in (200, 409):
-            status, answer = call(*ROTATE, key, {"overlapSeconds": 60})
+            status, response = call(*ROTATE, key, {"overlapSeconds": 60})
             with lock:
                 rotations[status] += 1
             if status == 200:
-                key = Key(key.username, answer["key"])
+                key = Key(key.username, response["key"])
             rotating.set()
 
     thieves = [threading.Thread(target=rotate) for _ in range(THIEVES)]

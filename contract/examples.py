@@ -7,7 +7,7 @@ The tests make each request and compare the response.
 
 from typing import Any, NamedTuple
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from chalicelib.http import problems, responses
 from chalicelib.http.responses import MASK
@@ -40,7 +40,7 @@ class Refused(NamedTuple):
     if_match: str | None = None
     signed_in: bool = True
     during: str = ""
-    """What fails meanwhile: "an outage" of the database, or "a fault" of the service."""
+    """What fails during the call: "an outage" of the database, or "a bug" of the service."""
 
 
 def key(
@@ -96,6 +96,8 @@ def _service_user(
         keys_below_role=tuple(
             it.key_type for it in keys if it.ceiling is not None and not it.ceiling.covers(role)
         ),
+        suspended_at=None,
+        suspended_by=None,
     )
 
 
@@ -109,6 +111,8 @@ def _user(username: str, role: Role, status: Any, name: str) -> responses.UserRe
         status=status,
         invited_by=None if username == "ada" else "ada",
         created_at=NOW,
+        suspended_at=None,
+        suspended_by=None,
     )
 
 
@@ -126,6 +130,7 @@ METRICS_BOT = _service_user("metrics-bot", Role.READ_ONLY, *_BOT_KEYS, name="Met
 METRICS_BOT_CHANGED = _service_user(
     "metrics-bot", Role.CLUSTER_ADMIN, *_BOT_KEYS, name="Metrics and backups", by=("ada", "grace")
 )
+METRICS_BOT_SUSPENDED = replace(METRICS_BOT, suspended_at=NOW, suspended_by="ada")
 BACKUP_BOT = _service_user(
     "backup-bot", Role.READ_ONLY, key("backup-bot", KeyType.MONITORING), name="Backups"
 )
@@ -155,6 +160,7 @@ ENDED = responses.EndedKeysResponse(ended=(GRACE_KNOWS,), complete=True)
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
 GRACE = _user("grace", Role.CLUSTER_ADMIN, "ACTIVE", "Grace")
 GRACE_PROMOTED = _user("grace", Role.OWNER, "ACTIVE", "Grace")
+GRACE_SUSPENDED = replace(GRACE, suspended_at=NOW, suspended_by="ada")
 JOAN = _user("joan", Role.READ_ONLY, "INVITED", "Joan")
 KATHERINE = _user("katherine", Role.READ_ONLY, "INVITED", "Katherine")
 JOAN_ACTIVE = responses.ActivatedResponse(
@@ -166,6 +172,8 @@ JOAN_ACTIVE = responses.ActivatedResponse(
     status="ACTIVE",
     invited_by="ada",
     created_at=NOW,
+    suspended_at=None,
+    suspended_by=None,
     api_keys=_keys(
         Role.READ_ONLY, *(key("joan", kind, KEY, by="joan") for kind in Role.READ_ONLY.key_types())
     ),
@@ -332,7 +340,7 @@ REFUSALS: dict[int, Refused] = {
         "/v1/whoami",
         None,
         _problem(500, "An internal error occurred and was logged. Report it with its requestId."),
-        during="a fault",
+        during="a bug",
     ),
     503: Refused(
         "POST",

@@ -121,6 +121,7 @@ _ISSUES_KEYS = (
     f"{_ADMINISTERS} The Service User's role must not be higher than the caller's: "
     "a key carries its holder's role."
 )
+_RESUMES = f"{_ADMINISTERS} The Service User's role must not be higher than the caller's."
 _MANAGES_USERS = "Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key."
 _SEES_SHOWN_KEYS = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
 _READS = "Requires the role OWNER or CLUSTER_ADMIN (a User or a Service User) and a USER_MANAGEMENT key."
@@ -143,8 +144,17 @@ _OF_SERVICE_USER = (
     "rotate_service_user_key",
     "restrict_service_user_key",
     "revoke_service_user_key",
+    "suspend_service_user",
+    "resume_service_user",
 )
-_OF_USER = ("read_user", "update_user", "invite_user_again", "revoke_user")
+_OF_USER = (
+    "read_user",
+    "update_user",
+    "invite_user_again",
+    "revoke_user",
+    "suspend_user",
+    "resume_user",
+)
 
 OPERATIONS: dict[str, Operation] = {
     "create_service_user": Operation(
@@ -237,6 +247,35 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409),
         if_match=True,
         no_body=True,
+    ),
+    "suspend_service_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The suspended Service User. Its keys no longer work.",
+        response=responses.ServiceUserResponse,
+        examples=(Example("A Service User", examples.METRICS_BOT_SUSPENDED, username=_BOT),),
+        permission=_ADMINISTERS,
+        refusals=(404, 409),
+        no_body=True,
+        notes=(
+            "Its keys are kept, and refused until it is resumed: with 403 and the reason for whoever has a "
+            "right key, as a wrong key for everybody else. One that is suspended already stays as it is."
+        ),
+    ),
+    "resume_service_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The resumed Service User. Its keys work again, each until its expiry.",
+        response=responses.ServiceUserResponse,
+        examples=(Example("A Service User", examples.METRICS_BOT, username=_BOT),),
+        permission=_RESUMES,
+        refusals=(404, 409, 429),
+        no_body=True,
+        notes="One that is not suspended stays as it is.",
     ),
     "generate_service_user_key": Operation(
         headers=(Header.ETAG,),
@@ -488,10 +527,40 @@ OPERATIONS: dict[str, Operation] = {
         no_body=True,
         notes="For an invitation that expired, and for a User who lost their keys.",
     ),
+    "suspend_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.USERS,
+        status=200,
+        success="The suspended User. Their keys, passkeys and sessions no longer work.",
+        response=responses.UserResponse,
+        examples=(Example("A User", examples.GRACE_SUSPENDED, username="grace"),),
+        permission=_MANAGES_USERS,
+        refusals=(404, 409),
+        no_body=True,
+        notes=(
+            "Their keys, passkeys and Administrator links are kept, and work again once they are resumed; "
+            "sessions end. Nobody suspends themselves, a User who has not activated, or the account's last "
+            "OWNER. One who is suspended already stays so."
+        ),
+    ),
+    "resume_user": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.USERS,
+        status=200,
+        success="The resumed User. Their keys and passkeys work again.",
+        response=responses.UserResponse,
+        examples=(Example("A User", examples.GRACE, username="grace"),),
+        permission=_MANAGES_USERS,
+        refusals=(404, 409, 429),
+        no_body=True,
+        notes="One who is not suspended stays as they are.",
+    ),
     "list_shown_keys": Operation(
         tag=Tag.USERS,
         status=200,
-        success="Living keys of Service Users that the person was the last to be shown.",
+        success="Working keys of Service Users that the person was the last to be shown.",
         response=tuple[responses.ShownKeyResponse, ...],
         examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
         permission=_SEES_SHOWN_KEYS,

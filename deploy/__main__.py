@@ -14,6 +14,7 @@ from deploy.runtime import ARCHITECTURES
 from deploy.stack import (
     create_account,
     deploy,
+    describe_stack,
     read_authorizer_rules,
     read_parameters,
     recover_owner,
@@ -97,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("delete-account", help="delete an account with all its data")
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
+
+    command = commands.add_parser("revoke-keys", help="revoke every API key of an account")
+    command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
+    command.add_argument("--users", action="store_true", help="also the Users' own keys and sessions")
+    command.add_argument(
+        "--confirm", default="", help="the account's id again; without it nothing is revoked"
+    )
+    command.set_defaults(command=_revoke_keys)
 
     command = commands.add_parser(
         "export", help="write the events as JSON lines, or check that an export is complete"
@@ -217,6 +226,37 @@ def _delete_account(args: argparse.Namespace) -> None:
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
 
 
+def _revoke_keys(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules.errors import ConcurrentChange
+    from deploy.revocation import Tables, count_keys, revoke_account
+
+    stack = describe_stack(stack_name(args.stage))
+    outputs = stack_outputs(stack.name)
+    retention_days = int(stack.parameters["EventRetentionDays"])
+    tables = Tables(
+        outputs["DirectoryName"], outputs["EventsName"], retention_days, "EventBusName" in outputs
+    )
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    try:
+        if args.confirm != args.account:
+            name, holders, keys = count_keys(client, tables, args.account, users=args.users)
+            print(f"Account {name}: {keys} API keys of {holders} principals. Nothing was revoked.")
+            raise DeployError(f"To revoke them all, add --confirm {args.account}.")
+        done = revoke_account(client, tables, args.account, users=args.users)
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    except ConcurrentChange:
+        raise DeployError(
+            "New keys are being generated faster than they are revoked. Revoke the Users' keys too (--users)."
+        ) from None
+    print(
+        f"Revoked {done.keys} API keys of {done.principals} principals. "
+        f"{done.notified} Users get one email each."
+    )
+
+
 def _export(args: argparse.Namespace) -> None:
     import boto3
 
@@ -225,17 +265,17 @@ def _export(args: argparse.Namespace) -> None:
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb")
     events = outputs["EventsName"]
-    faults = 0
+    count = 0
     for account in [args.account] if args.account else accounts_of(client, outputs["DirectoryName"]):
         if args.check:
             found = check_account(client, events, account, args.out)
-            print(*(f"{account} {fault}" for fault in found), sep="\n", end="\n" if found else "")
-            faults += len(found)
+            print(*(f"{account} {difference}" for difference in found), sep="\n", end="\n" if found else "")
+            count += len(found)
         else:
             days = export_account(client, events, account, args.out)
             print(f"{account}: {sum(day.events for day in days.values())} events of {len(days)} days.")
-    if faults:
-        raise DeployError(f"{faults} differences: the folder is not complete, or was changed.")
+    if count:
+        raise DeployError(f"{count} differences: the folder is not complete, or was changed.")
 
 
 def _find_key(args: argparse.Namespace) -> None:

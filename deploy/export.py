@@ -65,23 +65,23 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
     """
     home = folder / account
     archived: dict[str, dict[str, Any]] = {}
-    faults = [*_manifest_faults(account, home)]
+    differences = [*_manifest_differences(account, home)]
     for file in sorted(home.rglob("*.jsonl")):
         for text in file.read_text(encoding="utf-8").splitlines():
             event = json.loads(text)
             known = archived.setdefault(event["id"], event)
             if known != event:
-                faults.append(f"{event['id']}: is there twice, and differs")
+                differences.append(f"{event['id']}: is there twice, and differs")
     first = ""
     for event in read_events(client, table, account):
         first = first or event["id"]
         found = archived.pop(event["id"], None)
         if found is None:
-            faults.append(f"{event['id']}: is missing ({event['action']} at {event['at']})")
+            differences.append(f"{event['id']}: is missing ({event['action']} at {event['at']})")
         elif any(event.get(field) != value for field, value in found.items()):
-            faults.append(f"{event['id']}: differs from the recorded event")
-    faults += [f"{name}: is not recorded" for name in sorted(archived) if first and name > first]
-    return faults
+            differences.append(f"{event['id']}: differs from the recorded event")
+    differences += [f"{name}: is not recorded" for name in sorted(archived) if first and name > first]
+    return differences
 
 
 def accounts_of(client: "DynamoDBClient", directory: str) -> list[str]:
@@ -114,7 +114,7 @@ def _partition(client: "DynamoDBClient", table: str, partition: str) -> Iterator
         yield from page["Items"]
 
 
-def _manifest_faults(account: str, home: Path) -> Iterator[str]:
+def _manifest_differences(account: str, home: Path) -> Iterator[str]:
     """Return what differs between a folder's manifest, if it has one, and its files."""
     if not (home / MANIFEST).exists():
         return

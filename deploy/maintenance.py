@@ -17,6 +17,7 @@ from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
+from deploy import revocation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -161,6 +162,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
     _write(client, directory, [_deletion(pk) for pk in left])
+    client.delete_item(TableName=directory, Key={"pk": {"S": f"{revocation.STATE}{account}"}})
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
 
@@ -187,8 +189,8 @@ def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last
         pointer = client.get_item(TableName=directory, Key=key, ConsistentRead=True).get("Item")
         if pointer is not None:
             holder: Item = {"pk": {"S": f"USER#{pointer['username']['S']}"}}
-            answer = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
-            items = [answer["Item"]] if "Item" in answer else []
+            response = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
+            items = [response["Item"]] if "Item" in response else []
     holders = (principal_from_item(item) for item in items if item["pk"]["S"].startswith("USER#"))
     return [
         Found(holder.account, holder.username, it.key_type.value, it.last5, it.is_predecessor)
@@ -218,9 +220,9 @@ def _get_keys(client: "DynamoDBClient", table: str, keys: list[Item]) -> Iterato
     for start in range(0, len(keys), _READ_BATCH):
         left: Any = {table: {"Keys": keys[start : start + _READ_BATCH], "ConsistentRead": True}}
         for pause in _pauses():
-            answer = client.batch_get_item(RequestItems=left)
-            yield from (dict(item) for item in answer["Responses"].get(table, ()))
-            left = answer.get("UnprocessedKeys")
+            response = client.batch_get_item(RequestItems=left)
+            yield from (dict(item) for item in response["Responses"].get(table, ()))
+            left = response.get("UnprocessedKeys")
             if not left:
                 break
             time.sleep(pause)

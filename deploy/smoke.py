@@ -284,9 +284,9 @@ class Smoke:
         self._expect(self._call("GET", "/docs", None), 200)
         files = [file for file in sorted(_VIEWER.iterdir()) if file.suffix in (".js", ".css")]
         for file in files:
-            answer = self._call("GET", f"/docs/{file.name}", None)
-            self._expect(answer, 200)
-            if hashlib.sha256(answer.body).digest() != hashlib.sha256(file.read_bytes()).digest():
+            response = self._call("GET", f"/docs/{file.name}", None)
+            self._expect(response, 200)
+            if hashlib.sha256(response.body).digest() != hashlib.sha256(file.read_bytes()).digest():
                 raise CheckFailed(
                     f"/docs/{file.name} is not the file of this version. Deploy this version, or check "
                     "out the deployed one."
@@ -307,36 +307,36 @@ class Smoke:
         self.owner = (username, made["apiKey"])
 
     def _sign_in(self) -> None:
-        answer = self._call("GET", "/v1/whoami", self.owner)
-        self._expect(answer, 200)
-        if answer.json["role"] != "OWNER":
+        response = self._call("GET", "/v1/whoami", self.owner)
+        self._expect(response, 200)
+        if response.json["role"] != "OWNER":
             raise CheckFailed("The first person of an account is not its OWNER.")
 
     def _wrong_key(self) -> None:
         wrong = (self.owner[0], self.owner[1][:-6] + "000000")
         for key in (wrong, (self.owner[0], "wrong"), None):
-            answer = self._call("GET", "/v1/whoami", key)
-            self._expect(answer, 401)
-            names = {name.lower() for name in answer.headers}
+            response = self._call("GET", "/v1/whoami", key)
+            self._expect(response, 401)
+            names = {name.lower() for name in response.headers}
             if not names & {"www-authenticate", "x-amzn-remapped-www-authenticate"}:
                 raise CheckFailed("A 401 has no challenge.")
 
     def _method(self) -> None:
         for method in ("PATCH", "DELETE", "HEAD", "OPTIONS"):
-            answer = self._call(method, "/v1/whoami", self.owner)
-            self._expect(answer, 405)
-            if "GET" not in answer.headers.get("Allow", ""):
+            response = self._call(method, "/v1/whoami", self.owner)
+            self._expect(response, 405)
+            if "GET" not in response.headers.get("Allow", ""):
                 raise CheckFailed("A 405 does not say in Allow what is allowed.")
 
     def _unknown_path(self) -> None:
         for key in (self.owner, None):
-            answer = self._call("GET", "/v1/nowhere", key)
-            if answer.status not in (403, 404):
-                raise CheckFailed(f"An unknown path is answered with {answer.status}.")
+            response = self._call("GET", "/v1/nowhere", key)
+            if response.status not in (403, 404):
+                raise CheckFailed(f"An unknown path returned {response.status}.")
             sent = _basic(self.owner)["Authorization"]
-            if self.owner[1].encode() in answer.body or sent.encode() in answer.body:
+            if self.owner[1].encode() in response.body or sent.encode() in response.body:
                 raise CheckFailed("The response to an unknown path repeats the Authorization header.")
-        if answer.status == 403:
+        if response.status == 403:
             raise Warned("An unknown path is 403 and no problem document: gateway responses are not applied.")
 
     def _media_type(self) -> None:
@@ -349,12 +349,12 @@ class Smoke:
         self._expect(self._call("POST", "/v1/service-users", self.owner, body), 413)
         statuses = []
         for size in _LARGE:
-            answer = self._send("POST", "/v1/service-users", self.owner, b" " * size, "application/json")
-            if not (400 <= answer.status < 500 or answer.status in (500, 502)):
-                raise CheckFailed(f"A body of {size} bytes is answered with {answer.status}.")
-            statuses.append(answer.status)
+            response = self._send("POST", "/v1/service-users", self.owner, b" " * size, "application/json")
+            if not (400 <= response.status < 500 or response.status in (500, 502)):
+                raise CheckFailed(f"A body of {size} bytes returned {response.status}.")
+            statuses.append(response.status)
         if max(statuses) >= 500:
-            raise Warned(f"A body that Lambda or API Gateway refuses is answered with {max(statuses)}.")
+            raise Warned(f"A body that Lambda or API Gateway refuses returned {max(statuses)}.")
         return f"{', '.join(f'{size / 1e6:g} MB' for size in _LARGE)}: {', '.join(map(str, statuses))}"
 
     def _invite(self) -> None:
@@ -363,9 +363,9 @@ class Smoke:
 
     def _create_bot(self) -> None:
         body = {"username": self.bot, "email": f"{self.bot}@machines.invalid", "role": "READ_ONLY"}
-        answer = self._call("POST", "/v1/service-users", self.owner, body)
-        self._expect(answer, 201)
-        self.keys = {key["keyType"]: key["key"] for key in answer.json["apiKeys"]["apiKeys"]}
+        response = self._call("POST", "/v1/service-users", self.owner, body)
+        self._expect(response, 201)
+        self.keys = {key["keyType"]: key["key"] for key in response.json["apiKeys"]["apiKeys"]}
         escaped = self.bot.replace("-", "%2D")
         self._expect(self._call("GET", f"/v1/service-users/{escaped}", self.owner), 200)
 
@@ -429,22 +429,22 @@ class Smoke:
 
     def _rotate(self) -> None:
         old = self.keys["MONITORING"]
-        answer = self._call("POST", "/v1/api-keys/rotate", (self.bot, old), {"overlapSeconds": 600})
-        self._expect(answer, 200)
-        new = answer.json["key"]
+        response = self._call("POST", "/v1/api-keys/rotate", (self.bot, old), {"overlapSeconds": 600})
+        self._expect(response, 200)
+        new = response.json["key"]
         for key in (old, new):
             self._expect(self._call("GET", "/v1/whoami", (self.bot, key)), 200)
-        answer = self._call("POST", f"/v1/service-users/{self.bot}/api-keys/rotate", self.owner, _LIMITED)
-        self._expect(answer, 200)
+        response = self._call("POST", f"/v1/service-users/{self.bot}/api-keys/rotate", self.owner, _LIMITED)
+        self._expect(response, 200)
         for key in (old, new):
             self._expect(self._call("GET", "/v1/whoami", (self.bot, key)), 401)
-        self.keys["MONITORING"] = answer.json["key"]
+        self.keys["MONITORING"] = response.json["key"]
 
     def _revoke(self) -> None:
         machine = (self.bot, self.keys["MONITORING"])
         self._expect(self._call("GET", "/v1/whoami", machine), 200)
-        answer = self._call("DELETE", f"/v1/service-users/{self.bot}/api-keys", self.owner, _LIMITED)
-        self._expect(answer, 204)
+        response = self._call("DELETE", f"/v1/service-users/{self.bot}/api-keys", self.owner, _LIMITED)
+        self._expect(response, 204)
         self._expect(self._call("GET", "/v1/whoami", machine), 401)
 
     def _emails(self) -> str:
@@ -586,12 +586,12 @@ class Smoke:
         finally:
             connection.close()
 
-    def _expect(self, answer: Answer, status: int) -> None:
-        if answer.status != status:
+    def _expect(self, response: Answer, status: int) -> None:
+        if response.status != status:
             detail = ""
             with contextlib.suppress(CheckFailed):
-                detail = _SECRET.sub("…", str(answer.json.get("detail", "")))
-            raise CheckFailed(f"{answer.status} instead of {status}. {detail}".strip())
+                detail = _SECRET.sub("…", str(response.json.get("detail", "")))
+            raise CheckFailed(f"{response.status} instead of {status}. {detail}".strip())
 
     def _authorize(self, name: str, key: str, source_ip: str) -> dict[str, Any]:
         arn = "arn:aws:execute-api:us-east-1:123456789012:smoke/live/GET/v1/clusters"
@@ -607,9 +607,9 @@ class Smoke:
         return decision
 
     def _keys(self) -> list[dict[str, Any]]:
-        answer = self._call("GET", f"/v1/service-users/{self.bot}", self.owner)
-        self._expect(answer, 200)
-        keys: list[dict[str, Any]] = answer.json["apiKeys"]["apiKeys"]
+        response = self._call("GET", f"/v1/service-users/{self.bot}", self.owner)
+        self._expect(response, 200)
+        keys: list[dict[str, Any]] = response.json["apiKeys"]["apiKeys"]
         return keys
 
     def _key(self, key_type: str) -> dict[str, Any]:
@@ -618,9 +618,9 @@ class Smoke:
 
     def _events(self, username: str = "") -> list[dict[str, Any]]:
         only = f"&username={username}" if username else ""
-        answer = self._call("GET", f"/v1/events?limit=100{only}", self.owner)
-        self._expect(answer, 200)
-        events: list[dict[str, Any]] = answer.json
+        response = self._call("GET", f"/v1/events?limit=100{only}", self.owner)
+        self._expect(response, 200)
+        events: list[dict[str, Any]] = response.json
         return events
 
     def _address(self, mailbox: str) -> str:

@@ -314,7 +314,7 @@ _OPERATIONS = {
     "DeleteItem": DynamoHandler.delete_item,
     "TransactWriteItems": DynamoHandler.transact_write_items,
 }
-"""The operations whose calls and answers need no model: all they have besides JSON is binary values."""
+"""The operations whose calls and responses need no model: all they have besides JSON is binary values."""
 
 _ENDPOINT = re.compile(r"https://dynamodb\.([a-z0-9-]+)\.amazonaws\.com/")
 
@@ -329,13 +329,13 @@ def _responses() -> None:
         endpoint = _ENDPOINT.fullmatch(request.url)
         if name not in _OPERATIONS or endpoint is None:
             return process_request(self, request)
-        return _answer(name, endpoint[1], request.body)
+        return _response(name, endpoint[1], request.body)
 
     BotocoreStubber.process_request = process_most_requests  # type: ignore[method-assign]
 
 
-def _answer(name: str, region: str, body: Any) -> tuple[int, dict[str, Any], Any]:
-    """Return the status, headers and body of the answer to a call, as DynamoHandler's dispatch does."""
+def _response(name: str, region: str, body: Any) -> tuple[int, dict[str, Any], Any]:
+    """Return the status, headers and body of the response to a call, as DynamoHandler's dispatch does."""
     handler = DynamoHandler()
     handler.headers = {
         "X-Amz-Target": f"DynamoDB_20120810.{name}",

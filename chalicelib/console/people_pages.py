@@ -49,7 +49,14 @@ def invite(visit: Visit) -> Response:
 
 def form(visit: Visit, username: str, action: str) -> Response:
     """Show a form about a User, or submit it."""
-    act = {"edit": _edit, "revoke": _revoke, "invite-again": _invite_again}.get(action)
+    forms = {
+        "edit": _edit,
+        "revoke": _revoke,
+        "invite-again": _invite_again,
+        "suspend": _suspend,
+        "resume": _resume,
+    }
+    act = forms.get(action)
     if act is None:
         raise NotFound("There is no such page in the console.")
     auth = visit.sign_in()
@@ -104,3 +111,24 @@ def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:
         return visit.redirect_to("people?done=invited")
 
     return submit(visit, "people-invite-again.html", act, person=person)
+
+
+def _suspend(visit: Visit, auth: AuthContext, person: User) -> Response:
+    return _switch(visit, auth, person, "suspend")
+
+
+def _resume(visit: Visit, auth: AuthContext, person: User) -> Response:
+    return _switch(visit, auth, person, "resume")
+
+
+def _switch(visit: Visit, auth: AuthContext, person: User, action: str) -> Response:
+    values: dict[str, Any] = {"it": person, "action": action, "person": True}
+    if visit.method == "GET":
+        return page(visit, "suspend.html", **values)
+
+    def act() -> Response:
+        rule = users.suspend if action == "suspend" else users.resume
+        rule(visit.directory, auth, person.username)
+        return visit.redirect_to(f"people?done={action}")
+
+    return submit(visit, "suspend.html", act, **values)

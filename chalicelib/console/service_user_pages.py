@@ -69,6 +69,8 @@ def listing(visit: Visit) -> Response:
 def needs_attention(view: View, now: int) -> tuple[str, ...]:
     """Return the reasons why somebody should look at a Service User; empty if there is none."""
     found: list[str] = []
+    if view.service_user.suspended_at is not None:
+        found.append("suspended")
     if not view.administrators:
         found.append("no Administrator left")
     for key_type, key in view.service_user.keys.items():
@@ -122,6 +124,8 @@ def create(visit: Visit) -> Response:
             name: value for name in ("username", "email", "displayName") if (value := visit.field(name))
         }
         fields |= {"role": visit.field("role"), "keyTypes": visit.form().get("keyTypes", [])}
+        if named := forms.lines(visit.field("administrators")):
+            fields["administrators"] = named
         fields |= forms.restrictions(visit)
         body = check_fields(bodies.CreateServiceUser, fields, visit.origin.now)
         wanted = NewServiceUser(
@@ -131,6 +135,7 @@ def create(visit: Visit) -> Response:
             display_name=keys.or_default(body.display_name, ""),
             key_types=keys.or_default(body.key_types, None),
             restrictions=keys.key_restrictions(body),
+            administrators=keys.or_default(body.administrators, None),
         )
         view, issued = service_users.create(visit.directory, auth, wanted)
         made = view.service_user.username
@@ -199,6 +204,31 @@ def delete(visit: Visit, username: str) -> Response:
     return submit(visit, "service-user-delete.html", act, it=it)
 
 
+def suspend(visit: Visit, username: str) -> Response:
+    """Show the page that suspends a Service User, or suspend it."""
+    return _switch(visit, username, "suspend")
+
+
+def resume(visit: Visit, username: str) -> Response:
+    """Show the page that resumes a Service User, or resume it."""
+    return _switch(visit, username, "resume")
+
+
+def _switch(visit: Visit, username: str, action: str) -> Response:
+    auth = visit.sign_in()
+    it = _administered(visit, auth, username)
+    values: dict[str, Any] = {"it": it, "action": action, "person": False}
+    if visit.method == "GET":
+        return page(visit, "suspend.html", **values)
+
+    def act() -> Response:
+        rule = service_users.suspend if action == "suspend" else service_users.resume
+        rule(visit.directory, auth, username)
+        return visit.redirect_to(f"service-users/{it.username}?done={action}")
+
+    return submit(visit, "suspend.html", act, **values)
+
+
 def key_form(visit: Visit, username: str, action: str) -> Response:
     """Show a form about a Service User, or submit it."""
     if action in _OTHER_FORMS:
@@ -220,7 +250,7 @@ _KEY_FORMS = {
     "restrict": key_pages.restrict,
     "revoke": key_pages.revoke,
 }
-_OTHER_FORMS = {"edit": edit, "delete": delete}
+_OTHER_FORMS = {"edit": edit, "delete": delete, "suspend": suspend, "resume": resume}
 
 
 def _key_groups() -> list[tuple[tuple[Role, ...], list[KeyType]]]:

@@ -11,8 +11,14 @@ from chalicelib.rules.errors import FieldError, validation_error_of
 from chalicelib.rules.users import InvitationState
 
 READ_ONLY: dict[type[Body], tuple[str, ...]] = {
-    UpdateServiceUser: ("account", "username", "email", "created_at", "api_keys", "keys_below_role"),
-    UpdateUser: ("account", "username", "email", "status", "invited_by", "created_at"),
+    UpdateServiceUser: (
+        *("account", "username", "email", "created_at", "api_keys", "keys_below_role"),
+        *("suspended_at", "suspended_by"),
+    ),
+    UpdateUser: (
+        *("account", "username", "email", "status", "invited_by", "created_at"),
+        *("suspended_at", "suspended_by"),
+    ),
     UpdateAccount: ("account", "owners", "created_at"),
 }
 """The fields of each body that cannot be changed. ``invitation`` of a User: :func:`require_same_user`."""

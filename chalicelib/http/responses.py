@@ -39,6 +39,11 @@ AccountId = Annotated[str, Meta(description="The account's id.", extra_json_sche
 Masked = Annotated[str, Meta(description="A key, masked to its last five characters.")]
 DisplayName = Annotated[str, Meta(description="Display name.")]
 Address = Annotated[str, Meta(description="The email address.", extra_json_schema={"format": "email"})]
+SuspendedAt = (
+    Annotated[Time, Meta(description="Since when it is suspended: refused wherever it signs in; else null.")]
+    | None
+)
+SuspendedBy = Annotated[str, Meta(description="The username of whoever suspended it.")] | None
 Days = Annotated[int, Meta(description="Days; null for no limit.")]
 Whose = Annotated[
     str,
@@ -136,6 +141,8 @@ class ServiceUserResponse(ResponseBody, frozen=True, kw_only=True):
             )
         ),
     ]
+    suspended_at: SuspendedAt
+    suspended_by: SuspendedBy
 
 
 class UserResponse(ResponseBody, frozen=True, kw_only=True):
@@ -152,6 +159,8 @@ class UserResponse(ResponseBody, frozen=True, kw_only=True):
         | None
     )
     created_at: Time
+    suspended_at: SuspendedAt
+    suspended_by: SuspendedBy
 
 
 class PersonResponse(UserResponse, frozen=True, kw_only=True):
@@ -178,7 +187,7 @@ class ActivatedResponse(UserResponse, frozen=True, kw_only=True):
 
 
 class ShownKeyResponse(ResponseBody, frozen=True, kw_only=True):
-    """A living key of a Service User whose secret somebody was the last to be shown."""
+    """A working key of a Service User whose secret somebody was the last to be shown."""
 
     username: Annotated[str, Meta(description="The Service User.")]
     key_type: KeyType
@@ -353,6 +362,8 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
         created_at=moment(it.created_at),
         api_keys=api_keys(it, now, shown),
         keys_below_role=below_role(it),
+        suspended_at=maybe(it.suspended_at),
+        suspended_by=it.suspended_by or None,
     )
 
 
@@ -400,6 +411,8 @@ def user(it: User) -> UserResponse:
         status="ACTIVE" if it.invitation is None else "INVITED",
         invited_by=it.invited_by or None,
         created_at=moment(it.created_at),
+        suspended_at=maybe(it.suspended_at),
+        suspended_by=it.suspended_by or None,
     )
 
 

@@ -1,5 +1,7 @@
 """``/v1/service-users``: Service Users and their keys."""
 
+from collections.abc import Callable
+
 from chalice.app import Response
 
 from chalicelib.http import bodies, keys, responses, validation
@@ -26,6 +28,7 @@ def create(call: Call) -> Response:
         display_name=keys.or_default(body.display_name, ""),
         key_types=keys.or_default(body.key_types, None),
         restrictions=keys.key_restrictions(body),
+        administrators=keys.or_default(body.administrators, None),
     )
     view, shown = service_users.create(call.directory, auth, new)
     location = call.address(f"{PATH}/{view.service_user.username}")
@@ -83,6 +86,25 @@ def delete(call: Call, username: str) -> Response:
     )  # A body with a key type was meant for a key, not for the Service User.
     service_users.delete(call.directory, auth, username, call.if_match())
     return nothing()
+
+
+@conditional
+def suspend(call: Call, username: str) -> Response:
+    """Suspend a Service User, if ``If-Match`` holds; respond with it."""
+    return _switch(call, username, service_users.suspend)
+
+
+@conditional
+def resume(call: Call, username: str) -> Response:
+    """Resume a Service User, if ``If-Match`` holds; respond with it."""
+    return _switch(call, username, service_users.resume)
+
+
+def _switch(call: Call, username: str, rule: Callable[..., View]) -> Response:
+    auth = call.authenticate(permissions.require_can_manage_service_users)
+    call.query()
+    call.body_or_none(validation.Body)
+    return _reply(call, 200, rule(call.directory, auth, username, call.if_match()))
 
 
 @conditional

@@ -1,6 +1,7 @@
 """``/v1/users``: the Users of an account, and their own keys."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 from chalice.app import Response
@@ -78,6 +79,25 @@ def revoke(call: Call, username: str) -> Response:
     call.body_or_none(validation.Body)
     users.revoke(call.directory, auth, username, call.if_match())
     return nothing()
+
+
+@conditional
+def suspend(call: Call, username: str) -> Response:
+    """Suspend a User, if ``If-Match`` holds; respond with them."""
+    return _switch(call, username, users.suspend)
+
+
+@conditional
+def resume(call: Call, username: str) -> Response:
+    """Resume a User, if ``If-Match`` holds; respond with them."""
+    return _switch(call, username, users.resume)
+
+
+def _switch(call: Call, username: str, rule: Callable[..., User]) -> Response:
+    auth = call.authenticate(permissions.require_can_manage_users)
+    call.query()
+    call.body_or_none(validation.Body)
+    return _reply(200, rule(call.directory, auth, username, call.if_match()))
 
 
 def list_shown_keys(call: Call, username: str) -> Response:

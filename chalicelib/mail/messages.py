@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from chalicelib.rules import folding
 from chalicelib.rules.audit import cause_of
 from chalicelib.rules.model import Action, Cause, Change, Event, KeyChange, Kind
 from chalicelib.rules.names import fold_username
@@ -37,6 +38,10 @@ _EMAILS = {
     Action.API_KEY_REVOKED: "api-key-revoked",
     Action.SERVICE_USER_UPDATED: "api-key-revoked",
     Action.SERVICE_USER_DELETED: "api-key-revoked",
+    Action.SERVICE_USER_SUSPENDED: "suspension",
+    Action.SERVICE_USER_RESUMED: "suspension",
+    Action.USER_SUSPENDED: "suspension",
+    Action.USER_RESUMED: "suspension",
     Action.USER_UPDATED: "api-key-revoked",
     Action.USER_REVOKED: "access-revoked",
     Action.API_KEY_ENDING: "api-key-ending",
@@ -49,10 +54,18 @@ _EMAILS = {
     Action.API_KEY_UPDATED: "api-key-changed",
     Action.ACCOUNT_UPDATED: "policy-loosened",
     Action.API_KEY_LEAKED: "api-key-leaked",
+    Action.ALL_API_KEYS_REVOKED: "all-keys-revoked",
 }
-_WITHOUT_KEYS = ("access-revoked", "invitation", "policy-loosened", "console-access")
+_WITHOUT_KEYS = (
+    "access-revoked",
+    "invitation",
+    "policy-loosened",
+    "console-access",
+    "all-keys-revoked",
+    "suspension",
+)
 _TO_EVERY_OWNER = "user-changed"
-_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked")
+_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked", "suspension")
 _OWNER = "OWNER-USERNAME"
 """Placeholder in a command for the OWNER whom the reader has to ask."""
 _ACCESS = {
@@ -148,7 +161,8 @@ def email_of(event: Event) -> str | None:
     name = _EMAILS.get(event.action)
     if event.action is Action.USER_ACTIVATED and not event.keys:
         return "console-access"
-    if event.action is Action.SERVICE_USER_UPDATED and "administrators" in event.changes:
+    created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
+    if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
     if event.keys or name in _WITHOUT_KEYS:
         return name
@@ -225,9 +239,18 @@ _LINK = re.compile(
 )
 
 
+# What mail programs take for a telephone number: seven digits or more, with little between them.
+_PHONE = re.compile(r"\d(?:[^\w\n]{0,4}\d){6,}")
+_DIGITS = re.compile(r"((?:\d[^\d]*){2}\d)(?=[^\d]*\d)")
+
+
 def unlinked(text: str) -> str:
-    """Return a chosen name with a space wherever a mail program might turn it into a link."""
-    return _LINK.sub(lambda found: f"{found[0]} ", plain(text))
+    """Return a chosen name with a space wherever a mail program might turn it into a link.
+
+    The digits of what may be a telephone number are separated by a zero-width non-joiner, three by three.
+    """
+    spaced = _LINK.sub(lambda found: f"{found[0]} ", plain(text))
+    return _PHONE.sub(lambda found: _DIGITS.sub("\\1\u200c", found[0].replace("\u200c", "")), spaced)
 
 
 def _digest_variables(
@@ -280,6 +303,8 @@ class _View:
             "activated": event.action is Action.USER_ACTIVATED,
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
+            "suspended": self._is_suspension(),
+            "subject_kind": self._kind(),
             "lowered": event.changes.get("role"),
             "role_change": event.changes.get("role"),
             "administrators": event.changes.get("administrators"),
@@ -291,6 +316,7 @@ class _View:
             "email": event.subject.email,
             "had_role": event.changes.get("role", ("",))[0],
             "changed_fields": self._changed_fields(),
+            "looser": folding.is_looser(event.changes),
             "kept": any(key.change is Change.LEAKED for key in event.keys),
             "whose": "your" if self.person else f"the {self._kind()} {self.subject}'s",
             "knows": self._knows(),
@@ -315,6 +341,9 @@ class _View:
             "role": role.value if role else "",
             "role_means": _ROLE_MEANS[role] if role else "",
             "new_role_means": self._new_role_means(),
+            "holders": list(event.holders),
+            "holder_count": event.holder_count,
+            "more_holders": event.holder_count - len(event.holders),
             "access": self._access(),
             "why": self._why(),
             "event_id": event.id,
@@ -378,6 +407,9 @@ class _View:
             return "They may know keys of Service Users" if self.event.more_shown_keys else ""
         more = " or more" if self.event.more_shown_keys else ""
         return f"They know {count}{more} {'key' if count == 1 else 'keys'} of Service Users"
+
+    def _is_suspension(self) -> bool:
+        return self.event.action in (Action.SERVICE_USER_SUSPENDED, Action.USER_SUSPENDED)
 
     def _below_role(self) -> str:
         """Return a sentence about the keys that a higher role does not raise, and how to raise them."""
@@ -514,6 +546,11 @@ class _View:
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
                 "there. Name one, and they are notified instead."
             )
+        if self.event.action is Action.ALL_API_KEYS_REVOKED:
+            return (
+                f"You get this once, for all of them: you are an OWNER of {self.account}, an Administrator "
+                "of those listed, or one of them."
+            )
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
@@ -550,6 +587,10 @@ class _View:
                 return self._after_a_leak()
             case "policy-loosened":
                 return [*self._restore_policy(), *self._mend()]
+            case "suspension":
+                return [Step(self._ask())] if self.person else [*self._undo_suspension(), *self._mend()]
+            case "all-keys-revoked":
+                return [self._generate_again(), Step(self._ask())]
             case "user-changed":
                 return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
@@ -599,6 +640,14 @@ class _View:
                 self._curl("PUT", self._path(), {"role": role[0]}),
             )
         ]
+
+    def _generate_again(self) -> Step:
+        return Step(
+            "Where a key is still needed, generate a new one, in the console or by this command. If your own "
+            "API key is among the revoked ones, sign in to the console with a passkey first, or ask an OWNER "
+            "for a new invitation.",
+            self._curl("POST", "/v1/service-users/USERNAME/api-keys", {"keyType": KeyType.MONITORING.value}),
+        )
 
     def _after_a_leak(self) -> list[Step]:
         """Return the steps after a leak: revoke the key if it works, and find out what was done with it."""
@@ -691,6 +740,14 @@ class _View:
                 self._curl("PUT", self._path(), body, "" if able else _OWNER),
             )
         ]
+
+    def _undo_suspension(self) -> list[Step]:
+        path = self._user_path(self.subject) if self._kind() == "User" else self._path()
+        if self._is_suspension():
+            command = self._curl("POST", f"{path}/resume")
+            return [Step("If it should not be, resume it. What is kept works again at once:", command)]
+        command = self._curl("POST", f"{path}/suspend")
+        return [Step("If it should not be, suspend it again. What it has is refused at once:", command)]
 
     def _restore_restrictions(self) -> list[Step]:
         changes = self.event.changes

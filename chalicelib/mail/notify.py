@@ -535,13 +535,14 @@ class _Digest:
         self._claimed: list[_ClaimedEvent] = []
 
     def run(self) -> None:
-        """Claim the event and the others that are held, and notify their recipients."""
+        """Claim the event, and the others that may be folded with it, and notify their recipients."""
         event = self._first.claim(held=True)
         if event is None:
             return
         self._take(self._first, event)
-        for key in self._run.mailer.outbox.held(event, MAX_EVENTS_IN_DIGEST - 1):
-            self._claim(_Delivery(self._run, key))
+        if folding.is_folded(event):
+            for key in self._run.mailer.outbox.held(event, MAX_EVENTS_IN_DIGEST - 1):
+                self._claim(_Delivery(self._run, key))
         lost = False
         while not lost and (message := self._next()):
             recipient, context, claimed_events = message
@@ -663,11 +664,15 @@ class _RecipientCache:
 
 
 def _new_event_key(record: dict[str, Any]) -> EventKey | None:
-    """Return the key of a new, pending event; None for any other record of the stream."""
+    """Return the key of a new, pending event; None for any other record of the stream.
+
+    An event that is held from the start is left to ``resend``.
+    """
     if record.get("eventName") != "INSERT":
         return None
     change = record["dynamodb"]
-    if "waiting" not in change.get("NewImage", {"waiting": {}}):
+    waiting = change.get("NewImage", {"waiting": {"S": SHARDS[0]}}).get("waiting")
+    if waiting is None or waiting["S"] in HELD_SHARDS:
         return None
     return EventKey(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
 
@@ -675,7 +680,9 @@ def _new_event_key(record: dict[str, Any]) -> EventKey | None:
 def _folds(record: dict[str, Any]) -> bool:
     """Return whether the event of a record may be folded, as far as the record says."""
     image = record["dynamodb"].get("NewImage", {})
-    return image.get("action", {}).get("S") in folding.FOLDED
+    recorded = image.get("changes", {}).get("M", {})
+    changes = {field: [text["S"] for text in pair["L"]] for field, pair in recorded.items()}
+    return folding.is_folded_action(image.get("action", {}).get("S", ""), changes)
 
 
 def _lookups_of(record: dict[str, Any]) -> tuple[frozenset[str], str]:

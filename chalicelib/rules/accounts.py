@@ -77,13 +77,15 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
     """Issue a replacement USER_MANAGEMENT key to an OWNER who is locked out. Return the User and the key.
 
     The new key has no restrictions, because those may be what locked the OWNER out; their other keys stay.
-    Raises NotFound if there is no such User, and Conflict if they are not an activated OWNER.
+    Raises NotFound if there is no such User, and Conflict if they are not an activated OWNER, or suspended.
     """
     old = directory.principal(username)
     if not isinstance(old, User):
         raise NotFound(f"There is no User '{username}'.")
     if old.role is not Role.OWNER or old.invitation is not None:
         raise Conflict(f"'{old.username}' is not an activated OWNER. An OWNER can send them an invitation.")
+    if old.suspended_at is not None:
+        raise Conflict(f"'{old.username}' is suspended. Another OWNER can resume them; recover that one.")
     key_type, now = KeyType.USER_MANAGEMENT, origin.second
     key = old.keys.get(key_type)
     if key is None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, key_format, networks
+from chalicelib.rules import api_keys, key_format, networks, suspension
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedKey
@@ -46,7 +46,8 @@ def sign_in(
 
     Records ``lastUsedAt``, unless the caller passes ``record_use=False`` to write it itself. Raises
     Unauthenticated in the same words whatever is wrong, and Forbidden for a valid key used from a network
-    that it does not allow. A secret that is not formed like a key is refused without a read.
+    that it does not allow, or of a suspended principal. A secret that is not formed like a key is refused
+    without a read.
     """
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
         raise Unauthenticated(NOT_VALID)
@@ -59,11 +60,16 @@ def sign_in(
         raise Unauthenticated(NOT_VALID)
     key = match.key
     if not networks.admits(key.networks, origin.source_ip):
-        _record_refusal(directory, principal, match, origin)
+        why = f"{origin.source_ip} is in none of the key's allowed networks"
+        _record_refusal(directory, principal, match, origin, Cause.NETWORK_NOT_ALLOWED, why)
         raise Forbidden(
             f"This {match.key_type.value} key may not be used from {origin.source_ip or 'this address'}. "
             f"Call from one of its allowed networks, or {_WHO_HELPS[type(principal)]}."
         )
+    if principal.suspended_at is not None:
+        why = "Its holder is suspended"
+        _record_refusal(directory, principal, match, origin, Cause.SUSPENDED, why)
+        suspension.require_not_suspended(principal)
     last_used_at = match.predecessor.last_used_at if match.predecessor else key.last_used_at
     if last_used_at is None or origin.second - last_used_at >= HOUR:
         if record_use:
@@ -74,7 +80,7 @@ def sign_in(
 
 def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
     """Return whether a principal's key or predecessor with this digest signs in, wherever from."""
-    return _match(principal, digest, now) is not None
+    return principal.suspended_at is None and _match(principal, digest, now) is not None
 
 
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:
@@ -109,7 +115,9 @@ def _match(principal: Principal, digest: bytes, now: float) -> _Match | None:
     return found
 
 
-def _record_refusal(directory: Directory, principal: Principal, match: _Match, origin: Origin) -> None:
+def _record_refusal(
+    directory: Directory, principal: Principal, match: _Match, origin: Origin, cause: Cause, reason: str
+) -> None:
     since = origin.second - HOUR
     if match.key.refused_at is None or match.key.refused_at <= since:
         event = new_event(
@@ -118,7 +126,7 @@ def _record_refusal(directory: Directory, principal: Principal, match: _Match, o
             Action.API_KEY_REFUSED,
             principal,
             (KeyChange(Change.REFUSED, match.key_type, (match.predecessor or match.key).last5),),
-            cause=Cause.NETWORK_NOT_ALLOWED,
-            reason=f"{origin.source_ip} is in none of the key's allowed networks",
+            cause=cause,
+            reason=reason,
         )
         directory.record_refusal(principal, match.key_type, since, event)

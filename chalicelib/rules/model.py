@@ -84,6 +84,9 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     change removes. ``budget_full_at`` is when the budget of changes is full again
     (:mod:`chalicelib.rules.limits`). ``email_by_account``: the email is stored as unique in its account;
     version 1.0 stored it as unique in the whole table.
+
+    While ``suspended_at`` is set, the principal is refused wherever it signs in; nothing else of it changes.
+    ``suspended_by`` is the username of whoever suspended it.
     """
 
     username: str
@@ -97,6 +100,8 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     budget_full_at: int | None = None
     stale: tuple[tuple[str, ...], ...] = ()
     email_by_account: bool = False
+    suspended_at: int | None = None
+    suspended_by: str = ""
 
 
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
@@ -239,8 +244,9 @@ class Policy(Value, frozen=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """A customer's account. ``owners`` maps each activated OWNER User to their membership id.
+    """A customer's account.
 
+    ``owners`` maps each activated OWNER User who is not suspended to their membership id.
     ``machines_manage_owners``: a Service User with the role OWNER may invite, change and revoke OWNERs.
     ``user_count`` and ``service_user_count`` are valid if ``counted``. An account of the first release is not
     counted until it needs to be; before that, both hold the (negative) number of those removed since.
@@ -267,6 +273,7 @@ class UserSummary(Value, frozen=True, kw_only=True):
     email: str
     role: Role
     membership: str
+    suspended_at: int | None = None
 
 
 class AccountSummary(Value, frozen=True, kw_only=True):
@@ -294,6 +301,8 @@ class Action(str, Enum):
     SERVICE_USER_CREATED = "SERVICE_USER_CREATED"
     SERVICE_USER_UPDATED = "SERVICE_USER_UPDATED"
     SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
+    SERVICE_USER_SUSPENDED = "SERVICE_USER_SUSPENDED"
+    SERVICE_USER_RESUMED = "SERVICE_USER_RESUMED"
     API_KEY_GENERATED = "API_KEY_GENERATED"
     API_KEY_ROTATED = "API_KEY_ROTATED"
     API_KEY_REVOKED = "API_KEY_REVOKED"
@@ -304,9 +313,12 @@ class Action(str, Enum):
     USER_ACTIVATED = "USER_ACTIVATED"
     USER_UPDATED = "USER_UPDATED"
     USER_REVOKED = "USER_REVOKED"
+    USER_SUSPENDED = "USER_SUSPENDED"
+    USER_RESUMED = "USER_RESUMED"
     API_KEY_LEAKED = "API_KEY_LEAKED"
     ACCOUNT_CREATED = "ACCOUNT_CREATED"
     ACCOUNT_UPDATED = "ACCOUNT_UPDATED"
+    ALL_API_KEYS_REVOKED = "ALL_API_KEYS_REVOKED"
     PASSKEY_ADDED = "PASSKEY_ADDED"
     PASSKEY_REMOVED = "PASSKEY_REMOVED"
     PASSKEY_ENDING = "PASSKEY_ENDING"
@@ -341,6 +353,7 @@ class Cause(str, Enum):
     OPERATOR = "OPERATOR"
     LEAKED = "LEAKED"
     SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
+    SUSPENDED = "SUSPENDED"
 
 
 class Actor(Value, frozen=True):
@@ -421,7 +434,11 @@ class Event(Value, frozen=True, kw_only=True):
     text. ``administrators`` are those of the Service User at the time; if the event changed them, those
     before and after. ``told`` maps the folded username of each notified recipient to the time, and
     ``refused`` that of each undeliverable one to the reason. ``due_at`` is when to try next, None once nobody
-    is left to be notified.
+    is left to be notified. It is later than ``at`` if the event is held from the start, because one email
+    will notify its recipients of many events.
+
+    ``holders`` are the usernames of the first of ``holder_count`` principals of which an operator revoked
+    every key, in the event that notifies one User of all of them.
     """
 
     id: str
@@ -446,3 +463,5 @@ class Event(Value, frozen=True, kw_only=True):
     due_at: int | None = None
     told: dict[str, int] = {}
     refused: dict[str, str] = {}
+    holders: tuple[str, ...] = ()
+    holder_count: int = 0

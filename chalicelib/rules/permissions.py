@@ -41,11 +41,12 @@ def is_administrator(user: User | UserSummary, target: ServiceUser | Event) -> b
 def can_become_administrator(user: User, target: ServiceUser) -> bool:
     """Return whether a User may be listed as an Administrator.
 
-    They must be an activated CLUSTER_ADMIN or OWNER of the same account. A current Administrator may be
-    listed again even if they have not activated, so that a caller can write back the list they read.
+    They must be an activated CLUSTER_ADMIN or OWNER of the same account, and not suspended. A current
+    Administrator may be listed again even so, so that a caller can write back the list they read.
     """
     eligible = user.account == target.account and user.role.covers(Role.CLUSTER_ADMIN)
-    return eligible and (user.invitation is None or is_administrator(user, target))
+    can_sign_in = user.invitation is None and user.suspended_at is None
+    return eligible and (can_sign_in or is_administrator(user, target))
 
 
 def is_owner(user: User | UserSummary, account: str, owners: Mapping[str, str]) -> bool:

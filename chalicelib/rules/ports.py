@@ -29,17 +29,21 @@ class Add(NamedTuple):
 class Replace(NamedTuple):
     """Replace a principal. Refused if it is no longer the version that was read.
 
-    Also refused if the key of type ``unused`` has been used since it was read (a use makes no new version).
+    Also refused if the key of type ``unused`` has been used since it was read (a use makes no new version),
+    or if somebody has a new passkey's credential id already (``passkey_taken``).
     """
 
     old: Principal
     new: Principal
     changed: ApiError
     unused: KeyType | None = None
+    passkey_taken: ApiError | None = None
 
 
 class StillEntitled(NamedTuple):
     """Require that the caller's account, role, membership and credential are still what they were at sign-in.
+
+    And that the caller was not suspended since.
 
     So a call that is in progress when its caller is revoked, or their session ends, changes nothing.
     """
@@ -52,9 +56,9 @@ class StillEntitled(NamedTuple):
 class Remove(NamedTuple):
     """Remove a principal and its email address. Refused if it has changed since it was read.
 
-    With ``any_version``, refused only if the username has another principal now, or the User another role or
-    invitation, on which other writes of the transaction depend. ``caller`` is the check of the caller's
-    rights if they remove themselves: a transaction may name an item only once.
+    With ``any_version``, refused only if the username has another principal now, or the User another role,
+    invitation or suspension, on which other writes of the transaction depend. ``caller`` is the check of the
+    caller's rights if they remove themselves: a transaction may name an item only once.
     """
 
     old: ServiceUser | User
@@ -75,6 +79,18 @@ class RevokeKey(NamedTuple):
     version: str
     changed: ApiError
     caller: StillEntitled | None = None
+
+
+class Suspend(NamedTuple):
+    """Write that a principal is suspended, whatever version it has; a User's sessions and code end.
+
+    Refused if it is suspended already, if the username has another principal now, or the User another role or
+    invitation, on which other writes of the transaction depend. ``new`` has what is written.
+    """
+
+    old: ServiceUser | User
+    new: Principal
+    changed: ApiError
 
 
 class AddAccount(NamedTuple):
@@ -127,7 +143,7 @@ class OtherOwner(NamedTuple):
 
 
 class InviterIsOwner(NamedTuple):
-    """Require that the inviter is still an OWNER of the account, and still the same principal."""
+    """Require that the inviter is still an OWNER of the account, not suspended, and the same principal."""
 
     account: str
     inviter: Inviter
@@ -205,6 +221,7 @@ Write = (
     | Replace
     | Remove
     | RevokeKey
+    | Suspend
     | StillEntitled
     | AddAccount
     | UpdateAccount

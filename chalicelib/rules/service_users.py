@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, lifetimes, limits, permissions, sessions
+from chalicelib.rules import api_keys, lifetimes, limits, permissions, sessions, suspension
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext
@@ -19,7 +19,7 @@ from chalicelib.rules.errors import (
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Directory, Remove, Replace, Write
+from chalicelib.rules.ports import Directory, Remove, Replace, Suspend, Write
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
@@ -39,7 +39,10 @@ class View(NamedTuple):
 
 
 class NewServiceUser(NamedTuple):
-    """The input of :func:`create`. ``key_types`` None means every type the role allows."""
+    """The input of :func:`create`.
+
+    ``key_types`` None means every type the role allows; ``administrators`` None, the caller.
+    """
 
     username: str
     email: str
@@ -47,15 +50,17 @@ class NewServiceUser(NamedTuple):
     display_name: str
     key_types: tuple[KeyType, ...] | None
     restrictions: KeyRestrictions
+    administrators: tuple[str, ...] | None = None
 
 
 def create(
     directory: Directory, auth: AuthContext, wanted: NewServiceUser
 ) -> tuple[View, tuple[IssuedKey, ...]]:
-    """Create a Service User with its keys; the caller becomes its Administrator. Return both.
+    """Create a Service User with its keys. Return both.
 
-    Raises Forbidden, ValidationError, Conflict if the username or, in the account, the email is taken or the
-    account is at its quota, or TooManyRequests if the account's budget of changes is used up.
+    Its Administrators are those wanted, as :func:`update` takes them, or else the caller. Raises Forbidden,
+    ValidationError, Conflict if the username or, in the account, the email is taken or the account is at its
+    quota, or TooManyRequests if the account's budget of changes is used up.
     """
     creator = permissions.require_can_manage_service_users(auth)
     permissions.require_can_grant(auth, wanted.role)
@@ -83,7 +88,23 @@ def create(
         )
         issued.append(key)
         changes.append(change)
-    event = new_event(auth.origin, actor(creator), Action.SERVICE_USER_CREATED, new, tuple(changes))
+    by_default = new
+    shown: tuple[str, ...] = (creator.username,)
+    recorded: dict[str, tuple[str, str]] = {}
+    if wanted.administrators is not None:
+        links, shown = _first_administrators(directory, creator, new, wanted.administrators)
+        new = replace(new, administrators=links)
+        if links != by_default.administrators:
+            recorded["administrators"] = (fold_username(creator.username), ", ".join(sorted(links)))
+    event = new_event(
+        auth.origin,
+        actor(creator),
+        Action.SERVICE_USER_CREATED,
+        by_default,
+        tuple(changes),
+        changes=recorded,
+        new=new,
+    )
     directory.commit(
         event,
         add_principal_by(auth, new),
@@ -91,7 +112,21 @@ def create(
         limits.added(new, directory.limits),
         limits.account_change(new.account, directory.limits, now),
     )
-    return View(new, (creator.username,)), tuple(issued)
+    return View(new, shown), tuple(issued)
+
+
+def _first_administrators(
+    directory: Directory, creator: User, new: ServiceUser, wanted: tuple[str, ...]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the links to the wanted Administrators of a new Service User, and their usernames.
+
+    The creator is not read again. Raises ValidationError with every error.
+    """
+    users = {fold_username(creator.username): creator}
+    if others := frozenset(map(fold_username, wanted)) - users.keys():
+        users |= directory.users(others)
+    links = _links(replace(new, administrators={}), wanted, users)
+    return links, tuple(users[name].username for name in sorted(links))
 
 
 def listing(
@@ -210,6 +245,54 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         directory.commit(event, removal, auth.still_entitled(), limits.removed(old), patient=True)
 
     until_revoked(attempt)
+
+
+def suspend(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> View:
+    """Suspend a Service User, and return it. Its keys are refused once this returns, and kept.
+
+    One that is suspended stays so. Like a revocation, it needs no confirmation in a session and no budget,
+    and concurrent changes do not stop it, unless ``if_match`` names a version. Raises Forbidden, NotFound or
+    PreconditionFailed.
+    """
+    new: ServiceUser | None = None
+
+    def attempt(*, any_version: bool) -> None:
+        nonlocal new
+        old = new = _find_administered(directory, auth, username, if_match)
+        if old.suspended_at is not None:
+            return
+        new = suspension.suspended(old, auth.caller, auth.origin.second)
+        write: Write = Replace(old, new, concurrent_change())
+        if any_version and if_match is None:
+            write = Suspend(old, new, concurrent_change())
+        event = suspension.event_of(auth, old, new)
+        directory.commit(event, write, auth.still_entitled(), patient=True)
+
+    until_revoked(attempt)
+    assert new is not None  # noqa: S101 - for mypy; every attempt sets it
+    return _view(directory, new)
+
+
+def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> View:
+    """Resume a suspended Service User, and return it. Its keys work again, each until its expiry.
+
+    Raises Forbidden (also for a Service User above the caller's role, as for generating a key), NotFound,
+    PreconditionFailed, or TooManyRequests if the budget of changes is used up.
+    """
+    old = _find_administered(directory, auth, username, if_match)
+    permissions.require_can_change_rights(auth, old)
+    sessions.require_confirmed(auth)
+    if old.suspended_at is None:
+        return _view(directory, old)
+    now = auth.origin.second
+    new = limits.spend(suspension.resumed(old), directory.limits, now)
+    directory.commit(
+        suspension.event_of(auth, old, new),
+        Replace(old, new, concurrent_change()),
+        auth.still_entitled(),
+        limits.account_change(new.account, directory.limits, now),
+    )
+    return _view(directory, new)
 
 
 def key_holder(

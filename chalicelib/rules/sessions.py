@@ -85,7 +85,7 @@ def resume(directory: Directory, username: str, secret: str, origin: Origin) -> 
     digest = key_format.digest(secret)
     user = directory.principal(username)
     found: tuple[str, Session] | None = None
-    if isinstance(user, User):
+    if isinstance(user, User) and user.suspended_at is None:
         for session_id, session in user.sessions.items():
             if key_format.same(session.digest, digest) and not is_over(session, origin.now):
                 found = session_id, session

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from chalicelib.rules import api_keys, key_format, limits, permissions, sessions
+from chalicelib.rules import api_keys, key_format, limits, permissions, sessions, suspension
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext, Origin
@@ -44,6 +44,7 @@ from chalicelib.rules.ports import (
     Page,
     Remove,
     Replace,
+    Suspend,
     Write,
 )
 from chalicelib.rules.preconditions import IfMatch, require_match
@@ -63,7 +64,9 @@ _NOT_VALID = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
     "Ask an OWNER of the account for a new invitation."
 )
-_LAST_OWNER = "An account needs at least one activated OWNER. Make another User an OWNER first."
+_LAST_OWNER = (
+    "An account needs at least one activated OWNER who is not suspended. Make another User an OWNER first."
+)
 
 
 class InvitationState(str, Enum):
@@ -127,7 +130,7 @@ def invite_again(
     """Mail a User a new token, and return the User with the new invitation.
 
     Earlier tokens, and the User's keys, passkeys and sessions, are refused once this returns. Administrator
-    links stay. Raises Forbidden, NotFound, Conflict if the User is the last activated OWNER, and
+    links stay. Raises Forbidden, NotFound, Conflict if the User is suspended or the last activated OWNER, and
     TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
@@ -135,6 +138,8 @@ def invite_again(
     require_match(if_match, old.version, old.username)
     machine_condition = _require_can_manage(directory, auth, old.role)
     sessions.require_confirmed(auth)
+    if old.suspended_at is not None:
+        raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
     new = replace(
         old,
         keys={},
@@ -338,6 +343,71 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     until_revoked(attempt)
 
 
+def suspend(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> User:
+    """Suspend a User, and return them. Their keys, passkeys and sessions are refused once this returns.
+
+    Their keys, passkeys and Administrator links are kept; their sessions end. Whoever is suspended stays so.
+    Concurrent changes do not stop it, unless ``if_match`` names a version. Raises Forbidden, NotFound, or
+    Conflict for oneself, for a User who has not activated, and for the last OWNER.
+    """
+    permissions.require_can_manage_users(auth)
+    new: User | None = None
+
+    def attempt(*, any_version: bool) -> None:
+        nonlocal new
+        old = new = _find(directory, auth, username)
+        require_match(if_match, old.version, old.username)
+        by_machine = _require_can_manage(directory, auth, old.role)
+        sessions.require_confirmed(auth)
+        _require_can_be_suspended(auth, old)
+        if old.suspended_at is not None:
+            return
+        new = suspension.suspended(old, auth.caller, auth.origin.second)
+        write: Write = Replace(old, new, concurrent_change())
+        if any_version and if_match is None:
+            write = Suspend(old, new, concurrent_change())
+        writes = [write, *_owner_writes(directory, old, new), *by_machine]
+        _commit(directory, auth, old, suspension.event_of(auth, old, new), writes, patient=True)
+
+    until_revoked(attempt)
+    assert new is not None  # noqa: S101 - for mypy; every attempt sets it
+    return new
+
+
+def _require_can_be_suspended(auth: AuthContext, old: User) -> None:
+    if permissions.is_same_principal(auth.caller, old):
+        raise Conflict(
+            "You cannot suspend yourself: you could not resume yourself. Have another OWNER do it or, if "
+            "somebody else has your key, rotate it."
+        )
+    if old.invitation is not None:
+        raise Conflict(
+            f"'{old.username}' has not activated, and has nothing to suspend. Revoke them, which ends their "
+            "invitation."
+        )
+
+
+def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> User:
+    """Resume a suspended User, and return them. Their keys and passkeys work again; nobody else's change.
+
+    Raises Forbidden, NotFound, Conflict for one OWNER more than the account's quota, or TooManyRequests if
+    the budget of changes is used up.
+    """
+    permissions.require_can_manage_users(auth)
+    old = _find(directory, auth, username)
+    require_match(if_match, old.version, old.username)
+    by_machine = _require_can_manage(directory, auth, old.role)
+    sessions.require_confirmed(auth)
+    if old.suspended_at is None:
+        return old
+    now = auth.origin.second
+    new = limits.spend(suspension.resumed(old), directory.limits, now)
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *by_machine]
+    counted = limits.account_change(new.account, directory.limits, now)
+    _commit(directory, auth, old, suspension.event_of(auth, old, new), [*writes, counted])
+    return new
+
+
 def check_username(username: str) -> None:
     """Raise ValidationError for a username that no User may have."""
     if error := reserved_username_error(username):
@@ -410,6 +480,7 @@ def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
     return (
         found.account == account
         and found.role is Role.OWNER
+        and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
         and found_id == inviter.id
     )
@@ -493,9 +564,9 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that update ``Account.owners``, the activated OWNERs."""
-    was_owner = old.role is Role.OWNER and old.invitation is None
-    is_owner = new is not None and new.role is Role.OWNER and new.invitation is None
+    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended."""
+    was_owner = _counts_as_owner(old)
+    is_owner = new is not None and _counts_as_owner(new)
     if was_owner and not is_owner:
         return [LoseOwner(old, Conflict(_LAST_OWNER))]
     if new is not None and is_owner and not was_owner:
@@ -503,6 +574,11 @@ def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Wri
             GainOwner(new, concurrent_change(), directory.limits.owners, limits.owners_full(directory.limits))
         ]
     return []
+
+
+def _counts_as_owner(user: User) -> bool:
+    """Return whether a User is one of their account's OWNERs who can act: activated, and not suspended."""
+    return user.role is Role.OWNER and user.invitation is None and user.suspended_at is None
 
 
 def _commit(

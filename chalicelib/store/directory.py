@@ -34,6 +34,7 @@ from chalicelib.rules.ports import (
     Replace,
     RevokeKey,
     StillEntitled,
+    Suspend,
     UpdateAccount,
     UseChallenge,
     Write,
@@ -284,12 +285,17 @@ class DynamoDirectory:
     def _transact(self, writes: "tuple[Write, ...]", puts: list[dict[str, Any]], tries: int) -> None:
         """Write all or nothing. Retry while other transactions conflict; after ``tries``, raise Conflict.
 
-        Each try picks another counter of the account's changes. The last try leaves the counter out if it
-        was the only conflict, so that concurrency alone refuses no change within its budget.
+        Each try picks another counter of the account's changes. If the counter was the only conflict, the
+        last try counts by a write of its own first, so that concurrency alone refuses no change within its
+        budget, and lets none past it. That change stays counted, even if the transaction is then refused.
         """
         counted = True
         left_out: list[dict[str, Any]] = []
         for attempt in range(tries):
+            if not counted:
+                for write in writes:
+                    if isinstance(write, CountChange):
+                        self._full.count_alone(self._client, self._table, write)
             operations = [
                 operation
                 for write in counters.merge_account_writes(writes)
@@ -302,7 +308,7 @@ class DynamoDirectory:
                 call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
             except ClientError as error:
                 codes = _raise_first(error, operations)
-                counted = attempt < tries - 2 or not _only_counter(codes, operations)
+                counted = attempt != tries - 2 or not _only_counter(codes, operations)
                 left_out += _refused_optional(codes, operations)
             else:
                 return
@@ -370,8 +376,10 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
         case Replace(old, new, changed):
             replacement = {"TableName": table, "Key": _key(old), **_replacement(write)}
             yield Operation({"Update": replacement}, changed)
-            for item in (*pointers.changes(table, old, old.keys, new.keys), *_credentials(table, old, new)):
+            for item in pointers.changes(table, old, old.keys, new.keys):
                 yield Operation(item, changed)
+            for item in _credentials(table, old, new):
+                yield Operation(item, write.passkey_taken or changed)
         case Remove(old, changed):
             yield Operation({"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed)
             yield from addresses.removals(table, old)
@@ -381,6 +389,8 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
             yield Operation({"Update": {"TableName": table, **_key_revocation(write)}}, changed)
             for item in pointers.changes(table, holder, {key_type: holder.keys[key_type]}, {}):
                 yield Operation(item, changed)
+        case Suspend(_, _, changed):
+            yield Operation({"Update": {"TableName": table, **_suspension(write)}}, changed)
         case UseChallenge(digest, used):
             present = {"TableName": table, "ConditionExpression": "attribute_exists(pk)"}
             yield Operation({"Delete": {**present, "Key": _challenge_key(digest)}}, used)
@@ -550,19 +560,36 @@ def _is_same(principal: ServiceUser | User) -> Condition:
 def _removal(write: Remove) -> dict[str, Any]:
     """Return the condition of a removal.
 
-    It includes a User's role and invitation, which decide whether they count as an OWNER.
+    It includes a User's role, invitation and suspension, which decide whether they count as an OWNER.
     """
     old = write.old
     if not write.any_version:
         return _unchanged(old)
-    condition = _is_same(old)
-    if isinstance(old, User):
-        invitation = "attribute_not_exists" if old.invitation is None else "attribute_exists"
-        unchanged = f"#role = :role AND {invitation}(invitation)"
-        condition = condition.and_also(
-            Condition(unchanged, {"#role": "role"}, {":role": {"S": old.role.value}})
-        )
-    return _with_caller(condition, write.caller).parameters()
+    return _with_caller(_counts_as_before(old), write.caller).parameters()
+
+
+def _counts_as_before(old: ServiceUser | User) -> Condition:
+    """Return the condition that an item is this principal and, if a User, counts as an OWNER as it did."""
+    if not isinstance(old, User):
+        return _is_same(old)
+    invitation = "attribute_not_exists" if old.invitation is None else "attribute_exists"
+    suspended = "attribute_not_exists" if old.suspended_at is None else "attribute_exists"
+    unchanged = f"#role = :role AND {invitation}(invitation) AND {suspended}(suspendedAt)"
+    return _is_same(old).and_also(Condition(unchanged, {"#role": "role"}, {":role": {"S": old.role.value}}))
+
+
+def _suspension(write: Suspend) -> dict[str, Any]:
+    active = Condition("attribute_not_exists(suspendedAt)", {}, {})
+    update = _counts_as_before(write.old).and_also(active).parameters()
+    update["ExpressionAttributeValues"] |= {
+        ":version": {"S": write.new.version},
+        ":suspendedAt": to_attribute(write.new.suspended_at),
+        ":suspendedBy": {"S": write.new.suspended_by},
+    }
+    changes = "SET version = :version, suspendedAt = :suspendedAt, suspendedBy = :suspendedBy"
+    if isinstance(write.old, User):
+        changes += " REMOVE sessions, enrolment"
+    return {"Key": _key(write.old), "UpdateExpression": changes, **update}
 
 
 def _key_revocation(write: RevokeKey) -> dict[str, Any]:
@@ -588,7 +615,9 @@ def _entitled(write: StillEntitled) -> dict[str, Any]:
 
 def _entitlement(write: StillEntitled) -> Condition:
     caller = write.caller
-    condition = "kind = :kind AND account = :account AND #role = :role AND "
+    condition = (
+        "kind = :kind AND account = :account AND #role = :role AND attribute_not_exists(suspendedAt) AND "
+    )
     names = {"#role": "role"}
     if isinstance(write.credential, PresentedKey):
         condition += (
@@ -620,8 +649,8 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     return {
         "Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}},
         **Condition(
-            f"kind = :kind AND account = :account AND #role = :owner AND "
-            f"{'id' if inviter.machine else 'membership'} = :this",
+            "kind = :kind AND account = :account AND #role = :owner AND attribute_not_exists(suspendedAt) "
+            f"AND {'id' if inviter.machine else 'membership'} = :this",
             {"#role": "role"},
             {
                 ":kind": {"S": _KIND[ServiceUser if inviter.machine else User]},

@@ -9,12 +9,12 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from chalicelib.rules.folding import LOOK_BACK
+from chalicelib.rules.folding import FOLDED, LOOK_BACK
 from chalicelib.rules.model import AccountSummary, Event, UserSummary
-from chalicelib.rules.notifications import HELD_SHARDS, SHARDS, EventKey, RecipientLookup
+from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
 from chalicelib.store.requests import batch_get
-from chalicelib.store.trail import index_key, shard_of
+from chalicelib.store.trail import held_shard_of, index_key, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ MAX_READ = 1_000
 BATCH = 100
 """The most keys that one BatchGetItem takes."""
 
-_READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners"
+_READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners, suspendedAt"
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
 
 
@@ -97,20 +97,24 @@ class DynamoOutbox:
 
         Resets the number of tries: a digest email that fails is retried as soon as any other email.
         """
-        shard = HELD_SHARDS[int(shard_of(key.id)) % len(HELD_SHARDS)]
-        values = {":due": _n(due_at), ":shard": {"S": shard}, ":zero": _n(0)}
+        values = {":due": _n(due_at), ":shard": {"S": held_shard_of(key.id)}, ":zero": _n(0)}
         return self._update_if_claimed(
             key, "SET dueAt = :due, waiting = :shard, attempts = :zero", lease, values
         )
 
     def held(self, event: Event, limit: int) -> list[EventKey]:
-        """Return the held events about the same subject, by Queries of the index by subject."""
+        """Return the held events about the same subject that may be folded.
+
+        Queries the index by subject.
+        """
+        folded = {f":{action.value}": {"S": action.value} for action in sorted(FOLDED)}
         found = self._query_by_subject(
             event,
             event.at - LOOK_BACK,
-            {":held": {"S": _HELD}},
-            FilterExpression="begins_with(waiting, :held)",
+            {":held": {"S": _HELD}, **folded},
+            FilterExpression=f"begins_with(waiting, :held) AND #action IN ({', '.join(folded)})",
             ProjectionExpression="account, id",
+            ExpressionAttributeNames={"#action": "action"},
             limit=limit,
         )
         return [EventKey(item["account"]["S"], item["id"]["S"]) for item in found]

@@ -14,7 +14,7 @@ import msgspec
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import Action, Event
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.notifications import SHARDS
+from chalicelib.rules.notifications import HELD_SHARDS, SHARDS
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
 from chalicelib.store.items import Item, from_attribute, from_item, to_item
 from chalicelib.store.requests import batch_get, call_dynamodb, paginate
@@ -52,7 +52,8 @@ def event_item(event: Event, retention_days: int) -> Item:
     if event.actor.username:
         more["actorKey"] = index_key(event.account, event.actor.username)
     if event.due_at is not None:
-        more["waiting"] = shard_of(event.id)
+        held = event.due_at > event.at
+        more["waiting"] = held_shard_of(event.id) if held else shard_of(event.id)
     if event.action is Action.API_KEY_REFUSED:
         more["account"] = refusals_of(event.account)
     return to_item(event, **more)
@@ -71,6 +72,11 @@ def stored_event(item: Item) -> Event | None:
 def shard_of(event_id: str) -> str:
     """Return which of ``SHARDS`` an event belongs to, so that no single partition takes every write."""
     return SHARDS[zlib.crc32(event_id.encode()) % len(SHARDS)]
+
+
+def held_shard_of(event_id: str) -> str:
+    """Return which of ``HELD_SHARDS`` an event belongs to while it is held for a digest."""
+    return HELD_SHARDS[int(shard_of(event_id)) % len(HELD_SHARDS)]
 
 
 def refusals_of(account: str) -> str:

@@ -246,7 +246,7 @@ class KubernetesSecret:
         return _the_key(self._text, f"the Secret {self._place}")
 
     def prepare(self) -> None:
-        """Ask the cluster to judge the patch without making it: a missing right shows before the rotation."""
+        """Ask the cluster to validate the patch first: a missing right shows before the rotation."""
         self._patch(self._text, "?dryRun=All")
 
     def write(self, key: str) -> None:
@@ -380,7 +380,7 @@ def rotate(
 
     ``overlap`` and ``older_than`` (None: any age) are seconds, ``now`` is seconds since 1970. Raise
     RotationError: with FAILED the key in place works as before; with NOT_STORED it works for the overlap,
-    and a new run mends it.
+    and a new run corrects it.
     """
     with destination.open():
         key = destination.read()
@@ -399,7 +399,7 @@ def rotate(
         except RotationError as error:
             raise RotationError(
                 f"{error} The key in place, …{key[-5:]}, works {_until(until)}: "
-                "mend this and run again before then.",
+                "correct this and run again before then.",
                 NOT_STORED,
             ) from None
         service.whoami(new)

@@ -12,7 +12,7 @@ class EventSourceMapping:
     """Reads a stream from its starting position and invokes a function with the records its filter matches.
 
     As in Lambda, a batch is retried from its first failure; a batch that fails as a whole is bisected, to
-    isolate the record at fault; after the last attempt the remaining records go to ``dead_letters``.
+    isolate the record that fails; after the last attempt the remaining records go to ``dead_letters``.
     """
 
     def __init__(

@@ -80,12 +80,12 @@ def test_creating_an_account_is_one_transaction_with_one_event(stack: Stack) -> 
     ("change", "says"),
     [
         ({"username": "ANN"}, "The username 'ANN' is taken"),
-        ({"username": "robot"}, "The username 'robot' is taken"),
+        ({"username": "worker"}, "The username 'worker' is taken"),
     ],
 )
 def test_a_taken_username_creates_no_account(stack: Stack, change: dict[str, str], says: str) -> None:
     made = application.create_account(dict(ASKED), None)
-    stack.service_user(Key("Ann", made["apiKey"]), "robot")
+    stack.service_user(Key("Ann", made["apiKey"]), "worker")
     before = stack.snapshot()
 
     with pytest.raises(Conflict, match=re.escape(says)):
@@ -202,14 +202,14 @@ def test_an_owner_is_recovered_whatever_locked_them_out(stack: Stack, how: str) 
 def test_only_an_activated_owner_is_recovered(stack: Stack) -> None:
     owner = stack.account()
     stack.user(owner, "cal", "CLUSTER_ADMIN")
-    stack.service_user(owner, "robot", "OWNER")
+    stack.service_user(owner, "worker", "OWNER")
     stack.call("POST", "/v1/users", owner, {"username": "dan", "email": "dan@a.example", "role": "OWNER"})
     before = stack.snapshot()
 
     for username, fault, says in (
         ("cal", Conflict, "'cal' is not an activated OWNER"),
         ("dan", Conflict, "'dan' is not an activated OWNER"),
-        ("robot", NotFound, "There is no User 'robot'."),
+        ("worker", NotFound, "There is no User 'worker'."),
         ("nobody", NotFound, "There is no User 'nobody'."),
     ):
         with pytest.raises(fault, match=re.escape(says)):

@@ -1,4 +1,4 @@
-"""What a browser can be made to send for another site's page, and what it is told with every answer."""
+"""What a browser can be made to send for another site's page, and what it is told with every response."""
 
 import json
 from pathlib import Path
@@ -50,8 +50,8 @@ def test_a_request_of_another_sites_page_is_refused(
             ("GET", "/v1/whoami", None),
         ):
             more = {} if body is None else {"body": body}
-            answer = stack.call(method, path, owner, headers=headers, **more)  # type: ignore[arg-type]
-            problem = assert_problem(answer, 403)
+            response = stack.call(method, path, owner, headers=headers, **more)  # type: ignore[arg-type]
+            problem = assert_problem(response, 403)
             assert "another site" in problem["detail"]
     assert not calls
 
@@ -97,9 +97,9 @@ def test_every_response_has_the_security_headers(
 ) -> None:
     monkeypatch.setenv("PUBLIC_URL", public_url)
     resource = "/docs/{name}" if path.startswith("/docs/") else path
-    answer = stack.app(_at(stack.event(method, "/docs"), resource, path), None)
-    assert answer["statusCode"] == status
-    headers = answer["headers"]
+    response = stack.app(_at(stack.event(method, "/docs"), resource, path), None)
+    assert response["statusCode"] == status
+    headers = response["headers"]
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers.get("Strict-Transport-Security") == ("max-age=31536000" if by_https else None)

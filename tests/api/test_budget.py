@@ -45,6 +45,8 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "change role": ("admin", "PUT", BOT, {"role": "CLUSTER_ADMIN"}, [GET, GET, BATCH, WRITE]),
     "change Administrators": ("owner", "PUT", BOT, {"administrators": ["owner"]}, [GET, GET, BATCH, WRITE]),
     "update nothing": ("owner", "PUT", BOT, {}, [GET, GET, BATCH]),
+    "suspend": ("admin", "POST", f"{BOT}/suspend", NO_BODY, [GET, GET, WRITE, BATCH]),
+    "resume what is not suspended": ("admin", "POST", f"{BOT}/resume", NO_BODY, [GET, GET, BATCH]),
     "delete": ("admin", "DELETE", BOT, NO_BODY, [GET, GET, WRITE]),
     "generate": ("admin", "POST", KEYS, {"keyType": "PROVISIONING_READONLY"}, [GET, GET, WRITE]),
     "generate, with an end": (
@@ -73,6 +75,8 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "read a person": ("owner", "GET", f"{USERS}/second", NO_BODY, [GET, GET]),
     "change a person": ("owner", "PUT", f"{USERS}/second", {"role": "READ_ONLY"}, [GET, GET, WRITE]),
     "revoke a person": ("owner", "DELETE", f"{USERS}/second", NO_BODY, [GET, GET, QUERY, WRITE]),
+    "suspend a person": ("owner", "POST", f"{USERS}/second/suspend", NO_BODY, [GET, GET, WRITE]),
+    "resume a person who is not": ("owner", "POST", f"{USERS}/second/resume", NO_BODY, [GET, GET]),
     "list shown keys": ("owner", "GET", f"{USERS}/second/shown-keys", NO_BODY, [GET, QUERY]),
     "end shown keys, none there": ("owner", "DELETE", f"{USERS}/second/shown-keys", NO_BODY, [GET, QUERY]),
     "invite again": ("owner", "POST", f"{USERS}/second/invitation", NO_BODY, [GET, GET, WRITE]),

@@ -111,7 +111,7 @@ def test_a_key_that_rotates_itself_passes_its_ceiling_on(
 def test_a_predecessor_does_not_rotate_itself_into_the_ceiling_of_its_successor(
     accounts: Accounts, made_by_admin: dict[str, Key], used: bool
 ) -> None:
-    """Whoever knows the former key must not learn one that only an OWNER was shown."""
+    """Whoever knows the replaced key must not learn one that only an OWNER was shown."""
     former = made_by_admin["USER_MANAGEMENT"]
     assert change(accounts, "owner", former.username, role="OWNER").status == 200
     new = Key(former.username, rotate(accounts, "owner", former.username, overlap=600).json["key"])

@@ -31,7 +31,7 @@ ROTATE = f"{KEYS}/rotate"
 
 
 def test_the_rule_itself_refuses_a_key_that_the_role_does_not_allow() -> None:
-    """The API names this fault beside others of the body; whoever calls the rule itself is refused too."""
+    """The API names this error beside others of the body; whoever calls the rule itself is refused too."""
     user = User(
         username="u",
         account="a",
@@ -327,7 +327,7 @@ def test_a_rotation_called_twice_with_one_key_is_done_once(accounts: Accounts) -
 
 
 def test_however_often_a_key_changes_one_of_a_type_works(accounts: Accounts) -> None:
-    """A long life: rotated by itself and by others, revoked and generated; one living key, the last one."""
+    """A long life: rotated by itself and by others, revoked and generated; one working key, the last one."""
     keys = accounts.stack.service_user(accounts["admin"], "bot")
     seen = {key.secret for key in keys.values()}
     live = keys["MONITORING"]

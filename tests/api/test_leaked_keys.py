@@ -76,9 +76,9 @@ def test_the_response_is_the_same_whatever_was_reported(stack: Stack) -> None:
     dead = stack.service_user(owner, "dead")["MONITORING"]
     assert stack.call("DELETE", f"{PATH}/dead", owner).status == 204
     tokens = [key_format.new_key(), mistyped, dead.secret, "", "nonsense", key_format.new_token(), key.secret]
-    answers = [report(stack, token) for token in tokens]
-    assert {answer.text for answer in answers} == {'{"received":1}'}
-    assert len({tuple(sorted(answer.headers.items())) for answer in answers}) == 1
+    responses = [report(stack, token) for token in tokens]
+    assert {response.text for response in responses} == {'{"received":1}'}
+    assert len({tuple(sorted(response.headers.items())) for response in responses}) == 1
     assert [it["subject"]["username"] for it in leaks(stack)] == ["bot"]
 
 
@@ -198,8 +198,8 @@ def test_turning_off_revocation_of_leaked_keys_is_a_looser_policy_and_pci_leaves
     assert stack.call("PUT", "/v1/account", owner, {"revokeLeakedKeys": False}).status == 200
     [event] = stack.events("ACCOUNT_UPDATED")
     assert (event["audience"], event["changes"]) == ("OWNERS", {"revokeLeakedKeys": ["true", "false"]})
-    answer = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True}).json
-    assert (answer["revokeLeakedKeys"], answer["pciCompliance"]) == (False, True)
+    response = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True}).json
+    assert (response["revokeLeakedKeys"], response["pciCompliance"]) == (False, True)
 
 
 # At the same moment

@@ -1,4 +1,4 @@
-"""How long a key lives, and what is told of its life: ends, ages, use."""
+"""How long a key works, and what the API shows of it: expiry, age, use."""
 
 import itertools
 from datetime import datetime
@@ -334,7 +334,7 @@ def test_a_use_and_a_refusal_are_recorded_by_the_client_with_short_timeouts(
     assert operations == ["update_item", "transact_write_items"]
 
 
-# What is told of a key
+# What the API shows of a key
 
 
 def test_a_key_shows_its_creation_rotation_use_and_expiry(stack: Stack, owner: Key) -> None:

@@ -71,9 +71,9 @@ class TwoAccounts:
             ("FSO", foreign_owner, "OWNER"),
             ("FSC", foreign_owner, "CLUSTER_ADMIN"),
         ):
-            callers[caller] = stack.service_user(by, f"robot-{caller}", role)["USER_MANAGEMENT"]
-        callers["SR"] = stack.service_user(owner, "robot-SR", "READ_ONLY")["MONITORING"]
-        callers["FSR"] = stack.service_user(foreign_owner, "robot-FSR", "READ_ONLY")["MONITORING"]
+            callers[caller] = stack.service_user(by, f"worker-{caller}", role)["USER_MANAGEMENT"]
+        callers["SR"] = stack.service_user(owner, "worker-SR", "READ_ONLY")["MONITORING"]
+        callers["FSR"] = stack.service_user(foreign_owner, "worker-FSR", "READ_ONLY")["MONITORING"]
         callers["W"] = Key("ann", admin.secret)
         self.fill_targets(owner, admin, foreign_owner, foreign_admin)
         self.fill_other_keys(owner)
@@ -114,8 +114,8 @@ class TwoAccounts:
         callers["I"] = stack.user(owner, "ian", "OWNER")
         for name in ("bea", "lia"):
             stack.user(owner, name, "CLUSTER_ADMIN")
-        callers["D"] = stack.service_user(owner, "robot-D", "OWNER")["USER_MANAGEMENT"]
-        callers["K"] = stack.service_user(owner, "robot-K", "OWNER")["USER_MANAGEMENT"]
+        callers["D"] = stack.service_user(owner, "worker-D", "OWNER")["USER_MANAGEMENT"]
+        callers["K"] = stack.service_user(owner, "worker-K", "OWNER")["USER_MANAGEMENT"]
         administrators = {"administrators": ["ann", "ada", "other-A", "xan", "ian", "bea", "lia"]}
         for name in ("reader-bot", "owner-bot"):
             assert stack.call("PUT", f"{SERVICE_USERS}/{name}", owner, administrators).status == 200
@@ -127,8 +127,8 @@ class TwoAccounts:
         for name in ("ian", "lia"):
             assert stack.call("POST", f"{USERS}/{name}/invitation", owner).status == 200
         callers["L"] = stack.activate("lia")
-        assert stack.call("DELETE", f"{SERVICE_USERS}/robot-D", owner).status == 204
-        path = f"{SERVICE_USERS}/robot-K/api-keys?keyType=USER_MANAGEMENT"
+        assert stack.call("DELETE", f"{SERVICE_USERS}/worker-D", owner).status == 204
+        path = f"{SERVICE_USERS}/worker-K/api-keys?keyType=USER_MANAGEMENT"
         assert stack.call("DELETE", path, owner).status == 204
 
     def stored(self) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a problem that names the fault, and nothing is changed."""
+"""Whatever is sent, the response is a problem that names the fault, and nothing is changed."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The links in answers, in a stack that was deployed without a URL of its own."""
+"""The links in responses, in a stack that was deployed without a URL of its own."""
 
 import pytest
 

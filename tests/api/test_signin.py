@@ -1,4 +1,4 @@
-"""Signing in: HTTP Basic, what a key opens, where it may be used from, and the notes of its use."""
+"""Signing in: HTTP Basic, what a key allows, where it may be used from, and the notes of its use."""
 
 import base64
 from typing import Any

@@ -80,6 +80,8 @@ def test_an_invited_user_is_listed_and_has_no_keys(stack: Stack) -> None:
         "status": "INVITED",
         "invitedBy": "owner",
         "createdAt": "2030-03-17T17:46:40Z",
+        "suspendedAt": None,
+        "suspendedBy": None,
         "invitation": "OPEN",
     }
     assert stack.call("GET", f"{USERS}/bea", owner).json == made.json
@@ -94,12 +96,12 @@ def test_a_person_without_a_display_name_is_called_by_their_username(stack: Stac
     ("username", "email", "taken"),
     [
         ("BEA", "new@people.example", "The username 'BEA' is taken"),
-        ("Robot", "new@people.example", "The username 'Robot' is taken"),
+        ("Worker", "new@people.example", "The username 'Worker' is taken"),
         ("stranger", "new@people.example", "The username 'stranger' is taken"),
         ("Owner", "new@people.example", "The username 'Owner' is taken"),
         ("new", "Bea+x@PEOPLE.example", "The email 'Bea+x@PEOPLE.example' is taken"),
         ("new", "g.mail+x@googlemail.com", "The email 'g.mail+x@googlemail.com' is taken"),
-        ("new", "robot@machines.example", "The email 'robot@machines.example' is taken"),
+        ("new", "worker@machines.example", "The email 'worker@machines.example' is taken"),
         ("new", "owner@people.example", "The email 'owner@people.example' is taken"),
     ],
 )
@@ -108,7 +110,7 @@ def test_a_taken_name_or_address_is_refused(stack: Stack, username: str, email: 
     stack.account("stranger")
     invite(stack, owner, "bea")
     invite(stack, owner, "gina", email="gmail@gmail.com")
-    stack.service_user(owner, "robot")
+    stack.service_user(owner, "worker")
     before = stack.snapshot()
 
     response = invite(stack, owner, username, email=email)
@@ -209,7 +211,7 @@ def test_every_invalid_token_gets_the_same_response(stack: Stack) -> None:
     owner = stack.account()
     for name in ("bea", "cal", "dan", "eve", "fay"):
         invite(stack, owner, name)
-    stack.service_user(owner, "robot")
+    stack.service_user(owner, "worker")
     used, former, good = (stack.token(name) for name in ("bea", "dan", "eve"))
     assert activate(stack, "bea", used).status == 200
     assert stack.call("POST", f"{USERS}/dan/invitation", owner).status == 200
@@ -233,7 +235,7 @@ def test_every_invalid_token_gets_the_same_response(stack: Stack) -> None:
         "empty": ("eve", ""),
         "of somebody active": ("owner", key_format.new_token()),
         "of nobody": ("nobody", key_format.new_token()),
-        "of a Service User": ("robot", key_format.new_token()),
+        "of a Service User": ("worker", key_format.new_token()),
         "of no username": ("", key_format.new_token()),
         "of an endless username": ("x" * 900, key_format.new_token()),
         "of a look-alike": ("\N{KELVIN SIGN}arl", key_format.new_token()),
@@ -339,13 +341,13 @@ def test_a_new_invitation_ends_earlier_keys_and_tokens(stack: Stack) -> None:
 def test_a_person_who_lost_their_key_administers_on_when_they_are_back(stack: Stack) -> None:
     owner = stack.account()
     bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
-    stack.service_user(bea, "robot")
+    stack.service_user(bea, "worker")
 
     stack.call("POST", f"{USERS}/bea/invitation", owner)
     back = stack.activate("bea")
 
-    assert administrators(stack, owner, "robot") == ["bea"]
-    assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "R"}).status == 200
+    assert administrators(stack, owner, "worker") == ["bea"]
+    assert stack.call("PUT", f"{SERVICE_USERS}/worker", back, {"displayName": "R"}).status == 200
 
 
 @pytest.mark.parametrize("then", ["revoked", "invited again"])
@@ -381,12 +383,14 @@ def test_a_new_invitation_takes_an_empty_object_and_no_field(stack: Stack) -> No
 
 def test_a_person_who_has_not_activated_cannot_be_made_an_administrator(stack: Stack) -> None:
     owner = stack.account()
-    stack.service_user(owner, "robot")
+    stack.service_user(owner, "worker")
     invite(stack, owner, "bea")
     stack.user(owner, "cal", "CLUSTER_ADMIN")
     stack.call("POST", f"{USERS}/cal/invitation", owner)
 
-    response = stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["owner", "bea", "cal"]})
+    response = stack.call(
+        "PUT", f"{SERVICE_USERS}/worker", owner, {"administrators": ["owner", "bea", "cal"]}
+    )
 
     assert response.status == 400
     assert response.pointers == ["/administrators/1", "/administrators/2"]
@@ -400,14 +404,14 @@ def test_revoking_a_person_ends_keys_and_links_in_one_write(stack: Stack) -> Non
     bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
     monitoring = stack.own_key(bea, "MONITORING")
     for number in range(3):
-        stack.service_user(bea, f"robot-{number}")
+        stack.service_user(bea, f"worker-{number}")
     assert [stack.sign_in(key) for key in (owner, bea, monitoring)] == [200] * 3
 
     response = one_write(stack, lambda: stack.call("DELETE", f"{USERS}/bea", owner))
 
     assert (response.status, response.text) == (204, "")
     assert [stack.sign_in(key) for key in (bea, monitoring)] == [401, 401]
-    assert [administrators(stack, owner, f"robot-{number}") for number in range(3)] == [[], [], []]
+    assert [administrators(stack, owner, f"worker-{number}") for number in range(3)] == [[], [], []]
     assert stack.call("GET", f"{USERS}/bea", owner).status == 404
     (event,) = stack.events("USER_REVOKED")
     assert key_changes(event) == [("REVOKED", "MONITORING"), ("REVOKED", "USER_MANAGEMENT")]
@@ -441,41 +445,41 @@ def test_invited_again_after_being_revoked_they_start_with_nothing(
     owner = stack.account()
     former = stack.user(owner, "bea", "CLUSTER_ADMIN")
     monitoring = stack.own_key(former, "MONITORING")
-    robot = stack.service_user(former, "robot")["MONITORING"]
+    worker = stack.service_user(former, "worker")["MONITORING"]
     stack.call("POST", f"{USERS}/bea/invitation", owner)
     token = stack.token("bea")
     assert activate(stack, "bea", token).status == 200
     stack.call("DELETE", f"{USERS}/bea", owner)
 
     assert invite(stack, owner, username, email=email).status == 201
-    assert administrators(stack, owner, "robot") == []
+    assert administrators(stack, owner, "worker") == []
     assert activate(stack, username, token).status == 400
     back = stack.activate(username)
 
     for name in {"bea", username}:
         for old in (former, monitoring):
             assert stack.sign_in(Key(name, old.secret)) == 401
-    assert administrators(stack, owner, "robot") == []
+    assert administrators(stack, owner, "worker") == []
     for call, body in (("PUT", {"displayName": "Mine"}), ("DELETE", NO_BODY)):
-        assert stack.call(call, f"{SERVICE_USERS}/robot", back, body).status == 403
+        assert stack.call(call, f"{SERVICE_USERS}/worker", back, body).status == 403
     for call in ("POST", "DELETE", "PATCH"):
         body = {"keyType": "MONITORING"}
-        assert stack.call(call, f"{SERVICE_USERS}/robot/api-keys", back, body).status == 403
+        assert stack.call(call, f"{SERVICE_USERS}/worker/api-keys", back, body).status == 403
     assert len(stack.call("GET", f"{USERS}/{username}/api-keys", back).json["apiKeys"]) == 1
-    assert stack.sign_in(robot) == 200
+    assert stack.sign_in(worker) == 200
 
 
 def test_somebody_in_another_account_who_takes_a_freed_name_gets_nothing(stack: Stack) -> None:
     owner, stranger = stack.account(), stack.account("stranger")
     bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
-    stack.service_user(bea, "robot")
+    stack.service_user(bea, "worker")
     stack.call("DELETE", f"{USERS}/bea", owner)
 
     other = stack.user(stranger, "bea", "CLUSTER_ADMIN")
 
-    assert administrators(stack, owner, "robot") == []
-    assert stack.call("GET", f"{SERVICE_USERS}/robot", other).status == 404
-    assert stack.call("PUT", f"{SERVICE_USERS}/robot", other, {"displayName": "Mine"}).status == 404
+    assert administrators(stack, owner, "worker") == []
+    assert stack.call("GET", f"{SERVICE_USERS}/worker", other).status == 404
+    assert stack.call("PUT", f"{SERVICE_USERS}/worker", other, {"displayName": "Mine"}).status == 404
 
 
 def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) -> None:
@@ -484,7 +488,7 @@ def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) ->
     keys = {
         kind: stack.own_key(bea, kind) for kind in ("MONITORING", "PROVISIONING", "PROVISIONING_READONLY")
     }
-    stack.service_user(bea, "robot")
+    stack.service_user(bea, "worker")
     assert [stack.sign_in(key) for key in (owner, bea, *keys.values())] == [200] * 5
 
     response = one_write(stack, lambda: stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}))
@@ -496,7 +500,7 @@ def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) ->
         "PROVISIONING": 401,
         "PROVISIONING_READONLY": 200,
     }
-    assert administrators(stack, owner, "robot") == []
+    assert administrators(stack, owner, "worker") == []
     (event,) = stack.events("USER_UPDATED")
     assert key_changes(event) == [("REVOKED", "PROVISIONING"), ("REVOKED", "USER_MANAGEMENT")]
     assert event["changes"] == {"role": ["CLUSTER_ADMIN", "READ_ONLY"]}
@@ -506,17 +510,17 @@ def test_lowering_to_read_only_ends_keys_and_links_in_one_write(stack: Stack) ->
 def test_raising_a_lowered_user_restores_nothing(stack: Stack) -> None:
     owner = stack.account()
     bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
-    stack.service_user(bea, "robot")
+    stack.service_user(bea, "worker")
     for role in ("READ_ONLY", "OWNER", "CLUSTER_ADMIN"):
         assert stack.call("PUT", f"{USERS}/bea", owner, {"role": role}).status == 200
 
     assert stack.sign_in(bea) == 401
-    assert administrators(stack, owner, "robot") == []
+    assert administrators(stack, owner, "worker") == []
     stack.call("POST", f"{USERS}/bea/invitation", owner)
     back = stack.activate("bea")
-    assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "Mine"}).status == 403
-    stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["bea"]})
-    assert stack.call("PUT", f"{SERVICE_USERS}/robot", back, {"displayName": "Mine"}).status == 200
+    assert stack.call("PUT", f"{SERVICE_USERS}/worker", back, {"displayName": "Mine"}).status == 403
+    stack.call("PUT", f"{SERVICE_USERS}/worker", owner, {"administrators": ["bea"]})
+    assert stack.call("PUT", f"{SERVICE_USERS}/worker", back, {"displayName": "Mine"}).status == 200
 
 
 def test_an_owner_lowered_to_cluster_admin_keeps_what_those_may_have(stack: Stack) -> None:
@@ -555,21 +559,21 @@ def test_a_service_user_whose_last_administrator_is_gone_is_run_by_the_owners(st
     cal = stack.user(owner, "cal", "CLUSTER_ADMIN")
     stack.user(owner, "dan", "OWNER")
     invite(stack, owner, "eve", "OWNER")
-    robot = stack.service_user(bea, "robot")["MONITORING"]
+    worker = stack.service_user(bea, "worker")["MONITORING"]
     mails(stack)
     stack.call("DELETE", f"{USERS}/bea", owner)
     mails(stack)
 
-    assert administrators(stack, owner, "robot") == []
-    assert stack.call("GET", f"{SERVICE_USERS}/robot", robot).json["administrators"] == []
+    assert administrators(stack, owner, "worker") == []
+    assert stack.call("GET", f"{SERVICE_USERS}/worker", worker).json["administrators"] == []
     (listed,) = stack.call("GET", SERVICE_USERS, cal).json
     assert listed["administrators"] == []
-    assert stack.sign_in(robot) == 200
-    assert stack.call("PUT", f"{SERVICE_USERS}/robot", cal, {"administrators": ["cal"]}).status == 403
-    rotate = f"{SERVICE_USERS}/robot/api-keys/rotate"
+    assert stack.sign_in(worker) == 200
+    assert stack.call("PUT", f"{SERVICE_USERS}/worker", cal, {"administrators": ["cal"]}).status == 403
+    rotate = f"{SERVICE_USERS}/worker/api-keys/rotate"
     assert stack.call("POST", rotate, owner, {"keyType": "MONITORING"}).status == 200
     assert sorted(to for to, _ in mails(stack)) == ["dan@people.example", "owner@people.example"]
-    assert stack.call("PUT", f"{SERVICE_USERS}/robot", owner, {"administrators": ["cal"]}).status == 200
+    assert stack.call("PUT", f"{SERVICE_USERS}/worker", owner, {"administrators": ["cal"]}).status == 200
     assert stack.call("POST", rotate, cal, {"keyType": "MONITORING"}).status == 200
     assert sorted((to, str(it["Subject"])[:14]) for to, it in mails(stack)) == [
         ("cal@people.example", "API key rotate"),
@@ -615,33 +619,33 @@ TOUCHING_AN_OWNER: dict[str, tuple[str, str, Any]] = {
 
 
 def account_with_a_machine(stack: Stack) -> tuple[Key, Key]:
-    """Return the keys of an OWNER and of an OWNER Service User, "robot".
+    """Return the keys of an OWNER and of an OWNER Service User, "worker".
 
     Beside them: "bea" (OWNER), "cal" (CLUSTER_ADMIN), and the invited "fay" (OWNER) and "ida" (READ_ONLY).
     """
     owner = stack.account()
-    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    worker = stack.service_user(owner, "worker", "OWNER")["USER_MANAGEMENT"]
     stack.user(owner, "bea", "OWNER")
     stack.user(owner, "cal", "CLUSTER_ADMIN")
     invite(stack, owner, "fay", "OWNER")
     invite(stack, owner, "ida", "READ_ONLY")
-    assert [stack.sign_in(key) for key in (owner, robot)] == [200, 200]
-    return owner, robot
+    assert [stack.sign_in(key) for key in (owner, worker)] == [200, 200]
+    return owner, worker
 
 
 @pytest.mark.parametrize("name", TOUCHING_AN_OWNER)
 def test_a_machine_changes_no_owner_unless_the_account_allows_it(stack: Stack, name: str) -> None:
     method, path, body = TOUCHING_AN_OWNER[name]
-    owner, robot = account_with_a_machine(stack)
+    owner, worker = account_with_a_machine(stack)
     before = stack.snapshot()
 
-    response = stack.call(method, path, robot, body)
+    response = stack.call(method, path, worker, body)
 
     assert response.status == 403
     assert "machinesManageOwners" in response.json["detail"]
     assert stack.snapshot() == before
     let_machines_manage_owners(stack, owner)
-    assert stack.call(method, path, robot, body).status < 300
+    assert stack.call(method, path, worker, body).status < 300
 
 
 @pytest.mark.parametrize("name", TOUCHING_AN_OWNER)
@@ -650,7 +654,7 @@ def test_a_machine_changes_no_owner_once_the_switch_is_off(
 ) -> None:
     """Also where it is switched off between the machine's reading and its writing."""
     method, path, body = TOUCHING_AN_OWNER[name]
-    owner, robot = account_with_a_machine(stack)
+    owner, worker = account_with_a_machine(stack)
     let_machines_manage_owners(stack, owner)
     after: list[Any] = []
 
@@ -659,24 +663,24 @@ def test_a_machine_changes_no_owner_once_the_switch_is_off(
         after.append(stack.snapshot())
 
     before_commit(stack, monkeypatch, switch_off)
-    assert stack.call(method, path, robot, body).status in (403, 409)
+    assert stack.call(method, path, worker, body).status in (403, 409)
     assert [stack.snapshot()] == after
 
 
 def test_a_machine_manages_users_below_owner(stack: Stack) -> None:
-    _, robot = account_with_a_machine(stack)
+    _, worker = account_with_a_machine(stack)
 
-    assert invite(stack, robot, "gus", "CLUSTER_ADMIN").status == 201
-    assert stack.call("PUT", f"{USERS}/gus", robot, {"role": "READ_ONLY"}).status == 200
-    assert stack.call("POST", f"{USERS}/cal/invitation", robot).status == 200
-    assert stack.call("DELETE", f"{USERS}/gus", robot).status == 204
+    assert invite(stack, worker, "gus", "CLUSTER_ADMIN").status == 201
+    assert stack.call("PUT", f"{USERS}/gus", worker, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("POST", f"{USERS}/cal/invitation", worker).status == 200
+    assert stack.call("DELETE", f"{USERS}/gus", worker).status == 204
 
 
 @pytest.mark.parametrize("caller", ["admin", "machine"])
 def test_only_an_owner_user_allows_machines_to_manage_owners(stack: Stack, caller: str) -> None:
-    owner, robot = account_with_a_machine(stack)
+    owner, worker = account_with_a_machine(stack)
     admin = stack.user(owner, "admin", "CLUSTER_ADMIN")
-    key = robot if caller == "machine" else admin
+    key = worker if caller == "machine" else admin
 
     assert stack.call("PUT", "/v1/account", key, {"machinesManageOwners": True}).status == 403
     assert stack.call("GET", "/v1/account", owner).json["machinesManageOwners"] is False
@@ -692,8 +696,8 @@ def test_only_an_owner_user_allows_machines_to_manage_owners(stack: Stack, calle
     [
         ("DELETE", f"{USERS}/bea", NO_BODY),
         ("PUT", f"{USERS}/bea", {"role": "CLUSTER_ADMIN"}),
-        ("DELETE", f"{SERVICE_USERS}/robot", NO_BODY),
-        ("PUT", f"{SERVICE_USERS}/robot", {"role": "CLUSTER_ADMIN"}),
+        ("DELETE", f"{SERVICE_USERS}/worker", NO_BODY),
+        ("PUT", f"{SERVICE_USERS}/worker", {"role": "CLUSTER_ADMIN"}),
     ],
 )
 def test_an_invitation_ends_when_its_inviter_is_no_longer_an_owner(
@@ -702,8 +706,8 @@ def test_an_invitation_ends_when_its_inviter_is_no_longer_an_owner(
     """And a person or machine made again under the name does not bring it back; a fresh one does."""
     owner = stack.account()
     bea = stack.user(owner, "bea", "OWNER")
-    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
-    inviter = robot if path.endswith("robot") else bea
+    worker = stack.service_user(owner, "worker", "OWNER")["USER_MANAGEMENT"]
+    inviter = worker if path.endswith("worker") else bea
     assert invite(stack, inviter, "dan", "READ_ONLY").json["invitedBy"] == inviter.username
     token = stack.token("dan")
     assert _invitation(stack, owner, "dan") == "OPEN"
@@ -783,11 +787,11 @@ def test_an_owner_who_invited_themselves_and_was_lowered_does_not_activate(
 
 
 def test_a_machines_invitation_of_an_owner_ends_with_the_switch(stack: Stack) -> None:
-    """That of somebody below OWNER does not, and a fresh invitation by an OWNER User needs no switch."""
-    owner, robot = account_with_a_machine(stack)
+    """That of somebody below OWNER does not, and a new invitation by an OWNER User needs no switch."""
+    owner, worker = account_with_a_machine(stack)
     let_machines_manage_owners(stack, owner)
-    assert invite(stack, robot, "eve", "OWNER").status == 201
-    assert invite(stack, robot, "gus", "CLUSTER_ADMIN").status == 201
+    assert invite(stack, worker, "eve", "OWNER").status == 201
+    assert invite(stack, worker, "gus", "CLUSTER_ADMIN").status == 201
     assert [_invitation(stack, owner, name) for name in ("eve", "gus")] == ["OPEN", "OPEN"]
     let_machines_manage_owners(stack, owner, let=False)
     assert [_invitation(stack, owner, name) for name in ("eve", "gus")] == ["WITHDRAWN", "OPEN"]
@@ -801,9 +805,9 @@ def test_a_machines_invitation_of_an_owner_ends_with_the_switch(stack: Stack) ->
 
 
 def test_a_machines_invitation_of_an_owner_is_good_while_the_switch_is_on(stack: Stack) -> None:
-    owner, robot = account_with_a_machine(stack)
+    owner, worker = account_with_a_machine(stack)
     let_machines_manage_owners(stack, owner)
-    assert invite(stack, robot, "eve", "OWNER").status == 201
+    assert invite(stack, worker, "eve", "OWNER").status == 201
     assert stack.signs_in(stack.activate("eve"))
 
 
@@ -825,7 +829,7 @@ def test_an_invitation_stored_without_its_inviter_is_valid(stack: Stack) -> None
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "by_robot"),
+    ("method", "path", "body", "by_worker"),
     [
         ("DELETE", f"{USERS}/owner", NO_BODY, False),
         ("DELETE", f"{USERS}/OWNER", NO_BODY, True),
@@ -836,18 +840,18 @@ def test_an_invitation_stored_without_its_inviter_is_valid(stack: Stack) -> None
     ],
 )
 def test_the_last_owner_cannot_be_revoked_or_lowered(
-    stack: Stack, method: str, path: str, body: Any, by_robot: bool
+    stack: Stack, method: str, path: str, body: Any, by_worker: bool
 ) -> None:
     owner = stack.account()
-    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    worker = stack.service_user(owner, "worker", "OWNER")["USER_MANAGEMENT"]
     let_machines_manage_owners(stack, owner)
     stack.user(owner, "bea", "OWNER")
     invite(stack, owner, "cal", "OWNER")
     stack.call("POST", f"{USERS}/bea/invitation", owner)
-    assert [stack.sign_in(key) for key in (owner, robot)] == [200, 200]
+    assert [stack.sign_in(key) for key in (owner, worker)] == [200, 200]
     before = stack.snapshot()
 
-    response = stack.call(method, path, robot if by_robot else owner, body)
+    response = stack.call(method, path, worker if by_worker else owner, body)
 
     assert response.status == 409
     assert "An account needs at least one activated OWNER" in response.json["detail"]
@@ -904,7 +908,7 @@ def test_people_are_listed_by_username_page_by_page(stack: Stack) -> None:
     for name in ("Zac", "bea", "Cal"):
         invite(stack, owner, name)
     invite(stack, stranger, "dan")
-    stack.service_user(owner, "robot")
+    stack.service_user(owner, "worker")
 
     pages, path = [], f"{USERS}?limit=2"
     while path:
@@ -987,10 +991,10 @@ def test_a_call_that_ends_its_own_key_takes_effect_with_its_response(stack: Stac
 def test_nobody_manages_the_keys_of_another_person(stack: Stack) -> None:
     owner = stack.account()
     stack.user(owner, "bea", "CLUSTER_ADMIN")
-    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
-    before = [stack.sign_in(key) for key in (owner, robot)], stack.snapshot()
+    worker = stack.service_user(owner, "worker", "OWNER")["USER_MANAGEMENT"]
+    before = [stack.sign_in(key) for key in (owner, worker)], stack.snapshot()
 
-    for key in (owner, robot):
+    for key in (owner, worker):
         for path in (f"{USERS}/bea/api-keys", f"{USERS}/nobody/api-keys"):
             for method in ("POST", "DELETE", "PATCH"):
                 assert stack.call(method, path, key, {"keyType": "MONITORING"}).status == 403
@@ -1005,31 +1009,31 @@ def test_nobody_manages_the_keys_of_another_person(stack: Stack) -> None:
 
 def test_an_owner_service_user_manages_users_and_no_service_user(stack: Stack) -> None:
     owner = stack.account()
-    robot = stack.service_user(owner, "robot", "OWNER")["USER_MANAGEMENT"]
+    worker = stack.service_user(owner, "worker", "OWNER")["USER_MANAGEMENT"]
     stack.service_user(owner, "other", "READ_ONLY", keyTypes=["MONITORING"])
     let_machines_manage_owners(stack, owner)
 
-    assert invite(stack, robot, "bea", "OWNER").status == 201
+    assert invite(stack, worker, "bea", "OWNER").status == 201
     bea = stack.activate("bea")
-    assert stack.call("PUT", f"{USERS}/bea", robot, {"role": "CLUSTER_ADMIN"}).status == 200
-    assert stack.call("POST", f"{USERS}/bea/invitation", robot).status == 200
+    assert stack.call("PUT", f"{USERS}/bea", worker, {"role": "CLUSTER_ADMIN"}).status == 200
+    assert stack.call("POST", f"{USERS}/bea/invitation", worker).status == 200
     assert stack.sign_in(bea) == 401
-    assert [it["username"] for it in stack.call("GET", USERS, robot).json] == ["bea", "owner"]
-    assert stack.call("DELETE", f"{USERS}/bea", robot).status == 204
+    assert [it["username"] for it in stack.call("GET", USERS, worker).json] == ["bea", "owner"]
+    assert stack.call("DELETE", f"{USERS}/bea", worker).status == 204
     assert {event["actor"]["kind"] for event in stack.events("USER_REVOKED")} == {"SERVICE_USER"}
 
     before = stack.snapshot()
     kind = {"keyType": "MONITORING"}
-    for name in ("other", "robot"):
+    for name in ("other", "worker"):
         path = f"{SERVICE_USERS}/{name}"
-        assert stack.call("PUT", path, robot, {"displayName": "X"}).status == 403
-        assert stack.call("DELETE", path, robot).status == 403
+        assert stack.call("PUT", path, worker, {"displayName": "X"}).status == 403
+        assert stack.call("DELETE", path, worker).status == 403
         for method in ("POST", "DELETE", "PATCH"):
-            assert stack.call(method, f"{path}/api-keys", robot, kind).status == 403
-        assert stack.call("POST", f"{path}/api-keys/rotate", robot, kind).status == 403
+            assert stack.call(method, f"{path}/api-keys", worker, kind).status == 403
+        assert stack.call("POST", f"{path}/api-keys/rotate", worker, kind).status == 403
     body = {"username": "third", "email": "third@machines.example", "role": "READ_ONLY"}
-    assert stack.call("POST", SERVICE_USERS, robot, body).status == 403
-    assert stack.call("GET", f"{SERVICE_USERS}/robot", robot).status == 200
+    assert stack.call("POST", SERVICE_USERS, worker, body).status == 403
+    assert stack.call("GET", f"{SERVICE_USERS}/worker", worker).status == 200
     assert stack.snapshot() == before
 
 

@@ -26,7 +26,7 @@ def pass_(event: dict[str, Any]) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_user_gets_where_its_keys_let_it(name: str, stack: Stack) -> None:
     owner = stack.account()
-    keys = stack.service_user(owner, "robot", "CLUSTER_ADMIN")
+    keys = stack.service_user(owner, "worker", "CLUSTER_ADMIN")
     got = {
         key_type: [
             (method, path.split("/")[1])
@@ -46,16 +46,16 @@ def test_a_service_user_gets_where_its_keys_let_it(name: str, stack: Stack) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_costs_one_read(name: str, stack: Stack) -> None:
+def test_an_authorization_costs_one_read(name: str, stack: Stack) -> None:
     owner = stack.account()
-    key = stack.service_user(owner, "robot")["MONITORING"]
+    key = stack.service_user(owner, "worker")["MONITORING"]
     event = asked(golden(name, key.header), "GET", "/monitoring/clusters")
     assert pass_(event) == 200  # the hour's note of the key's use is written here
     with stack.counted() as calls:
         assert pass_(event) == 200
     assert calls == {"GetItem": 1}
     with stack.counted() as calls:
-        assert pass_(golden(name, Key("robot", "suk_mistyped").header)) == 401
+        assert pass_(golden(name, Key("worker", "suk_mistyped").header)) == 401
         assert pass_({**event, "type": "TOKEN"}) == 403
     assert calls == {}
 
@@ -63,20 +63,20 @@ def test_it_costs_one_read(name: str, stack: Stack) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_revoked_or_lowered_is_refused_at_once(name: str, stack: Stack) -> None:
     owner = stack.account()
-    keys = stack.service_user(owner, "robot", "CLUSTER_ADMIN")
+    keys = stack.service_user(owner, "worker", "CLUSTER_ADMIN")
     writes = asked(golden(name, keys["PROVISIONING"].header), "POST", "/provisioning/clusters")
     reads = asked(golden(name, keys["MONITORING"].header), "GET", "/monitoring/clusters")
     assert (pass_(writes), pass_(reads)) == (200, 200)
-    assert stack.call("PUT", "/v1/service-users/robot", owner, {"role": "READ_ONLY"}).status == 200
+    assert stack.call("PUT", "/v1/service-users/worker", owner, {"role": "READ_ONLY"}).status == 200
     assert (pass_(writes), pass_(reads)) == (401, 200)
-    assert stack.call("DELETE", "/v1/service-users/robot", owner).status == 204
+    assert stack.call("DELETE", "/v1/service-users/worker", owner).status == 204
     assert (pass_(writes), pass_(reads)) == (401, 401)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_networks_hold_here_too(name: str, stack: Stack) -> None:
+def test_a_key_from_outside_its_networks_is_403(name: str, stack: Stack) -> None:
     owner = stack.account()
-    keys = stack.service_user(owner, "robot", allowedNetworks=["192.0.2.0/24"])
+    keys = stack.service_user(owner, "worker", allowedNetworks=["192.0.2.0/24"])
     event = asked(golden(name, keys["MONITORING"].header), "GET", "/monitoring/clusters")
     assert pass_(event) == 403
     context = event["requestContext"]
@@ -84,9 +84,9 @@ def test_networks_hold_here_too(name: str, stack: Stack) -> None:
     assert pass_(event) == 200
 
 
-def test_a_deployments_rules_hold(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_in_the_environment_decide(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = stack.account()
-    key = stack.service_user(owner, "robot")["MONITORING"]
+    key = stack.service_user(owner, "worker")["MONITORING"]
     event = asked(golden("http-2.0", key.header), "PUT", "/own")
     assert pass_(event) == 403
     own = {"path": "/own", "methods": ["PUT"], "keyTypes": ["MONITORING"], "leastRole": "READ_ONLY"}
@@ -95,9 +95,11 @@ def test_a_deployments_rules_hold(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     assert pass_(asked(event, "GET", "/monitoring/clusters")) == 403
 
 
-def test_broken_rules_allow_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_invalid_rules_the_function_fails_and_reads_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = stack.account()
-    key = stack.service_user(owner, "robot")["MONITORING"]
+    key = stack.service_user(owner, "worker")["MONITORING"]
     event = asked(golden("rest-1.0", key.header), "GET", "/monitoring/clusters")
     monkeypatch.setenv("AUTHORIZER_RULES", '[{"path": "/monitoring/*"}]')
     for _ in range(2):

@@ -44,7 +44,7 @@ class Keyring:
             for key_type in role.key_types():
                 self.secrets[role, key_type] = secret = key_format.new_key()
                 keys[key_type] = ApiKey(key_format.digest(secret), key_format.last5(secret), NOW - 9, "owner")
-            self.add(f"robot-{role.value.lower()}", role, keys)
+            self.add(f"worker-{role.value.lower()}", role, keys)
 
     def add(self, username: str, role: Role, keys: dict[KeyType, ApiKey]) -> None:
         self.principals[username] = ServiceUser(
@@ -59,13 +59,13 @@ class Keyring:
         )
 
     def restrict(self, role: Role, key_type: KeyType, *networks: str) -> None:
-        name = f"robot-{role.value.lower()}"
+        name = f"worker-{role.value.lower()}"
         old = self.principals[name]
         key = ApiKey(old.keys[key_type].digest, old.keys[key_type].last5, 1, "owner", networks=networks)
         self.add(name, role, {**old.keys, key_type: key})
 
     def header(self, role: Role, key_type: KeyType) -> str:
-        return basic(f"robot-{role.value.lower()}", self.secrets[role, key_type])
+        return basic(f"worker-{role.value.lower()}", self.secrets[role, key_type])
 
     def sign_in(self, header: str | None, source_ip: str) -> AuthContext:
         return sign_in(self, *credentials(header), Origin(source_ip, "request-1", NOW))  # type: ignore[arg-type]
@@ -123,20 +123,20 @@ def status(
 ) -> int:
     """Return what API Gateway would make of it: 200 for what is let in."""
     try:
-        answer = ask(event, sign_in, rules)
+        response = ask(event, sign_in, rules)
     except Exception as error:
         return 401 if str(error) == "Unauthorized" and type(error) is Exception else 500
     if event.get("version") == "2.0":
-        return 200 if answer["isAuthorized"] else 403
-    assert answer["principalId"]
-    return 200 if allows(answer["policyDocument"], INVOKE, event["methodArn"]) else 403
+        return 200 if response["isAuthorized"] else 403
+    assert response["principalId"]
+    return 200 if allows(response["policyDocument"], INVOKE, event["methodArn"]) else 403
 
 
 # Golden events
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_key_opens_what_it_is_for(name: str, keyring: Keyring) -> None:
+def test_a_key_is_allowed_the_paths_of_its_type_and_role(name: str, keyring: Keyring) -> None:
     for role, key_type in keyring.secrets:
         event = golden(name, keyring.header(role, key_type))
         for path, types, least in (
@@ -158,7 +158,9 @@ def test_a_key_opens_what_it_is_for(name: str, keyring: Keyring) -> None:
         ("http-2.0-stage", KeyType.PROVISIONING),
     ],
 )
-def test_the_golden_events_themselves(name: str, key_type: KeyType, keyring: Keyring) -> None:
+def test_recorded_events_of_api_gateway_are_allowed_with_one_sign_in(
+    name: str, key_type: KeyType, keyring: Keyring
+) -> None:
     event = golden(name, keyring.header(Role.OWNER, key_type))
     assert status(event, keyring.sign_in) == 200
     assert keyring.reads == 1
@@ -168,7 +170,7 @@ def test_the_policy_of_a_rest_api(keyring: Keyring) -> None:
     event = golden("rest-1.0", keyring.header(Role.READ_ONLY, KeyType.MONITORING))
     stage = "arn:aws:execute-api:ap-southeast-2:123456789012:a1b2c3d4e5/prod"
     assert authorize(event, keyring.sign_in, DEFAULT) == {
-        "principalId": "robot-read_only",
+        "principalId": "worker-read_only",
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [
@@ -199,7 +201,7 @@ def test_the_policy_of_a_rest_api(keyring: Keyring) -> None:
         },
         "context": {
             "account": ACCOUNT,
-            "username": "robot-read_only",
+            "username": "worker-read_only",
             "kind": "SERVICE_USER",
             "role": "READ_ONLY",
             "keyType": "MONITORING",
@@ -211,7 +213,7 @@ def test_the_simple_response_of_an_http_api(keyring: Keyring) -> None:
     event = golden("http-2.0", keyring.header(Role.OWNER, KeyType.MONITORING))
     context = {
         "account": ACCOUNT,
-        "username": "robot-owner",
+        "username": "worker-owner",
         "kind": "SERVICE_USER",
         "role": "OWNER",
         "keyType": "MONITORING",
@@ -222,7 +224,7 @@ def test_the_simple_response_of_an_http_api(keyring: Keyring) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_persons_keys_open_as_a_machines(name: str, keyring: Keyring) -> None:
+def test_a_users_key_is_allowed_what_a_machines_is(name: str, keyring: Keyring) -> None:
     secret = key_format.new_key()
     key = ApiKey(key_format.digest(secret), key_format.last5(secret), 1, "owner")
     keyring.principals["jo.doe"] = User(
@@ -253,8 +255,8 @@ def test_a_policy_is_the_same_whatever_was_asked(keyring: Keyring) -> None:
             ("GET", "/${aws:username}/?"),
         )
     ]
-    answers = [authorize(each, keyring.sign_in, DEFAULT) for each in tried]
-    assert all(answer == answers[0] for answer in answers)
+    responses = [authorize(each, keyring.sign_in, DEFAULT) for each in tried]
+    assert all(response == responses[0] for response in responses)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,7 @@ def test_a_policy_is_for_the_one_api_and_stage(stage: str, keyring: Keyring) -> 
         assert not allows(document, INVOKE, f"{stage.replace('a1b2c3d4e5', 'other')}/GET/provisioning/a")
 
 
-def test_no_method_hides_a_path(keyring: Keyring) -> None:
+def test_a_policy_names_each_method_so_that_no_path_matches_as_one(keyring: Keyring) -> None:
     """A ``*`` for the method would stand for ``GET/user-management`` too."""
     event = golden("rest-1.0", keyring.header(Role.OWNER, KeyType.PROVISIONING))
     for method in ("GET", "POST", "TRACE"):
@@ -303,9 +305,9 @@ def test_no_method_hides_a_path(keyring: Keyring) -> None:
         "Basic Og==",
         "Bearer abc",
         "Negotiate abc",
-        basic("robot-owner", ""),
-        basic("robot-owner", "suk_wrong"),
-        pytest.param(basic("robot-owner", key_format.new_key()), id="another-key"),
+        basic("worker-owner", ""),
+        basic("worker-owner", "suk_wrong"),
+        pytest.param(basic("worker-owner", key_format.new_key()), id="another-key"),
         pytest.param(basic("nobody", key_format.new_key()), id="nobody"),
         pytest.param(basic("", key_format.new_key()), id="no-name"),
         "Basic ä",
@@ -383,10 +385,10 @@ def test_another_network_is_403(name: str, keyring: Keyring, caplog: pytest.LogC
 def test_a_key_without_any_right_is_403(name: str, keyring: Keyring) -> None:
     event = golden(name, keyring.header(Role.CLUSTER_ADMIN, KeyType.USER_MANAGEMENT))
     assert status(event, keyring.sign_in) == 403
-    answer = authorize(event, keyring.sign_in, DEFAULT)
-    assert answer["context"]["username"] == "robot-cluster_admin"
-    if "policyDocument" in answer:
-        (statement,) = answer["policyDocument"]["Statement"]
+    response = authorize(event, keyring.sign_in, DEFAULT)
+    assert response["context"]["username"] == "worker-cluster_admin"
+    if "policyDocument" in response:
+        (statement,) = response["policyDocument"]["Statement"]
         assert statement["Effect"] == "Deny"
         assert statement["Resource"] == ["/".join(event["methodArn"].split("/")[:2]) + "/*"]
 
@@ -410,7 +412,7 @@ def test_crafted_paths_are_403(name: str, path: str, keyring: Keyring) -> None:
     assert status(asked(event, "GET", path), keyring.sign_in) == 403
 
 
-def test_rules_of_a_deployment(keyring: Keyring) -> None:
+def test_a_deployments_own_rules_replace_the_default_ones(keyring: Keyring) -> None:
     rule = {"path": "/x", "methods": ["PUT"], "keyTypes": ["MONITORING"], "leastRole": "OWNER"}
     rules = load_rules(json.dumps([rule]))
     for name in NAMES:
@@ -463,7 +465,7 @@ REFUSED_2 = {"isAuthorized": False}
 
 
 @pytest.mark.parametrize("event", [None, 1, "x", [], {}, {"version": "1.0"}, {"version": "3.0"}, {1: 2}])
-def test_what_is_no_event_is_denied(event: Any, keyring: Keyring) -> None:
+def test_what_is_not_an_event_is_denied(event: Any, keyring: Keyring) -> None:
     assert authorize(event, keyring.sign_in, DEFAULT) == REFUSED_1
 
 
@@ -530,7 +532,9 @@ NEEDED = {
 
 @pytest.mark.parametrize(("name", "field"), [(name, each) for name, all_ in NEEDED.items() for each in all_])
 @pytest.mark.parametrize("value", ["absent", None, 7, [], {}])
-def test_a_field_that_is_needed(name: str, field: str, value: Any, keyring: Keyring) -> None:
+def test_an_event_without_a_required_field_is_denied(
+    name: str, field: str, value: Any, keyring: Keyring
+) -> None:
     event = golden(name, keyring.header(Role.OWNER, KeyType.PROVISIONING))
     *way, last = field.split(".")
     place = event
@@ -585,18 +589,18 @@ def mangled(draw: st.DrawFn) -> Any:
 @given(mangled() | ANYTHING)
 def test_no_event_raises_an_exception(event: Any) -> None:
     try:
-        answer = authorize(event, KEYRING.sign_in, DEFAULT)
+        response = authorize(event, KEYRING.sign_in, DEFAULT)
     except Exception as signal:
         assert (type(signal), str(signal)) == (Exception, "Unauthorized")  # noqa: PT017
         return
-    json.dumps(answer)
-    assert answer.keys() <= {"principalId", "policyDocument", "context", "isAuthorized"}
-    assert all(isinstance(value, str) for value in answer.get("context", {}).values())
-    if "policyDocument" in answer:
-        assert answer["principalId"]
-        assert answer["policyDocument"]["Statement"]
+    json.dumps(response)
+    assert response.keys() <= {"principalId", "policyDocument", "context", "isAuthorized"}
+    assert all(isinstance(value, str) for value in response.get("context", {}).values())
+    if "policyDocument" in response:
+        assert response["principalId"]
+        assert response["policyDocument"]["Statement"]
     else:
-        assert isinstance(answer["isAuthorized"], bool)
+        assert isinstance(response["isAuthorized"], bool)
 
 
 # What is not the caller's fault
@@ -606,7 +610,7 @@ def test_no_event_raises_an_exception(event: Any) -> None:
 @pytest.mark.parametrize(
     "trouble",
     [
-        Unavailable("No answer in time."),
+        Unavailable("No response in time."),
         ConnectionError("no route"),
         KeyError("x"),
         Exception("Unauthorized"),
@@ -638,7 +642,7 @@ def test_the_log_tells_outcomes_apart_and_no_secrets(
         secret = header.removeprefix("Basic ")
         authorize(asked(event, "GET", "/monitoring/clusters"), keyring.sign_in, DEFAULT)
         authorize(asked(event, "PUT", f"/monitoring/{secret}"), keyring.sign_in, DEFAULT)
-        status(golden(name, basic("robot-owner", "suk_secret")), keyring.sign_in)
+        status(golden(name, basic("worker-owner", "suk_secret")), keyring.sign_in)
         authorize({**event, "type": header}, keyring.sign_in, DEFAULT)
         authorize({**event, "methodArn": header, "rawPath": [header]}, keyring.sign_in, DEFAULT)
         told = [(record.levelname, record.getMessage()) for record in caplog.records]
@@ -650,6 +654,6 @@ def test_the_log_tells_outcomes_apart_and_no_secrets(
         assert [level for level, _ in told[3:]] == ["WARNING", "WARNING"]
         everything = " ".join(repr(vars(record)) for record in caplog.records)
         assert caplog.records[0].keyType == "MONITORING"
-        assert caplog.records[0].username == "robot-owner"
+        assert caplog.records[0].username == "worker-owner"
         for hidden in (header, secret, keyring.secrets[Role.OWNER, KeyType.MONITORING], "suk_secret"):
             assert hidden not in everything

@@ -90,7 +90,7 @@ def means(rules: list[dict[str, Any]], key_type: KeyType, role: Role, method: st
 
 def signed_in(key_type: KeyType, role: Role) -> Any:
     caller = ServiceUser(
-        username="robot", account="acct", email="r@example.com", role=role, version="1", created_at=1, id="i"
+        username="worker", account="acct", email="r@example.com", role=role, version="1", created_at=1, id="i"
     )
     return lambda header, source_ip: AuthContext(
         caller, PresentedKey(key_type, b""), Origin(source_ip, "r", 1.0)
@@ -166,7 +166,7 @@ def test_a_policy_is_for_nothing_but_its_stage_and_for_calling(
 
 
 @pytest.mark.parametrize("path", ["/p", "/" + "p" * 123])
-def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
+def test_rules_that_pass_the_check_fit_in_a_policy(path: str) -> None:
     """API Gateway takes 8 KB; the longest names of partition, region, stage and caller are tried here."""
     written: list[dict[str, Any]] = []
     for number in range(100):
@@ -196,9 +196,9 @@ def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
     auth = AuthContext(
         caller, PresentedKey(KeyType.PROVISIONING_READONLY, b""), Origin("192.0.2.1", "r", 1.0)
     )
-    answer = authorize(asks_1(stage, "GET", "/x"), lambda *_: auth, load_rules(json.dumps(written)))
-    assert len(json.dumps(answer)) <= 8192
-    for statement in answer["policyDocument"]["Statement"]:
+    response = authorize(asks_1(stage, "GET", "/x"), lambda *_: auth, load_rules(json.dumps(written)))
+    assert len(json.dumps(response)) <= 8192
+    for statement in response["policyDocument"]["Statement"]:
         assert all(len(resource) <= 512 for resource in statement["Resource"])
 
 
@@ -240,6 +240,6 @@ def test_no_spelling_of_a_dot_segment_leads_out_of_what_a_key_opens(first: str) 
 
 
 @pytest.mark.parametrize("path", ["/a%20b", "/a%2Fb", "/v1.2/x", "/%C3%A9", "/100%", "/a.b.c"])
-def test_ordinary_escapes_pass(path: str) -> None:
+def test_a_path_with_ordinary_escapes_is_allowed(path: str) -> None:
     assert is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", f"/monitoring{path}")
     assert allows(GREEDY, "execute-api:Invoke", f"{STAGES[0]}/GET/monitoring{path}")

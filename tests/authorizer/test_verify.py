@@ -27,15 +27,15 @@ def ask(*given: Any, **more: Any) -> dict[str, Any]:
 
 
 def judge(asked: Any) -> dict[str, Any]:
-    answer = app.verify(asked, None)
-    assert answer.keys() == FIELDS
-    assert answer["allowed"] is (answer["status"] == 200) is (answer["reason"] is None)
+    response = app.verify(asked, None)
+    assert response.keys() == FIELDS
+    assert response["allowed"] is (response["status"] == 200) is (response["reason"] is None)
     for encoded in (False, True):
         assert by_url(json.dumps(asked), encoded=encoded) == (
-            answer["status"] if answer["status"] in (400, 503) else 200,
-            answer,
+            response["status"] if response["status"] in (400, 503) else 200,
+            response,
         )
-    return answer
+    return response
 
 
 def by_url(body: str | None, *, encoded: bool = False, method: str = "POST") -> tuple[int, dict[str, Any]]:
@@ -47,18 +47,18 @@ def by_url(body: str | None, *, encoded: bool = False, method: str = "POST") -> 
         "body": sent,
         "isBase64Encoded": encoded,
     }
-    answer = app.verify(event, None)
-    assert answer["headers"] == {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return answer["statusCode"], json.loads(answer["body"])
+    response = app.verify(event, None)
+    assert response["headers"] == {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return response["statusCode"], json.loads(response["body"])
 
 
 def test_a_key_opens_what_its_type_and_role_open_by_either_scheme(stack: Stack) -> None:
     owner = stack.account()
     account = stack.call("GET", "/v1/whoami", owner).json["account"]
-    key = stack.service_user(owner, "robot")["MONITORING"]
+    key = stack.service_user(owner, "worker")["MONITORING"]
     caller = {
         "account": account,
-        "username": "robot",
+        "username": "worker",
         "kind": "SERVICE_USER",
         "role": "READ_ONLY",
         "keyType": "MONITORING",
@@ -82,7 +82,7 @@ def test_a_key_opens_what_its_type_and_role_open_by_either_scheme(stack: Stack) 
 
 
 def test_it_costs_one_read_and_two_with_the_key_alone(stack: Stack) -> None:
-    key = stack.service_user(stack.account(), "robot")["MONITORING"]
+    key = stack.service_user(stack.account(), "worker")["MONITORING"]
     assert ask(key.header)["allowed"]  # the hour's note of the key's use is written here
     for header, reads in ((key.header, 1), (key.bearer["authorization"], 2)):
         with stack.counted() as calls:
@@ -91,7 +91,7 @@ def test_it_costs_one_read_and_two_with_the_key_alone(stack: Stack) -> None:
 
 
 def test_the_address_that_counts_is_the_clients(stack: Stack) -> None:
-    key = stack.service_user(stack.account(), "robot", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
+    key = stack.service_user(stack.account(), "worker", allowedNetworks=["203.0.113.0/24"])["MONITORING"]
     assert ask(key.header, sourceIp="203.0.113.9")["status"] == 200
     for address in (HERE, "192.0.2.1", "::ffff:198.51.100.7"):
         refused = ask(key.bearer["authorization"], sourceIp=address)
@@ -101,7 +101,7 @@ def test_the_address_that_counts_is_the_clients(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic", "Bearer", "Token x", "Bearer suk_x", "{wrong}"])
-def test_nobody_known_is_401(stack: Stack, header: str | None) -> None:
+def test_unknown_credentials_are_401(stack: Stack, header: str | None) -> None:
     wrong = Key(stack.account().username, key_format.new_key())
     for sent in [header] if header != "{wrong}" else [wrong.header, wrong.bearer["authorization"]]:
         refused = ask(sent)
@@ -160,7 +160,7 @@ def test_a_body_that_is_not_base64_is_400(stack: Stack) -> None:
     assert app.verify({"requestContext": {}}, None)["statusCode"] == 400
 
 
-def test_the_url_takes_post_alone(stack: Stack) -> None:
+def test_a_get_of_the_url_is_400(stack: Stack) -> None:
     owner = stack.account()
     status, decision = by_url(json.dumps(question(owner.header)), method="GET")
     assert (status, decision["allowed"], decision["reason"]) == (400, False, "Send the question by POST.")
@@ -170,7 +170,7 @@ def test_a_store_that_does_not_answer_lets_nobody_in(stack: Stack, monkeypatch: 
     owner = stack.account()
 
     def fails(*_: Any) -> Any:
-        raise Unavailable("The store did not answer.")
+        raise Unavailable("The store did not respond.")
 
     monkeypatch.setattr(type(stack.service.directory), "principal", fails)
     assert ask(owner.header)["status"] == 503
@@ -178,14 +178,16 @@ def test_a_store_that_does_not_answer_lets_nobody_in(stack: Stack, monkeypatch: 
 
 def test_a_revoked_key_is_refused_at_the_next_question(stack: Stack) -> None:
     owner = stack.account()
-    key = stack.service_user(owner, "robot")["MONITORING"]
+    key = stack.service_user(owner, "worker")["MONITORING"]
     assert ask(key.header)["allowed"]
-    path = "/v1/service-users/robot/api-keys?keyType=MONITORING"
+    path = "/v1/service-users/worker/api-keys?keyType=MONITORING"
     assert stack.call("DELETE", path, owner).status == 204
     assert ask(key.header)["status"] == ask(key.bearer["authorization"])["status"] == 401
 
 
-def test_it_judges_by_the_deployments_rules(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_decides_by_the_rules_in_the_environment(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = stack.account()
     rule = {"path": "/own/*", "methods": ["GET"], "keyTypes": ["USER_MANAGEMENT"], "leastRole": "OWNER"}
     monkeypatch.setenv("AUTHORIZER_RULES", json.dumps([rule]))

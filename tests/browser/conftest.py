@@ -68,8 +68,8 @@ class Server:
         basic = base64.b64encode(f"{owner['username']}:{owner['apiKey']}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
         raw = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self.base + path, raw, headers, method=method), timeout=30) as answer:
-            text = answer.read()
+        with urlopen(Request(self.base + path, raw, headers, method=method), timeout=30) as response:
+            text = response.read()
         return json.loads(text) if text else None
 
     def invite(self, role: str = "OWNER") -> tuple[str, str]:
@@ -116,7 +116,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         )
     try:
         end = time.monotonic() + 90
-        while "Requests and emails" not in printed.read_text():
+        while "Requests, emails and events" not in printed.read_text():
             assert process.poll() is None, "make run does not start"
             assert time.monotonic() < end, "make run does not start"
             time.sleep(0.1)  # its start is what is waited for

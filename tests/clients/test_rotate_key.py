@@ -29,7 +29,7 @@ class ProgramKilled(BaseException):
 
 
 class FaultyServer:
-    """A socket in front of the API (or of ``others``), that can lose an answer or refuse a call."""
+    """A socket in front of the API (or of ``others``), that can lose a response or refuse a call."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack

@@ -1,9 +1,9 @@
-"""A machine that does whatever callers may think of, and holds every answer against the rulebook.
+"""A machine that does whatever callers may think of, and holds every response against the rulebook.
 
 Two accounts, their people, Service Users, keys and invitations; every call by any key there is or ever
 was. After each call the tables are held against the rulebook too, and what must always hold is checked:
 one live key of a type, names and addresses unique, a right that ended refused at the very next call,
-every key change on record once, and no secret anywhere but in the one answer that made it.
+every key change recorded once, and no secret anywhere but in the one response that made it.
 
 ``random_visits`` adds what the same people do in their browsers; ``test_state_machine`` runs it.
 """
@@ -45,7 +45,7 @@ from tests.support.reference_model import (
 )
 
 CHANGEABLE = ("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys")
-"""The fields of answers that their holder's PUT changes."""
+"""The fields of responses that their holder's PUT changes."""
 THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
@@ -113,10 +113,10 @@ class Machine(RuleBasedStateMachine):
         self.seen: set[str] = set()
         self.dead: list[Key] = []
         self.living: dict[Key, tuple[Any, ...]] = {}
-        """Each living key's holder, role and type, and whether it is for the office alone."""
+        """Each working key's holder, role and type, and whether it is for the office alone."""
         self.turn = 0
         self.readings: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        """What was last read of whom: the answer, and what the rulebook has of it that cannot be changed."""
+        """What was last read of whom: the response, and the unchangeable part of it."""
         self.tokens: list[tuple[str, str]] = []
         self.invitations: list[tuple[Someone, Any, dict[str, Any]]] = []
         self.events: dict[str, dict[str, Any]] = {}
@@ -175,7 +175,13 @@ class Machine(RuleBasedStateMachine):
         )
         if kinds is not None:
             body["keyTypes"] = kinds
+        bad_names = False
+        if data.draw(st.integers(0, 2), "named") == 0:
+            named = self.administrators(data, None)
+            body["administrators"] = named
+            bad_names = len({it.lower() for it in named}) < len(named)
         wire, told, bad = self.ending(body, ends)
+        bad = bad or bad_names
         if kinds is not None and (len(set(kinds)) < len(kinds) or set(kinds) - set(MAY_HOLD[role])):
             bad = True
         if data.draw(st.booleans(), "as profile"):
@@ -190,17 +196,21 @@ class Machine(RuleBasedStateMachine):
         if "role" in parts:
             body["role"] = data.draw(st.sampled_from(ROLES), "role")
         if "displayName" in parts:
-            body["displayName"] = data.draw(st.sampled_from(["Robot", "Bote \N{ROBOT FACE}"]), "display name")
+            body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
         if "administrators" in parts:
-            fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
-            some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
-            body["administrators"] = data.draw(st.lists(some, max_size=3), "administrators")
+            body["administrators"] = self.administrators(data, actor)
         named = [it.lower() for it in body.get("administrators", [])]
         bad = len(set(named)) < len(named)
         path = f"/v1/service-users/{_case(data, name)}"
         wire, told, read = self.sent_back(data, path, body)
         plan: Callable[[Desk], Outcome] = lambda it: it.update(name, told, read)  # noqa: E731
         self.call(data, "PUT", path, Caller.staff, plan, wire, bad=bad, actor=actor)
+
+    def administrators(self, data: st.DataObject, actor: Key | None) -> list[str]:
+        """Choose Administrators: most often fit ones."""
+        fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
+        some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
+        return data.draw(st.lists(some, max_size=3), "administrators")
 
     @rule(data=st.data())
     def delete_service_user(self, data: st.DataObject) -> None:
@@ -310,6 +320,35 @@ class Machine(RuleBasedStateMachine):
         path = f"/v1/users/{_case(data, name)}"
         self.call(data, "DELETE", path, Caller.runs_people, lambda it: it.expel(name), actor=actor)
 
+    @rule(data=st.data(), machine=st.booleans())
+    def suspend(self, data: st.DataObject, machine: bool) -> None:
+        """Suspend somebody, and see that the very next call with each of their keys is refused."""
+        guard = Caller.staff if machine else Caller.runs_people
+        actor = self.actor(data, guard)
+        name = self.someone(data, actor, machine=machine)
+        path = f"/v1/{'service-users' if machine else 'users'}/{_case(data, name)}/suspend"
+        plan: Callable[[Desk], Outcome] = lambda it: (  # noqa: E731
+            it.suspend(name) if machine else it.suspend_person(name)
+        )
+        self.call(data, "POST", path, guard, plan, actor=actor)
+        whom = self.book.all.get(name)
+        for key in [it for it in self.made if it in self.living and it.username.lower() == name]:
+            if whom is not None and whom.suspended is not None:
+                done = self.go("GET", "/v1/whoami", key, _anybody, NO_BODY, Desk.whoami, office=True)
+                assert done.status == 403
+
+    @rule(data=st.data(), machine=st.booleans())
+    def resume(self, data: st.DataObject, machine: bool) -> None:
+        guard = Caller.staff if machine else Caller.runs_people
+        actor = self.actor(data, guard)
+        away = [it.name for it in self.home(actor) if it.machine is machine and it.suspended is not None]
+        name = data.draw(st.sampled_from([*away * 4, self.someone(data, actor, machine=machine)]), "away")
+        path = f"/v1/{'service-users' if machine else 'users'}/{_case(data, name)}/resume"
+        plan: Callable[[Desk], Outcome] = lambda it: (  # noqa: E731
+            it.resume(name) if machine else it.resume_person(name)
+        )
+        self.call(data, "POST", path, guard, plan, actor=actor)
+
     @rule(data=st.data(), how=st.sampled_from(["list", "end", "end", "revoke", "revoke"]))
     def shown_keys(self, data: st.DataObject, how: str) -> None:
         """List the keys of machines that somebody knows, end them, or revoke that person first."""
@@ -352,7 +391,7 @@ class Machine(RuleBasedStateMachine):
             return
         who = data.draw(st.sampled_from(away), "who")
         name, path = who.name, f"/v1/users/{who.name}"
-        if who.owner and len(self.book.owners(who.account)) == 1:
+        if who.suspended is not None or (who.owner and len(self.book.owners(who.account)) == 1):
             return
         if how == "revoked":
             body = {"username": who.username, "email": who.email, "role": "CLUSTER_ADMIN"}
@@ -555,7 +594,7 @@ class Machine(RuleBasedStateMachine):
             _is_problem(response)
         shown = set(SECRET.findall(response.text))
         made = [self.learn(response.json, key, outcome) for key in (outcome.made if outcome else [])]
-        assert shown == {key.secret for key in made}, "the keys an answer shows are the keys it made"
+        assert shown == {key.secret for key in made}, "the keys a response shows are the keys it made"
         assert not shown & self.seen, "a secret is shown once"
         self.seen |= shown
         self.made += made
@@ -565,7 +604,7 @@ class Machine(RuleBasedStateMachine):
         self.bury()
 
     def learn(self, response: Any, key: Held, outcome: Outcome | None) -> Key:
-        """Take a key's secret over from the answer that shows it."""
+        """Take a key's secret over from the response that shows it."""
         assert outcome is not None
         assert outcome.of is not None
         entries = response["apiKeys"]["apiKeys"] if "apiKeys" in response else [response]
@@ -574,7 +613,7 @@ class Machine(RuleBasedStateMachine):
         return Key(outcome.of.username, found)
 
     def agree(self, response: Response, outcome: Outcome) -> None:
-        """See that an answer says of who and what it is about what the rulebook says."""
+        """See that a response says of who and what it is about what the rulebook says."""
         said, whom = response.json, outcome.of
         if outcome.response is not None and not isinstance(outcome.response, Held):
             _includes(said, outcome.response)
@@ -594,6 +633,8 @@ class Machine(RuleBasedStateMachine):
             "displayName": whom.display,
             "email": whom.email,
             "role": whom.role,
+            "suspendedAt": moment(whom.suspended),
+            "suspendedBy": whom.suspended_by,
             "createdAt": moment(whom.created),
         }
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
@@ -659,7 +700,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 assert kind in ("BUDGET", "CHALLENGE")
                 assert item["ttl"], "what counts a budget, or was asked of a browser, ends by itself"
-        assert not SECRET.search(str(directory)), "a secret is kept in the clear"
+        assert not SECRET.search(str(directory)), "a secret is stored itself"
         assert people.keys() == self.book.all.keys()
         held = {f"{it.account}#{fold(it.email)}": name for name, it in self.book.all.items()}
         assert addresses == held
@@ -700,6 +741,7 @@ class Machine(RuleBasedStateMachine):
         told = (item["kind"], item["account"], item["role"], item["username"], item["email"])
         assert told == (kind, whom.account, whom.role, whom.username, whom.email)
         assert ("invitation" in item) is (whom.open is not None)
+        assert item.get("suspendedAt") == whom.suspended
         digests = {
             kind: {key["digest"], *([it["digest"]] if (it := key.get("predecessor")) else [])}
             for kind, key in item.get("keys", {}).items()
@@ -743,10 +785,10 @@ class Machine(RuleBasedStateMachine):
             assert item["account"].startswith("REFUSED#") is refusal, "refusals have a partition of their own"
         for record in records:
             record.keys.sort()
-        # One call may put several on record, of the same moment.
+        # One call may record several, of the same moment.
         written.sort(key=repr)
         records = sorted(records, key=repr)
-        assert written == records, "every act is on record once, and nothing else"
+        assert written == records, "every change is recorded once, and nothing else"
         text = json.dumps(list(new.values()))  # which has no bytes in it, so no digest
         assert not SECRET.search(text)
         for item in new.values():
@@ -759,7 +801,7 @@ class Machine(RuleBasedStateMachine):
         """See that all ways to sign in tell the same of every key, and refuse what has just died at once.
 
         Every way is tried with each key whose rights have changed, and with others in turn. In a run of
-        thousands the authorizer and ``verify`` are tried with every living key each time.
+        thousands the authorizer and ``verify`` are tried with every working key each time.
         """
         self.tick()
         live = {
@@ -828,6 +870,8 @@ class Machine(RuleBasedStateMachine):
 
     def passes(self, key: Key, guard: Callable[[Caller], None]) -> bool:
         who = self.book.all[key.username.lower()]
+        if who.suspended is not None:
+            return False
         now = self.book.now
         held = next(it for it in who.keys.values() if key.secret in [each.text for each in it.works(now)])
         try:
@@ -1053,7 +1097,7 @@ def _caller(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _authorized(authorization: str, source_ip: str) -> Any:
-    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway answers."""
+    """Return the caller that the authorizer of an HTTP API finds, or the status that API Gateway returns."""
     event = {
         "version": "2.0",
         "type": "REQUEST",
@@ -1067,7 +1111,7 @@ def _authorized(authorization: str, source_ip: str) -> Any:
     }
     try:
         decision = application.authorizer(event, None)
-    except Exception as refused:  # API Gateway is told of a 401 in no other way
+    except Exception as refused:  # API Gateway has no other way to learn of a 401
         if str(refused) != "Unauthorized":
             raise
         return 401

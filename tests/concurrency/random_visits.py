@@ -376,7 +376,7 @@ class Visits(Machine):
 
         self.press(seat, f"{'you' if own else f'service-users/{name}'}/{action}", fields, guard, plan)
 
-    @rule(data=st.data(), action=st.sampled_from(["create", "edit", "edit", "delete"]))
+    @rule(data=st.data(), action=st.sampled_from(["create", "edit", "edit", "delete", "suspend", "resume"]))
     def change_service_user(self, data: st.DataObject, action: str) -> None:
         seat = self.ready(data, Caller.staff)
         who = self.whose(seat)
@@ -396,10 +396,14 @@ class Visits(Machine):
             path = f"service-users/{name}/delete"
             self.press(seat, path, typed, Caller.staff, lambda it: it.delete(name))
             return
+        if action in ("suspend", "resume"):
+            path = f"service-users/{name}/{action}"
+            self.press(seat, path, {}, Caller.staff, lambda it: getattr(it, action)(name))
+            return
         fit = [it.username for it in self.people_of(who) if it.role != "READ_ONLY"]
         some = st.lists(st.sampled_from([*fit * 4, "cal", "yan"]), min_size=1, max_size=2, unique=True)
         change = {
-            "displayName": data.draw(st.sampled_from(["Robot", "Bot"]), "display name"),
+            "displayName": data.draw(st.sampled_from(["Worker", "Bot"]), "display name"),
             "role": role,
             "administrators": data.draw(some, "administrators"),
         }
@@ -412,7 +416,10 @@ class Visits(Machine):
 
         self.press(seat, f"service-users/{name}/edit", fields, Caller.staff, edit)
 
-    @rule(data=st.data(), action=st.sampled_from(["invite", "edit", "revoke", "invite-again"]))
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(["invite", "edit", "revoke", "invite-again", "suspend", "resume"]),
+    )
     def change_people(self, data: st.DataObject, action: str) -> None:
         seat = self.ready(data, Caller.runs_people)
         role = data.draw(st.sampled_from(ROLES), "role")
@@ -432,6 +439,8 @@ class Visits(Machine):
             ),
             "revoke": ({"name": person.username if person else name}, lambda it: it.expel(name)),
             "invite-again": ({}, lambda it: it.invite_again(name)),
+            "suspend": ({}, lambda it: it.suspend_person(name)),
+            "resume": ({}, lambda it: it.resume_person(name)),
         }
         fields, plan = plans[action]
         self.press(seat, f"people/{name}/{action}", fields, Caller.runs_people, plan)
@@ -462,7 +471,7 @@ class Visits(Machine):
     # A request, and judging it
 
     def begins(self) -> int:
-        """Let a second go by, so that no two sessions are used at the same; return what is on record."""
+        """Let a second go by, so that no two sessions are used at the same; return what is recorded."""
         self.stack.clock.forward(1 - TICK)
         self.tick()
         return len(self.book.records)

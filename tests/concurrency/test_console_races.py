@@ -1,7 +1,7 @@
 """The console at the same moment, on the real engine: passkeys, sessions, challenges, and pointers of keys.
 
 Each race has browsers of its own, that start together, and is run several times; whoever wins, the tables
-agree with the answers, and what was ended stays so.
+agree with the responses, and what was ended stays so.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ def accounts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Accounts:
 
 
 def at_once(*racers: Racer) -> list[Any]:
-    """Let all of them start at the same moment; return their answers in order."""
+    """Let all of them start at the same moment; return their responses in order."""
     start = Barrier(len(racers))
 
     def run(racer: Racer) -> Page | Response:
@@ -53,8 +53,8 @@ def at_once(*racers: Racer) -> list[Any]:
         return list(pool.map(run, racers))
 
 
-def statuses(answers: list[Any]) -> Counter[int]:
-    return Counter(it.status for it in answers)
+def statuses(responses: list[Any]) -> Counter[int]:
+    return Counter(it.status for it in responses)
 
 
 def invited(accounts: Accounts, username: str, role: str = "OWNER") -> str:
@@ -121,11 +121,11 @@ def test_one_of_many_enrols_with_a_code(accounts: Accounts, number: int) -> None
         made = browser.passkey.create(begun["challenge"])
         return lambda: browser.call("enrol-finish", {"code": code, "name": "", "passkey": made})
 
-    answers = at_once(*map(finish, browsers))
-    found = statuses(answers)
+    responses = at_once(*map(finish, browsers))
+    found = statuses(responses)
     assert found[200] == 1
     assert found.keys() <= {200} | LOST
-    won = [browser for browser, it in zip(browsers, answers, strict=True) if it.status == 200]
+    won = [browser for browser, it in zip(browsers, responses, strict=True) if it.status == 200]
     assert [browser for browser in browsers if signs_in(stack, browser.passkey)] == won
     assert credentials(stack) == {credential(won[0].passkey)}
     assert len(stack.item("owner")["passkeys"]) == 1
@@ -148,12 +148,12 @@ def test_many_additions_leave_no_more_passkeys_than_one_may_have(accounts: Accou
         made = soft.create(window.call("add-begin").json["challenge"])
         return lambda: window.call("add-finish", {"name": "", "passkey": made})
 
-    answers = at_once(*(finish(*it) for it in zip(windows, new, strict=True)))
-    assert statuses(answers).keys() <= {200, 409}
-    assert statuses(answers)[200] == 1
+    responses = at_once(*(finish(*it) for it in zip(windows, new, strict=True)))
+    assert statuses(responses).keys() <= {200, 409}
+    assert statuses(responses)[200] == 1
     assert len(stack.item("ann")["passkeys"]) == 5
     assert len(credentials(stack)) == 5
-    added = [soft for soft, it in zip(new, answers, strict=True) if it.status == 200]
+    added = [soft for soft, it in zip(new, responses, strict=True) if it.status == 200]
     assert [soft for soft in new if signs_in(stack, soft)] == added
 
 
@@ -211,9 +211,9 @@ def test_of_sign_ins_with_several_counts_none_goes_back(accounts: Accounts, numb
         signed = ann.passkey.get(browser.call("sign-in-begin").json["challenge"])
         return lambda: browser.call("sign-in-finish", signed)
 
-    answers = at_once(*map(finish, browsers))
-    assert statuses(answers).keys() <= {200, 401, 409}
-    done = [4 + place for place, it in enumerate(answers) if it.status == 200]
+    responses = at_once(*map(finish, browsers))
+    assert statuses(responses).keys() <= {200, 401, 409}
+    done = [4 + place for place, it in enumerate(responses) if it.status == 200]
     assert done
     [stored] = stack.item("ann")["passkeys"].values()
     assert stored["counter"] == max(done)
@@ -225,7 +225,7 @@ def test_of_sign_ins_with_several_counts_none_goes_back(accounts: Accounts, numb
 @pytest.mark.parametrize("how", ["revoke", "invite again", "remove"])
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_nobody_signs_in_past_the_end_of_a_passkey(accounts: Accounts, number: int, how: str) -> None:
-    """Whichever comes first: after the answer, neither the passkey nor a session of it opens anything."""
+    """Whichever comes first: after the response, neither the passkey nor a session of it opens anything."""
     stack = accounts.stack
     ann, username = person(accounts, "ann", "CLUSTER_ADMIN"), "ann"
     phone = SoftPasskey()
@@ -244,18 +244,18 @@ def test_nobody_signs_in_past_the_end_of_a_passkey(accounts: Accounts, number: i
         for _try in range(100):
             match how:
                 case "revoke":
-                    answer: Page | Response = accounts.call("DELETE", f"/v1/users/{username}", "owner")
+                    response: Page | Response = accounts.call("DELETE", f"/v1/users/{username}", "owner")
                 case "invite again":
-                    answer = accounts.call("POST", f"/v1/users/{username}/invitation", "owner")
+                    response = accounts.call("POST", f"/v1/users/{username}/invitation", "owner")
                 case _:
-                    answer = ann.post(f"you/passkey?id={phone_id}")
-            if answer.status != 409:
+                    response = ann.post(f"you/passkey?id={phone_id}")
+            if response.status != 409:
                 break
-        return answer
+        return response
 
-    *answers, ended = at_once(*map(sign_in, browsers), end)
+    *responses, ended = at_once(*map(sign_in, browsers), end)
     assert ended.status in (200, 204, 303)
-    assert statuses(answers).keys() <= {200, 401, 409}
+    assert statuses(responses).keys() <= {200, 401, 409}
     for browser in browsers:
         assert browser.open("you", follow=False).status == 303
     assert not signs_in(stack, phone)
@@ -290,20 +290,20 @@ def test_a_session_does_nothing_after_its_end(accounts: Accounts, number: int, h
         for _try in range(100):
             match how:
                 case "revoke":
-                    answer: Page | Response = accounts.call("DELETE", "/v1/users/ann", "owner")
+                    response: Page | Response = accounts.call("DELETE", "/v1/users/ann", "owner")
                 case "invite again":
-                    answer = accounts.call("POST", "/v1/users/ann/invitation", "owner")
+                    response = accounts.call("POST", "/v1/users/ann/invitation", "owner")
                 case "here":
-                    answer = Browser(stack, cookies={**ann.cookies}).post("sign-out")
+                    response = Browser(stack, cookies={**ann.cookies}).post("sign-out")
                 case _:
-                    answer = Browser(stack, cookies={**ann.cookies}).post("you/sessions")
-            if answer.status != 409:
+                    response = Browser(stack, cookies={**ann.cookies}).post("you/sessions")
+            if response.status != 409:
                 break
-        return answer
+        return response
 
-    *answers, ended = at_once(*(act(*it) for it in enumerate(windows)), end)
+    *responses, ended = at_once(*(act(*it) for it in enumerate(windows)), end)
     assert ended.status in (200, 204, 303)
-    assert statuses(answers).keys() <= {200, 303, 401, 404, 409}
+    assert statuses(responses).keys() <= {200, 303, 401, 404, 409}
     after = stack.snapshot()
     for place, window in enumerate(windows):
         page = window.post("you/generate", {"type": "PROVISIONING", "expiry": "never"})
@@ -330,12 +330,12 @@ def test_an_invitation_is_accepted_once_in_browsers_and_by_calls(accounts: Accou
     def call() -> Response:
         return stack.call("POST", "/v1/users/activate", body={"username": "bea", "token": token})
 
-    answers = at_once(*map(finish, browsers), call, call)
-    found = statuses(answers)
+    responses = at_once(*map(finish, browsers), call, call)
+    found = statuses(responses)
     assert found[200] == 1
     assert found.keys() <= {200} | LOST
     item = stack.item("bea")
-    by_call = any(it.status == 200 for it in answers[-2:])
+    by_call = any(it.status == 200 for it in responses[-2:])
     assert len(item.get("passkeys", {})) + len(item.get("keys", {})) == 1
     assert bool(item.get("keys")) is by_call
     let_in = [browser for browser in browsers if browser.open("you", follow=False).status == 200]
@@ -347,7 +347,7 @@ def test_an_invitation_is_accepted_once_in_browsers_and_by_calls(accounts: Accou
 
 
 def test_a_key_that_rotates_is_found_by_its_value_all_the_while(accounts: Accounts) -> None:
-    """Beside a rotation in a loop: what opens one door opens the other, and "whose is it" has an answer."""
+    """Beside a rotation in a loop: what opens one door opens the other, and "whose is it" has a response."""
     stack, owner = accounts.stack, accounts["owner"]
     key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     known, over = [key], Event()
@@ -364,15 +364,15 @@ def test_a_key_that_rotates_is_found_by_its_value_all_the_while(accounts: Accoun
                 old = known[-1]
                 overlap = 60 if number % 3 == 0 else 0
                 body = {"overlapSeconds": overlap}
-                answer = stack.call("POST", "/v1/api-keys/rotate", None, body, headers=old.bearer)
-                assert answer.status == 200, answer.text
-                new = Key("bot", answer.json["key"])
+                response = stack.call("POST", "/v1/api-keys/rotate", None, body, headers=old.bearer)
+                assert response.status == 200, response.text
+                new = Key("bot", response.json["key"])
                 known.append(new)
                 assert (bearer(new), stack.sign_in(new)) == (200, 200)
                 assert (bearer(old), stack.sign_in(old)) == ((200, 200) if overlap else (401, 401))
                 [found] = find(new).json
                 assert (found["username"], found["isPredecessor"]) == ("bot", False)
-            return answer
+            return response
         finally:
             over.set()
 
@@ -380,10 +380,10 @@ def test_a_key_that_rotates_is_found_by_its_value_all_the_while(accounts: Accoun
         while not over.is_set():
             for it in known[-3:]:
                 assert bearer(it) in (200, 401)
-                answer = find(it)
-                assert answer.status == 200
-                assert {one["username"] for one in answer.json} <= {"bot"}
-        return answer
+                response = find(it)
+                assert response.status == 200
+                assert {one["username"] for one in response.json} <= {"bot"}
+        return response
 
     at_once(rotate, look, look, look)
     living = [it for it in known if stack.signs_in(it)]

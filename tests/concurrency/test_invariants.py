@@ -171,14 +171,14 @@ def test_no_secret_is_stored_logged_or_shown_twice_and_no_digest_leaves_the_dire
     call("POST", "/v1/users", owner, user)
     iris = stack.activate("iris")
     call("POST", "/v1/users/activate", None, {"username": "iris", "token": made[-1]})
-    machine = call("POST", PATH, owner, service_user_body("robot", "OWNER"))
-    keys = {it["keyType"]: Key("robot", it["key"]) for it in machine.json["apiKeys"]["apiKeys"]}
-    path = f"{PATH}/robot/api-keys"
+    machine = call("POST", PATH, owner, service_user_body("worker", "OWNER"))
+    keys = {it["keyType"]: Key("worker", it["key"]) for it in machine.json["apiKeys"]["apiKeys"]}
+    path = f"{PATH}/worker/api-keys"
     call("POST", f"{path}/rotate", owner, MONITORING)
     call("POST", "/v1/api-keys/rotate", keys["PROVISIONING"], {"overlapSeconds": 60})
     call("DELETE", path, owner, MONITORING)
     call("POST", path, owner, {**MONITORING, "allowedNetworks": ["10.0.0.0/8"]})
-    call("GET", "/v1/whoami", Key("robot", made[-1]))
+    call("GET", "/v1/whoami", Key("worker", made[-1]))
     call("POST", "/v1/users/iris/api-keys", iris, MONITORING)
     call("POST", path, owner, {"keyType": "X", "key": made[0], made[0]: made[0]})
     call("GET", f"/v1/whoami?key={made[0]}", owner)
@@ -190,7 +190,7 @@ def test_no_secret_is_stored_logged_or_shown_twice_and_no_digest_leaves_the_dire
         call("POST", f"{path}/rotate", owner, MONITORING)
     for listed in (
         PATH,
-        f"{PATH}/robot",
+        f"{PATH}/worker",
         "/v1/users",
         "/v1/users/norma/api-keys",
         "/v1/events",

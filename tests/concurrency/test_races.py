@@ -136,7 +136,7 @@ def test_an_old_email_is_moved_while_its_holder_is_deleted(accounts: Accounts) -
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_one_of_many_gets_an_email_under_its_aliases(accounts: Accounts, crowd: int) -> None:
     keys = [accounts[it] for it in ("owner", "admin", "bystander")]
-    local = ["robot", "ROBOT", "r.o.bot", "robot+tag", "Ro.Bot+x"]
+    local = ["worker", "WORKER", "w.o.rker", "worker+tag", "Wor.Ker+x"]
 
     def create(number: int) -> Response:
         email = f"{local[number % 5]}@{'gmail.com' if number % 2 else 'GoogleMail.com'}"

@@ -60,12 +60,14 @@ class TwoOwners:
 
 
 def _is_owner(item: dict[str, Any]) -> bool:
-    return item.get("kind") == "USER" and item["role"] == "OWNER" and "invitation" not in item
+    may_act = "invitation" not in item and "suspendedAt" not in item
+    return item.get("kind") == "USER" and item["role"] == "OWNER" and may_act
 
 
 REMOVE = ("DELETE", NO_BODY, "")
 LOWER = ("PUT", {"role": "READ_ONLY"}, "")
 INVITE_AGAIN = ("POST", NO_BODY, "/invitation")
+SUSPEND = ("POST", NO_BODY, "/suspend")
 
 
 @pytest.mark.parametrize(
@@ -76,8 +78,14 @@ INVITE_AGAIN = ("POST", NO_BODY, "/invitation")
         (INVITE_AGAIN, INVITE_AGAIN),
         (REMOVE, LOWER),
         (LOWER, INVITE_AGAIN),
+        (SUSPEND, SUSPEND),
+        (SUSPEND, REMOVE),
+        (SUSPEND, LOWER),
     ],
-    ids=["revoke-revoke", "lower-lower", "again-again", "revoke-lower", "lower-again"],
+    ids=[
+        *("revoke-revoke", "lower-lower", "again-again", "revoke-lower", "lower-again"),
+        *("suspend-suspend", "suspend-revoke", "suspend-lower"),
+    ],
 )
 def test_the_last_two_owners_against_each_other_leave_one(stack: Stack, one: Any, other: Any) -> None:
     for number in range(ROUNDS):
@@ -87,10 +95,34 @@ def test_the_last_two_owners_against_each_other_leave_one(stack: Stack, one: Any
 
         won = [who for who, status in enumerate(responses) if status < 300]
         assert len(won) == 1, responses
-        assert responses[1 - won[0]] in (401, 409)
+        assert responses[1 - won[0]] in (401, 403, 409)
         assert two_owners.owners() == [two_owners.names[won[0]]]
         assert stack.call("GET", "/v1/account", two_owners.keys[won[0]]).status == 200
-        assert stack.call("GET", "/v1/whoami", two_owners.keys[1 - won[0]]).status == 401
+        lost = 403 if (one, other)[won[0]] is SUSPEND else 401
+        assert stack.call("GET", "/v1/whoami", two_owners.keys[1 - won[0]]).status == lost
+
+
+def test_a_person_who_is_suspended_and_calls_at_once_changes_nothing_afterwards(stack: Stack) -> None:
+    for number in range(ROUNDS):
+        two_owners = TwoOwners(stack, number)
+        body = {"username": f"eve-{number}", "email": f"eve-{number}@a.example", "role": "OWNER"}
+        suspended, invited = at_once(
+            two_owners.by(0, *SUSPEND),
+            lambda two_owners=two_owners, body=body: stack.call("POST", USERS, two_owners.keys[1], body),
+        )
+        assert suspended.status == 200
+        assert invited.status in (201, 401, 403)
+        assert stack.call("POST", USERS, two_owners.keys[1], body).status == 403
+        assert two_owners.owners() == [two_owners.names[0]]
+
+
+def test_many_who_suspend_one_at_once_are_one_suspension(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    call = lambda: stack.call("POST", "/v1/service-users/bot/suspend", owner)  # noqa: E731
+    assert set(statuses(at_once(*[call] * 6))) <= {200, 409}
+    events = stack.call("GET", "/v1/events?action=SERVICE_USER_SUSPENDED", owner).json
+    assert len(events) == 1
 
 
 def test_two_who_go_by_themselves_leave_one(stack: Stack) -> None:

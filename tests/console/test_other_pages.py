@@ -35,6 +35,21 @@ def test_people_are_invited_changed_invited_again_and_revoked(accounts: Accounts
     assert ann.open("people/ann/elsewhere").status == 404
 
 
+def test_people_are_suspended_and_resumed(accounts: Accounts, person: Person) -> None:
+    ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
+    assert "sessions end" in ann.open("people/bea/suspend").words
+    assert ann.post("people/bea/suspend").status == 303
+    assert bea.open("you", follow=False).status == 303
+    refused = bea.sign_in()
+    assert (refused.status, "You are suspended" in refused.text) == (403, True)
+    assert "suspended by ann" in ann.open("people?done=suspend").words
+    assert "cannot suspend yourself" in ann.post("people/ann/suspend").words
+    assert "work again" in ann.open("people/bea/resume").words
+    assert ann.post("people/bea/resume").status == 303
+    assert bea.sign_in().status == 200
+    assert bea.open("people/ann/suspend").status == 403
+
+
 def test_nobody_changes_their_own_role_and_a_cluster_admin_changes_nobody(person: Person) -> None:
     ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
     assert "Nobody changes their own role" in ann.open("people/ann/edit").words
@@ -100,7 +115,7 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
 
 
 @pytest.mark.parametrize("role", ["READ_ONLY", "CLUSTER_ADMIN", "OWNER"])
-def test_everybody_runs_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
+def test_people_generate_and_rotate_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
     cat = person("cat", role)
     assert cat.open("you/generate?key=MONITORING").status == 200
     made = cat.post("you/generate", {"type": "MONITORING", "expiry": "never"})

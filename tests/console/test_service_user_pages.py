@@ -52,6 +52,24 @@ def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, pe
     assert 'value="f@machines.example"' in again.text
 
 
+def test_administrators_are_named_in_the_form_and_empty_is_oneself(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    assert accounts["admin"]
+    typed = {**NEW, "keyTypes": ["MONITORING"], "administrators": "admin\nnobody"}
+    refused = ann.post("create/service-user", typed)
+    assert refused.status == 400
+    assert 'id="administrators-error1"' in refused.text
+    assert "nobody" in refused.text
+    assert ann.post("create/service-user", {**typed, "administrators": "admin, ann"}).status == 200
+    path = "/v1/service-users/fetcher"
+    assert accounts.call("GET", path, "owner").json["administrators"] == ["admin", "ann"]
+    other = {**typed, "username": "other", "email": "other@machines.example", "administrators": "  "}
+    assert ann.post("create/service-user", other).status == 200
+    assert accounts.call("GET", "/v1/service-users/other", "owner").json["administrators"] == ["ann"]
+
+
 def test_every_error_in_a_form_is_shown_at_its_field_in_the_apis_words(person: Person) -> None:
     ann = person()
     wrong = {"username": "x", "email": "nobody", "role": "KING", "keyTypes": "PROVISIONING", "expiry": "date"}
@@ -171,11 +189,16 @@ def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
     accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
     form = "service-users/bot/edit"
     version = ann.open(form).hidden("version")
-    fields = {"version": version, "displayName": "Robot", "role": "READ_ONLY", "administrators": "admin, ann"}
+    fields = {
+        "version": version,
+        "displayName": "Works",
+        "role": "READ_ONLY",
+        "administrators": "admin, ann",
+    }
     assert ann.post(form, {**fields, "administrators": "nobody"}).errors
     assert ann.post(form, fields).status == 303
     page = ann.open("service-users/bot")
-    assert "Robot" in page.words
+    assert "Works" in page.words
     assert ann.post(form, {**fields, "displayName": "Late"}).status == 412
 
 
@@ -189,6 +212,23 @@ def test_a_service_user_is_deleted_by_typing_its_name(accounts: Accounts, person
     assert ann.post(form, {"name": key.username}).status == 303
     assert not accounts.stack.signs_in(key)
     assert ann.open(f"service-users/{key.username}").status == 404
+
+
+def test_a_service_user_is_suspended_and_resumed(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    key = accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])["MONITORING"]
+    accounts.stack.clock.forward(600)  # suspending needs no confirmation
+    assert "refused at once" in ann.open("service-users/bot/suspend").words
+    assert ann.post("service-users/bot/suspend").status == 303
+    assert accounts.stack.call("GET", "/v1/whoami", key).status == 403
+    shown = ann.open("service-users/bot?done=suspend").words
+    assert "by ann. Its keys are refused until it is resumed" in shown
+    assert "suspended" in ann.open("service-users?attention=1").words
+    assert "Confirm with your passkey" in ann.post("service-users/bot/resume").text
+    assert ann.confirm().status == 200
+    assert ann.open("service-users/bot/resume").status == 200
+    assert ann.post("service-users/bot/resume").status == 303
+    assert accounts.stack.call("GET", "/v1/whoami", key).status == 200
 
 
 def test_the_list_is_filtered_and_says_what_needs_attention(accounts: Accounts, person: Person) -> None:

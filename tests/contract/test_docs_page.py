@@ -13,7 +13,7 @@ from tests.support.api_client import Stack
 
 VIEWER = Path(system.__file__).parent / "viewer"
 VENDORED = json.loads((VIEWER / "vendored.json").read_text())
-LARGEST_ANSWER = 6 * 1024 * 1024
+MAX_RESPONSE = 6 * 1024 * 1024
 """Bytes a Lambda function may answer with."""
 
 
@@ -33,11 +33,11 @@ def test_what_is_vendored_is_what_was_published_with_its_licences() -> None:
 def test_the_page_asks_for_its_own_files_alone(stack: Stack, path: str) -> None:
     event = stack.event("GET", "/docs")
     event["requestContext"]["path"] = f"/api{path}"
-    answer = stack.app(event, None)
+    response = stack.app(event, None)
 
-    assert answer["statusCode"] == 200
-    assert answer["headers"]["Content-Type"] == "text/html; charset=utf-8"
-    page = answer["body"]
+    assert response["statusCode"] == 200
+    assert response["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    page = response["body"]
     assert '<base href="../">' in page if path.endswith("/") else '<base href="./">' in page
     asked = re.findall(r'(?:src|href)="([^"{]+)"', page)
     assert {it for it in asked if it not in {"data:,", "./", "../", "openapi.json"}} == {
@@ -60,18 +60,20 @@ def test_the_page_may_take_nothing_from_another_host_nor_run_what_is_not_a_file(
 
 @pytest.mark.parametrize("name", system._ASSETS)
 def test_its_files_are_served_and_kept_where_they_never_change(stack: Stack, name: str) -> None:
-    answer = stack.call("GET", f"/docs/{name}")
+    response = stack.call("GET", f"/docs/{name}")
 
-    assert answer.status == 200
-    assert answer.text == (VIEWER / name).read_text()
-    assert answer.headers["Content-Type"].startswith("text/javascript" if name.endswith("js") else "text/css")
-    assert ("immutable" in answer.headers["Cache-Control"]) == (name in VENDORED["files"])
-    assert len(json.dumps(answer.text)) < LARGEST_ANSWER
+    assert response.status == 200
+    assert response.text == (VIEWER / name).read_text()
+    assert response.headers["Content-Type"].startswith(
+        "text/javascript" if name.endswith("js") else "text/css"
+    )
+    assert ("immutable" in response.headers["Cache-Control"]) == (name in VENDORED["files"])
+    assert len(json.dumps(response.text)) < MAX_RESPONSE
 
 
 @pytest.mark.parametrize("name", ["page.html", "vendored.json", "..%2Fsystem.py", "swagger-ui-LICENSE.txt"])
 def test_no_other_file_is(stack: Stack, name: str) -> None:
-    answer = stack.call("GET", f"/docs/{name}")
+    response = stack.call("GET", f"/docs/{name}")
 
-    assert answer.status == 404
-    assert answer.json["detail"].endswith("Its page is at /docs.")
+    assert response.status == 404
+    assert response.json["detail"].endswith("Its page is at /docs.")

@@ -23,6 +23,7 @@ from chalicelib.http import validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.limits import DEFAULT
+from chalicelib.rules.names import display_name_error
 from chalicelib.rules.roles import KeyType, Role
 from contract import document, examples
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Example, Tag
@@ -55,12 +56,12 @@ def test_it_is_written_to_standard_output(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_it_is_served_with_the_address_customers_know(stack: Stack) -> None:
-    answer = stack.call("GET", "/openapi.json")
+    response = stack.call("GET", "/openapi.json")
 
-    assert answer.status == 200
-    assert answer.headers["Cache-Control"] == "public, max-age=300"
-    assert answer.json == json.loads(DOCUMENT.read_text().replace(SERVER, "https://api.example"))
-    assert answer.json["servers"][0]["url"] == "https://api.example"
+    assert response.status == 200
+    assert response.headers["Cache-Control"] == "public, max-age=300"
+    assert response.json == json.loads(DOCUMENT.read_text().replace(SERVER, "https://api.example"))
+    assert response.json["servers"][0]["url"] == "https://api.example"
 
 
 def test_where_the_address_is_not_known_it_is_served_as_it_is(
@@ -299,9 +300,7 @@ def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str
 
     def wrong(**_parameters: Any) -> None:
         raise (
-            RuntimeError
-            if what == "a fault"
-            else ConnectTimeoutError(endpoint_url="https://dynamodb.example")
+            RuntimeError if what == "a bug" else ConnectTimeoutError(endpoint_url="https://dynamodb.example")
         )
 
     call = "get_item" if method == "GET" else "transact_write_items"
@@ -420,7 +419,15 @@ REVOCATIONS = {
     "revoke_user",
     "revoke_own_key",
     "end_shown_keys",
+    "suspend_service_user",
+    "suspend_user",
 }
+
+
+def _suspend_first(example_accounts: ExampleAccounts, name: str) -> None:
+    """Suspend whom a call resumes; who is not suspended is not changed by it."""
+    if name.startswith("resume_"):
+        assert _call(example_accounts, name.replace("resume_", "suspend_")).status == 200
 
 
 def _reach_409(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
@@ -453,6 +460,7 @@ def _reach_409(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest
             "TransactWriteItems",
         )
 
+    _suspend_first(example_accounts, name)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(client, "transact_write_items", in_the_way if name in REVOCATIONS else late)
     return _call(example_accounts, name, **token)
@@ -478,6 +486,7 @@ REACH: dict[int, Callable[[ExampleAccounts, str, pytest.MonkeyPatch], Response]]
 
 
 def _reach_429(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest.MonkeyPatch) -> Response:
+    _suspend_first(example_accounts, name)
     flood(monkeypatch, example_accounts, "ada")
     if name == "update_account":
         example_accounts.stack.client.update_item(
@@ -531,8 +540,8 @@ def test_every_documented_refusal_happens(
     # Those that leave something behind come last.
     for status in sorted(statuses, key=lambda it: (it in {403, 404, 409, 500, 503}, it)):
         with monkeypatch.context() as patch:
-            answer = REACH[status](example_accounts, name, patch)
-        assert (status, answer.status) == (status, status), answer.text
+            response = REACH[status](example_accounts, name, patch)
+        assert (status, response.status) == (status, status), response.text
         if status == 403:
             example_accounts.stack.call(
                 "PATCH",
@@ -584,7 +593,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
-    **dict.fromkeys(("status", "invitedBy", "invitation", "owners"), JSON),
+    **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 
@@ -608,6 +617,9 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[vali
         # Of limits beside pciCompliance the document speaks in words ("At most 90 with `pciCompliance`").
         pci = isinstance(value, dict) and value.get("pciCompliance") is True
         assume(not (pci and {"maxKeyAgeDays", "revokeInactiveAfterDays"} & value.keys()))
+        # And of characters in display names: version 1.0 published no pattern of them.
+        names = [value[it] for it in validation.DISPLAY_NAMES & value.keys()] if type(value) is dict else []
+        assume(not any(isinstance(it, str) and display_name_error(it) for it in names))
         try:
             validation.check(kind, validation.parse(json.dumps(value).encode()), 0)
             taken = True

@@ -101,7 +101,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: schema(it, "UpdateUser").update(allOf=[{"required": ["role"]}]),
         "allOf",
     ),
-    "a value is refused, and is another in answers": (
+    "a value is refused, and is another in responses": (
         lambda it: schema(it, "KeyType")["enum"].remove("MONITORING"),
         "enum was",
     ),
@@ -153,7 +153,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
         ),
         "201: is no longer a response",
     ),
-    "a field is gone from an answer": (
+    "a field is gone from a response": (
         lambda it: (
             schema(it, "User")["properties"].pop("status"),
             schema(it, "User")["required"].remove("status"),
@@ -172,7 +172,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: schema(it, "User")["properties"]["status"]["enum"].append("PAUSED"),
         "enum was",
     ),
-    "a role is new, and is in answers": (
+    "a role is new, and is in responses": (
         lambda it: schema(it, "Role")["enum"].append("AUDITOR"),
         "enum was",
     ),
@@ -180,7 +180,7 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: schema(it, "User")["properties"]["createdAt"].pop("format"),
         "format was date-time, is None",
     ),
-    "a part of an answer is another": (
+    "a part of a response is another": (
         lambda it: schema(it, "ApiKey")["properties"]["predecessor"]["anyOf"].pop(),
         "anyOf",
     ),
@@ -188,13 +188,13 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: it["components"]["headers"]["Location"].update(required=False),
         "the header Location may be absent now",
     ),
-    "an answer has another type for those who ask for anything": (
+    "a response has another type for those who ask for anything": (
         lambda it: call(it, "/v1/events", "get")["responses"]["200"]["content"].update(
             {"text/plain": {"schema": {}, "x-only-if-accepted": False}}
         ),
         "has a new media type",
     ),
-    "an answer has another type": (
+    "a response has another type": (
         lambda it: call(it, "/docs", "get")["responses"]["200"]["content"].update(
             {"text/plain": {"schema": {}}}
         ),
@@ -218,7 +218,7 @@ GOES: dict[str, Change] = {
         team={"type": "string"}
     ),
     "a field may be left away": lambda it: schema(it, "InviteUser")["required"].remove("email"),
-    "an answer has another field": lambda it: (
+    "a response has another field": lambda it: (
         schema(it, "User")["properties"].update(team={"type": "string"}),
         schema(it, "User")["required"].append("team"),
     ),
@@ -238,7 +238,7 @@ GOES: dict[str, Change] = {
         schema(it, "User").update(description="New"),
         call(it, "/v1/users", "post").update(summary="New"),
     ),
-    "another action is on record": lambda it: schema(it, "Event")["properties"]["action"]["examples"].append(
+    "another action is recorded": lambda it: schema(it, "Event")["properties"]["action"]["examples"].append(
         "NEW"
     ),
     "an optional body is new": lambda it: call(it, "/v1/users/{username}/invitation", "post").update(

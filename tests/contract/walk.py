@@ -53,11 +53,11 @@ def signed_in(username: str, key: str) -> Client:
     return Client(OWNER["baseUrl"], httpx_args={"auth": httpx.BasicAuth(username, key)})
 
 
-def check(answer: Any, status: HTTPStatus) -> Any:
+def check(response: Any, status: HTTPStatus) -> Any:
     """Return the parsed response; fail if the status is another or the client could not parse it."""
-    assert answer.status_code is status, answer.content
-    assert answer.parsed is not None or not answer.content, answer.content
-    return answer.parsed
+    assert response.status_code is status, response.content
+    assert response.parsed is not None or not response.content, response.content
+    return response.parsed
 
 
 def walk() -> None:

@@ -437,28 +437,28 @@ def test_the_mailer_reads_the_stream_from_its_start_with_bounded_retries() -> No
 
 def test_gateway_responses_are_problems_and_repeat_no_input() -> None:
     api = template()["Resources"]["RestAPI"]["Properties"]
-    answers = api["GatewayResponses"]
+    responses = api["GatewayResponses"]
     assert {
         "MISSING_AUTHENTICATION_TOKEN",
         "THROTTLED",
         "REQUEST_TOO_LARGE",
         "DEFAULT_4XX",
         "DEFAULT_5XX",
-    } <= answers.keys()
-    for kind, answer in answers.items():
-        problem = json.loads(answer["ResponseTemplates"]["application/json"])
+    } <= responses.keys()
+    for kind, response in responses.items():
+        problem = json.loads(response["ResponseTemplates"]["application/json"])
         assert problem.keys() - {"status"} == {"type", "title", "detail", "requestId"}, kind
-        assert problem.get("status") == answer.get("StatusCode")
+        assert problem.get("status") == response.get("StatusCode")
         if status := problem.get("status"):
             assert (problem["type"], problem["title"]) == (type_of(status), title_of(status)), kind
-        headers = answer["ResponseParameters"]["Headers"]
+        headers = response["ResponseParameters"]["Headers"]
         assert headers["Content-Type"] == "'application/problem+json'"
-        if answer.get("StatusCode") == 401:
+        if response.get("StatusCode") == 401:
             assert headers["WWW-Authenticate"].startswith("'Basic ")
         # API Gateway's own messages can repeat the Authorization header: unknown path, Basic credentials.
-        assert "$context.error" not in answer["ResponseTemplates"]["application/json"]
-    assert answers["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
-    assert answers["INVALID_SIGNATURE"]["StatusCode"] == 404
+        assert "$context.error" not in response["ResponseTemplates"]["application/json"]
+    assert responses["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
+    assert responses["INVALID_SIGNATURE"]["StatusCode"] == 404
     logged = json.loads(api["AccessLogSetting"]["Format"])
     assert {"$context.requestId", "$context.integration.requestId"} <= set(logged.values())
     assert "$context.path" not in logged.values(), "a path may contain a key by mistake"

@@ -47,13 +47,13 @@ def statements(role: str) -> list[dict[str, Any]]:
 
 def allowed(role: str, operation: str, parameters: dict[str, Any]) -> bool:
     """Return whether a role allows a call, all of it; asserts that every reading agrees."""
-    answers = set()
+    responses = set()
     for reading in Reading:
         requests = list(iam_requests(operation, parameters, region=REGION, account=ACCOUNT, reading=reading))
         assert requests
-        answers.add(all(permissions_for(statements(role), request) for request in requests))
-    [answer] = answers
-    return answer
+        responses.add(all(permissions_for(statements(role), request) for request in requests))
+    [response] = responses
+    return response
 
 
 @contextmanager

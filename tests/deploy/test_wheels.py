@@ -173,8 +173,8 @@ def test_the_runtimes_python_is_found_or_missed_by_asking_it(
     monkeypatch.setattr(runtime.sys, "executable", str(tmp_path / "python"))
     find = runtime.interpreter.__wrapped__
     assert find() is None
-    for name, answer in (("python", 1), (runtime.NAME, 1), ("pyenv/versions/3.13.9/bin/python3.13", 1)):
-        fake(tmp_path / name, f"exit {answer}")
+    for name, response in (("python", 1), (runtime.NAME, 1), ("pyenv/versions/3.13.9/bin/python3.13", 1)):
+        fake(tmp_path / name, f"exit {response}")
     assert find() is None
     newer = fake(tmp_path / "pyenv/versions/3.13.10/bin/python3.13", "exit 0")
     assert find() == newer

@@ -43,7 +43,7 @@ def visitor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def check_headers(response: ApiResponse) -> None:
-    """Check that an answer has every header that its kind has."""
+    """Check that a response has every header that its kind has."""
     headers = response.headers
     for name, value in ALWAYS.items():
         given = [it for other, it in headers.items() if other.lower() == name.lower()]

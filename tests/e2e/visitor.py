@@ -47,8 +47,8 @@ class Visitor:
         for name, value in sent:
             connection.putheader(name, value)
         connection.endheaders(body.encode() if body is not None else None)
-        with connection.getresponse() as answer:
-            response = ApiResponse(answer.status, cast("Mapping[str, str]", answer.headers), answer.read())
+        with connection.getresponse() as raw:
+            response = ApiResponse(raw.status, cast("Mapping[str, str]", raw.headers), raw.read())
         connection.close()
         self._keep_cookie(response)
         self.responses.append(response)

@@ -27,13 +27,13 @@ def test_the_recorded_calls_do_what_is_configured_and_a_second_plan_reads_it(sta
     assert accounts["admin"].username == "admin"
     created: Any = None
     for call in CALLS:
-        answer = stack.call(call["method"], call["path"], owner, raw=call["body"] or None)
-        assert answer.status == call["status"], (call, answer.text)
+        response = stack.call(call["method"], call["path"], owner, raw=call["body"] or None)
+        assert response.status == call["status"], (call, response.text)
         if call["method"] == "POST":
-            created = answer.json
+            created = response.json
         if call["step"] == "plan":
-            assert {name: answer.json[name] for name in CONFIGURED} == CONFIGURED
-            keys = answer.json["apiKeys"]["apiKeys"]
+            assert {name: response.json[name] for name in CONFIGURED} == CONFIGURED
+            keys = response.json["apiKeys"]["apiKeys"]
             assert [it["keyType"] for it in keys] == TYPES
             assert all(it["allowedNetworks"] == NETWORKS for it in keys)
     assert all(it["key"].startswith("suk_") for it in created["apiKeys"]["apiKeys"])
@@ -45,6 +45,7 @@ def test_an_update_without_a_change_makes_no_event(stack: Stack) -> None:
     [update] = [it for it in CALLS if it["step"] == "update" and it["method"] == "PUT"]
     [create] = [it for it in CALLS if it["method"] == "POST"]
     owner = accounts["owner"]
+    assert accounts["admin"]
     assert stack.call("POST", create["path"], owner, raw=create["body"]).status == 201
     assert stack.call("PUT", update["path"], owner, raw=update["body"]).status == 200
     assert stack.events("SERVICE_USER_UPDATED") == []

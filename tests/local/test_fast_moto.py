@@ -1,4 +1,4 @@
-"""``local/fast_moto.py`` changes no answer of moto: the same calls, with it and without, in two processes."""
+"""``local/fast_moto.py`` changes no response of moto: the same calls with and without it in two processes."""
 
 import json
 import os
@@ -141,15 +141,15 @@ def told(client: Any, method: str, arguments: dict[str, Any]) -> Any:
     if method not in ("batch_get_item", "transact_write_items"):
         arguments = {"TableName": "t", **arguments}
     try:
-        answer = getattr(client, method)(**arguments)
+        response = getattr(client, method)(**arguments)
     except ClientError as error:
-        answer = error.response
-    answer.pop("ResponseMetadata")
-    return answer
+        response = error.response
+    response.pop("ResponseMetadata")
+    return response
 
 
 def main() -> None:
-    """Print every answer, and what is in the table's stream then."""
+    """Print every response, and what is in the table's stream then."""
     from moto import mock_aws
 
     if "fast" in sys.argv:
@@ -176,7 +176,7 @@ def main() -> None:
             ],
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )["TableDescription"]["LatestStreamArn"]
-        answers = [[name, arguments, told(client, name, arguments)] for name, arguments in calls()]
+        responses = [[name, arguments, told(client, name, arguments)] for name, arguments in calls()]
         streams = session.create_client("dynamodbstreams")
         shard = streams.describe_stream(StreamArn=stream)["StreamDescription"]["Shards"][0]["ShardId"]
         begin = streams.get_shard_iterator(StreamArn=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
@@ -188,11 +188,11 @@ def main() -> None:
         ]
         for it in records
     ]
-    print(json.dumps([*answers, changes], default=repr, sort_keys=True, indent=1))
+    print(json.dumps([*responses, changes], default=repr, sort_keys=True, indent=1))
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[str, list[Any]]:
+def responses() -> dict[str, list[Any]]:
     environment = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": "test",
@@ -210,14 +210,14 @@ def answers() -> dict[str, list[Any]]:
     return {way: json.loads(process.communicate()[0]) for way, process in running.items()}
 
 
-def test_every_answer_is_the_same(answers: dict[str, list[Any]]) -> None:
-    assert len(answers["plain"]) == len(calls()) + 1
-    for plain, fast in zip(answers["plain"], answers["fast"], strict=True):
+def test_every_response_is_the_same(responses: dict[str, list[Any]]) -> None:
+    assert len(responses["plain"]) == len(calls()) + 1
+    for plain, fast in zip(responses["plain"], responses["fast"], strict=True):
         assert fast == plain
 
 
-def test_the_calls_succeed_and_are_refused(answers: dict[str, list[Any]]) -> None:
-    codes = [it[2].get("Error", {}).get("Code") for it in answers["plain"][:-1]]
+def test_the_calls_succeed_and_are_refused(responses: dict[str, list[Any]]) -> None:
+    codes = [it[2].get("Error", {}).get("Code") for it in responses["plain"][:-1]]
     assert {code for code in codes if code} == {
         "ConditionalCheckFailedException",
         "TransactionCanceledException",

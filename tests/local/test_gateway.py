@@ -86,8 +86,8 @@ def exchange(server, sent: bytes, *, shut: bool = False) -> bytes:
         return received
 
 
-def assert_problem(answer: bytes, status: int) -> dict:
-    head, _, body = answer.partition(b"\r\n\r\n")
+def assert_problem(response: bytes, status: int) -> dict:
+    head, _, body = response.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode()), head
     assert b"Content-Type: application/problem+json" in head
     document = json.loads(body)
@@ -153,18 +153,18 @@ class TestEvents:
         assert json.loads(body)["event"]["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
 
     def test_of_a_repeated_header_the_last_value_counts_and_all_are_there(self, server):
-        answer = exchange(
+        response = exchange(
             server, b"GET /things HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A: 2\r\nConnection: close\r\n\r\n"
         )
-        event = json.loads(answer.partition(b"\r\n\r\n")[2])["event"]
+        event = json.loads(response.partition(b"\r\n\r\n")[2])["event"]
         assert event["headers"]["X-A"] == "2"
         assert event["multiValueHeaders"]["X-A"] == ["1", "2"]
 
     def test_an_absolute_target_is_taken(self, server):
-        answer = exchange(
+        response = exchange(
             server, b"GET http://h.example/things?q=1#f HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         )
-        event = json.loads(answer.partition(b"\r\n\r\n")[2])["event"]
+        event = json.loads(response.partition(b"\r\n\r\n")[2])["event"]
         assert event["path"] == "/things"
         assert event["queryStringParameters"] == {"q": "1"}
 
@@ -185,8 +185,8 @@ class TestBodies:
         assert answer["hex"] == "fffe7b"
 
     def test_no_content_length_is_no_body(self, server):
-        answer = exchange(server, b"POST /raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["event"]["body"] is None
+        response = exchange(server, b"POST /raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert json.loads(response.partition(b"\r\n\r\n")[2])["event"]["body"] is None
 
     @pytest.mark.parametrize("length", ["-1", "+1", "1.0", "0x1", "1 1", "", "one", "\u0661"])
     def test_a_content_length_that_is_no_number_is_refused(self, server, length):
@@ -214,8 +214,8 @@ class TestBodies:
             b"POST /raw HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\n\r\n3;ext=1\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n"
         )
-        answer = exchange(server, sent)
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["event"]["body"] == "abc0123456789"
+        response = exchange(server, sent)
+        assert json.loads(response.partition(b"\r\n\r\n")[2])["event"]["body"] == "abc0123456789"
 
     @pytest.mark.parametrize(
         "chunks", [b"zz\r\nabc\r\n", b"-1\r\n", b"2\r\nabc\r\n0\r\n\r\n", b"\r\n", b"3\r\nab", b"1" * 9000]
@@ -267,9 +267,9 @@ class TestRefusals:
     @pytest.mark.parametrize("method", ["POST", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "X!"])
     def test_an_unknown_method_is_405_and_names_the_known_ones(self, server, method):
         sent = f"{method} /things/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-        answer = exchange(server, sent)
-        assert_problem(answer, 405)
-        assert b"\r\nAllow: DELETE, GET, PUT\r\n" in answer
+        response = exchange(server, sent)
+        assert_problem(response, 405)
+        assert b"\r\nAllow: DELETE, GET, PUT\r\n" in response
 
     def test_head_is_405_without_a_body_and_the_connection_goes_on(self, connection):
         response, body = call(connection, "HEAD", "/things/x")
@@ -278,9 +278,9 @@ class TestRefusals:
         assert call(connection, "GET", "/things")[0].status == 200
 
     def test_a_response_to_head_ends_with_its_headers(self, server):
-        answer = exchange(server, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 405 ")
-        assert answer.endswith(b"\r\n\r\n")
+        response = exchange(server, b"HEAD /things/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert response.startswith(b"HTTP/1.1 405 ")
+        assert response.endswith(b"\r\n\r\n")
 
     def test_options_of_a_path_with_cors_is_a_preflight(self, connection):
         response, _ = call(connection, "OPTIONS", "/shared")
@@ -342,18 +342,18 @@ class TestConnections:
         sent = b"".join(first % i for i in range(5))
         posted = b"POST /raw HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc"
         last = b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        answer = exchange(server, sent + posted + last)
-        statuses = re.findall(rb"HTTP/1\.1 (\d+) ", answer)
+        response = exchange(server, sent + posted + last)
+        statuses = re.findall(rb"HTTP/1\.1 (\d+) ", response)
         assert statuses == [*[b"200"] * 6, b"404"]
-        names = [answer.index(b'"name":"%d"' % i) for i in range(5)]
+        names = [response.index(b'"name":"%d"' % i) for i in range(5)]
         assert names == sorted(names)
 
     def test_http_1_0_closes_unless_keep_alive_is_requested(self, server):
         assert b"Connection: close" in exchange(server, b"GET /things HTTP/1.0\r\n\r\n")
         sent = b"GET /things HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /things HTTP/1.0\r\n\r\n"
-        answer = exchange(server, sent)
-        assert answer.count(b"HTTP/1.1 200 OK") == 2
-        assert b"Connection: keep-alive" in answer
+        response = exchange(server, sent)
+        assert response.count(b"HTTP/1.1 200 OK") == 2
+        assert b"Connection: keep-alive" in response
 
     def test_a_client_that_disconnects_prints_nothing(self, server, capfd):
         for sent in (b"", b"GET /th", b"POST /raw HTTP/1.1\r\nContent-Length: 9\r\n\r\nab"):
@@ -388,9 +388,9 @@ class TestOneAtATime:
 
         gateway = Gateway(app, threading.Lock() if serial else None)
         with HttpServer(gateway.respond).serving() as server:
-            answers = []
+            responses = []
             callers = [
-                threading.Thread(target=lambda: answers.append(exchange(server, b"GET / HTTP/1.0\r\n\r\n")))
+                threading.Thread(target=lambda: responses.append(exchange(server, b"GET / HTTP/1.0\r\n\r\n")))
                 for _ in range(2)
             ]
             for caller in callers:
@@ -398,7 +398,7 @@ class TestOneAtATime:
             for caller in callers:
                 caller.join()
         together = b'{"together":false}' if serial else b'{"together":true}'
-        assert all(answer.endswith(together) for answer in answers)
+        assert all(response.endswith(together) for response in responses)
 
     def test_every_thread_has_its_own_request(self):
         app = Chalice(app_name="own")
@@ -410,10 +410,10 @@ class TestOneAtATime:
             return {"same": app.current_request.uri_params["name"] == name}  # type: ignore[index]
 
         with HttpServer(Gateway(app).respond).serving() as server:
-            answers = []
+            responses = []
             callers = [
                 threading.Thread(
-                    target=lambda n=n: answers.append(exchange(server, b"GET /%d HTTP/1.0\r\n\r\n" % n))
+                    target=lambda n=n: responses.append(exchange(server, b"GET /%d HTTP/1.0\r\n\r\n" % n))
                 )
                 for n in range(2)
             ]
@@ -421,7 +421,7 @@ class TestOneAtATime:
                 caller.start()
             for caller in callers:
                 caller.join()
-        assert all(answer.endswith(b'{"same":true}') for answer in answers)
+        assert all(response.endswith(b'{"same":true}') for response in responses)
 
 
 def test_a_port_in_use_is_an_os_error(server):

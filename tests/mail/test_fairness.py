@@ -218,11 +218,11 @@ def test_both_at_once_share_what_ses_takes_with_the_other_account() -> None:
     send = world.ses.send_email
 
     def beside(**asked: Any) -> dict[str, str]:
-        answer = send(**asked)
+        response = send(**asked)
         if len(world.ses.taken) == 2 * RATE:
             event.append(world.revocation())
             notify([record(event[0])], world.mailer())
-        return answer
+        return response
 
     world.ses.send_email = beside  # type: ignore[method-assign]
     resend(mailer)

@@ -39,15 +39,15 @@ def mail(mail: MailFixture) -> MailFixture:
     mail.user("lowered", Role.READ_ONLY)
     mail.user("returned", membership="m-second")
     mail.user("moved", account="other")
-    mail.machine("robot")
+    mail.machine("worker")
     return mail
 
 
-LINKS = {name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "robot", "gone")}
+LINKS = {name: f"m-{name}" for name in ("alice", "bob", "lowered", "returned", "moved", "worker", "gone")}
 
 
 def every_kind(mail: MailFixture, mark: str) -> dict[str, tuple[Event, set[str]]]:
-    """One event of each kind, with the addresses that are entitled to hear of it."""
+    """One event of each kind, with the addresses that are entitled to be notified."""
     mail.user("Bea", invitation=Invitation(f"i-{mark}"))
     person = {"subject": BEA, "audience": Audience.PERSON}
     events = [
@@ -68,7 +68,7 @@ def check(told: Told, expected: dict[str, tuple[Event, set[str]]], crashes: int)
     assert sum(mine.values()) - len(wanted) <= crashes, "told twice without a death to blame"
 
 
-SOME = {("notify", "kill after"), ("resend", "answer lost")}
+SOME = {("notify", "kill after"), ("resend", "response lost")}
 """What moto, which is slow, is asked for; the real engine is asked for all."""
 
 
@@ -104,7 +104,7 @@ def test_killed_at_every_aws_call_in_turn(mail: MailFixture, how: str, kind: str
         if faults.injected == 0:
             assert number > 15, "there are more calls than that"
             break
-    assert deaths > 10 or kind == "answer lost"
+    assert deaths > 10 or kind == "response lost"
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.engine) for n in range(1, 8))])
@@ -222,7 +222,7 @@ def test_claims_race_with_one_winner(mail: MailFixture) -> None:
 def test_a_token_minted_while_the_person_is_changed_is_kept_or_the_change_is_refused(
     mail: MailFixture,
 ) -> None:
-    """A change read the User before the token was minted: one of the two must not be lost."""
+    """A change read the User before the token was generated: one of the two must not be lost."""
     mail.user("Bea", invitation=Invitation("i-1"))
     outbox = mail.mailer.outbox
     tokens = [

@@ -62,8 +62,8 @@ def sent() -> list[Any]:
 def test_notify_mails_by_ses(mail: MailFixture) -> None:
     mailer._ses().create_email_identity(EmailIdentity=SENDER)
     event = mail.event()
-    answer = mailer.notify_function({"Records": [record(event)]}, Context())
-    assert answer == {"batchItemFailures": []}
+    response = mailer.notify_function({"Records": [record(event)]}, Context())
+    assert response == {"batchItemFailures": []}
     [message] = sent()
     assert message["To"] == "alice@people.example"
     assert message["From"] == f"Service Users <{SENDER}>"

@@ -71,7 +71,7 @@ CALENDAR: dict[int, list[tuple[str, str, str]]] = {
     170: [("carl", ENDING, "steady"), ("carl", ROTATED, "roller")],  # made on day 0: over on day 180
     179: [("carl", ENDING, "steady")],
     181: [("carl", REVOKED, "steady")],
-    # Day 200: 90 days from now on. What is older, or was to be told of already, has ten days from the sweep.
+    # Day 200: 90 days from now on. What is older, or whose notice is late, has ten days from the sweep.
     201: [("carl", ENDING, "late"), ("owner", ENDING, "owner"), ("carl", ENDING, "carl")],
     205: [("owner", ROTATED, "owner"), ("carl", ROTATED, "carl")],
     210: [("carl", ENDING, "late")],
@@ -175,7 +175,7 @@ class YearScript:
 
 
 @pytest.mark.slow_first
-def test_a_year(stack: Stack) -> None:
+def test_the_policies_of_a_year_notify_and_revoke_on_the_stated_days(stack: Stack) -> None:
     account = policy_account(stack)
     year = YearScript(account)
     mailed: dict[int, list[tuple[str, str, str]]] = defaultdict(list)

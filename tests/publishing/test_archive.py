@@ -88,8 +88,8 @@ def test_what_s3_does_not_take_comes_again(code: str, caplog: pytest.LogCaptureF
 )
 def test_what_is_no_event_is_not_archived_and_blocks_nothing(detail: Any, aws: Aws) -> None:
     good = published(make_event(id="0" * 28, account="acme"))
-    answer = archive([record(detail, "bad"), record(good, "good")], aws.s3, aws.bucket)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    response = archive([record(detail, "bad"), record(good, "good")], aws.s3, aws.bucket)
+    assert response == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
     [stored] = aws.s3.list_objects_v2(Bucket=aws.bucket)["Contents"]
     assert stored["Key"] == object_name(good)
     body = aws.s3.get_object(Bucket=aws.bucket, Key=stored["Key"])["Body"].read().decode()

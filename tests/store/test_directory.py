@@ -1,4 +1,4 @@
-"""The store when things go wrong: conditions fail, others are in the way, DynamoDB does not answer."""
+"""The store when things go wrong: conditions fail, others are in the way, DynamoDB does not respond."""
 
 import gc
 import json
@@ -374,7 +374,7 @@ def test_an_administrator_revoked_while_being_named_administers_nothing(accounts
 @pytest.mark.parametrize(
     ("taken", "email"), [("new", "other@x.example"), ("other", "new+1@machines.example")]
 )
-def test_a_name_taken_under_way_is_taken(accounts: Accounts, taken: str, email: str) -> None:
+def test_a_name_taken_by_a_concurrent_creation_is_409(accounts: Accounts, taken: str, email: str) -> None:
     after: list[Any] = []
 
     def take() -> None:
@@ -424,7 +424,7 @@ def test_a_failed_condition_takes_precedence_over_a_conflict(accounts: Accounts,
     assert (len(bodies), pauses) == (1, [])
 
 
-# DynamoDB does not answer
+# DynamoDB does not respond
 
 THROTTLED: dict[str, Step] = {
     "throttled": refuses("ProvisionedThroughputExceededException"),
@@ -699,7 +699,7 @@ def test_a_use_that_is_noted_during_a_change_stays(accounts: Accounts) -> None:
 
 
 def test_a_use_of_a_key_that_is_just_replaced_is_no_use_of_its_successor(accounts: Accounts) -> None:
-    """Whether the newer key was used decides who is told that an answer was lost."""
+    """Whether the newer key was used decides who is told that a response was lost."""
     rotate = {"keyType": "MONITORING"}
     with before_next_call(
         accounts.stack, "TransactWriteItems", lambda: accounts.call("GET", "/v1/whoami", "bot")

@@ -239,6 +239,8 @@ def assert_service_user(
         "createdAt",
         "apiKeys",
         "keysBelowRole",
+        "suspendedAt",
+        "suspendedBy",
     }
     assert (value["username"], value["role"]) == (username, role)
     assert re.fullmatch(TIME, value["createdAt"])

@@ -183,7 +183,7 @@ class Stack:
             match = re.fullmatch(form, path)
             if match and (best is None or len(match.groups()) < best[0]):
                 best = (len(match.groups()), route, match.groupdict())
-        assert best is not None, f"no route for {path}: API Gateway answers that itself"
+        assert best is not None, f"no route for {path}: API Gateway returns that itself"
         return best[1], best[2]
 
     # People and machines

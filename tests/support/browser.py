@@ -98,8 +98,8 @@ class Browser:
             from urllib.parse import parse_qs
 
             event["multiValueQueryStringParameters"] = parse_qs(query, keep_blank_values=True)
-        answer = self.stack.app(event, None)
-        page = Page(answer["statusCode"], dict(answer["headers"]), answer["body"] or "")
+        response = self.stack.app(event, None)
+        page = Page(response["statusCode"], dict(response["headers"]), response["body"] or "")
         if "Set-Cookie" in page.headers:
             name, _, rest = page.headers["Set-Cookie"].partition("=")
             value = rest.partition(";")[0]

@@ -41,7 +41,7 @@ from tests.support.api_client import Clock, Tables
 
 SENDER = "service-users@mail.example"
 PUBLIC_URL = "https://api.example"
-INJECTED = ("kill before", "kill after", "answer lost")
+INJECTED = ("kill before", "kill after", "response lost")
 CI_BOT = Subject(Kind.SERVICE_USER, "ci-bot", "CI bot")
 BEA = Subject(Kind.USER, "Bea", "Bea M", "bea@people.example")
 ALICE = Actor(Kind.USER, "Alice")
@@ -298,12 +298,12 @@ class Faults:
         if kind == "throttled":
             code = "TooManyRequestsException" if operation == "send_email" else "ThrottlingException"
             raise ClientError({"Error": {"Code": code, "Message": "Slow down."}}, operation)
-        answer = do(**asked)
+        response = do(**asked)
         if kind == "kill after":
             raise Killed(operation)
-        if kind == "answer lost":
+        if kind == "response lost":
             raise ConnectionClosedError(endpoint_url="https://aws.example")
-        return answer
+        return response
 
 
 class _Faulty:

@@ -58,6 +58,13 @@ revoke oneself's key       404 404 404 403 403 403 403 404 404 403 403 403 403 4
 restrict oneself's key     404 404 404 403 403 403 403 404 404 403 403 403 403 401 401 404 404 401 401 401 401
 rotate oneself's key       404 404 404 403 403 403 403 404 404 403 403 403 403 401 401 404 404 401 401 401 401
 rename a foreign one       404 404 404 403 403 403 403 200 200 403 403 403 403 401 401 404 404 401 401 401 401
+suspend a reader           200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+suspend an owner           200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+suspend a foreign one      404 404 404 403 403 403 403 200 200 403 403 403 403 401 401 404 404 401 401 401 401
+suspend oneself            404 404 404 403 403 403 403 404 404 403 403 403 403 401 401 404 404 401 401 401 401
+resume a reader            200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+resume an owner            200 403 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+resume a foreign one       404 404 404 403 403 403 403 200 200 403 403 403 403 401 401 404 404 401 401 401 401
 delete a reader            204 204 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 delete an owner            204 204 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 delete a foreign one       404 404 404 403 403 403 403 204 204 403 403 403 403 401 401 404 404 401 401 401 401
@@ -91,6 +98,12 @@ rename no User             404 403 403 403 404 403 403 404 403 403 404 403 403 4
 revoke a User              204 403 403 403 204 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
 revoke a foreign User      404 403 403 403 404 403 403 204 403 403 204 403 403 401 401 403 403 401 401 401 401
 revoke no User             404 403 403 403 404 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
+suspend a User             200 403 403 403 200 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
+suspend a foreign User     404 403 403 403 404 403 403 200 403 403 200 403 403 401 401 403 403 401 401 401 401
+suspend no User            404 403 403 403 404 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
+suspend one's own access   409 403 403 403 404 403 403 409 403 403 404 403 403 401 401 403 403 401 401 401 401
+resume a User              200 403 403 403 200 403 403 404 403 403 404 403 403 401 401 403 403 401 401 401 401
+resume a foreign User      404 403 403 403 404 403 403 200 403 403 200 403 403 401 401 403 403 401 401 401 401
 list shown keys            200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
 end shown keys             200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
 revoke and end shown keys  200 403 403 403 403 403 403 404 403 403 403 403 403 401 401 403 403 401 401 401 401
@@ -176,6 +189,13 @@ CALLS = {
     "restrict oneself's key": Call("PATCH", SERVICE_USERS + "/{me}/api-keys", RESTRICTED),
     "rotate oneself's key": Call("POST", SERVICE_USERS + "/{me}/api-keys/rotate", MONITORING),
     "rename a foreign one": Call("PUT", f"{SERVICE_USERS}/foreign-bot", NAME),
+    "suspend a reader": Call("POST", f"{SERVICE_USERS}/reader-bot/suspend"),
+    "suspend an owner": Call("POST", f"{SERVICE_USERS}/owner-bot/suspend"),
+    "suspend a foreign one": Call("POST", f"{SERVICE_USERS}/foreign-bot/suspend"),
+    "suspend oneself": Call("POST", SERVICE_USERS + "/{me}/suspend"),
+    "resume a reader": Call("POST", f"{SERVICE_USERS}/reader-bot/resume"),
+    "resume an owner": Call("POST", f"{SERVICE_USERS}/owner-bot/resume"),
+    "resume a foreign one": Call("POST", f"{SERVICE_USERS}/foreign-bot/resume"),
     "delete a reader": Call("DELETE", f"{SERVICE_USERS}/reader-bot"),
     "delete an owner": Call("DELETE", f"{SERVICE_USERS}/owner-bot"),
     "delete a foreign one": Call("DELETE", f"{SERVICE_USERS}/foreign-bot"),
@@ -209,6 +229,12 @@ CALLS = {
     "revoke a User": Call("DELETE", f"{USERS}/pat"),
     "revoke a foreign User": Call("DELETE", f"{USERS}/foreign-pat"),
     "revoke no User": Call("DELETE", f"{USERS}/reader-bot"),
+    "suspend a User": Call("POST", f"{USERS}/pat/suspend"),
+    "suspend a foreign User": Call("POST", f"{USERS}/foreign-pat/suspend"),
+    "suspend no User": Call("POST", f"{USERS}/reader-bot/suspend"),
+    "suspend one's own access": Call("POST", USERS + "/{me}/suspend"),
+    "resume a User": Call("POST", f"{USERS}/pat/resume"),
+    "resume a foreign User": Call("POST", f"{USERS}/foreign-pat/resume"),
     "list shown keys": Call("GET", f"{USERS}/pat/shown-keys"),
     "end shown keys": Call("DELETE", f"{USERS}/pat/shown-keys"),
     "revoke and end shown keys": Call("DELETE", f"{USERS}/pat/shown-keys?revokeUser=true"),

@@ -93,13 +93,15 @@ class Publishing:
 
     def new_records(self) -> list[dict[str, Any]]:
         """Return the stream's records of what was put since the last time."""
-        answer: dict[str, Any] = {}
+        response: dict[str, Any] = {}
         found: list[dict[str, Any]] = []
-        while not found or "LastEvaluatedKey" in answer:
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]} if answer else {}
-            answer = self.stack.client.scan(TableName=self.stack.tables.events, ConsistentRead=True, **start)
-            found += answer["Items"]
-            if not answer["Items"]:
+        while not found or "LastEvaluatedKey" in response:
+            start = {"ExclusiveStartKey": response["LastEvaluatedKey"]} if response else {}
+            response = self.stack.client.scan(
+                TableName=self.stack.tables.events, ConsistentRead=True, **start
+            )
+            found += response["Items"]
+            if not response["Items"]:
                 break
         new = [it for it in found if (it["account"]["S"], it["id"]["S"]) not in self.delivered]
         self.delivered |= {(it["account"]["S"], it["id"]["S"]) for it in new}
@@ -113,7 +115,7 @@ class Publishing:
         )
 
     def event_ids(self) -> list[str]:
-        """Return the ids of all events on record."""
+        """Return the ids of all recorded events."""
         return sorted(
             it["id"]
             for it in items(self.stack.client, self.stack.tables.events)

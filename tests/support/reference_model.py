@@ -1,10 +1,10 @@
 """The rules, told a second time and small: what the machine holds the API against.
 
-It shares no line with the product. It knows no DynamoDB and no HTTP, keeps secrets in the clear, and
-says of each call what status it is answered with, which keys are made, and what goes on record.
+It shares no line with the product. It knows no DynamoDB and no HTTP, keeps secrets as they are, and
+says of each call what status it is answered with, which keys are made, and what is recorded.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ AT_THE_OFFICE, ELSEWHERE = "203.0.113.9", "198.51.100.7"
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 IDLE, LONGEST = 15 * MINUTE, 8 * HOUR
-"""A session is over after so long without use, and after so long however much it is used."""
+"""A session ends after so long without use, and after so long however much it is used."""
 PROOF = 5 * MINUTE
 """For so long after a touch of the passkey, a session may do what changes who can do what."""
 CHALLENGE, CODE = 5 * MINUTE, 15 * MINUTE
@@ -39,7 +39,7 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class Secret:
-    """A key's secret, learnt from the one answer that shows it."""
+    """A key's secret, learnt from the one response that shows it."""
 
     text: str = ""
     used: int | None = None
@@ -174,6 +174,9 @@ class Someone:
     wish: Wish | None = None
     created: int = 0
     invited_by: str | None = None
+    suspended: int | None = None
+    """Since when they are suspended: what they have is kept, and refused."""
+    suspended_by: str | None = None
 
     @property
     def name(self) -> str:
@@ -181,7 +184,8 @@ class Someone:
 
     @property
     def owner(self) -> bool:
-        return not self.machine and self.role == "OWNER" and self.open is None
+        may_act = self.open is None and self.suspended is None
+        return not self.machine and self.role == "OWNER" and may_act
 
     def at_least(self, role: str) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
@@ -221,7 +225,7 @@ class Record:
 
 @dataclass
 class Outcome:
-    """How a call that is not refused is answered. ``made`` are the keys its answer shows."""
+    """How a call that is not refused is answered. ``made`` are the keys its response shows."""
 
     status: int
     response: Any = None
@@ -295,7 +299,7 @@ def moment(at: int | None) -> str | None:
 
 
 class ReferenceModel:
-    """Everybody there is. A method is a call, made at ``now``: it raises Refused or answers the Outcome."""
+    """Everybody there is. A method is a call, made at ``now``: it raises Refused or returns the Outcome."""
 
     def __init__(self) -> None:
         self.all: dict[str, Someone] = {}
@@ -316,7 +320,7 @@ class ReferenceModel:
         self.opened: dict[str, int] = {}
         """When each account was created."""
         self.leaked_keys_stay: set[str] = set()
-        """Accounts whose leaked keys are told of, and not ended."""
+        """Accounts whose leaked keys are notified, and not revoked."""
 
     @property
     def second(self) -> int:
@@ -345,7 +349,7 @@ class ReferenceModel:
             for it in key.works(self.now):
                 if it.text != secret or who is None:
                     continue
-                if OFFICE in key.offices and source_ip != AT_THE_OFFICE:
+                if who.suspended is not None or (OFFICE in key.offices and source_ip != AT_THE_OFFICE):
                     if key.refused is None or key.refused <= self.second - 3600:
                         key.refused = self.second
                         self._put(
@@ -364,7 +368,6 @@ class ReferenceModel:
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
         by.prove(self.now)
-        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -374,9 +377,12 @@ class ReferenceModel:
             body.get("displayName", body["username"]),
             created=self.second,
         )
+        made.links = {by.who.name: by.who.stay}
+        if "administrators" in body:
+            made.links = self._links(by, replace(made, links={}), body["administrators"])
+        self._names_free(body, by.who.account)
         self._room(by.who.account, machines=True)
         self._pay_account(by.who.account)
-        made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
         keys = [self._give(made, kind, body, by.role, by.who.username) for kind in kinds]
         self.all[made.name] = made
@@ -429,7 +435,10 @@ class ReferenceModel:
                 or person.machine
                 or person.account != by.who.account
                 or not person.at_least("CLUSTER_ADMIN")
-                or (person.open and machine.links.get(person.name) is not person.stay)
+                or (
+                    (person.open or person.suspended is not None)
+                    and machine.links.get(person.name) is not person.stay
+                )
                 or person.name in links
             ):
                 raise Refused(400)
@@ -445,6 +454,8 @@ class ReferenceModel:
             "username": whom.username,
             "email": whom.email,
             "createdAt": moment(whom.created),
+            "suspendedAt": moment(whom.suspended),
+            "suspendedBy": whom.suspended_by,
         }
         if not whom.machine:
             return {**shown, "status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
@@ -476,6 +487,23 @@ class ReferenceModel:
         return self._done(
             204, by, "SERVICE_USER_DELETED", machine, [("REVOKED", kind) for kind in machine.keys]
         )
+
+    def suspend(self, by: Caller, name: str) -> Outcome:
+        machine = self._mine(by, name)
+        if machine.suspended is not None:
+            return Outcome(200, of=machine)
+        machine.suspended, machine.suspended_by = self.second, by.who.username
+        return self._done(200, by, "SERVICE_USER_SUSPENDED", machine)
+
+    def resume(self, by: Caller, name: str) -> Outcome:
+        machine = self._mine(by, name)
+        self._may_grant(by, machine.role)
+        by.prove(self.now)
+        if machine.suspended is None:
+            return Outcome(200, of=machine)
+        self._pay(machine)
+        machine.suspended = machine.suspended_by = None
+        return self._done(200, by, "SERVICE_USER_RESUMED", machine)
 
     def holder(self, by: Caller, name: str, *, handing_out: bool) -> Someone:
         """Whose keys ``/v1/service-users/{name}/api-keys`` changes."""
@@ -516,7 +544,7 @@ class ReferenceModel:
     def _keeps_a_way_in(
         self, by: Caller, holder: Someone, key: Held, ends: int | None, *, gone: bool, offices: Any = ()
     ) -> None:
-        """Refuse that somebody takes away, by accident, the key that lets them in.
+        """Refuse that somebody revokes, by accident, the key they sign in with.
 
         That is the key they signed in with. Who is in a session needs none, but for the only OWNER of an
         account, whom only their USER_MANAGEMENT key lets in when the passkey is lost.
@@ -576,7 +604,7 @@ class ReferenceModel:
         self._pay(holder)
         older = key.beside(self.second)
         if overlap and older and by.secret is older and key.now.used is None:
-            pass  # the answer with the newer one was lost: the older goes on as it was
+            pass  # the response with the newer one was lost: the older goes on as it was
         elif overlap:
             until = self.second + overlap
             key.before, key.before_until = key.now, until if key.ends is None else min(until, key.ends)
@@ -679,8 +707,34 @@ class ReferenceModel:
         del self.all[person.name]
         return self._done(204, by, "USER_REVOKED", person, [("REVOKED", kind) for kind in person.keys])
 
+    def suspend_person(self, by: Caller, name: str) -> Outcome:
+        person = self.person(by, name)
+        self._may_touch(by, person.role)
+        by.prove(self.now)
+        if person is by.who or person.open:
+            raise Refused(409)
+        if person.suspended is not None:
+            return Outcome(200, of=person)
+        self._not_the_last(person)
+        person.suspended, person.suspended_by = self.second, by.who.username
+        person.sessions, person.wish = [], None
+        return self._done(200, by, "USER_SUSPENDED", person)
+
+    def resume_person(self, by: Caller, name: str) -> Outcome:
+        person = self.person(by, name)
+        self._may_touch(by, person.role)
+        by.prove(self.now)
+        if person.suspended is None:
+            return Outcome(200, of=person)
+        self._earned(person.changes)
+        if person.role == "OWNER":
+            self._owner_fits(person.account)
+        self._pay(person)
+        person.suspended = person.suspended_by = None
+        return self._done(200, by, "USER_RESUMED", person)
+
     def known(self, by: Caller, name: str) -> list[tuple[Someone, Held, Secret]]:
-        """The living keys of machines that somebody was the last to be shown."""
+        """The working keys of machines that somebody was the last to be shown."""
         return [
             (machine, machine.keys[kind], secret)
             for machine in self.members(by.who.account, machines=True)
@@ -732,6 +786,8 @@ class ReferenceModel:
         person = self.person(by, name)
         self._may_touch(by, person.role)
         by.prove(self.now)
+        if person.suspended is not None:
+            raise Refused(409)
         self._not_the_last(person)
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
@@ -771,6 +827,7 @@ class ReferenceModel:
             self.all.get(inviter.name) is not inviter
             or inviter.role != "OWNER"
             or inviter.stay is not person.open.stay
+            or inviter.suspended is not None
         ):
             raise Refused(400)
         if person.role == "OWNER":
@@ -800,6 +857,9 @@ class ReferenceModel:
         holders = [it for it in self.all.values() if passkey in it.passkeys]
         if not holders:
             raise Refused(401)
+        self._right(challenge, signed, passkey, counter)
+        if holders[0].suspended is not None:
+            raise Refused(403)
         self._touched(challenge, signed, passkey, counter)
         return self._start(holders[0], passkey, "SIGNED_IN")
 
@@ -929,10 +989,14 @@ class ReferenceModel:
             raise Refused(400)
         return challenge
 
-    def _touched(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
-        """Use a signature up. One whose counter has not risen is by a copy of the passkey."""
+    def _right(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
+        """Refuse a signature that is of another challenge. One whose counter has not risen is by a copy."""
         if signed is not asked or ((counter or passkey.counter) and counter <= passkey.counter):
             raise Refused(401)
+
+    def _touched(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
+        """Use a signature up."""
+        self._right(asked, signed, passkey, counter)
         passkey.counter = counter
         passkey.used = self.second
         asked.used = True

@@ -1,4 +1,4 @@
-"""No answer is past 1 MB and no item past 400 KB, whatever an account holds."""
+"""No response is past 1 MB and no item past 400 KB, whatever an account holds."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.accounts import PATH
 from tests.support.api_client import Key, Stack
 
 MEGABYTE = 1_000_000
-LARGEST_ITEM = 400 * 1024
+MAX_ITEM = 400 * 1024
 NETWORKS = [f"{number:04x}:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124" for number in range(4096, 4096 + 50)]
 WIDE = "\N{ROBOT FACE}" * 128
 """The longest display name: four bytes a character."""
@@ -54,19 +54,19 @@ def largest_service_user(stack: Stack, owner: Key) -> dict[str, Any]:
 
 
 def walk(stack: Stack, path: str, key: Key, **headers: str) -> list[str]:
-    """Follow a list to its end; returns the answers."""
-    answers = []
+    """Follow a list to its end; returns the responses."""
+    responses = []
     following: str | None = path
     while following is not None:
-        answer = stack.call("GET", following, key, headers=headers)
-        assert answer.status == 200
-        answers.append(answer.text)
-        following = answer.next_path
-    return answers
+        response = stack.call("GET", following, key, headers=headers)
+        assert response.status == 200
+        responses.append(response.text)
+        following = response.next_path
+    return responses
 
 
-def size(answer: str) -> int:
-    return len(answer.encode())
+def size(response: str) -> int:
+    return len(response.encode())
 
 
 def test_a_page_of_the_largest_service_users_ends_before_a_megabyte(stack: Stack) -> None:
@@ -79,12 +79,12 @@ def test_a_page_of_the_largest_service_users_ends_before_a_megabyte(stack: Stack
     one = size(stack.call("GET", f"{PATH}/{names[0]}", owner).text)
     assert 100 * one > MEGABYTE, "no test of anything otherwise"
 
-    answers = walk(stack, PATH, owner)
+    responses = walk(stack, PATH, owner)
 
-    assert len(answers) == -(-100 // (600_000 // one))
-    assert max(map(size, answers)) <= 600_000
-    assert [it["username"] for answer in answers for it in json.loads(answer)] == names
-    assert size(json.dumps(item, default=str)) < LARGEST_ITEM
+    assert len(responses) == -(-100 // (600_000 // one))
+    assert max(map(size, responses)) <= 600_000
+    assert [it["username"] for response in responses for it in json.loads(response)] == names
+    assert size(json.dumps(item, default=str)) < MAX_ITEM
 
 
 def test_a_page_of_the_largest_users_is_below_a_megabyte(stack: Stack) -> None:
@@ -101,9 +101,9 @@ def test_a_page_of_the_largest_users_is_below_a_megabyte(stack: Stack) -> None:
     for name in names[1:]:
         there = {"pk": f"USER#{name}", "username": name, "listKey": f"USER#{name}"}
         copy(stack, stack.tables.directory, item, **there)
-    answers = walk(stack, "/v1/users", owner)
-    assert max(map(size, answers)) < MEGABYTE
-    assert [it["username"] for answer in answers for it in json.loads(answer)] == ["owner", *names]
+    responses = walk(stack, "/v1/users", owner)
+    assert max(map(size, responses)) < MEGABYTE
+    assert [it["username"] for response in responses for it in json.loads(response)] == ["owner", *names]
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-ndjson", "text/csv"])
@@ -119,14 +119,14 @@ def test_a_page_of_the_largest_events_ends_before_a_megabyte(stack: Stack, media
         copy(stack, stack.tables.events, event, id=id_, told=told, refused=refused, reason="r" * 500)
     before = len(stack.events()) - len(ids)
 
-    answers = walk(stack, "/v1/events?order=oldest", owner, accept=media_type)
+    responses = walk(stack, "/v1/events?order=oldest", owner, accept=media_type)
 
-    assert max(map(size, answers)) < MEGABYTE
-    assert len(answers) > 1
-    text = "".join(answers)
+    assert max(map(size, responses)) < MEGABYTE
+    assert len(responses) > 1
+    text = "".join(responses)
     assert [text.count(id_) >= 1 for id_ in ids] == [True] * 100
     if media_type == "application/json":
-        found = [it["id"] for answer in answers for it in json.loads(answer)]
+        found = [it["id"] for response in responses for it in json.loads(response)]
         assert len(found) == len(set(found)) == 100 + before
 
 
@@ -137,7 +137,7 @@ def test_an_account_with_all_its_owners_is_small(stack: Stack) -> None:
     (item,) = [it for it in stack.items(stack.tables.directory) if it["pk"] == f"ACCOUNT#{account}"]
     owners = {f"{name}{number:04}".lower(): "f" * 32 for number in range(VARIABLES["owners"].most)}
     copy(stack, stack.tables.directory, item, owners={**item["owners"], **owners}, name=WIDE)
-    answer = stack.call("GET", "/v1/account", owner)
-    assert answer.status == 200
-    assert size(answer.text) < MEGABYTE
-    assert size(json.dumps({**item["owners"], **owners})) < LARGEST_ITEM
+    response = stack.call("GET", "/v1/account", owner)
+    assert response.status == 200
+    assert size(response.text) < MEGABYTE
+    assert size(json.dumps({**item["owners"], **owners})) < MAX_ITEM

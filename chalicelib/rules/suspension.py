@@ -1,0 +1,57 @@
+"""Suspending a principal, and resuming it.
+
+A suspended principal is refused wherever it signs in, from the moment at which the suspension returns. It
+keeps its keys, passkeys and links, so that resuming it brings everything back. A User's sessions end.
+"""
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.context import AuthContext
+from chalicelib.rules.errors import Forbidden
+from chalicelib.rules.identifiers import new_version
+from chalicelib.rules.model import Action, Event, Principal, ServiceUser, User
+
+P = TypeVar("P", bound=Principal)
+
+_SUSPENDED: dict[type[Principal], str] = {
+    ServiceUser: (
+        "This Service User is suspended, so its keys are refused. One of its Administrators or an OWNER of "
+        "the account can resume it; then they work again."
+    ),
+    User: (
+        "You are suspended, so your keys and passkeys are refused. An OWNER of the account can resume you; "
+        "then they work again."
+    ),
+}
+
+
+def require_not_suspended(principal: Principal) -> None:
+    """Raise Forbidden for a suspended principal. To be called only for who presented a valid credential."""
+    if principal.suspended_at is not None:
+        raise Forbidden(_SUSPENDED[type(principal)])
+
+
+def suspended(principal: P, by: Principal, now: int) -> P:
+    """Return a principal as it is once suspended: as before, but for a User's sessions and codes."""
+    new = replace(principal, suspended_at=now, suspended_by=by.username, version=new_version())
+    if isinstance(new, User):
+        new = replace(new, sessions={}, enrolment=None)
+    return new
+
+
+def resumed(principal: P) -> P:
+    """Return a principal as it is once resumed."""
+    return replace(principal, suspended_at=None, suspended_by="", version=new_version())
+
+
+def event_of(auth: AuthContext, old: Principal, new: Principal) -> Event:
+    """Return the event of a suspension or a resumption."""
+    person = isinstance(old, User)
+    if new.suspended_at is None:
+        action = Action.USER_RESUMED if person else Action.SERVICE_USER_RESUMED
+    else:
+        action = Action.USER_SUSPENDED if person else Action.SERVICE_USER_SUSPENDED
+    return new_event(auth.origin, actor(auth.caller), action, old, new=new)

@@ -1,0 +1,391 @@
+"""Revoking every API key of an account, when it is not known which of them are stolen.
+
+Each principal's keys are revoked in one transaction with its event, like every revocation. The events are
+held back from the mailer, and at the end each User gets one email about all of them: an Administrator about
+the Service Users that they administer, an OWNER about all. If this program is interrupted, it continues where
+it stopped when it is run again; if it never is, the mailer notifies of each event by itself after two hours.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
+
+from chalicelib.rules import api_keys, notifications
+from chalicelib.rules.audit import new_event
+from chalicelib.rules.context import Origin
+from chalicelib.rules.errors import ApiError, ConcurrentChange, concurrent_change
+from chalicelib.rules.identifiers import new_id, new_version
+from chalicelib.rules.model import Action, Actor, Audience, Cause, Event, Kind, Principal, ServiceUser, User
+from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import Replace, RevokeKey
+from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.items import Item, from_item
+from chalicelib.store.outbox import DynamoOutbox
+from chalicelib.store.principals import principal_from_item
+from chalicelib.store.publications import event_puts
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from chalicelib.rules.roles import KeyType
+
+STATE = "REVOCATION#"
+"""The key of the item with the state of an account's revocation begins with this."""
+
+HOLD = 2 * 3600
+"""Seconds after which the mailer notifies of an event by itself."""
+
+LISTED = 100
+"""The most usernames in one email."""
+
+THREADS = 8
+_TRIES = 5
+_PASSES = 10
+_EVERY = 500
+"""Progress is reported after this many principals."""
+
+
+class Tables(NamedTuple):
+    """The tables of a stack, and how it keeps and publishes events."""
+
+    directory: str
+    events: str
+    retention_days: int
+    publishes: bool = False
+
+
+class Outcome(NamedTuple):
+    """What was revoked, and how many Users are notified."""
+
+    principals: int
+    keys: int
+    notified: int
+
+
+class _Phase(str, Enum):
+    REVOKING = "REVOKING"
+    NOTIFYING = "NOTIFYING"
+
+
+class _State(NamedTuple):
+    """The state of a revocation. ``at`` is when the phase of notifying began, in milliseconds."""
+
+    id: str
+    started_at: int
+    users: bool
+    phase: _Phase
+    at: int = 0
+
+
+def count_keys(
+    client: "DynamoDBClient", tables: Tables, account: str, *, users: bool
+) -> tuple[str, int, int]:
+    """Return an account's name, and the numbers of principals with keys and of their keys.
+
+    With ``users``, Users' own keys too. Raises LookupError if there is no such account.
+    """
+    name = _account_name(client, tables, account)
+    holders = list(_holders(client, tables, account, users=users))
+    return name, len(holders), sum(len(it.keys) for it in holders)
+
+
+def revoke_account(
+    client: "DynamoDBClient",
+    tables: Tables,
+    account: str,
+    *,
+    users: bool,
+    report: Callable[[str], None] = print,
+    now: Callable[[], float] = time.time,
+    threads: int = 0,
+) -> Outcome:
+    """Revoke every key of an account's Service Users, and notify each User once.
+
+    With ``users``, the Users' own keys and sessions too; their passkeys stay. An interrupted revocation is
+    continued. Raises LookupError if there is no such account, or if an unfinished revocation was begun with
+    another ``users``, and ConcurrentChange if new keys keep appearing. ``threads`` are as many as change
+    principals at once; 0 for :data:`THREADS`.
+    """
+    _account_name(client, tables, account)
+    job = _Job(client, tables, account, report, now, threads or THREADS)
+    state = job.begin(users=users)
+    if state.phase is _Phase.REVOKING:
+        job.revoke(state)
+        state = job.start_notifying(state)
+    outcome = job.notify(state)
+    job.end()
+    return outcome
+
+
+class _Job:
+    """One revocation of an account."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        tables: Tables,
+        account: str,
+        report: Callable[[str], None],
+        now: Callable[[], float],
+        threads: int,
+    ) -> None:
+        self._client = client
+        self._tables = tables
+        self._account = account
+        self._report = report
+        self._now = now
+        self._threads = threads
+        self._directory = DynamoDirectory(
+            client, tables.directory, tables.events, tables.retention_days, publishes=tables.publishes
+        )
+        self._outbox = DynamoOutbox(client, tables.directory, tables.events)
+        self._key: Item = {"pk": {"S": f"{STATE}{account}"}}
+
+    # The state
+
+    def begin(self, *, users: bool) -> _State:
+        """Store and return a new state, or return that of an unfinished revocation."""
+        state = _State(new_id(), int(self._now()), users, _Phase.REVOKING)
+        try:
+            self._client.put_item(
+                TableName=self._tables.directory,
+                Item={
+                    **self._key,
+                    "id": {"S": state.id},
+                    "startedAt": {"N": str(state.started_at)},
+                    "users": {"BOOL": users},
+                },
+                ConditionExpression="attribute_not_exists(pk)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            state = self._read_state()
+            if state.users is not users:
+                how = "without" if users else "with"
+                raise LookupError(
+                    f"A revocation that was begun {how} --users is not finished. "
+                    f"Run it again {how} --users first."
+                ) from None
+            self._report(f"Continuing revocation {state.id}.")
+        return state
+
+    def start_notifying(self, state: _State) -> _State:
+        """Store that everything is revoked, so that a continued run sends the same emails."""
+        self._client.update_item(
+            TableName=self._tables.directory,
+            Key=self._key,
+            UpdateExpression="SET notifyingAt = if_not_exists(notifyingAt, :at)",
+            ConditionExpression="id = :id",
+            ExpressionAttributeValues={
+                ":at": {"N": str(int(self._now() * 1000))},
+                ":id": {"S": state.id},
+            },
+        )
+        return self._read_state()
+
+    def _read_state(self) -> _State:
+        item = self._client.get_item(TableName=self._tables.directory, Key=self._key, ConsistentRead=True)[
+            "Item"
+        ]
+        at = int(item.get("notifyingAt", {"N": "0"})["N"])
+        phase = _Phase.NOTIFYING if at else _Phase.REVOKING
+        return _State(item["id"]["S"], int(item["startedAt"]["N"]), item["users"]["BOOL"], phase, at)
+
+    def end(self) -> None:
+        """Delete the state: the revocation is done."""
+        self._client.delete_item(TableName=self._tables.directory, Key=self._key)
+
+    # Revoking
+
+    def revoke(self, state: _State) -> None:
+        """Revoke every key, again and again until no principal has one."""
+        done = 0
+        for _ in range(_PASSES):
+            holders = [
+                it.username for it in _holders(self._client, self._tables, self._account, users=state.users)
+            ]
+            if not holders:
+                return
+            with ThreadPoolExecutor(self._threads) as pool:
+                for _ in pool.map(lambda name: self._revoke_keys_of(name, state), holders):
+                    done += 1
+                    if done % _EVERY == 0:
+                        self._report(f"Revoked the keys of {done} principals.")
+        raise concurrent_change()
+
+    def _revoke_keys_of(self, username: str, state: _State) -> None:
+        """Revoke a principal's keys in one transaction; if it keeps changing, key by key."""
+        for _ in range(_TRIES):
+            old = self._holder(username)
+            if old is None:
+                return
+            try:
+                self._directory.commit(
+                    self._event(old, state),
+                    Replace(old, _without_keys(old), concurrent_change()),
+                    patient=True,
+                )
+            except ConcurrentChange:
+                continue
+            return
+        old = self._holder(username)
+        for key_type in tuple(old.keys) if old else ():
+            self._revoke_any_version(username, key_type, state)
+
+    def _revoke_any_version(self, username: str, key_type: "KeyType", state: _State) -> None:
+        """Revoke a key whatever version its holder has, so that nobody prevents it by rotating in a loop."""
+        holder = self._holder(username)
+        if not isinstance(holder, ServiceUser | User) or key_type not in holder.keys:
+            return
+        _, change = api_keys.revoke(holder, key_type)
+        event = self._event(replace(holder, keys={key_type: holder.keys[key_type]}), state)
+        write = RevokeKey(holder, key_type, new_version(), concurrent_change())
+        try:
+            self._directory.commit(replace(event, keys=(change,)), write, patient=True)
+        except ApiError:
+            return  # the next pass finds it
+
+    def _holder(self, username: str) -> Principal | None:
+        """Return a principal of the account that has keys or, if Users count, sessions; None otherwise."""
+        found = self._directory.principal(username)
+        return found if found is not None and found.account == self._account and _has_secrets(found) else None
+
+    def _event(self, old: Principal, state: _State) -> Event:
+        keys = api_keys.revoke_all(old)
+        event = new_event(
+            Origin("", state.id, self._now()),
+            Actor(Kind.OPERATOR),
+            Action.API_KEY_REVOKED if keys else Action.SIGNED_OUT,
+            old,
+            keys,
+            cause=Cause.OPERATOR,
+            reason="The operator revoked every key of the account",
+        )
+        return event if event.due_at is None else replace(event, due_at=event.at + HOLD)
+
+    # Notifying
+
+    def notify(self, state: _State) -> Outcome:
+        """Write one event for each User to be notified, and end the hold of the others."""
+        events = list(self._events(state))
+        told = self._recipients([event for event, _ in events])
+        for name, holders in told.items():
+            self._notify(name, holders, state)
+        with ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(self._finish, [event for event, waits in events if waits]))
+        principals = {fold_username(event.subject.username) for event, _ in events}
+        return Outcome(len(principals), sum(len(event.keys) for event, _ in events), len(told))
+
+    def _events(self, state: _State) -> Iterator[tuple[Event, bool]]:
+        """Return the events of the revocation, and whether each is still held."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._tables.events,
+            KeyConditionExpression="#account = :account AND #id >= :first",
+            FilterExpression="requestId = :request AND #action = :revoked",
+            ExpressionAttributeNames={"#account": "account", "#id": "id", "#action": "action"},
+            ExpressionAttributeValues={
+                ":account": {"S": self._account},
+                ":first": {"S": f"{state.started_at * 1000:012x}"},
+                ":request": {"S": state.id},
+                ":revoked": {"S": Action.API_KEY_REVOKED.value},
+            },
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield from_item(dict[str, Any](item), Event), "waiting" in item
+
+    def _recipients(self, events: Iterable[Event]) -> dict[str, set[str]]:
+        """Return the usernames whose keys were revoked, by the folded username of each User to notify."""
+        every = list(events)
+        if not every:
+            return {}
+        names = {name for event in every for name in event.administrators}
+        directory = self._outbox.read(frozenset(names), frozenset({self._account}))
+        links = directory.accounts[self._account].owners
+        owners_read = self._outbox.read(frozenset(links), frozenset({self._account}))
+        told: dict[str, set[str]] = {}
+        for event in every:
+            about = event.subject.username
+            if event.audience is Audience.PERSON:
+                named = notifications.person(event)
+            else:
+                named = notifications.administrators(event, directory)
+            for one in (*named, *notifications.owners(event, owners_read)):
+                told.setdefault(one.name, set()).add(about)
+        return told
+
+    def _notify(self, name: str, holders: set[str], state: _State) -> None:
+        """Write the event that notifies one User, once: a continued run finds it written."""
+        user = self._directory.principal(name)
+        if user is None or user.account != self._account:
+            return
+        listed = tuple(sorted(holders))[:LISTED]
+        event = new_event(
+            Origin("", state.id, state.at / 1000),
+            Actor(Kind.OPERATOR),
+            Action.ALL_API_KEYS_REVOKED,
+            user,
+            cause=Cause.OPERATOR,
+        )
+        unique = hashlib.sha256(f"{state.id} {name}".encode()).hexdigest()[:16]
+        event = replace(event, id=f"{state.at:012x}{unique}", holders=listed, holder_count=len(holders))
+        tables = self._tables
+        puts: list[Any] = event_puts(tables.events, event, tables.retention_days, publishes=tables.publishes)
+        puts[0]["Put"]["ConditionExpression"] = "attribute_not_exists(id)"
+        try:
+            self._client.transact_write_items(TransactItems=puts)
+        except self._client.exceptions.TransactionCanceledException as error:
+            if error.response["CancellationReasons"][0]["Code"] != "ConditionalCheckFailed":
+                raise
+
+    def _finish(self, event: Event) -> None:
+        """End the hold of an event: its recipients are notified by the event of the whole revocation."""
+        try:
+            self._client.update_item(
+                TableName=self._tables.events,
+                Key={"account": {"S": event.account}, "id": {"S": event.id}},
+                UpdateExpression="REMOVE waiting, dueAt",
+                ConditionExpression="attribute_exists(waiting)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return  # the mailer was faster
+
+
+def _holders(client: "DynamoDBClient", tables: Tables, account: str, *, users: bool) -> Iterator[Principal]:
+    """Return an account's principals that have keys, by a strongly consistent Scan."""
+    pages = client.get_paginator("scan").paginate(
+        TableName=tables.directory,
+        FilterExpression="begins_with(pk, :user) AND #account = :account",
+        ExpressionAttributeNames={"#account": "account"},
+        ExpressionAttributeValues={":user": {"S": "USER#"}, ":account": {"S": account}},
+        ConsistentRead=True,
+    )
+    for page in pages:
+        for item in page["Items"]:
+            principal = principal_from_item(dict[str, Any](item))
+            if (users or isinstance(principal, ServiceUser)) and _has_secrets(principal):
+                yield principal
+
+
+def _has_secrets(principal: Principal) -> bool:
+    return bool(principal.keys or (isinstance(principal, User) and principal.sessions))
+
+
+def _without_keys(old: Principal) -> Principal:
+    if isinstance(old, User):
+        return replace(old, keys={}, sessions={}, enrolment=None, version=new_version())
+    return replace(old, keys={}, version=new_version())
+
+
+def _account_name(client: "DynamoDBClient", tables: Tables, account: str) -> str:
+    item = client.get_item(
+        TableName=tables.directory, Key={"pk": {"S": f"ACCOUNT#{account}"}}, ConsistentRead=True
+    ).get("Item")
+    if item is None:
+        raise LookupError(f"There is no account {account}. Its id is in GET /v1/whoami and in every event.")
+    return str(item["name"]["S"])
