@@ -1,7 +1,8 @@
 """``make run``: the whole system on this machine, with every function running.
 
 The local gateway serves the API; the tables are moto's, in this process. The stream of the Events table
-and the schedules invoke their functions; every email is written to a file. An endpoint in boto3's usual
+and the schedules invoke their functions; every email is written to a file, and so is every event that a stack
+publishes on EventBridge. An endpoint in boto3's usual
 variables (``AWS_ENDPOINT_URL_DYNAMODB`` and the like) is used instead of moto.
 """
 
@@ -81,6 +82,10 @@ class Terminal:
         """Print a line about an email."""
         self.say(f"  {_clock()}  mail  {recipient}: {subject}")
 
+    def log_event(self, action: str, username: str) -> None:
+        """Print a line about a published event."""
+        self.say(f"  {_clock()}  event {action} {username}")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM, and return the exit status."""
@@ -124,6 +129,7 @@ class LocalSystem(NamedTuple):
     owner: dict[str, str]
     credentials: Path
     outbox: Path
+    events: Path
     endpoints: Endpoints
     lock: contextlib.AbstractContextManager[Any]
     console: ConsoleLink
@@ -135,8 +141,10 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     # Imported here, so that a wrong argument is reported without delay.
     import boto3
 
+    from chalicelib.functions import publisher
     from local.console_link import ConsoleLink
-    from local.event_sources import Scheduler, StreamPoller, schedules
+    from local.event_folder import EventFolder
+    from local.event_sources import Schedule, Scheduler, StreamPoller, schedules
     from local.gateway import Gateway
     from local.server import HttpServer
 
@@ -145,12 +153,16 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     # moto's DynamoDB is not thread-safe; a real engine is.
     lock = contextlib.nullcontext() if endpoints.dynamodb else threading.Lock()
     emails = EmailFolder(home / "outbox", terminal.log_email)
+    events = EventFolder(home / "events", terminal.log_event)
     with contextlib.ExitStack() as stack:
         stack.enter_context(emails.recording())
         stack.enter_context(_aws(endpoints))
         os.environ.setdefault("DIRECTORY_TABLE", "service-users-directory")
         os.environ.setdefault("EVENTS_TABLE", "service-users-events")
         os.environ.setdefault("SENDER", SENDER)
+        os.environ.setdefault("EVENT_BUS", "on")
+        os.environ.setdefault("EVENT_BUS_NAME", "local")
+        stack.enter_context(_replaced(publisher, "_bridge", lambda: events))
         # Not the IP address: browsers support no passkeys for IP addresses.
         os.environ.setdefault("PUBLIC_URL", f"http://localhost:{port}")
         functions = importlib.import_module(module)
@@ -176,25 +188,32 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.chmod(0o700)
         emails.clear()
+        events.clear()
 
         if not endpoints.ses:
             boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
         stream_arn, new = _tables()
-        for source in app.event_sources:
-            if hasattr(source, "stream_arn"):
-                client = boto3.client("dynamodbstreams")
-                handler = app.handler_map[source.name]
-                poller = StreamPoller(
-                    client,
-                    stream_arn,
-                    handler,
-                    matches=_is_pending_event,
-                    lock=lock,
-                    moto=not endpoints.dynamodb,
-                    say=terminal.say,
-                )
-                pollers.append(_start(stack, poller))
-        _start(stack, Scheduler(schedules(app), lock))
+        handlers = [
+            (app.handler_map[source.name], _is_pending_event)
+            for source in app.event_sources
+            if hasattr(source, "stream_arn")
+        ]
+        scheduled = schedules(app)
+        if publish := app.handler_map.get("publish"):  # the template of the stack connects it
+            handlers.append((publish, _is_new_event))
+            scheduled.append(Schedule("publish", publish, 60))
+        for handler, matches in handlers:
+            poller = StreamPoller(
+                boto3.client("dynamodbstreams"),
+                stream_arn,
+                handler,
+                matches=matches,
+                lock=lock,
+                moto=not endpoints.dynamodb,
+                say=terminal.say,
+            )
+            pollers.append(_start(stack, poller))
+        _start(stack, Scheduler(scheduled, lock))
 
         credentials = home / "owner.json"
         owner = _owner_credentials(app, server.url, credentials, new=new)
@@ -202,7 +221,8 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         write_private(credentials, (json.dumps(owner, indent=2) + "\n").encode())
         console.opens_as(owner["username"])
         try:
-            yield LocalSystem(app, server.url, owner, credentials, home / "outbox", endpoints, lock, console)
+            folders = (home / "outbox", home / "events")
+            yield LocalSystem(app, server.url, owner, credentials, *folders, endpoints, lock, console)
         finally:
             # Another Ctrl-C must not interrupt the shutdown.
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -211,7 +231,7 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
 
 def welcome(system: LocalSystem) -> str:
     """Return the text printed on start: where everything is, and commands to paste."""
-    _, url, owner, credentials, outbox, endpoints, _, console = system
+    _, url, owner, credentials, outbox, events, endpoints, _, console = system
     # A Python string inside single quotes of the shell.
     file = shlex.quote(json.dumps(_short(credentials)))[1:-1]
     state = f"at {endpoints.dynamodb}" if endpoints.dynamodb else "in memory, lost when this stops"
@@ -224,6 +244,7 @@ def welcome(system: LocalSystem) -> str:
     API          {url}
     Credentials  {_short(credentials)}   ({owner["username"]}, OWNER of account {OWNER["accountName"]})
     Emails       {_short(outbox)}/*.eml
+    Events       {_short(events)}/*/*.jsonl
     Data         {state}
     Stop         Ctrl-C
 
@@ -249,7 +270,7 @@ NEW=$(curl -sS -u "metrics-bot:$KEY" -X POST "$API/v1/api-keys/rotate" |
 curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami" -w '\\nold key: %{{http_code}}\\n'
 curl -sS -u "metrics-bot:$NEW" "$API/v1/whoami" -w '\\nnew key: %{{http_code}}\\n'
 
-  Requests and emails:
+  Requests, emails and events:
 """
 
 
@@ -327,6 +348,22 @@ def _owner_credentials(app: Chalice, url: str, credentials: Path, *, new: bool) 
 def _is_pending_event(record: Any) -> bool:
     """Return whether a record is a new event to notify about: the filter of the event source."""
     return record["eventName"] == "INSERT" and "dueAt" in record["dynamodb"].get("NewImage", {})
+
+
+def _is_new_event(record: Any) -> bool:
+    """Return whether a record is a new event to publish: the filter of the event source."""
+    return record["eventName"] == "INSERT" and "action" in record["dynamodb"].get("NewImage", {})
+
+
+@contextlib.contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    """Replace what a module has by a name while the block runs."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def _start(stack: contextlib.ExitStack, thread: Any) -> Any:

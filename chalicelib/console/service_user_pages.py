@@ -124,6 +124,8 @@ def create(visit: Visit) -> Response:
             name: value for name in ("username", "email", "displayName") if (value := visit.field(name))
         }
         fields |= {"role": visit.field("role"), "keyTypes": visit.form().get("keyTypes", [])}
+        if named := forms.lines(visit.field("administrators")):
+            fields["administrators"] = named
         fields |= forms.restrictions(visit)
         body = check_fields(bodies.CreateServiceUser, fields, visit.origin.now)
         wanted = NewServiceUser(
@@ -133,6 +135,7 @@ def create(visit: Visit) -> Response:
             display_name=keys.or_default(body.display_name, ""),
             key_types=keys.or_default(body.key_types, None),
             restrictions=keys.key_restrictions(body),
+            administrators=keys.or_default(body.administrators, None),
         )
         view, issued = service_users.create(visit.directory, auth, wanted)
         made = view.service_user.username

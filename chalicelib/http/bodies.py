@@ -53,7 +53,14 @@ Email = Annotated[
 ]
 DisplayName = Annotated[
     str,
-    Meta(min_length=1, max_length=128, description="Display name; the username if not given."),
+    Meta(
+        min_length=1,
+        max_length=128,
+        description=(
+            "Display name, without control characters, line ends and characters that change the direction "
+            "of text; the username if not given."
+        ),
+    ),
 ]
 _ONCE_EACH = {"uniqueItems": True}
 
@@ -93,7 +100,28 @@ EvenIfLockedOut = Annotated[
         )
     ),
 ]
-AccountName = Annotated[str, Meta(min_length=1, max_length=128, description="Display name.")]
+Administrators = Annotated[
+    tuple[Username, ...],
+    Meta(
+        max_length=MAX_ADMINISTRATORS,
+        description=(
+            "Usernames of OWNER or CLUSTER_ADMIN Users of the account; at least one, unless none is left. "
+            "At a creation, the caller if not given."
+        ),
+        extra_json_schema=_ONCE_EACH,
+    ),
+]
+AccountName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        description=(
+            "Display name, without control characters, line ends and characters that change the direction "
+            "of text."
+        ),
+    ),
+]
 
 
 class KeyTerms(Body, frozen=True, kw_only=True):
@@ -135,6 +163,8 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
 
+    administrators: Administrators | UnsetType = UNSET
+
     @property
     def effective_role(self) -> Role:
         """The requested role, from ``role`` or ``profile``."""
@@ -142,8 +172,9 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
-        """Require one role, and key types that it may hold, each once."""
+        """Require one role, key types that it may hold, and Administrators, each once."""
         yield from super().cross(given, names, now)
+        yield from _administrators_once(given)
         role, profile = given.get("role"), given.get("profile")
         if "role" not in names and "profile" not in names:
             yield FieldError("/role", "This field is required (or 'profile', its other name).")
@@ -195,29 +226,13 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     suspended_by: ReadOnly | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
-    administrators: (
-        Annotated[
-            tuple[Username, ...],
-            Meta(
-                max_length=MAX_ADMINISTRATORS,
-                description=(
-                    "Usernames of OWNER or CLUSTER_ADMIN Users of the account; at least one, unless none "
-                    "is left."
-                ),
-                extra_json_schema=_ONCE_EACH,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    administrators: Administrators | UnsetType = UNSET
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
         """Require each Administrator once."""
         yield from super().cross(given, names, now)
-        asked = given.get("administrators", ())
-        for place, username in enumerate(asked):
-            if username in asked[:place]:
-                yield FieldError(f"/administrators/{place}", f"'{username}' is given twice.")
+        yield from _administrators_once(given)
 
 
 class GenerateKey(KeyTerms, frozen=True, kw_only=True):
@@ -404,3 +419,10 @@ class RecoverOwner(Body, frozen=True, kw_only=True):
 def _username_of_user(given: Mapping[str, Any]) -> Iterator[FieldError]:
     if why := reserved_username_error(given.get("username", "")):
         yield FieldError("/username", why)
+
+
+def _administrators_once(given: Mapping[str, Any]) -> Iterator[FieldError]:
+    asked = given.get("administrators", ())
+    for place, username in enumerate(asked):
+        if username in asked[:place]:
+            yield FieldError(f"/administrators/{place}", f"'{username}' is given twice.")

@@ -152,13 +152,12 @@ class Call:
     def if_match(self) -> Callable[[str], bool] | None:
         """Return a predicate on versions for the ``If-Match`` header (RFC 9110, 13.1.1); None without one.
 
-        Raises ValidationError if the header is not a list of entity tags.
+        None also for ``*``, which holds for whatever exists, in any version. Several headers are one list
+        (5.3). Raises ValidationError if that is not a list of entity tags.
         """
-        header = self._request.headers.get("if-match")
-        if header is None:
+        header = ", ".join(self.headers("if-match"))
+        if header.strip() == "*" or (not header and self.header("if-match") is None):
             return None
-        if header.strip() == "*":
-            return lambda _version: True
         tags = [tag for weak, tag in _TAG.findall(header) if not weak]
         if not _TAG.search(header) or _TAG.sub("", header).strip(" \t,"):
             raise ValidationError(

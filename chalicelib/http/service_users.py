@@ -30,6 +30,7 @@ def create(call: Call) -> Response:
         display_name=keys.or_default(body.display_name, ""),
         key_types=keys.or_default(body.key_types, None),
         restrictions=keys.key_restrictions(body),
+        administrators=keys.or_default(body.administrators, None),
     )
     view, shown = service_users.create(call.directory, auth, new)
     location = call.address(f"{PATH}/{view.service_user.username}")

@@ -40,7 +40,10 @@ class View(NamedTuple):
 
 
 class NewServiceUser(NamedTuple):
-    """The input of :func:`create`. ``key_types`` None means every type the role allows."""
+    """The input of :func:`create`.
+
+    ``key_types`` None means every type the role allows; ``administrators`` None, the caller.
+    """
 
     username: str
     email: str
@@ -48,15 +51,17 @@ class NewServiceUser(NamedTuple):
     display_name: str
     key_types: tuple[KeyType, ...] | None
     restrictions: KeyRestrictions
+    administrators: tuple[str, ...] | None = None
 
 
 def create(
     directory: Directory, auth: AuthContext, wanted: NewServiceUser
 ) -> tuple[View, tuple[IssuedKey, ...]]:
-    """Create a Service User with its keys; the caller becomes its Administrator. Return both.
+    """Create a Service User with its keys. Return both.
 
-    Raises Forbidden, ValidationError, Conflict if the username or, in the account, the email is taken or the
-    account is at its quota, or TooManyRequests if the account's budget of changes is used up.
+    Its Administrators are those wanted, as :func:`update` takes them, or else the caller. Raises Forbidden,
+    ValidationError, Conflict if the username or, in the account, the email is taken or the account is at its
+    quota, or TooManyRequests if the account's budget of changes is used up.
     """
     creator = permissions.require_can_manage_service_users(auth)
     permissions.require_can_grant(auth, wanted.role)
@@ -84,7 +89,23 @@ def create(
         )
         issued.append(key)
         changes.append(change)
-    event = new_event(auth.origin, actor(creator), Action.SERVICE_USER_CREATED, new, tuple(changes))
+    by_default = new
+    shown: tuple[str, ...] = (creator.username,)
+    recorded: dict[str, tuple[str, str]] = {}
+    if wanted.administrators is not None:
+        links, shown = _first_administrators(directory, creator, new, wanted.administrators)
+        new = replace(new, administrators=links)
+        if links != by_default.administrators:
+            recorded["administrators"] = (fold_username(creator.username), ", ".join(sorted(links)))
+    event = new_event(
+        auth.origin,
+        actor(creator),
+        Action.SERVICE_USER_CREATED,
+        by_default,
+        tuple(changes),
+        changes=recorded,
+        new=new,
+    )
     directory.commit(
         event,
         add_principal_by(auth, new),
@@ -92,7 +113,21 @@ def create(
         limits.added(new, directory.limits),
         limits.account_change(new.account, directory.limits, now),
     )
-    return View(new, (creator.username,)), tuple(issued)
+    return View(new, shown), tuple(issued)
+
+
+def _first_administrators(
+    directory: Directory, creator: User, new: ServiceUser, wanted: tuple[str, ...]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the links to the wanted Administrators of a new Service User, and their usernames.
+
+    The creator is not read again. Raises ValidationError with every error.
+    """
+    users = {fold_username(creator.username): creator}
+    if others := frozenset(map(fold_username, wanted)) - users.keys():
+        users |= directory.users(others)
+    links = _links(replace(new, administrators={}), wanted, users)
+    return links, tuple(users[name].username for name in sorted(links))
 
 
 def listing(

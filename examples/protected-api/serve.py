@@ -123,6 +123,9 @@ class QuietTerminal(Terminal):
     def log_email(self, recipient: str, subject: str) -> None:
         """Print nothing."""
 
+    def log_event(self, action: str, username: str) -> None:
+        """Print nothing."""
+
 
 class ProtectedApi:
     """API Gateway in front of the clusters API: calls ``authorizer`` for every request, holding ``lock``."""
@@ -355,7 +358,7 @@ def _welcome(system: LocalSystem, url: str, file: Path, payload: str) -> str:
 
 {shell_lines(file)}
 
-  Requests and emails:
+  Requests, emails and events:
 """
 
 

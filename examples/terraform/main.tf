@@ -30,24 +30,14 @@ resource "restapi_object" "ci_bot" {
     displayName     = "CI"
     keyTypes        = ["MONITORING", "PROVISIONING_READONLY"]
     allowedNetworks = ["192.0.2.0/24", "2001:db8::/32"]
+    administrators  = ["admin", "owner"]
   })
   update_data = jsonencode({
-    role        = "READ_ONLY"
-    displayName = "CI"
+    role           = "READ_ONLY"
+    displayName    = "CI"
+    administrators = ["admin", "owner"]
   })
   force_new               = ["username", "email", "keyTypes", "allowedNetworks"]
-  ignore_server_additions = true
-}
-
-# Administrators are named in an update, not in the creation.
-resource "restapi_object" "ci_bot_administrators" {
-  path                    = "/v1/service-users"
-  object_id               = restapi_object.ci_bot.id
-  id_attribute            = "username"
-  create_method           = "PUT"
-  create_path             = "/v1/service-users/{id}"
-  destroy_method          = "GET" # they end with the Service User; DELETE would delete it
-  data                    = jsonencode({ administrators = ["admin", "owner"] })
   ignore_server_additions = true
 }
 

@@ -86,6 +86,9 @@ class QuietTerminal(Terminal):
     def log_email(self, recipient: str, subject: str) -> None:
         """Print nothing."""
 
+    def log_event(self, action: str, username: str) -> None:
+        """Print nothing."""
+
 
 class Service(BaseHTTPRequestHandler):
     """The service behind the proxy: returns who calls, by the proxy's headers."""

@@ -21,6 +21,7 @@ from tests.support.accounts import (
     unused_username,
 )
 from tests.support.api_client import Key, Response, Stack
+from tests.support.dynamodb_faults import before_commit
 
 
 def keys_of(response: Response) -> dict[str, str]:
@@ -86,7 +87,7 @@ def test_role_and_profile_may_both_say_the_same(accounts: Accounts) -> None:
         ({"role": "READ_ONLY", "email": "a@b.example, c@d.example"}, ["/email"]),
         ({"role": "READ_ONLY", "email": "a@" + "b" * 250 + ".example"}, ["/email"]),
         ({"role": "READ_ONLY", "account": "mine"}, ["/account"]),
-        ({"role": "READ_ONLY", "administrators": ["owner"]}, ["/administrators"]),
+        ({"role": "READ_ONLY", "administrators": ["x"]}, ["/administrators/0"]),
         ({"role": "READ_ONLY", "Role": "OWNER"}, ["/Role"]),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else None,
@@ -459,6 +460,82 @@ def test_every_wrong_administrator_is_named_at_once(shared_accounts: Accounts) -
     asked = ["nobody-1", "owner", "nobody-2", "OWNER"]
     response = shared_accounts.call("PUT", f"{PATH}/itself", "owner", {"administrators": asked})
     assert response.pointers == ["/administrators/0", "/administrators/2", "/administrators/3"]
+
+
+def test_administrators_can_be_named_at_the_creation(accounts: Accounts) -> None:
+    """They administer it from then on, and who made it without naming themselves does not."""
+    assert accounts["bystander"]
+    body = service_user_body("named", administrators=["Bystander", "OWNER"], keyTypes=["MONITORING"])
+    with accounts.stack.counted() as calls:
+        made = accounts.call("POST", PATH, "admin", body)
+    assert calls == {"GetItem": 1, "BatchGetItem": 1, "TransactWriteItems": 1}
+    assert made.status == 201, made.text
+    assert made.json["administrators"] == ["bystander", "owner"]
+    assert accounts.call("GET", f"{PATH}/named", "owner").json["administrators"] == ["bystander", "owner"]
+    rename = {"displayName": "Renamed"}
+    assert accounts.call("PUT", f"{PATH}/named", "bystander", rename).status == 200
+    assert accounts.call("PUT", f"{PATH}/named", "admin", rename).status == 403
+    [event] = accounts.stack.events("SERVICE_USER_CREATED")
+    assert event["changes"] == {"administrators": ["admin", "bystander, owner"]}
+    [shown] = accounts.call("GET", "/v1/events?action=SERVICE_USER_CREATED", "owner").json[0]["changes"]
+    assert (shown["oldValue"], shown["newValue"]) == (["admin"], ["bystander", "owner"])
+
+
+def test_naming_oneself_alone_is_what_happens_without_a_name(accounts: Accounts) -> None:
+    body = service_user_body("named", administrators=["ADMIN"])
+    with accounts.stack.counted() as calls:
+        assert accounts.call("POST", PATH, "admin", body).json["administrators"] == ["admin"]
+    assert calls == {"GetItem": 1, "TransactWriteItems": 1}
+    [event] = accounts.stack.events("SERVICE_USER_CREATED")
+    assert not event.get("changes")
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointers"),
+    [
+        ([], ["/administrators"]),
+        (["owner", "reader", "nobody-1", "invited"], [f"/administrators/{place}" for place in (1, 2, 3)]),
+        (["neighbour"], ["/administrators/0"]),
+        (["machine"], ["/administrators/0"]),
+        (["bystander", "Bystander"], ["/administrators/1"]),
+        (["owner", "owner"], ["/administrators/1"]),
+        ([f"person-{number}" for number in range(21)], ["/administrators"]),
+        ("owner", ["/administrators"]),
+        ([None], ["/administrators/0"]),
+    ],
+)
+def test_a_creation_refuses_the_administrators_that_an_update_refuses(
+    accounts: Accounts, asked: Any, pointers: list[str]
+) -> None:
+    for name in ("reader", "neighbour", "bystander"):
+        assert accounts.caller(name)
+    person = {"username": "invited", "email": "invited@people.example", "role": "OWNER"}
+    assert accounts.call("POST", "/v1/users", "owner", person).status == 201
+    accounts.call("POST", PATH, "owner", service_user_body("machine", "OWNER"))
+    with assert_nothing_written(accounts.stack):
+        made = accounts.call("POST", PATH, "owner", service_user_body("named", administrators=asked))
+        changed = accounts.call("PUT", f"{PATH}/machine", "owner", {"administrators": asked})
+    assert_problem(made, 400)
+    assert made.pointers == changed.pointers == pointers
+    assert made.json["errors"] == changed.json["errors"]
+
+
+def test_an_administrator_who_is_lowered_meanwhile_administers_nothing(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link names the membership that was read, which the lowering ended."""
+    assert accounts["bystander"]
+
+    def lower() -> None:
+        lowered = accounts.call("PUT", "/v1/users/bystander", "owner", {"role": "READ_ONLY"})
+        assert lowered.status == 200
+
+    body = service_user_body("named", administrators=["bystander"])
+    before_commit(accounts.stack, monkeypatch, lower)
+    assert accounts.call("POST", PATH, "admin", body).status == 201
+    assert accounts.call("GET", f"{PATH}/named", "owner").json["administrators"] == []
+    accounts.call("PUT", "/v1/users/bystander", "owner", {"role": "CLUSTER_ADMIN"})
+    assert accounts.call("GET", f"{PATH}/named", "owner").json["administrators"] == []
 
 
 def test_a_service_user_has_up_to_twenty_administrators(accounts: Accounts) -> None:

@@ -9,6 +9,7 @@ from chalicelib.rules.context import Origin
 from tests.support.accounts import PATH
 from tests.support.api_client import Key, Stack
 from tests.support.mail import MailFixture
+from tests.support.reference_model import moment
 
 USERS = "/v1/users"
 OFFICE = ["203.0.113.0/24"]
@@ -51,6 +52,25 @@ def owner(stack: Stack) -> Key:
 def test_a_removed_administrator_is_notified(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{PATH}/bot", administrators=["mallory"])
     assert told(stack, "Administrators of bot changed") == ["alice", "carol", "mallory"]
+
+
+@pytest.mark.parametrize(
+    ("key_types", "subject"), [(["MONITORING"], "API key generated"), ([], "Administrators of fox changed")]
+)
+def test_administrators_named_at_a_creation_are_notified_and_so_is_who_made_it(
+    stack: Stack, owner: Key, key_types: list[str], subject: str
+) -> None:
+    body = {"username": "fox", "email": "fox@machines.example", "role": "READ_ONLY", "keyTypes": key_types}
+    change(stack, owner, "POST", PATH, **body, administrators=["carol"])
+    assert told(stack, subject) == ["carol", "owner"]
+
+
+def test_nobody_is_notified_of_a_creation_without_keys_and_other_administrators(
+    stack: Stack, owner: Key
+) -> None:
+    body = {"username": "fox", "email": "fox@machines.example", "role": "READ_ONLY", "keyTypes": []}
+    change(stack, owner, "POST", PATH, **body, administrators=["owner"])
+    assert hears(stack) == []
 
 
 def test_a_removal_and_a_lower_role_in_one_call_are_both_notified(stack: Stack, owner: Key) -> None:
@@ -215,3 +235,14 @@ def test_an_owner_removed_as_administrator_first_is_still_notified_of_the_takeov
     hears(stack)
     change(stack, mallory, "PUT", f"{PATH}/prov", administrators=["mallory"])
     assert told(stack, "Administrators of prov changed") == ["mallory", "owner"]
+
+
+def test_administrators_are_notified_at_once_of_an_end_that_leaves_no_time_for_notices(
+    stack: Stack, owner: Key
+) -> None:
+    """Whoever sets an end seconds ahead revokes the key as surely as by DELETE, and is as little silent."""
+    keys, now = f"{PATH}/bot/api-keys", int(stack.clock())
+    for seconds, heard in ((12 * 86_400, False), (11 * 86_400, True), (5, True)):
+        change(stack, owner, "PATCH", keys, keyType="MONITORING", expiresAt=moment(now + seconds))
+        told_of = ["alice", "carol", "mallory"] if heard else []
+        assert told(stack, "API key ends soon") == told_of

@@ -116,7 +116,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         )
     try:
         end = time.monotonic() + 90
-        while "Requests and emails" not in printed.read_text():
+        while "Requests, emails and events" not in printed.read_text():
             assert process.poll() is None, "make run does not start"
             assert time.monotonic() < end, "make run does not start"
             time.sleep(0.1)  # its start is what is waited for

@@ -175,7 +175,13 @@ class Machine(RuleBasedStateMachine):
         )
         if kinds is not None:
             body["keyTypes"] = kinds
+        bad_names = False
+        if data.draw(st.integers(0, 2), "named") == 0:
+            named = self.administrators(data, None)
+            body["administrators"] = named
+            bad_names = len({it.lower() for it in named}) < len(named)
         wire, told, bad = self.ending(body, ends)
+        bad = bad or bad_names
         if kinds is not None and (len(set(kinds)) < len(kinds) or set(kinds) - set(MAY_HOLD[role])):
             bad = True
         if data.draw(st.booleans(), "as profile"):
@@ -192,15 +198,19 @@ class Machine(RuleBasedStateMachine):
         if "displayName" in parts:
             body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
         if "administrators" in parts:
-            fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
-            some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
-            body["administrators"] = data.draw(st.lists(some, max_size=3), "administrators")
+            body["administrators"] = self.administrators(data, actor)
         named = [it.lower() for it in body.get("administrators", [])]
         bad = len(set(named)) < len(named)
         path = f"/v1/service-users/{_case(data, name)}"
         wire, told, read = self.sent_back(data, path, body)
         plan: Callable[[Desk], Outcome] = lambda it: it.update(name, told, read)  # noqa: E731
         self.call(data, "PUT", path, Caller.staff, plan, wire, bad=bad, actor=actor)
+
+    def administrators(self, data: st.DataObject, actor: Key | None) -> list[str]:
+        """Choose Administrators: most often fit ones."""
+        fit = [it.username for it in self.home(actor) if not it.machine and it.role != "READ_ONLY"]
+        some = st.sampled_from([*fit * 4, "cal", "yan", "bot", "nobody"])
+        return data.draw(st.lists(some, max_size=3), "administrators")
 
     @rule(data=st.data())
     def delete_service_user(self, data: st.DataObject) -> None:

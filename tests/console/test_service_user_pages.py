@@ -53,6 +53,24 @@ def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, pe
     assert 'value="f@machines.example"' in again.text
 
 
+def test_administrators_are_named_in_the_form_and_empty_is_oneself(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    assert accounts["admin"]
+    typed = {**NEW, "keyTypes": ["MONITORING"], "administrators": "admin\nnobody"}
+    refused = ann.post("create/service-user", typed)
+    assert refused.status == 400
+    assert 'id="administrators-error1"' in refused.text
+    assert "nobody" in refused.text
+    assert ann.post("create/service-user", {**typed, "administrators": "admin, ann"}).status == 200
+    path = "/v1/service-users/fetcher"
+    assert accounts.call("GET", path, "owner").json["administrators"] == ["admin", "ann"]
+    other = {**typed, "username": "other", "email": "other@machines.example", "administrators": "  "}
+    assert ann.post("create/service-user", other).status == 200
+    assert accounts.call("GET", "/v1/service-users/other", "owner").json["administrators"] == ["ann"]
+
+
 def test_every_error_in_a_form_is_shown_at_its_field_in_the_apis_words(person: Person) -> None:
     ann = person()
     wrong = {"username": "x", "email": "nobody", "role": "KING", "keyTypes": "PROVISIONING", "expiry": "date"}

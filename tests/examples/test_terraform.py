@@ -45,6 +45,7 @@ def test_an_update_without_a_change_makes_no_event(stack: Stack) -> None:
     [update] = [it for it in CALLS if it["step"] == "update" and it["method"] == "PUT"]
     [create] = [it for it in CALLS if it["method"] == "POST"]
     owner = accounts["owner"]
+    assert accounts["admin"]
     assert stack.call("POST", create["path"], owner, raw=create["body"]).status == 201
     assert stack.call("PUT", update["path"], owner, raw=update["body"]).status == 200
     assert stack.events("SERVICE_USER_UPDATED") == []

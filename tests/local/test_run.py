@@ -120,7 +120,7 @@ class Running:
     def serving(self) -> int:
         """Wait until it serves, and return its port."""
         port = int(self.wait_for(r"API +http://127\.0\.0\.1:(\d+)")[1])
-        self.wait_for("Requests and emails:")
+        self.wait_for("Requests, emails and events:")
         return port
 
     def owner(self) -> dict:
@@ -271,7 +271,9 @@ def test_a_database_endpoint_is_used_and_keeps_its_account(start):
 def test_the_printed_commands_work_as_pasted(start):
     running = start("--port", "0", real=True)
     running.serving()
-    walk = running.output[running.output.index("# Sign in") : running.output.index("  Requests and emails:")]
+    walk = running.output[
+        running.output.index("# Sign in") : running.output.index("  Requests, emails and events:")
+    ]
 
     pasted = subprocess.run(
         ["sh", "-eu"], input=walk, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
@@ -297,5 +299,12 @@ def test_the_printed_commands_work_as_pasted(start):
         ]
         assert all(part.get_payload(decode=True).strip() for part in mail.walk() if not part.is_multipart())
         assert mail.defects == []
+    if "event API_KEY_ROTATED metrics-bot" not in running.output:
+        running.wait_for("event API_KEY_ROTATED metrics-bot")
+    home = running.home / "events" / running.owner()["account"]
+    events = [json.loads(line) for file in home.glob("*.jsonl") for line in file.read_text().splitlines()]
+    actions = {event["action"] for event in events}
+    assert {"ACCOUNT_CREATED", "SERVICE_USER_CREATED", "API_KEY_ROTATED"} <= actions
+    assert all(event["schemaVersion"] == "1" for event in events)
     assert running.end(signal.SIGINT) == 0
     assert "Traceback" not in running.output

@@ -4,7 +4,7 @@ It shares no line with the product. It knows no DynamoDB and no HTTP, keeps secr
 says of each call what status it is answered with, which keys are made, and what is recorded.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -343,7 +343,6 @@ class ReferenceModel:
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
         by.prove(self.now)
-        self._names_free(body, by.who.account)
         made = Someone(
             body["username"],
             by.who.account,
@@ -353,9 +352,12 @@ class ReferenceModel:
             body.get("displayName", body["username"]),
             created=self.second,
         )
+        made.links = {by.who.name: by.who.stay}
+        if "administrators" in body:
+            made.links = self._links(by, replace(made, links={}), body["administrators"])
+        self._names_free(body, by.who.account)
         self._room(by.who.account, machines=True)
         self._pay_account(by.who.account)
-        made.links = {by.who.name: by.who.stay}
         kinds = body.get("keyTypes", MAY_HOLD[made.role])
         keys = [self._give(made, kind, body, by.role, by.who.username) for kind in kinds]
         self.all[made.name] = made
