@@ -301,7 +301,7 @@ def test_a_service_user_is_deleted_by_typing_its_name(person: People, server: Se
     ann.see("The Service User was deleted.")
 
 
-def test_it_is_handed_to_a_colleague(person: People, server: Server) -> None:
+def test_an_administrator_names_another_who_can_then_change_it(person: People, server: Server) -> None:
     ann, bea = person(), person("CLUSTER_ADMIN")
     bot = server.service_user()
     page = ann.open(f"service-users/{bot}/edit")

@@ -58,7 +58,7 @@ def test_a_passkey_that_is_gone_is_not_removed_again(accounts: Accounts, person:
     assert user is not None
 
 
-def test_a_call_by_a_key_has_no_session(accounts: Accounts) -> None:
+def test_a_caller_with_a_key_has_no_session_and_needs_no_confirmation(accounts: Accounts) -> None:
     owner = accounts["owner"]
     origin = Origin("198.51.100.7", "", accounts.stack.clock())
     auth = sign_in(accounts.stack.service.directory, owner.username, owner.secret, origin)
