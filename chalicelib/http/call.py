@@ -166,11 +166,15 @@ class Call:
         return lambda version: etag(version) in tags
 
     def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:
-        """Return the ``Link`` header for the next page (RFC 8288); empty if there is none."""
+        """Return the headers for the next page; empty if there is none.
+
+        ``Link`` has its URL (RFC 8288), ``Next-Cursor`` the cursor alone, for clients with typed parameters.
+        """
         if after is None:
             return {}
-        parameters = {**query, "cursor": _encode_cursor(after)}
-        return {"Link": f'<{self.address(path)}?{urlencode(parameters)}>; rel="next"'}
+        cursor = _encode_cursor(after)
+        url = f"{self.address(path)}?{urlencode({**query, 'cursor': cursor})}"
+        return {"Link": f'<{url}>; rel="next"', "Next-Cursor": cursor}
 
     def header(self, name: str) -> str | None:
         """Return a request header by its name in lower case; None if there is none."""

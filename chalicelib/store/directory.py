@@ -588,7 +588,9 @@ def _suspension(write: Suspend) -> dict[str, Any]:
     }
     changes = "SET version = :version, suspendedAt = :suspendedAt, suspendedBy = :suspendedBy"
     if isinstance(write.old, User):
-        changes += " REMOVE sessions, enrolment"
+        changes += " REMOVE #sessions, #enrolment"
+        names = {"#sessions": "sessions", "#enrolment": "enrolment"}
+        update["ExpressionAttributeNames"] = {**update.get("ExpressionAttributeNames", {}), **names}
     return {"Key": _key(write.old), "UpdateExpression": changes, **update}
 
 

@@ -102,7 +102,7 @@ class Told:
 
 @dataclass(eq=False)
 class Announced:
-    """The end of a passkey that is not used, as its person is told of it: twice, before it comes."""
+    """The end of a passkey that is not used, as its person is notified: twice, before it comes."""
 
     ends: int
     first: Told
@@ -1066,7 +1066,7 @@ class ReferenceModel:
             "revokeInactiveAfterDays": self.unused_days.get(account),
         }
 
-    # The policy on what is not used: a passkey ends by it, once its person was told of it twice
+    # The policy on what is not used: a passkey ends by it, once its person was notified twice
 
     def sweep_passkeys(self) -> None:
         """Do what the daily function does about passkeys. About keys it is told nowhere here."""
@@ -1075,7 +1075,7 @@ class ReferenceModel:
                 self._sweep_passkey(who, passkey, self.unused_days.get(who.account))
 
     def mail_goes_out(self) -> None:
-        """Send what people have to be told of ends."""
+        """Send what people have to be notified about ends."""
         for who in self.all.values():
             for passkey in who.passkeys:
                 for told in (passkey.announced.first, passkey.announced.last) if passkey.announced else ():
