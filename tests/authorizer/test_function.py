@@ -46,7 +46,7 @@ def test_a_service_user_gets_where_its_keys_let_it(name: str, stack: Stack) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_costs_one_read(name: str, stack: Stack) -> None:
+def test_an_authorization_costs_one_read(name: str, stack: Stack) -> None:
     owner = stack.account()
     key = stack.service_user(owner, "worker")["MONITORING"]
     event = asked(golden(name, key.header), "GET", "/monitoring/clusters")
@@ -74,7 +74,7 @@ def test_what_is_revoked_or_lowered_is_refused_at_once(name: str, stack: Stack) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_networks_hold_here_too(name: str, stack: Stack) -> None:
+def test_a_key_from_outside_its_networks_is_403(name: str, stack: Stack) -> None:
     owner = stack.account()
     keys = stack.service_user(owner, "worker", allowedNetworks=["192.0.2.0/24"])
     event = asked(golden(name, keys["MONITORING"].header), "GET", "/monitoring/clusters")
@@ -84,7 +84,7 @@ def test_networks_hold_here_too(name: str, stack: Stack) -> None:
     assert pass_(event) == 200
 
 
-def test_a_deployments_rules_hold(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_in_the_environment_decide(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = stack.account()
     key = stack.service_user(owner, "worker")["MONITORING"]
     event = asked(golden("http-2.0", key.header), "PUT", "/own")
@@ -95,7 +95,9 @@ def test_a_deployments_rules_hold(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     assert pass_(asked(event, "GET", "/monitoring/clusters")) == 403
 
 
-def test_broken_rules_allow_nothing(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_invalid_rules_the_function_fails_and_reads_nothing(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = stack.account()
     key = stack.service_user(owner, "worker")["MONITORING"]
     event = asked(golden("rest-1.0", key.header), "GET", "/monitoring/clusters")

@@ -136,7 +136,7 @@ def status(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_key_opens_what_it_is_for(name: str, keyring: Keyring) -> None:
+def test_a_key_is_allowed_the_paths_of_its_type_and_role(name: str, keyring: Keyring) -> None:
     for role, key_type in keyring.secrets:
         event = golden(name, keyring.header(role, key_type))
         for path, types, least in (
@@ -158,7 +158,9 @@ def test_a_key_opens_what_it_is_for(name: str, keyring: Keyring) -> None:
         ("http-2.0-stage", KeyType.PROVISIONING),
     ],
 )
-def test_the_golden_events_themselves(name: str, key_type: KeyType, keyring: Keyring) -> None:
+def test_recorded_events_of_api_gateway_are_allowed_with_one_sign_in(
+    name: str, key_type: KeyType, keyring: Keyring
+) -> None:
     event = golden(name, keyring.header(Role.OWNER, key_type))
     assert status(event, keyring.sign_in) == 200
     assert keyring.reads == 1
@@ -222,7 +224,7 @@ def test_the_simple_response_of_an_http_api(keyring: Keyring) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_persons_keys_open_as_a_machines(name: str, keyring: Keyring) -> None:
+def test_a_users_key_is_allowed_what_a_machines_is(name: str, keyring: Keyring) -> None:
     secret = key_format.new_key()
     key = ApiKey(key_format.digest(secret), key_format.last5(secret), 1, "owner")
     keyring.principals["jo.doe"] = User(
@@ -278,7 +280,7 @@ def test_a_policy_is_for_the_one_api_and_stage(stage: str, keyring: Keyring) -> 
         assert not allows(document, INVOKE, f"{stage.replace('a1b2c3d4e5', 'other')}/GET/provisioning/a")
 
 
-def test_no_method_hides_a_path(keyring: Keyring) -> None:
+def test_a_policy_names_each_method_so_that_no_path_matches_as_one(keyring: Keyring) -> None:
     """A ``*`` for the method would stand for ``GET/user-management`` too."""
     event = golden("rest-1.0", keyring.header(Role.OWNER, KeyType.PROVISIONING))
     for method in ("GET", "POST", "TRACE"):
@@ -410,7 +412,7 @@ def test_crafted_paths_are_403(name: str, path: str, keyring: Keyring) -> None:
     assert status(asked(event, "GET", path), keyring.sign_in) == 403
 
 
-def test_rules_of_a_deployment(keyring: Keyring) -> None:
+def test_a_deployments_own_rules_replace_the_default_ones(keyring: Keyring) -> None:
     rule = {"path": "/x", "methods": ["PUT"], "keyTypes": ["MONITORING"], "leastRole": "OWNER"}
     rules = load_rules(json.dumps([rule]))
     for name in NAMES:
@@ -463,7 +465,7 @@ REFUSED_2 = {"isAuthorized": False}
 
 
 @pytest.mark.parametrize("event", [None, 1, "x", [], {}, {"version": "1.0"}, {"version": "3.0"}, {1: 2}])
-def test_what_is_no_event_is_denied(event: Any, keyring: Keyring) -> None:
+def test_what_is_not_an_event_is_denied(event: Any, keyring: Keyring) -> None:
     assert authorize(event, keyring.sign_in, DEFAULT) == REFUSED_1
 
 
@@ -530,7 +532,9 @@ NEEDED = {
 
 @pytest.mark.parametrize(("name", "field"), [(name, each) for name, all_ in NEEDED.items() for each in all_])
 @pytest.mark.parametrize("value", ["absent", None, 7, [], {}])
-def test_a_field_that_is_needed(name: str, field: str, value: Any, keyring: Keyring) -> None:
+def test_an_event_without_a_required_field_is_denied(
+    name: str, field: str, value: Any, keyring: Keyring
+) -> None:
     event = golden(name, keyring.header(Role.OWNER, KeyType.PROVISIONING))
     *way, last = field.split(".")
     place = event

@@ -166,7 +166,7 @@ def test_a_policy_is_for_nothing_but_its_stage_and_for_calling(
 
 
 @pytest.mark.parametrize("path", ["/p", "/" + "p" * 123])
-def test_all_that_the_check_admits_fits_in_an_answer(path: str) -> None:
+def test_rules_that_pass_the_check_fit_in_a_policy(path: str) -> None:
     """API Gateway takes 8 KB; the longest names of partition, region, stage and caller are tried here."""
     written: list[dict[str, Any]] = []
     for number in range(100):
@@ -240,6 +240,6 @@ def test_no_spelling_of_a_dot_segment_leads_out_of_what_a_key_opens(first: str) 
 
 
 @pytest.mark.parametrize("path", ["/a%20b", "/a%2Fb", "/v1.2/x", "/%C3%A9", "/100%", "/a.b.c"])
-def test_ordinary_escapes_pass(path: str) -> None:
+def test_a_path_with_ordinary_escapes_is_allowed(path: str) -> None:
     assert is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", f"/monitoring{path}")
     assert allows(GREEDY, "execute-api:Invoke", f"{STAGES[0]}/GET/monitoring{path}")

@@ -43,7 +43,9 @@ def test_a_star_is_any_characters_with_slashes(path: str, matched: bool, loose: 
         ("a:**z", "a:yz", True, True),
     ],
 )
-def test_colons_part_an_arn(pattern: str, text: str, matched: bool, loosely: bool) -> None:
+def test_a_wildcard_matches_within_one_part_of_an_arn(
+    pattern: str, text: str, matched: bool, loosely: bool
+) -> None:
     assert matches(pattern, text) is matched
     assert matches(pattern, text, loose=True) is loosely
 

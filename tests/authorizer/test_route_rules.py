@@ -92,7 +92,7 @@ def test_the_default_rules(key_type: KeyType, role: Role, path: str, methods: tu
         ("/monitoring/2026:01/../../user-management/users", False),
     ],
 )
-def test_paths_are_taken_to_the_letter(path: str, open_: bool) -> None:
+def test_paths_are_compared_exactly(path: str, open_: bool) -> None:
     assert is_allowed(DEFAULT, MONITORING, READ_ONLY, "GET", path) is open_
 
 
@@ -102,7 +102,7 @@ def test_a_path_without_a_star_is_that_path_alone() -> None:
     assert [path for path in paths if is_allowed(only, MONITORING, OWNER, "GET", path)] == ["/a/b", "/"]
 
 
-def test_what_is_opened_twice_is_said_once() -> None:
+def test_a_route_that_two_rules_allow_is_listed_once() -> None:
     twice = load_rules(rules(rule(), rule(methods=["HEAD", "GET", "PUT"])))
     assert allowed_routes(twice, MONITORING, READ_ONLY) == (
         ("GET", "/a/*"),
@@ -208,7 +208,7 @@ def test_the_check_names_every_fault_and_what_to_write(text: str, said: list[str
 
 
 @pytest.mark.parametrize("path", ["/", "/*", "/a", "/a/*", "/a/b/*", "/a.b_c-d~e/F9/*"])
-def test_paths_a_rule_may_have(path: str) -> None:
+def test_a_rule_with_such_a_path_is_accepted(path: str) -> None:
     assert check_rules(rules(rule(path=path))) == []
 
 
@@ -242,7 +242,7 @@ def test_paths_a_rule_may_have(path: str) -> None:
         "/ä",
     ],
 )
-def test_paths_no_rule_may_have(path: str) -> None:
+def test_a_rule_with_such_a_path_is_refused(path: str) -> None:
     assert check_rules(rules(rule(path=path)))
     with pytest.raises(InvalidRules):
         load_rules(rules(rule(path=path)))
@@ -263,7 +263,7 @@ def test_more_than_a_functions_environment_takes_is_refused() -> None:
     assert check_rules(json.dumps([rule()]) + " " * (3500 - len(json.dumps([rule()])))) == []
 
 
-def test_broken_rules_open_nothing() -> None:
+def test_loading_invalid_rules_raises_every_error() -> None:
     with pytest.raises(
         InvalidRules, match=r"AUTHORIZER_RULES is invalid.*Rule 2, methods.*Rule 3, path"
     ) as broken:

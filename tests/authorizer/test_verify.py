@@ -101,7 +101,7 @@ def test_the_address_that_counts_is_the_clients(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic", "Bearer", "Token x", "Bearer suk_x", "{wrong}"])
-def test_nobody_known_is_401(stack: Stack, header: str | None) -> None:
+def test_unknown_credentials_are_401(stack: Stack, header: str | None) -> None:
     wrong = Key(stack.account().username, key_format.new_key())
     for sent in [header] if header != "{wrong}" else [wrong.header, wrong.bearer["authorization"]]:
         refused = ask(sent)
@@ -160,7 +160,7 @@ def test_a_body_that_is_not_base64_is_400(stack: Stack) -> None:
     assert app.verify({"requestContext": {}}, None)["statusCode"] == 400
 
 
-def test_the_url_takes_post_alone(stack: Stack) -> None:
+def test_a_get_of_the_url_is_400(stack: Stack) -> None:
     owner = stack.account()
     status, decision = by_url(json.dumps(question(owner.header)), method="GET")
     assert (status, decision["allowed"], decision["reason"]) == (400, False, "Send the question by POST.")
@@ -185,7 +185,9 @@ def test_a_revoked_key_is_refused_at_the_next_question(stack: Stack) -> None:
     assert ask(key.header)["status"] == ask(key.bearer["authorization"])["status"] == 401
 
 
-def test_it_judges_by_the_deployments_rules(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_decides_by_the_rules_in_the_environment(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = stack.account()
     rule = {"path": "/own/*", "methods": ["GET"], "keyTypes": ["USER_MANAGEMENT"], "leastRole": "OWNER"}
     monkeypatch.setenv("AUTHORIZER_RULES", json.dumps([rule]))

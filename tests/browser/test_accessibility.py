@@ -47,7 +47,7 @@ def tour(server: Server, chromium: Browser) -> Iterator[tuple[Person, dict[str, 
 
 
 @pytest.mark.parametrize("path", [*SIGNED_OUT, *PAGES])
-def test_every_page_is_for_everybody(tour: tuple[Person, dict[str, str]], path: str) -> None:
+def test_axe_finds_no_accessibility_error_on_any_page(tour: tuple[Person, dict[str, str]], path: str) -> None:
     it, names = tour
     for name, value in names.items():
         path = path.replace(name, value)

@@ -191,6 +191,7 @@ def test_a_warning_comes_before_the_session_ends_and_one_stays_signed_in(person:
     page.clock.install()
     ann.open("you")
     page.clock.fast_forward(13 * 60 * 1000 + 5000)
+    assert not page.get_by_role("button", name="Sign in with a passkey").is_visible()
     page.get_by_role("button", name="Stay signed in").click()
     ann.see("You stay signed in.")
     page.clock.fast_forward(13 * 60 * 1000 + 5000)
@@ -217,6 +218,7 @@ def test_what_is_typed_stays_where_it_is_when_the_session_ends(person: People) -
     username = fill_in(ann)
     page.clock.fast_forward(16 * 60 * 1000)
     page.get_by_role("heading", name="You are signed out").wait_for()
+    assert not page.get_by_role("button", name="Stay signed in").is_visible()
     ann.context.clear_cookies()  # the server's clock goes on as it does
     page.get_by_role("button", name="Sign in with a passkey").click()
     ann.see("You are signed in again. What you typed is still here.")
@@ -301,7 +303,7 @@ def test_a_service_user_is_deleted_by_typing_its_name(person: People, server: Se
     ann.see("The Service User was deleted.")
 
 
-def test_it_is_handed_to_a_colleague(person: People, server: Server) -> None:
+def test_an_administrator_names_another_who_can_then_change_it(person: People, server: Server) -> None:
     ann, bea = person(), person("CLUSTER_ADMIN")
     bot = server.service_user()
     page = ann.open(f"service-users/{bot}/edit")

@@ -58,7 +58,7 @@ def test_a_passkey_that_is_gone_is_not_removed_again(accounts: Accounts, person:
     assert user is not None
 
 
-def test_a_call_by_a_key_has_no_session(accounts: Accounts) -> None:
+def test_a_caller_with_a_key_has_no_session_and_needs_no_confirmation(accounts: Accounts) -> None:
     owner = accounts["owner"]
     origin = Origin("198.51.100.7", "", accounts.stack.clock())
     auth = sign_in(accounts.stack.service.directory, owner.username, owner.secret, origin)
@@ -113,7 +113,7 @@ def test_a_large_account_says_that_more_may_end(
         accounts.stack.service_user(accounts["admin"], name, keyTypes=["MONITORING"])
     monkeypatch.setattr(account_pages, "MAX_READ", 1)
     fields = {"name": "Acme", "maxKeyAgeDays": "30", "revokeInactiveAfterDays": ""}
-    assert "only a part of the account" in ann.post("account", fields).words
+    assert "only part of the account" in ann.post("account", fields).words
     directory = accounts.stack.service.directory
     whole = directory.page
     monkeypatch.setattr(

@@ -82,7 +82,7 @@ def test_a_key_that_cannot_manage_asks_for_nothing(accounts: Accounts) -> None:
     assert ask(browser, reader).status == 200
 
 
-def test_the_networks_of_the_key_hold_here_too(accounts: Accounts) -> None:
+def test_a_key_from_outside_its_networks_gets_no_code(accounts: Accounts) -> None:
     owner = accounts["owner"]
     body = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["198.51.100.0/24"]}
     assert accounts.call("PATCH", "/v1/users/owner/api-keys", "owner", body).status == 200
@@ -145,3 +145,19 @@ def test_a_challenge_for_one_code_takes_no_other(accounts: Accounts) -> None:
     second = code(accounts.stack, "owner")
     made = browser.passkey.create(begun["challenge"])
     assert browser.call("enrol-finish", {"code": second, "name": "", "passkey": made}).status == 400
+
+
+def test_a_passkey_that_somebody_has_is_refused_with_the_reason(accounts: Accounts) -> None:
+    """A credential id says who signs in. Nobody registers another's, which they could have seen."""
+    owner, admin = accounts["owner"], accounts["admin"]
+    first, second = Browser(accounts.stack), Browser(accounts.stack)
+    assert ask(first, owner).status == 200
+    assert enrol(first, "owner", code(accounts.stack, "owner")).status == 200
+    second.passkey.credential_id = first.passkey.credential_id
+    assert ask(second, admin).status == 200
+    refused = enrol(second, "admin", code(accounts.stack, "admin"))
+    assert refused.status == 409
+    assert "registered here already" in refused.json["detail"]
+    assert "passkeys" not in accounts.stack.item("admin")
+    first.sign_in()
+    assert first.open("you").status == 200

@@ -54,6 +54,6 @@ def test_who_becomes_the_only_owner_meanwhile_keeps_their_key(
     assert ann.post("you/revoke", {"type": KIND, "was": shown.hidden("was")}).status == 409
 
 
-def test_others_than_owners_do_as_they_like(person: Callable[..., Browser]) -> None:
+def test_a_person_below_owner_may_end_their_only_key(person: Callable[..., Browser]) -> None:
     cat = with_key(person("cat", "CLUSTER_ADMIN"))
     assert change(cat, "revoke").status == 303

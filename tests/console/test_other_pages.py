@@ -115,7 +115,7 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
 
 
 @pytest.mark.parametrize("role", ["READ_ONLY", "CLUSTER_ADMIN", "OWNER"])
-def test_everybody_runs_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
+def test_people_generate_and_rotate_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
     cat = person("cat", role)
     assert cat.open("you/generate?key=MONITORING").status == 200
     made = cat.post("you/generate", {"type": "MONITORING", "expiry": "never"})

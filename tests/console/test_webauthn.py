@@ -229,6 +229,6 @@ def test_a_registration_without_a_key_or_for_another_host_is_refused() -> None:
         webauthn.check_registration(body, challenge, RelyingParty("else.example", OURS.origin))
 
 
-def test_an_id_that_cannot_be_read_is_nobodys() -> None:
+def test_an_unreadable_credential_id_has_no_holder() -> None:
     with pytest.raises(Unauthenticated):
         webauthn.credential_id(AssertionBody(id="&", client_data="", authenticator_data="", signature=""))

@@ -200,7 +200,7 @@ def test_only_new_events_are_taken_from_the_stream(mail: MailFixture, name: str)
     assert mail.ses.calls == 0
 
 
-def test_events_that_do_not_wait_cost_nothing(mail: MailFixture) -> None:
+def test_an_event_that_notifies_nobody_makes_no_call(mail: MailFixture) -> None:
     quiet = mail.event(due_at=None, audience=Audience.NOBODY)
     faults = Faults(lambda *_: "")
     mail.outbox_client = faults.wrap(mail.client)
@@ -435,7 +435,7 @@ def test_no_code_is_mailed_for_a_wish_that_is_void(mail: MailFixture, kept: Enro
         assert digests(mail, "enrolment") == {}
 
 
-def test_no_code_is_mailed_to_who_is_gone(mail: MailFixture) -> None:
+def test_no_code_is_mailed_if_the_request_is_void(mail: MailFixture) -> None:
     event = code_requested(mail)
     assert mail.notify(event) == []
     assert mail.ses.calls == 0
@@ -476,7 +476,7 @@ def test_what_ses_does_not_take_waits_and_is_no_failure_of_the_batch(
     assert "waiting" not in mail.stored(event)
 
 
-def test_the_last_one_failing_waits_too(mail: MailFixture) -> None:
+def test_an_event_stays_pending_if_only_the_last_recipient_fails(mail: MailFixture) -> None:
     event = mail.event(administrators=BOTH)
     mail.ses.hook = fail(ses_error("TooManyRequestsException"), BOB_AT)
     mail.notify(event)

@@ -67,7 +67,7 @@ def test_identities_to_be_verified_are_waited_for(code: str) -> None:
         ("BadRequestException", ""),
     ],
 )
-def test_an_error_that_can_be_fixed_is_retried(code: str, text: str) -> None:
+def test_an_error_that_the_operator_can_correct_is_retryable(code: str, text: str) -> None:
     assert classify(ses_error(code, text)) == (Verdict.FAILED, code)
 
 
@@ -108,7 +108,7 @@ def test_text_in_an_address_does_not_decide_how_an_error_is_classified(
         assert classify(ses_error(code, spelled), address) == (verdict, code)
 
 
-def test_an_error_without_words_is_waited_for() -> None:
+def test_an_error_without_a_message_is_retryable() -> None:
     error = ses_error("x")
     error.response = {}
     assert classify(error) == (Verdict.FAILED, "")
@@ -127,7 +127,7 @@ def test_a_message_that_is_taken_is_sent_once() -> None:
         ReadTimeoutError(endpoint_url="https://ses.example"),
     ],
 )
-def test_ses_out_of_reach_is_waited_for(error: Exception) -> None:
+def test_a_network_error_of_ses_is_retryable(error: Exception) -> None:
     ses = Ses()
     ses.hook = raising(error)
     assert send(ses, MESSAGE, BOB.email) == (Verdict.FAILED, type(error).__name__)  # type: ignore[arg-type]

@@ -401,7 +401,7 @@ def test_the_only_owners_last_management_key_is_kept_and_notified_again(account:
     assert account.signs_in(account.owner)
 
 
-def test_a_second_owner_ends_the_exception(account: PolicyAccount) -> None:
+def test_the_last_owners_key_expires_once_there_is_a_second_owner(account: PolicyAccount) -> None:
     account.set_policy(maxKeyAgeDays=30)
     days(account, 15, 31)
     account.set_day(30.5)
@@ -518,7 +518,7 @@ def test_one_sweep_a_day_however_often_it_runs(account: PolicyAccount) -> None:
     assert account.sweep() == {"checked": 2, "done": 1}
 
 
-def test_it_goes_on_where_time_ran_out(stack: Stack) -> None:
+def test_the_next_run_continues_where_the_time_ran_out(stack: Stack) -> None:
     account = policy_account(stack, page=7)
     for number in range(20):
         stack.service_user(account.owner, f"bot-{number}", keyTypes=["MONITORING"])
@@ -756,7 +756,9 @@ def test_keys_of_an_account_that_is_gone_end_by_their_own_end_alone(account: Pol
     assert account.key_types("owner") == {"USER_MANAGEMENT"}
 
 
-def test_more_accounts_than_it_remembers(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_more_accounts_than_it_caches_notifies_all(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("chalicelib.expiry.sweep.MAX_CACHED_ACCOUNTS", 2)
     account = policy_account(stack)
     owners = [account.owner, *(stack.account(f"owner-{number}") for number in range(5))]
@@ -796,7 +798,7 @@ def test_it_stops_in_time_for_the_function_to_end(account: PolicyAccount) -> Non
     assert account.sweep(lambda: 20_000)["done"] == 1
 
 
-def test_what_it_writes_touches_nothing_else(account: PolicyAccount) -> None:
+def test_a_notice_changes_only_the_version_and_the_notice(account: PolicyAccount) -> None:
     keys = account.stack.service_user(account.owner, "bot", allowedNetworks=["198.51.100.0/24"])
     account.set_policy(revokeInactiveAfterDays=30)
     account.set_day(3)

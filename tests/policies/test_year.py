@@ -175,7 +175,7 @@ class YearScript:
 
 
 @pytest.mark.slow_first
-def test_a_year(stack: Stack) -> None:
+def test_the_policies_of_a_year_notify_and_revoke_on_the_stated_days(stack: Stack) -> None:
     account = policy_account(stack)
     year = YearScript(account)
     mailed: dict[int, list[tuple[str, str, str]]] = defaultdict(list)

@@ -374,7 +374,7 @@ def test_an_administrator_revoked_while_being_named_administers_nothing(accounts
 @pytest.mark.parametrize(
     ("taken", "email"), [("new", "other@x.example"), ("other", "new+1@machines.example")]
 )
-def test_a_name_taken_under_way_is_taken(accounts: Accounts, taken: str, email: str) -> None:
+def test_a_name_taken_by_a_concurrent_creation_is_409(accounts: Accounts, taken: str, email: str) -> None:
     after: list[Any] = []
 
     def take() -> None:

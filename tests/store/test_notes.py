@@ -132,7 +132,7 @@ def test_a_note_that_came_too_late_goes_with_the_next_change(accounts: Accounts)
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["noted", "noted by 1.0"])
-def test_the_sweep_reads_both_places(stack: Stack, old: bool) -> None:
+def test_the_sweep_reads_a_last_use_inside_and_beside_the_key(stack: Stack, old: bool) -> None:
     account = policy_account(stack)
     key = stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     account.set_policy(revokeInactiveAfterDays=30)

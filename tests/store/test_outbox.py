@@ -187,7 +187,7 @@ def test_more_than_a_batch_is_read_in_batches(mail: MailFixture, outbox: DynamoO
     assert outbox.read(names, frozenset()).people.keys() == {"bob"}
 
 
-def test_nothing_is_read_without_a_call(mail: MailFixture) -> None:
+def test_reading_nothing_makes_no_call(mail: MailFixture) -> None:
     none: Any = None
     assert DynamoOutbox(none, "x", "y").read(frozenset(), frozenset()).people == {}
 
@@ -224,7 +224,7 @@ def test_keys_left_unread_are_asked_for_again_with_growing_pauses(mail: MailFixt
     assert len(set(pauses)) == 2
 
 
-def test_keys_never_read_are_said_to_be(mail: MailFixture) -> None:
+def test_a_read_raises_unavailable_if_keys_stay_unprocessed(mail: MailFixture) -> None:
     stingy: Any = PartialBatchClient(mail.client, 99)
     outbox = DynamoOutbox(stingy, mail.tables.directory, mail.tables.events, lambda _: None)
     with pytest.raises(Unavailable):
