@@ -321,7 +321,8 @@ _ENDPOINT = re.compile(r"https://dynamodb\.([a-z0-9-]+)\.amazonaws\.com/")
 
 
 def _responses() -> None:
-    core_responses.method_names_from_class = cache(core_responses.method_names_from_class)
+    names = "method_names_from_class"
+    setattr(core_responses, names, cache(getattr(core_responses, names)))
     ResponseSerializer.get_value = _remembering(ResponseSerializer.get_value)  # type: ignore[method-assign]
     process_request = BotocoreStubber.process_request
 
