@@ -69,6 +69,12 @@ def resume_service_user(username: str) -> Response:
     return api.serve(service_users.resume, username)
 
 
+@app.route("/v1/service-users/{username}/api-keys", methods=["GET"], content_types=[])
+def list_service_user_keys(username: str) -> Response:
+    """List a Service User's keys."""
+    return api.serve(service_users.list_keys, username)
+
+
 @app.route("/v1/service-users/{username}/api-keys", methods=["POST"], content_types=[])
 def generate_service_user_key(username: str) -> Response:
     """Generate a key for a Service User."""

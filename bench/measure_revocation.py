@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 THIEVES = 8
-UNLIMITED = Limits(3_600_000, 1_000_000, 1_000_000, 0, 1_000_000, 4, 1_000_000, 50, 1_000_000)
+UNLIMITED = Limits(
+    key_changes_per_hour=3_600_000,
+    key_change_burst=1_000_000,
+    account_changes_per_minute=1_000_000,
+    invitation_pause=0,
+    invitations_per_day=1_000_000,
+    account_invitations_per_day=1_000_000,
+    users=1_000_000,
+    service_users=1_000_000,
+)
 USERS, SERVICE_USERS = "/v1/users", "/v1/service-users"
 ROTATE = ("POST", "/v1/api-keys/rotate", "/v1/api-keys/rotate")
 

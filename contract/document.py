@@ -37,7 +37,7 @@ characters.
 type is refused, never ignored.
 
 **Lists** have up to 100 members a page; a `Link` header with `rel="next"` has the next page, if
-there is one.
+there is one, and `Next-Cursor` its cursor alone.
 
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
 not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself responds with 429
@@ -64,6 +64,10 @@ _HEADERS: dict[str, Json] = {
         "description": "The next page, if there is one (RFC 8288).",
         "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
     },
+    "Next-Cursor": {
+        "description": "The `cursor` of the next page, if there is one: the same as in `Link`.",
+        "schema": {"type": "string"},
+    },
     "Cache-Control": {
         "description": "Whether the response may be cached; never if it can contain a secret.",
         "schema": {"type": "string"},
@@ -89,7 +93,7 @@ _HEADERS: dict[str, Json] = {
         "schema": {"type": "string"},
     },
 }
-_OPTIONAL_HEADERS = frozenset({"Link", "WWW-Authenticate"})
+_OPTIONAL_HEADERS = frozenset({"Link", "Next-Cursor", "WWW-Authenticate"})
 _REFUSAL_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 _WHEN = {
@@ -282,8 +286,13 @@ _QUERIES: dict[Query, Json] = {
         },
     },
     Query.CURSOR: {
-        "description": "The start of the page, from a `Link` header.",
+        "description": "The start of the page, from a `Link` or `Next-Cursor` header.",
         "schema": {"type": "string"},
+    },
+    Query.PREFIX: {
+        "description": "Only usernames that begin so. Case-insensitive. A page costs what any page costs.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "example": "metrics-",
     },
     Query.USERNAME: {
         "description": "Only events about this principal, not those it caused. Case-insensitive.",

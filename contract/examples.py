@@ -298,7 +298,12 @@ REFUSALS: dict[int, Refused] = {
         "POST",
         "/v1/service-users",
         _NEW,
-        _problem(409, "The username 'metrics-bot' is taken (case does not count). Choose another."),
+        _problem(
+            409,
+            "The username 'metrics-bot' is taken (case does not count). Choose another. If you created it "
+            "and the response was lost: GET /v1/service-users/metrics-bot, then rotate its keys, or delete "
+            "it and create it again.",
+        ),
     ),
     412: Refused(
         "DELETE",

@@ -35,6 +35,7 @@ class Query(Enum):
 
     LIMIT = "limit"
     CURSOR = "cursor"
+    PREFIX = "prefix"
     USERNAME = "username"
     ACTOR = "actor"
     ACTION = "action"
@@ -52,6 +53,7 @@ class Header(Enum):
     ETAG = "ETag"
     LOCATION = "Location"
     LINK = "Link"
+    NEXT_CURSOR = "Next-Cursor"
     SECURITY = "Content-Security-Policy"
     NO_SNIFFING = "X-Content-Type-Options"
 
@@ -138,6 +140,7 @@ _EITHER_WAY = (
 _BOT = "metrics-bot"
 _OF_SERVICE_USER = (
     "read_service_user",
+    "list_service_user_keys",
     "update_service_user",
     "delete_service_user",
     "generate_service_user_key",
@@ -194,10 +197,13 @@ OPERATIONS: dict[str, Operation] = {
         status=200,
         success="An array of Service Users by username, keys masked; `Link` if there are more.",
         response=tuple[responses.ServiceUserResponse, ...],
-        examples=(Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),),
+        examples=(
+            Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),
+            Example("Those of one team", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
+        ),
         permission=_READS,
-        query=_PAGE,
-        headers=(Header.LINK,),
+        query=(*_PAGE, Query.PREFIX),
+        headers=(Header.LINK, Header.NEXT_CURSOR),
     ),
     "read_service_user": Operation(
         tag=Tag.SERVICE_USERS,
@@ -276,6 +282,17 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409, 429),
         no_body=True,
         notes="One that is not suspended stays as it is.",
+    ),
+    "list_service_user_keys": Operation(
+        headers=(Header.ETAG,),
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The key types that its role allows, and its keys, masked.",
+        response=responses.ApiKeysResponse,
+        examples=(Example("A Service User's", examples.METRICS_BOT.api_keys, username=_BOT),),
+        permission=_READS,
+        refusals=(404,),
+        notes="A Service User may list its own keys, with a key of any type.",
     ),
     "generate_service_user_key": Operation(
         headers=(Header.ETAG,),
@@ -451,7 +468,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_READS,
         query=_PAGE,
-        headers=(Header.LINK,),
+        headers=(Header.LINK, Header.NEXT_CURSOR),
     ),
     "activate_user": Operation(
         tag=Tag.USERS,
@@ -565,7 +582,7 @@ OPERATIONS: dict[str, Operation] = {
         examples=(Example("The keys that Grace knows", (examples.GRACE_KNOWS,), username="grace"),),
         permission=_SEES_SHOWN_KEYS,
         query=_PAGE,
-        headers=(Header.LINK,),
+        headers=(Header.LINK, Header.NEXT_CURSOR),
         refusals=(404,),
         notes=(
             "The person need not be in the account any more. `limit` is the number of Service Users looked "
@@ -589,7 +606,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         permission=_SEES_SHOWN_KEYS,
         query=(Query.REVOKE_USER, Query.CURSOR),
-        headers=(Header.LINK,),
+        headers=(Header.LINK, Header.NEXT_CURSOR),
         refusals=(404, 409),
         no_body=True,
         notes=(
@@ -726,7 +743,7 @@ OPERATIONS: dict[str, Operation] = {
             Query.ORDER,
             *_PAGE,
         ),
-        headers=(Header.LINK,),
+        headers=(Header.LINK, Header.NEXT_CURSOR),
         other_media_types={
             "application/x-ndjson": "One event a line, each the JSON object of the array.",
             "text/csv": "A line of column names, then one event a line.",

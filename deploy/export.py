@@ -120,7 +120,8 @@ def _manifest_differences(account: str, home: Path) -> Iterator[str]:
         return
     for day, told in json.loads((home / MANIFEST).read_text(encoding="utf-8")).items():
         file = home / f"{day}.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        files = [file] if file.exists() else sorted((home / day).glob("*.jsonl"))  # an export, or the archive
+        lines = [text for one in files for text in one.read_text(encoding="utf-8").splitlines()]
         digest = _start(account, day)
         for text in lines:
             digest = _next(digest, json.loads(text))

@@ -47,6 +47,10 @@ def what_stays(stack: Stack) -> Iterator[str]:
         yield f"  table {table}, with all its data:"
         yield f"    aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled"
         yield f"    aws dynamodb delete-table --table-name {table}"
+    if archive := stack.outputs.get("EventArchiveName"):
+        yield f"  bucket {archive}: S3 Object Lock keeps each event until its date."
+        yield "  After the last one, empty it of all versions, and delete it:"
+        yield f"    aws s3 rb s3://{archive}"
     for group in log_groups(stack.name):
         yield f"  log group {group} (a new stack of this stage needs it gone):"
         yield f"    aws logs delete-log-group --log-group-name {group}"

@@ -74,7 +74,10 @@ def rotate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         }
         body = check_fields(bodies.RotateKey, fields, visit.origin.now)
         made, issued = key_operations.rotate(visit.directory, auth, holder, kind, body.overlap_seconds)
-        return show(visit, made.username, lookup, (issued,), "rotated", old=values["key"].last5)
+        old = api_keys.current_predecessor(made.keys[kind], visit.origin.second)
+        replaced = values["key"].last5
+        ends = old.until if old is not None and old.last5 == replaced else None
+        return show(visit, made.username, lookup, (issued,), "rotated", replaced=replaced, replaced_ends=ends)
 
     return submit(visit, "key-rotate.html", act, **values)
 
@@ -138,7 +141,8 @@ def show(
     issued: tuple[IssuedKey, ...],
     done: str,
     *,
-    old: str = "",
+    replaced: str = "",
+    replaced_ends: int | None = None,
 ) -> Response:
     """Show the secrets of new keys, once."""
     return page(
@@ -148,7 +152,8 @@ def show(
         lookup=lookup,
         issued=issued,
         done=done,
-        old=old,
+        replaced=replaced,
+        replaced_ends=replaced_ends,
         try_it=visit.call.address("/v1/whoami"),
     )
 

@@ -119,7 +119,7 @@ def _leave(visit: Visit) -> Response:
 
 
 def _handovers(visit: Visit, auth: AuthContext) -> tuple[list[Handover], bool]:
-    """Return what the caller should hand over, and whether the whole account was looked at."""
+    """Return what the caller should hand over, and whether the whole account was searched."""
     found: list[Handover] = []
     after: str | None = None
     name = fold_username(visit.user.username)

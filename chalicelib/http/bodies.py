@@ -53,7 +53,14 @@ Email = Annotated[
 ]
 DisplayName = Annotated[
     str,
-    Meta(min_length=1, max_length=128, description="Display name; the username if not given."),
+    Meta(
+        min_length=1,
+        max_length=128,
+        description=(
+            "Display name, without control characters, line ends and characters that change the direction "
+            "of text; the username if not given."
+        ),
+    ),
 ]
 _ONCE_EACH = {"uniqueItems": True}
 
@@ -104,7 +111,17 @@ Administrators = Annotated[
         extra_json_schema=_ONCE_EACH,
     ),
 ]
-AccountName = Annotated[str, Meta(min_length=1, max_length=128, description="Display name.")]
+AccountName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        description=(
+            "Display name, without control characters, line ends and characters that change the direction "
+            "of text."
+        ),
+    ),
+]
 
 
 class KeyTerms(Body, frozen=True, kw_only=True):

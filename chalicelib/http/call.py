@@ -152,13 +152,12 @@ class Call:
     def if_match(self) -> Callable[[str], bool] | None:
         """Return a predicate on versions for the ``If-Match`` header (RFC 9110, 13.1.1); None without one.
 
-        Raises ValidationError if the header is not a list of entity tags.
+        None also for ``*``, which holds for whatever exists, in any version. Several headers are one list
+        (5.3). Raises ValidationError if that is not a list of entity tags.
         """
-        header = self._request.headers.get("if-match")
-        if header is None:
+        header = ", ".join(self.headers("if-match"))
+        if header.strip() == "*" or (not header and self.header("if-match") is None):
             return None
-        if header.strip() == "*":
-            return lambda _version: True
         tags = [tag for weak, tag in _TAG.findall(header) if not weak]
         if not _TAG.search(header) or _TAG.sub("", header).strip(" \t,"):
             raise ValidationError(
@@ -167,11 +166,15 @@ class Call:
         return lambda version: etag(version) in tags
 
     def next_page(self, path: str, after: str | None, query: Mapping[str, str]) -> dict[str, str]:
-        """Return the ``Link`` header for the next page (RFC 8288); empty if there is none."""
+        """Return the headers for the next page; empty if there is none.
+
+        ``Link`` has its URL (RFC 8288), ``Next-Cursor`` the cursor alone, for clients with typed parameters.
+        """
         if after is None:
             return {}
-        parameters = {**query, "cursor": _encode_cursor(after)}
-        return {"Link": f'<{self.address(path)}?{urlencode(parameters)}>; rel="next"'}
+        cursor = _encode_cursor(after)
+        url = f"{self.address(path)}?{urlencode({**query, 'cursor': cursor})}"
+        return {"Link": f'<{url}>; rel="next"', "Next-Cursor": cursor}
 
     def header(self, name: str) -> str | None:
         """Return a request header by its name in lower case; None if there is none."""

@@ -1,5 +1,6 @@
 """``/v1/service-users``: Service Users and their keys."""
 
+import re
 from collections.abc import Callable
 
 from chalice.app import Response
@@ -9,6 +10,7 @@ from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.read_only import require_unchanged
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
+from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
 
@@ -38,9 +40,14 @@ def create(call: Call) -> Response:
 def listing(call: Call) -> Response:
     """Respond with a page of Service Users by username, keys masked."""
     auth = call.authenticate(permissions.require_can_read_service_users)
-    query = call.query("limit", "cursor")
+    query = call.query("limit", "cursor", "prefix")
     paging = call.paging(query, NAME_FORM)
-    views, after = service_users.listing(call.directory, auth, paging.limit, paging.after)
+    prefix = query.get("prefix", "")
+    if "prefix" in query and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", prefix):
+        raise ValidationError("'prefix' must be 1 to 64 letters, digits, '.', '_' or '-'.")
+    views, after = service_users.listing(
+        call.directory, auth, paging.limit, paging.after, fold_username(prefix)
+    )
     members = [
         (fold_username(view.service_user.username), responses.service_user(view, call.origin.now))
         for view in views
@@ -105,6 +112,14 @@ def _switch(call: Call, username: str, rule: Callable[..., View]) -> Response:
     call.query()
     call.body_or_none(validation.Body)
     return _reply(call, 200, rule(call.directory, auth, username, call.if_match()))
+
+
+def list_keys(call: Call, username: str) -> Response:
+    """Respond with the keys of a Service User, masked."""
+    auth = call.authenticate()
+    call.query()
+    found = service_users.find(call.directory, auth, username)
+    return reply(200, responses.api_keys(found, call.origin.now), {"ETag": etag(found.version)})
 
 
 @conditional

@@ -16,6 +16,7 @@ from msgspec import Meta
 from chalicelib.http.problems import HttpError
 from chalicelib.rules import networks
 from chalicelib.rules.errors import FieldError, ValidationError, validation_error_of
+from chalicelib.rules.names import display_name_error
 from chalicelib.rules.roles import KeyType, Role
 
 MAX_NESTING = 100
@@ -52,21 +53,28 @@ class Moment(int):
     """A time, as whole seconds since 1970; RFC 3339 in JSON."""
 
 
+DISPLAY_NAMES = frozenset({"displayName", "accountName", "name"})
+"""Fields of bodies that hold a display name."""
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a request."""
 
     @classmethod
     def cross(
         cls,
-        given: Mapping[str, Any],  # noqa: ARG003 - for the types that check
+        given: Mapping[str, Any],
         names: Collection[str],  # noqa: ARG003
         now: float,  # noqa: ARG003
     ) -> Iterator[FieldError]:
         """Return the errors between fields that are valid one by one.
 
-        ``given`` has the valid fields by their JSON names; ``names`` are all that were sent.
+        ``given`` has the valid fields by their JSON names; ``names`` are all that were sent. Those that every
+        body has are here: version 1.0 published no pattern of display names, and no later one may.
         """
-        yield from ()
+        for name in DISPLAY_NAMES & given.keys():
+            if isinstance(given[name], str) and (error := display_name_error(given[name])):
+                yield FieldError(_pointer(name), error)
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:

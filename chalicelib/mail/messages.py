@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from chalicelib.rules import folding
 from chalicelib.rules.audit import cause_of
 from chalicelib.rules.model import Action, Cause, Change, Event, KeyChange, Kind
 from chalicelib.rules.names import fold_username
@@ -238,9 +239,18 @@ _LINK = re.compile(
 )
 
 
+# What mail programs take for a telephone number: seven digits or more, with little between them.
+_PHONE = re.compile(r"\d(?:[^\w\n]{0,4}\d){6,}")
+_DIGITS = re.compile(r"((?:\d[^\d]*){2}\d)(?=[^\d]*\d)")
+
+
 def unlinked(text: str) -> str:
-    """Return a chosen name with a space wherever a mail program might turn it into a link."""
-    return _LINK.sub(lambda found: f"{found[0]} ", plain(text))
+    """Return a chosen name with a space wherever a mail program might turn it into a link.
+
+    The digits of what may be a telephone number are separated by a zero-width non-joiner, three by three.
+    """
+    spaced = _LINK.sub(lambda found: f"{found[0]} ", plain(text))
+    return _PHONE.sub(lambda found: _DIGITS.sub("\\1\u200c", found[0].replace("\u200c", "")), spaced)
 
 
 def _digest_variables(
@@ -306,6 +316,7 @@ class _View:
             "email": event.subject.email,
             "had_role": event.changes.get("role", ("",))[0],
             "changed_fields": self._changed_fields(),
+            "looser": folding.is_looser(event.changes),
             "kept": any(key.change is Change.LEAKED for key in event.keys),
             "whose": "your" if self.person else f"the {self._kind()} {self.subject}'s",
             "knows": self._knows(),

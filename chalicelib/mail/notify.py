@@ -685,7 +685,9 @@ def _new_event_key(record: dict[str, Any]) -> EventKey | None:
 def _folds(record: dict[str, Any]) -> bool:
     """Return whether the event of a record may be folded, as far as the record says."""
     image = record["dynamodb"].get("NewImage", {})
-    return image.get("action", {}).get("S") in folding.FOLDED
+    recorded = image.get("changes", {}).get("M", {})
+    changes = {field: [text["S"] for text in pair["L"]] for field, pair in recorded.items()}
+    return folding.is_folded_action(image.get("action", {}).get("S", ""), changes)
 
 
 def _lookups_of(record: dict[str, Any]) -> tuple[frozenset[str], str]:

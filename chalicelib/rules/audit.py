@@ -50,7 +50,9 @@ def new_event(
     after it, if who is notified depends on both.
     """
     knows_keys = bool(shown_keys) or more_shown_keys
-    recipients = notifications.recipients(action, Occurrence(subject, keys, new, actor, knows_keys))
+    recipients = notifications.recipients(
+        action, Occurrence(subject, keys, new, actor, knows_keys, origin.second)
+    )
     account = subject.id if isinstance(subject, Account) else subject.account
     return Event(
         id=new_event_id(origin.now),

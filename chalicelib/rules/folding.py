@@ -7,12 +7,14 @@ routine ones. The number sent is counted from the events themselves, which recor
 notified: a separate counter could be wrong.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from chalicelib.rules.model import Action, Event
+from chalicelib.rules.networks import within
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
-"""The actions to fold. Never one that ends a key or changes rights."""
+"""The actions to fold. Never one that ends a key or changes rights, nor a change of restrictions by which a key
+may be used more widely."""
 
 HOUR = 3600
 
@@ -22,7 +24,26 @@ LOOK_BACK = 2 * HOUR
 
 def is_folded(event: Event) -> bool:
     """Return whether emails of an event may be folded into a digest."""
-    return event.action in FOLDED
+    return is_folded_action(event.action, event.changes)
+
+
+def is_folded_action(action: str, changes: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether emails of an action with these changes may be folded into a digest.
+
+    A key that may be used more widely is as urgent as one that is revoked: a thief who makes four harmless
+    changes must not have the fifth held. Each spends the budget of the key's holder, which bounds the emails.
+    """
+    return action in FOLDED and not is_looser(changes)
+
+
+def is_looser(changes: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether the recorded changes of a key let it be used from more addresses, or for longer."""
+    if networks := changes.get("allowedNetworks"):
+        old, new = (tuple(text.split()) for text in networks)
+        if not within(new, old):
+            return True
+    before, after = changes.get("expiresAt", ("", ""))
+    return bool(before) and (not after or int(after) > int(before))
 
 
 def held_until(notified: Iterable[int], most: int, now: int) -> int | None:

@@ -1,10 +1,15 @@
 """Usernames and email addresses: what they may be, and which two count as the same."""
 
+import re
+
 USERNAME = r"^[A-Za-z0-9._-]{3,64}\Z"
 """3 to 64 of letters, digits, ``.``, ``_``, ``-`` (ASCII)."""
 
 RESERVED = frozenset({"activate"})
 """Folded usernames no User may have: the path ``/v1/users/activate`` would hide ``/v1/users/{username}``."""
+
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, line ends, and what changes the direction of the text around it."""
 
 _WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -24,6 +29,20 @@ def reserved_username_error(username: str) -> str | None:
     if fold_username(username) in RESERVED:
         return f"'{username}' is reserved, because it is part of a path of this API. Choose another."
     return None
+
+
+def display_name_error(name: str) -> str | None:
+    """Return the error of a display name that would not be shown as it is; None if it has none.
+
+    Whoever reads it in a log, a terminal or a table must not take it for something else.
+    """
+    found = _NOT_IN_NAMES.search(name)
+    if found is None:
+        return None
+    return (
+        f"Character {found.start() + 1} is U+{ord(found[0]):04X}. A display name has no control characters, "
+        "no line ends and nothing that changes the direction of text."
+    )
 
 
 def fold_email(email: str) -> str:

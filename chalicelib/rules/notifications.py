@@ -12,11 +12,13 @@ from typing import NamedTuple, Protocol
 
 from chalicelib.rules import permissions
 from chalicelib.rules.api_keys import is_looser
+from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import (
     Account,
     AccountSummary,
     Action,
     Actor,
+    ApiKey,
     Audience,
     Event,
     KeyChange,
@@ -27,6 +29,7 @@ from chalicelib.rules.model import (
     UserSummary,
 )
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.policies import FIRST_NOTICE
 from chalicelib.rules.roles import Role
 
 SHARDS = tuple("01234567")
@@ -47,8 +50,8 @@ class Occurrence(NamedTuple):
     """The input of an AudienceRule.
 
     ``subject`` is the one before the change (as created, if it is new), ``keys`` what happened to its keys,
-    ``new`` the subject after the change (None if it was removed or not changed), ``actor`` who did it, and
-    ``knows_keys`` whether a revoked User may know keys of Service Users.
+    ``new`` the subject after the change (None if it was removed or not changed), ``actor`` who did it,
+    ``knows_keys`` whether a revoked User may know keys of Service Users, and ``at`` when it happened.
     """
 
     subject: Principal | Account
@@ -56,6 +59,7 @@ class Occurrence(NamedTuple):
     new: Principal | Account | None = None
     actor: Actor | None = None
     knows_keys: bool = False
+    at: int = 0
 
 
 class Recipients(NamedTuple):
@@ -114,16 +118,28 @@ def administrators_or_person_and_owners(occurrence: Occurrence) -> Recipients:
     return recipients._replace(audience=by_audience[recipients.audience])
 
 
-def key_holder_if_loosened(occurrence: Occurrence) -> Recipients:
-    """Notify Administrators of looser restrictions, and a User of any change to those of their own key."""
+def key_holder_if_loosened_or_ending(occurrence: Occurrence) -> Recipients:
+    """Notify a User of any change to the restrictions of their own key, and Administrators of some.
+
+    Those are looser restrictions, and an earlier expiry that leaves no time for the first notice: without
+    this email, the Administrators would be notified when the key has stopped working.
+    """
     subject, new = occurrence.subject, occurrence.new
     if isinstance(subject, User):
         return Recipients(Audience.PERSON)
     if isinstance(subject, ServiceUser) and isinstance(new, ServiceUser):
-        kept = subject.keys.keys() & new.keys.keys()
-        if any(is_looser(subject.keys[key_type], new.keys[key_type]) for key_type in kept):
-            return administrators_or_person(occurrence)
+        for key_type in subject.keys.keys() & new.keys.keys():
+            before, after = subject.keys[key_type], new.keys[key_type]
+            if is_looser(before, after) or _ends_before_notice(before, after, occurrence.at):
+                return administrators_or_person(occurrence)
     return nobody(occurrence)
+
+
+def _ends_before_notice(old: ApiKey, new: ApiKey, now: int) -> bool:
+    """Return whether a key gets an earlier expiry, of which the daily round has no time to give notice."""
+    if new.expires_at is None or new.expires_at > now + FIRST_NOTICE + DAY:
+        return False
+    return old.expires_at is None or new.expires_at < old.expires_at
 
 
 def administrators_before_and_after(occurrence: Occurrence) -> Recipients:
@@ -227,7 +243,7 @@ NOTIFIED = for_every_action(
         Action.API_KEY_GENERATED: administrators_or_person_and_owners_if_by_operator,
         Action.API_KEY_ROTATED: administrators_or_person_and_owners_if_by_operator,
         Action.API_KEY_REVOKED: administrators_or_person,
-        Action.API_KEY_UPDATED: key_holder_if_loosened,
+        Action.API_KEY_UPDATED: key_holder_if_loosened_or_ending,
         Action.API_KEY_REFUSED: nobody,
         Action.API_KEY_ENDING: administrators_or_person,
         Action.API_KEY_LEAKED: administrators_or_person_and_owners,

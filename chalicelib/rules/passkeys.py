@@ -175,7 +175,7 @@ def activate(
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, changes=changes)
-    writes = [Replace(user, entry.user, concurrent_change()), *activation_writes(directory, user, entry.user)]
+    writes = [_with_new_passkey(user, entry.user), *activation_writes(directory, user, entry.user)]
     directory.commit(event, *writes, _use_challenge(secret))
     return entry
 
@@ -238,7 +238,7 @@ def enrol(
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
     event = new_event(origin, actor(user), Action.PASSKEY_ADDED, user, changes=changes)
-    directory.commit(event, Replace(user, entry.user, concurrent_change()), _use_challenge(secret))
+    directory.commit(event, _with_new_passkey(user, entry.user), _use_challenge(secret))
     return entry
 
 
@@ -281,7 +281,7 @@ def add(directory: Directory, auth: AuthContext, secret: str, name: str, check: 
     passkey_id, passkey = _new_passkey(check(kept.challenge), name, auth.origin)
     new = replace(_with_passkey(user, passkey_id, passkey), handle=handle(user, kept))
     event = _change(auth, user, Action.PASSKEY_ADDED, "", passkey.name)
-    directory.commit(event, Replace(user, new, concurrent_change()), _use_challenge(secret))
+    directory.commit(event, _with_new_passkey(user, new), _use_challenge(secret))
     return passkey
 
 
@@ -304,6 +304,15 @@ def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
     new = replace(user, passkeys=left, sessions=kept, version=new_version())
     event = _change(auth, user, Action.PASSKEY_REMOVED, passkey.name, "")
     directory.commit(event, Replace(user, new, concurrent_change()))
+
+
+def _with_new_passkey(old: User, new: User) -> Replace:
+    """Return the write that adds a passkey. A credential id belongs to one person: it says who signs in."""
+    taken = Conflict(
+        "This passkey is registered here already, for you or for somebody else; nothing was done. Use "
+        "another one, or remove it first where it is."
+    )
+    return Replace(old, new, concurrent_change(), passkey_taken=taken)
 
 
 def handle(user: User, challenge: Challenge) -> bytes:

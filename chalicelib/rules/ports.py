@@ -29,13 +29,15 @@ class Add(NamedTuple):
 class Replace(NamedTuple):
     """Replace a principal. Refused if it is no longer the version that was read.
 
-    Also refused if the key of type ``unused`` has been used since it was read (a use makes no new version).
+    Also refused if the key of type ``unused`` has been used since it was read (a use makes no new version),
+    or if somebody has a new passkey's credential id already (``passkey_taken``).
     """
 
     old: Principal
     new: Principal
     changed: ApiError
     unused: KeyType | None = None
+    passkey_taken: ApiError | None = None
 
 
 class StillEntitled(NamedTuple):

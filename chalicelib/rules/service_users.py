@@ -12,6 +12,7 @@ from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
     FieldError,
     NotFound,
+    ValidationError,
     concurrent_change,
     validation_error,
     validation_error_of,
@@ -138,6 +139,8 @@ def listing(
     its Administrators.
     """
     permissions.require_can_read_service_users(auth)
+    if after is not None and not after.startswith(prefix):
+        raise ValidationError("'cursor' is of a list with another 'prefix'. Follow the Link header as it is.")
     page = directory.page(auth.caller.account, ServiceUser, limit, after, prefix)
     members: list[ServiceUser] = []
     names: set[str] = set()
@@ -151,11 +154,16 @@ def listing(
 
 def read(directory: Directory, auth: AuthContext, username: str) -> View:
     """Return a Service User; it may read itself with any key. Raises Forbidden or NotFound."""
+    return _view(directory, find(directory, auth, username))
+
+
+def find(directory: Directory, auth: AuthContext, username: str) -> ServiceUser:
+    """Return a Service User without its Administrators, for whoever may read it: see :func:`read`."""
     caller = auth.caller
     if isinstance(caller, ServiceUser) and fold_username(username) == fold_username(caller.username):
-        return _view(directory, caller)
+        return caller
     permissions.require_can_read_service_users(auth)
-    return _view(directory, _find(directory, auth, username))
+    return _find(directory, auth, username)
 
 
 class ServiceUserUpdate(NamedTuple):

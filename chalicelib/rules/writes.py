@@ -4,7 +4,7 @@ from typing import Protocol
 
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import ConcurrentChange, Conflict
-from chalicelib.rules.model import Principal
+from chalicelib.rules.model import Principal, User
 from chalicelib.rules.permissions import is_same_principal
 from chalicelib.rules.ports import Add
 
@@ -58,4 +58,13 @@ def until_revoked(attempt: Revocation) -> None:
 
 
 def _username_taken(principal: Principal) -> Conflict:
-    return Conflict(f"The username '{principal.username}' is taken (case does not count). Choose another.")
+    """Return the refusal of a username that is taken, which says how to get on after a lost response."""
+    name = principal.username
+    lost = (
+        f"If you invited them and the response was lost: GET /v1/users/{name}; the email is sent "
+        "nevertheless."
+        if isinstance(principal, User)
+        else f"If you created it and the response was lost: GET /v1/service-users/{name}, then rotate its "
+        "keys, or delete it and create it again."
+    )
+    return Conflict(f"The username '{name}' is taken (case does not count). Choose another. {lost}")

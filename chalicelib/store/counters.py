@@ -8,6 +8,7 @@ that make no change, each by a write of its own.
 
 import hashlib
 import random
+import time
 from collections.abc import Callable, Iterator
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MAX_PAGES = 100
 """Pages of the index (1 MB each) to count at most; principals beyond them are not counted."""
 
+_ALONE_TRIES = 5
 _PER_COUNTER = 75
 _MAX_COUNTERS = 64
 _DAY = 86_400
@@ -269,6 +271,20 @@ class FullCounters:
             },
         }
         return Operation({"Update": update}, write.used_up, error_of, counter=True)
+
+    def count_alone(self, client: "DynamoDBClient", table: str, write: CountChange) -> None:
+        """Count a change by a write of its own. Raises the write's error if its budget is used up."""
+        operation = self.operation(table, write)
+        for attempt in range(_ALONE_TRIES):
+            try:
+                call_dynamodb(client.update_item, writing=True, **operation.item["Update"])
+            except client.exceptions.ConditionalCheckFailedException:
+                raise operation.error_for(None) from None
+            except client.exceptions.TransactionConflictException:
+                time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - a pause, no secret
+            else:
+                return
+        raise concurrent_change()
 
 
 def counters_of(most: int) -> int:

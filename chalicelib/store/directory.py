@@ -285,12 +285,17 @@ class DynamoDirectory:
     def _transact(self, writes: "tuple[Write, ...]", puts: list[dict[str, Any]], tries: int) -> None:
         """Write all or nothing. Retry while other transactions conflict; after ``tries``, raise Conflict.
 
-        Each try picks another counter of the account's changes. The last try leaves the counter out if it
-        was the only conflict, so that concurrency alone refuses no change within its budget.
+        Each try picks another counter of the account's changes. If the counter was the only conflict, the
+        last try counts by a write of its own first, so that concurrency alone refuses no change within its
+        budget, and lets none past it. That change stays counted, even if the transaction is then refused.
         """
         counted = True
         left_out: list[dict[str, Any]] = []
         for attempt in range(tries):
+            if not counted:
+                for write in writes:
+                    if isinstance(write, CountChange):
+                        self._full.count_alone(self._client, self._table, write)
             operations = [
                 operation
                 for write in counters.merge_account_writes(writes)
@@ -303,7 +308,7 @@ class DynamoDirectory:
                 call_dynamodb(self._client.transact_write_items, writing=True, TransactItems=items)
             except ClientError as error:
                 codes = _raise_first(error, operations)
-                counted = attempt < tries - 2 or not _only_counter(codes, operations)
+                counted = attempt != tries - 2 or not _only_counter(codes, operations)
                 left_out += _refused_optional(codes, operations)
             else:
                 return
@@ -371,8 +376,10 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
         case Replace(old, new, changed):
             replacement = {"TableName": table, "Key": _key(old), **_replacement(write)}
             yield Operation({"Update": replacement}, changed)
-            for item in (*pointers.changes(table, old, old.keys, new.keys), *_credentials(table, old, new)):
+            for item in pointers.changes(table, old, old.keys, new.keys):
                 yield Operation(item, changed)
+            for item in _credentials(table, old, new):
+                yield Operation(item, write.passkey_taken or changed)
         case Remove(old, changed):
             yield Operation({"Delete": {"TableName": table, "Key": _key(old), **_removal(write)}}, changed)
             yield from addresses.removals(table, old)
@@ -581,7 +588,9 @@ def _suspension(write: Suspend) -> dict[str, Any]:
     }
     changes = "SET version = :version, suspendedAt = :suspendedAt, suspendedBy = :suspendedBy"
     if isinstance(write.old, User):
-        changes += " REMOVE sessions, enrolment"
+        changes += " REMOVE #sessions, #enrolment"
+        names = {"#sessions": "sessions", "#enrolment": "enrolment"}
+        update["ExpressionAttributeNames"] = {**update.get("ExpressionAttributeNames", {}), **names}
     return {"Key": _key(write.old), "UpdateExpression": changes, **update}
 
 

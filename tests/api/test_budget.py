@@ -40,6 +40,8 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "list": ("owner", "GET", PATH, NO_BODY, [GET, QUERY, BATCH]),
     "list, nobody there": ("neighbour", "GET", PATH, NO_BODY, [GET, QUERY]),
     "read": ("owner", "GET", BOT, NO_BODY, [GET, GET, BATCH]),
+    "list its keys": ("owner", "GET", KEYS, NO_BODY, [GET, GET]),
+    "list by prefix": ("owner", "GET", f"{PATH}?prefix=b", NO_BODY, [GET, QUERY, BATCH]),
     "read oneself": ("bot", "GET", BOT, NO_BODY, [GET, BATCH]),
     "rename": ("admin", "PUT", BOT, {"displayName": "x"}, [GET, GET, BATCH, WRITE]),
     "change role": ("admin", "PUT", BOT, {"role": "CLUSTER_ADMIN"}, [GET, GET, BATCH, WRITE]),

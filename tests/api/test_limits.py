@@ -663,3 +663,37 @@ def test_a_name_is_changed_only_so_often(stack: Stack) -> None:
             assert stack.call("PUT", path, owner, {"displayName": f"Name {number}"}).status == 200
         used_up(stack.call("PUT", path, owner, {"displayName": "Another"}))
         assert stack.call("PUT", path, owner, {"displayName": "Name 3"}).status == 200  # changes nothing
+
+
+def test_a_change_that_counts_by_itself_is_refused_where_the_budget_is_used_up(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Concurrency lets nobody past the budget: a busy counter is counted on before the last try."""
+    owner = stack.account()
+    key = stack.service_user(owner, "bot")["MONITORING"]
+    limited(stack, account_changes_per_minute=1)
+    conflicts(stack, monkeypatch)
+    assert rotate_own(stack, key).status == 200
+    key_after = stack.stored_keys("bot")
+    stack.service.directory._full = counters.FullCounters()
+    used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
+    assert stack.stored_keys("bot") == key_after
+
+
+@pytest.mark.parametrize("times", [4, 5])
+def test_a_counter_that_stays_busy_refuses_as_a_concurrent_change(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    limited(stack)
+    conflicts(stack, monkeypatch)
+    update, left = stack.client.update_item, [times]
+
+    def busy(**parameters: Any) -> Any:
+        if "BUDGET#" in str(parameters["Key"]) and left[0]:
+            left[0] -= 1
+            raise stack.client.exceptions.TransactionConflictException({"Error": {}}, "UpdateItem")
+        return update(**parameters)
+
+    monkeypatch.setattr(stack.client, "update_item", busy)
+    assert rotate_own(stack, key).status == (200 if times == 4 else 409)

@@ -120,3 +120,44 @@ def test_a_read_ignores_the_headers_of_caches(stack: Stack, owner: Key) -> None:
     for path in ("/health", "/docs", "/v1/whoami"):
         headers = {"If-None-Match": '"x"', "If-Modified-Since": "Sat, 28 Nov 2026 00:00:00 GMT"}
         assert stack.call("GET", path, owner, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("name", ["revoke a person", "revoke"])
+def test_a_star_holds_for_whatever_version_there_is(stack: Stack, owner: Key, name: str) -> None:
+    """It asks for nothing but existence, so that a revocation with it wins against concurrent changes too."""
+    _, _, path, _ = CHANGES[name]
+
+    def other() -> None:
+        changed = {"displayName": "X"} if name == "revoke a person" else NETWORKS
+        method = "PUT" if name == "revoke a person" else "PATCH"
+        assert stack.call(method, path, owner, changed).status == 200
+
+    with before_next_call(stack, "TransactWriteItems", other):
+        assert change(stack, owner, name, "*").status == 204
+    assert change(stack, owner, name, "*").status == 404  # not 412: nothing is there to have a version
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (['"no"', "{seen}"], 204),
+        (["{seen}", '"no"'], 204),
+        (['"no"', '"other"'], 412),
+        (["*", "{seen}"], 400),
+        (["{seen}", "*"], 400),
+        (["{seen}", "x"], 400),
+        ([""], 400),
+        (["W/{seen}"], 412),
+    ],
+)
+def test_several_if_match_headers_are_one_list(
+    stack: Stack, owner: Key, headers: list[str], status: int
+) -> None:
+    """API Gateway has only the last of them in ``headers``."""
+    seen = tag(stack, owner, f"{PATH}/bot")
+    sent = [header.replace("{seen}", seen) for header in headers]
+    event = stack.event("DELETE", f"{PATH}/bot", owner, headers={"if-match": sent[-1]})
+    event["multiValueHeaders"] = {"If-Match": sent, "Authorization": [owner.header]}
+    before = stack.snapshot()
+    assert stack.app(event, None)["statusCode"] == status
+    assert (stack.snapshot() == before) is (status != 204)

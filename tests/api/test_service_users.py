@@ -20,7 +20,7 @@ from tests.support.accounts import (
     service_user_body,
     unused_username,
 )
-from tests.support.api_client import Key, Response
+from tests.support.api_client import Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
 
 
@@ -943,3 +943,49 @@ def test_names_are_kept_as_their_keys_in_the_table(accounts: Accounts) -> None:
     accounts.call("DELETE", f"{PATH}/PHOENIX", "owner")
     left = keys_in_table()
     assert left == before
+
+
+def test_a_list_by_prefix_has_those_alone_page_by_page(stack: Stack) -> None:
+    owner = stack.account()
+    for name in ("a-one", "b-one", "B-two", "b-three", "c-one"):
+        stack.service_user(owner, name, keyTypes=[])
+    names: list[str] = []
+    cursor = ""
+    while True:
+        page = stack.call("GET", f"{PATH}?prefix=B-&limit=2{cursor}", owner)
+        names += [it["username"] for it in page.json]
+        if "Next-Cursor" not in page.headers:
+            break
+        assert f"cursor={page.headers['Next-Cursor']}>" in page.headers["Link"]
+        cursor = f"&cursor={page.headers['Next-Cursor']}"
+    assert names == ["b-one", "b-three", "B-two"]
+    assert "Link" not in page.headers
+
+
+def test_a_wrong_prefix_and_a_cursor_of_another_prefix_are_refused(stack: Stack) -> None:
+    owner = stack.account()
+    for name in ("a-one", "a-two"):
+        stack.service_user(owner, name, keyTypes=[])
+    cursor = stack.call("GET", f"{PATH}?limit=1", owner).headers["Next-Cursor"]
+    assert stack.call("GET", f"{PATH}?prefix=a&cursor={cursor}", owner).status == 200
+    for query in (f"prefix=b&cursor={cursor}", "prefix=", "prefix=%23", "prefix=" + "a" * 65):
+        assert stack.call("GET", f"{PATH}?{query}", owner).status == 400, query
+
+
+def test_a_service_users_keys_have_an_address(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot")
+    read = stack.call("GET", f"{PATH}/bot", owner)
+    keys = stack.call("GET", f"{PATH}/BOT/api-keys", owner)
+    assert (keys.status, keys.json) == (200, read.json["apiKeys"])
+    assert keys.headers["ETag"] == read.headers["ETag"]
+
+
+def test_the_409_of_a_name_says_how_to_get_on_after_a_lost_response(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot", keyTypes=[])
+    body = {"username": "Bot", "email": "other@machines.example", "role": "READ_ONLY"}
+    refused = stack.call("POST", PATH, owner, body)
+    assert (refused.status, "GET /v1/service-users/Bot, then rotate" in refused.json["detail"]) == (409, True)
+    refused = stack.call("POST", "/v1/users", owner, body)
+    assert (refused.status, "GET /v1/users/Bot; the email" in refused.json["detail"]) == (409, True)

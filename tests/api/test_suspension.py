@@ -1,5 +1,6 @@
 """Suspending and resuming Service Users and Users: who is refused, in which words, and what is kept."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -258,6 +259,7 @@ def test_a_concurrent_change_does_not_stop_a_suspension(
     stack.user(owner, "ann", "OWNER")
     write = stack.client.transact_write_items
     name = who.rpartition("/")[2]
+    numbers = count()
 
     def late(**parameters: Any) -> Any:
         item = stack.item(name)
@@ -265,7 +267,7 @@ def test_a_concurrent_change_does_not_stop_a_suspension(
             TableName=stack.tables.directory,
             Key={"pk": {"S": item["pk"]}},
             UpdateExpression="SET version = :another",
-            ExpressionAttributeValues={":another": {"S": "another"}},
+            ExpressionAttributeValues={":another": {"S": f"another-{next(numbers)}"}},
         )
         return write(**parameters)
 

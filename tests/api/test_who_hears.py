@@ -9,6 +9,7 @@ from chalicelib.rules.context import Origin
 from tests.support.accounts import PATH
 from tests.support.api_client import Key, Stack
 from tests.support.mail import MailFixture
+from tests.support.reference_model import moment
 
 USERS = "/v1/users"
 OFFICE = ["203.0.113.0/24"]
@@ -234,3 +235,14 @@ def test_an_owner_removed_as_administrator_first_is_still_notified_of_the_takeov
     hears(stack)
     change(stack, mallory, "PUT", f"{PATH}/prov", administrators=["mallory"])
     assert told(stack, "Administrators of prov changed") == ["mallory", "owner"]
+
+
+def test_administrators_are_notified_at_once_of_an_end_that_leaves_no_time_for_notices(
+    stack: Stack, owner: Key
+) -> None:
+    """Whoever sets an end seconds ahead revokes the key as surely as by DELETE, and is as little silent."""
+    keys, now = f"{PATH}/bot/api-keys", int(stack.clock())
+    for seconds, heard in ((12 * 86_400, False), (11 * 86_400, True), (5, True)):
+        change(stack, owner, "PATCH", keys, keyType="MONITORING", expiresAt=moment(now + seconds))
+        told_of = ["alice", "carol", "mallory"] if heard else []
+        assert told(stack, "API key ends soon") == told_of

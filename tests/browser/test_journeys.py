@@ -191,6 +191,7 @@ def test_a_warning_comes_before_the_session_ends_and_one_stays_signed_in(person:
     page.clock.install()
     ann.open("you")
     page.clock.fast_forward(13 * 60 * 1000 + 5000)
+    assert not page.get_by_role("button", name="Sign in with a passkey").is_visible()
     page.get_by_role("button", name="Stay signed in").click()
     ann.see("You stay signed in.")
     page.clock.fast_forward(13 * 60 * 1000 + 5000)
@@ -217,6 +218,7 @@ def test_what_is_typed_stays_where_it_is_when_the_session_ends(person: People) -
     username = fill_in(ann)
     page.clock.fast_forward(16 * 60 * 1000)
     page.get_by_role("heading", name="You are signed out").wait_for()
+    assert not page.get_by_role("button", name="Stay signed in").is_visible()
     ann.context.clear_cookies()  # the server's clock goes on as it does
     page.get_by_role("button", name="Sign in with a passkey").click()
     ann.see("You are signed in again. What you typed is still here.")

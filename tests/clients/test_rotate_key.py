@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import FrameType
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -544,6 +545,114 @@ def test_a_command_that_fails_is_told(
     monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
     assert run(front, key, "--command", command) == status
     assert signs_in(front.stack, key.username, key.secret)
+
+
+# Every destination, killed at any line
+
+
+@pytest.fixture
+def no_socket(front: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the program's calls directly, which takes a tenth of the time."""
+
+    def request(
+        method: str, url: str, headers: dict[str, str], body: Any, timeout: float, context: Any = None
+    ) -> program.Response:
+        parts = urlsplit(url)
+        path = unquote(parts.path) + (f"?{parts.query}" if parts.query else "")
+        given = {"Content-Type": "application/json", **headers}
+        answered = front.answer(method, path, given, b"" if body is None else json.dumps(body).encode())
+        assert answered is not None
+        return program._response(*answered)
+
+    monkeypatch.setattr(program, "_request", request)
+
+
+@contextmanager
+def lines_counted(last: int = 0) -> Iterator[list[int]]:
+    """Yield the lines of the program as they are first reached, and kill it at the ``last``-th of them."""
+    reached: list[int] = []
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        if frame.f_code.co_filename != program.__file__ or frame.f_code.co_name == "_parser":
+            return None
+        if event == "line" and frame.f_lineno not in reached:
+            reached.append(frame.f_lineno)
+            if len(reached) == last:
+                raise ProgramKilled
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield reached
+    finally:
+        sys.settrace(before)
+
+
+@contextmanager
+def lock_released(file: Path) -> Iterator[None]:
+    """Close the lock that a killed run left open, as the end of its process does."""
+    opened: list[int] = []
+    real = os.open
+
+    def remembered(*given: Any, **more: Any) -> int:
+        opened.append(real(*given, **more))
+        return opened[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", remembered)
+        yield
+    lock = file.with_name(f".{file.name}.lock")
+    for descriptor in set(opened):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                os.close(descriptor)
+
+
+@pytest.mark.usefixtures("no_socket")
+@pytest.mark.parametrize("destination", ["file", "kubernetes", "github", "command"])
+def test_a_run_killed_at_any_line_leaves_a_working_key_and_the_next_finishes(
+    front: FaultyServer,
+    key: Key,
+    tmp_path: Path,
+    destination: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    stored = tmp_path / "stored"
+    stored.write_text(key.secret)
+    (tmp_path / "store.sh").write_text(f'cat > "{stored}.new" && mv "{stored}.new" "{stored}"\n')
+    told = request.getfixturevalue({"kubernetes": "cluster", "github": "github"}.get(destination, "key"))
+    arguments = {
+        "file": ["--file", str(stored)],
+        "kubernetes": ["--kubernetes", "shop/ci-bot/key"],
+        "github": ["--github", "acme/shop/CI_KEY", "--github-api", front.url],
+        "command": ["--command", f"sh {tmp_path}/store.sh"],
+    }[destination]
+
+    def in_place() -> str:
+        """Return the key that is stored, which the environment has where the destination cannot tell it."""
+        now = stored.read_text()
+        if destination == "kubernetes":
+            now = program.KEY.findall(told.text)[0]
+        elif destination == "github" and "encrypted_value" in told:
+            now = base64.b64decode(told["encrypted_value"]).removeprefix(b"public")[::-1].decode()
+        monkeypatch.setenv(program.KEY_VARIABLE, now)
+        return now
+
+    in_place()
+    with lines_counted() as every:
+        assert run(front, key, *arguments) == 0
+    assert len(every) > 50
+    for place in range(1, len(every) + 1):
+        in_place()
+        with lock_released(stored), lines_counted(place) as reached, pytest.raises(ProgramKilled):
+            run(front, key, *arguments)
+        left = in_place()
+        assert signs_in(front.stack, key.username, left), f"killed at line {reached[-1]}"
+        assert run(front, key, *arguments) == 0
+        new = in_place()
+        assert living(front.stack, Key(key.username, new)) == (new[-5:], left[-5:]), "one successor"
 
 
 # The program itself

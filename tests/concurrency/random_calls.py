@@ -809,7 +809,7 @@ class Machine(RuleBasedStateMachine):
                 whom.username,
                 Caller(whom, kind, it).role,
                 kind,
-                OFFICE in key.offices,
+                _refused_from(whom, key),
             )
             for whom in self.book.all.values()
             for kind, key in whom.keys.items()
@@ -822,9 +822,9 @@ class Machine(RuleBasedStateMachine):
         asked.add(known[self.turn % len(known)])
         for key in known if THOUSANDS else asked:
             if key in asked or key in live:
-                *caller, shut_out = live.get(key, (401, False))
-                for source_ip in (AT_THE_OFFICE, ELSEWHERE) if shut_out else (AT_THE_OFFICE,):
-                    told = 403 if source_ip == ELSEWHERE else tuple(caller) if key in live else 401
+                *caller, refused_from = live.get(key, ((),))
+                for source_ip in dict.fromkeys((AT_THE_OFFICE, *refused_from)):
+                    told = 401 if key not in live else 403 if source_ip in refused_from else tuple(caller)
                     said = self.doors(key, source_ip, api=key in asked)
                     assert said == {told}, (key, source_ip)
         self.living = live
@@ -1094,6 +1094,13 @@ def _case(data: st.DataObject, name: str) -> str:
 
 def _caller(fields: dict[str, Any]) -> tuple[str, ...]:
     return fields["username"], fields["role"], fields["keyType"]
+
+
+def _refused_from(whom: Someone, key: Held) -> tuple[str, ...]:
+    """Return the addresses from which a key that works is refused."""
+    if whom.suspended is not None:
+        return AT_THE_OFFICE, ELSEWHERE
+    return (ELSEWHERE,) if OFFICE in key.offices else ()
 
 
 def _authorized(authorization: str, source_ip: str) -> Any:

@@ -113,7 +113,7 @@ def test_a_large_account_says_that_more_may_end(
         accounts.stack.service_user(accounts["admin"], name, keyTypes=["MONITORING"])
     monkeypatch.setattr(account_pages, "MAX_READ", 1)
     fields = {"name": "Acme", "maxKeyAgeDays": "30", "revokeInactiveAfterDays": ""}
-    assert "only a part of the account" in ann.post("account", fields).words
+    assert "only part of the account" in ann.post("account", fields).words
     directory = accounts.stack.service.directory
     whole = directory.page
     monkeypatch.setattr(

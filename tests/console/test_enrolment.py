@@ -145,3 +145,19 @@ def test_a_challenge_for_one_code_takes_no_other(accounts: Accounts) -> None:
     second = code(accounts.stack, "owner")
     made = browser.passkey.create(begun["challenge"])
     assert browser.call("enrol-finish", {"code": second, "name": "", "passkey": made}).status == 400
+
+
+def test_a_passkey_that_somebody_has_is_refused_with_the_reason(accounts: Accounts) -> None:
+    """A credential id says who signs in. Nobody registers another's, which they could have seen."""
+    owner, admin = accounts["owner"], accounts["admin"]
+    first, second = Browser(accounts.stack), Browser(accounts.stack)
+    assert ask(first, owner).status == 200
+    assert enrol(first, "owner", code(accounts.stack, "owner")).status == 200
+    second.passkey.credential_id = first.passkey.credential_id
+    assert ask(second, admin).status == 200
+    refused = enrol(second, "admin", code(accounts.stack, "admin"))
+    assert refused.status == 409
+    assert "registered here already" in refused.json["detail"]
+    assert "passkeys" not in accounts.stack.item("admin")
+    first.sign_in()
+    assert first.open("you").status == 200

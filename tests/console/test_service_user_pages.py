@@ -48,7 +48,8 @@ def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, pe
     assert key not in ann.open("service-users/fetcher").text
     again = ann.post("create/service-user", {**NEW, "keyTypes": ["MONITORING"]})
     assert again.status == 409
-    assert again.errors == ["The username 'fetcher' is taken (case does not count). Choose another."]
+    (error,) = again.errors
+    assert error.startswith("The username 'fetcher' is taken (case does not count). Choose another. If you")
     assert 'value="f@machines.example"' in again.text
 
 
@@ -133,6 +134,7 @@ def test_a_key_is_rotated_with_an_overlap_and_a_second_post_makes_no_second_key(
     done = ann.post(form, {**fields, "overlapSeconds": "3600"})
     assert done.status == 200
     assert key_of(done) != old.secret
+    assert f"The key …{old.secret[-5:]} still works, and ends in 1 hour" in done.words
     assert accounts.stack.signs_in(old)
     again = ann.post(form, {**fields, "overlapSeconds": "3600"})
     assert again.status == 409
@@ -145,6 +147,9 @@ def test_a_key_is_rotated_with_an_overlap_and_a_second_post_makes_no_second_key(
     assert "Old key" in page.words
     accounts.stack.clock.forward(3600)
     assert not accounts.stack.signs_in(old)
+    assert ann.sign_in().status == 200
+    at_once = ann.post(form, {**was(ann, f"{form}?key=MONITORING"), "overlapSeconds": "0"})
+    assert "works no more." in at_once.words
 
 
 def test_a_key_is_restricted_and_revoked(accounts: Accounts, person: Person) -> None:
@@ -237,7 +242,7 @@ def test_the_list_is_filtered_and_says_what_needs_attention(accounts: Accounts, 
     assert "plain" not in ann.open("service-users?prefix=END").words
     assert "ending" not in ann.open("service-users?role=CLUSTER_ADMIN").words
     assert "plain" not in ann.open("service-users?attention=1").words
-    assert "No Service User is like that" in ann.open("service-users?prefix=zzz").words
+    assert "No Service User matches" in ann.open("service-users?prefix=zzz").words
     assert ann.open("service-users?after=%00").status == 200
 
 
@@ -286,7 +291,7 @@ def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pyt
     assert "bot-c" in second.words
     assert "bot-a" not in second.words
     walked = ann.open("service-users?role=OWNER")
-    assert "No Service User is like that" in walked.words
+    assert "No Service User matches" in walked.words
 
 
 def test_who_does_not_administer_it_is_told_who_does(accounts: Accounts, person: Person) -> None:
@@ -346,6 +351,35 @@ def test_another_accounts_service_user_is_not_there(accounts: Accounts, person: 
     for form in ("", "/edit", "/delete", "/rotate?key=MONITORING", "/revoke?key=MONITORING"):
         assert ann.open(f"service-users/theirs{form}").status == 404
     assert "theirs" not in ann.open("service-users").words
+    typed = {"type": "MONITORING", "name": "theirs", "was": "", "overlapSeconds": "0", "expiry": "never"}
+    for form in ("edit", "delete", "generate", "rotate", "restrict", "revoke"):
+        assert ann.post(f"service-users/theirs/{form}", typed).status == 404, form
+    assert accounts.stack.item("theirs")["keys"]
+
+
+def test_another_accounts_people_events_passkeys_and_sessions_are_not_there(
+    accounts: Accounts, person: Person
+) -> None:
+    ann, bea = person(), person("bea")
+    neighbour = accounts["neighbour"].username
+    for form in ("edit", "revoke", "invite-again"):
+        assert ann.open(f"people/{neighbour}/{form}").status == 404
+        assert ann.post(f"people/{neighbour}/{form}", {"name": neighbour, "role": "READ_ONLY"}).status == 404
+    assert neighbour not in ann.open("people").words
+    assert "<time" not in ann.open(f"events?username={neighbour}").text, "an event has its time"
+    for kind in ("passkeys", "sessions"):
+        [theirs] = accounts.stack.item("bea")[kind]
+        assert ann.post(f"you/{kind.removesuffix('s')}?id={theirs}").status == 404
+    assert bea.open("you").status == 200
+    taken = ann.post("service-users/nobody/edit", {"administrators": neighbour})
+    assert taken.status == 404
+    new = {"username": "mine", "email": "mine@machines.example", "role": "READ_ONLY", "expiry": "never"}
+    assert ann.post("create/service-user", new).status == 303
+    version = accounts.stack.item("mine")["version"]
+    given = {"displayName": "Mine", "role": "READ_ONLY", "administrators": neighbour, "version": version}
+    refused = ann.post("service-users/mine/edit", given)
+    assert refused.status == 400
+    assert f"'{neighbour}' is not an activated" in refused.errors[0]
 
 
 def test_issuing_keys_and_granting_rights_needs_a_confirmation_within_five_minutes(

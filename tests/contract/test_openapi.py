@@ -23,6 +23,7 @@ from chalicelib.http import validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules.errors import ApiError
 from chalicelib.rules.limits import DEFAULT
+from chalicelib.rules.names import display_name_error
 from chalicelib.rules.roles import KeyType, Role
 from contract import document, examples
 from contract.operations import OPERATIONS, PARTS_OF_THE_PAGE, Example, Tag
@@ -616,6 +617,9 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[vali
         # Of limits beside pciCompliance the document speaks in words ("At most 90 with `pciCompliance`").
         pci = isinstance(value, dict) and value.get("pciCompliance") is True
         assume(not (pci and {"maxKeyAgeDays", "revokeInactiveAfterDays"} & value.keys()))
+        # And of characters in display names: version 1.0 published no pattern of them.
+        names = [value[it] for it in validation.DISPLAY_NAMES & value.keys()] if type(value) is dict else []
+        assume(not any(isinstance(it, str) and display_name_error(it) for it in names))
         try:
             validation.check(kind, validation.parse(json.dumps(value).encode()), 0)
             taken = True

@@ -399,6 +399,7 @@ def test_a_teardown_names_what_stays_and_asks_first(aws: Aws, capsys: pytest.Cap
     outputs = [
         {"OutputKey": "DirectoryName", "OutputValue": "acme-Directory-X"},
         {"OutputKey": "EventsName", "OutputValue": "acme-Events-X"},
+        {"OutputKey": "EventArchiveName", "OutputValue": "acme-archive-x"},
     ]
     parameters = [{"ParameterKey": "GatewayLogging", "ParameterValue": "set-up"}]
     stack = {"StackStatus": "UPDATE_COMPLETE", "Outputs": outputs, "Parameters": parameters}
@@ -416,6 +417,7 @@ def test_a_teardown_names_what_stays_and_asks_first(aws: Aws, capsys: pytest.Cap
         for kept in ("acme-Directory-X", "acme-Events-X", groups[0]["logGroupName"], "role for logs"):
             assert kept in shown
         assert "aws dynamodb delete-table --table-name acme-Events-X" in shown
+        assert "aws s3 rb s3://acme-archive-x" in shown
 
 
 def test_a_teardown_that_fails_says_why(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:

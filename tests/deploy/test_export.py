@@ -1,12 +1,15 @@
 """The export of the audit trail, and the check that none is missing."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib.publishing.form import line, object_name
 from deploy.export import MANIFEST, accounts_of, check_account, export_account
 from tests.support.api_client import Key, Stack
 
@@ -32,7 +35,7 @@ def trail(stack: Stack) -> tuple[Stack, Key, str]:
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
     return [
-        json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()
+        json.loads(text) for file in sorted(folder.glob("*.jsonl")) for text in file.read_text().splitlines()
     ]
 
 
@@ -87,6 +90,13 @@ def swap_two_lines(home: Path) -> str:
     return "2030-03-18: the file has 4 events, and is not the manifest's of 4"
 
 
+def double_a_line(home: Path) -> str:
+    file = home / "2030-03-18.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], *lines]) + "\n")
+    return "2030-03-18: the file has 5 events, and is not the manifest's of 4"
+
+
 def tell_another_story_twice(home: Path) -> str:
     file = home / "2030-03-19.jsonl"
     file.write_text(file.read_text() + file.read_text().replace('"owner"', '"other"'))
@@ -101,6 +111,7 @@ def tell_another_story_twice(home: Path) -> str:
         add_a_line,
         remove_a_day,
         swap_two_lines,
+        double_a_line,
         tell_another_story_twice,
     ],
 )
@@ -113,6 +124,43 @@ def test_what_is_missing_or_changed_is_found(
     found = check_account(stack.client, stack.tables.events, account, tmp_path)
     assert any(expected in fault for fault in found)
     assert any("the file has" in fault for fault in found), "the manifest tells it without the table"
+
+
+def test_the_digest_is_what_the_page_says(trail: tuple[Stack, Key, str], tmp_path: Path) -> None:
+    """docs/events.md, by which an auditor computes it without this program."""
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, tmp_path)
+    for day, told in json.loads((tmp_path / account / MANIFEST).read_text()).items():
+        lines = (tmp_path / account / f"{day}.jsonl").read_text().splitlines()
+        digest = hashlib.sha256(f"{account} {day}".encode()).hexdigest()
+        for text in lines:
+            digest = hashlib.sha256(f"{digest} {text}".encode()).hexdigest()
+        assert told == {"count": len(lines), "digest": digest}
+
+
+@pytest.mark.parametrize("spoil", ["", "missing", "altered", "doubled"])
+def test_an_archive_is_checked_against_the_manifest_of_an_export(
+    trail: tuple[Stack, Key, str], tmp_path: Path, spoil: str
+) -> None:
+    """The archive has an object for each event; the manifest tells what it lacks without the table."""
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, tmp_path / "export")
+    home = tmp_path / "archive" / account
+    for event in lines_of(tmp_path / "export" / account):
+        file = tmp_path / "archive" / object_name(event)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(line(event) + "\n")
+    shutil.copyfile(tmp_path / "export" / account / MANIFEST, home / MANIFEST)
+    one = sorted((home / "2030-03-18").iterdir())[1]
+    if spoil == "missing":
+        one.unlink()
+    elif spoil == "altered":
+        one.write_text(one.read_text().replace('"owner"', '"other"'))
+    elif spoil == "doubled":
+        shutil.copyfile(one, one.with_name("f" * 28 + ".jsonl"))
+    found = check_account(stack.client, stack.tables.events, account, tmp_path / "archive")
+    told = [fault for fault in found if "and is not the manifest's of 4" in fault]
+    assert bool(found) is bool(told) is bool(spoil)
 
 
 def test_an_archive_may_have_events_twice_in_any_order_and_those_that_are_over(

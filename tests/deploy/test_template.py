@@ -1,4 +1,4 @@
-"""What CloudFormation refuses of a template before it creates anything, and cfn-lint does not know."""
+"""What CloudFormation refuses of a template, and cfn-lint does not know; and what no emulator shows."""
 
 import json
 from collections.abc import Iterator
@@ -28,3 +28,17 @@ def test_rules_use_only_what_cloudformation_evaluates_in_them() -> None:
     used = set(functions(template["Rules"]))
     assert used
     assert used <= IN_RULES
+
+
+def test_the_archive_keeps_each_event_as_its_parameters_say() -> None:
+    """The emulator of AWS makes the bucket without its Object Lock, so this looks at the template."""
+    template = json.loads(RESOURCES.read_text(encoding="utf-8"))
+    bucket = template["Resources"]["EventArchiveBucket"]
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["UpdateReplacePolicy"] == "Retain"
+    properties = bucket["Properties"]
+    assert properties["ObjectLockEnabled"] is True
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    rule = properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert rule == {"Mode": {"Ref": "EventArchive"}, "Days": {"Ref": "EventArchiveDays"}}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}

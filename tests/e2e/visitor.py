@@ -92,7 +92,7 @@ class Visitor:
     # What people do
 
     def activate(self, username: str, token: str) -> ApiResponse:
-        """Take up an invitation with a passkey."""
+        """Accept an invitation with a passkey."""
         begun = self.script("activate-begin", {"username": username, "token": token}, token=False)
         assert begun.status == 200, begun.body
         made = self.passkey.create(begun.json["challenge"])

@@ -93,6 +93,35 @@ def try_the_stream_and_the_schedules(emulator: Emulator, stack: Stack, owner: tu
     functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
 
+def try_the_bus_and_the_archive(emulator: Emulator, stack: Stack, owner: tuple[str, str]) -> str:
+    """Have the event of a change published and archived; return the archive's bucket.
+
+    The emulator makes the bucket without its Object Lock.
+    """
+    bucket, bus = stack.outputs["EventArchiveName"], stack.outputs["EventBusName"]
+    rules = aws_cli.ask("events", "list-rules", "--event-bus-name", bus)["Rules"]
+    patterns = sorted(json.dumps(json.loads(rule["EventPattern"]), sort_keys=True) for rule in rules)
+    chosen = {"detail-type": ["API_KEY_GENERATED"], "source": ["service-users"]}
+    assert patterns == [json.dumps(it, sort_keys=True) for it in (chosen, {"source": ["service-users"]})]
+
+    url = emulator.api(stack)
+    body = {"username": "archived", "email": "archived@example.com", "role": "READ_ONLY"}
+    assert call(url, "POST", "/v1/service-users", owner, body)[0] == 201
+    s3: Any = boto3.client("s3", region_name="us-east-1")
+
+    def archived() -> list[dict[str, Any]]:
+        found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return [json.load(s3.get_object(Bucket=bucket, Key=one["Key"])["Body"]) for one in found]
+
+    wait_for("the archived event", lambda: "archived" in [it["subject"]["username"] for it in archived()])
+    [event] = [it for it in archived() if it["subject"]["username"] == "archived"]
+    [shown] = call(url, "GET", "/v1/events?username=archived", owner)[1]
+    account = call(url, "GET", "/v1/whoami", owner)[1]["account"]
+    del shown["mail"]
+    assert event == {"schemaVersion": "1", "account": account, **shown}
+    return bucket
+
+
 def stack_stream(stack: Stack) -> str:
     table = aws_cli.ask("dynamodb", "describe-table", "--table-name", stack.outputs["EventsName"])["Table"]
     return str(table["LatestStreamArn"])
@@ -127,7 +156,8 @@ def test_a_stack_from_its_first_failure_to_its_end(
     assert "No changes to deploy" in "".join(capfd.readouterr())
     assert describe_stack(name) == created
 
-    assert program("deploy", "--stage", stage, "--event-days", "500", "--parameters", "LogLevel=DEBUG") == 0
+    more = "LogLevel=DEBUG EventBus=on EventArchive=GOVERNANCE SelectedActions=API_KEY_GENERATED"
+    assert program("deploy", "--stage", stage, "--event-days", "500", "--parameters", more) == 0
     changed = describe_stack(name)
     assert (changed.status, changed.parameters["EventRetentionDays"]) == ("UPDATE_COMPLETE", "500")
     assert changed.parameters["SenderAddress"] == SENDER
@@ -139,6 +169,8 @@ def test_a_stack_from_its_first_failure_to_its_end(
     assert configured["Configuration"]["Environment"]["Variables"]["EVENT_RETENTION_DAYS"] == "500"
     assert status(url, "/v1/whoami", owner) == 200
     assert status(url, "/v1/whoami", lost) == 401
+
+    archive = try_the_bus_and_the_archive(emulator, changed, owner)
 
     emulator.fail("AWS::Lambda::Function")
     assert program("deploy", "--stage", stage, "--event-days", "600") == 1
@@ -155,7 +187,7 @@ def test_a_stack_from_its_first_failure_to_its_end(
     left = log_groups(name)
     tables = {changed.outputs["DirectoryName"], changed.outputs["EventsName"]}
     assert len(left) >= 8
-    assert all(kept in told for kept in (*left, *tables))
+    assert all(kept in told for kept in (*left, *tables, archive))
     assert tables <= set(aws_cli.ask("dynamodb", "list-tables")["TableNames"])
     assert not describe_stack(name).status
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.mail import notify as notify_module
+from chalicelib.mail.fairness import Share
 from chalicelib.rules import folding
 from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, MAX_PAUSE
@@ -399,6 +400,50 @@ def test_killed_at_every_aws_call_of_a_digest_in_turn(mail: MailFixture, fault: 
 )
 def test_until_when_an_email_is_held(told: tuple[int, ...], until: int | None) -> None:
     assert folding.held_until(told, 4, NOW) == until
+
+
+def changed(mail: MailFixture, **changes: tuple[str, str]) -> Event:
+    key = KeyChange(Change.UPDATED, KeyType.MONITORING, "aaaaa")
+    return mail.event(action=Action.API_KEY_UPDATED, keys=(key,), changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "at_once"),
+    [
+        ({"allowedNetworks": ("203.0.113.0/24", "203.0.113.0/24 198.51.100.7/32")}, True),
+        ({"allowedNetworks": ("203.0.113.0/24", "")}, True),
+        ({"allowedNetworks": ("203.0.113.0/24", "203.0.112.0/23")}, True),
+        ({"expiresAt": ("1900000000", "")}, True),
+        ({"expiresAt": ("1900000000", "1900000001")}, True),
+        ({"allowedNetworks": ("", "203.0.113.0/24"), "expiresAt": ("1900000000", "")}, True),
+        ({"allowedNetworks": ("203.0.113.0/24", "203.0.113.0/25")}, False),
+        ({"allowedNetworks": ("", "203.0.113.0/24")}, False),
+        ({"expiresAt": ("", "1900000000")}, False),
+        ({"expiresAt": ("1900000001", "1900000000")}, False),
+    ],
+)
+def test_a_loosened_key_is_mailed_at_once_however_many_changes_were(
+    mail: MailFixture, changes: dict[str, tuple[str, str]], at_once: bool
+) -> None:
+    for _ in range(4):
+        mail.notify(changed(mail, expiresAt=("", "1900000000")))
+    event = changed(mail, **changes)
+    mail.notify(event)
+    assert len(mail.ses.sent) == 4 + at_once
+    assert told(mail, [event]) == [{"alice"} if at_once else set()]
+
+
+def test_a_flood_that_uses_up_the_share_of_digests_holds_no_loosened_key(mail: MailFixture) -> None:
+    """The share is counted from what the stream says of an event, before it is read."""
+    share = Share(most=4)
+    flood(mail, 4)
+    mail.share = share
+    for _ in range(4):
+        share.spend("acme", mail.clock(), folded=True)
+    left, event = rotated(mail), changed(mail, allowedNetworks=("203.0.113.0/24", ""))
+    for one in (left, event):
+        mail.notify(one)
+    assert told(mail, [left, event]) == [set(), {"alice"}]
 
 
 def test_an_event_that_is_held_from_the_start_is_left_to_resend(mail: MailFixture) -> None:

@@ -215,6 +215,13 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
         BOB,
         SETTING,
     ),
+    "ends soon": (
+        make_event(
+            action=Action.API_KEY_UPDATED, keys=(changed(),), changes={"expiresAt": ("", f"{NOW + 5}")}
+        ),
+        BOB,
+        SETTING,
+    ),
     "own changed": (
         own(
             action=Action.API_KEY_UPDATED,
@@ -298,6 +305,7 @@ def commands(text: str) -> list[str]:
         ("administrators and role", "Administrators and role of ci-bot changed (Demo)"),
         ("raised", "Role of ci-bot changed (Demo)"),
         ("loosened", "API key loosened: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("ends soon", "API key ends soon: MONITORING …7ac6a of ci-bot (Demo)"),
         ("own changed", "Your API key changed: MONITORING …7ac6a (Demo)"),
         (
             "policy",
@@ -439,6 +447,7 @@ def test_each_email_has_the_stated_subject(name: str, subject: str) -> None:
                 "User ci-bot in Demo."
             ),
         ),
+        ("ends soon", "Alice changed the end of the Monitoring API key of the Service User ci-bot in Demo."),
         ("own changed", "You changed the allowed networks of your Monitoring API key in Demo."),
         (
             "policy",
@@ -769,6 +778,10 @@ UNDO = {
     "loosened": (
         """curl -X PATCH {url}/v1/service-users/ci-bot/api-keys -u Bob {json} -d '{{"keyType":"MONITORING","""
         """"allowedNetworks":["203.0.113.0/24","2001:db8::/32"],"expiresAt":"2030-03-17T17:46:40Z"}}'"""
+    ),
+    "ends soon": (
+        """curl -X PATCH {url}/v1/service-users/ci-bot/api-keys -u Bob {json} """
+        """-d '{{"keyType":"MONITORING","expiresAt":null}}'"""
     ),
     "own changed": (
         """curl -X PATCH {url}/v1/users/Bea/api-keys -u Bea {json} """
@@ -1195,3 +1208,28 @@ def test_a_raised_role_says_which_keys_stay_below(below: tuple[str, ...], said: 
         made = replace(event, below_role=tuple(map(KeyType, below)))
         text = " ".join(email_content(made, recipient, setting).text.split())
         assert (said in text) if said else ("lower ceiling" not in text)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["+1 202-555-0199", "+12025550199", "020 7946 0958", "(0)30.901820", "555-0100 12", "0800/1234567"],
+)
+def test_no_name_has_a_telephone_number_that_a_mail_program_would_dial(number: str) -> None:
+    """Their readers of numbers skip spaces, dashes and some invisible characters, but not this one."""
+    shown = unlinked(f"Card blocked, call {number} now")
+    assert shown.replace("\u200c", "").replace(". ", ".") == f"Card blocked, call {number} now"
+    longest = max(len(re.sub(r"\D", "", part)) for part in shown.split("\u200c"))
+    assert longest <= 3
+    assert unlinked(shown) == shown
+
+
+@pytest.mark.parametrize("name", ["ci-2026", "Room 101, floor 12", "10 000", "v1.2.3"])
+def test_few_digits_are_left_as_they_are(name: str) -> None:
+    assert "\u200c" not in unlinked(name)
+
+
+def test_mail_programs_are_asked_to_detect_nothing() -> None:
+    event, recipient, setting = EVERY["invited"]
+    assert (
+        "telephone=no, date=no, address=no, email=no, url=no" in email_content(event, recipient, setting).html
+    )

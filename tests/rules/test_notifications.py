@@ -160,6 +160,7 @@ def test_administrators_before_and_after_are_notified(
     assert found == (NOBODY if told is None else Recipients(Audience.ADMINISTRATORS, told))
 
 
+DAY = 86_400
 OFFICE, EVERYWHERE = ("203.0.113.0/24",), ()
 
 
@@ -170,14 +171,19 @@ OFFICE, EVERYWHERE = ("203.0.113.0/24",), ()
         ((OFFICE, 9), (("198.51.100.0/24",), 9), True),
         ((OFFICE, 9), (OFFICE, None), True),
         ((OFFICE, 9), (OFFICE, 10), True),
-        ((OFFICE, 9), (OFFICE, 8), False),
-        ((EVERYWHERE, None), (OFFICE, 8), False),
+        # Sooner, and there is time for the first notice; then there is not.
+        ((OFFICE, 12 * DAY), (OFFICE, 11 * DAY + 1), False),
+        ((EVERYWHERE, None), (OFFICE, 11 * DAY + 1), False),
+        ((OFFICE, 12 * DAY), (OFFICE, 11 * DAY), True),
+        ((EVERYWHERE, None), (EVERYWHERE, 1), True),
+        ((OFFICE, 9), (OFFICE, 8), True),
+        ((EVERYWHERE, 9), (OFFICE, 9), False),
     ],
 )
 def test_administrators_are_notified_of_looser_restrictions_and_a_user_of_any(
-    old: tuple[tuple[str, ...], int], new: tuple[tuple[str, ...], int], told: bool
+    old: tuple[tuple[str, ...], int | None], new: tuple[tuple[str, ...], int | None], told: bool
 ) -> None:
-    def holding(holder: Any, restrictions: tuple[tuple[str, ...], int]) -> Any:
+    def holding(holder: Any, restrictions: tuple[tuple[str, ...], int | None]) -> Any:
         key = ApiKey(b"d", "7ac6a", 0, "ann", networks=restrictions[0], expires_at=restrictions[1])
         return replace(holder, keys={KeyType.MONITORING: key})
 

@@ -47,6 +47,9 @@ read an owner              200 200 200 403 200 200 403 404 404 403 404 404 403 4
 read oneself               404 404 404 403 200 200 200 404 404 403 200 200 200 401 401 404 404 401 401 401 401
 read a foreign one         404 404 404 403 404 404 403 200 200 403 200 200 403 401 401 404 404 401 401 401 401
 read a User's name         404 404 404 403 404 404 403 404 404 403 404 404 403 401 401 404 404 401 401 401 401
+list a reader's keys       200 200 200 403 200 200 403 404 404 403 404 404 403 401 401 200 200 401 401 401 401
+list oneself's keys        404 404 404 403 200 200 200 404 404 403 200 200 200 401 401 404 404 401 401 401 401
+list a foreign one's keys  404 404 404 403 404 404 403 200 200 403 200 200 403 401 401 404 404 401 401 401 401
 rename a reader            200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 rename an owner            200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 raise a reader to OWNER    200 403 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
@@ -135,6 +138,7 @@ docs asset                 200 200 200 200 200 200 200 200 200 200 200 200 200 2
 STATUSES_WITH_OTHER_KEYS = """
                            O   A   C   R   SO  SC  SR
 read oneself               403 403 403 403 200 200 200
+list oneself's keys        403 403 403 403 200 200 200
 rotate the key of the call 200 200 200 200 200 200 200
 whoami                     200 200 200 200 200 200 200
 activate                   200 200 200 200 200 200 200
@@ -178,6 +182,9 @@ CALLS = {
     "read oneself": Call("GET", SERVICE_USERS + "/{me}"),
     "read a foreign one": Call("GET", f"{SERVICE_USERS}/foreign-bot"),
     "read a User's name": Call("GET", f"{SERVICE_USERS}/pat"),
+    "list a reader's keys": Call("GET", f"{SERVICE_USERS}/reader-bot/api-keys"),
+    "list oneself's keys": Call("GET", SERVICE_USERS + "/{me}/api-keys"),
+    "list a foreign one's keys": Call("GET", f"{SERVICE_USERS}/foreign-bot/api-keys"),
     "rename a reader": Call("PUT", f"{SERVICE_USERS}/reader-bot", NAME),
     "rename an owner": Call("PUT", f"{SERVICE_USERS}/owner-bot", NAME),
     "raise a reader to OWNER": Call("PUT", f"{SERVICE_USERS}/reader-bot", {"role": "OWNER"}),

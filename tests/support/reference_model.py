@@ -90,10 +90,33 @@ class Invitation:
 
 
 @dataclass(eq=False)
+class Told:
+    """An email that has to be sent, and when it was."""
+
+    mailed: int | None = None
+
+    def ago(self, now: int) -> float:
+        """How long it is known to whom it is for: less than no time, while it is not."""
+        return -1 if self.mailed is None else now - self.mailed
+
+
+@dataclass(eq=False)
+class Announced:
+    """The end of a passkey that is not used, as its person is notified: twice, before it comes."""
+
+    ends: int
+    first: Told
+    last: Told | None = None
+
+
+@dataclass(eq=False)
 class Passkey:
     """What a person signs in to the console with. ``counter`` is what the authenticator counted up to."""
 
-    counter: int = 0
+    counter: int
+    made: int
+    used: int | None = None
+    announced: Announced | None = None
 
 
 @dataclass(eq=False)
@@ -290,6 +313,8 @@ class ReferenceModel:
         self.asked: dict[tuple[str, int], int] = {}
         """How often somebody looked for keys, or an address told of leaked ones, in a minute."""
         self.account_changes: dict[str, list[int]] = {}
+        self.unused_days: dict[str, int | None] = {}
+        """After how many days an account ends what is not used."""
         self.machines_run_owners: set[str] = set()
         """Accounts that let machines invite, change and revoke OWNERs."""
         self.opened: dict[str, int] = {}
@@ -862,7 +887,7 @@ class ReferenceModel:
         self._may_take_up(person)
         person.open = None
         challenge.used = True
-        person.passkeys = [Passkey(counter)]
+        person.passkeys = [Passkey(counter, self.second)]
         return self._start(person, person.passkeys[0], "USER_ACTIVATED")
 
     def ask_for_code(self, username: str, secret: str, source_ip: str) -> Wish:
@@ -895,7 +920,7 @@ class ReferenceModel:
         self._has_room(person)
         person.wish = None
         challenge.used = True
-        person.passkeys.append(Passkey(counter))
+        person.passkeys.append(Passkey(counter, self.second))
         return self._start(person, person.passkeys[-1], "PASSKEY_ADDED")
 
     def _wishes(self, name: str, code: str) -> Someone:
@@ -918,7 +943,7 @@ class ReferenceModel:
         by.prove(self.now)
         self._has_room(by.who)
         challenge.used = True
-        made = Passkey(counter)
+        made = Passkey(counter, self.second)
         by.who.passkeys.append(made)
         self._put(Record(by.who.account, "PASSKEY_ADDED", by.who.name, by.who.name))
         return made
@@ -973,6 +998,7 @@ class ReferenceModel:
         """Use a signature up."""
         self._right(asked, signed, passkey, counter)
         passkey.counter = counter
+        passkey.used = self.second
         asked.used = True
 
     def _has_room(self, person: Someone) -> None:
@@ -1001,7 +1027,7 @@ class ReferenceModel:
         return outcome
 
     def change_account(self, by: Caller, body: dict[str, Any], read: dict[str, Any] | None = None) -> Outcome:
-        """Change an account's name and its two switches; only what loosens nothing is always possible."""
+        """Change an account's name, switches and policy; only what loosens nothing is always possible."""
         by.prove(self.now)
         account = by.who.account
         self._as_read(read, self.fixed(account))
@@ -1012,6 +1038,8 @@ class ReferenceModel:
         looser = (new["machinesManageOwners"] and not old["machinesManageOwners"]) or (
             old["revokeLeakedKeys"] and not new["revokeLeakedKeys"]
         )
+        before, after = old["revokeInactiveAfterDays"], new["revokeInactiveAfterDays"]
+        looser = looser or (before is not None and (after is None or after > before))
         if looser or new["name"] != old["name"]:
             paid = self.account_changes.setdefault(account, [])
             paid.append(self._earned(paid))
@@ -1021,6 +1049,7 @@ class ReferenceModel:
             (self.leaked_keys_stay, not new["revokeLeakedKeys"]),
         ):
             (accounts.add if there else accounts.discard)(account)
+        self.unused_days[account] = after
         record = Record(account, "ACCOUNT_UPDATED", by.who.name, "")
         self._put(record)
         return Outcome(200, new, record=record)
@@ -1034,7 +1063,46 @@ class ReferenceModel:
             "name": self.accounts[account],
             "machinesManageOwners": account in self.machines_run_owners,
             "revokeLeakedKeys": account not in self.leaked_keys_stay,
+            "revokeInactiveAfterDays": self.unused_days.get(account),
         }
+
+    # The policy on what is not used: a passkey ends by it, once its person was notified twice
+
+    def sweep_passkeys(self) -> None:
+        """Do what the daily function does about passkeys. About keys it is told nowhere here."""
+        for who in self.all.values():
+            for passkey in list(who.passkeys):
+                self._sweep_passkey(who, passkey, self.unused_days.get(who.account))
+
+    def mail_goes_out(self) -> None:
+        """Send what people have to be notified about ends."""
+        for who in self.all.values():
+            for passkey in who.passkeys:
+                for told in (passkey.announced.first, passkey.announced.last) if passkey.announced else ():
+                    if told is not None and told.mailed is None:
+                        told.mailed = self.second
+
+    def _sweep_passkey(self, who: Someone, passkey: Passkey, days: int | None) -> None:
+        now, said = self.second, passkey.announced
+        due = None if days is None else max(passkey.made, passkey.used or 0) + days * DAY
+        if said is not None and (due is None or due > said.ends + DAY):
+            said = passkey.announced = None  # it was used, or the policy is another: all starts anew
+        if due is None:
+            return
+        if said is None:
+            ends = max(due, now + 10 * DAY)
+            if ends < now + 11 * DAY:  # by tomorrow it would be too late
+                passkey.announced = Announced(ends, Told())
+                self._put(Record(who.account, "PASSKEY_ENDING", "", who.name))
+            return
+        ends = max(due, said.ends)
+        if said.last is None:
+            if ends < now + 2 * DAY:
+                said.ends, said.last = max(ends, now + DAY), Told()
+                self._put(Record(who.account, "PASSKEY_ENDING", "", who.name))
+        elif now >= ends and said.first.ago(now) >= 10 * DAY - HOUR and said.last.ago(now) >= DAY - HOUR:
+            who.passkeys.remove(passkey)
+            self._put(Record(who.account, "PASSKEY_REMOVED", "", who.name))
 
     # Budgets and quotas
 

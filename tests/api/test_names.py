@@ -1,0 +1,75 @@
+"""Display names: whatever would not be shown as it is, is refused, and the response names the character."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.accounts import PATH, Accounts, assert_problem, service_user_body
+
+CONTROLS = {
+    "NUL": ("\x00", "U+0000"),
+    "BEL": ("\x07", "U+0007"),
+    "a tab": ("\t", "U+0009"),
+    "a line feed": ("\n", "U+000A"),
+    "a carriage return": ("\r", "U+000D"),
+    "ESC": ("\x1b", "U+001B"),
+    "DEL": ("\x7f", "U+007F"),
+    "CSI": ("\x9b", "U+009B"),
+    "a line separator": ("\u2028", "U+2028"),
+    "a paragraph separator": ("\u2029", "U+2029"),
+    "a right-to-left override": ("\u202e", "U+202E"),
+    "an isolate": ("\u2066", "U+2066"),
+}
+NEW_USER = {"username": "ann", "email": "ann@people.example", "role": "READ_ONLY"}
+CALLS: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "create": ("POST", PATH, service_user_body("new"), "displayName"),
+    "update": ("PUT", f"{PATH}/bot", {}, "displayName"),
+    "invite": ("POST", "/v1/users", NEW_USER, "displayName"),
+    "update a User": ("PUT", "/v1/users/admin", {}, "displayName"),
+    "rename the account": ("PUT", "/v1/account", {}, "name"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("what", CONTROLS)
+def test_a_name_with_a_control_character_is_refused(accounts: Accounts, what: str, call: str) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    character, code = CONTROLS[what]
+    method, path, body, field = CALLS[call]
+    if path == f"{PATH}/bot":
+        stack.service_user(owner, "bot", keyTypes=[])
+    accounts.caller("admin")
+    before = stack.snapshot()
+    refused = stack.call(method, path, owner, {**body, field: f"Metrics{character} bot"})
+    [error] = assert_problem(refused, 400)["errors"]
+    assert error["pointer"] == f"/{field}"
+    assert f"Character 8 is {code}." in error["detail"]
+    assert character not in refused.text
+    assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Zoë's bot",
+        "测试机器人",
+        "روبوت",
+        "Bot \N{ROBOT FACE}",
+        "\N{WOMAN}\u200d\N{PERSONAL COMPUTER}",
+        "a\u00a0b",
+        "x",
+    ],
+)
+def test_names_of_every_script_are_taken(accounts: Accounts, name: str) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    made = stack.call("POST", PATH, owner, service_user_body("bot", displayName=name, keyTypes=[]))
+    assert made.json["displayName"] == name
+    assert stack.call("PUT", "/v1/account", owner, {"name": name}).json["name"] == name
+
+
+def test_an_account_is_not_created_with_such_a_name(accounts: Accounts) -> None:
+    import app
+
+    event = {"accountName": "Ac\x00me", "username": "boss", "email": "boss@people.example"}
+    with pytest.raises(Exception, match=r"U\+0000"):
+        app.create_account(event, None)
