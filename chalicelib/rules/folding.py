@@ -13,8 +13,8 @@ from chalicelib.rules.model import Action, Event
 from chalicelib.rules.networks import within
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
-"""The actions to fold. Never one that ends a key or changes rights, nor a change of restrictions by which a key
-may be used more widely."""
+"""The actions to fold. Never one that ends a key or changes rights, nor a change of restrictions by which a
+key may be used more widely."""
 
 HOUR = 3600
 
