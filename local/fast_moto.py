@@ -20,6 +20,7 @@ from typing import Any, cast
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.utils import merge_dicts
 from moto.core import DEFAULT_ACCOUNT_ID  # type: ignore[attr-defined]
+from moto.core import responses as core_responses
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
@@ -320,6 +321,8 @@ _ENDPOINT = re.compile(r"https://dynamodb\.([a-z0-9-]+)\.amazonaws\.com/")
 
 
 def _responses() -> None:
+    names = "method_names_from_class"
+    setattr(core_responses, names, cache(getattr(core_responses, names)))
     ResponseSerializer.get_value = _remembering(ResponseSerializer.get_value)  # type: ignore[method-assign]
     process_request = BotocoreStubber.process_request
 
