@@ -202,6 +202,8 @@ class Machine(RuleBasedStateMachine):
         named = [it.lower() for it in body.get("administrators", [])]
         bad = len(set(named)) < len(named)
         path = f"/v1/service-users/{_case(data, name)}"
+        look: Callable[[Desk], Outcome] = lambda it: it.machine(name)  # noqa: E731
+        self.read_first(data, path, actor, _anybody, look)
         wire, told, read = self.sent_back(data, path, body)
         plan: Callable[[Desk], Outcome] = lambda it: it.update(name, told, read)  # noqa: E731
         self.call(data, "PUT", path, Caller.staff, plan, wire, bad=bad, actor=actor)
@@ -293,9 +295,23 @@ class Machine(RuleBasedStateMachine):
         name = self.someone(data, actor, machine=False)
         body = {part: it for part, it in {"role": role, "displayName": "A. Person"}.items() if part in parts}
         path = f"/v1/users/{_case(data, name)}"
+        look: Callable[[Desk], Outcome] = lambda it: it.person(name)  # noqa: E731
+        self.read_first(data, path, actor, Caller.reads, look)
         wire, told, read = self.sent_back(data, path, body)
         plan: Callable[[Desk], Outcome] = lambda it: it.change(name, told, read)  # noqa: E731
         self.call(data, "PUT", path, Caller.runs_people, plan, wire, actor=actor)
+
+    def read_first(
+        self,
+        data: st.DataObject,
+        path: str,
+        by: Key | None,
+        guard: Callable[[Caller], None],
+        plan: "Callable[[Desk], Outcome]",
+    ) -> None:
+        """Read, now and then, what is about to be changed."""
+        if data.draw(st.booleans(), "read first"):
+            self.go("GET", path, by, guard, NO_BODY, plan)
 
     def sent_back(
         self, data: st.DataObject, path: str, body: dict[str, Any]
@@ -447,9 +463,11 @@ class Machine(RuleBasedStateMachine):
         for switch in ("machinesManageOwners", "revokeLeakedKeys"):
             if data.draw(st.booleans(), switch):
                 body[switch] = data.draw(st.booleans(), "on")
+        actor = self.actor(data, Caller.runs_account)
+        self.read_first(data, "/v1/account", actor, Caller.staff, Desk.account)
         wire, told, read = self.sent_back(data, "/v1/account", body)
         plan: Callable[[Desk], Outcome] = lambda it: it.change_account(told, read)  # noqa: E731
-        self.call(data, "PUT", "/v1/account", Caller.runs_account, plan, wire)
+        self.call(data, "PUT", "/v1/account", Caller.runs_account, plan, wire, actor=actor)
 
     @rule(data=st.data())
     def report_leaked_keys(self, data: st.DataObject) -> None:

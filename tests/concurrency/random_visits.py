@@ -532,14 +532,20 @@ class Visits(Machine):
             self.judge_page(page, None, self.after)
 
     def press(self, seat: Seat, path: str, fields: dict[str, Any], guard: Guard, plan: Plan) -> Page:
-        """Send a form: the next page, or the page that shows a key, or a refusal."""
-        return self.go_to(seat, guard, plan, 303, lambda: seat.browser.post(path, fields))
+        """Send a form: the next page, or the page that shows a key, or a refusal.
+
+        Who is not signed in any more can still sign out.
+        """
+        ended = 303 if path == "sign-out" else 401
+        return self.go_to(seat, guard, plan, 303, lambda: seat.browser.post(path, fields), ended)
 
     def visit(self, seat: Seat, path: str, guard: Guard, plan: Plan) -> Page:
         """Open a page; who is not signed in is led to the sign-in."""
-        return self.go_to(seat, guard, plan, 200, lambda: seat.browser.open(path, follow=False))
+        return self.go_to(seat, guard, plan, 200, lambda: seat.browser.open(path, follow=False), 303)
 
-    def go_to(self, seat: Seat, guard: Guard, plan: Plan, done: int, request: Callable[[], Page]) -> Page:
+    def go_to(
+        self, seat: Seat, guard: Guard, plan: Plan, done: int, request: Callable[[], Page], ended: int
+    ) -> Page:
         before = self.begins()
         outcome: Outcome | None = None
         try:
@@ -549,7 +555,7 @@ class Visits(Machine):
             outcome = plan(Desk(self.book, caller, self))
             expected = 200 if outcome.made else done
         except Refused as refused:
-            expected = 303 if (refused.status, done) == (401, 200) else refused.status
+            expected = ended if refused.status == 401 else refused.status
         page = request()
         assert page.status == expected, (page.status, expected, page.headers.get("Location"), page.words)
         self.judge_page(page, outcome, before)
