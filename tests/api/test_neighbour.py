@@ -25,6 +25,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", PATH + "/{machine}", {"displayName": "x"}),
     ("PUT", PATH + "/{machine}", {"role": "OWNER", "administrators": ["neighbour"]}),
     ("DELETE", PATH + "/{machine}", NO_BODY),
+    ("GET", PATH + "/{machine}/api-keys", NO_BODY),
     ("POST", PATH + "/{machine}/api-keys", {"keyType": "PROVISIONING_READONLY"}),
     ("DELETE", PATH + "/{machine}/api-keys", MONITORING),
     ("DELETE", PATH + "/{machine}/api-keys?keyType=MONITORING", NO_BODY),
