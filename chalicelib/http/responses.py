@@ -172,8 +172,8 @@ class PersonResponse(UserResponse, frozen=True, kw_only=True):
             Meta(
                 description="The state of the invitation of a User who has not activated; null for one who "
                 "has. `OPEN`: they can activate. `EXPIRED`: it was sent more than 72 hours ago. `WITHDRAWN`: "
-                "its sender is no longer an OWNER of the account, or is a Service User that may no longer "
-                "invite OWNERs. In both cases, send a new invitation."
+                "its sender is no longer an OWNER of the account, is suspended, or is a Service User that "
+                "may no longer invite OWNERs. Unless it is open, send a new invitation."
             ),
         ]
         | None

@@ -128,7 +128,7 @@ def begin_confirmation(directory: Directory, auth: AuthContext) -> BrowserChalle
 def confirm(
     directory: Directory, auth: AuthContext, secret: str, credential_id: bytes, check: CheckAssertion
 ) -> None:
-    """Confirm a session with one of the person's passkeys, so that it may issue keys for 5 minutes.
+    """Confirm a session with one of the person's passkeys: for 5 minutes it may issue keys and grant rights.
 
     Raises Unauthenticated for any other passkey, and ValidationError for a challenge of another session.
     """

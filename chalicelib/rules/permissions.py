@@ -87,7 +87,10 @@ def require_can_grant(auth: AuthContext, role: Role) -> None:
 
 
 def require_can_issue_keys(auth: AuthContext, target: ServiceUser) -> None:
-    """Requires a role that is not below the Service User's: a key carries its holder's role."""
+    """Requires a role that is not below the Service User's.
+
+    So whoever is shown a key is shown no more power than they have themselves.
+    """
     if not auth.role.covers(target.role):
         raise Forbidden(
             f"'{target.username}' has the role {target.role.value}, above your own, "
