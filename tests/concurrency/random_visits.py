@@ -443,7 +443,10 @@ class Visits(Machine):
             "resume": ({}, lambda it: it.resume_person(name)),
         }
         fields, plan = plans[action]
-        self.press(seat, f"people/{name}/{action}", fields, Caller.runs_people, plan)
+        myself = self.whose(seat)
+        leaves = action == "revoke" and myself is not None and myself.name == name
+        path = "you/leave" if leaves else f"people/{name}/{action}"  # where the page of people leads to
+        self.press(seat, path, fields, Caller.runs_people, plan)
         self.mail_at_once(data)
 
     @rule(data=st.data(), name=st.sampled_from(["Acme", "Ajax"]), switch=st.booleans(), leaks=st.booleans())
