@@ -19,7 +19,7 @@ from tests.support.fake_dynamodb import FakeDynamoDB
 PROFILES = {
     "short": {"max_examples": 30, "stateful_step_count": 50, "derandomize": True},
     "engine": {"max_examples": 4, "stateful_step_count": 25, "derandomize": True},
-    "ci": {"max_examples": 300, "stateful_step_count": 50, "derandomize": True},
+    "ci": {"max_examples": 150, "stateful_step_count": 50, "derandomize": True},
     "part": {"max_examples": 250, "stateful_step_count": 50, "derandomize": False},
     "long": {"max_examples": 2000, "stateful_step_count": 50, "derandomize": False},
 }
