@@ -163,7 +163,7 @@ def map_case(_context: HookContext, case: Case) -> Case:
 _REFUSED_FOR_WHAT_IS_THERE = {
     # The account's policy may want an earlier end; two spellings can be one network. Version 1.0 published no
     # pattern of display names, so that none may be published later; yet control characters are refused.
-    ("POST", "/v1/service-users"): r"/expiresAt|/allowedNetworks/\d+|/displayName",
+    ("POST", "/v1/service-users"): r"/expiresAt|/allowedNetworks/\d+|/displayName|/administrators/\d+",
     ("POST", "/v1/users"): r"/displayName",
     ("PUT", "/v1/users/{username}"): r"/displayName",
     ("POST", "/v1/service-users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
