@@ -17,6 +17,7 @@ from local.iam import Reading, iam_requests, permissions_for
 from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
+from tests.support.mail import MailFixture
 from tests.support.policies import policy_account
 from tests.support.publishing import Publishing
 
@@ -256,3 +257,16 @@ def test_the_sweep_may_write_the_pointers_that_keys_of_version_1_0_lack(stack: S
     assert made
     for parameters in made:
         assert allowed("EnforcePolicies", "TransactWriteItems", parameters)
+
+
+@pytest.mark.parametrize("role", ["Notify", "Resend"])
+def test_the_mailers_may_read_all_that_they_read_of_recipients(stack: Stack, role: str) -> None:
+    """One attribute that the role leaves out, and no email is sent at all."""
+    stack.service_user(stack.account(), "bot")
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    with recorded(stack) as calls:
+        mail.resend()
+    assert mail.ses.addresses
+    reads = [parameters for operation, parameters in calls if operation == "BatchGetItem"]
+    assert reads
+    assert all(allowed(role, "BatchGetItem", parameters) for parameters in reads)
