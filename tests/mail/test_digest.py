@@ -1,6 +1,7 @@
 """Digests: a flood of emails about one principal is folded, and nobody is left untold of anything."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -73,6 +74,10 @@ def test_past_a_few_an_hour_emails_are_folded_into_one_that_lists_each_event(mai
     assert mail.resend()["folded"] == 7
     assert mail.ses.addresses == [ALICE_AT] * 5
     assert mail.ses.sent[-1][1]["Subject"] == "8 changes of API keys of ci-bot (Demo)"
+    first, last = (
+        f"{datetime.fromtimestamp(it.at, UTC):%Y-%m-%d %H:%M:%S} UTC" for it in (events[4], events[-1])
+    )
+    assert f"between {first} and {last}" in " ".join(text(mail).split())
     for event in events[4:]:
         assert event.id in text(mail)
     assert not any(event.id in text(mail) for event in events[:4])

@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
+from chalicelib.publishing.form import line
 from contract import event_schema
 from tests.support.publishing import Publishing
 
@@ -48,3 +49,8 @@ def test_published_events_keep_to_the_schema(publishing: Publishing) -> None:
         validator.validate(event)
     with pytest.raises(jsonschema_rs.ValidationError):
         validator.validate({**publishing.bus.taken[0], "schemaVersion": "2"})
+
+
+def test_a_line_is_the_same_whatever_the_order_of_its_fields() -> None:
+    """EventBridge promises no order; an auditor compares bytes."""
+    assert line({"b": "é", "a": {"d": 1, "c": 2}}) == '{"a":{"c":2,"d":1},"b":"é"}'
