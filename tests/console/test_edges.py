@@ -77,7 +77,9 @@ def test_what_the_script_sends_wrongly_is_said(person: Person) -> None:
     )
     empty = {"id": "", "clientData": "", "authenticatorData": "", "publicKey": "", "algorithm": 0}
     wrong = json.dumps({"name": "a\u0000b", "passkey": empty})
-    assert ann.request("POST", "/console/passkey/add-finish", wrong, headers).status == 400
+    refused = ann.request("POST", "/console/passkey/add-finish", wrong, headers)
+    assert refused.status == 400
+    assert "has no control characters" in refused.text
     event = ann.stack.event("POST", "/console/sign-out", headers=FORM, raw=b"csrf=\xff")
     cookie = f"__Host-session={ann.cookies['__Host-session']}"
     event["headers"] = {**FORM, "sec-fetch-site": "same-origin", "cookie": cookie}
