@@ -241,16 +241,15 @@ class _Job:
         holder = self._holder(username)
         if not isinstance(holder, ServiceUser | User) or key_type not in holder.keys:
             return
-        _, change = api_keys.revoke(holder, key_type)
         event = self._event(replace(holder, keys={key_type: holder.keys[key_type]}), state)
         write = RevokeKey(holder, key_type, new_version(), concurrent_change())
         try:
-            self._directory.commit(replace(event, keys=(change,)), write, patient=True)
+            self._directory.commit(event, write, patient=True)
         except ApiError:
             return  # the next pass finds it
 
     def _holder(self, username: str) -> Principal | None:
-        """Return a principal of the account that has keys or, if Users count, sessions; None otherwise."""
+        """Return a principal of the account that has keys or sessions; None for any other."""
         found = self._directory.principal(username)
         return found if found is not None and found.account == self._account and _has_secrets(found) else None
 

@@ -51,15 +51,13 @@ Email = Annotated[
         extra_json_schema={"format": "email"},
     ),
 ]
+_NAME = "Display name, without control characters, line ends and characters that change the direction of text"
 DisplayName = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=128,
-        description=(
-            "Display name, without control characters, line ends and characters that change the direction "
-            "of text; the username if not given."
-        ),
+        description=f"{_NAME}; the username if not given.",
     ),
 ]
 _ONCE_EACH = {"uniqueItems": True}
@@ -116,10 +114,7 @@ AccountName = Annotated[
     Meta(
         min_length=1,
         max_length=128,
-        description=(
-            "Display name, without control characters, line ends and characters that change the direction "
-            "of text."
-        ),
+        description=f"{_NAME}.",
     ),
 ]
 

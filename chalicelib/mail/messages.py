@@ -590,7 +590,7 @@ class _View:
             case "suspension":
                 return [Step(self._ask())] if self.person else [*self._undo_suspension(), *self._mend()]
             case "all-keys-revoked":
-                return [self._generate_again(), Step(self._ask())]
+                return [self._generate_again(), Step("To find out why, ask the operator of this service.")]
             case "user-changed":
                 return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
@@ -643,9 +643,9 @@ class _View:
 
     def _generate_again(self) -> Step:
         return Step(
-            "Where a key is still needed, generate a new one, in the console or by this command. If your own "
-            "API key is among the revoked ones, sign in to the console with a passkey first, or ask an OWNER "
-            "for a new invitation.",
+            "Where a key is still needed, generate a new one by this command"
+            f"{', or in the console' if self.context.console else ''}. If your own API key was revoked, ask "
+            f"an OWNER of {self.account} for a new invitation.",
             self._curl("POST", "/v1/service-users/USERNAME/api-keys", {"keyType": KeyType.MONITORING.value}),
         )
 

@@ -290,8 +290,13 @@ def below_role(holder: Principal) -> tuple[KeyType, ...]:
 
 def is_looser(old: ApiKey, new: ApiKey) -> bool:
     """Return whether a change of restrictions lets a key be used from more addresses, or for longer."""
-    longer = old.expires_at is not None and (new.expires_at is None or new.expires_at > old.expires_at)
-    return longer or not within(new.networks, old.networks)
+    return are_looser(old.networks, old.expires_at, new.networks, new.expires_at)
+
+
+def are_looser(old: tuple[str, ...], old_end: int | None, new: tuple[str, ...], new_end: int | None) -> bool:
+    """Return whether new networks and a new expiry (None: never) allow more than the old ones."""
+    longer = old_end is not None and (new_end is None or new_end > old_end)
+    return longer or not within(new, old)
 
 
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:

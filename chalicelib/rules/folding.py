@@ -9,8 +9,8 @@ notified: a separate counter could be wrong.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from chalicelib.rules.api_keys import are_looser
 from chalicelib.rules.model import Action, Event
-from chalicelib.rules.networks import within
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
 """The actions to fold. Never one that ends a key or changes rights, nor a change of restrictions by which a
@@ -38,12 +38,9 @@ def is_folded_action(action: str, changes: Mapping[str, Sequence[str]]) -> bool:
 
 def is_looser(changes: Mapping[str, Sequence[str]]) -> bool:
     """Return whether the recorded changes of a key let it be used from more addresses, or for longer."""
-    if networks := changes.get("allowedNetworks"):
-        old, new = (tuple(text.split()) for text in networks)
-        if not within(new, old):
-            return True
-    before, after = changes.get("expiresAt", ("", ""))
-    return bool(before) and (not after or int(after) > int(before))
+    networks = [tuple(text.split()) for text in changes.get("allowedNetworks", ("", ""))]
+    ends = [int(text) if text else None for text in changes.get("expiresAt", ("", ""))]
+    return are_looser(networks[0], ends[0], networks[1], ends[1])
 
 
 def held_until(notified: Iterable[int], most: int, now: int) -> int | None:

@@ -20,7 +20,7 @@ from chalicelib.rules.errors import (
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Directory, Remove, Replace, Suspend, Write
+from chalicelib.rules.ports import Directory, Remove, Replace, Write
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.writes import add_principal_by, until_revoked
@@ -270,9 +270,7 @@ def suspend(directory: Directory, auth: AuthContext, username: str, if_match: If
         if old.suspended_at is not None:
             return
         new = suspension.suspended(old, auth.caller, auth.origin.second)
-        write: Write = Replace(old, new, concurrent_change())
-        if any_version and if_match is None:
-            write = Suspend(old, new, concurrent_change())
+        write = suspension.write_of(old, new, any_version=any_version and if_match is None)
         event = suspension.event_of(auth, old, new)
         directory.commit(event, write, auth.still_entitled(), patient=True)
 

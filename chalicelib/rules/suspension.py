@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import Forbidden
+from chalicelib.rules.errors import Forbidden, concurrent_change
 from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.model import Action, Event, Principal, ServiceUser, User
+from chalicelib.rules.ports import Replace, Suspend, Write
 
 P = TypeVar("P", bound=Principal)
 
@@ -40,6 +41,11 @@ def suspended(principal: P, by: Principal, now: int) -> P:
     if isinstance(new, User):
         new = replace(new, sessions={}, enrolment=None)
     return new
+
+
+def write_of(old: ServiceUser | User, new: ServiceUser | User, *, any_version: bool) -> Write:
+    """Return the write of a suspension: of the version that was read or, with ``any_version``, of any."""
+    return (Suspend if any_version else Replace)(old, new, concurrent_change())
 
 
 def resumed(principal: P) -> P:

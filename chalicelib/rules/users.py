@@ -44,7 +44,6 @@ from chalicelib.rules.ports import (
     Page,
     Remove,
     Replace,
-    Suspend,
     Write,
 )
 from chalicelib.rules.preconditions import IfMatch, require_match
@@ -357,16 +356,14 @@ def suspend(directory: Directory, auth: AuthContext, username: str, if_match: If
         nonlocal new
         old = new = _find(directory, auth, username)
         require_match(if_match, old.version, old.username)
-        by_machine = _require_may_manage_owners(directory, auth, old.role)
+        machine_condition = _require_may_manage_owners(directory, auth, old.role)
         sessions.require_confirmed(auth)
         _require_can_be_suspended(auth, old)
         if old.suspended_at is not None:
             return
         new = suspension.suspended(old, auth.caller, auth.origin.second)
-        write: Write = Replace(old, new, concurrent_change())
-        if any_version and if_match is None:
-            write = Suspend(old, new, concurrent_change())
-        writes = [write, *_owner_writes(directory, old, new), *by_machine]
+        write = suspension.write_of(old, new, any_version=any_version and if_match is None)
+        writes = [write, *_owner_writes(directory, old, new), *machine_condition]
         _commit(directory, auth, old, suspension.event_of(auth, old, new), writes, patient=True)
 
     until_revoked(attempt)
@@ -396,13 +393,13 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    by_machine = _require_may_manage_owners(directory, auth, old.role)
+    machine_condition = _require_may_manage_owners(directory, auth, old.role)
     sessions.require_confirmed(auth)
     if old.suspended_at is None:
         return old
     now = auth.origin.second
     new = limits.spend(suspension.resumed(old), directory.limits, now)
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *by_machine]
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
     counted = limits.account_change(new.account, directory.limits, now)
     _commit(directory, auth, old, suspension.event_of(auth, old, new), [*writes, counted])
     return new

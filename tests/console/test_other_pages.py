@@ -43,6 +43,8 @@ def test_people_are_suspended_and_resumed(accounts: Accounts, person: Person) ->
     refused = bea.sign_in()
     assert (refused.status, "You are suspended" in refused.text) == (403, True)
     assert "suspended by ann" in ann.open("people?done=suspend").words
+    assert "people/bea/resume" in ann.open("people").text
+    assert "people/ann/suspend" not in ann.open("people").text
     assert "cannot suspend yourself" in ann.post("people/ann/suspend").words
     assert "work again" in ann.open("people/bea/resume").words
     assert ann.post("people/bea/resume").status == 303

@@ -945,12 +945,20 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
 def test_one_email_says_that_every_key_was_revoked_and_lists_the_holders() -> None:
     said = email_content(all_revoked(), SELF, SETTING)
     assert said.subject == "Demo: every API key of 10000 Service Users and Users was revoked"
-    for words in ("10000 holders", "  ci-bot\n  web\n", "and 9998 more", "The operator of this service"):
+    for words in (
+        "every API key of 10000",
+        "  ci-bot\n  web\n",
+        "and 9998 more",
+        "The operator of this service",
+    ):
         assert words in said.text
+    assert "or in the console" in " ".join(said.text.split())
+    without = email_content(all_revoked(), SELF, SETTING._replace(console=False))
+    assert "console" not in without.text
     assert "You get this once, for all of them" in said.text
     one = email_content(all_revoked(("ci-bot",), 1), SELF, SETTING)
     assert one.subject == "Demo: every API key of 1 Service User or User was revoked"
-    assert "1 holder of keys" in one.text
+    assert "every API key of 1 Service User or User in Demo" in " ".join(one.text.split())
     assert "more. The events" not in one.text
 
 
