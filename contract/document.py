@@ -40,8 +40,8 @@ type is refused, never ignored.
 there is one, and `Next-Cursor` its cursor alone.
 
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
-not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself responds with 429
-to calls that come too fast, without `Retry-After` and not as a problem.
+not have is 405 with `Allow`. Whatever belongs to another account is 404. The gateway in front of the API
+responds with 429 to calls that come too fast, and with 502 or 504 where the API did not respond.
 
 **Every response** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
 `Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).
@@ -115,9 +115,18 @@ _WHEN = {
     429: (
         "A budget is used up: a principal's or the account's budget of changes, that of invitations, of "
         "searches for keys, or of reports from an address. `Retry-After` says how long to wait. Revoking, "
-        "deleting and tightening restrictions have no budget."
+        "deleting and tightening restrictions have no budget. Any call that comes too fast is refused so by "
+        "the gateway in front of the API."
     ),
     500: "An internal error, which was logged.",
+    502: (
+        "The API did not respond as it should. A change may have been made: read before you try again. From "
+        "the gateway in front of the API."
+    ),
+    504: (
+        "The API did not respond within 29 seconds. A change may have been made: read before you try again. "
+        "From the gateway in front of the API."
+    ),
     503: "The database did not respond in time. `detail` says whether a change may have been made.",
 }
 
@@ -132,7 +141,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
     statuses: set[int] = set()
     for path, method, view in _calls(routes):
         operation = OPERATIONS[view.__name__]
-        statuses |= set(operation.statuses)
+        statuses |= {*operation.statuses, *examples.OF_THE_GATEWAY}
         paths.setdefault(path, {})[method.lower()] = _operation(operation, path, view, schemas)
     return {
         "openapi": "3.1.0",
@@ -235,7 +244,10 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
         operation_object["requestBody"] = _request_body(operation, schemas)
     operation_object["responses"] = {
         str(operation.status): success,
-        **{str(it): {"$ref": f"#/components/responses/{_name(it)}"} for it in operation.statuses},
+        **{
+            str(it): {"$ref": f"#/components/responses/{_name(it)}"}
+            for it in sorted({*operation.statuses, *examples.OF_THE_GATEWAY})
+        },
     }
     return operation_object
 
@@ -247,6 +259,17 @@ def _headers(operation: Operation) -> Json:
 
 def _parameters(operation: Operation, path: str) -> Iterator[Json]:
     for name in re.findall(r"\{(\w+)\}", path):
+        if name == "keyType":
+            shown = next(it.key_type for it in operation.examples if it.key_type)
+            yield {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": "The type of the key.",
+                "schema": {"$ref": "#/components/schemas/KeyType"},
+                "example": shown.value,
+            }
+            continue
         first = next((it.username for it in operation.examples if it.username), None)
         yield {
             "name": name,
@@ -357,7 +380,9 @@ def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
 
 def _refusal(status: int) -> Json:
     """Return the response of a refusal: a problem with the type of its status."""
-    shown = examples.REFUSALS[status]
+    shown = (
+        examples.REFUSALS[status].problem if status in examples.REFUSALS else examples.OF_THE_GATEWAY[status]
+    )
     headers = ["Cache-Control"]
     if status in _REFUSAL_HEADERS:
         headers.append(_REFUSAL_HEADERS[status])
@@ -367,7 +392,7 @@ def _refusal(status: int) -> Json:
         "content": {
             problems.MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "example": msgspec.to_builtins(shown.problem),
+                "example": msgspec.to_builtins(shown),
             }
         },
     }

@@ -360,3 +360,15 @@ REFUSALS: dict[int, Refused] = {
     ),
 }
 """One refused request for each status."""
+
+OF_THE_GATEWAY: dict[int, problems.Problem] = {
+    429: _problem(429, "Too many calls at once. Wait a second and ask again."),
+    502: _problem(
+        502,
+        "The service did not respond as it should. A change may have been made: read before you ask again.",
+    ),
+    504: _problem(
+        504, "The service did not respond in time. A change may have been made: read before you ask again."
+    ),
+}
+"""What the gateway in front of the API responds by itself to any call, as the stack's template has it."""

@@ -66,6 +66,7 @@ class Example(NamedTuple):
     body: dict[str, Any] | list[dict[str, Any]] | None = None
     username: str | None = None
     query: dict[str, str] = {}
+    key_type: KeyType | None = None
 
 
 class Operation(NamedTuple):
@@ -102,7 +103,10 @@ class Operation(NamedTuple):
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Return every status the call may have, but for the one of success; 500 may always happen."""
+        """Return every status the API may respond with, but for the one of success; 500 may always happen.
+
+        Those of the gateway in front of it are in ``examples.OF_THE_GATEWAY``.
+        """
         found = {400, 500, *self.refusals}
         if self.signs_in:
             found |= {401, 403}
@@ -136,6 +140,8 @@ _EITHER_WAY = (
     "Give the fields in the body or in the query, for clients that cannot send a body. "
     "A field in both must not differ."
 )
+
+_WITH_PREDECESSOR = "During the overlap of a rotation, the key has its predecessor with it."
 
 _BOT = "metrics-bot"
 _OF_SERVICE_USER = (
@@ -373,6 +379,57 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.RotateKey,
         refusals=(404, 409, 429),
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
+    ),
+    "read_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "A Service User's",
+                examples.METRICS_BOT.api_keys.api_keys[0],
+                username=_BOT,
+                key_type=KeyType.MONITORING,
+            ),
+        ),
+        permission=_READS,
+        refusals=(404,),
+        notes=f"A Service User may read its own keys, with a key of any type. {_WITH_PREDECESSOR}",
+    ),
+    "restrict_service_user_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The changed key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "One network",
+                examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24",)),
+                {"allowedNetworks": ["203.0.113.0/24"]},
+                _BOT,
+                key_type=KeyType.MONITORING,
+            ),
+        ),
+        permission=_ADMINISTERS,
+        body=bodies.KeyRestrictions,
+        refusals=(404, 409, 429),
+        notes=f"{_WITH_PREDECESSOR} Both are restricted.",
+    ),
+    "revoke_service_user_key_of_type": Operation(
+        if_match=True,
+        tag=Tag.SERVICE_USERS,
+        status=204,
+        success="The key is revoked and no longer works.",
+        response=None,
+        examples=(Example("A Service User's", None, username=_BOT, key_type=KeyType.MONITORING),),
+        permission=_ADMINISTERS,
+        refusals=(404, 409),
+        no_body=True,
+        notes=f"{_WITH_PREDECESSOR} Both are revoked.",
     ),
     "rotate_own_key": Operation(
         headers=(Header.ETAG,),

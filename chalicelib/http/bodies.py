@@ -243,6 +243,10 @@ class RestrictKey(KeyTerms, frozen=True, kw_only=True):
     even_if_locked_out: EvenIfLockedOut = False
 
 
+class KeyRestrictions(KeyTerms, frozen=True, kw_only=True):
+    """New restrictions of the key in the path; fields not given stay, ``expiresAt`` null removes it."""
+
+
 class RevokeKey(Body, frozen=True, kw_only=True):
     """A key to revoke."""
 

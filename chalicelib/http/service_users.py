@@ -140,6 +140,25 @@ def restrict_key(call: Call, username: str) -> Response:
     return keys.restrict(call, _lookup(username, issuing=False))
 
 
+def read_key(call: Call, username: str, key_type: str) -> Response:
+    """Respond with a Service User's key of a type, masked."""
+    auth = call.authenticate()
+    call.query()
+    return keys.read_of_type(call, service_users.find(call.directory, auth, username), key_type)
+
+
+@conditional
+def revoke_key_of_type(call: Call, username: str, key_type: str) -> Response:
+    """Revoke a Service User's key of a type."""
+    return keys.revoke_of_type(call, _lookup(username, issuing=False), key_type)
+
+
+@conditional
+def restrict_key_of_type(call: Call, username: str, key_type: str) -> Response:
+    """Change the restrictions of a Service User's key of a type; respond with the key, masked."""
+    return keys.restrict_of_type(call, _lookup(username, issuing=False), key_type)
+
+
 @conditional
 def rotate_key(call: Call, username: str) -> Response:
     """Rotate a Service User's key; respond with the new secret."""

@@ -241,6 +241,8 @@ class Machine(RuleBasedStateMachine):
             if in_query
             else (door.path, {"keyType": kind, **flag})
         )
+        if not own and data.draw(st.booleans(), "by path"):
+            path, body = f"{door.path}/{kind}", NO_BODY
         plan = door.then(lambda it, holder: it.revoke(holder, kind, meant=meant is True))
         self.call(data, "DELETE", path, door.guard, plan, body, actor=actor)
 
@@ -253,7 +255,11 @@ class Machine(RuleBasedStateMachine):
         meant = self.means_it(data)
         plan = door.then(lambda it, holder: it.restrict(holder, told, meant=meant is True))
         wire = wire if meant is None else {**wire, "evenIfLockedOut": meant}
-        self.call(data, "PATCH", door.path, door.guard, plan, wire, bad=bad, actor=actor)
+        path = door.path
+        if not own and data.draw(st.booleans(), "by path"):
+            path = f"{door.path}/{kind}"
+            wire = {name: it for name, it in wire.items() if name not in ("keyType", "evenIfLockedOut")}
+        self.call(data, "PATCH", path, door.guard, plan, wire, bad=bad, actor=actor)
 
     def means_it(self, data: st.DataObject) -> bool | None:
         """Choose whether somebody says that they mean to lock themselves out; None says nothing of it."""
@@ -503,7 +509,7 @@ class Machine(RuleBasedStateMachine):
         plan: Callable[[Desk], Outcome] = lambda it: it.find(body)  # noqa: E731
         self.call(data, "POST", "/v1/api-keys/find", Caller.reads, plan, body, actor=actor)
 
-    @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "people"]))
+    @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "key", "people"]))
     def look(self, data: st.DataObject, what: str) -> None:
         self.see(data, what)
 
@@ -522,12 +528,14 @@ class Machine(RuleBasedStateMachine):
         }.get(what, _anybody)
         actor = self.actor(data, guard)
         mine = actor.username if actor else "ada"
-        other = self.someone(data, actor, machine=what == "machine")
+        other = self.someone(data, actor, machine=what in ("machine", "key"))
         name = mine if data.draw(st.booleans(), "oneself") else other
+        kind = data.draw(st.sampled_from([*TYPES]), "key type") if what == "key" else ""
         path, plan = {
             "whoami": ("/v1/whoami", Desk.whoami),
             "machines": ("/v1/service-users?limit=2", lambda it: it.listing(machines=True)),
             "machine": (f"/v1/service-users/{name}", lambda it: it.machine(name)),
+            "key": (f"/v1/service-users/{name}/api-keys/{kind}", lambda it: it.key(name, kind)),
             "people": ("/v1/users?limit=2", lambda it: it.listing(machines=False)),
             "person": (f"/v1/users/{name}", lambda it: it.person(name)),
             "own": (f"/v1/users/{name}/api-keys", lambda it: it.own_keys(name)),
@@ -1026,6 +1034,13 @@ class Desk:
             return Outcome(200, of=who)
         self.by.reads()
         return Outcome(200, of=self.book.machine(self.by, name))
+
+    def key(self, name: str, kind: str) -> Outcome:
+        whom = self.machine(name).of
+        assert whom is not None
+        if kind not in whom.keys:
+            raise Refused(404)
+        return Outcome(200, self._machine.key_of(whom, whom.keys[kind], clear=False))
 
     def person(self, name: str) -> Outcome:
         return Outcome(200, of=self.book.person(self.by, name))

@@ -169,6 +169,7 @@ _REFUSED_FOR_WHAT_IS_THERE = {
     ("POST", "/v1/service-users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
     ("POST", "/v1/users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
     ("PATCH", "/v1/service-users/{username}/api-keys"): r"/expiresAt|/allowedNetworks/\d+",
+    ("PATCH", "/v1/service-users/{username}/api-keys/{keyType}"): r"/expiresAt|/allowedNetworks/\d+",
     ("PATCH", "/v1/users/{username}/api-keys"): r"/expiresAt|/allowedNetworks/\d+",
     # Whoever is no OWNER or CLUSTER_ADMIN of the account cannot be an Administrator; one has to be there.
     ("PUT", "/v1/service-users/{username}"): r"/administrators(/\d+)?|/displayName",
