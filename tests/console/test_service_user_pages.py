@@ -3,8 +3,8 @@
 import csv
 import io
 import re
-from typing import Any
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
