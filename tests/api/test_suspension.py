@@ -242,9 +242,7 @@ def test_administrators_are_mailed_of_a_service_user_and_owners_of_an_owner(
     assert mailed(stack, "") == ["ann"]  # the suspended Administrator is not told; OWNERs stand in
 
 
-def test_owners_are_mailed_in_place_of_a_suspended_administrator(
-    stack: Stack, owner: Key, bot: Key
-) -> None:
+def test_owners_are_mailed_in_place_of_a_suspended_administrator(stack: Stack, owner: Key, bot: Key) -> None:
     mal = stack.user(owner, "mal", "OWNER")
     stack.user(owner, "ann", "CLUSTER_ADMIN")
     both = {"administrators": ["ann", "mal"]}
