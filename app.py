@@ -47,7 +47,7 @@ def read_service_user(username: str) -> Response:
 
 @app.route("/v1/service-users/{username}", methods=["PUT"], content_types=[])
 def update_service_user(username: str) -> Response:
-    """Change a Service User's display name, role or Administrators."""
+    """Change a Service User's display name, description, labels, role or Administrators."""
     return api.serve(service_users.update, username)
 
 

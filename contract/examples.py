@@ -98,6 +98,8 @@ def _service_user(
         ),
         suspended_at=None,
         suspended_by=None,
+        description=None,
+        labels={},
     )
 
 
@@ -136,6 +138,11 @@ BACKUP_BOT = _service_user(
 )
 REPORT_BOT = _service_user(
     "report-bot", Role.READ_ONLY, *(key("report-bot", kind, KEY) for kind in Role.READ_ONLY.key_types())
+)
+METRICS_BOT_DESCRIBED = replace(
+    METRICS_BOT,
+    description="Reads the metrics of every cluster for the dashboards.",
+    labels={"environment": "production", "team": "payments"},
 )
 DEPLOY_BOT = _service_user(
     "deploy-bot",

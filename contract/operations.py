@@ -238,6 +238,15 @@ OPERATIONS: dict[str, Operation] = {
                 },
                 _BOT,
             ),
+            Example(
+                "A description and labels",
+                examples.METRICS_BOT_DESCRIBED,
+                {
+                    "description": "Reads the metrics of every cluster for the dashboards.",
+                    "labels": {"team": "payments", "environment": "production"},
+                },
+                _BOT,
+            ),
         ),
         permission=f"{_ADMINISTERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.UpdateServiceUser,

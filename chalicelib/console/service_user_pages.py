@@ -12,8 +12,9 @@ from chalicelib.console.key_pages import Lookup
 from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import NO_STORE, Visit, check_fields, respond
 from chalicelib.http import bodies, keys
+from chalicelib.http.event_formats import cell
 from chalicelib.http.responses import maybe
-from chalicelib.http.service_users import NAME_FORM
+from chalicelib.http.service_users import NAME_FORM, wanted_update
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import is_expired
 from chalicelib.rules.context import AuthContext
@@ -23,7 +24,7 @@ from chalicelib.rules.model import ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
+from chalicelib.rules.service_users import NewServiceUser, View
 
 PAGE = 50
 """Service Users on a page: more rows would be slow to render and to read."""
@@ -163,25 +164,28 @@ def edit(visit: Visit, username: str) -> Response:
             "displayName": it.display_name,
             "role": it.role.value,
             "administrators": "\n".join(view.administrators),
+            "description": it.description,
+            "labels": "\n".join(service_users.labels_text(it.labels).split()),
             "version": it.version,
         }
         return page(visit, "service-user-edit.html", **{**values, "form": typed})
 
     def act() -> Response:
         fields: dict[str, Any] = {"displayName": visit.field("displayName") or it.username}
+        if "description" in visit.form():
+            fields["description"] = visit.field("description") or None
+        if "labels" in visit.form():
+            fields["labels"] = forms.labels(visit.field("labels"))
         if auth.role.covers(it.role):
             fields |= {
                 "role": visit.field("role"),
                 "administrators": forms.lines(visit.field("administrators")),
             }
         body = check_fields(bodies.UpdateServiceUser, fields, visit.origin.now)
-        wanted = ServiceUserUpdate(
-            keys.or_default(body.display_name, None),
-            keys.or_default(body.role, None),
-            keys.or_default(body.administrators, None),
-        )
         shown = visit.field("version")
-        service_users.update(visit.directory, auth, username, wanted, lambda version: version == shown)
+        service_users.update(
+            visit.directory, auth, username, wanted_update(body), lambda version: version == shown
+        )
         return visit.redirect_to(f"service-users/{it.username}?done=changed")
 
     return submit(visit, "service-user-edit.html", act, **values)
@@ -309,6 +313,8 @@ def _csv(views: Iterable[View], reasons: dict[str, tuple[str, ...]]) -> Response
                 "expiresAt",
                 "allowedNetworks",
                 "attention",
+                "description",
+                "labels",
             ),
         ]
     )
@@ -316,6 +322,7 @@ def _csv(views: Iterable[View], reasons: dict[str, tuple[str, ...]]) -> Response
         it = view.service_user
         head = [it.username, it.display_name, it.email, it.role.value, " ".join(view.administrators)]
         why = "; ".join(reasons[it.username])
+        about = (it.description, service_users.labels_text(it.labels))
         rows: list[list[str | None]] = [
             [
                 *(key_type.value, key.last5, maybe(key.created_at), key.created_by, maybe(key.rotated_at)),
@@ -324,7 +331,7 @@ def _csv(views: Iterable[View], reasons: dict[str, tuple[str, ...]]) -> Response
             for key_type, key in it.keys.items()
         ]
         for row in rows or [[""] * 8]:
-            writer.writerow([_cell(value or "") for value in (*head, *row, why)])
+            writer.writerow([cell(value) for value in (*head, *row, why, *about)])
     headers = {
         **NO_STORE,
         "Content-Type": "text/csv; charset=utf-8",
@@ -332,7 +339,3 @@ def _csv(views: Iterable[View], reasons: dict[str, tuple[str, ...]]) -> Response
         "X-Content-Type-Options": "nosniff",
     }
     return respond(text.getvalue(), 200, headers)
-
-
-def _cell(value: str) -> str:
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -21,9 +21,9 @@ from chalicelib.rules.lifetimes import (
     PCI_BROKEN,
     exceeds_pci_limit,
 )
-from chalicelib.rules.names import EMAIL, USERNAME, reserved_username_error
+from chalicelib.rules.names import EMAIL, LABEL_NAME, LABEL_VALUE, USERNAME, reserved_username_error
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.service_users import MAX_ADMINISTRATORS
+from chalicelib.rules.service_users import MAX_ADMINISTRATORS, MAX_LABELS
 
 Username = Annotated[
     str,
@@ -109,6 +109,47 @@ Administrators = Annotated[
         extra_json_schema=_ONCE_EACH,
     ),
 ]
+Description = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=500,
+        description="What it is for: a text of the characters that a display name may have; null for none.",
+    ),
+]
+Labels = Annotated[
+    dict[
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"^{LABEL_NAME}\Z",
+                description=(
+                    "a name of 1 to 63 letters, digits, '.', '_', '/' and '-', with a letter or digit at "
+                    "both ends."
+                ),
+            ),
+        ],
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"^{LABEL_VALUE}\Z",
+                description=(
+                    "a value of up to 63 letters, digits, '.', '_' and '-', with a letter or digit at both "
+                    "ends."
+                ),
+            ),
+        ],
+    ],
+    Meta(
+        max_length=MAX_LABELS,
+        description=(
+            "Labels, values by name, to find Service Users by. A name has 1 to 63 letters, digits, '.', '_', "
+            "'/' and '-', a value up to 63 letters, digits, '.', '_' and '-'; both begin and end with a "
+            "letter or digit. Case counts."
+        ),
+        examples=[{"team": "payments", "environment": "production"}],
+    ),
+]
 AccountName = Annotated[
     str,
     Meta(
@@ -159,6 +200,8 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
     ) = UNSET
 
     administrators: Administrators | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
+    labels: Labels | UnsetType = UNSET
 
     @property
     def effective_role(self) -> Role:
@@ -222,6 +265,8 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     administrators: Administrators | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
+    labels: Labels | UnsetType = UNSET
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:

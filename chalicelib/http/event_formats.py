@@ -82,10 +82,11 @@ def csv_table(events: Iterable[EventResponse]) -> str:
             event.request_id,
             " ".join(event.mail.told),
         )
-        writer.writerow(_cell(value) for value in row)
+        writer.writerow(cell(value) for value in row)
     return table.getvalue()
 
 
-def _cell(value: str | None) -> str:
+def cell(value: str | None) -> str:
+    """Return a value as a cell of CSV that no spreadsheet takes for a formula."""
     text = _INNER_FORMULA.sub(r"\1'", value or "")
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -143,6 +143,8 @@ class ServiceUserResponse(ResponseBody, frozen=True, kw_only=True):
     ]
     suspended_at: SuspendedAt
     suspended_by: SuspendedBy
+    description: Annotated[str, Meta(description="What it is for; null for none.")] | None
+    labels: Annotated[dict[str, str], Meta(description="Its labels, values by name.")]
 
 
 class UserResponse(ResponseBody, frozen=True, kw_only=True):
@@ -301,7 +303,8 @@ FieldValue = Annotated[
     Meta(
         description=(
             "The value as the field has it elsewhere: an array for `allowedNetworks` and `administrators`, a "
-            "time (RFC 3339) for `expiresAt`, a number or a boolean for the policy; null for none."
+            "time (RFC 3339) for `expiresAt`, a number or a boolean for the policy; null for none. `labels` "
+            "are an array of `name=value`."
         )
     ),
 ]
@@ -364,6 +367,8 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
         keys_below_role=below_role(it),
         suspended_at=maybe(it.suspended_at),
         suspended_by=it.suspended_by or None,
+        description=it.description or None,
+        labels=dict(sorted(it.labels.items())),
     )
 
 
@@ -527,7 +532,7 @@ def _key_change(key: KeyChange) -> KeyChangeResponse:
     )
 
 
-_LIST_FIELDS = frozenset({"allowedNetworks", "administrators"})
+_LIST_FIELDS = frozenset({"allowedNetworks", "administrators", "labels"})
 _TIME_FIELDS = frozenset({"expiresAt"})
 _NUMBER_FIELDS = frozenset({"maxKeyAgeDays", "revokeInactiveAfterDays"})
 _BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners", "revokeLeakedKeys"})

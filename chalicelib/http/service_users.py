@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from chalice.app import Response
+from msgspec import UNSET
 
 from chalicelib.http import bodies, keys, responses, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
@@ -31,6 +32,8 @@ def create(call: Call) -> Response:
         key_types=keys.or_default(body.key_types, None),
         restrictions=keys.key_restrictions(body),
         administrators=keys.or_default(body.administrators, None),
+        description=keys.or_default(body.description, None) or "",
+        labels=keys.or_default(body.labels, {}),
     )
     view, shown = service_users.create(call.directory, auth, new)
     location = call.address(f"{PATH}/{view.service_user.username}")
@@ -69,11 +72,7 @@ def update(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.UpdateServiceUser)
-    changes = ServiceUserUpdate(
-        keys.or_default(body.display_name, None),
-        keys.or_default(body.role, None),
-        keys.or_default(body.administrators, None),
-    )
+    changes = wanted_update(body)
 
     def check(before: View) -> None:
         now = auth.origin.now
@@ -81,6 +80,17 @@ def update(call: Call, username: str) -> Response:
 
     view = service_users.update(call.directory, auth, username, changes, call.if_match(), check)
     return _reply(call, 200, view)
+
+
+def wanted_update(body: bodies.UpdateServiceUser) -> ServiceUserUpdate:
+    """Return the changes that a body asks for."""
+    return ServiceUserUpdate(
+        keys.or_default(body.display_name, None),
+        keys.or_default(body.role, None),
+        keys.or_default(body.administrators, None),
+        None if body.description is UNSET else body.description or "",
+        keys.or_default(body.labels, None),
+    )
 
 
 @conditional

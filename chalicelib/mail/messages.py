@@ -546,7 +546,7 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there. Name one, and they are notified instead."
+                "there, or one is suspended. OWNERs are notified instead."
             )
         if self.event.action is Action.ALL_API_KEYS_REVOKED:
             return (

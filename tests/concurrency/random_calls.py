@@ -44,8 +44,17 @@ from tests.support.reference_model import (
     moment,
 )
 
-CHANGEABLE = ("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys")
+CHANGEABLE = (
+    *("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys"),
+    *("description", "labels"),
+)
 """The fields of responses that their holder's PUT changes."""
+PARTS = ("role", "administrators", "displayName", "description", "labels")
+"""What of a Service User changes."""
+ABOUT: dict[str, tuple[Any, ...]] = {
+    "description": (None, "Work", "Bote \N{ROBOT FACE}"),
+    "labels": ({}, {"team": "a"}, {"team": "a", "acme.example/tier": ""}),
+}
 THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
@@ -180,6 +189,8 @@ class Machine(RuleBasedStateMachine):
             named = self.administrators(data, None)
             body["administrators"] = named
             bad_names = len({it.lower() for it in named}) < len(named)
+        if data.draw(st.integers(0, 2), "described") == 0:
+            body |= {part: data.draw(st.sampled_from(some), part) for part, some in ABOUT.items()}
         wire, told, bad = self.ending(body, ends)
         bad = bad or bad_names
         if kinds is not None and (len(set(kinds)) < len(kinds) or set(kinds) - set(MAY_HOLD[role])):
@@ -188,7 +199,7 @@ class Machine(RuleBasedStateMachine):
             wire = {("profile" if name == "role" else name): it for name, it in wire.items()}
         self.call(data, "POST", "/v1/service-users", Caller.staff, lambda it: it.create(told), wire, bad=bad)
 
-    @rule(data=st.data(), parts=st.sets(st.sampled_from(["role", "administrators", "displayName"])))
+    @rule(data=st.data(), parts=st.sets(st.sampled_from(PARTS)))
     def update_service_user(self, data: st.DataObject, parts: set[str]) -> None:
         actor = self.actor(data, Caller.staff)
         name = self.someone(data, actor, machine=True)
@@ -197,6 +208,8 @@ class Machine(RuleBasedStateMachine):
             body["role"] = data.draw(st.sampled_from(ROLES), "role")
         if "displayName" in parts:
             body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
+        for part in sorted(parts & ABOUT.keys()):
+            body[part] = data.draw(st.sampled_from(ABOUT[part]), part)
         if "administrators" in parts:
             body["administrators"] = self.administrators(data, actor)
         named = [it.lower() for it in body.get("administrators", [])]
@@ -651,6 +664,7 @@ class Machine(RuleBasedStateMachine):
             _includes(said, self.key_of(whom, outcome.made[0], clear=True))
         elif whom is not None:
             _includes(said, self.described(whom, clear=bool(outcome.made)))
+            assert said.get("labels", {}) == whom.labels
 
     def described(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
         common = {
@@ -666,7 +680,12 @@ class Machine(RuleBasedStateMachine):
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
         if whom.machine:
             below = self.book.below(whom)
-            more = {"administrators": self.book.administrators(whom), "keysBelowRole": below}
+            more = {
+                "administrators": self.book.administrators(whom),
+                "keysBelowRole": below,
+                "description": whom.about,
+                "labels": whom.labels,
+            }
             return {**common, **more, **keys}
         state = {"status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
         return {**common, **state, **(keys if clear else {})}

@@ -616,6 +616,12 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "machinesManageOwners": st.booleans(),
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
+    "description": st.none() | st.text(max_size=3) | st.sampled_from(["d" * 500, "d" * 501]),
+    "labels": st.dictionaries(
+        st.sampled_from(["team", "a/b", "a" * 64, "-a", "", "a\n"]),
+        st.sampled_from(["payments", "", "a/b", "a" * 64, ".a", "a\n"]),
+        max_size=2,
+    ),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
     **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
 }
@@ -642,7 +648,7 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[vali
         pci = isinstance(value, dict) and value.get("pciCompliance") is True
         assume(not (pci and {"maxKeyAgeDays", "revokeInactiveAfterDays"} & value.keys()))
         # And of characters in display names: version 1.0 published no pattern of them.
-        names = [value[it] for it in validation.DISPLAY_NAMES & value.keys()] if type(value) is dict else []
+        names = [value[it] for it in validation.TEXTS.keys() & value.keys()] if type(value) is dict else []
         assume(not any(isinstance(it, str) and display_name_error(it) for it in names))
         try:
             validation.check(kind, validation.parse(json.dumps(value).encode()), 0)

@@ -554,8 +554,8 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     assert said in email_content(event, BOB, SETTING).text
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
-        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there. Name one, and they are "
-        "notified instead."
+        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, or one is suspended. "
+        "OWNERs are notified instead."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 

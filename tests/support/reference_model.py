@@ -177,6 +177,9 @@ class Someone:
     suspended: int | None = None
     """Since when they are suspended: what they have is kept, and refused."""
     suspended_by: str | None = None
+    about: str | None = None
+    """What a machine is for, as people say."""
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -376,6 +379,8 @@ class ReferenceModel:
             True,
             body.get("displayName", body["username"]),
             created=self.second,
+            about=body.get("description"),
+            labels=body.get("labels", {}),
         )
         made.links = {by.who.name: by.who.stay}
         if "administrators" in body:
@@ -411,18 +416,27 @@ class ReferenceModel:
         shown = [it.lower() for it in self.administrators(machine)]
         if "administrators" in body and sorted(it.lower() for it in body["administrators"]) != shown:
             links = self._links(by, machine, body["administrators"])
-        same = links == machine.links and body.get("displayName", machine.display) == machine.display
+        said = (machine.display, machine.about, machine.labels)
+        saying = (
+            body.get("displayName", machine.display),
+            body.get("description", machine.about),
+            body.get("labels", machine.labels),
+        )
+        same = links == machine.links and saying == said
         if same and body.get("role", machine.role) == machine.role:
             return Outcome(200, of=machine)
         if links != machine.links or body.get("role", machine.role) != machine.role:
             self._may_grant(by, machine.role)
             by.prove(self.now)
         raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
-        renamed = body.get("displayName", machine.display) != machine.display
-        if raised or renamed or any(machine.links.get(name) is not stay for name, stay in links.items()):
+        if (
+            raised
+            or saying != said
+            or any(machine.links.get(name) is not stay for name, stay in links.items())
+        ):
             self._pay(machine)
         machine.links = links
-        machine.display = body.get("displayName", machine.display)
+        machine.display, machine.about, machine.labels = saying
         lost = self._lower(machine, body.get("role", machine.role))
         return self._done(200, by, "SERVICE_USER_UPDATED", machine, lost, of=machine)
 
