@@ -47,7 +47,7 @@ def read_service_user(username: str) -> Response:
 
 @app.route("/v1/service-users/{username}", methods=["PUT"], content_types=[])
 def update_service_user(username: str) -> Response:
-    """Change a Service User's display name, role or Administrators."""
+    """Change a Service User's display name, description, labels, role or Administrators."""
     return api.serve(service_users.update, username)
 
 
@@ -97,6 +97,24 @@ def restrict_service_user_key(username: str) -> Response:
 def rotate_service_user_key(username: str) -> Response:
     """Rotate a Service User's key."""
     return api.serve(service_users.rotate_key, username)
+
+
+@app.route("/v1/service-users/{username}/api-keys/{keyType}", methods=["GET"], content_types=[])
+def read_service_user_key(username: str, keyType: str) -> Response:  # noqa: N803 - the name in the contract
+    """Read a Service User's key of a type."""
+    return api.serve(service_users.read_key, username, keyType)
+
+
+@app.route("/v1/service-users/{username}/api-keys/{keyType}", methods=["PATCH"], content_types=[])
+def restrict_service_user_key_of_type(username: str, keyType: str) -> Response:  # noqa: N803
+    """Change the restrictions of a Service User's key of a type."""
+    return api.serve(service_users.restrict_key_of_type, username, keyType)
+
+
+@app.route("/v1/service-users/{username}/api-keys/{keyType}", methods=["DELETE"], content_types=[])
+def revoke_service_user_key_of_type(username: str, keyType: str) -> Response:  # noqa: N803
+    """Revoke a Service User's key of a type."""
+    return api.serve(service_users.revoke_key_of_type, username, keyType)
 
 
 # The caller

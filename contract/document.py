@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.http import bodies, call, problems, responses, system, validation
+from chalicelib.http import bodies, call, problems, responses, selections, system, validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules import roles
-from chalicelib.rules.names import USERNAME
+from chalicelib.rules.names import LABEL_NAME, LABEL_VALUE, USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.version import VERSION
 from contract import examples
@@ -40,8 +40,8 @@ type is refused, never ignored.
 there is one, and `Next-Cursor` its cursor alone.
 
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
-not have is 405 with `Allow`. Whatever belongs to another account is 404. API Gateway itself responds with 429
-to calls that come too fast, without `Retry-After` and not as a problem.
+not have is 405 with `Allow`. Whatever belongs to another account is 404. The gateway in front of the API
+responds with 429 to calls that come too fast, and with 502 or 504 where the API did not respond.
 
 **Every response** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
 `Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).
@@ -115,9 +115,18 @@ _WHEN = {
     429: (
         "A budget is used up: a principal's or the account's budget of changes, that of invitations, of "
         "searches for keys, or of reports from an address. `Retry-After` says how long to wait. Revoking, "
-        "deleting and tightening restrictions have no budget."
+        "deleting and tightening restrictions have no budget. Any call that comes too fast is refused so by "
+        "the gateway in front of the API."
     ),
     500: "An internal error, which was logged.",
+    502: (
+        "The API did not respond as it should. A change may have been made: read before you try again. From "
+        "the gateway in front of the API."
+    ),
+    504: (
+        "The API did not respond within 29 seconds. A change may have been made: read before you try again. "
+        "From the gateway in front of the API."
+    ),
     503: "The database did not respond in time. `detail` says whether a change may have been made.",
 }
 
@@ -132,7 +141,7 @@ def document(routes: Mapping[str, Mapping[str, Any]]) -> Json:
     statuses: set[int] = set()
     for path, method, view in _calls(routes):
         operation = OPERATIONS[view.__name__]
-        statuses |= set(operation.statuses)
+        statuses |= {*operation.statuses, *examples.OF_THE_GATEWAY}
         paths.setdefault(path, {})[method.lower()] = _operation(operation, path, view, schemas)
     return {
         "openapi": "3.1.0",
@@ -235,7 +244,10 @@ def _operation(operation: Operation, path: str, view: Any, schemas: "_Schemas") 
         operation_object["requestBody"] = _request_body(operation, schemas)
     operation_object["responses"] = {
         str(operation.status): success,
-        **{str(it): {"$ref": f"#/components/responses/{_name(it)}"} for it in operation.statuses},
+        **{
+            str(it): {"$ref": f"#/components/responses/{_name(it)}"}
+            for it in sorted({*operation.statuses, *examples.OF_THE_GATEWAY})
+        },
     }
     return operation_object
 
@@ -247,6 +259,17 @@ def _headers(operation: Operation) -> Json:
 
 def _parameters(operation: Operation, path: str) -> Iterator[Json]:
     for name in re.findall(r"\{(\w+)\}", path):
+        if name == "keyType":
+            shown = next(it.key_type for it in operation.examples if it.key_type)
+            yield {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": "The type of the key.",
+                "schema": {"$ref": "#/components/schemas/KeyType"},
+                "example": shown.value,
+            }
+            continue
         first = next((it.username for it in operation.examples if it.username), None)
         yield {
             "name": name,
@@ -275,6 +298,7 @@ _USERNAME_SCHEMA = {
     "minLength": 3,
     "maxLength": 64,
 }
+_FLAG = {"type": "string", "enum": ["true", "false"], "default": "false"}
 _QUERIES: dict[Query, Json] = {
     Query.LIMIT: {
         "description": "The most members of a page. It has fewer if the response would exceed 600 kB.",
@@ -293,6 +317,49 @@ _QUERIES: dict[Query, Json] = {
         "description": "Only usernames that begin so. Case-insensitive. A page costs what any page costs.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         "example": "metrics-",
+    },
+    Query.ROLE: {
+        "description": "Only those with this role.",
+        "schema": {"$ref": "#/components/schemas/Role"},
+    },
+    Query.ADMINISTRATOR: {
+        "description": "Only those whose Administrator this User is, and still entitled. Case-insensitive.",
+        "schema": _USERNAME_SCHEMA,
+        "example": "ada",
+    },
+    Query.LABEL: {
+        "description": "Only those with this label: its name and value with a `:` between. Case counts.",
+        "schema": {"type": "string", "pattern": f"^{LABEL_NAME}:{LABEL_VALUE}$"},
+        "example": "team:payments",
+    },
+    Query.NEVER_USED: {
+        "description": "Whether to list only those with a key that was never used.",
+        "schema": _FLAG,
+    },
+    Query.WITHOUT_NETWORKS: {
+        "description": "Whether to list only those with a key that works from every address.",
+        "schema": _FLAG,
+    },
+    Query.UNUSED_FOR_DAYS: {
+        "description": (
+            "Only those with a key that was not used for so many days; one that never was, since it was made."
+        ),
+        "schema": {"type": "integer", "minimum": 1, "maximum": selections.MAX_DAYS},
+    },
+    Query.ENDING_WITHIN_DAYS: {
+        "description": (
+            "Only those with a key whose own expiry is within so many days. The account's policy is not "
+            "looked at."
+        ),
+        "schema": {"type": "integer", "minimum": 1, "maximum": selections.MAX_DAYS},
+    },
+    Query.STATUS: {
+        "description": "Only those with this status.",
+        "schema": {"type": "string", "enum": ["INVITED", "ACTIVE"]},
+    },
+    Query.SUSPENDED: {
+        "description": "Whether to list only those who are suspended.",
+        "schema": _FLAG,
     },
     Query.USERNAME: {
         "description": "Only events about this principal, not those it caused. Case-insensitive.",
@@ -357,7 +424,9 @@ def _request_body(operation: Operation, schemas: "_Schemas") -> Json:
 
 def _refusal(status: int) -> Json:
     """Return the response of a refusal: a problem with the type of its status."""
-    shown = examples.REFUSALS[status]
+    shown = (
+        examples.REFUSALS[status].problem if status in examples.REFUSALS else examples.OF_THE_GATEWAY[status]
+    )
     headers = ["Cache-Control"]
     if status in _REFUSAL_HEADERS:
         headers.append(_REFUSAL_HEADERS[status])
@@ -367,7 +436,7 @@ def _refusal(status: int) -> Json:
         "content": {
             problems.MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "example": msgspec.to_builtins(shown.problem),
+                "example": msgspec.to_builtins(shown),
             }
         },
     }

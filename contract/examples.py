@@ -98,6 +98,8 @@ def _service_user(
         ),
         suspended_at=None,
         suspended_by=None,
+        description=None,
+        labels={},
     )
 
 
@@ -136,6 +138,11 @@ BACKUP_BOT = _service_user(
 )
 REPORT_BOT = _service_user(
     "report-bot", Role.READ_ONLY, *(key("report-bot", kind, KEY) for kind in Role.READ_ONLY.key_types())
+)
+METRICS_BOT_DESCRIBED = replace(
+    METRICS_BOT,
+    description="Reads the metrics of every cluster for the dashboards.",
+    labels={"environment": "production", "team": "payments"},
 )
 DEPLOY_BOT = _service_user(
     "deploy-bot",
@@ -201,6 +208,8 @@ ACCOUNT_OF_ADA = responses.AccountResponse(
     pci_compliance=False,
     machines_manage_owners=False,
     revoke_leaked_keys=True,
+    user_count=3,
+    service_user_count=3,
 )
 ACCOUNT_CHANGED = responses.AccountResponse(
     account=ACCOUNT,
@@ -212,6 +221,8 @@ ACCOUNT_CHANGED = responses.AccountResponse(
     pci_compliance=False,
     machines_manage_owners=False,
     revoke_leaked_keys=True,
+    user_count=3,
+    service_user_count=3,
 )
 
 EVENT = responses.EventResponse(
@@ -360,3 +371,15 @@ REFUSALS: dict[int, Refused] = {
     ),
 }
 """One refused request for each status."""
+
+OF_THE_GATEWAY: dict[int, problems.Problem] = {
+    429: _problem(429, "Too many calls at once. Wait a second and ask again."),
+    502: _problem(
+        502,
+        "The service did not respond as it should. A change may have been made: read before you ask again.",
+    ),
+    504: _problem(
+        504, "The service did not respond in time. A change may have been made: read before you ask again."
+    ),
+}
+"""What the gateway in front of the API responds by itself to any call, as the stack's template has it."""

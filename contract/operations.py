@@ -12,6 +12,7 @@ from chalicelib.http import bodies, responses, system, validation
 from chalicelib.rules.key_search import MAX_FOUND
 from chalicelib.rules.leaked_keys import MAX_REPORTED
 from chalicelib.rules.roles import KeyType
+from chalicelib.rules.selection import EXAMINED
 from chalicelib.rules.users import InvitationState
 from contract import examples
 
@@ -36,6 +37,15 @@ class Query(Enum):
     LIMIT = "limit"
     CURSOR = "cursor"
     PREFIX = "prefix"
+    ROLE = "role"
+    ADMINISTRATOR = "administrator"
+    LABEL = "label"
+    NEVER_USED = "neverUsed"
+    WITHOUT_NETWORKS = "withoutNetworks"
+    UNUSED_FOR_DAYS = "unusedForDays"
+    ENDING_WITHIN_DAYS = "endingWithinDays"
+    STATUS = "status"
+    SUSPENDED = "suspended"
     USERNAME = "username"
     ACTOR = "actor"
     ACTION = "action"
@@ -66,6 +76,7 @@ class Example(NamedTuple):
     body: dict[str, Any] | list[dict[str, Any]] | None = None
     username: str | None = None
     query: dict[str, str] = {}
+    key_type: KeyType | None = None
 
 
 class Operation(NamedTuple):
@@ -102,7 +113,10 @@ class Operation(NamedTuple):
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Return every status the call may have, but for the one of success; 500 may always happen."""
+        """Return every status the API may respond with, but for the one of success; 500 may always happen.
+
+        Those of the gateway in front of it are in ``examples.OF_THE_GATEWAY``.
+        """
         found = {400, 500, *self.refusals}
         if self.signs_in:
             found |= {401, 403}
@@ -132,10 +146,16 @@ _READS_ACCOUNT = _MANAGES_SERVICE_USERS
 _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
 
 _PAGE = (Query.LIMIT, Query.CURSOR)
+_EXAMINED = (
+    f"With a condition, at most {EXAMINED} members are read for a page: it can have fewer than `limit`, or "
+    "none, although `Link` says that there are more."
+)
 _EITHER_WAY = (
     "Give the fields in the body or in the query, for clients that cannot send a body. "
     "A field in both must not differ."
 )
+
+_WITH_PREDECESSOR = "During the overlap of a rotation, the key has its predecessor with it."
 
 _BOT = "metrics-bot"
 _OF_SERVICE_USER = (
@@ -199,11 +219,31 @@ OPERATIONS: dict[str, Operation] = {
         response=tuple[responses.ServiceUserResponse, ...],
         examples=(
             Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),
+            Example(
+                "Those with a key that was never used and works from every address",
+                (examples.BACKUP_BOT,),
+                query={"neverUsed": "true", "withoutNetworks": "true", "limit": "1"},
+            ),
             Example("Those of one team", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
         ),
         permission=_READS,
-        query=(*_PAGE, Query.PREFIX),
+        query=(
+            *_PAGE,
+            Query.PREFIX,
+            Query.ROLE,
+            Query.ADMINISTRATOR,
+            Query.LABEL,
+            Query.NEVER_USED,
+            Query.WITHOUT_NETWORKS,
+            Query.UNUSED_FOR_DAYS,
+            Query.ENDING_WITHIN_DAYS,
+        ),
         headers=(Header.LINK, Header.NEXT_CURSOR),
+        notes=(
+            "The conditions are combined; those on keys must hold for one and the same key that has not "
+            f"expired. They read what the list reads: {_EXAMINED} `prefix` alone reads only what it finds. "
+            "Uses are recorded to the hour."
+        ),
     ),
     "read_service_user": Operation(
         tag=Tag.SERVICE_USERS,
@@ -229,6 +269,15 @@ OPERATIONS: dict[str, Operation] = {
                     "displayName": "Metrics and backups",
                     "role": "CLUSTER_ADMIN",
                     "administrators": ["ada", "grace"],
+                },
+                _BOT,
+            ),
+            Example(
+                "A description and labels",
+                examples.METRICS_BOT_DESCRIBED,
+                {
+                    "description": "Reads the metrics of every cluster for the dashboards.",
+                    "labels": {"team": "payments", "environment": "production"},
                 },
                 _BOT,
             ),
@@ -374,6 +423,57 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409, 429),
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
+    "read_service_user_key": Operation(
+        headers=(Header.ETAG,),
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "A Service User's",
+                examples.METRICS_BOT.api_keys.api_keys[0],
+                username=_BOT,
+                key_type=KeyType.MONITORING,
+            ),
+        ),
+        permission=_READS,
+        refusals=(404,),
+        notes=f"A Service User may read its own keys, with a key of any type. {_WITH_PREDECESSOR}",
+    ),
+    "restrict_service_user_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.SERVICE_USERS,
+        status=200,
+        success="The changed key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "One network",
+                examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24",)),
+                {"allowedNetworks": ["203.0.113.0/24"]},
+                _BOT,
+                key_type=KeyType.MONITORING,
+            ),
+        ),
+        permission=_ADMINISTERS,
+        body=bodies.KeyRestrictions,
+        refusals=(404, 409, 429),
+        notes=f"{_WITH_PREDECESSOR} Both are restricted.",
+    ),
+    "revoke_service_user_key_of_type": Operation(
+        if_match=True,
+        tag=Tag.SERVICE_USERS,
+        status=204,
+        success="The key is revoked and no longer works.",
+        response=None,
+        examples=(Example("A Service User's", None, username=_BOT, key_type=KeyType.MONITORING),),
+        permission=_ADMINISTERS,
+        refusals=(404, 409),
+        no_body=True,
+        notes=f"{_WITH_PREDECESSOR} Both are revoked.",
+    ),
     "rotate_own_key": Operation(
         headers=(Header.ETAG,),
         if_match=True,
@@ -467,8 +567,9 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         permission=_READS,
-        query=_PAGE,
+        query=(*_PAGE, Query.ROLE, Query.STATUS, Query.SUSPENDED),
         headers=(Header.LINK, Header.NEXT_CURSOR),
+        notes=f"The conditions are combined. {_EXAMINED}",
     ),
     "activate_user": Operation(
         tag=Tag.USERS,

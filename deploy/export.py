@@ -67,8 +67,11 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
     archived: dict[str, dict[str, Any]] = {}
     differences = [*_manifest_differences(account, home)]
     for file in sorted(home.rglob("*.jsonl")):
-        for text in file.read_text(encoding="utf-8").splitlines():
-            event = json.loads(text)
+        for text in _lines(file):
+            event = _event_of(text)
+            if event is None:
+                differences.append(f"{file.name}: a line is no event")
+                continue
             known = archived.setdefault(event["id"], event)
             if known != event:
                 differences.append(f"{event['id']}: is there twice, and differs")
@@ -121,12 +124,26 @@ def _manifest_differences(account: str, home: Path) -> Iterator[str]:
     for day, told in json.loads((home / MANIFEST).read_text(encoding="utf-8")).items():
         file = home / f"{day}.jsonl"
         files = [file] if file.exists() else sorted((home / day).glob("*.jsonl"))  # an export, or the archive
-        lines = [text for one in files for text in one.read_text(encoding="utf-8").splitlines()]
+        lines = [text for one in files for text in _lines(one)]
         digest = _start(account, day)
         for text in lines:
-            digest = _next(digest, json.loads(text))
+            digest = _next(digest, _event_of(text) or {})
         if (len(lines), digest) != (told["count"], told["digest"]):
             yield f"{day}: the file has {len(lines)} events, and is not the manifest's of {told['count']}"
+
+
+def _event_of(text: str) -> dict[str, Any] | None:
+    """Return the event of a line; None if it is none, as in a file that was cut off or tampered with."""
+    try:
+        event = json.loads(text)
+        return event if isinstance(event["id"], str) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the lines of a file. Of what Unicode calls a line end, JSON text may contain some."""
+    return file.read_bytes().decode().removesuffix("\n").split("\n") if file.stat().st_size else []
 
 
 def _start(account: str, day: str) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,19 @@ from chalicelib.rules.audit import new_event
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ApiError, ConcurrentChange, concurrent_change
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.model import Action, Actor, Audience, Cause, Event, Kind, Principal, ServiceUser, User
+from chalicelib.rules.model import (
+    Action,
+    Actor,
+    Audience,
+    Cause,
+    Event,
+    Invitation,
+    Inviter,
+    Kind,
+    Principal,
+    ServiceUser,
+    User,
+)
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Replace, RevokeKey
 from chalicelib.store.directory import DynamoDirectory
@@ -106,20 +119,23 @@ def revoke_account(
 ) -> Outcome:
     """Revoke every key of an account's Service Users, and notify each User once.
 
-    With ``users``, the Users' own keys and sessions too; their passkeys stay. An interrupted revocation is
-    continued. Raises LookupError if there is no such account, or if an unfinished revocation was begun with
-    another ``users``, and ConcurrentChange if new keys keep appearing. ``threads`` are as many as change
-    principals at once; 0 for :data:`THREADS`.
+    With ``users``, the Users' own keys and sessions too, and invitations, which a thief may have sent; their
+    passkeys stay. An interrupted revocation is continued, and the keys that were made since are revoked too.
+    Raises LookupError if there is no such account, or if an unfinished revocation was begun with another
+    ``users``, and ConcurrentChange if new keys keep appearing. ``threads`` are as many as change principals
+    at once; 0 for :data:`THREADS`.
     """
     _account_name(client, tables, account)
     job = _Job(client, tables, account, report, now, threads or THREADS)
     state = job.begin(users=users)
-    if state.phase is _Phase.REVOKING:
-        job.revoke(state)
-        state = job.start_notifying(state)
-    outcome = job.notify(state)
-    job.end()
-    return outcome
+    if state.phase is _Phase.NOTIFYING:
+        outcome = job.finish(state)
+        if next(_holders(client, tables, account, users=users), None) is None:
+            return outcome
+        report(f"Revocation {state.id} is finished: {outcome.keys} API keys. Revoking those made since.")
+        state = job.begin(users=users)
+    job.revoke(state)
+    return job.finish(job.start_notifying(state))
 
 
 class _Job:
@@ -174,30 +190,46 @@ class _Job:
         return state
 
     def start_notifying(self, state: _State) -> _State:
-        """Store that everything is revoked, so that a continued run sends the same emails."""
-        self._client.update_item(
-            TableName=self._tables.directory,
-            Key=self._key,
-            UpdateExpression="SET notifyingAt = if_not_exists(notifyingAt, :at)",
-            ConditionExpression="id = :id",
-            ExpressionAttributeValues={
-                ":at": {"N": str(int(self._now() * 1000))},
-                ":id": {"S": state.id},
-            },
-        )
-        return self._read_state()
+        """Store that everything is revoked, so that a continued run sends the same emails.
+
+        Raises LookupError if another run has finished this revocation meanwhile.
+        """
+        try:
+            stored = self._client.update_item(
+                TableName=self._tables.directory,
+                Key=self._key,
+                UpdateExpression="SET notifyingAt = if_not_exists(notifyingAt, :at)",
+                ConditionExpression="id = :id",
+                ExpressionAttributeValues={
+                    ":at": {"N": str(int(self._now() * 1000))},
+                    ":id": {"S": state.id},
+                },
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise LookupError("Everything is revoked; another run of this command has finished it.") from None
+        return _state_of(dict[str, Any](stored["Attributes"]))
 
     def _read_state(self) -> _State:
         item = self._client.get_item(TableName=self._tables.directory, Key=self._key, ConsistentRead=True)[
             "Item"
         ]
-        at = int(item.get("notifyingAt", {"N": "0"})["N"])
-        phase = _Phase.NOTIFYING if at else _Phase.REVOKING
-        return _State(item["id"]["S"], int(item["startedAt"]["N"]), item["users"]["BOOL"], phase, at)
+        return _state_of(dict[str, Any](item))
 
-    def end(self) -> None:
-        """Delete the state: the revocation is done."""
-        self._client.delete_item(TableName=self._tables.directory, Key=self._key)
+    def finish(self, state: _State) -> Outcome:
+        """Notify the Users, and delete the state: the revocation is done.
+
+        A later revocation's state is left alone.
+        """
+        outcome = self.notify(state)
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.delete_item(
+                TableName=self._tables.directory,
+                Key=self._key,
+                ConditionExpression="id = :id",
+                ExpressionAttributeValues={":id": {"S": state.id}},
+            )
+        return outcome
 
     # Revoking
 
@@ -255,12 +287,15 @@ class _Job:
 
     def _event(self, old: Principal, state: _State) -> Event:
         keys = api_keys.revoke_all(old)
+        invited = _is_invited(old)
+        action = Action.USER_UPDATED if invited else Action.SIGNED_OUT
         event = new_event(
             Origin("", state.id, self._now()),
             Actor(Kind.OPERATOR),
-            Action.API_KEY_REVOKED if keys else Action.SIGNED_OUT,
+            Action.API_KEY_REVOKED if keys else action,
             old,
             keys,
+            changes={"invitation": ("OPEN", "WITHDRAWN")} if invited else None,
             cause=Cause.OPERATOR,
             reason="The operator revoked every key of the account",
         )
@@ -372,13 +407,31 @@ def _holders(client: "DynamoDBClient", tables: Tables, account: str, *, users: b
 
 
 def _has_secrets(principal: Principal) -> bool:
-    return bool(principal.keys or (isinstance(principal, User) and principal.sessions))
+    sessions = isinstance(principal, User) and principal.sessions
+    return bool(principal.keys or sessions or _is_invited(principal))
+
+
+def _is_invited(principal: Principal) -> bool:
+    """Return whether a principal has an invitation that was not withdrawn."""
+    invitation = principal.invitation if isinstance(principal, User) else None
+    return invitation is not None and (invitation.inviter is None or bool(invitation.inviter.id))
 
 
 def _without_keys(old: Principal) -> Principal:
-    if isinstance(old, User):
-        return replace(old, keys={}, sessions={}, enrolment=None, version=new_version())
-    return replace(old, keys={}, version=new_version())
+    if not isinstance(old, User):
+        return replace(old, keys={}, version=new_version())
+    invitation = old.invitation
+    if invitation is not None:
+        # Nobody has this id, so the invitation counts as withdrawn, and no token of it is valid.
+        inviter = Inviter(machine=False, username=old.invited_by or old.username, id="")
+        invitation = Invitation(new_id(), inviter=inviter)
+    return replace(old, keys={}, sessions={}, enrolment=None, invitation=invitation, version=new_version())
+
+
+def _state_of(item: Item) -> _State:
+    at = int(item.get("notifyingAt", {"N": "0"})["N"])
+    phase = _Phase.NOTIFYING if at else _Phase.REVOKING
+    return _State(item["id"]["S"], int(item["startedAt"]["N"]), item["users"]["BOOL"], phase, at)
 
 
 def _account_name(client: "DynamoDBClient", tables: Tables, account: str) -> str:

@@ -5,8 +5,10 @@ left is what our calls need, as plain JSON; the library's code is unchanged. Com
 each new environment the compilation, since Lambda's code directory is read-only. They are
 of the kind that is not checked against its source (PEP 552), since unpacking a zip changes its times.
 botocore loads its certificate bundle again for every connection, so the bundle keeps only AWS's roots.
+Jinja2 imports its compiler before it renders the first page; the package's templates are compiled already.
 """
 
+import ast
 import gzip
 import hashlib
 import json
@@ -18,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chalicelib.console.pages import COMPILED, environment
+from chalicelib.console import pages
+from chalicelib.mail import messages
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -55,6 +58,33 @@ ROOTS: dict[str, str] = {
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL)
 _ENDPOINT_NAMES = frozenset({"dynamodb", "email", "events", "s3"})
 
+_JINJA_KEPT: dict[str, frozenset[str]] = {
+    "bccache": frozenset(),
+    "compiler": frozenset(),
+    "lexer": frozenset(),
+    "nodes": frozenset({"EvalContext"}),
+    "parser": frozenset(),
+}
+"""The modules of Jinja2 that only compile templates, and what rendering a compiled one needs of each."""
+
+_JINJA_LEFT_OUT = '''"""Left out of the package: its compiled templates need nothing else of this module."""
+
+import typing as t
+
+
+class LeftOut:
+    """Stands for every other name of this module."""
+
+    def __init__(self, *_arguments: t.Any, **_more: t.Any) -> None:
+        raise NotImplementedError("Only compiled templates can be rendered in this package.")
+
+
+def __getattr__(name: str) -> t.Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return LeftOut
+'''
+
 
 def slim(package: Path) -> None:
     """Slim an unpacked package in place. Raises FileNotFoundError where botocore is not as expected."""
@@ -74,6 +104,7 @@ def slim(package: Path) -> None:
         }
     _write(data / "endpoints.json", endpoints)
     keep_roots(package / "botocore" / "cacert.pem")
+    leave_out_template_compiler(package / "jinja2")
     for stub in package.rglob("*.pyi"):
         stub.unlink()
 
@@ -107,11 +138,30 @@ def compile_modules(package: Path, python: Path, root: str = "/var/task") -> Non
 
 
 def compile_templates(package: Path) -> None:
-    """Write the templates of the console's pages as modules, as which a cold environment loads them.
+    """Write the templates of pages and emails as modules, as which a cold environment loads them.
 
     With the Jinja2 of this environment, which is the package's: ``requirements.txt`` pins it for both.
     """
-    environment().compile_templates(package / COMPILED.relative_to(PROJECT), zip=None)
+    for of in (pages, messages):
+        of.environment().compile_templates(package / of.COMPILED.relative_to(PROJECT), zip=None)
+
+
+def leave_out_template_compiler(jinja: Path) -> None:
+    """Reduce the modules of Jinja2 that only compile templates, in place, to what rendering needs.
+
+    Raises FileNotFoundError where a module, or a class of it, is not as expected.
+    """
+    for name, kept in _JINJA_KEPT.items():
+        source = (jinja / f"{name}.py").read_text(encoding="utf-8")
+        classes = {
+            node.name: ast.get_source_segment(source, node) or ""
+            for node in ast.parse(source).body
+            if isinstance(node, ast.ClassDef)
+        }
+        if missing := kept - classes.keys():
+            raise FileNotFoundError(f"{jinja / name}.py has no {', '.join(sorted(missing))}.")
+        text = "\n\n\n".join([_JINJA_LEFT_OUT.rstrip(), *(classes[one] for one in sorted(kept))])
+        (jinja / f"{name}.py").write_text(f"{text}\n", encoding="utf-8")
 
 
 def _slim_service(directory: Path, operations: frozenset[str]) -> None:

@@ -68,6 +68,18 @@ def lines(text: str) -> list[str]:
     return [it for line in text.replace(",", "\n").splitlines() if (it := line.strip())]
 
 
+def labels(text: str) -> dict[str, str]:
+    """Return the labels of a field, ``name=value`` on each line. Raise ValidationError for another form."""
+    found: dict[str, str] = {}
+    for line in lines(text):
+        name, separator, value = (part.strip() for part in line.partition("="))
+        if not separator or name in found:
+            why = "is given twice" if name in found else "has no '='"
+            raise validation_error("/labels", f"'{line}' {why}. Write name=value, each name once.")
+        found[name] = value
+    return found
+
+
 def is_number(text: str) -> bool:
     """Return whether a field has a whole number of up to eight digits; int() refuses thousands of them."""
     return text.isascii() and text.isdecimal() and len(text) < 9

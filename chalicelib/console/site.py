@@ -9,7 +9,6 @@ from chalice.app import Response
 from chalicelib.console import (
     account_pages,
     pages,
-    passkey_calls,
     people_pages,
     service_user_pages,
     sign_in_pages,
@@ -27,13 +26,22 @@ _LOG = logging.getLogger(__name__)
 
 View = Callable[..., Response]
 
+
+def _passkey_call(visit: Visit, step: str) -> Response:
+    from chalicelib.console import (
+        passkey_calls,
+    )  # only here: no page needs it, and a first page should be quick
+
+    return passkey_calls.call(visit, step)
+
+
 PAGES: dict[str, tuple[View | None, View | None]] = {
     "": (sign_in_pages.first, None),
     "sign-in": (sign_in_pages.sign_in, None),
     "enrol": (sign_in_pages.enrol, sign_in_pages.enrol),
     "sign-out": (None, sign_in_pages.sign_out),
     "seen": (None, sign_in_pages.seen),
-    "passkey/{step}": (None, passkey_calls.call),
+    "passkey/{step}": (None, _passkey_call),
     "service-users": (service_user_pages.listing, None),
     "service-users/{username}": (service_user_pages.detail, None),
     "service-users/{username}/{action}": (service_user_pages.key_form, service_user_pages.key_form),

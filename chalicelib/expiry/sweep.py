@@ -242,7 +242,9 @@ class _Run:
                         others = (other,)
             if decision is not None:
                 decisions[key_type] = decision
-        passkeys = self._decide_passkeys(principal, account, policy, notice_events, now)
+        passkeys, with_a_way_in = self._decide_passkeys(principal, account, policy, notice_events, now)
+        # A transaction may name an item only once.
+        others = tuple({it.username: it for it in (*others, *with_a_way_in)}.values())
         if not decisions and not passkeys:
             return None
         by_policy = any(
@@ -260,23 +262,35 @@ class _Run:
         policy: Policy,
         notice_events: NoticeEvents,
         now: int,
-    ) -> dict[str, Decision]:
-        """Return the decisions about a User's passkeys, by their ids."""
+    ) -> tuple[dict[str, Decision], tuple[User, ...]]:
+        """Return the decisions about a User's passkeys, by their ids, and who else must stay able to sign in.
+
+        That is the OWNER because of whom an OWNER may lose their last way to sign in.
+        """
         found: dict[str, Decision] = {}
-        for passkey_id, passkey in principal.passkeys.items() if isinstance(principal, User) else ():
+        others: tuple[User, ...] = ()
+        if not isinstance(principal, User):
+            return found, others
+        left = len(principal.passkeys)
+        for passkey_id, passkey in principal.passkeys.items():
             decision = policies.decide_passkey(passkey, policy, now)
             if isinstance(decision, Revoke):
                 if not self._were_notices_delivered(principal, policies.as_key(passkey), notice_events, now):
                     self.counts["waiting"] += 1
                     continue
-                if _is_only_sign_in(principal, account):
-                    self.counts["kept"] += 1
-                    decision = policies.notify_again(
-                        policies.as_key(passkey), decision, _KEPT_PASSKEY_REASON, now
-                    )
+                if left == 1 and account is not None and _needs_passkey(principal, account, now):
+                    other = self._other_owner(principal, account, now, with_passkey=True)
+                    others = () if other is None else (other,)
+                    if other is None:
+                        self.counts["kept"] += 1
+                        decision = policies.notify_again(
+                            policies.as_key(passkey), decision, _KEPT_PASSKEY_REASON, now
+                        )
+            if isinstance(decision, Revoke):
+                left -= 1
             if decision is not None:
                 found[passkey_id] = decision
-        return found
+        return found, others
 
     def _with_passkeys(self, change: SweepChange, passkeys: dict[str, Decision], now: int) -> SweepChange:
         """Return the change with the decisions about passkeys added, each with its event."""
@@ -364,16 +378,18 @@ class _Run:
             notice_events[ids] = self._sweeps.notices(principal.account, ids)
         return policies.were_delivered_in_time(notice, *notice_events[ids], now)
 
-    def _other_owner(self, principal: Principal, account: Account, now: int) -> User | None:
+    def _other_owner(
+        self, principal: Principal, account: Account, now: int, *, with_passkey: bool = False
+    ) -> User | None:
         """Return another OWNER whose USER_MANAGEMENT key works for at least 10 more days; None without one.
 
         A key that expires sooner does not count: its OWNER has had the first notice of that already.
+        ``with_passkey``: an OWNER who has a passkey counts, too.
         """
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MAX_OWNERS_READ]
-        ten_days_on = now + policies.FIRST_NOTICE
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
-            key = user.keys.get(KeyType.USER_MANAGEMENT)
-            if _is_owner(user, account) and key is not None and not is_expired(key, ten_days_on):
+            signs_in = _has_lasting_key(user, now) or (with_passkey and user.passkeys)
+            if _is_owner(user, account) and signs_in:
                 return user
         return None
 
@@ -410,15 +426,15 @@ def moment(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _is_only_sign_in(user: Principal, account: Account | None) -> bool:
-    """Return whether a User is the only OWNER, and could not manage the account without their one passkey."""
-    return (
-        isinstance(user, User)
-        and account is not None
-        and account.owners.keys() == {fold_username(user.username)}
-        and len(user.passkeys) == 1
-        and KeyType.USER_MANAGEMENT not in user.keys
-    )
+def _needs_passkey(user: User, account: Account, now: int) -> bool:
+    """Return whether a User is an OWNER who could not manage the account without a passkey."""
+    return _is_owner(user, account) and not _has_lasting_key(user, now)
+
+
+def _has_lasting_key(user: User, now: int) -> bool:
+    """Return whether a User's USER_MANAGEMENT key works for at least 10 more days."""
+    key = user.keys.get(KeyType.USER_MANAGEMENT)
+    return key is not None and not is_expired(key, now + policies.FIRST_NOTICE)
 
 
 def _is_owner(user: User, account: Account) -> bool:

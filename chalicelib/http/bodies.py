@@ -21,9 +21,9 @@ from chalicelib.rules.lifetimes import (
     PCI_BROKEN,
     exceeds_pci_limit,
 )
-from chalicelib.rules.names import EMAIL, USERNAME, reserved_username_error
+from chalicelib.rules.names import EMAIL, LABEL_NAME, LABEL_VALUE, USERNAME, reserved_username_error
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.service_users import MAX_ADMINISTRATORS
+from chalicelib.rules.service_users import MAX_ADMINISTRATORS, MAX_LABELS
 
 Username = Annotated[
     str,
@@ -109,6 +109,47 @@ Administrators = Annotated[
         extra_json_schema=_ONCE_EACH,
     ),
 ]
+Description = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=500,
+        description="What it is for: a text of the characters that a display name may have; null for none.",
+    ),
+]
+Labels = Annotated[
+    dict[
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"^{LABEL_NAME}\Z",
+                description=(
+                    "a name of 1 to 63 letters, digits, '.', '_', '/' and '-', with a letter or digit at "
+                    "both ends."
+                ),
+            ),
+        ],
+        Annotated[
+            str,
+            Meta(
+                pattern=rf"^{LABEL_VALUE}\Z",
+                description=(
+                    "a value of up to 63 letters, digits, '.', '_' and '-', with a letter or digit at both "
+                    "ends."
+                ),
+            ),
+        ],
+    ],
+    Meta(
+        max_length=MAX_LABELS,
+        description=(
+            "Labels, values by name, to find Service Users by. A name has 1 to 63 letters, digits, '.', '_', "
+            "'/' and '-', a value up to 63 letters, digits, '.', '_' and '-'; both begin and end with a "
+            "letter or digit. Case counts."
+        ),
+        examples=[{"team": "payments", "environment": "production"}],
+    ),
+]
 AccountName = Annotated[
     str,
     Meta(
@@ -159,6 +200,8 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
     ) = UNSET
 
     administrators: Administrators | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
+    labels: Labels | UnsetType = UNSET
 
     @property
     def effective_role(self) -> Role:
@@ -208,6 +251,13 @@ ReadOnly = Annotated[Any, Meta(description=_READ_ONLY, extra_json_schema={"readO
 """A field of the response, so that a client may send back what it read. It cannot be changed."""
 
 
+Counted = Annotated[
+    Any,
+    Meta(description="Read-only: may be sent, and is not compared.", extra_json_schema={"readOnly": True}),
+]
+"""A number in the response that changes with the calls of others."""
+
+
 class UpdateServiceUser(Body, frozen=True, kw_only=True):
     """Changes to a Service User; fields not given stay. All that was read may be sent back."""
 
@@ -222,6 +272,8 @@ class UpdateServiceUser(Body, frozen=True, kw_only=True):
     display_name: DisplayName | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     administrators: Administrators | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
+    labels: Labels | UnsetType = UNSET
 
     @classmethod
     def cross(cls, given: Mapping[str, Any], names: Collection[str], now: float) -> Iterator[FieldError]:
@@ -241,6 +293,10 @@ class RestrictKey(KeyTerms, frozen=True, kw_only=True):
 
     key_type: KeyType
     even_if_locked_out: EvenIfLockedOut = False
+
+
+class KeyRestrictions(KeyTerms, frozen=True, kw_only=True):
+    """New restrictions of the key in the path; fields not given stay, ``expiresAt`` null removes it."""
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):
@@ -342,6 +398,8 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
     account: ReadOnly | UnsetType = UNSET
     owners: ReadOnly | UnsetType = UNSET
     created_at: ReadOnly | UnsetType = UNSET
+    user_count: Counted | UnsetType = UNSET
+    service_user_count: Counted | UnsetType = UNSET
     name: AccountName | UnsetType = UNSET
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET

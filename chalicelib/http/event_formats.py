@@ -82,11 +82,11 @@ def csv_table(events: Iterable[EventResponse]) -> str:
             event.request_id,
             " ".join(event.mail.told),
         )
-        writer.writerow(csv_cell(value) for value in row)
+        writer.writerow(cell(value) for value in row)
     return table.getvalue()
 
 
-def csv_cell(value: str | None) -> str:
-    """Return the text of a cell of which no spreadsheet makes a formula."""
+def cell(value: str | None) -> str:
+    """Return a value as a cell of CSV that no spreadsheet takes for a formula."""
     text = _INNER_FORMULA.sub(r"\1'", value or "")
     return f"'{text}" if text.startswith(_FORMULA) else text

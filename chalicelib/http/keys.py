@@ -6,11 +6,12 @@ from typing import Any, NamedTuple, TypeVar
 from chalice.app import Response
 from msgspec import UNSET, UnsetType
 
-from chalicelib.http import bodies, responses
+from chalicelib.http import bodies, responses, validation
 from chalicelib.http.call import Call, conditional, etag, nothing, reply
-from chalicelib.rules import key_operations, key_search, leaked_keys, permissions
+from chalicelib.rules import api_keys, key_operations, key_search, leaked_keys, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.context import AuthContext
+from chalicelib.rules.errors import NotFound
 from chalicelib.rules.leaked_keys import Report
 from chalicelib.rules.model import Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
@@ -41,13 +42,32 @@ def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
     """Revoke a key."""
     auth = call.authenticate(lookup.guard)
     body = call.body_or_query(bodies.RevokeKey, flags=("evenIfLockedOut",))
+    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out)
+
+
+def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
+    """Revoke the key of the type that the path names."""
+    auth = call.authenticate(lookup.guard)
+    call.query()
+    call.body_or_none(validation.Body)
+    return _revoke(call, auth, lookup, named_type(name))
+
+
+def _revoke(
+    call: Call,
+    auth: AuthContext,
+    lookup: KeyHolderLookup,
+    key_type: KeyType,
+    *,
+    even_if_locked_out: bool = False,
+) -> Response:
     key_operations.revoke(
         call.directory,
         auth,
         lambda: lookup.holder(call, auth),
-        body.key_type,
+        key_type,
         this_version=call.if_match() is not None,
-        even_if_locked_out=body.even_if_locked_out,
+        even_if_locked_out=even_if_locked_out,
     )
     return nothing()
 
@@ -57,16 +77,51 @@ def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
     auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
+    return _restrict(call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out)
+
+
+def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
+    """Change the restrictions of the key of the type that the path names; respond with it, masked."""
+    auth = call.authenticate(lookup.guard)
+    call.query()
+    body = call.body(bodies.KeyRestrictions)
+    return _restrict(call, auth, lookup, named_type(name), body)
+
+
+def _restrict(
+    call: Call,
+    auth: AuthContext,
+    lookup: KeyHolderLookup,
+    key_type: KeyType,
+    body: bodies.KeyTerms,
+    *,
+    even_if_locked_out: bool = False,
+) -> Response:
     holder = key_operations.restrict(
         call.directory,
         auth,
         lookup.holder(call, auth),
-        body.key_type,
+        key_type,
         UNSET if body.allowed_networks is UNSET else _networks(body),
         UNSET if body.expires_at is UNSET else _expiry(body),
-        even_if_locked_out=body.even_if_locked_out,
+        even_if_locked_out=even_if_locked_out,
     )
-    return _reply(call, 200, holder, body.key_type)
+    return _reply(call, 200, holder, key_type)
+
+
+def named_type(name: str) -> KeyType:
+    """Return the key type that a path names. Raise NotFound if there is none of that name."""
+    if name not in KeyType.__members__:
+        known = ", ".join(KeyType.__members__)
+        raise NotFound(f"There is no key type '{name}'; the key types are {known}.")
+    return KeyType(name)
+
+
+def read_of_type(call: Call, holder: Principal, name: str) -> Response:
+    """Respond with the holder's key of the type that the path names, masked."""
+    key_type = named_type(name)
+    api_keys.find(holder, key_type)
+    return _reply(call, 200, holder, key_type)
 
 
 def rotate(call: Call, lookup: KeyHolderLookup) -> Response:

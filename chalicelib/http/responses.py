@@ -54,6 +54,9 @@ Whose = Annotated[
 ]
 
 
+_COUNTED = "Null until an account from before 1.1 is counted, which its next change of them does."
+
+
 class ResponseBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The body of a response."""
 
@@ -143,6 +146,8 @@ class ServiceUserResponse(ResponseBody, frozen=True, kw_only=True):
     ]
     suspended_at: SuspendedAt
     suspended_by: SuspendedBy
+    description: Annotated[str, Meta(description="What it is for; null for none.")] | None
+    labels: Annotated[dict[str, str], Meta(description="Its labels, values by name.")]
 
 
 class UserResponse(ResponseBody, frozen=True, kw_only=True):
@@ -249,6 +254,8 @@ class AccountResponse(ResponseBody, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether a reported leaked key is revoked; if not, people are only notified."),
     ]
+    user_count: Annotated[int, Meta(description=f"How many Users it has. {_COUNTED}")] | None
+    service_user_count: Annotated[int, Meta(description=f"How many Service Users it has. {_COUNTED}")] | None
 
 
 class ReceivedResponse(ResponseBody, frozen=True, kw_only=True):
@@ -301,7 +308,8 @@ FieldValue = Annotated[
     Meta(
         description=(
             "The value as the field has it elsewhere: an array for `allowedNetworks` and `administrators`, a "
-            "time (RFC 3339) for `expiresAt`, a number or a boolean for the policy; null for none."
+            "time (RFC 3339) for `expiresAt`, a number or a boolean for the policy; null for none. `labels` "
+            "are an array of `name=value`."
         )
     ),
 ]
@@ -364,6 +372,8 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
         keys_below_role=below_role(it),
         suspended_at=maybe(it.suspended_at),
         suspended_by=it.suspended_by or None,
+        description=it.description or None,
+        labels=dict(sorted(it.labels.items())),
     )
 
 
@@ -481,6 +491,8 @@ def account(it: Account) -> AccountResponse:
         pci_compliance=it.policy.pci_compliance,
         machines_manage_owners=it.machines_manage_owners,
         revoke_leaked_keys=not it.policy.keep_leaked_keys,
+        user_count=it.user_count if it.counted else None,
+        service_user_count=it.service_user_count if it.counted else None,
     )
 
 
@@ -527,7 +539,7 @@ def _key_change(key: KeyChange) -> KeyChangeResponse:
     )
 
 
-_LIST_FIELDS = frozenset({"allowedNetworks", "administrators"})
+_LIST_FIELDS = frozenset({"allowedNetworks", "administrators", "labels"})
 _TIME_FIELDS = frozenset({"expiresAt"})
 _NUMBER_FIELDS = frozenset({"maxKeyAgeDays", "revokeInactiveAfterDays"})
 _BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners", "revokeLeakedKeys"})

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 
 from chalice.app import Response
+from msgspec import UNSET
 
-from chalicelib.http import bodies, keys, responses, validation
+from chalicelib.http import bodies, keys, responses, selections, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.read_only import require_unchanged
 from chalicelib.rules import permissions, service_users
@@ -31,6 +32,8 @@ def create(call: Call) -> Response:
         key_types=keys.or_default(body.key_types, None),
         restrictions=keys.key_restrictions(body),
         administrators=keys.or_default(body.administrators, None),
+        description=keys.or_default(body.description, None) or "",
+        labels=keys.or_default(body.labels, {}),
     )
     view, shown = service_users.create(call.directory, auth, new)
     location = call.address(f"{PATH}/{view.service_user.username}")
@@ -40,13 +43,14 @@ def create(call: Call) -> Response:
 def listing(call: Call) -> Response:
     """Respond with a page of Service Users by username, keys masked."""
     auth = call.authenticate(permissions.require_can_read_service_users)
-    query = call.query("limit", "cursor", "prefix")
+    query = call.query("limit", "cursor", "prefix", *selections.OF_SERVICE_USERS)
     paging = call.paging(query, NAME_FORM)
+    selection = selections.of_service_users(query)
     prefix = query.get("prefix", "")
     if "prefix" in query and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", prefix):
         raise ValidationError("'prefix' must be 1 to 64 letters, digits, '.', '_' or '-'.")
     views, after = service_users.listing(
-        call.directory, auth, paging.limit, paging.after, fold_username(prefix)
+        call.directory, auth, paging.limit, paging.after, fold_username(prefix), selection
     )
     members = [
         (fold_username(view.service_user.username), responses.service_user(view, call.origin.now))
@@ -69,11 +73,7 @@ def update(call: Call, username: str) -> Response:
     auth = call.authenticate(permissions.require_can_manage_service_users)
     call.query()
     body = call.body(bodies.UpdateServiceUser)
-    changes = ServiceUserUpdate(
-        keys.or_default(body.display_name, None),
-        keys.or_default(body.role, None),
-        keys.or_default(body.administrators, None),
-    )
+    changes = wanted_update(body)
 
     def check(before: View) -> None:
         now = auth.origin.now
@@ -81,6 +81,17 @@ def update(call: Call, username: str) -> Response:
 
     view = service_users.update(call.directory, auth, username, changes, call.if_match(), check)
     return _reply(call, 200, view)
+
+
+def wanted_update(body: bodies.UpdateServiceUser) -> ServiceUserUpdate:
+    """Return the changes that a body asks for."""
+    return ServiceUserUpdate(
+        keys.or_default(body.display_name, None),
+        keys.or_default(body.role, None),
+        keys.or_default(body.administrators, None),
+        None if body.description is UNSET else body.description or "",
+        keys.or_default(body.labels, None),
+    )
 
 
 @conditional
@@ -138,6 +149,25 @@ def revoke_key(call: Call, username: str) -> Response:
 def restrict_key(call: Call, username: str) -> Response:
     """Change the restrictions of a Service User's key; respond with the key, masked."""
     return keys.restrict(call, _lookup(username, issuing=False))
+
+
+def read_key(call: Call, username: str, key_type: str) -> Response:
+    """Respond with a Service User's key of a type, masked."""
+    auth = call.authenticate()
+    call.query()
+    return keys.read_of_type(call, service_users.find(call.directory, auth, username), key_type)
+
+
+@conditional
+def revoke_key_of_type(call: Call, username: str, key_type: str) -> Response:
+    """Revoke a Service User's key of a type."""
+    return keys.revoke_of_type(call, _lookup(username, issuing=False), key_type)
+
+
+@conditional
+def restrict_key_of_type(call: Call, username: str, key_type: str) -> Response:
+    """Change the restrictions of a Service User's key of a type; respond with the key, masked."""
+    return keys.restrict_of_type(call, _lookup(username, issuing=False), key_type)
 
 
 @conditional

@@ -53,8 +53,11 @@ class Moment(int):
     """A time, as whole seconds since 1970; RFC 3339 in JSON."""
 
 
-DISPLAY_NAMES = frozenset({"displayName", "accountName", "name"})
-"""Fields of bodies that hold a display name."""
+TEXTS = {
+    **dict.fromkeys(("displayName", "accountName", "name"), "A display name"),
+    "description": "A description",
+}
+"""Fields of bodies that hold a text for people, and what it is."""
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -72,8 +75,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         ``given`` has the valid fields by their JSON names; ``names`` are all that were sent. Those that every
         body has are here: version 1.0 published no pattern of display names, and no later one may.
         """
-        for name in DISPLAY_NAMES & given.keys():
-            if isinstance(given[name], str) and (error := display_name_error(given[name])):
+        for name in TEXTS.keys() & given.keys():
+            if isinstance(given[name], str) and (error := display_name_error(given[name], TEXTS[name])):
                 yield FieldError(_pointer(name), error)
 
     @classmethod
@@ -220,15 +223,18 @@ def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[Field
         found: list[FieldError] = []
         if entry is not None and isinstance(value, list):
             found = [error for place, it in enumerate(value) for error in _entry(name, place, entry, it)]
+        if isinstance(value, dict) and (kinds := _kinds_of_object(kind)):
+            for one, it in value.items():
+                found += [*_entry(name, one, kinds[0], one), *_entry(name, one, kinds[1], it)]
         return found or [FieldError(_pointer(name), _say(str(error), kind))]
     return []
 
 
-def _entry(name: str, place: int, kind: Any, value: Any) -> Iterator[FieldError]:
+def _entry(name: str, place: int | str, kind: Any, value: Any) -> Iterator[FieldError]:
     try:
         msgspec.convert(value, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        yield FieldError(f"{_pointer(name)}/{place}", _say(str(error), kind))
+        yield FieldError(_pointer(name) + _pointer(str(place)), _say(str(error), kind))
 
 
 def _decode(kind: type, value: Any) -> Any:
@@ -268,6 +274,7 @@ _KINDS = {
 _RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= (\d+)", r"This must have at least \1 characters."),
     (r"Expected `str` of length <= (\d+)", r"This must have at most \1 characters."),
+    (r"Expected `object` of length <= (\d+)", r"This must have at most \1 entries."),
     (r"Expected `array` of length >= (\d+)", r"This must have at least \1 entries."),
     (r"Expected `array` of length <= (\d+)", r"This must have at most \1 entries."),
     (r"Expected `int` >= (-?\d+)", r"This must be at least \1."),
@@ -306,6 +313,11 @@ def _parts(kind: Any) -> Iterator[Any]:
 
 def _entry_type(kind: Any) -> Any:
     return next((get_args(part)[0] for part in _parts(kind) if get_origin(part) is tuple), None)
+
+
+def _kinds_of_object(kind: Any) -> Any:
+    """Return the types of an object's names and of their values; None for a type that is no object."""
+    return next((get_args(part) for part in _parts(kind) if get_origin(part) is dict), None)
 
 
 def _most_entries(kind: Any) -> int | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined, select_autoescape
 
 from chalicelib.rules import folding
 from chalicelib.rules.audit import cause_of
@@ -28,6 +28,8 @@ from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import INVITATION_SECONDS
 
 TEMPLATES = Path(__file__).parent / "templates"
+COMPILED = Path(__file__).parent / "compiled"
+"""The templates as modules, which are in the package alone, whose Jinja2 cannot compile any."""
 
 _EMAILS = {
     Action.SERVICE_USER_CREATED: "api-key-generated",
@@ -195,9 +197,9 @@ def email_content(
         view = _digest_variables((event, *more), recipient, context)
     else:
         view = _View(event, recipient, context).variables(name)
-    environment = _environment()
+    templates = environment()
     subject, text, html = (
-        environment.get_template(f"{name}/{part}").render(view)
+        templates.get_template(f"{name}/{part}").render(view)
         for part in ("subject.txt", "body.txt", "body.html")
     )
     return EmailContent(plain(subject), _wrapped(text), html)
@@ -544,7 +546,7 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there. Name one, and they are notified instead."
+                "there, or one is suspended. OWNERs are notified instead."
             )
         if self.event.action is Action.ALL_API_KEYS_REVOKED:
             return (
@@ -938,9 +940,10 @@ class _View:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the environment of the emails' templates."""
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=ModuleLoader(COMPILED) if COMPILED.exists() else FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(("html",), default=False),
         undefined=StrictUndefined,
         finalize=_finalize,

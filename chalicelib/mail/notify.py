@@ -417,7 +417,7 @@ class _Delivery:
                 audience += [one for one in every_owner if one.name not in named]
             case _:
                 audience = notifications.administrators(event, directory)
-                if notifications.owners_stand_in(event, audience):
+                if notifications.owners_stand_in(event, audience, directory):
                     named = {one.name for one in audience}
                     stand_in = self._owners(event, directory, notifications.OWNER)
                     audience += [one for one in stand_in if one.name not in named]

@@ -116,7 +116,9 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
             new, _ = api_keys.revoke(holder, leak.key_type)
         write: Write = Replace(holder, new, concurrent_change())
         if any_version and not notify_only:
-            write = RevokeKey(holder, leak.key_type, new.version, concurrent_change())
+            predecessor = digest if leak.predecessor_alone else None
+            changed = concurrent_change()
+            write = RevokeKey(holder, leak.key_type, new.version, changed, predecessor=predecessor)
         event = new_event(
             origin,
             Actor(Kind.LEAK_REPORT),

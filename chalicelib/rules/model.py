@@ -107,11 +107,14 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
 class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
     """A machine identity. ``administrators`` maps folded usernames to membership ids.
 
-    ``id`` tells it from an earlier or later Service User of the same username.
+    ``id`` tells it from an earlier or later Service User of the same username. ``description`` and ``labels``
+    (values by name) are for people and their tools; no rule reads them.
     """
 
     id: str
     administrators: dict[str, str] = {}
+    description: str = ""
+    labels: dict[str, str] = {}
 
 
 class Inviter(Value, frozen=True):

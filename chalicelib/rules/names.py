@@ -8,6 +8,10 @@ USERNAME = r"^[A-Za-z0-9._-]{3,64}\Z"
 RESERVED = frozenset({"activate"})
 """Folded usernames no User may have: the path ``/v1/users/activate`` would hide ``/v1/users/{username}``."""
 
+LABEL_NAME = r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?"
+"""A label's name and value, as Kubernetes has the values of labels; a name may also have '/'."""
+
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Control characters, line ends, and what changes the direction of the text around it."""
 
@@ -31,8 +35,8 @@ def reserved_username_error(username: str) -> str | None:
     return None
 
 
-def display_name_error(name: str) -> str | None:
-    """Return the error of a display name that would not be shown as it is; None if it has none.
+def display_name_error(name: str, what: str = "A display name") -> str | None:
+    """Return the error of a display name or another ``what`` that would not be shown as it is; or None.
 
     Whoever reads it in a log, a terminal or a table must not take it for something else.
     """
@@ -40,7 +44,7 @@ def display_name_error(name: str) -> str | None:
     if found is None:
         return None
     return (
-        f"Character {found.start() + 1} is U+{ord(found[0]):04X}. A display name has no control characters, "
+        f"Character {found.start() + 1} is U+{ord(found[0]):04X}. {what} has no control characters, "
         "no line ends and nothing that changes the direction of text."
     )
 

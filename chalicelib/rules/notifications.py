@@ -291,7 +291,7 @@ class RecipientReason(NamedTuple):
     """Why somebody is notified."""
 
     owner: bool = False
-    """They are an OWNER, and the Service User has no Administrator left."""
+    """They are an OWNER, and the Service User has no Administrator left, or one is suspended."""
     person: bool = False
     """It is about themselves."""
     every_owner: bool = False
@@ -398,12 +398,16 @@ def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
     ]
 
 
-def owners_stand_in(event: Event, administrators: list[Recipient]) -> bool:
-    """Return whether the OWNERs are notified because no entitled Administrator is left.
+def owners_stand_in(event: Event, administrators: list[Recipient], directory: RecipientLookup) -> bool:
+    """Return whether the OWNERs are notified, because no entitled Administrator is left or one is suspended.
 
+    Otherwise whoever suspends an Administrator for a minute could act in that minute with nobody notified.
     If the event changed the Administrators, those before the change count: whoever was notified until then is
     notified of the change too.
     """
+    named = _found(event.administrators, directory)
+    if any(permissions.is_administrator(user, event) and user.suspended_at is not None for _, user in named):
+        return True
     if "administrators" not in event.changes:
         return not administrators
     before = event.changes["administrators"][0].split(", ")

@@ -71,7 +71,8 @@ class RevokeKey(NamedTuple):
     """Revoke a key and its predecessor, whatever version the principal has.
 
     Refused if there is no key of the type, or the username has another principal now. ``caller`` is the check
-    of the caller's rights if the key is their own.
+    of the caller's rights if the key is their own. With ``predecessor``, only the predecessor with this
+    digest is revoked; refused if the key has no such one now.
     """
 
     holder: ServiceUser | User
@@ -79,6 +80,7 @@ class RevokeKey(NamedTuple):
     version: str
     changed: ApiError
     caller: StillEntitled | None = None
+    predecessor: bytes | None = None
 
 
 class Suspend(NamedTuple):

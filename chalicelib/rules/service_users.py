@@ -23,6 +23,7 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Directory, Remove, Replace, Write
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.selection import EVERY_ONE, EXAMINED, Selection
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MAX_ADMINISTRATORS = 20
@@ -30,6 +31,12 @@ MAX_ADMINISTRATORS = 20
 
 MAX_USERS_READ = 100
 """Users that ``Directory.users`` reads in one call."""
+
+
+MAX_LABELS = 20
+"""The most labels of a Service User."""
+
+_NAMES_FOR_PEOPLE = frozenset({"displayName", "description", "labels"})
 
 
 class View(NamedTuple):
@@ -52,6 +59,8 @@ class NewServiceUser(NamedTuple):
     key_types: tuple[KeyType, ...] | None
     restrictions: KeyRestrictions
     administrators: tuple[str, ...] | None = None
+    description: str = ""
+    labels: dict[str, str] = {}
 
 
 def create(
@@ -79,6 +88,8 @@ def create(
         display_name=wanted.display_name or wanted.username,
         administrators={fold_username(creator.username): creator.membership},
         email_by_account=True,
+        description=wanted.description,
+        labels=wanted.labels,
     )
     key_types = wanted.role.key_types() if wanted.key_types is None else wanted.key_types
     issued: list[IssuedKey] = []
@@ -131,25 +142,41 @@ def _first_administrators(
 
 
 def listing(
-    directory: Directory, auth: AuthContext, limit: int, after: str | None, prefix: str = ""
+    directory: Directory,
+    auth: AuthContext,
+    limit: int,
+    after: str | None,
+    prefix: str = "",
+    selection: Selection = EVERY_ONE,
 ) -> tuple[tuple[View, ...], str | None]:
     """Return a page of the account's Service Users by username, and where the next page starts.
 
-    Only those whose folded username begins with ``prefix``. A page ends early if one read could not take all
-    its Administrators.
+    Only those whose folded username begins with ``prefix``, and that are selected. A page costs the same with
+    any selection: at most ``EXAMINED`` are read for it, so it can have fewer members than ``limit``, or none,
+    and still have a next one. It also ends early if one read could not take all its Administrators.
     """
     permissions.require_can_read_service_users(auth)
     if after is not None and not after.startswith(prefix):
         raise ValidationError("'cursor' is of a list with another 'prefix'. Follow the Link header as it is.")
-    page = directory.page(auth.caller.account, ServiceUser, limit, after, prefix)
+    to_read = limit if selection.is_empty else EXAMINED
+    page = directory.page(auth.caller.account, ServiceUser, to_read, after, prefix)
+    end = page.after
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if len(names | member.administrators.keys()) > MAX_USERS_READ:
-            return _views(directory, members, names), fold_username(members[-1].username)
+        if not selection.selects(member, auth.origin.second):
+            continue
+        if len(members) == limit or len(names | member.administrators.keys()) > MAX_USERS_READ:
+            end = fold_username(members[-1].username)
+            break
         names |= member.administrators.keys()
         members.append(member)
-    return _views(directory, members, names), page.after
+    views = _views(directory, members, names)
+    if selection.administrator is not None:
+        # A link alone is not enough: it may be of an earlier stay in the account.
+        entitled = selection.administrator
+        views = tuple(view for view in views if entitled in map(fold_username, view.administrators))
+    return views, end
 
 
 def read(directory: Directory, auth: AuthContext, username: str) -> View:
@@ -167,11 +194,13 @@ def find(directory: Directory, auth: AuthContext, username: str) -> ServiceUser:
 
 
 class ServiceUserUpdate(NamedTuple):
-    """The input of :func:`update`. Fields that are None stay as they are."""
+    """The input of :func:`update`. Fields that are None stay; an empty description is none."""
 
     display_name: str | None = None
     role: Role | None = None
     administrators: tuple[str, ...] | None = None
+    description: str | None = None
+    labels: dict[str, str] | None = None
 
 
 def update(
@@ -182,7 +211,9 @@ def update(
     if_match: IfMatch | None = None,
     check: Callable[[View], None] | None = None,
 ) -> View:
-    """Change a Service User's display name, role or Administrators, and return it.
+    """Change a Service User's names for people, role or Administrators, and return it.
+
+    Those names are its display name, description and labels.
 
     ``check`` is called with the Service User as it was, before anything is changed, and may raise.
 
@@ -210,6 +241,12 @@ def update(
     if wanted.display_name is not None and wanted.display_name != old.display_name:
         changes["displayName"] = (old.display_name, wanted.display_name)
         new = replace(new, display_name=wanted.display_name)
+    if wanted.description is not None and wanted.description != old.description:
+        changes["description"] = (old.description, wanted.description)
+        new = replace(new, description=wanted.description)
+    if wanted.labels is not None and wanted.labels != old.labels:
+        changes["labels"] = (labels_text(old.labels), labels_text(wanted.labels))
+        new = replace(new, labels=wanted.labels)
     if wanted.role is not None and wanted.role is not old.role:
         changes["role"] = (old.role.value, wanted.role.value)
         new, revoked_keys = api_keys.change_role(new, wanted.role)
@@ -220,7 +257,7 @@ def update(
         new = replace(new, version=new_version())
         counted: tuple[Write, ...] = ()
         added = new.administrators.items() - old.administrators.items()
-        if added or not old.role.covers(new.role) or "displayName" in changes:
+        if added or not old.role.covers(new.role) or changes.keys() & _NAMES_FOR_PEOPLE:
             # A budget never refuses a change that only withdraws rights.
             now = auth.origin.second
             new = limits.spend(new, directory.limits, now)
@@ -228,6 +265,11 @@ def update(
         event = update_event(auth, Action.SERVICE_USER_UPDATED, old, new, changes, revoked_keys)
         directory.commit(event, Replace(old, new, concurrent_change()), auth.still_entitled(), *counted)
     return View(new, _administrators(new, users))
+
+
+def labels_text(labels: dict[str, str]) -> str:
+    """Return labels as text, as an event records them: ``name=value`` by name, separated by a space."""
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None) -> None:

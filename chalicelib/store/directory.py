@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
 from chalicelib.rules.authentication import HOUR
 from chalicelib.rules.credentials import PresentedKey
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb import DynamoDBClient
 
+    from chalicelib.rules.model import ApiKey
     from chalicelib.rules.roles import KeyType
 
 _LOG = logging.getLogger(__name__)
@@ -385,9 +387,9 @@ def _operations(table: str, write: "Write | AccountWrite") -> "Iterable[Operatio
             yield from addresses.removals(table, old)
             for item in (*pointers.changes(table, old, old.keys, {}), *_credentials(table, old, None)):
                 yield Operation(item, changed)
-        case RevokeKey(holder, key_type, _, changed):
+        case RevokeKey(holder, _, _, changed):
             yield Operation({"Update": {"TableName": table, **_key_revocation(write)}}, changed)
-            for item in pointers.changes(table, holder, {key_type: holder.keys[key_type]}, {}):
+            for item in pointers.changes(table, holder, *_revoked(write)):
                 yield Operation(item, changed)
         case Suspend(_, _, changed):
             yield Operation({"Update": {"TableName": table, **_suspension(write)}}, changed)
@@ -594,15 +596,24 @@ def _suspension(write: Suspend) -> dict[str, Any]:
     return {"Key": _key(write.old), "UpdateExpression": changes, **update}
 
 
+def _revoked(write: RevokeKey) -> "tuple[dict[KeyType, ApiKey], dict[KeyType, ApiKey]]":
+    """Return the key of a revocation as it was, and what is left of it."""
+    key = write.holder.keys[write.key_type]
+    left = {} if write.predecessor is None else {write.key_type: replace(key, predecessor=None)}
+    return {write.key_type: key}, left
+
+
 def _key_revocation(write: RevokeKey) -> dict[str, Any]:
-    key = Condition(
-        "attribute_exists(#keys.#revoked)", {"#keys": "keys", "#revoked": write.key_type.value}, {}
-    )
+    names, path = {"#keys": "keys", "#revoked": write.key_type.value}, "#keys.#revoked"
+    key = Condition(f"attribute_exists({path})", names, {})
+    if write.predecessor is not None:
+        path += ".predecessor"
+        key = Condition(f"{path}.digest = :predecessor", names, {":predecessor": {"B": write.predecessor}})
     update = _with_caller(_is_same(write.holder).and_also(key), write.caller).parameters()
     update["ExpressionAttributeValues"] |= {":version": {"S": write.version}}
     return {
         "Key": _key(write.holder),
-        "UpdateExpression": "SET version = :version REMOVE #keys.#revoked",
+        "UpdateExpression": f"SET version = :version REMOVE {path}",
         **update,
     }
 

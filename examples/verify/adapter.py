@@ -50,10 +50,14 @@ def from_nginx(handler: BaseHTTPRequestHandler) -> Received:
 
 
 def from_envoy(handler: BaseHTTPRequestHandler) -> Received:
-    """Read the request as Envoy repeats it. The last address is the one that Envoy itself has seen."""
+    """Read the request as Envoy repeats it. The last address is the one that Envoy itself has seen.
+
+    The path is that of the request line: ``handler.path`` has one slash where that has several at its start.
+    """
     hops = ",".join(handler.headers.get_all("X-Forwarded-For", []))
     address = hops.rpartition(",")[2].strip()
-    return Received(address, handler.command, handler.path, handler.headers.get_all("Authorization", []))
+    path = handler.requestline.split()[1]
+    return Received(address, handler.command, path, handler.headers.get_all("Authorization", []))
 
 
 PROXIES = {"nginx": from_nginx, "envoy": from_envoy}
@@ -65,6 +69,7 @@ def serve(proxy: str, address: tuple[str, int], ask: Ask) -> ThreadingHTTPServer
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # a response in one packet: a second one can wait 40 ms for an acknowledgement
 
         def check(self) -> None:
             received = read(self)

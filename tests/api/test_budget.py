@@ -42,6 +42,27 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "read": ("owner", "GET", BOT, NO_BODY, [GET, GET, BATCH]),
     "list its keys": ("owner", "GET", KEYS, NO_BODY, [GET, GET]),
     "list by prefix": ("owner", "GET", f"{PATH}?prefix=b", NO_BODY, [GET, QUERY, BATCH]),
+    "list by conditions": (
+        "owner",
+        "GET",
+        f"{PATH}?role=READ_ONLY&administrator=admin&withoutNetworks=true&endingWithinDays=3650",
+        NO_BODY,
+        [GET, QUERY],
+    ),
+    "list by conditions that hold": (
+        "owner",
+        "GET",
+        f"{PATH}?role=READ_ONLY&administrator=admin&withoutNetworks=true",
+        NO_BODY,
+        [GET, QUERY, BATCH],
+    ),
+    "list people by conditions": (
+        "owner",
+        "GET",
+        f"{USERS}?role=CLUSTER_ADMIN&status=ACTIVE&suspended=false",
+        NO_BODY,
+        [GET, QUERY],
+    ),
     "read oneself": ("bot", "GET", BOT, NO_BODY, [GET, BATCH]),
     "rename": ("admin", "PUT", BOT, {"displayName": "x"}, [GET, GET, BATCH, WRITE]),
     "change role": ("admin", "PUT", BOT, {"role": "CLUSTER_ADMIN"}, [GET, GET, BATCH, WRITE]),
@@ -62,6 +83,17 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "revoke by query": ("admin", "DELETE", f"{KEYS}?keyType=MONITORING", NO_BODY, [GET, GET, WRITE]),
     "restrict": ("admin", "PATCH", KEYS, {**MONITORING, "allowedNetworks": ["::/0"]}, [GET, GET, WRITE]),
     "restrict, with an end": ("admin", "PATCH", KEYS, {**MONITORING, **END}, [GET, GET, GET, WRITE]),
+    "read a key": ("owner", "GET", f"{KEYS}/MONITORING", NO_BODY, [GET, GET]),
+    "read one's own key": ("bot", "GET", f"{KEYS}/MONITORING", NO_BODY, [GET]),
+    "read a key of no type": ("owner", "GET", f"{KEYS}/NONSENSE", NO_BODY, [GET, GET]),
+    "revoke by path": ("admin", "DELETE", f"{KEYS}/MONITORING", NO_BODY, [GET, GET, WRITE]),
+    "restrict by path": (
+        "admin",
+        "PATCH",
+        f"{KEYS}/MONITORING",
+        {"allowedNetworks": ["::/0"]},
+        [GET, GET, WRITE],
+    ),
     "rotate": ("admin", "POST", f"{KEYS}/rotate", MONITORING, [GET, GET, WRITE]),
     # People, by the OWNER; "second" is another.
     "invite": (
@@ -196,7 +228,14 @@ def test_the_first_use_of_a_key_in_an_hour_is_noted_with_one_call_more_at_most(
 
 def test_every_call_has_its_budget() -> None:
     told = {
-        (method, re.sub(r"/(bot|second|owner|fay)\b", "/{username}", path.partition("?")[0]))
+        (
+            method,
+            re.sub(
+                r"/(MONITORING|NONSENSE)\b",
+                "/{keyType}",
+                re.sub(r"/(bot|second|owner|fay)\b", "/{username}", path.partition("?")[0]),
+            ),
+        )
         for _, method, path, _, _ in BUDGET.values()
     }
     routes = {

@@ -141,6 +141,77 @@ def test_a_revoked_key_is_refused_once_the_response_arrives(accounts: Accounts, 
     assert accounts.stack.snapshot() == before
 
 
+# A key's own address
+
+
+def test_a_key_is_read_restricted_and_revoked_at_its_own_address(accounts: Accounts) -> None:
+    keys = accounts.stack.service_user(accounts["admin"], "bot")
+    path = f"{KEYS}/MONITORING"
+    read = call(accounts, "GET", path)
+    [listed, _] = call(accounts, "GET", KEYS).json["apiKeys"]
+    assert (read.status, read.json) == (200, listed)
+    assert_key(read.json, "bot", "MONITORING", MASKED)
+    assert read.headers["ETag"] == call(accounts, "GET", f"{PATH}/bot").headers["ETag"]
+    restricted = call(accounts, "PATCH", path, {"allowedNetworks": ["203.0.113.0/24"]})
+    assert (restricted.status, restricted.json["allowedNetworks"]) == (200, ["203.0.113.0/24"])
+    assert restricted.headers["ETag"] != read.headers["ETag"]
+    assert accounts.stack.sign_in(keys["MONITORING"]) == 403
+    assert accounts.stack.sign_in(keys["PROVISIONING_READONLY"]) == 200
+    assert last_event(accounts)["action"] == "API_KEY_REFUSED"
+    assert (call(accounts, "DELETE", path).status, last_event(accounts)["action"]) == (204, "API_KEY_REVOKED")
+    assert not accounts.stack.signs_in(keys["MONITORING"])
+    assert accounts.stack.signs_in(keys["PROVISIONING_READONLY"])
+    for method, body in (("GET", NO_BODY), ("PATCH", {"allowedNetworks": []}), ("DELETE", NO_BODY)):
+        problem = assert_problem(call(accounts, method, path, body), 404)
+        assert problem["detail"] == "'bot' has no MONITORING key."
+
+
+def test_a_machine_reads_its_own_keys_at_their_address_with_any_of_them(accounts: Accounts) -> None:
+    keys = accounts.stack.service_user(accounts["admin"], "bot")
+    accounts.stack.service_user(accounts["admin"], "other")
+    own = f"{KEYS}/PROVISIONING_READONLY"
+    assert accounts.stack.call("GET", own, keys["MONITORING"]).json["keyType"] == "PROVISIONING_READONLY"
+    other = f"{PATH}/other/api-keys/MONITORING"
+    assert_problem(accounts.stack.call("GET", other, keys["MONITORING"]), 403)
+    assert_problem(accounts.stack.call("DELETE", own, keys["MONITORING"]), 403)
+
+
+def test_the_address_of_a_key_has_its_predecessor_too(accounts: Accounts) -> None:
+    old = accounts.stack.service_user(accounts["admin"], "bot")["MONITORING"]
+    path = f"{KEYS}/MONITORING"
+    body = {"keyType": "MONITORING", "overlapSeconds": 3600}
+    new = Key("bot", call(accounts, "POST", ROTATE, body).json["key"])
+    read = call(accounts, "GET", path).json
+    assert (read["key"][-5:], read["predecessor"]["key"][-5:]) == (new.secret[-5:], old.secret[-5:])
+    assert call(accounts, "PATCH", path, {"allowedNetworks": ["203.0.113.0/24"]}).status == 200
+    assert [accounts.stack.sign_in(key) for key in (old, new)] == [403, 403]
+    assert call(accounts, "DELETE", path).status == 204
+    assert [accounts.stack.sign_in(key) for key in (old, new)] == [401, 401]
+
+
+def test_an_expired_key_is_read_and_revoked_at_its_address_and_not_extended(accounts: Accounts) -> None:
+    end = "2031-01-01T00:00:00Z"
+    accounts.stack.service_user(accounts["admin"], "bot", expiresAt=end)
+    accounts.stack.clock.at = 1_924_992_000.0
+    path = f"{KEYS}/MONITORING"
+    assert call(accounts, "GET", path).json["expiresAt"] == end
+    assert_problem(call(accounts, "PATCH", path, {"expiresAt": None}), 404)
+    assert call(accounts, "DELETE", path).status == 204
+
+
+@pytest.mark.parametrize("name", ["monitoring", "NONSENSE", "Rotate", "a b", "MONITORING%00"])
+def test_a_key_type_that_there_is_not_is_404(accounts: Accounts, name: str) -> None:
+    accounts.stack.service_user(accounts["admin"], "bot")
+    accounts.caller("owner")
+    path = f"{KEYS}/{name.replace(' ', '%20')}"
+    with assert_nothing_written(accounts.stack):
+        for method, body in (("GET", NO_BODY), ("PATCH", {"allowedNetworks": []}), ("DELETE", NO_BODY)):
+            problem = assert_problem(accounts.call(method, path, "owner", body), 404)
+            assert problem["detail"].endswith(
+                "the key types are MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
+            )
+
+
 # What is refused
 
 
@@ -189,6 +260,17 @@ def test_a_revoked_key_is_refused_once_the_response_arrives(accounts: Accounts, 
             400,
             ["/allowedNetworks"],
         ),
+        ("GET", f"{KEYS}/MONITORING?keyType=MONITORING", NO_BODY, 400, None),
+        ("DELETE", f"{KEYS}/MONITORING?keyType=MONITORING", NO_BODY, 400, None),
+        ("DELETE", f"{KEYS}/MONITORING", {"keyType": "MONITORING"}, 400, ["/keyType"]),
+        ("DELETE", f"{KEYS}/MONITORING", {"evenIfLockedOut": True}, 400, ["/evenIfLockedOut"]),
+        ("DELETE", f"{KEYS}/rotate", NO_BODY, 405, None),
+        ("PATCH", f"{KEYS}/MONITORING", NO_BODY, 400, None),
+        ("PATCH", f"{KEYS}/MONITORING", {"keyType": "MONITORING"}, 400, ["/keyType"]),
+        ("PATCH", f"{KEYS}/MONITORING", {"allowedNetworks": ["10.0.0.1/8"]}, 400, ["/allowedNetworks/0"]),
+        ("PATCH", f"{KEYS}/MONITORING", {"expiresAt": "2001-01-01T00:00:00Z"}, 400, ["/expiresAt"]),
+        ("PATCH", f"{KEYS}/MONITORING?x=1", {"allowedNetworks": []}, 400, None),
+        ("PUT", f"{KEYS}/MONITORING", {"allowedNetworks": []}, 405, None),
         ("POST", ROTATE, NO_BODY, 400, None),
         ("POST", ROTATE, {}, 400, ["/keyType"]),
         ("POST", ROTATE, {"keyType": "PROVISIONING_READONLY"}, 404, None),

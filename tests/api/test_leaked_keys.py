@@ -135,6 +135,31 @@ def test_a_predecessor_that_an_administrator_rotated_ends_alone(stack: Stack) ->
     assert not works(stack, new)
 
 
+def test_predecessors_of_one_holder_end_alone_in_one_report(stack: Stack) -> None:
+    owner = stack.account()
+    keys = stack.service_user(owner, "bot")
+    rotated = {key_type: rotate(stack, owner, of, key_type) for key_type, of in keys.items()}
+    report(stack, *(key.secret for key in keys.values()))
+    assert [key_type for key_type, key in keys.items() if works(stack, key)] == []
+    assert [key_type for key_type, key in rotated.items() if not works(stack, key)] == []
+    ended = {(key["keyType"], key["last5"]) for it in leaks(stack) for key in it["keys"]}
+    assert ended == {(key_type, key.secret[-5:]) for key_type, key in keys.items()}
+
+
+def test_a_predecessor_ends_alone_whatever_changes_at_the_same_moment(stack: Stack) -> None:
+    owner = stack.account()
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    new = rotate(stack, owner, old)
+
+    def rename() -> None:
+        assert stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Renamed"}).status == 200
+
+    with before_next_call(stack, WRITE, rename):
+        report(stack, old.secret)
+    assert not works(stack, old)
+    assert works(stack, new)
+
+
 def test_a_key_ends_with_its_predecessor(stack: Stack) -> None:
     owner = stack.account()
     old = stack.service_user(owner, "bot")["MONITORING"]

@@ -31,6 +31,11 @@ CALLS: list[tuple[str, str, Any]] = [
     ("DELETE", PATH + "/{machine}/api-keys?keyType=MONITORING", NO_BODY),
     ("PATCH", PATH + "/{machine}/api-keys", {**MONITORING, "allowedNetworks": []}),
     ("POST", PATH + "/{machine}/api-keys/rotate", MONITORING),
+    *(
+        (method, PATH + "/{machine}/api-keys/" + key_type, body)
+        for key_type in ("MONITORING", "PROVISIONING", "NONSENSE")
+        for method, body in (("GET", NO_BODY), ("PATCH", {"allowedNetworks": []}), ("DELETE", NO_BODY))
+    ),
     ("POST", PATH + "/{machine}/suspend", NO_BODY),
     ("POST", PATH + "/{machine}/resume", NO_BODY),
     ("GET", PATH + "/{person}", NO_BODY),
@@ -66,7 +71,12 @@ CALLS: list[tuple[str, str, Any]] = [
 def test_every_call_that_names_somebody_is_tried() -> None:
     """Those of the console are tried below, and those whose name is in the body by hand."""
     tried = {
-        (method, re.sub(r"\{\w+\}|own-bot", "{username}", path.partition("?")[0]))
+        (
+            method,
+            re.sub(r"\{\w+\}|own-bot", "{username}", path.partition("?")[0]).replace(
+                "MONITORING", "{keyType}"
+            ),
+        )
         for method, path, _ in CALLS
     }
     routes = {

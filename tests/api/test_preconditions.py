@@ -10,7 +10,8 @@ from tests.support.dynamodb_faults import before_next_call
 
 OWN = "/v1/users/owner/api-keys"
 MONITORING = {"keyType": "MONITORING"}
-NETWORKS = {**MONITORING, "allowedNetworks": ["198.51.100.0/24"]}
+ONLY = {"allowedNetworks": ["198.51.100.0/24"]}
+NETWORKS = {**MONITORING, **ONLY}
 # What carries the ETag, and the change that it guards.
 CHANGES: dict[str, tuple[str, str, str, Any]] = {
     "update a person": ("/v1/users/reader", "PUT", "/v1/users/reader", {"displayName": "R"}),
@@ -25,6 +26,13 @@ CHANGES: dict[str, tuple[str, str, str, Any]] = {
     "restrict": (f"{PATH}/bot", "PATCH", f"{PATH}/bot/api-keys", NETWORKS),
     "rotate": (f"{PATH}/bot", "POST", f"{PATH}/bot/api-keys/rotate", MONITORING),
     "revoke": (f"{PATH}/bot", "DELETE", f"{PATH}/bot/api-keys", MONITORING),
+    "restrict by path": (f"{PATH}/bot/api-keys/MONITORING", "PATCH", f"{PATH}/bot/api-keys/MONITORING", ONLY),
+    "revoke by path": (
+        f"{PATH}/bot/api-keys/MONITORING",
+        "DELETE",
+        f"{PATH}/bot/api-keys/MONITORING",
+        NO_BODY,
+    ),
     "rotate the key one signs in with": (OWN, "POST", "/v1/api-keys/rotate", NO_BODY),
 }
 

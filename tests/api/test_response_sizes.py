@@ -41,6 +41,8 @@ def largest_service_user(stack: Stack, owner: Key) -> dict[str, Any]:
         "email": f"{'b' * 64}@{'c' * 59}.{'d' * 59}.{'e' * 59}.example",
         "role": "OWNER",
         "displayName": WIDE,
+        "description": "\N{ROBOT FACE}" * 500,
+        "labels": {f"{number:02}".ljust(63, "n"): "v" * 63 for number in range(20)},
         "allowedNetworks": NETWORKS,
         "expiresAt": "2031-01-01T00:00:00Z",
     }

@@ -242,6 +242,37 @@ def test_administrators_are_mailed_of_a_service_user_and_owners_of_an_owner(
     assert mailed(stack, "") == ["ann"]  # the suspended Administrator is not told; OWNERs stand in
 
 
+def test_owners_are_mailed_in_place_of_a_suspended_administrator(stack: Stack, owner: Key, bot: Key) -> None:
+    mal = stack.user(owner, "mal", "OWNER")
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    both = {"administrators": ["ann", "mal"]}
+    assert stack.call("PUT", f"{PATH}/bot", owner, both).status == 200
+    mailed(stack, "")
+    rotation = {"keyType": "MONITORING"}
+    stack.call("POST", f"{PATH}/bot/api-keys/rotate", mal, rotation)
+    assert mailed(stack, "rotated") == ["ann", "mal"]
+    done(stack, mal, f"{USERS}/ann", "suspend")
+    stack.call("POST", f"{PATH}/bot/api-keys/rotate", mal, rotation)
+    done(stack, mal, f"{PATH}/bot", "suspend")
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    told = [(to.partition("@")[0], str(it["Subject"]).partition(" (")[0][:14]) for to, it in mail.ses.sent]
+    assert sorted(told) == [
+        ("ann", "You are suspen"),
+        *(("mal", it) for it in ("API key rotate", "bot is suspend")),
+        *(("owner", it) for it in ("API key rotate", "bot is suspend")),
+    ]
+    done(stack, mal, f"{USERS}/ann", "resume")
+    mail.resend()
+    to, resumed = mail.ses.sent[-1]
+    assert to == "ann@people.example"
+    text = resumed.get_body(("plain",))
+    assert text is not None
+    assert "GET /v1/events has it" in " ".join(text.get_content().split())
+    stack.call("POST", f"{PATH}/bot/api-keys/rotate", mal, rotation)
+    assert mailed(stack, "rotated") == ["ann", "mal"]
+
+
 def test_an_administrator_below_suspends_and_does_not_resume(stack: Stack, owner: Key) -> None:
     ann = stack.user(owner, "ann", "CLUSTER_ADMIN")
     stack.service_user(owner, "boss", "OWNER", keyTypes=["MONITORING"])

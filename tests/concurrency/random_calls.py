@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import parse_qsl
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -45,8 +46,26 @@ from tests.support.reference_model import (
     moment,
 )
 
-CHANGEABLE = ("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys")
+CHANGEABLE = (
+    *("displayName", "role", "administrators", "name", "machinesManageOwners", "revokeLeakedKeys"),
+    *("description", "labels"),
+)
 """The fields of responses that their holder's PUT changes."""
+PARTS = ("role", "administrators", "displayName", "description", "labels")
+"""What of a Service User changes."""
+ABOUT: dict[str, tuple[Any, ...]] = {
+    "description": (None, "Work", "Bote \N{ROBOT FACE}"),
+    "labels": ({}, {"team": "a"}, {"team": "a", "acme.example/tier": ""}),
+}
+CONDITIONS = {
+    "machines": [
+        *("", "&role=OWNER", "&administrator=ben", "&label=team:a", "&neverUsed=true"),
+        *("&withoutNetworks=true", "&unusedForDays=1", "&endingWithinDays=3"),
+        "&role=READ_ONLY&neverUsed=true&withoutNetworks=true&unusedForDays=3",
+    ],
+    "people": ["", "&role=CLUSTER_ADMIN", "&status=INVITED", "&status=ACTIVE&role=OWNER", "&suspended=true"],
+}
+"""What lists are asked for."""
 THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
@@ -181,6 +200,8 @@ class Machine(RuleBasedStateMachine):
             named = self.administrators(data, None)
             body["administrators"] = named
             bad_names = len({it.lower() for it in named}) < len(named)
+        if data.draw(st.integers(0, 2), "described") == 0:
+            body |= {part: data.draw(st.sampled_from(some), part) for part, some in ABOUT.items()}
         wire, told, bad = self.ending(body, ends)
         bad = bad or bad_names
         if kinds is not None and (len(set(kinds)) < len(kinds) or set(kinds) - set(MAY_HOLD[role])):
@@ -189,7 +210,7 @@ class Machine(RuleBasedStateMachine):
             wire = {("profile" if name == "role" else name): it for name, it in wire.items()}
         self.call(data, "POST", "/v1/service-users", Caller.staff, lambda it: it.create(told), wire, bad=bad)
 
-    @rule(data=st.data(), parts=st.sets(st.sampled_from(["role", "administrators", "displayName"])))
+    @rule(data=st.data(), parts=st.sets(st.sampled_from(PARTS)))
     def update_service_user(self, data: st.DataObject, parts: set[str]) -> None:
         actor = self.actor(data, Caller.staff)
         name = self.someone(data, actor, machine=True)
@@ -198,6 +219,8 @@ class Machine(RuleBasedStateMachine):
             body["role"] = data.draw(st.sampled_from(ROLES), "role")
         if "displayName" in parts:
             body["displayName"] = data.draw(st.sampled_from(["Work", "Bote \N{ROBOT FACE}"]), "display name")
+        for part in sorted(parts & ABOUT.keys()):
+            body[part] = data.draw(st.sampled_from(ABOUT[part]), part)
         if "administrators" in parts:
             body["administrators"] = self.administrators(data, actor)
         named = [it.lower() for it in body.get("administrators", [])]
@@ -242,6 +265,8 @@ class Machine(RuleBasedStateMachine):
             if in_query
             else (door.path, {"keyType": kind, **flag})
         )
+        if not own and data.draw(st.booleans(), "by path"):
+            path, body = f"{door.path}/{kind}", NO_BODY
         plan = door.then(lambda it, holder: it.revoke(holder, kind, meant=meant is True))
         self.call(data, "DELETE", path, door.guard, plan, body, actor=actor)
 
@@ -254,7 +279,11 @@ class Machine(RuleBasedStateMachine):
         meant = self.means_it(data)
         plan = door.then(lambda it, holder: it.restrict(holder, told, meant=meant is True))
         wire = wire if meant is None else {**wire, "evenIfLockedOut": meant}
-        self.call(data, "PATCH", door.path, door.guard, plan, wire, bad=bad, actor=actor)
+        path = door.path
+        if not own and data.draw(st.booleans(), "by path"):
+            path = f"{door.path}/{kind}"
+            wire = {name: it for name, it in wire.items() if name not in ("keyType", "evenIfLockedOut")}
+        self.call(data, "PATCH", path, door.guard, plan, wire, bad=bad, actor=actor)
 
     def means_it(self, data: st.DataObject) -> bool | None:
         """Choose whether somebody says that they mean to lock themselves out; None says nothing of it."""
@@ -504,7 +533,7 @@ class Machine(RuleBasedStateMachine):
         plan: Callable[[Desk], Outcome] = lambda it: it.find(body)  # noqa: E731
         self.call(data, "POST", "/v1/api-keys/find", Caller.reads, plan, body, actor=actor)
 
-    @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "people"]))
+    @rule(data=st.data(), what=st.sampled_from(["whoami", "machines", "machine", "key", "people"]))
     def look(self, data: st.DataObject, what: str) -> None:
         self.see(data, what)
 
@@ -523,13 +552,19 @@ class Machine(RuleBasedStateMachine):
         }.get(what, _anybody)
         actor = self.actor(data, guard)
         mine = actor.username if actor else "ada"
-        other = self.someone(data, actor, machine=what == "machine")
+        other = self.someone(data, actor, machine=what in ("machine", "key"))
         name = mine if data.draw(st.booleans(), "oneself") else other
+        kind = data.draw(st.sampled_from([*TYPES]), "key type") if what == "key" else ""
+        asked = data.draw(st.sampled_from(CONDITIONS[what]), "conditions") if what in CONDITIONS else ""
         path, plan = {
             "whoami": ("/v1/whoami", Desk.whoami),
-            "machines": ("/v1/service-users?limit=2", lambda it: it.listing(machines=True)),
+            "machines": (
+                f"/v1/service-users?limit=2{asked}",
+                lambda it: it.listing(asked, machines=True),
+            ),
             "machine": (f"/v1/service-users/{name}", lambda it: it.machine(name)),
-            "people": ("/v1/users?limit=2", lambda it: it.listing(machines=False)),
+            "key": (f"/v1/service-users/{name}/api-keys/{kind}", lambda it: it.key(name, kind)),
+            "people": (f"/v1/users?limit=2{asked}", lambda it: it.listing(asked, machines=False)),
             "person": (f"/v1/users/{name}", lambda it: it.person(name)),
             "own": (f"/v1/users/{name}/api-keys", lambda it: it.own_keys(name)),
             "account": ("/v1/account", Desk.account),
@@ -644,6 +679,7 @@ class Machine(RuleBasedStateMachine):
             _includes(said, self.key_of(whom, outcome.made[0], clear=True))
         elif whom is not None:
             _includes(said, self.described(whom, clear=bool(outcome.made)))
+            assert said.get("labels", {}) == whom.labels
 
     def described(self, whom: Someone, *, clear: bool = False, invitation: bool = False) -> dict[str, Any]:
         common = {
@@ -659,7 +695,12 @@ class Machine(RuleBasedStateMachine):
         keys = {"apiKeys": self.keys_of(whom, clear=clear)}
         if whom.machine:
             below = self.book.below(whom)
-            more = {"administrators": self.book.administrators(whom), "keysBelowRole": below}
+            more = {
+                "administrators": self.book.administrators(whom),
+                "keysBelowRole": below,
+                "description": whom.about,
+                "labels": whom.labels,
+            }
             return {**common, **more, **keys}
         state = {"status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
         if invitation:
@@ -1030,6 +1071,13 @@ class Desk:
         self.by.reads()
         return Outcome(200, of=self.book.machine(self.by, name))
 
+    def key(self, name: str, kind: str) -> Outcome:
+        whom = self.machine(name).of
+        assert whom is not None
+        if kind not in whom.keys:
+            raise Refused(404)
+        return Outcome(200, self._machine.key_of(whom, whom.keys[kind], clear=False))
+
     def person(self, name: str) -> Outcome:
         return self._with_invitation(Outcome(200, of=self.book.person(self.by, name)))
 
@@ -1047,8 +1095,10 @@ class Desk:
     def own_keys(self, name: str) -> Outcome:
         return Outcome(200, self._machine.keys_of(self.book.own(self.by, name)))
 
-    def listing(self, *, machines: bool) -> Outcome:
-        members = self.book.members(self.by.who.account, machines=machines)
+    def listing(self, asked: str = "", *, machines: bool) -> Outcome:
+        conditions = dict(parse_qsl(asked))
+        everyone = self.book.members(self.by.who.account, machines=machines)
+        members = [it for it in everyone if self.book.listed(it, conditions)]
         return Outcome(200, [self._machine.described(it, invitation=not machines) for it in members[:2]])
 
     def find(self, body: dict[str, str]) -> Outcome:
@@ -1067,7 +1117,8 @@ class Desk:
 
     def account(self) -> Outcome:
         account = self.by.who.account
-        return Outcome(200, {**self.book.fixed(account), **self.book.settings(account)})
+        told = {**self.book.fixed(account), **self.book.settings(account), **self.book.counts(account)}
+        return Outcome(200, told)
 
     def events(self) -> Outcome:
         mine = [it for it in self.book.records if it.account == self.by.who.account]

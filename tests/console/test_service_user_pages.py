@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -204,6 +205,45 @@ def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
     assert ann.post(form, {**fields, "displayName": "Late"}).status == 412
 
 
+def test_a_description_and_labels_are_shown_and_changed(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    labels = {"team": "payments", "env": "prod"}
+    accounts.stack.service_user(
+        accounts["admin"], "bot", keyTypes=[], description="<b>Pays</b>", labels=labels
+    )
+    page = ann.open("service-users/bot")
+    assert "<b>Pays</b>" in page.words
+    assert "env=prod" in page.words
+    assert "<b>Pays" not in page.text
+    form = "service-users/bot/edit"
+    shown = ann.open(form)
+    assert 'value="&lt;b&gt;Pays&lt;/b&gt;"' in shown.text
+    assert "env=prod\nteam=payments</textarea>" in shown.text
+    fields = {
+        "version": shown.hidden("version"),
+        "displayName": "bot",
+        "role": "READ_ONLY",
+        "administrators": "admin",
+    }
+    for wrong, why in (
+        ("team", "'team' has no '='. Write name=value, each name once."),
+        ("team=a\nteam=b", "'team=b' is given twice. Write name=value, each name once."),
+        ("team=a b", "This must be: a value of up to 63 letters"),
+    ):
+        refused = ann.post(form, {**fields, "labels": wrong, "description": "Still here"})
+        assert refused.status == 400
+        assert any(why in error for error in refused.errors)
+        assert "Still here" in refused.text
+    changed = {**fields, "labels": "team = refunds, tier=", "description": ""}
+    assert ann.post(form, changed).status == 303
+    read = accounts.call("GET", "/v1/service-users/bot", "owner").json
+    assert (read["description"], read["labels"]) == (None, {"team": "refunds", "tier": ""})
+    # A browser that had the form open before there were such fields sends none, and takes none away.
+    late = {**fields, "version": ann.open(form).hidden("version"), "displayName": "Works"}
+    assert ann.post(form, late).status == 303
+    assert accounts.call("GET", "/v1/service-users/bot", "owner").json["labels"] == read["labels"]
+
+
 def test_a_service_user_is_deleted_by_typing_its_name(accounts: Accounts, person: Person) -> None:
     ann = person()
     key = accounts.service_user()["MONITORING"]
@@ -288,6 +328,10 @@ def test_what_is_shown_is_had_as_csv_and_starts_no_formula(accounts: Accounts, p
     assert [row["displayName"] for row in rows] == ['\'=HYPERLINK("x")', "x;'=1+1", "'\uff1d1+1"]
     assert rows[0]["keyType"] == "MONITORING"
     assert rows[1]["keyType"] == ""
+    more: dict[str, Any] = {"description": "x;=1+1", "labels": {"team": "payments", "env": "prod"}}
+    accounts.stack.service_user(accounts["owner"], "described", keyTypes=[], **more)
+    [row] = csv.DictReader(io.StringIO(ann.open("service-users?format=csv&prefix=desc").text))
+    assert (row["description"], row["labels"]) == ("x;'=1+1", "env=prod team=payments")
 
 
 def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

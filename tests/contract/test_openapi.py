@@ -212,6 +212,8 @@ class ExampleAccounts:
         method, path = ROUTES[name]
         if example.username:
             path = path.replace("{username}", example.username)
+        if example.key_type:
+            path = path.replace("{keyType}", example.key_type.value)
         if example.query:
             path += "?" + urlencode(example.query)
         body: Any = NO_BODY if example.body is None else example.body
@@ -295,6 +297,24 @@ def test_every_example_of_a_refusal_matches_the_real_response(
     )
 
 
+def test_the_gateways_own_responses_are_in_every_call_as_the_template_has_them() -> None:
+    template = json.loads((ROOT / ".chalice" / "resources.json").read_text())
+    declared = template["Resources"]["RestAPI"]["Properties"]["GatewayResponses"]
+    kinds = {429: "THROTTLED", 502: "INTEGRATION_FAILURE", 504: "INTEGRATION_TIMEOUT"}
+    assert kinds.keys() == examples.OF_THE_GATEWAY.keys()
+    for status, kind in kinds.items():
+        said = json.loads(declared[kind]["ResponseTemplates"]["application/json"])
+        assert declared[kind]["StatusCode"] == status
+        assert {**said, "requestId": examples.REQUEST_ID} == msgspec.to_builtins(
+            examples.OF_THE_GATEWAY[status]
+        )
+        headers = COMMITTED["components"]["responses"][document._name(status)]["headers"]
+        assert headers.keys() <= declared[kind]["ResponseParameters"]["Headers"].keys()
+    for methods in COMMITTED["paths"].values():
+        for call in methods.values():
+            assert {str(status) for status in kinds} <= call["responses"].keys()
+
+
 def during(monkeypatch: pytest.MonkeyPatch, stack: Stack, what: str, method: str) -> None:
     """Make DynamoDB fail from now on: the reads of a GET, or the writes of any other call."""
 
@@ -369,6 +389,7 @@ def _call(example_accounts: ExampleAccounts, name: str, **changes: Any) -> Respo
     method, path = ROUTES[name]
     example = _first_example(name)
     path = path.replace("{username}", changes.get("username", example.username) or "")
+    path = path.replace("{keyType}", example.key_type.value if example.key_type else "")
     query = {**example.query, **changes.get("query", {})}
     body = changes.get("body", NO_BODY if example.body is None else example.body)
     key = changes.get("key", example_accounts.ada if OPERATIONS[name].signs_in else None)
@@ -416,6 +437,7 @@ def _reach_404(example_accounts: ExampleAccounts, name: str, _monkeypatch: pytes
 REVOCATIONS = {
     "delete_service_user",
     "revoke_service_user_key",
+    "revoke_service_user_key_of_type",
     "revoke_user",
     "revoke_own_key",
     "end_shown_keys",
@@ -500,7 +522,9 @@ def _reach_429(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest
     if name == "update_user":
         return _call(example_accounts, name, body={"role": "OWNER"})
     if name.startswith("restrict_"):  # what tightens a key has no budget
-        restricted = {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/25"]}
+        restricted: dict[str, Any] = {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/25"]}
+        if "{keyType}" in ROUTES[name][1]:
+            del restricted["keyType"]
         assert _call(example_accounts, name, body=restricted).status == 200
         return _call(example_accounts, name, body={**restricted, "allowedNetworks": []})
     if name in ("find_key", "report_leaked_keys"):
@@ -592,7 +616,14 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "machinesManageOwners": st.booleans(),
     "revokeLeakedKeys": st.booleans(),
     "evenIfLockedOut": st.booleans(),
+    "description": st.none() | st.text(max_size=3) | st.sampled_from(["d" * 500, "d" * 501]),
+    "labels": st.dictionaries(
+        st.sampled_from(["team", "a/b", "a" * 64, "-a", "", "a\n"]),
+        st.sampled_from(["payments", "", "a/b", "a" * 64, ".a", "a\n"]),
+        max_size=2,
+    ),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
+    **dict.fromkeys(("userCount", "serviceUserCount"), JSON),
     **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
@@ -618,7 +649,7 @@ def test_the_document_allows_what_the_api_takes_and_nothing_else(kind: type[vali
         pci = isinstance(value, dict) and value.get("pciCompliance") is True
         assume(not (pci and {"maxKeyAgeDays", "revokeInactiveAfterDays"} & value.keys()))
         # And of characters in display names: version 1.0 published no pattern of them.
-        names = [value[it] for it in validation.DISPLAY_NAMES & value.keys()] if type(value) is dict else []
+        names = [value[it] for it in validation.TEXTS.keys() & value.keys()] if type(value) is dict else []
         assume(not any(isinstance(it, str) and display_name_error(it) for it in names))
         try:
             validation.check(kind, validation.parse(json.dumps(value).encode()), 0)

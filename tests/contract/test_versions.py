@@ -230,7 +230,7 @@ GOES: dict[str, Change] = {
         parameters=[{"in": "query", "name": "why", "schema": {}}]
     ),
     "a refusal is new": lambda it: call(it, "/v1/whoami", "get")["responses"].update(
-        {"429": {"description": "Too many."}}
+        {"451": {"description": "Unavailable for legal reasons."}}
     ),
     "a refusal is gone": lambda it: call(it, "/v1/users", "post")["responses"].pop("409"),
     "words are others": lambda it: (

@@ -97,6 +97,18 @@ def double_a_line(home: Path) -> str:
     return "2030-03-18: the file has 5 events, and is not the manifest's of 4"
 
 
+def cut_a_line_off(home: Path) -> str:
+    file = home / "2030-03-18.jsonl"
+    file.write_text(file.read_text()[:-40])
+    return "2030-03-18.jsonl: a line is no event"
+
+
+def write_what_is_no_event(home: Path) -> str:
+    file = home / "2030-03-19.jsonl"
+    file.write_text(file.read_text() + "[1]\n")
+    return "2030-03-19.jsonl: a line is no event"
+
+
 def tell_another_story_twice(home: Path) -> str:
     file = home / "2030-03-19.jsonl"
     file.write_text(file.read_text() + file.read_text().replace('"owner"', '"other"'))
@@ -112,6 +124,8 @@ def tell_another_story_twice(home: Path) -> str:
         remove_a_day,
         swap_two_lines,
         double_a_line,
+        cut_a_line_off,
+        write_what_is_no_event,
         tell_another_story_twice,
     ],
 )
@@ -124,6 +138,21 @@ def test_what_is_missing_or_changed_is_found(
     found = check_account(stack.client, stack.tables.events, account, tmp_path)
     assert any(expected in fault for fault in found)
     assert any("the file has" in fault for fault in found), "the manifest tells it without the table"
+
+
+def test_a_name_with_a_line_end_of_unicode_is_no_difference(stack: Stack, tmp_path: Path) -> None:
+    owner = stack.account()
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    # Version 1.0 took such display names, and events repeat them.
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": f"USER#{owner.username}"}},
+        UpdateExpression="SET displayName = :name",
+        ExpressionAttributeValues={":name": {"S": "Line\u2028end\x85here"}},
+    )
+    stack.service_user(owner, "bot")
+    export_account(stack.client, stack.tables.events, account, tmp_path)
+    assert check_account(stack.client, stack.tables.events, account, tmp_path) == []
 
 
 def test_the_digest_is_what_the_page_says(trail: tuple[Stack, Key, str], tmp_path: Path) -> None:

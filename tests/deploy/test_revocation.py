@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+import app as application
+from chalicelib.rules import accounts
+from chalicelib.rules.context import Origin
 from deploy import revocation
 from deploy.__main__ import main
 from deploy.maintenance import delete_account
@@ -175,6 +178,37 @@ def test_an_unfinished_revocation_continues_and_mails_once(
     assert states(stack) == []
 
 
+@pytest.mark.parametrize("users", [False, True])
+def test_a_run_after_one_that_died_while_it_notified_revokes_the_keys_made_since(
+    stack: Stack, owner: Key, users: bool
+) -> None:
+    account = account_of(stack, owner)
+    populate(stack, owner, 1)
+
+    def killed(params: dict[str, Any], **_more: Any) -> None:
+        if "dueAt" in params["UpdateExpression"]:
+            raise KeyboardInterrupt
+
+    stack.client.meta.events.register("provide-client-params.dynamodb.UpdateItem", killed)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            revoke(stack, owner, account=account, users=users)
+    finally:
+        stack.client.meta.events.unregister("provide-client-params.dynamodb.UpdateItem", killed)
+    if users:
+        application.recover_owner({"username": "owner"}, None)
+        owner = Key("owner", application.recover_owner({"username": "owner"}, None)["apiKey"])
+    keys = [*stack.service_user(owner, "later").values(), *([owner] if users else [])]
+    lines: list[str] = []
+    done = revoke(stack, owner, account=account, users=users, report=lines.append)
+    assert not any(stack.signs_in(key) for key in keys)
+    assert done.keys == len(keys)
+    assert "finished" in lines[1]
+    assert states(stack) == []
+    told = [event["subject"]["username"] for event in stack.events("ALL_API_KEYS_REVOKED")]
+    assert sorted(told) == ["carol", "owner", "owner"]
+
+
 def test_a_revocation_that_is_never_finished_is_mailed_by_the_mailer(stack: Stack, owner: Key) -> None:
     account = account_of(stack, owner)
     populate(stack, owner, 1)
@@ -248,6 +282,58 @@ def test_a_key_generated_meanwhile_is_revoked_too(stack: Stack, owner: Key) -> N
     with before_next_call(stack, "TransactWriteItems", generates):
         revoke(stack, owner, account=account)
     assert not any(stack.signs_in(key) for key in keys)
+
+
+def test_an_invitation_that_a_thief_sent_is_withdrawn_with_the_users_keys(stack: Stack, owner: Key) -> None:
+    body = {"username": "eve", "email": "eve@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    token = stack.token("eve")
+    account = account_of(stack, owner)
+    revoke(stack, owner, account=account)
+    assert stack.call("GET", "/v1/users/eve", owner).json["invitation"] == "OPEN"
+    done = revoke(stack, owner, users=True, account=account)
+    assert done.keys == 2
+    refused = stack.call("POST", "/v1/users/activate", None, {"username": "eve", "token": token})
+    assert refused.status == 400
+    origin = Origin("", "", stack.clock())
+    back = Key("owner", accounts.recover(stack.service.directory, "owner", origin)[1].secret)
+    assert stack.call("GET", "/v1/users/eve", back).json["invitation"] == "WITHDRAWN"
+    [event] = stack.events("USER_UPDATED")
+    assert (event["subject"]["username"], event["changes"]["invitation"]) == ("eve", ["OPEN", "WITHDRAWN"])
+    assert count_keys(stack.client, tables_of(stack), account, users=True)[1] == 1, "nothing is left of eve's"
+    stack.clock.forward(301)
+    assert stack.call("POST", "/v1/users/eve/invitation", back).status == 200
+    token = stack.token("eve")
+    assert stack.call("POST", "/v1/users/activate", None, {"username": "eve", "token": token}).status == 200
+
+
+def test_two_runs_at_once_are_one_revocation(stack: Stack, owner: Key) -> None:
+    keys = populate(stack, owner, 1)
+    account = account_of(stack, owner)
+    other: list[Outcome] = []
+    with (
+        before_next_call(stack, "UpdateItem", lambda: other.append(revoke(stack, owner, account=account))),
+        pytest.raises(LookupError, match="another run of this command has finished it"),
+    ):
+        revoke(stack, owner, account=account)
+    assert [it.notified for it in other] == [2]
+    assert not any(stack.signs_in(key) for key in keys)
+    assert [len(subjects) for subjects in mailed(stack).values()] == [1, 1]
+    assert states(stack) == []
+
+
+def test_a_run_that_ends_late_leaves_the_state_of_the_next_revocation(stack: Stack, owner: Key) -> None:
+    populate(stack, owner, 1)
+    account = account_of(stack, owner)
+    begun = {"id": {"S": "0123456789abcdef"}, "startedAt": {"N": "1"}, "users": {"BOOL": False}}
+    item = {"pk": {"S": f"REVOCATION#{account}"}, **begun}
+
+    def begin_another() -> None:
+        stack.client.put_item(TableName=stack.tables.directory, Item=item)
+
+    with before_next_call(stack, "DeleteItem", begin_another):
+        revoke(stack, owner, account=account)
+    assert states(stack) == [f"REVOCATION#{account}"]
 
 
 def test_where_events_are_published_each_has_its_marker(stack: Stack, owner: Key) -> None:

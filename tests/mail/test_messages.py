@@ -7,6 +7,7 @@ import re
 import shlex
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from chalicelib.mail.messages import EmailContext, email_content, email_of, plain, unlinked
+from chalicelib.mail import messages
+from chalicelib.mail.messages import EmailContent, EmailContext, email_content, email_of, plain, unlinked
 from chalicelib.mail.mime import is_address, message
 from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import ADMINISTRATOR, EVERY_OWNER, OWNER, PERSON, Recipient
 from chalicelib.rules.roles import KeyType, Role
+from deploy import slim
 from tests.support.mail import ALICE, BEA, CI_BOT, PUBLIC_URL, SENDER, Page, generated, make_event, revoked
 
 NOW = 1_900_000_000
@@ -320,6 +323,26 @@ def test_each_email_has_the_stated_subject(name: str, subject: str) -> None:
     assert email_content(*EVERY[name]).subject == subject
 
 
+def every_email() -> list[EmailContent]:
+    """Every email of :data:`EVERY`, and a digest."""
+    one, *more = (EVERY[name][0] for name in ("own changed", "ends soon", "loosened"))
+    return [*(email_content(*it) for it in EVERY.values()), email_content(one, SELF, SETTING, tuple(more))]
+
+
+def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = every_email()
+    slim.compile_templates(tmp_path)
+    monkeypatch.setattr(messages, "COMPILED", tmp_path / "chalicelib" / "mail" / "compiled")
+    messages.environment.cache_clear()
+    try:
+        assert type(messages.environment().loader).__name__ == "ModuleLoader"
+        assert every_email() == made
+    finally:
+        messages.environment.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("name", "lead"),
     [
@@ -531,8 +554,8 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     assert said in email_content(event, BOB, SETTING).text
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
-        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there. Name one, and they are "
-        "notified instead."
+        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, or one is suspended. "
+        "OWNERs are notified instead."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 

@@ -116,6 +116,61 @@ def test_the_only_owners_last_passkey_is_kept_and_notified_again(account: Policy
     assert ann.sign_in().status == 200
 
 
+def add_phone(ann: Browser) -> Browser:
+    """Add another passkey to a person who is signed in, and return its browser."""
+    phone = Browser(ann.stack)
+    made = phone.passkey.create(ann.call("add-begin").json["challenge"])
+    assert ann.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    return phone
+
+
+def leave(account: PolicyAccount) -> None:
+    """Have the first OWNER, the only one with an API key, leave the account."""
+    assert account.stack.call("DELETE", "/v1/users/owner", account.owner).status == 204
+
+
+def test_of_an_only_owners_passkeys_that_are_all_unused_one_is_kept(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    phone = add_phone(ann)
+    account.set_policy(revokeInactiveAfterDays=30)
+    leave(account)
+    account.send_mail()
+    assert [it[1] for it in of_passkeys(account, 0, 40)].count(REMOVED) == 1
+    assert sorted((ann.sign_in().status, phone.sign_in().status)) == [200, 401]
+
+
+def test_of_two_owners_whose_passkeys_are_unused_one_can_still_sign_in(account: PolicyAccount) -> None:
+    ann, bea = enrolled(account), enrolled(account, "bea")
+    account.set_policy(revokeInactiveAfterDays=30)
+    leave(account)
+    account.send_mail()
+    assert [it[1] for it in of_passkeys(account, 0, 40)].count(REMOVED) == 1
+    assert sorted((ann.sign_in().status, bea.sign_in().status)) == [200, 401]
+
+
+def test_an_owners_last_passkey_is_kept_if_the_other_owners_way_in_is_gone(account: PolicyAccount) -> None:
+    ann, bea = enrolled(account), enrolled(account, "bea")
+    account.set_policy(revokeInactiveAfterDays=30)
+    leave(account)
+    account.send_mail()
+    of_passkeys(account, 0, 15)
+    assert ann.sign_in().status == 200
+    done = of_passkeys(account, 15, 60)
+    assert [it[2] for it in done if it[1] == REMOVED] == ["bea"]
+    assert (ann.sign_in().status, bea.sign_in().status) == (200, 401)
+
+
+def test_an_owners_key_that_soon_expires_does_not_replace_their_last_passkey(account: PolicyAccount) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=30)
+    leave(account)
+    account.send_mail()
+    key = {"type": "USER_MANAGEMENT", "expiry": "date", "expiresAt": "2030-02-02"}
+    assert ann.post("you/generate", key).status == 200
+    assert REMOVED not in [it[1] for it in of_passkeys(account, 0, 45)]
+    assert ann.sign_in().status == 200
+
+
 def test_a_notice_is_taken_back_with_the_policy(account: PolicyAccount) -> None:
     ann = enrolled(account)
     account.set_policy(revokeInactiveAfterDays=30)

@@ -241,6 +241,8 @@ def assert_service_user(
         "keysBelowRole",
         "suspendedAt",
         "suspendedBy",
+        "description",
+        "labels",
     }
     assert (value["username"], value["role"]) == (username, role)
     assert re.fullmatch(TIME, value["createdAt"])

@@ -50,6 +50,10 @@ read a User's name         404 404 404 403 404 404 403 404 404 403 404 404 403 4
 list a reader's keys       200 200 200 403 200 200 403 404 404 403 404 404 403 401 401 200 200 401 401 401 401
 list oneself's keys        404 404 404 403 200 200 200 404 404 403 200 200 200 401 401 404 404 401 401 401 401
 list a foreign one's keys  404 404 404 403 404 404 403 200 200 403 200 200 403 401 401 404 404 401 401 401 401
+read a reader's key        200 200 200 403 200 200 403 404 404 403 404 404 403 401 401 200 200 401 401 401 401
+read oneself's key         404 404 404 403 200 200 200 404 404 403 200 200 200 401 401 404 404 401 401 401 401
+read a foreign one's key   404 404 404 403 404 404 403 200 200 403 200 200 403 401 401 404 404 401 401 401 401
+read a key of no type      404 404 404 403 404 404 403 404 404 403 404 404 403 401 401 404 404 401 401 401 401
 rename a reader            200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 rename an owner            200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 raise a reader to OWNER    200 403 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
@@ -81,6 +85,12 @@ revoke a foreign one's     404 404 404 403 403 403 403 204 204 403 403 403 403 4
 restrict a reader's key    200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 restrict an owner's key    200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 restrict a foreign one's   404 404 404 403 403 403 403 200 200 403 403 403 403 401 401 404 404 401 401 401 401
+revoke a reader's by path  204 204 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+revoke an owner's by path  204 204 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+revoke a foreign by path   404 404 404 403 403 403 403 204 204 403 403 403 403 401 401 404 404 401 401 401 401
+restrict a reader by path  200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+restrict an owner by path  200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
+restrict a foreign by path 404 404 404 403 403 403 403 200 200 403 403 403 403 401 401 404 404 401 401 401 401
 rotate a reader's key      200 200 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 rotate an owner's key      200 403 403 403 403 403 403 404 404 403 403 403 403 401 401 403 403 401 401 401 401
 rotate a foreign one's     404 404 404 403 403 403 403 200 200 403 403 403 403 401 401 404 404 401 401 401 401
@@ -139,6 +149,7 @@ STATUSES_WITH_OTHER_KEYS = """
                            O   A   C   R   SO  SC  SR
 read oneself               403 403 403 403 200 200 200
 list oneself's keys        403 403 403 403 200 200 200
+read oneself's key         403 403 403 403 200 200 200
 rotate the key of the call 200 200 200 200 200 200 200
 whoami                     200 200 200 200 200 200 200
 activate                   200 200 200 200 200 200 200
@@ -166,7 +177,8 @@ NEW_SERVICE_USER = {"username": "new-bot", "email": "new-bot@machines.example"}
 NEW_USER = {"username": "new-one", "email": "new-one@people.example"}
 MONITORING, USER_MANAGEMENT = {"keyType": "MONITORING"}, {"keyType": "USER_MANAGEMENT"}
 READ_ONLY_PROVISIONING = {"keyType": "PROVISIONING_READONLY"}
-RESTRICTED = {**MONITORING, "allowedNetworks": ["203.0.113.0/24"]}
+NETWORKS = {"allowedNetworks": ["203.0.113.0/24"]}
+RESTRICTED = {**MONITORING, **NETWORKS}
 NAME = {"displayName": "Another name"}
 
 # "reader-bot" and "owner-bot" are Service Users of Acme, READ_ONLY and OWNER (in the tables: a reader, an
@@ -185,6 +197,10 @@ CALLS = {
     "list a reader's keys": Call("GET", f"{SERVICE_USERS}/reader-bot/api-keys"),
     "list oneself's keys": Call("GET", SERVICE_USERS + "/{me}/api-keys"),
     "list a foreign one's keys": Call("GET", f"{SERVICE_USERS}/foreign-bot/api-keys"),
+    "read a reader's key": Call("GET", f"{SERVICE_USERS}/reader-bot/api-keys/MONITORING"),
+    "read oneself's key": Call("GET", SERVICE_USERS + "/{me}/api-keys/MONITORING"),
+    "read a foreign one's key": Call("GET", f"{SERVICE_USERS}/foreign-bot/api-keys/MONITORING"),
+    "read a key of no type": Call("GET", f"{SERVICE_USERS}/reader-bot/api-keys/monitoring"),
     "rename a reader": Call("PUT", f"{SERVICE_USERS}/reader-bot", NAME),
     "rename an owner": Call("PUT", f"{SERVICE_USERS}/owner-bot", NAME),
     "raise a reader to OWNER": Call("PUT", f"{SERVICE_USERS}/reader-bot", {"role": "OWNER"}),
@@ -216,6 +232,12 @@ CALLS = {
     "restrict a reader's key": Call("PATCH", f"{SERVICE_USERS}/reader-bot/api-keys", RESTRICTED),
     "restrict an owner's key": Call("PATCH", f"{SERVICE_USERS}/owner-bot/api-keys", RESTRICTED),
     "restrict a foreign one's": Call("PATCH", f"{SERVICE_USERS}/foreign-bot/api-keys", RESTRICTED),
+    "revoke a reader's by path": Call("DELETE", f"{SERVICE_USERS}/reader-bot/api-keys/MONITORING"),
+    "revoke an owner's by path": Call("DELETE", f"{SERVICE_USERS}/owner-bot/api-keys/MONITORING"),
+    "revoke a foreign by path": Call("DELETE", f"{SERVICE_USERS}/foreign-bot/api-keys/MONITORING"),
+    "restrict a reader by path": Call("PATCH", f"{SERVICE_USERS}/reader-bot/api-keys/MONITORING", NETWORKS),
+    "restrict an owner by path": Call("PATCH", f"{SERVICE_USERS}/owner-bot/api-keys/MONITORING", NETWORKS),
+    "restrict a foreign by path": Call("PATCH", f"{SERVICE_USERS}/foreign-bot/api-keys/MONITORING", NETWORKS),
     "rotate a reader's key": Call("POST", f"{SERVICE_USERS}/reader-bot/api-keys/rotate", MONITORING),
     "rotate an owner's key": Call("POST", f"{SERVICE_USERS}/owner-bot/api-keys/rotate", MONITORING),
     "rotate a foreign one's": Call("POST", f"{SERVICE_USERS}/foreign-bot/api-keys/rotate", MONITORING),

@@ -47,6 +47,7 @@ class Secret:
     """The role of whoever was shown it: it never acts above that. None where only its holder was."""
     shown_to: str = ""
     """Who was shown it."""
+    made: int = 0
 
 
 @dataclass(eq=False)
@@ -177,6 +178,9 @@ class Someone:
     suspended: int | None = None
     """Since when they are suspended: what they have is kept, and refused."""
     suspended_by: str | None = None
+    about: str | None = None
+    """What a machine is for, as people say."""
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -333,6 +337,33 @@ class ReferenceModel:
         mine = [it for it in self.all.values() if it.account == account and it.machine is machines]
         return sorted(mine, key=lambda it: it.name)
 
+    def listed(self, whom: Someone, asked: dict[str, str]) -> bool:
+        """Whether somebody is in a list with these conditions."""
+        if asked.get("role", whom.role) != whom.role or ("suspended" in asked and whom.suspended is None):
+            return False
+        if "status" in asked and (asked["status"] == "INVITED") is not (whom.open is not None):
+            return False
+        if "label" in asked:
+            name, value = asked["label"].split(":")
+            if whom.labels.get(name) != value:
+                return False
+        if "administrator" in asked and asked["administrator"] not in self.administrators(whom):
+            return False
+        of_keys = {"neverUsed", "withoutNetworks", "unusedForDays", "endingWithinDays"}
+        return not of_keys & asked.keys() or any(self._listed_key(key, asked) for key in whom.keys.values())
+
+    def _listed_key(self, key: Held, asked: dict[str, str]) -> bool:
+        used, ends = key.now.used, key.ends
+        since = key.now.made if used is None else used
+        holds = {
+            "neverUsed": used is None,
+            "withoutNetworks": key.offices == [],
+            "unusedForDays": since <= self.second - int(asked.get("unusedForDays", 1)) * DAY,
+            "endingWithinDays": ends is not None
+            and ends <= self.second + int(asked.get("endingWithinDays", 1)) * DAY,
+        }
+        return not key.over(self.second) and all(holds.get(name, True) for name in asked)
+
     def administrators(self, machine: Someone) -> list[str]:
         """Those who administer it still, as they write their names."""
         return [
@@ -376,6 +407,8 @@ class ReferenceModel:
             True,
             body.get("displayName", body["username"]),
             created=self.second,
+            about=body.get("description"),
+            labels=body.get("labels", {}),
         )
         made.links = {by.who.name: by.who.stay}
         if "administrators" in body:
@@ -411,18 +444,27 @@ class ReferenceModel:
         shown = [it.lower() for it in self.administrators(machine)]
         if "administrators" in body and sorted(it.lower() for it in body["administrators"]) != shown:
             links = self._links(by, machine, body["administrators"])
-        same = links == machine.links and body.get("displayName", machine.display) == machine.display
+        said = (machine.display, machine.about, machine.labels)
+        saying = (
+            body.get("displayName", machine.display),
+            body.get("description", machine.about),
+            body.get("labels", machine.labels),
+        )
+        same = links == machine.links and saying == said
         if same and body.get("role", machine.role) == machine.role:
             return Outcome(200, of=machine)
         if links != machine.links or body.get("role", machine.role) != machine.role:
             self._may_grant(by, machine.role)
             by.prove(self.now)
         raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
-        renamed = body.get("displayName", machine.display) != machine.display
-        if raised or renamed or any(machine.links.get(name) is not stay for name, stay in links.items()):
+        if (
+            raised
+            or saying != said
+            or any(machine.links.get(name) is not stay for name, stay in links.items())
+        ):
             self._pay(machine)
         machine.links = links
-        machine.display = body.get("displayName", machine.display)
+        machine.display, machine.about, machine.labels = saying
         lost = self._lower(machine, body.get("role", machine.role))
         return self._done(200, by, "SERVICE_USER_UPDATED", machine, lost, of=machine)
 
@@ -611,7 +653,8 @@ class ReferenceModel:
         else:
             key.before = None
         seen_by = by.secret.seen_by if holder is by.who else by.role
-        key.now = Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.username)
+        seen_by = seen_by if holder.machine else None
+        key.now = Secret(seen_by=seen_by, shown_to=by.who.username, made=self.second)
         key.refused = key.leaked = None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
@@ -1080,7 +1123,16 @@ class ReferenceModel:
 
     def fixed(self, account: str) -> dict[str, Any]:
         """What is shown of an account, and cannot be changed with its settings."""
-        return {"account": account, "owners": self.owners(account), "createdAt": moment(self.opened[account])}
+        return {
+            "account": account,
+            "owners": self.owners(account),
+            "createdAt": moment(self.opened[account]),
+        }
+
+    def counts(self, account: str) -> dict[str, int]:
+        """How many of each an account has."""
+        people, machines = (len(self.members(account, machines=machines)) for machines in (False, True))
+        return {"userCount": people, "serviceUserCount": machines}
 
     def settings(self, account: str) -> dict[str, Any]:
         return {
@@ -1230,7 +1282,7 @@ class ReferenceModel:
     ) -> Held:
         key = Held(
             kind,
-            Secret(seen_by=seen_by, shown_to=shown_to),
+            Secret(seen_by=seen_by, shown_to=shown_to, made=self.second),
             ends=body.get("ends"),
             offices=list(body.get("allowedNetworks", [])),
         )
