@@ -58,7 +58,7 @@ class Suspension(NamedTuple):
 
 
 class Withdrawn(NamedTuple):
-    """What was taken away since the time to which a table is restored, and must not come back.
+    """What was withdrawn since the time to which a table is restored, and must not come back.
 
     ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
     left. ``suspended`` are those who were suspended and not resumed. All by folded username.
@@ -136,7 +136,7 @@ def _credentials_withdrawn(client: "DynamoDBClient", source: str, withdrawn: Wit
 
 
 def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdrawn:
-    """Return what was taken away since a time (Unix time), by the events.
+    """Return what was withdrawn since a time (Unix time), by the events.
 
     A key with an overlap is among the ``keys``: its successor is lost by a restore, and its holder gets a new
     one.
