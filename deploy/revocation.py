@@ -120,19 +120,22 @@ def revoke_account(
     """Revoke every key of an account's Service Users, and notify each User once.
 
     With ``users``, the Users' own keys and sessions too, and invitations, which a thief may have sent; their
-    passkeys stay. An interrupted revocation is continued. Raises LookupError if there is no such account, or
-    if an unfinished revocation was begun with another ``users``, and ConcurrentChange if new keys keep
-    appearing. ``threads`` are as many as change principals at once; 0 for :data:`THREADS`.
+    passkeys stay. An interrupted revocation is continued, and the keys that were made since are revoked too.
+    Raises LookupError if there is no such account, or if an unfinished revocation was begun with another
+    ``users``, and ConcurrentChange if new keys keep appearing. ``threads`` are as many as change principals
+    at once; 0 for :data:`THREADS`.
     """
     _account_name(client, tables, account)
     job = _Job(client, tables, account, report, now, threads or THREADS)
     state = job.begin(users=users)
-    if state.phase is _Phase.REVOKING:
-        job.revoke(state)
-        state = job.start_notifying(state)
-    outcome = job.notify(state)
-    job.end(state)
-    return outcome
+    if state.phase is _Phase.NOTIFYING:
+        outcome = job.finish(state)
+        if next(_holders(client, tables, account, users=users), None) is None:
+            return outcome
+        report(f"Revocation {state.id} is finished: {outcome.keys} API keys. Revoking those made since.")
+        state = job.begin(users=users)
+    job.revoke(state)
+    return job.finish(job.start_notifying(state))
 
 
 class _Job:
@@ -213,8 +216,12 @@ class _Job:
         ]
         return _state_of(dict[str, Any](item))
 
-    def end(self, state: _State) -> None:
-        """Delete the state: the revocation is done. A later revocation's state is left alone."""
+    def finish(self, state: _State) -> Outcome:
+        """Notify the Users, and delete the state: the revocation is done.
+
+        A later revocation's state is left alone.
+        """
+        outcome = self.notify(state)
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.delete_item(
                 TableName=self._tables.directory,
@@ -222,6 +229,7 @@ class _Job:
                 ConditionExpression="id = :id",
                 ExpressionAttributeValues={":id": {"S": state.id}},
             )
+        return outcome
 
     # Revoking
 

@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chalicelib.console.pages import COMPILED, environment
+from chalicelib.console import pages
+from chalicelib.mail import messages
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -137,11 +138,12 @@ def compile_modules(package: Path, python: Path, root: str = "/var/task") -> Non
 
 
 def compile_templates(package: Path) -> None:
-    """Write the templates of the console's pages as modules, as which a cold environment loads them.
+    """Write the templates of pages and emails as modules, as which a cold environment loads them.
 
     With the Jinja2 of this environment, which is the package's: ``requirements.txt`` pins it for both.
     """
-    environment().compile_templates(package / COMPILED.relative_to(PROJECT), zip=None)
+    for of in (pages, messages):
+        of.environment().compile_templates(package / of.COMPILED.relative_to(PROJECT), zip=None)
 
 
 def leave_out_template_compiler(jinja: Path) -> None:

@@ -1,6 +1,7 @@
 """Service Users: the list, each with its keys, Administrators and history, and the forms that change them."""
 
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ from chalicelib.rules.model import ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.selection import is_ending_within, is_unused_for
 from chalicelib.rules.service_users import NewServiceUser, View
 
 PAGE = 50
@@ -31,6 +33,8 @@ PAGE = 50
 
 MAX_READ = 1000
 """The most Service Users to read for a filter that has no index."""
+
+PREFIX_FORM = re.compile(r"[a-z0-9._-]{0,64}")
 
 ENDS_SOON = 14 * DAY
 UNUSED = 90 * DAY
@@ -47,7 +51,10 @@ def listing(visit: Visit) -> Response:
     after = query.get("after")
     if after is not None and not _is_name(after):
         after = None
-    views, after, complete = _picked(visit, auth, prefix, role, attention, after)
+    if PREFIX_FORM.fullmatch(prefix):
+        views, after, complete = _picked(visit, auth, prefix, role, attention, after)
+    else:  # no username begins so, and DynamoDB takes no key of over 1,024 bytes
+        views, after, complete = [], None, True
     now = visit.origin.second
     reasons = {view.service_user.username: needs_attention(view, now) for view in views}
     if query.get("format") == "csv":
@@ -77,12 +84,11 @@ def needs_attention(view: View, now: int) -> tuple[str, ...]:
         name = key_type.value
         if is_expired(key, now):
             found.append(f"{name} has expired")
-        elif key.expires_at is not None and key.expires_at - now <= ENDS_SOON:
+        elif is_ending_within(key, ENDS_SOON, now):
             found.append(f"{name} ends within 14 days")
-        made = key.rotated_at or key.created_at
-        if key.last_used_at is None and now - made >= DAY:
+        if key.last_used_at is None and is_unused_for(key, DAY, now):
             found.append(f"{name} was never used")
-        elif key.last_used_at is not None and now - key.last_used_at >= UNUSED:
+        elif key.last_used_at is not None and is_unused_for(key, UNUSED, now):
             found.append(f"{name} unused for 90 days")
     return tuple(found)
 
@@ -291,8 +297,6 @@ def _picked(
 
 
 def _is_name(text: str) -> bool:
-    import re
-
     return re.fullmatch(NAME_FORM, text) is not None
 
 

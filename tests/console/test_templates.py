@@ -57,15 +57,20 @@ LOADED = """
 import json, sys
 from pathlib import Path
 from chalicelib.console import pages
-pages.COMPILED = Path("compiled")
-environment = pages.environment()
-sources = sorted(file.name for file in Path(pages.__file__).with_name("templates").glob("*.html"))
+from chalicelib.mail import messages
+loaded = 0
+for of in (pages, messages):
+    sources = Path(of.__file__).with_name("templates")
+    of.COMPILED = Path(of.COMPILED.relative_to(Path(of.__file__).parents[2]))
+    environment = of.environment()
+    for source in sources.rglob("*.*"):
+        environment.get_template(str(source.relative_to(sources)))
+        loaded += 1
 try:
     compiles = bool(environment.from_string("{{ 1 }}"))
 except NotImplementedError as error:
     compiles = str(error)
-loaded = [environment.get_template(name).name for name in sources]
-print(json.dumps([sources, loaded, compiles, sorted(sys.modules)]))
+print(json.dumps([loaded, compiles, sorted(sys.modules)]))
 """
 
 
@@ -75,7 +80,6 @@ def test_compiled_templates_need_no_compiler(tmp_path: Path) -> None:
     )
     slim.leave_out_template_compiler(tmp_path / "jinja2")
     slim.compile_templates(tmp_path)
-    (tmp_path / "chalicelib" / "console" / "compiled").rename(tmp_path / "compiled")
     done = subprocess.run(
         [sys.executable, "-c", LOADED],
         env={"PYTHONPATH": f"{tmp_path}:{slim.PROJECT}", "PYTHONDONTWRITEBYTECODE": "1"},
@@ -84,9 +88,8 @@ def test_compiled_templates_need_no_compiler(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    sources, loaded, compiles, modules = json.loads(done.stdout)
-    assert len(sources) > 10
-    assert loaded == sources
+    loaded, compiles, modules = json.loads(done.stdout)
+    assert loaded > 60
     assert compiles == "Only compiled templates can be rendered in this package."
     assert not {"jinja2.visitor", "jinja2.optimizer", "jinja2._identifier", "pickle"} & set(modules)
 

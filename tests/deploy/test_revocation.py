@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import app as application
 from chalicelib.rules import accounts
 from chalicelib.rules.context import Origin
 from deploy import revocation
@@ -175,6 +176,37 @@ def test_an_unfinished_revocation_continues_and_mails_once(
         "carol@people.example": 1,
     }
     assert states(stack) == []
+
+
+@pytest.mark.parametrize("users", [False, True])
+def test_a_run_after_one_that_died_while_it_notified_revokes_the_keys_made_since(
+    stack: Stack, owner: Key, users: bool
+) -> None:
+    account = account_of(stack, owner)
+    populate(stack, owner, 1)
+
+    def killed(params: dict[str, Any], **_more: Any) -> None:
+        if "dueAt" in params["UpdateExpression"]:
+            raise KeyboardInterrupt
+
+    stack.client.meta.events.register("provide-client-params.dynamodb.UpdateItem", killed)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            revoke(stack, owner, account=account, users=users)
+    finally:
+        stack.client.meta.events.unregister("provide-client-params.dynamodb.UpdateItem", killed)
+    if users:
+        application.recover_owner({"username": "owner"}, None)
+        owner = Key("owner", application.recover_owner({"username": "owner"}, None)["apiKey"])
+    keys = [*stack.service_user(owner, "later").values(), *([owner] if users else [])]
+    lines: list[str] = []
+    done = revoke(stack, owner, account=account, users=users, report=lines.append)
+    assert not any(stack.signs_in(key) for key in keys)
+    assert done.keys == len(keys)
+    assert "finished" in lines[1]
+    assert states(stack) == []
+    told = [event["subject"]["username"] for event in stack.events("ALL_API_KEYS_REVOKED")]
+    assert sorted(told) == ["carol", "owner", "owner"]
 
 
 def test_a_revocation_that_is_never_finished_is_mailed_by_the_mailer(stack: Stack, owner: Key) -> None:
