@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.http import bodies, call, problems, responses, system, validation
+from chalicelib.http import bodies, call, problems, responses, selections, system, validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules import roles
-from chalicelib.rules.names import USERNAME
+from chalicelib.rules.names import LABEL_NAME, LABEL_VALUE, USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.version import VERSION
 from contract import examples
@@ -298,6 +298,7 @@ _USERNAME_SCHEMA = {
     "minLength": 3,
     "maxLength": 64,
 }
+_FLAG = {"type": "string", "enum": ["true", "false"], "default": "false"}
 _QUERIES: dict[Query, Json] = {
     Query.LIMIT: {
         "description": "The most members of a page. It has fewer if the response would exceed 600 kB.",
@@ -316,6 +317,49 @@ _QUERIES: dict[Query, Json] = {
         "description": "Only usernames that begin so. Case-insensitive. A page costs what any page costs.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         "example": "metrics-",
+    },
+    Query.ROLE: {
+        "description": "Only those with this role.",
+        "schema": {"$ref": "#/components/schemas/Role"},
+    },
+    Query.ADMINISTRATOR: {
+        "description": "Only those whose Administrator this User is, and still entitled. Case-insensitive.",
+        "schema": _USERNAME_SCHEMA,
+        "example": "ada",
+    },
+    Query.LABEL: {
+        "description": "Only those with this label: its name and value with a `:` between. Case counts.",
+        "schema": {"type": "string", "pattern": f"^{LABEL_NAME}:{LABEL_VALUE}$"},
+        "example": "team:payments",
+    },
+    Query.NEVER_USED: {
+        "description": "Whether to list only those with a key that was never used.",
+        "schema": _FLAG,
+    },
+    Query.WITHOUT_NETWORKS: {
+        "description": "Whether to list only those with a key that works from every address.",
+        "schema": _FLAG,
+    },
+    Query.UNUSED_FOR_DAYS: {
+        "description": (
+            "Only those with a key that was not used for so many days; one that never was, since it was made."
+        ),
+        "schema": {"type": "integer", "minimum": 1, "maximum": selections.MAX_DAYS},
+    },
+    Query.ENDING_WITHIN_DAYS: {
+        "description": (
+            "Only those with a key whose own expiry is within so many days. The account's policy is not "
+            "looked at."
+        ),
+        "schema": {"type": "integer", "minimum": 1, "maximum": selections.MAX_DAYS},
+    },
+    Query.STATUS: {
+        "description": "Only those with this status.",
+        "schema": {"type": "string", "enum": ["INVITED", "ACTIVE"]},
+    },
+    Query.SUSPENDED: {
+        "description": "Whether to list only those who are suspended.",
+        "schema": _FLAG,
     },
     Query.USERNAME: {
         "description": "Only events about this principal, not those it caused. Case-insensitive.",

@@ -208,6 +208,8 @@ ACCOUNT_OF_ADA = responses.AccountResponse(
     pci_compliance=False,
     machines_manage_owners=False,
     revoke_leaked_keys=True,
+    user_count=3,
+    service_user_count=3,
 )
 ACCOUNT_CHANGED = responses.AccountResponse(
     account=ACCOUNT,
@@ -219,6 +221,8 @@ ACCOUNT_CHANGED = responses.AccountResponse(
     pci_compliance=False,
     machines_manage_owners=False,
     revoke_leaked_keys=True,
+    user_count=3,
+    service_user_count=3,
 )
 
 EVENT = responses.EventResponse(

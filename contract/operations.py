@@ -12,6 +12,7 @@ from chalicelib.http import bodies, responses, system, validation
 from chalicelib.rules.key_search import MAX_FOUND
 from chalicelib.rules.leaked_keys import MAX_REPORTED
 from chalicelib.rules.roles import KeyType
+from chalicelib.rules.selection import EXAMINED
 from chalicelib.rules.users import InvitationState
 from contract import examples
 
@@ -36,6 +37,15 @@ class Query(Enum):
     LIMIT = "limit"
     CURSOR = "cursor"
     PREFIX = "prefix"
+    ROLE = "role"
+    ADMINISTRATOR = "administrator"
+    LABEL = "label"
+    NEVER_USED = "neverUsed"
+    WITHOUT_NETWORKS = "withoutNetworks"
+    UNUSED_FOR_DAYS = "unusedForDays"
+    ENDING_WITHIN_DAYS = "endingWithinDays"
+    STATUS = "status"
+    SUSPENDED = "suspended"
     USERNAME = "username"
     ACTOR = "actor"
     ACTION = "action"
@@ -136,6 +146,10 @@ _READS_ACCOUNT = _MANAGES_SERVICE_USERS
 _CHANGES_ACCOUNT = "Requires a User with the role OWNER, and a USER_MANAGEMENT key."
 
 _PAGE = (Query.LIMIT, Query.CURSOR)
+_EXAMINED = (
+    f"With a condition, at most {EXAMINED} members are read for a page: it can have fewer than `limit`, or "
+    "none, although `Link` says that there are more."
+)
 _EITHER_WAY = (
     "Give the fields in the body or in the query, for clients that cannot send a body. "
     "A field in both must not differ."
@@ -205,11 +219,31 @@ OPERATIONS: dict[str, Operation] = {
         response=tuple[responses.ServiceUserResponse, ...],
         examples=(
             Example("The first page", (examples.BACKUP_BOT,), query={"limit": "1"}),
+            Example(
+                "Those with a key that was never used and works from every address",
+                (examples.BACKUP_BOT,),
+                query={"neverUsed": "true", "withoutNetworks": "true", "limit": "1"},
+            ),
             Example("Those of one team", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
         ),
         permission=_READS,
-        query=(*_PAGE, Query.PREFIX),
+        query=(
+            *_PAGE,
+            Query.PREFIX,
+            Query.ROLE,
+            Query.ADMINISTRATOR,
+            Query.LABEL,
+            Query.NEVER_USED,
+            Query.WITHOUT_NETWORKS,
+            Query.UNUSED_FOR_DAYS,
+            Query.ENDING_WITHIN_DAYS,
+        ),
         headers=(Header.LINK, Header.NEXT_CURSOR),
+        notes=(
+            "The conditions are combined; those on keys must hold for one and the same key that has not "
+            f"expired. They read what the list reads: {_EXAMINED} `prefix` alone reads only what it finds. "
+            "Uses are recorded to the hour."
+        ),
     ),
     "read_service_user": Operation(
         tag=Tag.SERVICE_USERS,
@@ -533,8 +567,9 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         permission=_READS,
-        query=_PAGE,
+        query=(*_PAGE, Query.ROLE, Query.STATUS, Query.SUSPENDED),
         headers=(Header.LINK, Header.NEXT_CURSOR),
+        notes=f"The conditions are combined. {_EXAMINED}",
     ),
     "activate_user": Operation(
         tag=Tag.USERS,

@@ -24,6 +24,7 @@ from chalicelib.rules.model import ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import EventQuery
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.selection import is_ending_within, is_unused_for
 from chalicelib.rules.service_users import NewServiceUser, View
 
 PAGE = 50
@@ -77,12 +78,11 @@ def needs_attention(view: View, now: int) -> tuple[str, ...]:
         name = key_type.value
         if is_expired(key, now):
             found.append(f"{name} has expired")
-        elif key.expires_at is not None and key.expires_at - now <= ENDS_SOON:
+        elif is_ending_within(key, ENDS_SOON, now):
             found.append(f"{name} ends within 14 days")
-        made = key.rotated_at or key.created_at
-        if key.last_used_at is None and now - made >= DAY:
+        if key.last_used_at is None and is_unused_for(key, DAY, now):
             found.append(f"{name} was never used")
-        elif key.last_used_at is not None and now - key.last_used_at >= UNUSED:
+        elif key.last_used_at is not None and is_unused_for(key, UNUSED, now):
             found.append(f"{name} unused for 90 days")
     return tuple(found)
 

@@ -251,6 +251,13 @@ ReadOnly = Annotated[Any, Meta(description=_READ_ONLY, extra_json_schema={"readO
 """A field of the response, so that a client may send back what it read. It cannot be changed."""
 
 
+Counted = Annotated[
+    Any,
+    Meta(description="Read-only: may be sent, and is not compared.", extra_json_schema={"readOnly": True}),
+]
+"""A number in the response that changes with the calls of others."""
+
+
 class UpdateServiceUser(Body, frozen=True, kw_only=True):
     """Changes to a Service User; fields not given stay. All that was read may be sent back."""
 
@@ -391,6 +398,8 @@ class UpdateAccount(Body, frozen=True, kw_only=True):
     account: ReadOnly | UnsetType = UNSET
     owners: ReadOnly | UnsetType = UNSET
     created_at: ReadOnly | UnsetType = UNSET
+    user_count: Counted | UnsetType = UNSET
+    service_user_count: Counted | UnsetType = UNSET
     name: AccountName | UnsetType = UNSET
     max_key_age_days: PolicyDays | UnsetType | None = UNSET
     revoke_inactive_after_days: PolicyDays | UnsetType | None = UNSET

@@ -54,6 +54,9 @@ Whose = Annotated[
 ]
 
 
+_COUNTED = "Null until an account from before 1.1 is counted, which its next change of them does."
+
+
 class ResponseBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The body of a response."""
 
@@ -251,6 +254,8 @@ class AccountResponse(ResponseBody, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether a reported leaked key is revoked; if not, people are only notified."),
     ]
+    user_count: Annotated[int, Meta(description=f"How many Users it has. {_COUNTED}")] | None
+    service_user_count: Annotated[int, Meta(description=f"How many Service Users it has. {_COUNTED}")] | None
 
 
 class ReceivedResponse(ResponseBody, frozen=True, kw_only=True):
@@ -486,6 +491,8 @@ def account(it: Account) -> AccountResponse:
         pci_compliance=it.policy.pci_compliance,
         machines_manage_owners=it.machines_manage_owners,
         revoke_leaked_keys=not it.policy.keep_leaked_keys,
+        user_count=it.user_count if it.counted else None,
+        service_user_count=it.service_user_count if it.counted else None,
     )
 
 

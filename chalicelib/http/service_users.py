@@ -6,7 +6,7 @@ from collections.abc import Callable
 from chalice.app import Response
 from msgspec import UNSET
 
-from chalicelib.http import bodies, keys, responses, validation
+from chalicelib.http import bodies, keys, responses, selections, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.read_only import require_unchanged
 from chalicelib.rules import permissions, service_users
@@ -43,13 +43,14 @@ def create(call: Call) -> Response:
 def listing(call: Call) -> Response:
     """Respond with a page of Service Users by username, keys masked."""
     auth = call.authenticate(permissions.require_can_read_service_users)
-    query = call.query("limit", "cursor", "prefix")
+    query = call.query("limit", "cursor", "prefix", *selections.OF_SERVICE_USERS)
     paging = call.paging(query, NAME_FORM)
+    selection = selections.of_service_users(query)
     prefix = query.get("prefix", "")
     if "prefix" in query and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", prefix):
         raise ValidationError("'prefix' must be 1 to 64 letters, digits, '.', '_' or '-'.")
     views, after = service_users.listing(
-        call.directory, auth, paging.limit, paging.after, fold_username(prefix)
+        call.directory, auth, paging.limit, paging.after, fold_username(prefix), selection
     )
     members = [
         (fold_username(view.service_user.username), responses.service_user(view, call.origin.now))

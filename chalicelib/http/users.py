@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from chalice.app import Response
 
-from chalicelib.http import bodies, keys, responses, validation
+from chalicelib.http import bodies, keys, responses, selections, validation
 from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.read_only import require_same_user
 from chalicelib.http.service_users import NAME_FORM
@@ -34,9 +34,10 @@ def invite(call: Call) -> Response:
 def listing(call: Call) -> Response:
     """Respond with a page of Users by username."""
     auth = call.authenticate(permissions.require_can_list_users)
-    query = call.query("limit", "cursor")
+    query = call.query("limit", "cursor", *selections.OF_USERS)
     paging = call.paging(query, NAME_FORM)
-    found, after = users.listing(call.directory, auth, paging.limit, paging.after)
+    selection = selections.of_users(query)
+    found, after = users.listing(call.directory, auth, paging.limit, paging.after, selection)
     page, after = fit([(fold_username(it.user.username), responses.person(it)) for it in found], after)
     return reply(200, page, call.next_page(PATH, after, query))
 

@@ -23,6 +23,7 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Directory, Remove, Replace, Write
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.selection import EVERY_ONE, EXAMINED, Selection
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MAX_ADMINISTRATORS = 20
@@ -141,25 +142,41 @@ def _first_administrators(
 
 
 def listing(
-    directory: Directory, auth: AuthContext, limit: int, after: str | None, prefix: str = ""
+    directory: Directory,
+    auth: AuthContext,
+    limit: int,
+    after: str | None,
+    prefix: str = "",
+    selection: Selection = EVERY_ONE,
 ) -> tuple[tuple[View, ...], str | None]:
     """Return a page of the account's Service Users by username, and where the next page starts.
 
-    Only those whose folded username begins with ``prefix``. A page ends early if one read could not take all
-    its Administrators.
+    Only those whose folded username begins with ``prefix``, and that are selected. A page costs the same with
+    any selection: at most ``EXAMINED`` are read for it, so it can have fewer members than ``limit``, or none,
+    and still have a next one. It also ends early if one read could not take all its Administrators.
     """
     permissions.require_can_read_service_users(auth)
     if after is not None and not after.startswith(prefix):
         raise ValidationError("'cursor' is of a list with another 'prefix'. Follow the Link header as it is.")
-    page = directory.page(auth.caller.account, ServiceUser, limit, after, prefix)
+    to_read = limit if selection.is_empty else EXAMINED
+    page = directory.page(auth.caller.account, ServiceUser, to_read, after, prefix)
+    end = page.after
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if len(names | member.administrators.keys()) > MAX_USERS_READ:
-            return _views(directory, members, names), fold_username(members[-1].username)
+        if not selection.selects(member, auth.origin.second):
+            continue
+        if len(members) == limit or len(names | member.administrators.keys()) > MAX_USERS_READ:
+            end = fold_username(members[-1].username)
+            break
         names |= member.administrators.keys()
         members.append(member)
-    return _views(directory, members, names), page.after
+    views = _views(directory, members, names)
+    if selection.administrator is not None:
+        # A link alone is not enough: it may be of an earlier stay in the account.
+        entitled = selection.administrator
+        views = tuple(view for view in views if entitled in map(fold_username, view.administrators))
+    return views, end
 
 
 def read(directory: Directory, auth: AuthContext, username: str) -> View:

@@ -48,6 +48,7 @@ from chalicelib.rules.ports import (
 )
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.selection import EVERYBODY, EXAMINED, PeopleSelection
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MAX_SHOWN_KEYS = 20
@@ -227,12 +228,25 @@ def activation_writes(directory: Directory, old: User, new: User) -> list[Write]
 
 
 def listing(
-    directory: Directory, auth: AuthContext, limit: int, after: str | None
+    directory: Directory,
+    auth: AuthContext,
+    limit: int,
+    after: str | None,
+    selection: PeopleSelection = EVERYBODY,
 ) -> tuple[tuple[Person, ...], str | None]:
-    """Return a page of the account's Users by username, and where the next page starts."""
+    """Return a page of the account's Users by username, and where the next page starts.
+
+    Only those that are selected: at most ``EXAMINED`` are read for a page, so it can have fewer members than
+    ``limit``, or none, and still have a next one.
+    """
     permissions.require_can_list_users(auth)
-    page = directory.page(auth.caller.account, User, limit, after)
-    return _persons(directory, auth, page.members), page.after
+    page = directory.page(auth.caller.account, User, limit if selection.is_empty else EXAMINED, after)
+    members = tuple(it for it in page.members if selection.selects(it))
+    end = page.after
+    if len(members) > limit:
+        members = members[:limit]
+        end = fold_username(members[-1].username)
+    return _persons(directory, auth, members), end
 
 
 def read(directory: Directory, auth: AuthContext, username: str) -> Person:

@@ -41,6 +41,10 @@ FIELDS = {
     "type": st.text(),
     "url": st.text(),
     "evenIfLockedOut": st.booleans(),
+    "description": st.none() | st.text(max_size=510),
+    "labels": st.dictionaries(
+        st.sampled_from(["team", "a/b", "-", ""]) | st.text(max_size=70), st.text(max_size=70), max_size=22
+    ),
 }
 DOCUMENT = json.loads(
     (Path(__file__).parent.parent.parent / "docs" / "openapi.json").read_text(encoding="utf-8")
@@ -69,8 +73,15 @@ HEADERS = st.dictionaries(
 )
 QUERIES = st.lists(
     st.tuples(
-        st.sampled_from(["limit", "cursor", "username", "keyType"]) | st.text(max_size=5),
-        st.sampled_from(["1", "100", "bot", "MONITORING", "Ym90"]) | st.text(max_size=20),
+        st.sampled_from(
+            [
+                *("limit", "cursor", "username", "keyType", "role", "administrator", "label", "neverUsed"),
+                *("unusedForDays", "endingWithinDays", "status", "suspended"),
+            ]
+        )
+        | st.text(max_size=5),
+        st.sampled_from(["1", "100", "bot", "MONITORING", "Ym90", "OWNER", "team:a", "true", "INVITED"])
+        | st.text(max_size=20),
     ),
     max_size=2,
 )

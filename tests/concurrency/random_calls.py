@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import parse_qsl
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -55,6 +56,15 @@ ABOUT: dict[str, tuple[Any, ...]] = {
     "description": (None, "Work", "Bote \N{ROBOT FACE}"),
     "labels": ({}, {"team": "a"}, {"team": "a", "acme.example/tier": ""}),
 }
+CONDITIONS = {
+    "machines": [
+        *("", "&role=OWNER", "&administrator=ben", "&label=team:a", "&neverUsed=true"),
+        *("&withoutNetworks=true", "&unusedForDays=1", "&endingWithinDays=3"),
+        "&role=READ_ONLY&neverUsed=true&withoutNetworks=true&unusedForDays=3",
+    ],
+    "people": ["", "&role=CLUSTER_ADMIN", "&status=INVITED", "&status=ACTIVE&role=OWNER", "&suspended=true"],
+}
+"""What lists are asked for."""
 THOUSANDS = os.environ.get("HYPOTHESIS_PROFILE") in ("part", "long")
 
 SECRET = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
@@ -544,12 +554,16 @@ class Machine(RuleBasedStateMachine):
         other = self.someone(data, actor, machine=what in ("machine", "key"))
         name = mine if data.draw(st.booleans(), "oneself") else other
         kind = data.draw(st.sampled_from([*TYPES]), "key type") if what == "key" else ""
+        asked = data.draw(st.sampled_from(CONDITIONS[what]), "conditions") if what in CONDITIONS else ""
         path, plan = {
             "whoami": ("/v1/whoami", Desk.whoami),
-            "machines": ("/v1/service-users?limit=2", lambda it: it.listing(machines=True)),
+            "machines": (
+                f"/v1/service-users?limit=2{asked}",
+                lambda it: it.listing(asked, machines=True),
+            ),
             "machine": (f"/v1/service-users/{name}", lambda it: it.machine(name)),
             "key": (f"/v1/service-users/{name}/api-keys/{kind}", lambda it: it.key(name, kind)),
-            "people": ("/v1/users?limit=2", lambda it: it.listing(machines=False)),
+            "people": (f"/v1/users?limit=2{asked}", lambda it: it.listing(asked, machines=False)),
             "person": (f"/v1/users/{name}", lambda it: it.person(name)),
             "own": (f"/v1/users/{name}/api-keys", lambda it: it.own_keys(name)),
             "account": ("/v1/account", Desk.account),
@@ -1067,8 +1081,10 @@ class Desk:
     def own_keys(self, name: str) -> Outcome:
         return Outcome(200, self._machine.keys_of(self.book.own(self.by, name)))
 
-    def listing(self, *, machines: bool) -> Outcome:
-        members = self.book.members(self.by.who.account, machines=machines)
+    def listing(self, asked: str = "", *, machines: bool) -> Outcome:
+        conditions = dict(parse_qsl(asked))
+        everyone = self.book.members(self.by.who.account, machines=machines)
+        members = [it for it in everyone if self.book.listed(it, conditions)]
         return Outcome(200, [self._machine.described(it) for it in members[:2]])
 
     def find(self, body: dict[str, str]) -> Outcome:
@@ -1087,7 +1103,8 @@ class Desk:
 
     def account(self) -> Outcome:
         account = self.by.who.account
-        return Outcome(200, {**self.book.fixed(account), **self.book.settings(account)})
+        told = {**self.book.fixed(account), **self.book.settings(account), **self.book.counts(account)}
+        return Outcome(200, told)
 
     def events(self) -> Outcome:
         mine = [it for it in self.book.records if it.account == self.by.who.account]

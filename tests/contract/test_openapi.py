@@ -623,6 +623,7 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
         max_size=2,
     ),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
+    **dict.fromkeys(("userCount", "serviceUserCount"), JSON),
     **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)

@@ -47,6 +47,7 @@ class Secret:
     """The role of whoever was shown it: it never acts above that. None where only its holder was."""
     shown_to: str = ""
     """Who was shown it."""
+    made: int = 0
 
 
 @dataclass(eq=False)
@@ -335,6 +336,33 @@ class ReferenceModel:
     def members(self, account: str, *, machines: bool) -> list[Someone]:
         mine = [it for it in self.all.values() if it.account == account and it.machine is machines]
         return sorted(mine, key=lambda it: it.name)
+
+    def listed(self, whom: Someone, asked: dict[str, str]) -> bool:
+        """Whether somebody is in a list with these conditions."""
+        if asked.get("role", whom.role) != whom.role or ("suspended" in asked and whom.suspended is None):
+            return False
+        if "status" in asked and (asked["status"] == "INVITED") is not (whom.open is not None):
+            return False
+        if "label" in asked:
+            name, value = asked["label"].split(":")
+            if whom.labels.get(name) != value:
+                return False
+        if "administrator" in asked and asked["administrator"] not in self.administrators(whom):
+            return False
+        of_keys = {"neverUsed", "withoutNetworks", "unusedForDays", "endingWithinDays"}
+        return not of_keys & asked.keys() or any(self._listed_key(key, asked) for key in whom.keys.values())
+
+    def _listed_key(self, key: Held, asked: dict[str, str]) -> bool:
+        used, ends = key.now.used, key.ends
+        since = key.now.made if used is None else used
+        holds = {
+            "neverUsed": used is None,
+            "withoutNetworks": key.offices == [],
+            "unusedForDays": since <= self.second - int(asked.get("unusedForDays", 1)) * DAY,
+            "endingWithinDays": ends is not None
+            and ends <= self.second + int(asked.get("endingWithinDays", 1)) * DAY,
+        }
+        return not key.over(self.second) and all(holds.get(name, True) for name in asked)
 
     def administrators(self, machine: Someone) -> list[str]:
         """Those who administer it still, as they write their names."""
@@ -625,7 +653,8 @@ class ReferenceModel:
         else:
             key.before = None
         seen_by = by.secret.seen_by if holder is by.who else by.role
-        key.now = Secret(seen_by=seen_by if holder.machine else None, shown_to=by.who.username)
+        seen_by = seen_by if holder.machine else None
+        key.now = Secret(seen_by=seen_by, shown_to=by.who.username, made=self.second)
         key.refused = key.leaked = None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
@@ -1070,7 +1099,16 @@ class ReferenceModel:
 
     def fixed(self, account: str) -> dict[str, Any]:
         """What is shown of an account, and cannot be changed with its settings."""
-        return {"account": account, "owners": self.owners(account), "createdAt": moment(self.opened[account])}
+        return {
+            "account": account,
+            "owners": self.owners(account),
+            "createdAt": moment(self.opened[account]),
+        }
+
+    def counts(self, account: str) -> dict[str, int]:
+        """How many of each an account has."""
+        people, machines = (len(self.members(account, machines=machines)) for machines in (False, True))
+        return {"userCount": people, "serviceUserCount": machines}
 
     def settings(self, account: str) -> dict[str, Any]:
         return {
@@ -1220,7 +1258,7 @@ class ReferenceModel:
     ) -> Held:
         key = Held(
             kind,
-            Secret(seen_by=seen_by, shown_to=shown_to),
+            Secret(seen_by=seen_by, shown_to=shown_to, made=self.second),
             ends=body.get("ends"),
             offices=list(body.get("allowedNetworks", [])),
         )
