@@ -307,11 +307,17 @@ def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
 
 
 def _with_new_passkey(old: User, new: User) -> Replace:
-    """Return the write that adds a passkey. A credential id belongs to one person: it says who signs in."""
+    """Return the write that adds a passkey. A credential id belongs to one passkey: it says who signs in.
+
+    Raises Conflict if the User has it already; the write is refused if somebody else has.
+    """
     taken = Conflict(
         "This passkey is registered here already, for you or for somebody else; nothing was done. Use "
         "another one, or remove it first where it is."
     )
+    ids = [it.credential_id for it in new.passkeys.values()]
+    if len(set(ids)) < len(ids):
+        raise taken
     return Replace(old, new, concurrent_change(), passkey_taken=taken)
 
 
