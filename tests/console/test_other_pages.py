@@ -7,8 +7,10 @@ from urllib.parse import urlencode
 import pytest
 
 import app
+from chalicelib.rules.limits import DEFAULT
 from tests.support.accounts import CLEAR, Accounts
 from tests.support.browser import Browser
+from tests.support.mail import MailFixture
 
 Person = Callable[..., Browser]
 
@@ -190,6 +192,43 @@ def test_passkeys_are_added_and_removed(accounts: Accounts, person: Person) -> N
         assert ann.call("add-finish", {"name": "", "passkey": passkey}).status == 200
     assert ann.call("add-begin").status == 409
     assert "as many as one may have" in ann.open("you").words
+
+
+def test_passkeys_are_added_only_so_often_and_removed_at_any_time(accounts: Accounts, person: Person) -> None:
+    ann = person("ann", "READ_ONLY")
+    accounts.stack.service.directory.limits = DEFAULT
+    statuses: list[int] = []
+    for _ in range(12):
+        made = Browser(accounts.stack).passkey.create(ann.call("add-begin").json["challenge"])
+        added = ann.call("add-finish", {"name": "Another", "passkey": made})
+        statuses.append(added.status)
+        for id_, it in accounts.stack.item("ann")["passkeys"].items():
+            if it["name"] == "Another":
+                assert ann.post(f"you/passkey?id={id_}").status == 303
+    assert statuses == [200] * 10 + [429] * 2
+
+
+def test_sign_ins_from_ever_other_addresses_are_mailed_only_so_often(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person("ann", "READ_ONLY")
+    mail = MailFixture(accounts.stack.client, accounts.stack.tables, accounts.stack.clock)
+    mail.resend()
+    before = len(mail.ses.sent)
+    for number in range(15):
+        ann.source_ip = f"192.0.2.{number}"
+        assert ann.sign_in().status == 200
+    mail.resend()
+    assert [str(it["Subject"])[:31] for _, it in mail.ses.sent[before:]] == [
+        "You signed in from another addr"
+    ] * 10
+    events = accounts.call("GET", "/v1/events?username=ann&action=SIGNED_IN", "owner").json
+    assert len(events) == 15
+    accounts.stack.clock.forward(3600)
+    ann.source_ip = "192.0.2.99"
+    assert ann.sign_in().status == 200
+    mail.resend()
+    assert len(mail.ses.sent) == before + 11
 
 
 def test_one_has_a_passkey_once(accounts: Accounts, person: Person) -> None:

@@ -1005,6 +1005,7 @@ class ReferenceModel:
         challenge = self._own(by, asked, "ADD")
         by.prove(self.now)
         self._has_room(by.who)
+        self._pay(by.who)
         challenge.used = True
         made = Passkey(counter, self.second)
         by.who.passkeys.append(made)
