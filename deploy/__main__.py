@@ -196,16 +196,20 @@ def _moment(text: str) -> int:
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement, which no deployed function has
 
-    from deploy.maintenance import dead_keys, restore_directory, restore_events
+    from deploy.maintenance import restore_directory, restore_events, withdrawn_since
 
     since = _moment(args.since) if args.directory else 0
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
-        dead = dead_keys(client, outputs["EventsName"], since)
-        done = restore_directory(client, args.directory, outputs["DirectoryName"], dead)
+        withdrawn = withdrawn_since(client, outputs["EventsName"], since)
+        done = restore_directory(client, args.directory, outputs["DirectoryName"], withdrawn)
         counts = f"{done.written} items written, {done.deleted} deleted"
         print(f"Directory: {counts}, {done.revoked} keys revoked again.")
+        if done.suspended:
+            print(f"Suspended again: {', '.join(done.suspended)}.")
+        if done.not_suspended:
+            print(f"Not suspended, as all OWNERs of an account: {', '.join(done.not_suspended)}.")
     if args.events:
         print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
 

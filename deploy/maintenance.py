@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
-from chalicelib.rules.model import Change, Event
+from chalicelib.rules.model import Action, Change, Event
 from chalicelib.rules.names import fold_username
 from chalicelib.store import addresses, counters, pointers
+from chalicelib.store.directory import credential_key
 from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
 from chalicelib.store.trail import refusals_of
@@ -28,11 +29,17 @@ _READ_BATCH = 100
 
 
 class Restored(NamedTuple):
-    """The result of restoring table Directory; ``revoked`` counts ended keys that were left out."""
+    """The result of restoring table Directory; ``revoked`` counts ended keys that were left out.
+
+    ``suspended`` are those who were suspended again, ``not_suspended`` those who could not be: all OWNERs of
+    their account, whom nobody could resume.
+    """
 
     written: int
     deleted: int
     revoked: int
+    suspended: tuple[str, ...] = ()
+    not_suspended: tuple[str, ...] = ()
 
 
 class DeadKey(NamedTuple):
@@ -43,23 +50,54 @@ class DeadKey(NamedTuple):
     last5: str
 
 
+class Suspension(NamedTuple):
+    """When somebody was suspended, and by whom."""
+
+    at: int
+    by: str
+
+
+class Withdrawn(NamedTuple):
+    """What was withdrawn since the time to which a table is restored, and must not come back.
+
+    ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
+    left. ``suspended`` are those who were suspended and not resumed. All by folded username.
+    """
+
+    keys: frozenset[DeadKey] = frozenset()
+    passkeys: frozenset[tuple[str, str]] = frozenset()
+    users: frozenset[str] = frozenset()
+    suspended: dict[str, Suspension] = {}
+
+
+_NOTHING = Withdrawn()
+
+
 def restore_directory(
-    client: "DynamoDBClient", source: str, target: str, dead: frozenset[DeadKey] = frozenset()
+    client: "DynamoDBClient", source: str, target: str, withdrawn: Withdrawn = _NOTHING
 ) -> Restored:
-    """Make the items of table Directory those of ``source``, but for the keys in ``dead``.
+    """Make the items of table Directory those of ``source``, but for what is ``withdrawn``.
 
     Keys that were generated since are lost. Budgets are not restored: they expire by themselves. Holds
     one page of a table at a time, so that it takes no more memory for a large table; an interrupted restore
     can be repeated.
     """
     written = deleted = revoked = 0
+    again: set[str] = set()
+    active = _owners_left_active(client, source, withdrawn)
+    credentials = _credentials_withdrawn(client, source, withdrawn)
+    withdrawn = withdrawn._replace(
+        suspended={name: it for name, it in withdrawn.suspended.items() if name not in active}
+    )
     for page in _pages(client, source):
         wanted = {}
         for item in page:
-            if _counts(item):
+            if _counts(item) or item["pk"]["S"] in credentials:
                 continue
-            wanted[item["pk"]["S"]], ended = _without(item, dead)
+            restored, ended = _without(item, withdrawn.keys)
+            wanted[item["pk"]["S"]] = _withdraw(restored, withdrawn)
             revoked += ended
+            again |= {item["pk"]["S"].removeprefix("USER#")} & withdrawn.suspended.keys()
         current = _get(client, target, wanted)
         puts = [{"PutRequest": {"Item": item}} for key, item in wanted.items() if current.get(key) != item]
         _write(client, target, puts)
@@ -72,20 +110,47 @@ def restore_directory(
         ]
         _write(client, target, deletions)
         deleted += len(deletions)
-    return Restored(written, deleted, revoked)
+    return Restored(written, deleted, revoked, tuple(sorted(again)), tuple(sorted(active)))
 
 
-def dead_keys(client: "DynamoDBClient", events: str, since: int) -> frozenset[DeadKey]:
-    """Return every key that was revoked or replaced since a time (Unix time), by the events.
+def _owners_left_active(client: "DynamoDBClient", source: str, withdrawn: Withdrawn) -> set[str]:
+    """Return the OWNERs who are not suspended again, because all OWNERs of their account would be."""
+    found: set[str] = set()
+    for item in _items(client, source) if withdrawn.suspended else ():
+        owners = item.get("owners", {}).get("M", {}).keys()
+        if owners and owners <= withdrawn.suspended.keys():
+            found |= owners
+    return found
 
-    A key with an overlap is among them: its successor is lost by a restore, its holder gets a new one.
+
+def _credentials_withdrawn(client: "DynamoDBClient", source: str, withdrawn: Withdrawn) -> set[str]:
+    """Return the keys of the items that name the holders of passkeys that are not restored."""
+    found: set[str] = set()
+    for item in _items(client, source) if withdrawn.passkeys or withdrawn.users else ():
+        before = item.get("passkeys", {}).get("M", {})
+        after = _withdraw(item, withdrawn).get("passkeys", {}).get("M", {}) if before else {}
+        for passkey_id in before.keys() - after.keys():
+            credential_id = before[passkey_id]["M"]["credentialId"]["B"]
+            found.add(str(credential_key(credential_id)["pk"]["S"]))
+    return found
+
+
+def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdrawn:
+    """Return what was withdrawn since a time (Unix time), by the events.
+
+    A key with an overlap is among the ``keys``: its successor is lost by a restore, and its holder gets a new
+    one.
     """
-    found = set()
+    keys: set[DeadKey] = set()
+    passkeys: set[tuple[str, str]] = set()
+    users: set[str] = set()
+    switched: dict[str, Event] = {}
     scanned = client.get_paginator("scan").paginate(
         TableName=events,
         ConsistentRead=True,
-        FilterExpression="#at >= :since",
-        ExpressionAttributeNames={"#at": "at"},
+        # A marker of an event that is not published yet is no event.
+        FilterExpression="#at >= :since AND attribute_exists(#action)",
+        ExpressionAttributeNames={"#at": "at", "#action": "action"},
         ExpressionAttributeValues={":since": {"N": str(since)}},
     )
     for page in scanned:
@@ -94,10 +159,55 @@ def dead_keys(client: "DynamoDBClient", events: str, since: int) -> frozenset[De
             holder = fold_username(event.subject.username or "")
             for key in event.keys:
                 if key.change is Change.REVOKED:
-                    found.add(DeadKey(holder, key.key_type.value, key.last5))
+                    keys.add(DeadKey(holder, key.key_type.value, key.last5))
                 if key.previous_last5:
-                    found.add(DeadKey(holder, key.key_type.value, key.previous_last5))
-    return frozenset(found)
+                    keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
+            if event.action is Action.PASSKEY_REMOVED:
+                passkeys.add((holder, event.changes["passkey"][0]))
+            if event.action in (Action.USER_REVOKED, Action.USER_INVITED):
+                users.add(holder)
+            if event.action in _SWITCHES:
+                last = switched.get(holder)
+                switched[holder] = event if last is None or event.id > last.id else last
+    suspended = {
+        holder: Suspension(event.at, event.actor.username)
+        for holder, event in switched.items()
+        if event.action in _SUSPENSIONS
+    }
+    return Withdrawn(frozenset(keys), frozenset(passkeys), frozenset(users), suspended)
+
+
+_SUSPENSIONS = (Action.USER_SUSPENDED, Action.SERVICE_USER_SUSPENDED)
+_SWITCHES = (*_SUSPENSIONS, Action.USER_RESUMED, Action.SERVICE_USER_RESUMED)
+
+
+def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
+    """Return an item without the passkeys, sessions, tokens and OWNERs that were withdrawn, and suspended."""
+    if "owners" in item:
+        owners = item["owners"]["M"]
+        left = {name: it for name, it in owners.items() if name not in withdrawn.suspended}
+        return {**item, "owners": {"M": left}}
+    holder = item["pk"]["S"].removeprefix("USER#")
+    new = dict(item)
+    if holder in withdrawn.users:
+        for name in ("passkeys", "sessions", "enrolment"):
+            new.pop(name, None)
+        if "invitation" in new:
+            fields = {name: it for name, it in new["invitation"]["M"].items() if name != "digests"}
+            new["invitation"] = {"M": fields}
+    elif "passkeys" in new:
+        left = {
+            id_: it
+            for id_, it in new["passkeys"]["M"].items()
+            if (holder, it["M"]["name"]["S"]) not in withdrawn.passkeys
+        }
+        new["passkeys"] = {"M": left}
+    if (suspension := withdrawn.suspended.get(holder)) is not None and "kind" in new:
+        new["suspendedAt"] = {"N": str(suspension.at)}
+        new["suspendedBy"] = {"S": suspension.by}
+        for name in ("sessions", "enrolment"):
+            new.pop(name, None)
+    return new
 
 
 def _without(item: Item, dead: frozenset[DeadKey]) -> tuple[Item, int]:

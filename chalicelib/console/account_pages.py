@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from chalice.app import Response
 
-from chalicelib.console.forms import is_number, submit
+from chalicelib.console.forms import is_number, require_as_shown, submit
 from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies
@@ -63,7 +63,13 @@ def show(visit: Visit) -> Response:
     auth = visit.sign_in()
     require_role(visit, Role.CLUSTER_ADMIN, "The account")
     account = accounts.read(visit.directory, auth)
-    values: dict[str, Any] = {"account": account, "endings": None, "complete": True, "sure": ""}
+    values: dict[str, Any] = {
+        "account": account,
+        "endings": None,
+        "complete": True,
+        "sure": "",
+        "was": _state_of(account),
+    }
     if visit.method == "GET":
         typed = {
             "name": account.name,
@@ -96,10 +102,22 @@ def show(visit: Visit) -> Response:
                 typed = {name: "\n".join(given) for name, given in visit.form().items()}
                 shown = {**values, "form": typed, "endings": endings, "complete": complete, "sure": shown_for}
                 return page(visit, "account.html", **shown)
-        accounts.update(visit.directory, auth, wanted)
+
+        def check(old: Account) -> None:
+            require_as_shown(visit, _state_of(old))
+
+        accounts.update(visit.directory, auth, wanted, check=check)
         return visit.redirect_to("account?done=changed")
 
     return submit(visit, "account.html", act, **values)
+
+
+def _state_of(account: Account) -> str:
+    """Return a text that changes whenever what the form of an account changes does."""
+    it = account.policy
+    numbers = (it.max_key_age_days, it.revoke_inactive_after_days)
+    switches = (it.pci_compliance, it.keep_leaked_keys, account.machines_manage_owners)
+    return " ".join(map(str, (*numbers, *switches, account.name)))
 
 
 def _fields(visit: Visit) -> dict[str, Any]:

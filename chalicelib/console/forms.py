@@ -116,6 +116,18 @@ def state_of(key: ApiKey | None) -> str:
     return "" if key is None else f"{key.last5} {key.expires_at or ''} {' '.join(key.networks)}".strip()
 
 
+def require_as_shown(visit: Visit, state: str) -> None:
+    """Raise Conflict if what a form changes is not as the form was shown for, by its field ``was``.
+
+    Otherwise a tab that was left open would undo what somebody else has changed since.
+    """
+    if visit.field("was") != state.strip():
+        raise Conflict(
+            "Somebody else has changed this since the page was opened; nothing was done now. "
+            "Open the page again, and make your change there."
+        )
+
+
 def require_unchanged(visit: Visit, key: ApiKey | None) -> None:
     """Raise Conflict if a key has changed since the form was shown, so that nothing is done twice."""
     if visit.field("was") != state_of(key):

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from chalicelib.console.visit import NO_STORE, Visit, respond
-from chalicelib.http.problems import HttpError, status_of
+from chalicelib.http.problems import HttpError, headers_of, status_of
 from chalicelib.rules import api_keys, sessions
 from chalicelib.rules.errors import ApiError, Forbidden, Unauthenticated
 from chalicelib.rules.roles import Role
@@ -46,7 +46,6 @@ HEADERS = {
     # Not "no-referrer": with that, browsers send "Origin: null" with the forms of one's own pages.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": (
         "publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self), "
         "camera=(), microphone=(), geolocation=(), payment=()"
@@ -104,6 +103,7 @@ def refusal(visit: Visit, error: ApiError) -> Response:
         visit,
         "problem.html",
         status,
+        headers_of(error),
         detail=error.detail,
         status_code=status,
         request_id=visit.origin.request_id,
@@ -223,7 +223,6 @@ def static(visit: Visit, name: str) -> Response | None:
         "Content-Type": _TYPES[file.suffix],
         "Cache-Control": "public, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
     }
     return respond(_content(file, visit.settings), 200, headers)
 

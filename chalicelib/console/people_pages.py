@@ -1,13 +1,15 @@
 """People: the list, and the forms that invite them, change their role and revoke them."""
 
+import re
 from typing import Any
 
 from chalice.app import Response
 
-from chalicelib.console.forms import submit
+from chalicelib.console.forms import require_as_shown, submit
 from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
+from chalicelib.http.service_users import NAME_FORM
 from chalicelib.rules import permissions, users
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import NotFound, validation_error
@@ -21,7 +23,10 @@ def listing(visit: Visit) -> Response:
     """Show the account's people."""
     auth = visit.sign_in()
     require_role(visit, Role.CLUSTER_ADMIN, "The list of people")
-    people, after = users.listing(visit.directory, auth, PAGE, visit.query().get("after"))
+    after = visit.query().get("after")
+    if after is not None and not re.fullmatch(NAME_FORM, after):
+        after = None
+    people, after = users.listing(visit.directory, auth, PAGE, after)
     return page(visit, "people.html", people=people, after=after, done=visit.query().get("done", ""))
 
 
@@ -69,6 +74,7 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
         "person": person,
         "roles": list(Role),
         "myself": permissions.is_same_principal(person, auth.caller),
+        "was": _state_of(person),
     }
     if visit.method == "GET":
         typed = {"displayName": person.display_name, "role": person.role.value}
@@ -81,10 +87,19 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
         }
         body = check_fields(bodies.UpdateUser, fields, visit.origin.now)
         role, display_name = keys.or_default(body.role, None), keys.or_default(body.display_name, None)
-        users.update(visit.directory, auth, person.username, role, display_name)
+
+        def check(old: User) -> None:
+            require_as_shown(visit, _state_of(old))
+
+        users.update(visit.directory, auth, person.username, role, display_name, check=check)
         return visit.redirect_to("people?done=changed")
 
     return submit(visit, "people-edit.html", act, **values)
+
+
+def _state_of(person: User) -> str:
+    """Return a text that changes whenever what the form of a User changes does."""
+    return f"{person.role.value} {person.display_name}"
 
 
 def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:

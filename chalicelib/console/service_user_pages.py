@@ -1,6 +1,7 @@
 """Service Users: the list, each with its keys, Administrators and history, and the forms that change them."""
 
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,8 @@ PAGE = 50
 MAX_READ = 1000
 """The most Service Users to read for a filter that has no index."""
 
+PREFIX_FORM = re.compile(r"[a-z0-9._-]{0,64}")
+
 ENDS_SOON = 14 * DAY
 UNUSED = 90 * DAY
 
@@ -48,7 +51,10 @@ def listing(visit: Visit) -> Response:
     after = query.get("after")
     if after is not None and not _is_name(after):
         after = None
-    views, after, complete = _picked(visit, auth, prefix, role, attention, after)
+    if PREFIX_FORM.fullmatch(prefix):
+        views, after, complete = _picked(visit, auth, prefix, role, attention, after)
+    else:  # no username begins so, and DynamoDB takes no key of over 1,024 bytes
+        views, after, complete = [], None, True
     now = visit.origin.second
     reasons = {view.service_user.username: needs_attention(view, now) for view in views}
     if query.get("format") == "csv":
@@ -291,8 +297,6 @@ def _picked(
 
 
 def _is_name(text: str) -> bool:
-    import re
-
     return re.fullmatch(NAME_FORM, text) is not None
 
 

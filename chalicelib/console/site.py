@@ -83,13 +83,15 @@ def _show(visit: Visit) -> Response:
         return file
     if not visit.is_on_own_host():
         return respond("", 303, {"Location": visit.home})
+    visit.require_not_embedded()
     for pattern, (get, post) in PAGES.items():
         parameters = _match(pattern, visit.path)
         if parameters is None:
             continue
         view = get if visit.method == "GET" else post
         if view is None:
-            raise HttpError(405, "This page cannot be used that way. Use the links and forms of the console.")
+            detail = "This page cannot be used that way. Use the links and forms of the console."
+            raise HttpError(405, detail, {"Allow": "POST" if get is None else "GET"})
         if visit.method == "POST":
             visit.require_same_origin()
         return view(visit, *parameters)

@@ -37,7 +37,9 @@ TYPED_BY = "typedBy"
 _NOT_KEPT = frozenset({"csrf", SHOWN_TO, TYPED_BY, "key", "code", "token"})
 """Fields that are not kept for a form to be shown again: secrets, and what belongs to the old session."""
 
-_NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{1,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
+_NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{3,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
+"""A page of the console, without "." and "..", which lead out of it."""
+
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR", "Opera"),
@@ -155,6 +157,17 @@ class Visit:
                 "This was sent from another site, and nothing was done. Use the console's own pages."
             )
 
+    def require_not_embedded(self) -> None:
+        """Raise Forbidden for what a page of another site or a sibling host loads, unless by a link.
+
+        A sibling host's images, scripts and frames are sent with the session's cookie. Refused before it is
+        read, they neither keep the session alive nor tell by their time or size what a page has.
+        """
+        elsewhere = self.header("sec-fetch-site") in ("same-site", "cross-site")
+        mode, kind = self.header("sec-fetch-mode"), self.header("sec-fetch-dest")
+        if elsewhere and not (mode == "navigate" and kind in ("", "document")):
+            raise Forbidden("A page of another site may only link to the console, and not embed or load it.")
+
     def require_form_token(self, token: str) -> None:
         """Raise Forbidden if a form's token (CSRF) is not that of the session."""
         if not hmac.compare_digest(token.encode(), self.csrf.encode()):
@@ -260,11 +273,12 @@ class Visit:
 
 
 NO_STORE = {"Cache-Control": "no-store"}
+OWN_PAGES_ONLY = {"Cross-Origin-Resource-Policy": "same-origin"}
 
 
 def respond(body: str, status: int, headers: Mapping[str, str]) -> Response:
-    """Return a response with exactly these headers."""
-    return Response(body=body, status_code=status, headers=dict(headers))
+    """Return a response with these headers, that pages of other origins cannot load."""
+    return Response(body=body, status_code=status, headers={**OWN_PAGES_ONLY, **headers})
 
 
 def check_fields(kind: type[validation.B], fields: dict[str, Any], now: float) -> validation.B:

@@ -16,6 +16,7 @@ from msgspec import Meta
 from chalicelib.http.problems import HttpError
 from chalicelib.rules import networks
 from chalicelib.rules.errors import FieldError, ValidationError, validation_error_of
+from chalicelib.rules.key_format import contains_secret
 from chalicelib.rules.names import display_name_error
 from chalicelib.rules.roles import KeyType, Role
 
@@ -59,6 +60,12 @@ TEXTS = {
 }
 """Fields of bodies that hold a text for people, and what it is."""
 
+_SHOWN_FIELDS = TEXTS.keys() | {"username", "email", "labels"}
+_HAS_A_KEY = (
+    "This has an API key or another secret in it, and would be shown, mailed and recorded. Leave it out, and "
+    "revoke the key if it works."
+)
+
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """The body of a request."""
@@ -78,6 +85,11 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         for name in TEXTS.keys() & given.keys():
             if isinstance(given[name], str) and (error := display_name_error(given[name], TEXTS[name])):
                 yield FieldError(_pointer(name), error)
+        for name in sorted(_SHOWN_FIELDS & given.keys()):
+            value = given[name]
+            texts = (*value, *value.values()) if isinstance(value, dict) else (value,)
+            if any(isinstance(text, str) and contains_secret(text) for text in texts):
+                yield FieldError(_pointer(name), _HAS_A_KEY)
 
     @classmethod
     def rules(cls) -> list[dict[str, Any]]:

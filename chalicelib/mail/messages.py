@@ -290,7 +290,7 @@ class _View:
     def variables(self, name: str) -> dict[str, Any]:
         """Return the variables of the templates by name."""
         event = self.event
-        steps = self._steps(name)
+        steps = [*self._steps(name), *self._in_the_console(name)]
         role = self.context.role
         return {
             "account": self.account,
@@ -598,6 +598,39 @@ class _View:
             case "api-key-revoked":
                 return [*self._restore(), *self._mend()]
         return [*self._undo(), *self._mend()]
+
+    def _in_the_console(self, name: str) -> list[Step]:
+        """Return the page of the console on which the recipient can do the same, or look, if there is one.
+
+        Its address is text to read, as in an invitation, and the page asks for the recipient's passkey.
+        """
+        page = self._page(name)
+        if not page or not self.context.console:
+            return []
+        text = "In the console, this is done on the page:"
+        if name == "console-access":
+            text = "Your passkeys and signed-in browsers are on this page of the console:"
+        return [Step(text, (f"{self.context.public_url}/console/{page}",))]
+
+    def _page(self, name: str) -> str:
+        """Return the page about an email below the console's address; empty if none is of use."""
+        action, role = self.event.action, self.recipient.role
+        if name in ("access-revoked", "invitation", "role-changed"):
+            return ""
+        if name == "all-keys-revoked":
+            return "service-users" if role is not None and role.covers(Role.CLUSTER_ADMIN) else "you"
+        if self.person:
+            # A code has its own page, and a suspended person none.
+            return "" if name == "suspension" or action is Action.PASSKEY_CODE_REQUESTED else "you"
+        if name == "policy-loosened":
+            return "account"
+        if self._kind() == "User":
+            return "people"
+        if action is Action.SERVICE_USER_DELETED:
+            return "create/service-user"
+        if self._is_dropped() and role is not Role.OWNER:
+            return ""
+        return f"service-users/{quote(self.subject, safe='')}"
 
     def _undo(self) -> list[Step]:
         if self._locked_out() or self.event.action is Action.USER_ACTIVATED:

@@ -25,6 +25,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY = 43
 _CHECK = 6
 _SHAPE = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
+_ANYWHERE = re.compile(rf"(?=({_SHAPE.pattern}))")
 
 
 def new_key() -> str:
@@ -48,6 +49,11 @@ def well_formed(secret: str, prefix: str) -> bool:
     if not (secret.startswith(prefix) and _SHAPE.fullmatch(secret)):
         return False
     return _checksum(secret[:-_CHECK]) == secret[-_CHECK:]
+
+
+def contains_secret(text: str) -> bool:
+    """Return whether a text has a key, a token or another secret of this service in it, by its checksum."""
+    return any(_checksum(it[:-_CHECK]) == it[-_CHECK:] for it in _ANYWHERE.findall(text))
 
 
 def digest(secret: str) -> bytes:

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from chalicelib.rules.errors import Conflict, TooManyRequests
-from chalicelib.rules.model import Account, Principal, ServiceUser
+from chalicelib.rules.model import Account, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.rules.networks import sender
 from chalicelib.rules.ports import Count, CountCall, CountChange, CountEmail, Emails
@@ -120,6 +120,19 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
             wait,
         )
     return replace(holder, budget_full_at=full_at)
+
+
+SIGN_IN_EMAILS_PER_HOUR = 10
+"""The most emails in an hour to one person about sign-ins from other addresses."""
+
+
+def pay_for_sign_in_email(user: User, now: int) -> User:
+    """Return a User whose budget has paid for an email about a sign-in; the same User if it is used up.
+
+    The sign-in itself is never refused.
+    """
+    full_at = max(user.sign_in_emails_full_at or 0, now) + HOUR // SIGN_IN_EMAILS_PER_HOUR
+    return user if full_at > now + HOUR else replace(user, sign_in_emails_full_at=full_at)
 
 
 def account_change(account: str, limits: Limits, now: int) -> CountChange:

@@ -222,7 +222,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
     inviter, empty for the first OWNER of an account.
 
     ``passkeys`` and ``sessions`` map ids to values. ``handle`` is the random id that authenticators know the
-    User by.
+    User by. ``sign_in_emails_full_at`` is when the budget of emails about sign-ins is full again.
     """
 
     membership: str
@@ -232,6 +232,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
     sessions: dict[str, Session] = {}
     handle: bytes = b""
     enrolment: Enrolment | None = None
+    sign_in_emails_full_at: int | None = None
 
 
 class Policy(Value, frozen=True):

@@ -18,7 +18,6 @@ from chalicelib.rules.model import (
     AccountSummary,
     Action,
     Actor,
-    ApiKey,
     Audience,
     Event,
     KeyChange,
@@ -41,6 +40,7 @@ HELD_SHARDS = ("held0", "held1")
 LEASE = 120
 """Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
 
+HOUR = 3600
 FIRST_PAUSE = 60
 MAX_PAUSE = 21_600
 """Seconds between two tries: one minute, doubled at each try, up to six hours."""
@@ -92,12 +92,14 @@ def administrators_or_person_if_keys_changed(occurrence: Occurrence) -> Recipien
 
 
 def person_if_signed_in_elsewhere(occurrence: Occurrence) -> Recipients:
-    """Notify a User of a sign-in with a passkey from an address other than its last one."""
+    """Notify a User of a sign-in with a passkey from an address other than its last one.
+
+    Only if the budget of such emails has paid for it (``limits.pay_for_sign_in_email``).
+    """
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, User) and isinstance(new, User):
-        addresses = {id_: passkey.last_ip for id_, passkey in old.passkeys.items()}
-        if any(passkey.last_ip != addresses.get(id_) for id_, passkey in new.passkeys.items()):
-            return administrators_or_person(occurrence)
+        paid = old.sign_in_emails_full_at != new.sign_in_emails_full_at
+        return administrators_or_person(occurrence) if paid else nobody(occurrence)
     return nobody(occurrence)
 
 
@@ -119,27 +121,41 @@ def administrators_or_person_and_owners(occurrence: Occurrence) -> Recipients:
 
 
 def key_holder_if_loosened_or_ending(occurrence: Occurrence) -> Recipients:
-    """Notify a User of any change to the restrictions of their own key, and Administrators of some.
+    """Notify a User of a change to the restrictions of their own key, and Administrators of some.
 
     Those are looser restrictions, and an earlier expiry that leaves no time for the first notice: without
-    this email, the Administrators would be notified when the key has stopped working.
+    this email, the Administrators would be notified when the key has stopped working. Nobody is notified of
+    an expiry that is hardly earlier, or a key that ends a second earlier at each call would be a flood.
     """
     subject, new = occurrence.subject, occurrence.new
-    if isinstance(subject, User):
-        return Recipients(Audience.PERSON)
-    if isinstance(subject, ServiceUser) and isinstance(new, ServiceUser):
-        for key_type in subject.keys.keys() & new.keys.keys():
-            before, after = subject.keys[key_type], new.keys[key_type]
-            if is_looser(before, after) or _ends_before_notice(before, after, occurrence.at):
-                return administrators_or_person(occurrence)
+    if isinstance(subject, Account) or isinstance(new, Account) or new is None:
+        return nobody(occurrence)
+    for key_type in subject.keys.keys() & new.keys.keys():
+        before, after = subject.keys[key_type], new.keys[key_type]
+        earlier = _is_noticeably_earlier(before.expires_at, after.expires_at, occurrence.at)
+        if isinstance(subject, User):
+            earlier = earlier or before.networks != after.networks
+        elif after.expires_at is not None:
+            earlier = earlier and after.expires_at <= occurrence.at + FIRST_NOTICE + DAY
+        if is_looser(before, after) or earlier:
+            return administrators_or_person(occurrence)
     return nobody(occurrence)
 
 
-def _ends_before_notice(old: ApiKey, new: ApiKey, now: int) -> bool:
-    """Return whether a key gets an earlier expiry, of which the daily round has no time to give notice."""
-    if new.expires_at is None or new.expires_at > now + FIRST_NOTICE + DAY:
-        return False
-    return old.expires_at is None or new.expires_at < old.expires_at
+def _is_noticeably_earlier(old: int | None, new: int | None, now: int) -> bool:
+    """Return whether a key gets an expiry that is on an earlier day; if near, in earlier hours or minutes.
+
+    One that is too far ahead for that must be at about half the time.
+    """
+    if new is None or old is None:
+        return new is not None
+    left, before = new - now, old - now
+    if left > FIRST_NOTICE + DAY:
+        return left.bit_length() < before.bit_length()
+    if before > FIRST_NOTICE + DAY:
+        return True
+    step = DAY if left > 2 * DAY else HOUR if left > HOUR else HOUR // 6
+    return new // step < old // step
 
 
 def administrators_before_and_after(occurrence: Occurrence) -> Recipients:

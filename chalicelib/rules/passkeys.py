@@ -107,7 +107,10 @@ def sign_in(
         passkey_id, passkey = _find_passkey(user, credential_id)
         used = _after_use(passkey, check(kept.challenge, passkey), origin)
         suspension.require_not_suspended(user)
-        entry = sessions.start(_with_passkey(user, passkey_id, used), passkey_id, origin, browser)
+        new = _with_passkey(user, passkey_id, used)
+        if used.last_ip != passkey.last_ip:
+            new = limits.pay_for_sign_in_email(new, origin.second)
+        entry = sessions.start(new, passkey_id, origin, browser)
         changes = {"passkey": ("", passkey.name), "browser": ("", browser)}
         event = new_event(origin, actor(user), Action.SIGNED_IN, user, changes=changes, new=entry.user)
         try:
@@ -272,7 +275,8 @@ def begin_addition(directory: Directory, auth: AuthContext) -> tuple[BrowserChal
 def add(directory: Directory, auth: AuthContext, secret: str, name: str, check: CheckRegistration) -> Passkey:
     """Add a passkey to the caller, and return it.
 
-    Raises ConfirmationNeeded, Conflict, and ValidationError for a passkey that is not valid.
+    Raises ConfirmationNeeded, Conflict, ValidationError for a passkey that is not valid, and TooManyRequests
+    if the budget of changes is used up.
     """
     kept = _find_own(directory, auth, secret, Purpose.ADD)
     user, _ = sessions.current(auth)
@@ -280,8 +284,11 @@ def add(directory: Directory, auth: AuthContext, secret: str, name: str, check: 
     _require_room(user)
     passkey_id, passkey = _new_passkey(check(kept.challenge), name, auth.origin)
     new = replace(_with_passkey(user, passkey_id, passkey), handle=handle(user, kept))
+    now = auth.origin.second
+    new = limits.spend(new, directory.limits, now)
+    counted = limits.account_change(user.account, directory.limits, now)
     event = _change(auth, user, Action.PASSKEY_ADDED, "", passkey.name)
-    directory.commit(event, _with_new_passkey(user, new), _use_challenge(secret))
+    directory.commit(event, _with_new_passkey(user, new), _use_challenge(secret), counted)
     return passkey
 
 
@@ -307,11 +314,17 @@ def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
 
 
 def _with_new_passkey(old: User, new: User) -> Replace:
-    """Return the write that adds a passkey. A credential id belongs to one person: it says who signs in."""
+    """Return the write that adds a passkey. A credential id belongs to one passkey: it says who signs in.
+
+    Raises Conflict if the User has it already; the write is refused if somebody else has.
+    """
     taken = Conflict(
         "This passkey is registered here already, for you or for somebody else; nothing was done. Use "
         "another one, or remove it first where it is."
     )
+    ids = [it.credential_id for it in new.passkeys.values()]
+    if len(set(ids)) < len(ids):
+        raise taken
     return Replace(old, new, concurrent_change(), passkey_taken=taken)
 
 

@@ -232,7 +232,7 @@ class DynamoDirectory:
         """Return a challenge, and the username of a credential: one strongly consistent BatchGetItem."""
         keys = [_challenge_key(digest)]
         if credential_id is not None:
-            keys.append(_credential_key(credential_id))
+            keys.append(credential_key(credential_id))
         challenge, username = None, None
         for item in batch_get(self._client, self._table, keys):
             if item["pk"] == keys[0]["pk"]:
@@ -361,7 +361,7 @@ def _challenge_key(digest: bytes) -> Item:
     return {"pk": {"S": f"CHALLENGE#{hashlib.sha256(b'challenge:' + digest).hexdigest()}"}}
 
 
-def _credential_key(credential_id: bytes) -> Item:
+def credential_key(credential_id: bytes) -> Item:
     """Return the key of a credential's item, which names its User. Hashed: ids can be too long for a key."""
     return {"pk": {"S": f"CREDENTIAL#{hashlib.sha256(credential_id).hexdigest()}"}}
 
@@ -426,9 +426,9 @@ def _credentials(table: str, old: Principal, new: Principal | None) -> "Iterable
     before = _credential_ids(old)
     after = set() if new is None else _credential_ids(new)
     for removed in sorted(before - after):
-        yield {"Delete": {"TableName": table, "Key": _credential_key(removed)}}
+        yield {"Delete": {"TableName": table, "Key": credential_key(removed)}}
     for added in sorted(after - before):
-        item = {**_credential_key(added), "username": {"S": fold_username(old.username)}}
+        item = {**credential_key(added), "username": {"S": fold_username(old.username)}}
         yield {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 

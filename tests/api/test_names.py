@@ -1,5 +1,6 @@
 """Display names: whatever would not be shown as it is, is refused, and the response names the character."""
 
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +47,43 @@ def test_a_name_with_a_control_character_is_refused(accounts: Accounts, what: st
     assert f"Character 8 is {code}." in error["detail"]
     assert character not in refused.text
     assert stack.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("POST", PATH, {"username": "KEY"}),
+        ("POST", PATH, {"email": "KEY@machines.example"}),
+        ("POST", PATH, {"displayName": "The key is KEY."}),
+        ("POST", PATH, {"description": "suk_KEY"}),
+        ("POST", PATH, {"labels": {"key": "KEY"}}),
+        ("POST", PATH, {"labels": {"KEY": "key"}}),
+        ("PUT", f"{PATH}/bot", {"labels": {"key": "KEY"}}),
+        ("PUT", f"{PATH}/bot", {"description": "KEY"}),
+        ("POST", "/v1/users", {"username": "KEY"}),
+        ("POST", "/v1/users", {"displayName": "KEY"}),
+        ("PUT", "/v1/users/admin", {"displayName": "KEY"}),
+        ("PUT", "/v1/account", {"name": "KEY"}),
+    ],
+)
+def test_a_key_that_somebody_pastes_into_a_field_is_neither_stored_nor_shown(
+    accounts: Accounts, method: str, path: str, more: dict[str, Any]
+) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"].secret
+    accounts.caller("admin")
+    bodies = {("POST", PATH): service_user_body("new"), ("POST", "/v1/users"): NEW_USER}
+    body = json.dumps({**bodies.get((method, path), {}), **more})
+    before = stack.snapshot()
+    refused = stack.call(method, path, owner, json.loads(body.replace("KEY", key)))
+    [error] = assert_problem(refused, 400)["errors"]
+    assert error["pointer"] == f"/{next(iter(more))}"
+    assert "secret" in error["detail"]
+    assert key not in refused.text
+    assert stack.snapshot() == before
+    if "label" not in body:  # a wrong checksum is no key
+        accepted = stack.call(method, path, owner, json.loads(body.replace("KEY", key[:-1] + "_")))
+        assert accepted.status < 300
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl
@@ -680,7 +681,7 @@ class Machine(RuleBasedStateMachine):
             _includes(said, self.described(whom, clear=bool(outcome.made)))
             assert said.get("labels", {}) == whom.labels
 
-    def described(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
+    def described(self, whom: Someone, *, clear: bool = False, invitation: bool = False) -> dict[str, Any]:
         common = {
             "account": whom.account,
             "username": whom.username,
@@ -702,6 +703,8 @@ class Machine(RuleBasedStateMachine):
             }
             return {**common, **more, **keys}
         state = {"status": "INVITED" if whom.open else "ACTIVE", "invitedBy": whom.invited_by}
+        if invitation:
+            state["invitation"] = self.book.invitation_of(whom)
         return {**common, **state, **(keys if clear else {})}
 
     def keys_of(self, whom: Someone, *, clear: bool = False) -> dict[str, Any]:
@@ -1076,7 +1079,18 @@ class Desk:
         return Outcome(200, self._machine.key_of(whom, whom.keys[kind], clear=False))
 
     def person(self, name: str) -> Outcome:
-        return Outcome(200, of=self.book.person(self.by, name))
+        return self._with_invitation(Outcome(200, of=self.book.person(self.by, name)))
+
+    def invite(self, body: dict[str, Any]) -> Outcome:
+        return self._with_invitation(self.book.invite(self.by, body))
+
+    def invite_again(self, name: str) -> Outcome:
+        return self._with_invitation(self.book.invite_again(self.by, name))
+
+    def _with_invitation(self, outcome: Outcome) -> Outcome:
+        """Return an outcome whose response says what has become of a User's invitation."""
+        assert outcome.of is not None
+        return replace(outcome, response=self._machine.described(outcome.of, invitation=True))
 
     def own_keys(self, name: str) -> Outcome:
         return Outcome(200, self._machine.keys_of(self.book.own(self.by, name)))
@@ -1085,7 +1099,7 @@ class Desk:
         conditions = dict(parse_qsl(asked))
         everyone = self.book.members(self.by.who.account, machines=machines)
         members = [it for it in everyone if self.book.listed(it, conditions)]
-        return Outcome(200, [self._machine.described(it) for it in members[:2]])
+        return Outcome(200, [self._machine.described(it, invitation=not machines) for it in members[:2]])
 
     def find(self, body: dict[str, str]) -> Outcome:
         self.book.searches(self.by)

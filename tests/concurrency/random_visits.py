@@ -4,6 +4,7 @@ Three browsers, each with its cookies, and every passkey that was ever made. Eac
 against the rulebook as each call is; after it, a session that ended is refused at the very next page.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -432,11 +433,15 @@ class Visits(Machine):
         there = [it.name for it in self.people_of(self.whose(seat))]
         name = data.draw(st.sampled_from([*there * 6, *PEOPLE, "bot"]), "whom")
         person = self.book.all.get(name)
+        display = data.draw(st.sampled_from(["A. Person", "B. Person"]), "display name")
+        stale = data.draw(st.integers(0, 9), "stale") == 9
+        was = f"{person.role} {person.display}" if person and not stale else "another"
+
+        def edit(it: Desk) -> Outcome:
+            return it.change(name, {"displayName": display, "role": role}, stale=stale)
+
         plans: dict[str, tuple[dict[str, str], Plan]] = {
-            "edit": (
-                {"displayName": "A. Person", "role": role},
-                lambda it: it.change(name, {"displayName": "A. Person", "role": role}),
-            ),
+            "edit": ({"displayName": display, "role": role, "was": was}, edit),
             "revoke": ({"name": person.username if person else name}, lambda it: it.expel(name)),
             "invite-again": ({}, lambda it: it.invite_again(name)),
             "suspend": ({}, lambda it: it.suspend_person(name)),
@@ -453,9 +458,20 @@ class Visits(Machine):
     def change_account_in_browser(self, data: st.DataObject, name: str, switch: bool, leaks: bool) -> None:
         seat = self.ready(data, Caller.runs_account)
         body = {"name": name, "machinesManageOwners": switch, "revokeLeakedKeys": leaks}
-        fields = {"name": name}
+        stale = data.draw(st.integers(0, 9), "stale") == 9
+        who = self.whose(seat)
+        now = self.book.settings(who.account) if who else defaultdict(str)
+        shown = (
+            *(None, now["revokeInactiveAfterDays"], False),  # nobody sets an age or pciCompliance here
+            *(not now["revokeLeakedKeys"], now["machinesManageOwners"], now["name"]),
+        )
+        fields = {"name": name, "was": "another" if stale else " ".join(map(str, shown))}
         fields |= {field: "yes" for field in ("machinesManageOwners", "revokeLeakedKeys") if body[field]}
-        self.press(seat, "account", fields, Caller.runs_account, lambda it: it.change_account(body))
+
+        def plan(it: Desk) -> Outcome:
+            return it.change_account(body, stale=stale)
+
+        self.press(seat, "account", fields, Caller.runs_account, plan)
 
     @rule(data=st.data(), what=st.sampled_from(["you", "service-users", "a machine", "people", "events"]))
     def look_in_browser(self, data: st.DataObject, what: str) -> None:

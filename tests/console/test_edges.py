@@ -115,7 +115,7 @@ def test_a_large_account_says_that_more_may_end(
         accounts.stack.service_user(accounts["admin"], name, keyTypes=["MONITORING"])
     monkeypatch.setattr(account_pages, "MAX_READ", 1)
     fields = {"name": "Acme", "maxKeyAgeDays": "30", "revokeInactiveAfterDays": ""}
-    assert "only part of the account" in ann.post("account", fields).words
+    assert "only part of the account" in ann.edit("account", fields).words
     directory = accounts.stack.service.directory
     whole = directory.page
     monkeypatch.setattr(
@@ -124,7 +124,7 @@ def test_a_large_account_says_that_more_may_end(
         lambda account, kind, _limit, after, prefix="": whole(account, kind, 1, after, prefix),
     )
     monkeypatch.setattr(account_pages, "MAX_READ", 100)
-    assert "bot-b MONITORING" in ann.post("account", fields).words
+    assert "bot-b MONITORING" in ann.edit("account", fields).words
 
 
 def test_a_session_secret_has_a_form_of_its_own() -> None:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import pytest
 
 import app
+from chalicelib.rules.limits import DEFAULT
 from tests.support.accounts import CLEAR, Accounts
 from tests.support.browser import Browser
+from tests.support.mail import MailFixture
 
 Person = Callable[..., Browser]
 
@@ -42,7 +45,7 @@ def test_people_are_invited_changed_invited_again_and_revoked(accounts: Accounts
     bea = Browser(accounts.stack)
     assert bea.activate("bea").status == 200
     assert ann.open("people/bea/edit").status == 200
-    assert ann.post("people/bea/edit", {"role": "CLUSTER_ADMIN", "displayName": "Bea"}).status == 303
+    assert ann.edit("people/bea/edit", {"role": "CLUSTER_ADMIN", "displayName": "Bea"}).status == 303
     assert bea.open("people").status == 200
     assert ann.open("people/bea/invite-again").status == 200
     assert ann.post("people/bea/invite-again").status == 303
@@ -74,11 +77,42 @@ def test_people_are_suspended_and_resumed(accounts: Accounts, person: Person) ->
 def test_nobody_changes_their_own_role_and_a_cluster_admin_changes_nobody(person: Person) -> None:
     ann, bea = person("ann"), person("bea", "CLUSTER_ADMIN")
     assert "Nobody changes their own role" in ann.open("people/ann/edit").words
-    assert "cannot change your own role" in ann.post("people/ann/edit", {"role": "READ_ONLY"}).words
-    assert ann.post("people/ann/edit", {"displayName": "Ann"}).status == 303
+    assert "cannot change your own role" in ann.edit("people/ann/edit", {"role": "READ_ONLY"}).words
+    assert ann.edit("people/ann/edit", {"displayName": "Ann"}).status == 303
     assert "OWNERs invite people" in bea.open("people").words
     for path in ("create/user", "people/ann/edit", "people/ann/revoke"):
         assert bea.open(path).status == 403
+
+
+def test_a_tab_left_open_raises_nobody_again_whom_somebody_else_has_lowered(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person("ann")
+    person("bea")
+    was = ann.open("people/bea/edit").hidden("was")
+    assert accounts.call("PUT", "/v1/users/bea", "owner", {"role": "READ_ONLY"}).status == 200
+    fields = {"was": was, "role": "OWNER", "displayName": "Bea B."}
+    refused = ann.post("people/bea/edit", fields)
+    assert refused.status == 409
+    assert "Somebody else has changed this" in refused.words
+    assert ann.post("people/bea/edit", {**fields, "was": refused.hidden("was")}).status == 409
+    assert accounts.stack.item("bea")["role"] == "READ_ONLY"
+    assert ann.edit("people/bea/edit", {"role": "READ_ONLY", "displayName": "Bea B."}).status == 303
+    assert accounts.stack.item("bea")["displayName"] == "Bea B."
+
+
+def test_a_tab_left_open_loosens_no_policy_that_somebody_else_has_made_stricter(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    assert ann.edit("account", {"name": "Acme", "machinesManageOwners": "yes"}).status == 303
+    was = ann.open("account").hidden("was")
+    stricter = {"machinesManageOwners": False, "maxKeyAgeDays": 90}
+    assert accounts.call("PUT", "/v1/account", "owner", stricter).status == 200
+    refused = ann.post("account", {"was": was, "name": "Acme Inc", "machinesManageOwners": "yes"})
+    assert refused.status == 409
+    now = accounts.call("GET", "/v1/account", "owner").json
+    assert (now["machinesManageOwners"], now["maxKeyAgeDays"], now["name"]) == (False, 90, "Acme")
 
 
 def test_events_say_what_happened_and_are_filtered(accounts: Accounts, person: Person) -> None:
@@ -98,10 +132,10 @@ def test_the_account_is_read_by_a_cluster_admin_and_changed_by_an_owner(person: 
     assert "ask one of ann, owner" in bea.open("account").words
     fields = {"name": "Acme", "maxKeyAgeDays": "", "revokeInactiveAfterDays": ""}
     assert bea.post("account", fields).status == 403
-    assert ann.post("account", fields).status == 303
+    assert ann.edit("account", fields).status == 303
     assert "Acme" in ann.open("account?done=changed").words
-    assert ann.post("account", {**fields, "maxKeyAgeDays": "3"}).errors
-    assert ann.post("account", {**fields, "maxKeyAgeDays": "many"}).errors
+    assert ann.edit("account", {**fields, "maxKeyAgeDays": "3"}).errors
+    assert ann.edit("account", {**fields, "maxKeyAgeDays": "many"}).errors
 
 
 def test_whether_leaked_keys_are_revoked_is_shown_and_changed(accounts: Accounts, person: Person) -> None:
@@ -110,7 +144,7 @@ def test_whether_leaked_keys_are_revoked_is_shown_and_changed(accounts: Accounts
     checked = re.compile(r'<input[^>]*name="revokeLeakedKeys"[^>]* checked')
     for expected in (True, False, True):
         sent = {"revokeLeakedKeys": "yes"} if expected else {}
-        assert ann.post("account", {**fields, **sent}).status == 303
+        assert ann.edit("account", {**fields, **sent}).status == 303
         assert accounts.call("GET", "/v1/account", "owner").json["revokeLeakedKeys"] is expected
         assert bool(checked.search(ann.open("account").text)) is expected
         assert f"Leaked keys are revoked {'yes' if expected else 'no'}" in bea.open("account").words
@@ -120,18 +154,18 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
     ann = person()
     accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
     fields = {"name": "Acme", "maxKeyAgeDays": "", "revokeInactiveAfterDays": "", "pciCompliance": "yes"}
-    shown = ann.post("account", fields)
+    shown = ann.edit("account", fields)
     assert shown.status == 200
     assert "nothing was changed yet" in shown.words
     assert "bot MONITORING" in shown.words
     assert re.search(r"in 90 days \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\) at the earliest", shown.words)
     assert "ann passkey Laptop: in 90 days" in shown.words, "the policy ends unused passkeys too"
     assert not accounts.call("GET", "/v1/account", "owner").json["pciCompliance"]
-    other = ann.post(
+    other = ann.edit(
         "account", {**fields, "pciCompliance": "", "maxKeyAgeDays": "14", "sure": shown.hidden("sure")}
     )
     assert "nothing was changed yet" in other.words, "another policy ends other keys"
-    assert ann.post("account", {**fields, "sure": shown.hidden("sure")}).status == 303
+    assert ann.edit("account", {**fields, "sure": shown.hidden("sure")}).status == 303
     assert accounts.call("GET", "/v1/account", "owner").json["maxKeyAgeDays"] == 90
 
 
@@ -177,6 +211,61 @@ def test_passkeys_are_added_and_removed(accounts: Accounts, person: Person) -> N
         assert ann.call("add-finish", {"name": "", "passkey": passkey}).status == 200
     assert ann.call("add-begin").status == 409
     assert "as many as one may have" in ann.open("you").words
+
+
+def test_passkeys_are_added_only_so_often_and_removed_at_any_time(accounts: Accounts, person: Person) -> None:
+    ann = person("ann", "READ_ONLY")
+    accounts.stack.service.directory.limits = DEFAULT
+    statuses: list[int] = []
+    for _ in range(12):
+        made = Browser(accounts.stack).passkey.create(ann.call("add-begin").json["challenge"])
+        added = ann.call("add-finish", {"name": "Another", "passkey": made})
+        statuses.append(added.status)
+        for id_, it in accounts.stack.item("ann")["passkeys"].items():
+            if it["name"] == "Another":
+                assert ann.post(f"you/passkey?id={id_}").status == 303
+    assert statuses == [200] * 10 + [429] * 2
+
+
+def test_sign_ins_from_ever_other_addresses_are_mailed_only_so_often(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person("ann", "READ_ONLY")
+    mail = MailFixture(accounts.stack.client, accounts.stack.tables, accounts.stack.clock)
+    mail.resend()
+    before = len(mail.ses.sent)
+    for number in range(15):
+        ann.source_ip = f"192.0.2.{number}"
+        assert ann.sign_in().status == 200
+    mail.resend()
+    assert [str(it["Subject"])[:31] for _, it in mail.ses.sent[before:]] == [
+        "You signed in from another addr"
+    ] * 10
+    events = accounts.call("GET", "/v1/events?username=ann&action=SIGNED_IN", "owner").json
+    assert len(events) == 15
+    accounts.stack.clock.forward(3600)
+    ann.source_ip = "192.0.2.99"
+    assert ann.sign_in().status == 200
+    mail.resend()
+    assert len(mail.ses.sent) == before + 11
+
+
+def test_one_has_a_passkey_once(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    other = Browser(accounts.stack)
+    for status in (200, 409):
+        made = other.passkey.create(ann.call("add-begin").json["challenge"])
+        added = ann.call("add-finish", {"name": "Phone", "passkey": made})
+        assert added.status == status
+    assert "registered here already" in added.json["detail"]
+    assert len(accounts.stack.item("ann")["passkeys"]) == 2
+
+
+def test_a_list_goes_on_after_a_username_and_nothing_else(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    for after in ("", "a" * 3000, "\0"):
+        assert "owner" in ann.open(f"people?{urlencode({'after': after})}").words
+    assert "admin" not in ann.open("people?after=admin").words.partition("Person Role")[2]
 
 
 def test_adding_and_removing_a_passkey_needs_a_confirmation(accounts: Accounts, person: Person) -> None:
@@ -247,6 +336,37 @@ def test_every_page_has_the_headers_that_keep_it_ours(person: Person) -> None:
         assert headers["Strict-Transport-Security"]
 
 
+def test_pages_of_other_origins_load_nothing_of_the_console(person: Person) -> None:
+    ann = person()
+    pages = [ann.open(path, follow=False) for path in ("", "you", "service-users?format=csv", "nothing-here")]
+    [script] = re.findall(r'src="(static/[^"]+)"', pages[1].text)
+    pages += [ann.open(script), ann.call("confirm-begin"), ann.call("add-finish"), ann.post("sign-out")]
+    assert [it.status for it in pages] == [303, 200, 200, 404, 200, 200, 400, 303]
+    assert {it.headers["Cross-Origin-Resource-Policy"] for it in pages} == {"same-origin"}
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+@pytest.mark.parametrize(
+    ("mode", "kind", "status"),
+    [
+        ("navigate", "document", 200),
+        ("navigate", "iframe", 403),
+        ("no-cors", "image", 403),
+        ("no-cors", "script", 403),
+        ("cors", "empty", 403),
+    ],
+)
+def test_other_hosts_link_to_a_page_but_load_none_and_keep_no_session_alive(
+    accounts: Accounts, person: Person, site: str, mode: str, kind: str, status: int
+) -> None:
+    ann = person()
+    accounts.stack.clock.forward(600)
+    before = accounts.stack.item("ann")
+    ann.headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": kind}
+    assert ann.open("you").status == status
+    assert (accounts.stack.item("ann") == before) == (status == 403)
+
+
 def test_the_files_of_the_page_never_change_and_are_no_others(person: Person) -> None:
     ann = person()
     found = re.findall(r'(?:href|src)="(static/[^"]+)"', ann.open("you").text)
@@ -301,6 +421,8 @@ def test_another_host_leads_to_the_one_that_passkeys_are_for(accounts: Accounts)
         ("//evil.example", False),
         ("https://evil.example", False),
         ("../../evil", False),
+        ("you/../..", False),
+        ("you/./generate", False),
         ("javascript:alert(1)", False),
         ("sign-in", False),
     ],
@@ -322,8 +444,8 @@ def test_what_is_no_page_or_no_way_to_use_one_is_said_so(person: Person) -> None
     assert ann.open("service-users/bot/elsewhere").status == 404
     assert ann.open("you/elsewhere").status == 404
     assert ann.open("elsewhere").status == 404
-    assert ann.open("sign-out").status == 405
-    assert ann.post("service-users").status == 405
+    for page, allowed in ((ann.open("sign-out"), "POST"), (ann.post("service-users"), "GET")):
+        assert (page.status, page.headers["Allow"]) == (405, allowed)
     assert ann.call("elsewhere").status == 404
     assert (
         ann.request("POST", "/console/you/generate", "{}", {"content-type": "application/json"}).status == 415

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -302,17 +303,29 @@ def test_keys_that_are_not_used_or_expired_need_attention(accounts: Accounts, pe
     assert "no Administrator left" in ann.open("service-users/used").words
 
 
+def test_a_beginning_that_no_username_has_finds_none(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot", keyTypes=[])
+    assert "bot" in ann.open("service-users?prefix=BO").words
+    for prefix in ("a" * 3000, "b ot", "\0"):
+        with accounts.stack.counted() as counted:  # DynamoDB refuses a Query with a key of over 1,024 bytes
+            page = ann.open(f"service-users?{urlencode({'prefix': prefix})}")
+        assert "Query" not in counted
+        assert (page.status, "No Service User matches" in page.words) == (200, True)
+
+
 def test_what_is_shown_is_had_as_csv_and_starts_no_formula(accounts: Accounts, person: Person) -> None:
     ann = person()
     accounts.stack.service_user(
         accounts["owner"], "bot", keyTypes=["MONITORING"], displayName='=HYPERLINK("x")'
     )
-    accounts.stack.service_user(accounts["owner"], "none", keyTypes=[])
+    accounts.stack.service_user(accounts["owner"], "none", keyTypes=[], displayName="x;=1+1")
+    accounts.stack.service_user(accounts["owner"], "wide", keyTypes=[], displayName="\uff1d1+1")
     page = ann.open("service-users?format=csv")
     assert page.headers["Content-Type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(page.text)))
-    assert [row["username"] for row in rows] == ["bot", "none"]
-    assert rows[0]["displayName"] == '\'=HYPERLINK("x")'
+    assert [row["username"] for row in rows] == ["bot", "none", "wide"]
+    assert [row["displayName"] for row in rows] == ['\'=HYPERLINK("x")', "x;'=1+1", "'\uff1d1+1"]
     assert rows[0]["keyType"] == "MONITORING"
     assert rows[1]["keyType"] == ""
     more: dict[str, Any] = {"description": "x;=1+1", "labels": {"team": "payments", "env": "prod"}}

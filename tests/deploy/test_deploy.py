@@ -180,11 +180,17 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     ]
     aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [{"Outputs": named}]}}
     aws.write()
-    monkeypatch.setattr(maintenance, "dead_keys", lambda _, events, since: frozenset({(events, since)}))
+    monkeypatch.setattr(
+        maintenance,
+        "withdrawn_since",
+        lambda _, events, since: maintenance.Withdrawn(users=frozenset({events, str(since)})),
+    )
     monkeypatch.setattr(
         maintenance,
         "restore_directory",
-        lambda _, source, target, dead: maintenance.Restored(len(source), len(target), len(dead)),
+        lambda _, source, target, withdrawn: maintenance.Restored(
+            len(source), len(target), len(withdrawn.users), ("bot", "eve"), ("ann",)
+        ),
     )
     monkeypatch.setattr(maintenance, "restore_events", lambda _, source, target: len(source + target))
     monkeypatch.setattr(maintenance, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
@@ -194,7 +200,9 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies", *moment]) == 0
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Directory: 4 items written, 1 deleted, 1 keys revoked again.",
+        "Directory: 4 items written, 1 deleted, 2 keys revoked again.",
+        "Suspended again: bot, eve.",
+        "Not suspended, as all OWNERs of an account: ann.",
         "Events: 7 restored.",
         "Deleted the account, 2 Users and Service Users, and 3 events.",
     ]

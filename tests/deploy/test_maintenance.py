@@ -8,9 +8,17 @@ import pytest
 from chalicelib.rules import key_format
 from chalicelib.store import addresses, pointers
 from deploy import maintenance
-from deploy.maintenance import dead_keys, delete_account, find_key, restore_directory, restore_events
+from deploy.maintenance import (
+    Restored,
+    delete_account,
+    find_key,
+    restore_directory,
+    restore_events,
+    withdrawn_since,
+)
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
+from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
 from tests.support.version_1_0 import addresses_of, keep_address_as_1_0, put_old_address
 
@@ -57,9 +65,9 @@ def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
     assert whoami(stack, key) == 401
     done = restore_directory(stack.client, directory, stack.tables.directory)
     # Of each the principal, its address and a pointer to each key; the account tells how many it has.
-    assert done == (5, 120, 0)
+    assert done == (5, 120, 0, (), ())
     assert lasting(stack.snapshot()[0]) == lasting(before)
-    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0, 0)
+    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0, 0, (), ())
     assert whoami(stack, key) == 200
 
 
@@ -81,13 +89,96 @@ def test_what_was_revoked_since_does_not_come_back(stack: Stack, restored: Any) 
     assert stack.call("DELETE", "/v1/users/person", owner).status == 204
     # What no event speaks of is what the restore is for.
     stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": "USER#lost"}})
-    dead = dead_keys(stack.client, stack.tables.events, since)
-    done = restore_directory(stack.client, directory, stack.tables.directory, dead)
+    done = restore_again(stack, directory, since)
     assert done.revoked >= 5
     for key in (*bot.values(), *gone.values(), person):
         assert whoami(stack, key) == 401, key.username
     for key in (owner, kept, lost):
         assert whoami(stack, key) == 200, key.username
+
+
+def restore_again(stack: Stack, directory: str, since: int) -> Restored:
+    """Restore the directory, without what the events since then withdrew."""
+    withdrawn = withdrawn_since(stack.client, stack.tables.events, since)
+    return restore_directory(stack.client, directory, stack.tables.directory, withdrawn)
+
+
+def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    browsers = {name: Browser(stack) for name in ("left", "again", "kept")}
+    for name, browser in browsers.items():
+        body = {"username": name, "email": f"{name}@people.example", "role": "OWNER"}
+        assert stack.call("POST", "/v1/users", owner, body).status == 201
+        assert browser.activate(name).status == 200
+    body = {"username": "open", "email": "open@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    token = stack.token("open")
+    phone = Browser(stack)
+    made = phone.passkey.create(browsers["kept"].call("add-begin").json["challenge"])
+    assert browsers["kept"].call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    [stolen] = [id_ for id_, it in stack.item("kept")["passkeys"].items() if it["name"] == "Phone"]
+    directory, _ = restored()
+    stack.clock.forward(301)
+    since = int(stack.clock())
+    assert browsers["kept"].post(f"you/passkey?id={stolen}").status in (303, 403)
+    assert browsers["kept"].sign_in().status == 200
+    browsers["kept"].post(f"you/passkey?id={stolen}")
+    assert stolen not in stack.item("kept")["passkeys"]
+    for name in ("left", "open"):
+        assert stack.call("DELETE", f"/v1/users/{name}", owner).status == 204
+    assert stack.call("POST", "/v1/users/again/invitation", owner).status == 200
+    restore_again(stack, directory, since)
+    assert {name: browser.sign_in().status for name, browser in browsers.items()} == {
+        "left": 401,
+        "again": 401,
+        "kept": 200,
+    }
+    assert phone.sign_in().status == 401
+    refused = stack.call("POST", "/v1/users/activate", None, {"username": "open", "token": token})
+    assert refused.status == 400
+    again = phone.passkey.create(browsers["kept"].call("add-begin").json["challenge"])
+    added = browsers["kept"].call("add-finish", {"name": "Phone", "passkey": again})
+    assert added.status == 200, "its credential was not restored either"
+
+
+def test_who_was_suspended_since_is_suspended_again(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    eve, ann = stack.user(owner, "eve", "OWNER"), stack.user(owner, "ann", "READ_ONLY")
+    bot = stack.service_user(owner, "bot")["MONITORING"]
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    for path in ("users/eve", "users/ann", "service-users/bot"):
+        assert stack.call("POST", f"/v1/{path}/suspend", owner).status == 200
+    stack.clock.forward(1)
+    assert stack.call("POST", "/v1/users/ann/resume", owner).status == 200
+    done = restore_again(stack, directory, since)
+    assert (done.suspended, done.not_suspended) == (("bot", "eve"), ())
+    assert [whoami(stack, key) for key in (owner, eve, ann, bot)] == [200, 403, 200, 403]
+    assert stack.call("GET", "/v1/users/eve", owner).json["suspendedBy"] == "owner"
+    refused = stack.call("DELETE", "/v1/users/owner", owner)
+    assert refused.status == 409, "a suspended OWNER does not count as one"
+    assert stack.call("POST", "/v1/users/eve/resume", owner).status == 200
+    assert whoami(stack, eve) == 200
+
+
+def test_all_owners_are_not_suspended_again(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    eve = stack.user(owner, "eve", "OWNER")
+    assert stack.call("POST", "/v1/users/owner/suspend", eve).status == 200
+    done = restore_again(stack, directory, since)
+    assert (done.suspended, done.not_suspended) == ((), ("owner",))
+    assert whoami(stack, owner) == 200
+
+
+def test_an_event_that_waits_to_be_published_stops_no_restore(stack: Stack, restored: Any) -> None:
+    directory, _ = restored()
+    marker = {"account": {"S": "PUBLISH#0"}, "id": {"S": "acme#1"}, "at": {"N": str(int(stack.clock()))}}
+    stack.client.put_item(TableName=stack.tables.events, Item=marker)
+    assert restore_again(stack, directory, 0) == (0, 0, 0, (), ())
 
 
 def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: pytest.MonkeyPatch) -> None:

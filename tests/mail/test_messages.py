@@ -965,6 +965,68 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
     assert found == access | suspensions | passkeys
 
 
+def addresses(event: Event, recipient: Recipient, context: EmailContext) -> list[str]:
+    """The pages of the console that an email names, below its address; the same in text and in HTML."""
+    said = email_content(event, recipient, context)
+    found = re.compile(rf"{re.escape(PUBLIC_URL)}/console/([^\s<]*)")
+    assert found.findall(said.text) == found.findall(said.html)
+    assert "href" not in said.html
+    return found.findall(said.text)
+
+
+@pytest.mark.parametrize(
+    ("event", "recipient", "page"),
+    [
+        (make_event(), BOB, "service-users/ci-bot"),
+        (make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB, "service-users/ci-bot"),
+        (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, "service-users/ci-bot"),
+        (make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),)), BOSS, "service-users/ci-bot"),
+        (make_event(action=Action.API_KEY_ENDING, keys=(ending(NOW),)), BOB, "service-users/ci-bot"),
+        (make_event(action=Action.SERVICE_USER_DELETED, keys=(revoked(),)), BOB, "create/service-user"),
+        (make_event(action=Action.SERVICE_USER_SUSPENDED, keys=()), BOB, "service-users/ci-bot"),
+        (leaked(), CHIEF, "service-users/ci-bot"),
+        (leaked(subject=BEA), CHIEF, "people"),
+        (own(), SELF, "you"),
+        (own(action=Action.API_KEY_ENDING, keys=(ending(NOW),)), SELF, "you"),
+        (own(action=Action.PASSKEY_ADDED, keys=(), changes={"passkey": ("", "x")}), SELF, "you"),
+        (own(action=Action.PASSKEY_ENDING, keys=(), changes={"passkey": ("x", "y")}), SELF, "you"),
+        (own(action=Action.SIGNED_IN, keys=(), changes={"passkey": ("", "x")}), SELF, "you"),
+        (own(action=Action.PASSKEY_CODE_REQUESTED, keys=()), SELF, "enrol"),
+        (own(action=Action.USER_SUSPENDED, keys=(), actor=ALICE), SELF, ""),
+        (own(action=Action.USER_REVOKED, keys=(revoked(),), actor=ALICE), SELF, ""),
+        (own(action=Action.USER_UPDATED, keys=(), changes={"role": ("OWNER", "READ_ONLY")}), SELF, ""),
+        (of_owner(action=Action.USER_SUSPENDED, keys=()), CHIEF, "people"),
+        (
+            of_owner(action=Action.USER_UPDATED, keys=(), changes={"role": ("READ_ONLY", "OWNER")}),
+            CHIEF,
+            "people",
+        ),
+        (
+            make_event(action=Action.ACCOUNT_UPDATED, keys=(), changes={"pciCompliance": ("true", "false")}),
+            CHIEF,
+            "account",
+        ),
+        (all_revoked(), SELF, "you"),
+        (all_revoked(), BOB, "service-users"),
+    ],
+)
+def test_an_email_names_the_page_of_the_console_that_helps(
+    event: Event, recipient: Recipient, page: str
+) -> None:
+    context = SETTING._replace(token="sue_" + "x7" * 24 + "Q") if page == "enrol" else SETTING
+    assert addresses(event, recipient, context) == [page] * bool(page)
+    assert not addresses(event, recipient, context._replace(console=False))
+
+
+@pytest.mark.parametrize(
+    ("recipient", "page"), [(BOB, ""), (ALICE_TOO, "service-users/ci-bot"), (BOSS, "service-users/ci-bot")]
+)
+def test_who_is_no_longer_an_administrator_is_led_to_no_page(recipient: Recipient, page: str) -> None:
+    changes = {"administrators": ("alice, bob, boss", "alice")}
+    event = make_event(action=Action.SERVICE_USER_UPDATED, keys=(), changes=changes)
+    assert addresses(event, recipient, SETTING) == [page] * bool(page)
+
+
 def test_one_email_says_that_every_key_was_revoked_and_lists_the_holders() -> None:
     said = email_content(all_revoked(), SELF, SETTING)
     assert said.subject == "Demo: every API key of 10000 Service Users and Users was revoked"

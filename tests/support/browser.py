@@ -72,6 +72,10 @@ class Browser:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         return self.request("POST", f"/console/{path}", raw, kind)
 
+    def edit(self, path: str, fields: dict[str, Any]) -> Page:
+        """Open a form, and send it for what it was shown for."""
+        return self.post(path, {"was": self.open(path).hidden("was"), **fields})
+
     def call(self, step: str, body: Any = None) -> Page:
         """Make the request that the page's script makes for passkeys."""
         headers = {"content-type": "application/json", "x-form-token": self.csrf}

@@ -715,13 +715,22 @@ class ReferenceModel:
         return found
 
     def change(
-        self, by: Caller, name: str, body: dict[str, Any], read: dict[str, Any] | None = None
+        self,
+        by: Caller,
+        name: str,
+        body: dict[str, Any],
+        read: dict[str, Any] | None = None,
+        *,
+        stale: bool = False,
     ) -> Outcome:
+        """Change somebody's name and role, but not by a form of the console that is ``stale``."""
         person = self.person(by, name)
         role = body.get("role", person.role)
         self._may_touch(by, person.role, role)
         by.prove(self.now)
         self._as_read(read, self.read_only(person))
+        if stale:
+            raise Refused(409)
         display = body.get("displayName", person.display)
         if role != person.role:
             if person is by.who:
@@ -863,20 +872,31 @@ class ReferenceModel:
             raise Refused(400)
         return person
 
+    def invitation_of(self, person: Someone) -> str | None:
+        """What is shown of an invitation that is not taken up: whether its newest token lets them in."""
+        if person.open is None:
+            return None
+        if self._is_withdrawn(person, person.open):
+            return "WITHDRAWN"
+        until = person.open.tokens.values()
+        return "EXPIRED" if until and max(until) <= self.now else "OPEN"
+
     def _may_take_up(self, person: Someone) -> None:
         assert person.open is not None
-        inviter = person.open.inviter
-        if (
-            self.all.get(inviter.name) is not inviter
-            or inviter.role != "OWNER"
-            or inviter.stay is not person.open.stay
-            or inviter.suspended is not None
-        ):
+        if self._is_withdrawn(person, person.open):
             raise Refused(400)
         if person.role == "OWNER":
-            if inviter.machine and person.account not in self.machines_run_owners:
-                raise Refused(400)
             self._owner_fits(person.account)
+
+    def _is_withdrawn(self, person: Someone, invitation: Invitation) -> bool:
+        inviter = invitation.inviter
+        return (
+            self.all.get(inviter.name) is not inviter
+            or inviter.role != "OWNER"
+            or inviter.stay is not invitation.stay
+            or inviter.suspended is not None
+            or (inviter.machine and person.role == "OWNER" and person.account not in self.machines_run_owners)
+        )
 
     # The console: people alone, with passkeys
 
@@ -985,6 +1005,7 @@ class ReferenceModel:
         challenge = self._own(by, asked, "ADD")
         by.prove(self.now)
         self._has_room(by.who)
+        self._pay(by.who)
         challenge.used = True
         made = Passkey(counter, self.second)
         by.who.passkeys.append(made)
@@ -1069,11 +1090,15 @@ class ReferenceModel:
         self._put(Record(account, "ACCOUNT_CREATED", "", owner.name, [("GENERATED", "USER_MANAGEMENT")]))
         return outcome
 
-    def change_account(self, by: Caller, body: dict[str, Any], read: dict[str, Any] | None = None) -> Outcome:
+    def change_account(
+        self, by: Caller, body: dict[str, Any], read: dict[str, Any] | None = None, *, stale: bool = False
+    ) -> Outcome:
         """Change an account's name, switches and policy; only what loosens nothing is always possible."""
         by.prove(self.now)
         account = by.who.account
         self._as_read(read, self.fixed(account))
+        if stale:
+            raise Refused(409)
         old = self.settings(account)
         new = {**old, **body}
         if new == old:
