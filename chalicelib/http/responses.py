@@ -33,6 +33,7 @@ from chalicelib.rules.service_users import View
 from chalicelib.rules.users import InvitationState, Person
 
 MASK = "•••…"
+_LAST_MOMENT = 253_402_300_799
 
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 AccountId = Annotated[str, Meta(description="The account's id.", extra_json_schema={"format": "uuid"})]
@@ -546,13 +547,16 @@ _BOOLEAN_FIELDS = frozenset({"pciCompliance", "machinesManageOwners", "revokeLea
 
 
 def _field_change(name: str, old: str, new: str) -> FieldChange:
-    """Return a changed field: its stored texts, and the values they stand for."""
+    """Return a changed field: its stored texts, and the values they stand for.
+
+    A text in a form that this version does not know stands for itself.
+    """
+    try:
+        old_value, new_value = _value(name, old), _value(name, new)
+    except ValueError:
+        return _unknown_change(name, [old, new])
     return FieldChange(
-        field=name,
-        old=_text(name, old),
-        new=_text(name, new),
-        old_value=_value(name, old),
-        new_value=_value(name, new),
+        field=name, old=_text(name, old), new=_text(name, new), old_value=old_value, new_value=new_value
     )
 
 
@@ -573,46 +577,71 @@ def _text(name: str, text: str) -> str:
 
 
 def _unknown_event(fields: dict[str, Any]) -> EventResponse:
-    """Return an event as it is stored, field by field; keys of a type that this version has are shown."""
+    """Return an event as it is stored, field by field; keys of a type that this version has are shown.
+
+    A field in a form that this version does not know is shown as text, or left out.
+    """
     keys = []
-    for each in fields.get("keys", ()):
+    for each in _entries(fields.get("keys")):
         try:
             keys.append(_key_change(msgspec.convert(each, KeyChange)))
         except msgspec.ValidationError:
             continue
-    actor, subject = (
-        Who(
-            kind=it.get("kind", ""),
-            username=it.get("username"),
-            display_name=it.get("displayName"),
-            id=it.get("id"),
-        )
-        for it in (fields.get("actor", {}), fields.get("subject", {}))
-    )
+    at = fields.get("at")
     return EventResponse(
         id=fields["id"],
-        at=moment(fields["at"]),
-        action=fields["action"],
-        actor=actor,
-        subject=subject,
+        at=moment(at if isinstance(at, int) else int(fields["id"][:12], 16) // 1000),
+        action=str(fields.get("action", "")),
+        actor=_unknown_who(fields.get("actor")),
+        subject=_unknown_who(fields.get("subject")),
         keys=tuple(keys),
-        changes=tuple(
-            FieldChange(field=name, old=str(old), new=str(new), old_value=str(old), new_value=str(new))
-            for name, (old, new) in fields.get("changes", {}).items()
-        ),
-        reason=fields.get("reason"),
-        source_ip=fields.get("sourceIp"),
-        request_id=fields.get("requestId"),
+        changes=tuple(_unknown_change(name, it) for name, it in _members(fields.get("changes"))),
+        reason=_unknown_text(fields.get("reason")),
+        source_ip=_unknown_text(fields.get("sourceIp")),
+        request_id=_unknown_text(fields.get("requestId")),
         mail=MailResponse(
             waiting=False,
-            told=tuple(sorted(fields.get("told", {}))),
-            undeliverable=tuple(sorted(fields.get("refused", {}))),
+            told=tuple(sorted(name for name, _ in _members(fields.get("told")))),
+            undeliverable=tuple(sorted(name for name, _ in _members(fields.get("refused")))),
         ),
     )
+
+
+def _unknown_who(it: Any) -> Who:
+    """Return an actor or a subject of an event that this version does not know."""
+    known = dict(_members(it))
+    return Who(
+        kind=str(known.get("kind", "")),
+        username=_unknown_text(known.get("username")),
+        display_name=_unknown_text(known.get("displayName")),
+        id=_unknown_text(known.get("id")),
+    )
+
+
+def _unknown_change(name: str, it: Any) -> FieldChange:
+    """Return a changed field as text: its old and new value, or one value as the new one."""
+    pair = it if isinstance(it, list) and len(it) == 2 else ["", it]
+    old, new = (_unknown_text(one) or "" for one in pair)
+    return FieldChange(field=name, old=old, new=new, old_value=old, new_value=new)
+
+
+def _unknown_text(it: Any) -> str | None:
+    return None if it is None else it if isinstance(it, str) else str(it)
+
+
+def _members(it: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the members of an object; none of anything else."""
+    return tuple(it.items()) if isinstance(it, dict) else ()
+
+
+def _entries(it: Any) -> list[Any]:
+    """Return the entries of an array; none of anything else."""
+    return it if isinstance(it, list) else []
 
 
 def moment(seconds: int) -> str:
-    """Return a time in RFC 3339, UTC."""
+    """Return a time in RFC 3339, UTC; one before 1970 or after 9999, as the nearest that it can write."""
+    seconds = min(max(seconds, 0), _LAST_MOMENT)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -9,14 +9,12 @@ that is done (``chalicelib.store.publications``).
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import Action, Event
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.notifications import HELD_SHARDS, SHARDS
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
-from chalicelib.store.items import Item, from_attribute, from_item, to_item
+from chalicelib.store.items import AttributeValue, Item, from_attribute, from_item, to_item
 from chalicelib.store.requests import batch_get, call_dynamodb, paginate
 
 if TYPE_CHECKING:
@@ -62,10 +60,7 @@ def event_item(event: Event, retention_days: int) -> Item:
 def stored_event(item: Item) -> Event | None:
     """Return the event of an item; None for what is no event, or one that this version cannot read."""
     account = item["account"]["S"].removeprefix(_REFUSED)
-    try:
-        found = _event(item, account)
-    except (KeyError, TypeError, ValueError):
-        return None
+    found = _event(item, account)
     return found if isinstance(found, Event) else None
 
 
@@ -203,9 +198,25 @@ def _event(item: Item, account: str) -> Event | UnknownEvent | None:
         item = {**item, "account": {"S": account}}
     try:
         return from_item(item, Event)
-    except msgspec.ValidationError:
-        fields = {name: from_attribute(value) for name, value in item.items() if name not in _OUTBOX_ONLY}
+    except ValueError:  # so is msgspec.ValidationError
+        fields = {name: _plain(value) for name, value in item.items() if name not in _OUTBOX_ONLY}
         return UnknownEvent(fields)
+
+
+def _plain(attribute: AttributeValue) -> Any:
+    """Return the plain value of an attribute that a later version may have stored.
+
+    A number with a fraction, which this version never stores, is returned as text.
+    """
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "M":
+            return {name: _plain(member) for name, member in value.items()}
+        case "L":
+            return [_plain(entry) for entry in value]
+        case "N" if not value.removeprefix("-").isdecimal():
+            return value
+    return from_attribute(attribute)
 
 
 def _first_id(second: int) -> str:

@@ -344,6 +344,81 @@ def test_an_event_of_a_kind_that_this_version_does_not_know_is_shown_as_it_is(ac
     assert event["mail"] == {"waiting": False, "told": ["owner"], "undeliverable": []}
 
 
+ODD: dict[str, dict[str, Any]] = {
+    "no action": {"action": None},
+    "a number for the action": {"action": {"N": "7"}},
+    "nobody": {"actor": None, "subject": {"NULL": True}},
+    "a name for the actor": {"actor": {"S": "owner"}},
+    "a number for the kind": {"actor": {"M": {"kind": {"N": "1"}, "username": {"NULL": True}}}},
+    "no time": {"at": None},
+    "a time as text": {"at": {"S": "2030-01-01T00:00:00Z"}},
+    "a time in milliseconds": {"at": {"N": "1900000000000000"}},
+    "a time with a fraction": {"at": {"N": "1900000000.5"}},
+    "keys by name": {"keys": {"M": {"MONITORING": {"S": "abcde"}}}},
+    "changes in a list": {"changes": {"L": [{"S": "place"}]}},
+    "a change of one value": {"changes": {"M": {"place": {"S": "here"}, "rank": {"N": "2.5"}}}},
+    "a change of three": {"changes": {"M": {"place": {"L": [{"S": "a"}, {"S": "b"}, {"S": "c"}]}}}},
+    "a change from none": {"changes": {"M": {"place": {"L": [{"NULL": True}, {"BOOL": True}]}}}},
+    "told in a list": {"told": {"L": [{"S": "owner"}]}, "refused": {"SS": ["admin"]}},
+    "a reason in parts": {"reason": {"M": {"code": {"S": "X"}}}, "sourceIp": {"NULL": True}},
+    "bytes": {"proof": {"B": b"\xff\x00"}},
+}
+
+
+@pytest.mark.parametrize("action", ["API_KEY_TELEPORTED", "SERVICE_USER_UPDATED"])
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_event_in_a_form_that_this_version_does_not_know_is_shown_and_hides_no_other(
+    accounts: Accounts, odd: dict[str, Any], action: str
+) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    before = read(stack, owner)
+    item: dict[str, Any] = {
+        "account": {"S": stack.item("owner")["account"]},
+        "id": {"S": f"{int(stack.clock() * 1000) + 1000:012x}" + "0" * 16},
+        "at": {"N": str(int(stack.clock()) + 1)},
+        "action": {"S": action},
+        "actor": {"M": {"kind": {"S": "USER"}, "username": {"S": "owner"}}},
+        "subject": {"M": {"kind": {"S": "SERVICE_USER"}, "username": {"S": "bot"}}},
+        **odd,
+    }
+    stored = {name: value for name, value in item.items() if value is not None}
+    stack.client.put_item(TableName=stack.tables.events, Item=stored)
+
+    shown, *others = read(stack, owner)
+
+    assert others == before
+    assert shown["id"] == item["id"]["S"]
+    assert shown["action"] in (action, "7", "")
+    assert shown["at"] in ("2030-03-17T17:46:41Z", "9999-12-31T23:59:59Z")
+    for media_type in ("text/csv", "application/x-ndjson"):
+        listed = stack.call("GET", EVENTS, owner, headers={"accept": media_type})
+        assert listed.status == 200
+        assert shown["id"] in listed.text
+
+
+@pytest.mark.parametrize("text", ["soon", "2030-01-01T00:00:00Z", "1e9", "99999999999999999999"])
+def test_a_changed_value_in_another_form_stands_for_itself(accounts: Accounts, text: str) -> None:
+    """A later version may record a change of a known field in another form."""
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.clock.forward(1)
+    stack.service_user(owner, "bot", keyTypes=[])
+    event = stack.events("SERVICE_USER_CREATED")[0]
+    stack.client.update_item(
+        TableName=stack.tables.events,
+        Key={"account": {"S": event["account"]}, "id": {"S": event["id"]}},
+        UpdateExpression="SET changes = :changes",
+        ExpressionAttributeValues={
+            ":changes": {
+                "M": {name: {"L": [{"S": ""}, {"S": text}]} for name in ("expiresAt", "maxKeyAgeDays")}
+            }
+        },
+    )
+    changes = stack.call("GET", f"{EVENTS}?limit=1", owner).json[0]["changes"]
+    assert {it["field"] for it in changes} == {"expiresAt", "maxKeyAgeDays"}
+    if not text.isdecimal():
+        assert {(it["old"], it["new"], it["newValue"]) for it in changes} == {("", text, text)}
+
+
 # Forms
 
 

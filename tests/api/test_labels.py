@@ -42,6 +42,7 @@ def test_without_them_there_is_none(accounts: Accounts) -> None:
 def test_they_are_changed_and_removed_and_each_change_is_in_the_trail(accounts: Accounts) -> None:
     stack, owner = accounts.stack, accounts["owner"]
     stack.service_user(owner, "bot", keyTypes=[])
+    stack.clock.forward(1)
     first = {"description": "Pays", "labels": {"team": "payments", "env": "prod"}}
     assert about(stack.call("PUT", BOT, owner, first).json) == ("Pays", first["labels"])
     stack.clock.forward(1)

@@ -15,6 +15,25 @@ from tests.support.mail import MailFixture
 Person = Callable[..., Browser]
 
 
+def test_an_event_that_this_version_does_not_know_is_on_its_page(
+    accounts: Accounts, person: Callable[..., Browser]
+) -> None:
+    ann = person()
+    stack = accounts.stack
+    for number, more in enumerate(({}, {"action": {"S": "API_KEY_TELEPORTED"}}, {"action": {"N": "7"}})):
+        later = {
+            "account": {"S": stack.item("owner")["account"]},
+            "id": {"S": f"{int(stack.clock() * 1000) + 1000 + number:012x}" + "0" * 16},
+            "weight": {"N": "1.5"},
+            **more,
+        }
+        stack.client.put_item(TableName=stack.tables.events, Item=later)
+    page = ann.open("events")
+    assert page.status == 200
+    assert "API key teleported (written by a later version" in page.words
+    assert page.words.count("written by a later version") == 3
+
+
 def test_people_are_invited_changed_invited_again_and_revoked(accounts: Accounts, person: Person) -> None:
     ann = person()
     fields = {"username": "bea", "email": "bea@people.example", "role": "READ_ONLY"}

@@ -39,4 +39,6 @@ def _plain(stored: Any) -> Any:
             return {name: _plain(field) for name, field in stored.value.items()}
         case "L":
             return [_plain(member) for member in stored.value]
+        case "N" if "." in stored.value:  # as a later version may store
+            return float(stored.value)
     return from_attribute({stored.type: stored.value})
