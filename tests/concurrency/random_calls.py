@@ -537,6 +537,34 @@ class Machine(RuleBasedStateMachine):
     def look(self, data: st.DataObject, what: str) -> None:
         self.see(data, what)
 
+    @rule(data=st.data(), late=st.sampled_from([0, 0, 259_199, 259_200]), suspends=st.booleans())
+    def look_at_an_invitation(self, data: st.DataObject, late: int, suspends: bool) -> None:
+        """Read what has become of an invitation days after it was mailed, or with its sender suspended."""
+        invited = [it for it in self.book.all.values() if it.open]
+        if not invited:
+            return
+        person = data.draw(st.sampled_from(invited), "invited")
+        assert person.open is not None
+        sender = person.open.inviter
+
+        def able(guard: Callable[[Caller], None]) -> list[Key]:
+            live = [it for it in self.made if it in self.living and self.passes(it, guard)]
+            return [it for it in live if self.book.all[it.username.lower()].account == person.account]
+
+        guard = Caller.staff if sender.machine else Caller.runs_people
+        others = [it for it in able(guard) if it.username.lower() != sender.name]
+        if suspends and others:
+            path = f"/v1/{'service-users' if sender.machine else 'users'}/{sender.name}/suspend"
+            plan: Callable[[Desk], Outcome] = lambda it: (  # noqa: E731
+                it.suspend(sender.name) if sender.machine else it.suspend_person(sender.name)
+            )
+            self.go("POST", path, others[0], guard, NO_BODY, plan)
+        self.stack.clock.forward(late)
+        self.bury()
+        for reader in able(Caller.reads)[:1]:
+            path = f"/v1/users/{person.name}"
+            self.go("GET", path, reader, Caller.reads, NO_BODY, lambda it: it.person(person.name))
+
     @rule(data=st.data(), what=st.sampled_from(["person", "own", "account", "events"]))
     def look_closer(self, data: st.DataObject, what: str) -> None:
         self.see(data, what)
