@@ -226,7 +226,7 @@ def _fields(kind: type[Body]) -> tuple[msgspec.structs.FieldInfo, ...]:
 def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[FieldError]:
     """Put a valid field into ``given``; return its errors, one for each invalid entry of an array."""
     most = _most_entries(kind)
-    if most is not None and isinstance(value, list) and len(value) > most:
+    if most is not None and isinstance(value, list | dict) and len(value) > most:
         return [FieldError(_pointer(name), _singular(f"This must have at most {most} entries."))]
     try:
         given[name] = msgspec.convert(value, kind, dec_hook=_decode)
@@ -286,7 +286,6 @@ _KINDS = {
 _RULES: tuple[tuple[str, str], ...] = (
     (r"Expected `str` of length >= (\d+)", r"This must have at least \1 characters."),
     (r"Expected `str` of length <= (\d+)", r"This must have at most \1 characters."),
-    (r"Expected `object` of length <= (\d+)", r"This must have at most \1 entries."),
     (r"Expected `array` of length >= (\d+)", r"This must have at least \1 entries."),
     (r"Expected `array` of length <= (\d+)", r"This must have at most \1 entries."),
     (r"Expected `int` >= (-?\d+)", r"This must be at least \1."),
@@ -333,9 +332,9 @@ def _kinds_of_object(kind: Any) -> Any:
 
 
 def _most_entries(kind: Any) -> int | None:
-    """Return the most entries that an array of this type may have; None without a limit, or for no array."""
+    """Return the most entries that an array or object of this type may have; None without a limit."""
     for part in _parts(kind):
-        if get_origin(part) is Annotated and get_origin(get_args(part)[0]) is tuple:
+        if get_origin(part) is Annotated and get_origin(get_args(part)[0]) in (tuple, dict):
             return next((it.max_length for it in get_args(part)[1:] if isinstance(it, Meta)), None)
     return None
 

@@ -107,6 +107,7 @@ def test_whoever_changes_the_display_name_changes_them_and_nobody_else(accounts:
         ({"labels": None}, ["/labels"]),
         ({"labels": ["team"]}, ["/labels"]),
         ({"labels": {f"n{number}": "" for number in range(21)}}, ["/labels"]),
+        ({"labels": {f"{number} ": number for number in range(3000)}}, ["/labels"]),
         ({"labels": {"team": None, "env": 1, "ok": "fine"}}, ["/labels/team", "/labels/env"]),
         (
             {"labels": {"": "x", "-a": "x", "a-": "x", "a b": "x"}},

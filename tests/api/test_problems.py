@@ -259,7 +259,7 @@ def test_every_error_in_a_body_is_reported_at_once_by_its_pointer(shared_account
 
 UNKNOWN = (
     "Unknown field '{}'. Use allowedNetworks, expiresAt, username, email, role, profile, "
-    "displayName, keyTypes, administrators."
+    "displayName, keyTypes, administrators, description, labels."
 )
 TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
 
