@@ -91,7 +91,7 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
         def check(old: User) -> None:
             require_as_shown(visit, _state_of(old))
 
-        users.update(visit.directory, auth, person.username, role, display_name, check=check)
+        users.update(visit.directory, auth, person.username, role, display_name, None, check)
         return visit.redirect_to("people?done=changed")
 
     return submit(visit, "people-edit.html", act, **values)
