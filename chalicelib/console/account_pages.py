@@ -106,7 +106,7 @@ def show(visit: Visit) -> Response:
         def check(old: Account) -> None:
             require_as_shown(visit, _state_of(old))
 
-        accounts.update(visit.directory, auth, wanted, check=check)
+        accounts.update(visit.directory, auth, wanted, None, check)
         return visit.redirect_to("account?done=changed")
 
     return submit(visit, "account.html", act, **values)

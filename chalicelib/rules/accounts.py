@@ -127,8 +127,8 @@ def update(
     directory: Directory,
     auth: AuthContext,
     wanted: PolicyUpdate,
-    if_match: IfMatch | None = None,
-    check: Callable[[Account], None] | None = None,
+    if_match: IfMatch | None,
+    check: Callable[[Account], None],
 ) -> Account:
     """Change the account's name and policy, and return the account.
 
@@ -142,8 +142,7 @@ def update(
     sessions.require_confirmed(auth)
     old = _find(directory, auth)
     require_match(if_match, old.version, old.name)
-    if check is not None:
-        check(old)
+    check(old)
     policy = policy_with(old, wanted)
     new = replace(
         old,

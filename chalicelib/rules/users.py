@@ -261,8 +261,8 @@ def update(
     username: str,
     role: Role | None,
     display_name: str | None,
-    if_match: IfMatch | None = None,
-    check: Callable[[User], None] | None = None,
+    if_match: IfMatch | None,
+    check: Callable[[User], None],
 ) -> User:
     """Change a User's role or display name, and return the User. None leaves a field as it is.
 
@@ -278,8 +278,7 @@ def update(
     require_match(if_match, old.version, old.username)
     machine_condition = _require_may_manage_owners(directory, auth, old.role, role)
     sessions.require_confirmed(auth)
-    if check is not None:
-        check(old)
+    check(old)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
     changes: dict[str, tuple[str, str]] = {}

@@ -106,9 +106,9 @@ def test_the_only_owners_last_passkey_is_kept_and_notified_again(account: Policy
     assert ann.post("people/owner/revoke", {"name": "owner"}).status in (303, 404)
     account.stack.clock.forward(0)
     policy = {"name": "Mine", "maxKeyAgeDays": "", "revokeInactiveAfterDays": "30"}
-    asked = ann.post("account", policy)
+    asked = ann.edit("account", policy)
     assert "ann passkey Laptop" in asked.words
-    assert ann.post("account", {**policy, "sure": asked.hidden("sure")}).status == 303
+    assert ann.edit("account", {**policy, "sure": asked.hidden("sure")}).status == 303
     account.send_mail()
     done = of_passkeys(account, 0, 40)
     assert REMOVED not in [it[1] for it in done]
