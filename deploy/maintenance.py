@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
-from chalicelib.rules.model import Action, Change, Event
+from chalicelib.rules.model import Action, Change, Event, Kind
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.roles import Role
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
 from chalicelib.store.items import from_item
@@ -61,12 +62,16 @@ class Withdrawn(NamedTuple):
     """What was withdrawn since the time to which a table is restored, and must not come back.
 
     ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
-    left. ``suspended`` are those who were suspended and not resumed. All by folded username.
+    left; ``signed_out``, by themselves or by the operator, no session or token. ``inviters`` were revoked or
+    are no longer an OWNER, so that the invitations they sent have no token left. ``suspended`` are those who
+    were suspended and not resumed. All by folded username.
     """
 
     keys: frozenset[DeadKey] = frozenset()
     passkeys: frozenset[tuple[str, str]] = frozenset()
     users: frozenset[str] = frozenset()
+    signed_out: frozenset[str] = frozenset()
+    inviters: frozenset[str] = frozenset()
     suspended: dict[str, Suspension] = {}
 
 
@@ -144,6 +149,8 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     keys: set[DeadKey] = set()
     passkeys: set[tuple[str, str]] = set()
     users: set[str] = set()
+    signed_out: set[str] = set()
+    inviters: set[str] = set()
     switched: dict[str, Event] = {}
     scanned = client.get_paginator("scan").paginate(
         TableName=events,
@@ -166,6 +173,10 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
                 passkeys.add((holder, event.changes["passkey"][0]))
             if event.action in (Action.USER_REVOKED, Action.USER_INVITED):
                 users.add(holder)
+            if event.action is Action.SIGNED_OUT or event.actor.kind is Kind.OPERATOR:
+                signed_out.add(holder)
+            if event.action in _REMOVALS or event.changes.get("role", ("", ""))[0] == Role.OWNER.value:
+                inviters.add(holder)
             if event.action in _SWITCHES:
                 last = switched.get(holder)
                 switched[holder] = event if last is None or event.id > last.id else last
@@ -174,9 +185,17 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
         for holder, event in switched.items()
         if event.action in _SUSPENSIONS
     }
-    return Withdrawn(frozenset(keys), frozenset(passkeys), frozenset(users), suspended)
+    return Withdrawn(
+        frozenset(keys),
+        frozenset(passkeys),
+        frozenset(users),
+        frozenset(signed_out),
+        frozenset(inviters),
+        suspended,
+    )
 
 
+_REMOVALS = (Action.USER_REVOKED, Action.SERVICE_USER_DELETED)
 _SUSPENSIONS = (Action.USER_SUSPENDED, Action.SERVICE_USER_SUSPENDED)
 _SWITCHES = (*_SUSPENSIONS, Action.USER_RESUMED, Action.SERVICE_USER_RESUMED)
 
@@ -189,12 +208,15 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
         return {**item, "owners": {"M": left}}
     holder = item["pk"]["S"].removeprefix("USER#")
     new = dict(item)
-    if holder in withdrawn.users:
-        for name in ("passkeys", "sessions", "enrolment"):
+    invitation = new.get("invitation", {}).get("M", {})
+    inviter = invitation.get("inviter", {}).get("M", {}).get("username", {}).get("S", "")
+    if holder in withdrawn.users | withdrawn.signed_out or fold_username(inviter) in withdrawn.inviters:
+        for name in ("sessions", "enrolment"):
             new.pop(name, None)
-        if "invitation" in new:
-            fields = {name: it for name, it in new["invitation"]["M"].items() if name != "digests"}
-            new["invitation"] = {"M": fields}
+        if invitation:
+            new["invitation"] = {"M": {name: it for name, it in invitation.items() if name != "digests"}}
+    if holder in withdrawn.users:
+        new.pop("passkeys", None)
     elif "passkeys" in new:
         left = {
             id_: it
