@@ -370,7 +370,9 @@ class _View:
     def _access(self) -> dict[str, str]:
         """Return the texts of an email about a passkey."""
         subject, text = _ACCESS.get(self.event.action, ("", ""))
-        old, new = (_short(name) for name in self.event.changes.get("passkey", ("", "")))
+        old, new = self.event.changes.get("passkey", ("", ""))
+        old = _name(old)
+        new = _short(new) if self.event.action is Action.PASSKEY_ENDING else _name(new)  # there it is a time
         return {"subject": subject, "text": text.format(old=old, new=new), "code": self.context.token}
 
     # Who, and which keys

@@ -1245,6 +1245,23 @@ def test_no_name_that_an_account_chose_is_a_link(name: str) -> None:
             assert name not in text
 
 
+@pytest.mark.parametrize("name", [*PHISHING, "0170 1234567"])
+def test_no_name_of_a_passkey_is_a_link_or_a_telephone_number(name: str) -> None:
+    at = "2030-01-01T00:00:00Z"
+    for action, changes in (
+        (Action.PASSKEY_ADDED, ("", name)),
+        (Action.PASSKEY_REMOVED, (name, "")),
+        (Action.PASSKEY_ENDING, (name, at)),
+        (Action.SIGNED_IN, ("", name)),
+        (Action.USER_ACTIVATED, ("", name)),
+    ):
+        event = own(action=action, keys=(), changes={"passkey": changes})
+        said = email_content(event, SELF, SETTING)
+        for text in (said.subject, said.text, Page(said.html).text):
+            assert name not in text, action
+            assert (at in text) is (action is Action.PASSKEY_ENDING and text is not said.subject)
+
+
 @pytest.mark.parametrize("name", ["www.evil.example", "evil.example", "jane.doe"])
 def test_an_invitation_shows_no_username_as_a_link(name: str) -> None:
     event, recipient, setting = EVERY["invited"]
