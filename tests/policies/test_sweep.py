@@ -724,6 +724,7 @@ def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(account
 
     counts = account.sweep(client=Faults(rename).wrap(account.stack.client))
     assert counts["contended"] == 1
+    assert next(names) == 3, "a principal is tried three times"
     assert account.events(ENDING) == []
     account.go_to(26)
     assert [it[2] for it in account.events_by_policy()] == ["bot"]

@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.rules.model import Notice, Passkey, User
+from chalicelib.rules.policies import as_key
+from chalicelib.rules.roles import Role
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import to_attribute
+from chalicelib.store.principals import NOTICE, item_from_principal, note, principal_from_item
 from tests.support.accounts import PATH, Accounts
 from tests.support.api_client import Key, Stack, stored_keys
 from tests.support.dynamodb_faults import before_next_call
@@ -227,3 +231,25 @@ def test_a_person_whose_key_the_sweep_ends_under_way_changes_nothing(stack: Stac
         body = {"username": "bot-2", "email": "bot-2@machines.example", "role": "READ_ONLY"}
         assert stack.call("POST", PATH, admin, body).status == 401
     assert stack.item("bot") == before
+
+
+def test_the_notice_of_a_passkey_is_stored_beside_it_like_that_of_a_key() -> None:
+    notice = Notice(ends_at=5, first_at=3)
+    passkey = Passkey(
+        credential_id=b"one", public_key=b"", algorithm=-7, name="Laptop", created_at=1, notice=notice
+    )
+    person = User(
+        username="ann",
+        account="acme",
+        email="ann@people.example",
+        display_name="Ann",
+        role=Role.OWNER,
+        version="1",
+        created_at=1,
+        membership="m",
+        passkeys={"one": passkey},
+    )
+    item = item_from_principal(person)
+    assert "notice" not in item["passkeys"]["M"]["one"]["M"]
+    assert [name for name in item if name.startswith("notice_")] == [note(NOTICE, as_key(passkey).digest)]
+    assert principal_from_item(item) == person
