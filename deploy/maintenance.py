@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 _BATCH = 25
 _READ_BATCH = 100
+_UNDER_WAY = 60
+"""Seconds, more than a call takes. An event has the time at which its call began, not that of its write."""
 
 
 class Restored(NamedTuple):
@@ -144,7 +146,8 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     """Return what was withdrawn since a time (Unix time), by the events.
 
     A key with an overlap is among the ``keys``: its successor is lost by a restore, and its holder gets a new
-    one.
+    one. What a call that began within a minute before the time has withdrawn is withdrawn too, because its
+    write may have come later; not what it rotated or invited, which left something that works.
     """
     keys: set[DeadKey] = set()
     passkeys: set[tuple[str, str]] = set()
@@ -158,7 +161,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
         # A marker of an event that is not published yet is no event.
         FilterExpression="#at >= :since AND attribute_exists(#action)",
         ExpressionAttributeNames={"#at": "at", "#action": "action"},
-        ExpressionAttributeValues={":since": {"N": str(since)}},
+        ExpressionAttributeValues={":since": {"N": str(since - _UNDER_WAY)}},
     )
     for page in scanned:
         for item in page["Items"]:
@@ -167,11 +170,13 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
             for key in event.keys:
                 if key.change is Change.REVOKED:
                     keys.add(DeadKey(holder, key.key_type.value, key.last5))
-                if key.previous_last5:
+                if key.previous_last5 and event.at >= since:
                     keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
             if event.action is Action.PASSKEY_REMOVED:
                 passkeys.add((holder, event.changes["passkey"][0]))
-            if event.action in (Action.USER_REVOKED, Action.USER_INVITED):
+            if event.action is Action.USER_REVOKED or (
+                event.action is Action.USER_INVITED and event.at >= since
+            ):
                 users.add(holder)
             if event.action is Action.SIGNED_OUT or event.actor.kind is Kind.OPERATOR:
                 signed_out.add(holder)
