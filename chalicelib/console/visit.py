@@ -159,8 +159,14 @@ class Visit:
             )
 
     def is_from_elsewhere(self) -> bool:
-        """Return whether a page of another site or a sibling host, such as by a link, made the request."""
-        return self.header("sec-fetch-site") in ("same-site", "cross-site")
+        """Return whether a page of another site or a sibling host, such as by a link, made the request.
+
+        Chromium opens a WebSocket by a GET with the cookie and ``Origin``, and without Fetch metadata.
+        """
+        site, origin = self.header("sec-fetch-site"), self.header("origin")
+        if site:
+            return site in ("same-site", "cross-site")
+        return origin not in ("", self.party.origin)
 
     def require_not_embedded(self) -> None:
         """Raise Forbidden for what a page of another site or a sibling host loads, unless by a link.

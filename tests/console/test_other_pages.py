@@ -414,6 +414,19 @@ def test_other_hosts_link_to_a_page_but_load_none_and_keep_no_session_alive(
     assert accounts.stack.item("ann") == before
 
 
+def test_a_web_socket_of_another_host_keeps_no_session_alive(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.clock.forward(600)
+    before = accounts.stack.item("ann")
+    socket = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    for origin in ("https://sibling.example", "https://api.example.sibling.example", "null"):
+        ann.headers = {**socket, "origin": origin}
+        assert ann.open("you").status == 403
+    assert accounts.stack.item("ann") == before
+    ann.headers = {"origin": "https://api.example"}
+    assert ann.open("you").status == 200
+
+
 def test_a_page_that_a_browser_fetches_ahead_keeps_no_session_alive(
     accounts: Accounts, person: Person
 ) -> None:
