@@ -64,9 +64,9 @@ class Withdrawn(NamedTuple):
     """What was withdrawn since the time to which a table is restored, and must not come back.
 
     ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
-    left; ``signed_out``, by themselves or by the operator, no session or token. ``inviters`` were revoked or
-    are no longer an OWNER, so that the invitations they sent have no token left. ``suspended`` are those who
-    were suspended and not resumed. All by folded username.
+    left; ``signed_out``, by themselves (also by removing a passkey) or by the operator, no session or token.
+    ``inviters`` were revoked or are no longer an OWNER, so that the invitations they sent have no token left.
+    ``suspended`` are those who were suspended and not resumed. All by folded username.
     """
 
     keys: frozenset[DeadKey] = frozenset()
@@ -178,7 +178,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
                 event.action is Action.USER_INVITED and event.at >= since
             ):
                 users.add(holder)
-            if event.action is Action.SIGNED_OUT or event.actor.kind is Kind.OPERATOR:
+            if event.action in _SIGN_OUTS or event.actor.kind is Kind.OPERATOR:
                 signed_out.add(holder)
             if event.action in _REMOVALS or event.changes.get("role", ("", ""))[0] == Role.OWNER.value:
                 inviters.add(holder)
@@ -200,6 +200,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     )
 
 
+_SIGN_OUTS = (Action.SIGNED_OUT, Action.PASSKEY_REMOVED)
 _REMOVALS = (Action.USER_REVOKED, Action.SERVICE_USER_DELETED)
 _SUSPENSIONS = (Action.USER_SUSPENDED, Action.SERVICE_USER_SUSPENDED)
 _SWITCHES = (*_SUSPENSIONS, Action.USER_RESUMED, Action.SERVICE_USER_RESUMED)

@@ -131,6 +131,7 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
     phone = Browser(stack)
     made = phone.passkey.create(browsers["kept"].call("add-begin").json["challenge"])
     assert browsers["kept"].call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    assert phone.sign_in().status == 200
     [stolen] = [id_ for id_, it in stack.item("kept")["passkeys"].items() if it["name"] == "Phone"]
     directory, _ = restored()
     stack.clock.forward(301)
@@ -143,6 +144,7 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
         assert stack.call("DELETE", f"/v1/users/{name}", owner).status == 204
     assert stack.call("POST", "/v1/users/again/invitation", owner).status == 200
     restore_again(stack, directory, since)
+    assert phone.open("you", follow=False).status == 303, "removing a passkey ended its sessions"
     assert {name: browser.sign_in().status for name, browser in browsers.items()} == {
         "left": 401,
         "again": 401,
