@@ -20,7 +20,7 @@ from chalicelib.rules.errors import (
     validation_error,
 )
 from chalicelib.rules.lifetimes import DAY
-from chalicelib.rules.model import ApiKey
+from chalicelib.rules.model import ApiKey, ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import KeyType
 
@@ -114,6 +114,16 @@ def key_type(given: str) -> KeyType:
 def state_of(key: ApiKey | None) -> str:
     """Return a text that changes whenever the key does: its last five, expiry and networks."""
     return "" if key is None else f"{key.last5} {key.expires_at or ''} {' '.join(key.networks)}".strip()
+
+
+def state_of_principal(it: ServiceUser | User) -> str:
+    """Return a text that changes whenever somebody else has decided about a User or a Service User.
+
+    Its role, whether and since when it is suspended or invited, its display name, and when it was created: a
+    username may belong to somebody else by now.
+    """
+    invited = "invited" if isinstance(it, User) and it.invitation is not None else ""
+    return f"{it.role.value} {it.suspended_at or invited} {it.created_at} {it.display_name}".strip()
 
 
 def require_as_shown(visit: Visit, state: str) -> None:

@@ -11,7 +11,7 @@ from chalicelib.console import webauthn
 from chalicelib.console.visit import NO_STORE, Visit, respond
 from chalicelib.console.webauthn import AssertionBody, RegistrationBody, base64url
 from chalicelib.http.problems import problem_of
-from chalicelib.rules import passkeys, sessions
+from chalicelib.rules import key_format, passkeys, sessions
 from chalicelib.rules.errors import ApiError, NotFound, ValidationError
 from chalicelib.rules.model import Passkey, User
 from chalicelib.rules.passkeys import CHALLENGE_SECONDS, Assertion, BrowserChallenge, Registration
@@ -223,6 +223,11 @@ def _name(visit: Visit, given: str) -> str:
     name = " ".join(given.split())
     if not name.isprintable():
         raise ValidationError("The name of a passkey has no control characters.")
+    if key_format.contains_secret(name):
+        raise ValidationError(
+            "The name of the passkey has an API key or another secret in it, and would be shown, mailed and "
+            "recorded. Choose another name, and revoke the key if it works."
+        )
     return name or visit.browser()
 
 

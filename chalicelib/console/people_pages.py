@@ -5,7 +5,7 @@ from typing import Any
 
 from chalice.app import Response
 
-from chalicelib.console.forms import require_as_shown, submit
+from chalicelib.console.forms import require_as_shown, state_of_principal, submit
 from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
@@ -74,7 +74,7 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
         "person": person,
         "roles": list(Role),
         "myself": permissions.is_same_principal(person, auth.caller),
-        "was": _state_of(person),
+        "was": state_of_principal(person),
     }
     if visit.method == "GET":
         typed = {"displayName": person.display_name, "role": person.role.value}
@@ -89,17 +89,12 @@ def _edit(visit: Visit, auth: AuthContext, person: User) -> Response:
         role, display_name = keys.or_default(body.role, None), keys.or_default(body.display_name, None)
 
         def check(old: User) -> None:
-            require_as_shown(visit, _state_of(old))
+            require_as_shown(visit, state_of_principal(old))
 
         users.update(visit.directory, auth, person.username, role, display_name, None, check)
         return visit.redirect_to("people?done=changed")
 
     return submit(visit, "people-edit.html", act, **values)
-
-
-def _state_of(person: User) -> str:
-    """Return a text that changes whenever what the form of a User changes does."""
-    return f"{person.role.value} {person.display_name}"
 
 
 def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
@@ -118,14 +113,16 @@ def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
 
 
 def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:
+    values: dict[str, Any] = {"person": person, "was": state_of_principal(person)}
     if visit.method == "GET":
-        return page(visit, "people-invite-again.html", person=person)
+        return page(visit, "people-invite-again.html", **values)
 
     def act() -> Response:
-        users.invite_again(visit.directory, auth, person.username)
+        require_as_shown(visit, values["was"])
+        users.invite_again(visit.directory, auth, person.username, lambda version: version == person.version)
         return visit.redirect_to("people?done=invited")
 
-    return submit(visit, "people-invite-again.html", act, person=person)
+    return submit(visit, "people-invite-again.html", act, **values)
 
 
 def _suspend(visit: Visit, auth: AuthContext, person: User) -> Response:
@@ -137,13 +134,21 @@ def _resume(visit: Visit, auth: AuthContext, person: User) -> Response:
 
 
 def _switch(visit: Visit, auth: AuthContext, person: User, action: str) -> Response:
-    values: dict[str, Any] = {"it": person, "action": action, "person": True}
+    values: dict[str, Any] = {
+        "it": person,
+        "action": action,
+        "person": True,
+        "was": state_of_principal(person),
+    }
     if visit.method == "GET":
         return page(visit, "suspend.html", **values)
 
     def act() -> Response:
-        rule = users.suspend if action == "suspend" else users.resume
-        rule(visit.directory, auth, person.username)
+        if action == "suspend":  # which, like a revocation, is done whatever has changed
+            users.suspend(visit.directory, auth, person.username)
+        else:
+            require_as_shown(visit, values["was"])
+            users.resume(visit.directory, auth, person.username, lambda version: version == person.version)
         return visit.redirect_to(f"people?done={action}")
 
     return submit(visit, "suspend.html", act, **values)

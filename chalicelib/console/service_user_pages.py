@@ -226,13 +226,21 @@ def resume(visit: Visit, username: str) -> Response:
 def _switch(visit: Visit, username: str, action: str) -> Response:
     auth = visit.sign_in()
     it = _administered(visit, auth, username)
-    values: dict[str, Any] = {"it": it, "action": action, "person": False}
+    values: dict[str, Any] = {
+        "it": it,
+        "action": action,
+        "person": False,
+        "was": forms.state_of_principal(it),
+    }
     if visit.method == "GET":
         return page(visit, "suspend.html", **values)
 
     def act() -> Response:
-        rule = service_users.suspend if action == "suspend" else service_users.resume
-        rule(visit.directory, auth, username)
+        if action == "suspend":  # which, like a revocation, is done whatever has changed
+            service_users.suspend(visit.directory, auth, username)
+        else:
+            forms.require_as_shown(visit, values["was"])
+            service_users.resume(visit.directory, auth, username, lambda version: version == it.version)
         return visit.redirect_to(f"service-users/{it.username}?done={action}")
 
     return submit(visit, "suspend.html", act, **values)

@@ -126,7 +126,8 @@ class Visit:
     def sign_in(self) -> "AuthContext":
         """Authenticate by the session's cookie and return the caller's context. Raises Unauthenticated."""
         username, _, secret = self._cookie(self.session_cookie).rpartition(".")
-        self.auth = sessions.resume(self.directory, username, secret, self.origin)
+        own = not self.is_from_elsewhere()
+        self.auth = sessions.resume(self.directory, username, secret, self.origin, record_use=own)
         self.csrf = sessions.csrf_token(secret)
         return self.auth
 
@@ -157,15 +158,30 @@ class Visit:
                 "This was sent from another site, and nothing was done. Use the console's own pages."
             )
 
+    def is_from_elsewhere(self) -> bool:
+        """Return whether a page of another site or a sibling host, such as by a link, made the request.
+
+        Chromium opens a WebSocket by a GET with the cookie and ``Origin``, and without Fetch metadata.
+        """
+        site, origin = self.header("sec-fetch-site"), self.header("origin")
+        if site:
+            return site in ("same-site", "cross-site")
+        return origin not in ("", self.party.origin)
+
     def require_not_embedded(self) -> None:
         """Raise Forbidden for what a page of another site or a sibling host loads, unless by a link.
 
         A sibling host's images, scripts and frames are sent with the session's cookie. Refused before it is
         read, they neither keep the session alive nor tell by their time or size what a page has.
+
+        What a browser fetches ahead is refused, too: any page can have that done, with the cookie, and
+        Chromium sends it with ``Sec-Fetch-Site: none``, like an address that was typed. It fetches the page
+        again once somebody goes there.
         """
-        elsewhere = self.header("sec-fetch-site") in ("same-site", "cross-site")
         mode, kind = self.header("sec-fetch-mode"), self.header("sec-fetch-dest")
-        if elsewhere and not (mode == "navigate" and kind in ("", "document")):
+        ahead = "prefetch" in self.header("sec-purpose")
+        linked = mode == "navigate" and kind in ("", "document")
+        if ahead or (self.is_from_elsewhere() and not linked):
             raise Forbidden("A page of another site may only link to the console, and not embed or load it.")
 
     def require_form_token(self, token: str) -> None:

@@ -74,9 +74,12 @@ def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
     return Entry(replace(user, sessions=sessions, version=new_version()), session_id, secret)
 
 
-def resume(directory: Directory, username: str, secret: str, origin: Origin) -> AuthContext:
+def resume(
+    directory: Directory, username: str, secret: str, origin: Origin, *, record_use: bool = True
+) -> AuthContext:
     """Authenticate by a session and return the caller's context. Records the use, at most once a minute.
 
+    Without ``record_use`` it records nothing, and the session ends when it would have ended anyway.
     Raises Unauthenticated in the same words whatever is wrong. A secret that is not formed like a session's
     is refused without a read.
     """
@@ -92,7 +95,7 @@ def resume(directory: Directory, username: str, secret: str, origin: Origin) -> 
     if not isinstance(user, User) or found is None:
         raise Unauthenticated(_NOT_SIGNED_IN)
     session_id, session = found
-    if origin.second - session.seen_at >= NOTE_SECONDS:
+    if record_use and origin.second - session.seen_at >= NOTE_SECONDS:
         directory.record_session_use(user, session_id, digest, origin.second)
         used = {**user.sessions, session_id: replace(session, seen_at=origin.second)}
         user = replace(user, sessions=used)

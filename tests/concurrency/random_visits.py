@@ -287,6 +287,13 @@ class Visits(Machine):
         path = f"you/passkey?id={ids[0] if ids else 'none'}"
         self.press(seat, path, {}, _anybody, lambda it: it.remove_passkey(passkey))
 
+    def state_of(self, name: str) -> str:
+        """Return what a form is shown for: whatever others may have decided about a principal meanwhile."""
+        it = self.stack.item(name)
+        invited = "invited" if it.get("invitation") else ""
+        since = it.get("suspendedAt") or invited
+        return f"{it['role']} {since} {it['createdAt']} {it['displayName']}"
+
     @rule(data=st.data(), how=st.sampled_from(["here", "here", "one of them", "everywhere"]))
     def sign_out(self, data: st.DataObject, how: str) -> None:
         seat = self.signed_in(data, _anybody)
@@ -399,7 +406,8 @@ class Visits(Machine):
             return
         if action in ("suspend", "resume"):
             path = f"service-users/{name}/{action}"
-            self.press(seat, path, {}, Caller.staff, lambda it: getattr(it, action)(name))
+            was = {"was": self.state_of(name) if there else ""}
+            self.press(seat, path, was, Caller.staff, lambda it: getattr(it, action)(name))
             return
         fit = [it.username for it in self.people_of(who) if it.role != "READ_ONLY"]
         some = st.lists(st.sampled_from([*fit * 4, "cal", "yan"]), min_size=1, max_size=2, unique=True)
@@ -435,7 +443,8 @@ class Visits(Machine):
         person = self.book.all.get(name)
         display = data.draw(st.sampled_from(["A. Person", "B. Person"]), "display name")
         stale = data.draw(st.integers(0, 9), "stale") == 9
-        was = f"{person.role} {person.display}" if person and not stale else "another"
+        now = self.state_of(name) if person else ""
+        was = "another" if stale else now
 
         def edit(it: Desk) -> Outcome:
             return it.change(name, {"displayName": display, "role": role}, stale=stale)
@@ -443,9 +452,9 @@ class Visits(Machine):
         plans: dict[str, tuple[dict[str, str], Plan]] = {
             "edit": ({"displayName": display, "role": role, "was": was}, edit),
             "revoke": ({"name": person.username if person else name}, lambda it: it.expel(name)),
-            "invite-again": ({}, lambda it: it.invite_again(name)),
+            "invite-again": ({"was": now}, lambda it: it.invite_again(name)),
             "suspend": ({}, lambda it: it.suspend_person(name)),
-            "resume": ({}, lambda it: it.resume_person(name)),
+            "resume": ({"was": now}, lambda it: it.resume_person(name)),
         }
         fields, plan = plans[action]
         myself = self.whose(seat)

@@ -80,6 +80,10 @@ def test_what_the_script_sends_wrongly_is_said(person: Person) -> None:
     refused = ann.request("POST", "/console/passkey/add-finish", wrong, headers)
     assert refused.status == 400
     assert "has no control characters" in refused.text
+    pasted = json.dumps({"name": f"Laptop {key_format.new_secret(key_format.KEY_PREFIX)}", "passkey": empty})
+    refused = ann.request("POST", "/console/passkey/add-finish", pasted, headers)
+    assert refused.status == 400
+    assert "has an API key or another secret in it" in refused.text
     event = ann.stack.event("POST", "/console/sign-out", headers=FORM, raw=b"csrf=\xff")
     cookie = f"__Host-session={ann.cookies['__Host-session']}"
     event["headers"] = {**FORM, "sec-fetch-site": "same-origin", "cookie": cookie}

@@ -49,7 +49,7 @@ def test_people_are_invited_changed_invited_again_and_revoked(accounts: Accounts
     assert ann.edit("people/bea/edit", {"role": "CLUSTER_ADMIN", "displayName": "Bea"}).status == 303
     assert bea.open("people").status == 200
     assert ann.open("people/bea/invite-again").status == 200
-    assert ann.post("people/bea/invite-again").status == 303
+    assert ann.edit("people/bea/invite-again", {}).status == 303
     assert bea.open("you", follow=False).status == 303
     assert ann.open("people/bea/revoke").status == 200
     assert ann.post("people/bea/revoke", {"name": "BEA?"}).status == 400
@@ -70,7 +70,7 @@ def test_people_are_suspended_and_resumed(accounts: Accounts, person: Person) ->
     assert "people/ann/suspend" not in ann.open("people").text
     assert "cannot suspend yourself" in ann.post("people/ann/suspend").words
     assert "work again" in ann.open("people/bea/resume").words
-    assert ann.post("people/bea/resume").status == 303
+    assert ann.edit("people/bea/resume", {}).status == 303
     assert bea.sign_in().status == 200
     assert bea.open("people/ann/suspend").status == 403
 
@@ -100,6 +100,53 @@ def test_a_tab_left_open_raises_nobody_again_whom_somebody_else_has_lowered(
     assert accounts.stack.item("bea")["role"] == "READ_ONLY"
     assert ann.edit("people/bea/edit", {"role": "READ_ONLY", "displayName": "Bea B."}).status == 303
     assert accounts.stack.item("bea")["displayName"] == "Bea B."
+
+
+def test_a_tab_left_open_resumes_nobody_whom_somebody_else_has_suspended_since(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person("ann")
+    person("bea", "CLUSTER_ADMIN")
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    for path, page in (("/v1/users/bea", "people/bea"), ("/v1/service-users/bot", "service-users/bot")):
+        assert accounts.call("POST", f"{path}/suspend", "owner").status == 200
+        was = ann.open(f"{page}/resume").hidden("was")
+        accounts.stack.clock.forward(60)
+        assert accounts.call("POST", f"{path}/resume", "owner").status == 200
+        assert accounts.call("POST", f"{path}/suspend", "owner").status == 200
+        for refused in (ann.post(f"{page}/resume", {"was": was}), ann.post(f"{page}/resume")):
+            assert refused.status == 409
+            assert "Somebody else has changed this" in refused.words
+        assert "suspendedAt" in accounts.stack.item(path.rpartition("/")[2])
+        assert ann.edit(f"{page}/resume", {}).status == 303
+        assert "suspendedAt" not in accounts.stack.item(path.rpartition("/")[2])
+
+
+def test_a_tab_left_open_ends_no_credentials_of_somebody_who_has_activated_since(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person("ann")
+    body = {"username": "bea", "email": "bea@people.example", "role": "READ_ONLY"}
+    assert accounts.call("POST", "/v1/users", "owner", body).status == 201
+    was = ann.open("people/bea/invite-again").hidden("was")
+    bea = Browser(accounts.stack)
+    assert bea.activate("bea").status == 200
+    assert ann.post("people/bea/invite-again", {"was": was}).status == 409
+    assert bea.open("you").status == 200
+
+
+def test_a_tab_left_open_raises_no_stranger_who_has_the_name_by_now(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person("ann")
+    person("bea", "CLUSTER_ADMIN")
+    was = ann.open("people/bea/edit").hidden("was")
+    accounts.stack.clock.forward(60)
+    assert accounts.call("DELETE", "/v1/users/bea", "owner").status == 204
+    body = {"username": "bea", "email": "stranger@people.example", "role": "CLUSTER_ADMIN"}
+    assert accounts.call("POST", "/v1/users", "owner", body).status == 201
+    assert ann.post("people/bea/edit", {"was": was, "role": "OWNER", "displayName": "bea"}).status == 409
+    assert accounts.stack.item("bea")["role"] == "CLUSTER_ADMIN"
 
 
 def test_a_tab_left_open_loosens_no_policy_that_somebody_else_has_made_stricter(
@@ -365,7 +412,36 @@ def test_other_hosts_link_to_a_page_but_load_none_and_keep_no_session_alive(
     before = accounts.stack.item("ann")
     ann.headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": kind}
     assert ann.open("you").status == status
-    assert (accounts.stack.item("ann") == before) == (status == 403)
+    assert accounts.stack.item("ann") == before
+
+
+def test_a_web_socket_of_another_host_keeps_no_session_alive(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.clock.forward(600)
+    before = accounts.stack.item("ann")
+    socket = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    for origin in ("https://sibling.example", "https://api.example.sibling.example", "null"):
+        ann.headers = {**socket, "origin": origin}
+        assert ann.open("you").status == 403
+    assert accounts.stack.item("ann") == before
+    ann.headers = {"origin": "https://api.example"}
+    assert ann.open("you").status == 200
+
+
+def test_a_page_that_a_browser_fetches_ahead_keeps_no_session_alive(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    accounts.stack.clock.forward(600)
+    before = accounts.stack.item("ann")
+    typed = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    for purpose in ("prefetch", "prefetch;prerender"):
+        ann.headers = {**typed, "sec-purpose": purpose}
+        assert ann.open("you").status == 403
+    assert accounts.stack.item("ann") == before
+    ann.headers = typed
+    assert ann.open("you").status == 200
+    assert accounts.stack.item("ann") != before, "an address that the person has typed"
 
 
 def test_the_files_of_the_page_never_change_and_are_no_others(person: Person) -> None:

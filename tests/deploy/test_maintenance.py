@@ -16,6 +16,7 @@ from deploy.maintenance import (
     restore_events,
     withdrawn_since,
 )
+from deploy.revocation import Tables, revoke_account
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser
@@ -97,6 +98,20 @@ def test_what_was_revoked_since_does_not_come_back(stack: Stack, restored: Any) 
         assert whoami(stack, key) == 200, key.username
 
 
+def test_what_was_being_revoked_at_the_time_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    bot = stack.service_user(owner, "bot")
+    kept = stack.service_user(owner, "kept")["MONITORING"]
+    copies: list[str] = []
+    with before_next_call(stack, "TransactWriteItems", lambda: copies.append(restored()[0])):
+        assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+    since = int(stack.clock()) + 12  # the event has the time of the call, which was long under way
+    stack.clock.forward(60)
+    restore_again(stack, copies[0], since)
+    assert [whoami(stack, key) for key in bot.values()] == [401] * len(bot)
+    assert whoami(stack, kept) == 200
+
+
 def restore_again(stack: Stack, directory: str, since: int) -> Restored:
     """Restore the directory, without what the events since then withdrew."""
     withdrawn = withdrawn_since(stack.client, stack.tables.events, since)
@@ -116,6 +131,7 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
     phone = Browser(stack)
     made = phone.passkey.create(browsers["kept"].call("add-begin").json["challenge"])
     assert browsers["kept"].call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    assert phone.sign_in().status == 200
     [stolen] = [id_ for id_, it in stack.item("kept")["passkeys"].items() if it["name"] == "Phone"]
     directory, _ = restored()
     stack.clock.forward(301)
@@ -128,6 +144,7 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
         assert stack.call("DELETE", f"/v1/users/{name}", owner).status == 204
     assert stack.call("POST", "/v1/users/again/invitation", owner).status == 200
     restore_again(stack, directory, since)
+    assert phone.open("you", follow=False).status == 303, "removing a passkey ended its sessions"
     assert {name: browser.sign_in().status for name, browser in browsers.items()} == {
         "left": 401,
         "again": 401,
@@ -139,6 +156,55 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
     again = phone.passkey.create(browsers["kept"].call("add-begin").json["challenge"])
     added = browsers["kept"].call("add-finish", {"name": "Phone", "passkey": again})
     assert added.status == 200, "its credential was not restored either"
+
+
+def test_a_token_withdrawn_since_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    eve, low = stack.user(owner, "eve", "OWNER"), stack.user(owner, "low", "OWNER")
+    switch = {"machinesManageOwners": True}
+    assert stack.call("PUT", "/v1/account", owner, switch).status == 200
+    bot = stack.service_user(owner, "bot", "OWNER")["USER_MANAGEMENT"]
+    tokens: dict[str, str] = {}
+    for name, inviter in {"by-eve": eve, "by-low": low, "by-bot": bot, "by-owner": owner}.items():
+        body = {"username": name, "email": f"{name}@people.example", "role": "OWNER"}
+        assert stack.call("POST", "/v1/users", inviter, body).status == 201
+        tokens[name] = stack.token(name)
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    for path in ("users/eve", "service-users/bot"):
+        assert stack.call("DELETE", f"/v1/{path}", owner).status == 204
+    assert stack.call("PUT", "/v1/users/low", owner, {"role": "CLUSTER_ADMIN"}).status == 200
+    restore_again(stack, directory, since)
+    activated = {
+        name: stack.call("POST", "/v1/users/activate", None, {"username": name, "token": token}).status
+        for name, token in tokens.items()
+    }
+    assert activated == {"by-eve": 400, "by-low": 400, "by-bot": 400, "by-owner": 200}
+
+
+def test_what_the_operator_revoked_since_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    account = stack.call("GET", "/v1/whoami", owner).json["account"]
+    ada, bea = Browser(stack), Browser(stack)
+    for name, browser in {"ada": ada, "bea": bea}.items():
+        body = {"username": name, "email": f"{name}@people.example", "role": "OWNER"}
+        assert stack.call("POST", "/v1/users", owner, body).status == 201
+        assert browser.activate(name).status == 200
+    body = {"username": "eve", "email": "eve@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    token = stack.token("eve")
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    tables = Tables(stack.tables.directory, stack.tables.events, 400)
+    revoke_account(stack.client, tables, account, users=True, now=stack.clock, threads=1)
+    restore_again(stack, directory, since)
+    refused = stack.call("POST", "/v1/users/activate", None, {"username": "eve", "token": token})
+    assert refused.status == 400, "its invitation was withdrawn"
+    assert whoami(stack, owner) == 401
+    assert ada.open("you", follow=False).status == 303, "its session was ended"
+    assert ada.sign_in().status == 200, "passkeys stay"
 
 
 def test_who_was_suspended_since_is_suspended_again(stack: Stack, restored: Any) -> None:
