@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 _BATCH = 25
 _READ_BATCH = 100
+_UNDER_WAY = 60
+"""Seconds, more than a call takes. An event has the time at which its call began, not that of its write."""
 
 
 class Restored(NamedTuple):
@@ -62,9 +64,9 @@ class Withdrawn(NamedTuple):
     """What was withdrawn since the time to which a table is restored, and must not come back.
 
     ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
-    left; ``signed_out``, by themselves or by the operator, no session or token. ``inviters`` were revoked or
-    are no longer an OWNER, so that the invitations they sent have no token left. ``suspended`` are those who
-    were suspended and not resumed. All by folded username.
+    left; ``signed_out``, by themselves (also by removing a passkey) or by the operator, no session or token.
+    ``inviters`` were revoked or are no longer an OWNER, so that the invitations they sent have no token left.
+    ``suspended`` are those who were suspended and not resumed. All by folded username.
     """
 
     keys: frozenset[DeadKey] = frozenset()
@@ -144,7 +146,8 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     """Return what was withdrawn since a time (Unix time), by the events.
 
     A key with an overlap is among the ``keys``: its successor is lost by a restore, and its holder gets a new
-    one.
+    one. What a call that began within a minute before the time has withdrawn is withdrawn too, because its
+    write may have come later; not what it rotated or invited, which left something that works.
     """
     keys: set[DeadKey] = set()
     passkeys: set[tuple[str, str]] = set()
@@ -158,7 +161,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
         # A marker of an event that is not published yet is no event.
         FilterExpression="#at >= :since AND attribute_exists(#action)",
         ExpressionAttributeNames={"#at": "at", "#action": "action"},
-        ExpressionAttributeValues={":since": {"N": str(since)}},
+        ExpressionAttributeValues={":since": {"N": str(since - _UNDER_WAY)}},
     )
     for page in scanned:
         for item in page["Items"]:
@@ -167,13 +170,15 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
             for key in event.keys:
                 if key.change is Change.REVOKED:
                     keys.add(DeadKey(holder, key.key_type.value, key.last5))
-                if key.previous_last5:
+                if key.previous_last5 and event.at >= since:
                     keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
             if event.action is Action.PASSKEY_REMOVED:
                 passkeys.add((holder, event.changes["passkey"][0]))
-            if event.action in (Action.USER_REVOKED, Action.USER_INVITED):
+            if event.action is Action.USER_REVOKED or (
+                event.action is Action.USER_INVITED and event.at >= since
+            ):
                 users.add(holder)
-            if event.action is Action.SIGNED_OUT or event.actor.kind is Kind.OPERATOR:
+            if event.action in _SIGN_OUTS or event.actor.kind is Kind.OPERATOR:
                 signed_out.add(holder)
             if event.action in _REMOVALS or event.changes.get("role", ("", ""))[0] == Role.OWNER.value:
                 inviters.add(holder)
@@ -195,6 +200,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     )
 
 
+_SIGN_OUTS = (Action.SIGNED_OUT, Action.PASSKEY_REMOVED)
 _REMOVALS = (Action.USER_REVOKED, Action.SERVICE_USER_DELETED)
 _SUSPENSIONS = (Action.USER_SUSPENDED, Action.SERVICE_USER_SUSPENDED)
 _SWITCHES = (*_SUSPENSIONS, Action.USER_RESUMED, Action.SERVICE_USER_RESUMED)

@@ -71,6 +71,15 @@ def test_what_anybody_may_read_can_be_linked_to(shared_accounts: Accounts, path:
     assert shared_accounts.stack.call("GET", path, headers=headers).status == 200
 
 
+@pytest.mark.parametrize(("path", "base"), [("/docs", "./"), ("/docs/", "../"), ("/api/docs/", "../")])
+def test_the_references_links_work_with_and_without_a_slash_at_the_end(
+    shared_accounts: Accounts, path: str, base: str
+) -> None:
+    stack = shared_accounts.stack
+    response = stack.app(_at(stack.event("GET", "/docs"), "/docs", path), None)
+    assert f'<base href="{base}">' in response["body"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -619,6 +619,13 @@ def test_each_limit_is_set_by_its_variable_within_bounds(field: str) -> None:
             read_limits({name: wrong})
 
 
+def test_the_counts_of_a_minute_are_kept_for_a_day(stack: Stack) -> None:
+    stack.service_user(stack.account(), "bot")
+    minute = int(stack.clock()) // 60
+    counts = [it for it in stack.items(stack.tables.directory) if it["pk"].startswith("BUDGET#")]
+    assert [(it["changes"], it["ttl"]) for it in counts] == [(1, (minute + 24 * 60) * 60)]
+
+
 # A key under attack is tightened
 
 

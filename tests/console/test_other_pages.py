@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 import app
+from chalicelib.console.settings import settings
 from chalicelib.rules.limits import DEFAULT
 from tests.support.accounts import CLEAR, Accounts
 from tests.support.browser import Browser
@@ -577,3 +578,18 @@ def test_staying_signed_in_is_said_by_the_page(accounts: Accounts, person: Perso
     assert ann.request("POST", "/console/seen", "{}", headers).status == 204
     accounts.stack.clock.forward(840)
     assert ann.open("you").status == 200
+
+
+@pytest.mark.parametrize(
+    ("colour", "text"),
+    [
+        # The greys on either side of where black and white have the same contrast, and pure colours.
+        *(("#757575", "#ffffff"), ("#767676", "#000000")),
+        *(("#ff0000", "#000000"), ("#00ff00", "#000000"), ("#0000ff", "#ffffff"), ("#000000", "#ffffff")),
+    ],
+)
+def test_words_on_the_operators_colour_have_the_better_contrast(
+    colour: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSOLE_COLOUR", colour)
+    assert settings().on_colour == text

@@ -98,6 +98,20 @@ def test_what_was_revoked_since_does_not_come_back(stack: Stack, restored: Any) 
         assert whoami(stack, key) == 200, key.username
 
 
+def test_what_was_being_revoked_at_the_time_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    bot = stack.service_user(owner, "bot")
+    kept = stack.service_user(owner, "kept")["MONITORING"]
+    copies: list[str] = []
+    with before_next_call(stack, "TransactWriteItems", lambda: copies.append(restored()[0])):
+        assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+    since = int(stack.clock()) + 12  # the event has the time of the call, which was long under way
+    stack.clock.forward(60)
+    restore_again(stack, copies[0], since)
+    assert [whoami(stack, key) for key in bot.values()] == [401] * len(bot)
+    assert whoami(stack, kept) == 200
+
+
 def restore_again(stack: Stack, directory: str, since: int) -> Restored:
     """Restore the directory, without what the events since then withdrew."""
     withdrawn = withdrawn_since(stack.client, stack.tables.events, since)
@@ -117,6 +131,7 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
     phone = Browser(stack)
     made = phone.passkey.create(browsers["kept"].call("add-begin").json["challenge"])
     assert browsers["kept"].call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    assert phone.sign_in().status == 200
     [stolen] = [id_ for id_, it in stack.item("kept")["passkeys"].items() if it["name"] == "Phone"]
     directory, _ = restored()
     stack.clock.forward(301)
@@ -129,6 +144,7 @@ def test_who_was_revoked_or_invited_again_since_has_no_way_in(stack: Stack, rest
         assert stack.call("DELETE", f"/v1/users/{name}", owner).status == 204
     assert stack.call("POST", "/v1/users/again/invitation", owner).status == 200
     restore_again(stack, directory, since)
+    assert phone.open("you", follow=False).status == 303, "removing a passkey ended its sessions"
     assert {name: browser.sign_in().status for name, browser in browsers.items()} == {
         "left": 401,
         "again": 401,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from chalicelib.rules.limits import DEFAULT, VARIABLES
 from deploy.package import RESOURCES
 
 IN_RULES = {
@@ -42,3 +43,18 @@ def test_the_archive_keeps_each_event_as_its_parameters_say() -> None:
     rule = properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
     assert rule == {"Mode": {"Ref": "EventArchive"}, "Days": {"Ref": "EventArchiveDays"}}
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_a_limits_parameter_takes_what_the_functions_take() -> None:
+    """A value that a deploy takes and the functions refuse would stop them all."""
+    template = json.loads(RESOURCES.read_text(encoding="utf-8"))
+    variables = {
+        name: value["Ref"]
+        for resource in template["Resources"].values()
+        for name, value in resource.get("Properties", {}).get("Environment", {}).get("Variables", {}).items()
+        if isinstance(value, dict) and "Ref" in value
+    }
+    for field, (name, least, most) in VARIABLES.items():
+        parameter = template["Parameters"][variables[name]]
+        bounds = [int(parameter[it]) for it in ("MinValue", "Default", "MaxValue")]
+        assert bounds == [least, getattr(DEFAULT, field), most], name

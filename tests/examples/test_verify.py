@@ -144,3 +144,10 @@ def test_the_example_allows_and_refuses_as_shown(proxy: str, tmp_path: Path) -> 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = [line.split()[0] for line in ran.stdout.splitlines()]
     assert told == ["401", "200", "200", "401", "403", "403", "403", "403", "200", "403"]
+
+
+def test_envoy_refuses_headers_that_a_service_could_take_for_the_caller() -> None:
+    config = (FOLDER / "envoy.yaml").read_text(encoding="utf-8")
+    _, _, manager = config.partition("HttpConnectionManager\n")
+    own, _, _ = manager.partition("route_config:")
+    assert "common_http_protocol_options: { headers_with_underscores_action: REJECT_REQUEST }" in own

@@ -256,6 +256,23 @@ def test_a_key_waits_for_its_notices_to_be_mailed(account: PolicyAccount, outage
     assert over <= first_out + 12
 
 
+def test_a_key_waits_for_its_second_notice_though_the_first_was_mailed(account: PolicyAccount) -> None:
+    account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    account.send_mail()
+    days(account, 20, 29)
+
+    def fail(_recipient: str) -> None:
+        raise ses_error("ServiceUnavailableException")
+
+    account.mail.ses.hook = fail
+    assert [it[1] for it in days(account, 29, 40) if it[2] == "bot"] == [ENDING, ENDING]
+    account.mail.ses.hook = lambda _recipient: None
+    account.send_mail()
+    [over] = [day for day, action, who in days(account, 40, 43) if (action, who) == (REVOKED, "bot")]
+    assert over == 40
+
+
 def test_a_notice_that_nobody_can_be_mailed_holds_nothing_up(account: PolicyAccount) -> None:
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
@@ -724,6 +741,7 @@ def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(account
 
     counts = account.sweep(client=Faults(rename).wrap(account.stack.client))
     assert counts["contended"] == 1
+    assert next(names) == 3, "a principal is tried three times"
     assert account.events(ENDING) == []
     account.go_to(26)
     assert [it[2] for it in account.events_by_policy()] == ["bot"]

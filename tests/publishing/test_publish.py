@@ -192,7 +192,16 @@ def test_eventbridge_that_fails_is_asked_three_times_a_run(publishing: Publishin
 
 def test_new_events_are_left_to_the_stream(publishing: Publishing, owner: Key) -> None:
     assert publishing.run(0) == {"late": 0}
+    assert publishing.run(module.GRACE - 1) == {"late": 0}
     assert publishing.bus.calls == 0
+    publishing.run(1)
+    assert sorted(publishing.bus.ids) == publishing.event_ids()
+
+
+def test_a_call_to_eventbridge_is_tried_twice_and_ends_in_time() -> None:
+    options: Any = functions._CONFIG
+    assert options.retries == {"mode": "standard", "total_max_attempts": 2}
+    assert 2 * (options.connect_timeout + options.read_timeout) <= 10
 
 
 def test_a_marker_without_its_event_goes(publishing: Publishing, owner: Key) -> None:

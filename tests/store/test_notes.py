@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.rules.model import ApiKey, Notice, Passkey, Predecessor, User
+from chalicelib.rules.policies import as_key
+from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import to_attribute
+from chalicelib.store.principals import NOTICE, REFUSED, USED, item_from_principal, note, principal_from_item
 from tests.support.accounts import PATH, Accounts
 from tests.support.api_client import Key, Stack, stored_keys
 from tests.support.dynamodb_faults import before_next_call
@@ -227,3 +231,43 @@ def test_a_person_whose_key_the_sweep_ends_under_way_changes_nothing(stack: Stac
         body = {"username": "bot-2", "email": "bot-2@machines.example", "role": "READ_ONLY"}
         assert stack.call("POST", PATH, admin, body).status == 401
     assert stack.item("bot") == before
+
+
+def test_whatever_is_noted_of_a_secret_is_stored_beside_it() -> None:
+    notice = Notice(ends_at=5, first_at=3)
+    passkey = Passkey(
+        credential_id=b"one", public_key=b"", algorithm=-7, name="Laptop", created_at=1, notice=notice
+    )
+    old = Predecessor(digest=b"old", last5="aaaaa", until=9, last_used_at=2)
+    key = ApiKey(
+        digest=b"new",
+        last5="bbbbb",
+        created_at=1,
+        created_by="ann",
+        last_used_at=4,
+        refused_at=3,
+        notice=notice,
+        predecessor=old,
+    )
+    person = User(
+        username="ann",
+        account="acme",
+        email="ann@people.example",
+        display_name="Ann",
+        role=Role.OWNER,
+        version="1",
+        created_at=1,
+        membership="m",
+        keys={KeyType.USER_MANAGEMENT: key},
+        passkeys={"one": passkey},
+    )
+    item = item_from_principal(person)
+    stored = item["keys"]["M"]["USER_MANAGEMENT"]["M"]
+    for place in (item["passkeys"]["M"]["one"]["M"], stored, stored["predecessor"]["M"]):
+        assert not {"notice", "lastUsedAt", "refusedAt"} & place.keys()
+    assert {name for name in item if "_" in name} == {
+        note(NOTICE, as_key(passkey).digest),
+        *(note(kind, key.digest) for kind in (USED, REFUSED, NOTICE)),
+        note(USED, old.digest),
+    }
+    assert principal_from_item(item) == person
