@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import queue
 import re
 import socket
 import threading
@@ -364,13 +365,15 @@ class TestConnections:
         assert capfd.readouterr().err == ""
 
     def test_every_response_is_logged(self):
-        logged = []
+        logged: queue.Queue[tuple[str, str, int]] = (
+            queue.Queue()
+        )  # each connection logs in its own thread, after it has responded
         gateway = Gateway(echo_app())
-        with HttpServer(gateway.respond, log=lambda *line: logged.append(line[:3])).serving() as server:
+        with HttpServer(gateway.respond, log=lambda *line: logged.put(line[:3])).serving() as server:
             exchange(server, b"GET /things?a=1 HTTP/1.0\r\n\r\n")
+            assert logged.get(timeout=30) == ("GET", "/things?a=1", 200)
             exchange(server, b"GET /nowhere HTTP/1.0\r\n\r\n")
-        # Each connection logs in its own thread, after it has responded.
-        assert sorted(logged) == [("GET", "/nowhere", 404), ("GET", "/things?a=1", 200)]
+            assert logged.get(timeout=30) == ("GET", "/nowhere", 404)
 
 
 class TestOneAtATime:
