@@ -365,9 +365,8 @@ class TestConnections:
         assert capfd.readouterr().err == ""
 
     def test_every_response_is_logged(self):
-        logged: queue.Queue[tuple[str, str, int]] = (
-            queue.Queue()
-        )  # each connection logs in its own thread, after it has responded
+        # Each connection logs in its own thread, after it has responded.
+        logged: queue.Queue[tuple[str, str, int]] = queue.Queue()
         gateway = Gateway(echo_app())
         with HttpServer(gateway.respond, log=lambda *line: logged.put(line[:3])).serving() as server:
             exchange(server, b"GET /things?a=1 HTTP/1.0\r\n\r\n")
