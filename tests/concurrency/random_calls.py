@@ -1191,7 +1191,9 @@ def _flawed(path: str, body: Any, flaw: str) -> tuple[str, Any, str | None]:
         case "unknown field":
             return path, {**body, "surprise": 1}, None
         case "wrong type":
-            return path, {**body, next(iter(body), "surprise"): {"a": 1}}, None
+            # Of what GET gave, the unchangeable is compared, and only for whoever may change the rest.
+            names = [name for name in body if name in CHANGEABLE] or [*body, "surprise"]
+            return path, {**body, names[0]: {"a": 1}}, None
         case "not an object":
             return path, [body], None
         case "not JSON":

@@ -74,6 +74,8 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
     assert url is not None
     command = [python.with_name("st"), "--config-file", HERE / "schemathesis.toml", "run"]
     command += [f"{url[1]}/openapi.json", "--max-examples", str(examples), "--no-color"]
+    # How long it takes to make a request up says nothing about the API, and much about what else runs here.
+    command += ["--suppress-health-check", "too_slow"]
     # A chain of calls goes another way when it is played again, because its names are taken by then, and
     # Hypothesis ends the phase there, after two or three dozen. So that phase is run from several seeds.
     seeds = [("examples,coverage,fuzzing", seed), *(("stateful", seed + more) for more in range(CHAINED))]
