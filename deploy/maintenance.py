@@ -216,11 +216,9 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
     new = dict(item)
     invitation = new.get("invitation", {}).get("M", {})
     inviter = invitation.get("inviter", {}).get("M", {}).get("username", {}).get("S", "")
-    if holder in withdrawn.users | withdrawn.signed_out or fold_username(inviter) in withdrawn.inviters:
-        for name in ("sessions", "enrolment"):
-            new.pop(name, None)
-        if invitation:
-            new["invitation"] = {"M": {name: it for name, it in invitation.items() if name != "digests"}}
+    ended = holder in withdrawn.users | withdrawn.signed_out or fold_username(inviter) in withdrawn.inviters
+    if ended and invitation:
+        new["invitation"] = {"M": {name: it for name, it in invitation.items() if name != "digests"}}
     if holder in withdrawn.users:
         new.pop("passkeys", None)
     elif "passkeys" in new:
@@ -230,9 +228,10 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
             if (holder, it["M"]["name"]["S"]) not in withdrawn.passkeys
         }
         new["passkeys"] = {"M": left}
-    if (suspension := withdrawn.suspended.get(holder)) is not None and "kind" in new:
+    if (suspension := withdrawn.suspended.get(holder)) is not None:
         new["suspendedAt"] = {"N": str(suspension.at)}
         new["suspendedBy"] = {"S": suspension.by}
+    if ended or suspension is not None:
         for name in ("sessions", "enrolment"):
             new.pop(name, None)
     return new

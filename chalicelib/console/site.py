@@ -28,9 +28,8 @@ View = Callable[..., Response]
 
 
 def _passkey_call(visit: Visit, step: str) -> Response:
-    from chalicelib.console import (
-        passkey_calls,
-    )  # only here: no page needs it, and a first page should be quick
+    # Imported here: no page needs it, and an environment's first page should be quick.
+    from chalicelib.console import passkey_calls
 
     return passkey_calls.call(visit, step)
 

@@ -10,13 +10,12 @@ notified: a separate counter could be wrong.
 from collections.abc import Iterable, Mapping, Sequence
 
 from chalicelib.rules.api_keys import are_looser
+from chalicelib.rules.lifetimes import HOUR
 from chalicelib.rules.model import Action, Event
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
 """The actions to fold. Never one that ends a key or changes rights, nor a change of restrictions by which a
 key may be used more widely."""
-
-HOUR = 3600
 
 LOOK_BACK = 2 * HOUR
 """The age of the oldest event that can have been mailed in the last hour: it may have been held for one."""

@@ -4,6 +4,7 @@ from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import FieldError, validation_error_of
 from chalicelib.rules.ports import Directory
 
+HOUR = 3600
 DAY = 86_400
 
 MIN_POLICY_DAYS = 14

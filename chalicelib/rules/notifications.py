@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from chalicelib.rules import permissions
 from chalicelib.rules.api_keys import is_looser
-from chalicelib.rules.lifetimes import DAY
+from chalicelib.rules.lifetimes import DAY, HOUR
 from chalicelib.rules.model import (
     Account,
     AccountSummary,
@@ -40,7 +40,6 @@ HELD_SHARDS = ("held0", "held1")
 LEASE = 120
 """Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
 
-HOUR = 3600
 FIRST_PAUSE = 60
 MAX_PAUSE = 21_600
 """Seconds between two tries: one minute, doubled at each try, up to six hours."""
