@@ -181,7 +181,8 @@ def test_a_form_is_stale_once_the_keys_expiry_or_its_networks_have_changed(
     accounts: Accounts, person: Person, change: dict[str, Any]
 ) -> None:
     ann = person()
-    name = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"].username
+    ends = "2030-12-31T00:00:00Z"
+    name = accounts.service_user(keyTypes=["MONITORING"], expiresAt=ends)["MONITORING"].username
     form = f"service-users/{name}/revoke"
     fields = was(ann, f"{form}?key=MONITORING")
     path = f"/v1/service-users/{name}/api-keys/MONITORING"
