@@ -172,6 +172,26 @@ def test_a_key_is_restricted_and_revoked(accounts: Accounts, person: Person) -> 
     assert "No key of this type" in ann.open(home).words
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"expiresAt": "2031-01-01T00:00:00Z"}, {"allowedNetworks": ["198.51.100.0/24"]}],
+    ids=["expiry", "networks"],
+)
+def test_a_form_is_stale_once_the_keys_expiry_or_its_networks_have_changed(
+    accounts: Accounts, person: Person, change: dict[str, Any]
+) -> None:
+    ann = person()
+    ends = "2030-12-31T00:00:00Z"
+    name = accounts.service_user(keyTypes=["MONITORING"], expiresAt=ends)["MONITORING"].username
+    form = f"service-users/{name}/revoke"
+    fields = was(ann, f"{form}?key=MONITORING")
+    path = f"/v1/service-users/{name}/api-keys/MONITORING"
+    assert accounts.call("PATCH", path, "owner", change).status == 200
+    stale = ann.post(form, fields)
+    assert stale.status == 409
+    assert ann.post(form, was(ann, f"{form}?key=MONITORING")).status == 303
+
+
 def test_a_key_is_generated_where_there_is_none(accounts: Accounts, person: Person) -> None:
     ann = person()
     accounts.stack.service_user(accounts["owner"], "bot", keyTypes=[])
