@@ -59,7 +59,7 @@ same(names, ["hey-bot", "hey-bot-2"]);
 const newest = check(await listServiceUsers({ client, query: { sort: "newest", limit: 1 } }), 200);
 same(newest.map((it) => it.username), ["hey-bot-2"]);
 const events = check(await listEvents({ client, query: { username: "hey-bot" } }), 200);
-// The document says that this call has other forms too (JSON lines, CSV): this client's type is all of them.
+// The call has other forms too (JSON lines, CSV), so its type is all of them.
 same(typeof events === "string" ? events : events.at(-1)?.action, "SERVICE_USER_CREATED");
 
 check(await revokeServiceUserKeyOfType({ client, path: ofType }), 204);
