@@ -166,7 +166,7 @@ def email_of(event: Event) -> str | None:
     created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
     if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
-    if event.keys or name in _WITHOUT_KEYS:
+    if event.keys or name in _WITHOUT_KEYS or event.action is Action.SERVICE_USER_DELETED:
         return name
     if "role" in event.changes:
         return {
