@@ -126,8 +126,11 @@ def create(visit: Visit) -> Response:
 
     def act() -> Response:
         fields: dict[str, Any] = {
-            name: value for name in ("username", "email", "displayName") if (value := visit.field(name))
+            name: value
+            for name in ("username", "email", "displayName", "description")
+            if (value := visit.field(name))
         }
+        fields["labels"] = forms.labels(visit.field("labels"))
         fields |= {"role": visit.field("role"), "keyTypes": visit.form().get("keyTypes", [])}
         if named := forms.lines(visit.field("administrators")):
             fields["administrators"] = named
@@ -141,6 +144,8 @@ def create(visit: Visit) -> Response:
             key_types=keys.or_default(body.key_types, None),
             restrictions=keys.key_restrictions(body),
             administrators=keys.or_default(body.administrators, None),
+            description=keys.or_default(body.description, None) or "",
+            labels=keys.or_default(body.labels, {}),
         )
         view, issued = service_users.create(visit.directory, auth, wanted)
         made = view.service_user.username

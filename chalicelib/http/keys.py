@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, TypeVar
 from chalice.app import Response
 from msgspec import UNSET, UnsetType
 
-from chalicelib.http import bodies, responses, validation
+from chalicelib.http import bodies, responses
 from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.rules import api_keys, key_operations, key_search, leaked_keys, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import NotFound
+from chalicelib.rules.errors import NotFound, validation_error
 from chalicelib.rules.leaked_keys import Report
 from chalicelib.rules.model import Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
@@ -48,9 +48,10 @@ def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
 def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
     """Revoke the key of the type that the path names."""
     auth = call.authenticate(lookup.guard)
-    call.query()
-    call.body_or_none(validation.Body)
-    return _revoke(call, auth, lookup, named_type(name))
+    call.query("evenIfLockedOut")
+    body = call.body_or_query(bodies.RevokeKeyOfType, flags=("evenIfLockedOut",))
+    key_type = _same_type(name, body.key_type)
+    return _revoke(call, auth, lookup, key_type, even_if_locked_out=body.even_if_locked_out)
 
 
 def _revoke(
@@ -85,7 +86,8 @@ def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response
     auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.KeyRestrictions)
-    return _restrict(call, auth, lookup, named_type(name), body)
+    key_type = _same_type(name, body.key_type)
+    return _restrict(call, auth, lookup, key_type, body, even_if_locked_out=body.even_if_locked_out)
 
 
 def _restrict(
@@ -115,6 +117,17 @@ def named_type(name: str) -> KeyType:
         known = ", ".join(KeyType.__members__)
         raise NotFound(f"There is no key type '{name}'; the key types are {known}.")
     return KeyType(name)
+
+
+def _same_type(name: str, given: KeyType | UnsetType) -> KeyType:
+    """Return the key type that a path names, and a body may name too.
+
+    Raises NotFound if there is none of that name, and ValidationError if the body names another.
+    """
+    key_type = named_type(name)
+    if given is not UNSET and given != key_type:
+        raise validation_error("/keyType", f"The path names another type, {name}. Leave this out.")
+    return key_type
 
 
 def read_of_type(call: Call, holder: Principal, name: str) -> Response:

@@ -129,7 +129,7 @@ def invite_again(
     """Mail a User a new token, and return the User with the new invitation.
 
     Earlier tokens, and the User's keys, passkeys and sessions, are refused once this returns. Administrator
-    links stay. Raises Forbidden, NotFound, Conflict if the User is suspended or the last activated OWNER, and
+    links stay. Raises Forbidden, NotFound, Conflict if the User is suspended or the last OWNER, and
     TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
@@ -586,7 +586,10 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended."""
+    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended.
+
+    ``LoseOwner`` is refused for the last OWNER (product page: last-owner).
+    """
     was_owner = _counts_as_owner(old)
     is_owner = new is not None and _counts_as_owner(new)
     if was_owner and not is_owner:

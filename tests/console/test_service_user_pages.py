@@ -55,6 +55,38 @@ def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, pe
     assert 'value="f@machines.example"' in again.text
 
 
+def test_a_description_and_labels_are_given_at_the_creation(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    form = "create/service-user"
+    typed = {
+        **NEW,
+        "keyTypes": [],
+        "description": "Pays, <b>nightly</b>",
+        "labels": "team = payments, env=prod",
+    }
+    for wrong, field in (
+        ({"labels": "team"}, "labels"),
+        ({"labels": "team=a\nteam=b"}, "labels"),
+        ({"labels": "te am=a"}, "labels"),
+        ({"description": "x" * 501}, "description"),
+    ):
+        refused = ann.post(form, {**typed, **wrong})
+        assert refused.status == 400
+        assert f'id="{field}-error1"' in refused.text
+        assert f'aria-describedby="{field}-hint {field}-error1" aria-invalid="true"' in refused.text
+    assert "Pays, &lt;b&gt;nightly&lt;/b&gt;" in ann.post(form, {**typed, "labels": "team"}).text
+    made = ann.post(form, typed)
+    assert (made.status, made.headers["Location"]) == (303, "../service-users/fetcher?done=created")
+    read = accounts.call("GET", "/v1/service-users/fetcher", "owner").json
+    assert read["description"] == "Pays, <b>nightly</b>"
+    assert read["labels"] == {"env": "prod", "team": "payments"}
+    assert "Pays, &lt;b&gt;nightly&lt;/b&gt;" in ann.open("service-users/fetcher").text
+    bare = {**NEW, "username": "bare", "email": "b@machines.example", "keyTypes": []}
+    assert ann.post(form, bare).status == 303
+    read = accounts.call("GET", "/v1/service-users/bare", "owner").json
+    assert (read["description"], read["labels"]) == (None, {})
+
+
 def test_administrators_are_named_in_the_form_and_empty_is_oneself(
     accounts: Accounts, person: Person
 ) -> None:

@@ -837,6 +837,7 @@ class ReferenceModel:
             "username": machine.username,
             "keyType": key.kind,
             "key": f"•••…{secret.text[-5:]}",
+            "last5": secret.text[-5:],
             "validUntil": moment(until),
         }
 
