@@ -8,7 +8,7 @@ import itertools
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
@@ -169,7 +169,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     )
     for page in scanned:
         for item in page["Items"]:
-            event = stored_event(dict(item))
+            event = stored_event(cast("Any", item))
             if event is None:  # a later version recorded it, which has been rolled back
                 continue
             holder = fold_username(event.subject.username or "")
