@@ -185,7 +185,9 @@ def _email_for(event: Event, recipient: Recipient) -> str | None:
 def email_content(
     event: Event, recipient: Recipient, context: EmailContext, more: tuple[Event, ...] = ()
 ) -> EmailContent:
-    """Return the content of the email that notifies one recipient of an event, or of ``more`` in a digest.
+    """Return the content of the email that notifies one recipient of an event.
+
+    With ``more`` events, of the digest email of all of them.
 
     Raises LookupError if the event needs no email.
     """
@@ -258,7 +260,7 @@ def unlinked(text: str) -> str:
 def _digest_variables(
     events: tuple[Event, ...], recipient: Recipient, context: EmailContext
 ) -> dict[str, Any]:
-    """Return the variables of a digest's templates. Its steps are those of the newest event."""
+    """Return the variables of a digest email's templates. Its steps are those of the newest event."""
     events = tuple(sorted(events, key=lambda event: event.id))
     newest = _View(events[-1], recipient, context)
     return {
@@ -352,7 +354,7 @@ class _View:
         }
 
     def entry(self) -> dict[str, str]:
-        """Return the event as a line of a digest."""
+        """Return the event as a line of a digest email."""
         done = _DONE.get(self.event.action, "changed")
         keys = [
             f"{key.key_type.value} …{key.last5} {done}"

@@ -27,7 +27,7 @@ from chalicelib.rules.roles import KeyType, Role
 Holder = TypeVar("Holder", bound=Principal)
 
 MAX_OVERLAP = 604_800
-"""Seconds (7 days) for which the predecessor may keep working after a rotation."""
+"""The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""
 
 
 class KeyRestrictions(NamedTuple):

@@ -35,7 +35,7 @@ SHARDS = tuple("01234567")
 """The values of ``waiting``: the partitions of the index of pending events."""
 
 HELD_SHARDS = ("held0", "held1")
-"""The values of ``waiting`` of events that are held for a digest, which do not count as late."""
+"""The values of ``waiting`` of events that are held for a digest email, which do not count as late."""
 
 LEASE = 120
 """Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
@@ -343,7 +343,7 @@ class Outbox(Protocol):
     def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
         """Claim a pending event that is due, until ``lease``; None if it is not pending, or not due.
 
-        With ``held``, also one that is held for a digest and not due yet. A claim ends the hold.
+        With ``held``, also one that is held for a digest email and not due yet. A claim ends the hold.
         """
         ...
 

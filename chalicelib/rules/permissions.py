@@ -50,7 +50,7 @@ def can_become_administrator(user: User, target: ServiceUser) -> bool:
 
 
 def is_owner(user: User | UserSummary, account: str, owners: Mapping[str, str]) -> bool:
-    """Return whether a User is one of an account's activated OWNERs (``Account.owners``)."""
+    """Return whether a User is one of an account's OWNERs who can act (``Account.owners``)."""
     return _is_linked(user, account, owners, Role.OWNER)
 
 

@@ -137,7 +137,7 @@ def invite_again(
 
     Retries if the User signs in meanwhile, so that nobody who does so again and again with a stolen passkey
     keeps it; not if their role, keys, passkeys or invitation changed. Raises Forbidden, NotFound, Conflict if
-    the User is suspended or the last activated OWNER, and TooManyRequests if a budget is used up.
+    the User is suspended or the last OWNER, and TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
     first: User | None = None
@@ -615,7 +615,10 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended."""
+    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended.
+
+    ``LoseOwner`` is refused for the last OWNER (product page: last-owner).
+    """
     was_owner = _counts_as_owner(old)
     is_owner = new is not None and _counts_as_owner(new)
     if was_owner and not is_owner:
