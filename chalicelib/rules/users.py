@@ -124,35 +124,73 @@ def invite(
 
 
 def invite_again(
-    directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
+    directory: Directory,
+    auth: AuthContext,
+    username: str,
+    if_match: IfMatch | None = None,
+    check: Callable[[User], None] | None = None,
 ) -> Person:
     """Mail a User a new token, and return the User with the new invitation.
 
     Earlier tokens, and the User's keys, passkeys and sessions, are refused once this returns. Administrator
-    links stay. Raises Forbidden, NotFound, Conflict if the User is suspended or the last OWNER, and
-    TooManyRequests if a budget is used up.
+    links stay. ``check`` is called with the User as they were, before anything is changed, and may raise.
+
+    Retries if the User signs in meanwhile, so that nobody who does so again and again with a stolen passkey
+    keeps it; not if their role, keys, passkeys or invitation changed. Raises Forbidden, NotFound, Conflict if
+    the User is suspended or the last OWNER, and TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
-    old = _find(directory, auth, username)
-    require_match(if_match, old.version, old.username)
-    machine_condition = _require_may_manage_owners(directory, auth, old.role)
-    sessions.require_confirmed(auth)
-    if old.suspended_at is not None:
-        raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
-    new = replace(
-        old,
-        keys={},
-        passkeys={},
-        sessions={},
-        enrolment=None,
-        version=new_version(),
-        invitation=_invitation(auth),
-        invited_by=auth.caller.username,
-    )
-    event = _invitation_event(auth, new, api_keys.revoke_all(old))
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
-    _commit(directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)])
+    first: User | None = None
+    new: User | None = None
+
+    def attempt(*, any_version: bool) -> None:
+        nonlocal auth, first, new
+        if any_version and fold_username(username) == fold_username(auth.caller.username):
+            auth = auth.read_again(directory.principal(username))
+        old = _find(directory, auth, username)
+        require_match(if_match, old.version, old.username)
+        machine_condition = _require_may_manage_owners(directory, auth, old.role)
+        sessions.require_confirmed(auth)
+        if check is not None:
+            check(old)
+        first = first or old
+        if _decided(old) != _decided(first):
+            raise concurrent_change()
+        if old.suspended_at is not None:
+            raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
+        new = replace(
+            old,
+            keys={},
+            passkeys={},
+            sessions={},
+            enrolment=None,
+            version=new_version(),
+            invitation=_invitation(auth),
+            invited_by=auth.caller.username,
+        )
+        event = _invitation_event(auth, new, api_keys.revoke_all(old))
+        replaced = Replace(old, new, concurrent_change())
+        writes = [replaced, *_owner_writes(directory, old, new), *machine_condition]
+        _commit(
+            directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)], patient=True
+        )
+
+    until_revoked(attempt)
+    assert new is not None  # noqa: S101 - for mypy; every attempt sets it
     return Person(new, InvitationState.OPEN)
+
+
+def _decided(user: User) -> tuple[object, ...]:
+    """Return what somebody has decided about a User, which their use of keys and passkeys does not change."""
+    return (
+        user.account,
+        user.membership,
+        user.role,
+        user.suspended_at,
+        user.invitation.id if user.invitation else None,
+        {key.digest for key in user.keys.values()},
+        {passkey.credential_id for passkey in user.passkeys.values()},
+    )
 
 
 def activate(

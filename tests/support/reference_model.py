@@ -1071,10 +1071,14 @@ class ReferenceModel:
             raise Refused(409)
 
     def _start(self, who: Someone, passkey: Passkey, action: str) -> Session:
-        """Sign somebody in: one browser more than five, and the one used the longest ago is signed out."""
+        """Sign somebody in. With one browser more than five, another is signed out: one of the same passkey,
+        or where it has none, any; the one used the longest ago.
+        """
         new = Session(passkey, self.second, self.second, self.second)
         live = sorted((it for it in who.sessions if not it.over(self.now)), key=lambda it: it.seen)
-        who.sessions = [*live[1 - MAX_SESSIONS :], new]
+        if len(live) == MAX_SESSIONS:
+            live.remove(next((it for it in live if it.passkey is passkey), live[0]))
+        who.sessions = [*live, new]
         self._put(Record(who.account, action, who.name, who.name))
         return new
 
