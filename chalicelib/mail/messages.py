@@ -550,7 +550,7 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there, or one is suspended. OWNERs are notified instead."
+                "there, or one is suspended. So the OWNERs are notified."
             )
         if self.event.action is Action.ALL_API_KEYS_REVOKED:
             return (

@@ -558,7 +558,7 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
         "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, or one is suspended. "
-        "OWNERs are notified instead."
+        "So the OWNERs are notified."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 
