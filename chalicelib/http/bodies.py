@@ -78,7 +78,10 @@ OverlapSeconds = Annotated[
     Meta(
         ge=0,
         le=MAX_OVERLAP,
-        description="Seconds for which the old key keeps working beside the new one; 0 revokes it at once.",
+        description=(
+            "Seconds for which the predecessor (the old key) keeps working beside the new one, at most "
+            "604800 (7 days); 0 revokes it at once."
+        ),
     ),
 ]
 PolicyDays = Annotated[
