@@ -50,7 +50,14 @@ def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
     auth = call.authenticate(lookup.guard)
     call.query()
     call.body_or_none(validation.Body)
-    return _revoke(call, auth, lookup, named_type(name))
+
+    def holder(call: Call, auth: AuthContext) -> ServiceUser | User:
+        found = lookup.holder(call, auth)
+        if name not in found.keys:  # a key can be revoked when the catalogue no longer has its type
+            named_type(name)
+        return found
+
+    return _revoke(call, auth, lookup._replace(holder=holder), KeyType(name))
 
 
 def _revoke(
@@ -111,10 +118,11 @@ def _restrict(
 
 def named_type(name: str) -> KeyType:
     """Return the key type that a path names. Raise NotFound if there is none of that name."""
-    if name not in KeyType.__members__:
-        known = ", ".join(KeyType.__members__)
+    key_type = KeyType(name)
+    if not key_type.is_listed:
+        known = validation.list_names(KeyType)
         raise NotFound(f"There is no key type '{name}'; the key types are {known}.")
-    return KeyType(name)
+    return key_type
 
 
 def read_of_type(call: Call, holder: Principal, name: str) -> Response:

@@ -28,7 +28,7 @@ from chalicelib.rules.model import (
 )
 from chalicelib.rules.offboarding import EndedKeys
 from chalicelib.rules.ports import UnknownEvent
-from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.roles import KeyType, Role, in_order
 from chalicelib.rules.service_users import View
 from chalicelib.rules.users import InvitationState, Person
 
@@ -384,7 +384,7 @@ def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -
         allowed_api_key_types=tuple(
             AllowedKeyType(name=kind, display_name=kind.display_name) for kind in holder.role.key_types()
         ),
-        api_keys=tuple(api_key(holder, kind, now, shown) for kind in KeyType if kind in holder.keys),
+        api_keys=tuple(api_key(holder, kind, now, shown) for kind in in_order(holder.keys)),
     )
 
 
