@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test check clean package deploy account owner browser e2e bench lock lock-check advisories audit
+.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test check clean package deploy account owner browser clients clients-generate e2e bench lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,8 @@ $(READY): requirements-dev.txt
 
 CHECKS := .tools/stack/.ready
 BROWSER := .tools/browser/.ready
+CLIENTS := .tools/clients/.ready
+SOURCES := clients/python/src:clients/cli/src
 RUNTIME := .tools/runtime/.ready
 EMULATOR := .tools/emulator/.ready
 
@@ -122,6 +124,18 @@ bench: $(READY) $(RUNTIME) ## measure the package and update docs/performance.md
 
 browser: $(READY) $(BROWSER) ## test the console in Chromium (Debian's, or CHROMIUM=path), with a virtual authenticator
 	@.tools/browser/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/browser tests/browser
+
+clients: $(READY) $(CLIENTS) ## test the Python client and the command line (clients/), in an environment of their own
+	@MYPYPATH=$(SOURCES) .tools/clients/bin/python -m mypy --config-file clients/mypy.ini
+	@PYTHONPATH=$(SOURCES) .tools/clients/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/clients/packages tests/clients/packages
+
+clients-generate: $(CLIENTS) ## generate the Python client again, from docs/openapi.json
+	@.tools/clients/bin/python clients/python/generate.py
+
+$(CLIENTS): requirements-clients.txt | $(READY)
+	@$(PYTHON) -m venv --clear --without-pip $(@D)
+	@$(INSTALL) --python $(@D)/bin/python $(LOCKED) -r $<
+	@touch $@
 
 $(BROWSER): requirements-browser.txt | $(READY)
 	@$(PYTHON) -m venv --clear --without-pip $(@D)

@@ -70,12 +70,15 @@ def key(
     overlapping: bool = False,
 ) -> responses.ApiKeyResponse:
     """Return an API key, masked unless ``text`` is given."""
-    before = responses.PredecessorResponse(key=MASKED, valid_until=TOMORROW, last_used_at=used, shown_to=by)
+    before = responses.PredecessorResponse(
+        key=MASKED, last5=MASKED[-5:], valid_until=TOMORROW, last_used_at=used, shown_to=by
+    )
     return responses.ApiKeyResponse(
         account=ACCOUNT,
         key_type=key_type,
         username=holder,
         key=text,
+        last5=text[-5:],
         created_at=NOW,
         created_by=by,
         rotated_at=NOW if rotated else None,
@@ -148,6 +151,7 @@ METRICS_BOT_CHANGED = _service_user(
 )
 METRICS_BOT_SUSPENDED = replace(METRICS_BOT, suspended_at=NOW, suspended_by="ada")
 BACKUP_BOT = _service_user("backup-bot", Role.READ_ONLY, key("backup-bot", READS), name="Backups")
+PROBE_BOT = _service_user("probe-bot", Role.READ_ONLY, key("probe-bot", READS, KEY))
 REPORT_BOT = _service_user(
     "report-bot",
     Role.READ_ONLY,
@@ -173,7 +177,9 @@ FOUND = responses.FoundKeyResponse(
     api_key=_BOT_KEYS[0],
 )
 
-GRACE_KNOWS = responses.ShownKeyResponse(username="grace-bot", key_type=READS, key=MASKED, valid_until=None)
+GRACE_KNOWS = responses.ShownKeyResponse(
+    username="grace-bot", key_type=READS, key=MASKED, last5=MASKED[-5:], valid_until=None
+)
 ENDED = responses.EndedKeysResponse(ended=(GRACE_KNOWS,), complete=True)
 
 ADA = _user("ada", Role.OWNER, "ACTIVE", "Ada")
@@ -251,7 +257,9 @@ EVENT = responses.EventResponse(
             change="GENERATED",
             key_type=kind,
             key=MASKED,
+            last5=MASKED[-5:],
             previous_key=None,
+            previous_last5=None,
             previous_valid_until=None,
             ends_at=None,
         )

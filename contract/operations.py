@@ -36,6 +36,7 @@ class Query(Enum):
 
     LIMIT = "limit"
     CURSOR = "cursor"
+    SORT = "sort"
     PREFIX = "prefix"
     ROLE = "role"
     ADMINISTRATOR = "administrator"
@@ -66,6 +67,7 @@ class Header(Enum):
     NEXT_CURSOR = "Next-Cursor"
     SECURITY = "Content-Security-Policy"
     NO_SNIFFING = "X-Content-Type-Options"
+    VARY = "Vary"
 
 
 class Example(NamedTuple):
@@ -155,6 +157,7 @@ _EITHER_WAY = (
     "A field in both must not differ."
 )
 
+_SAME_TYPE = "No body is needed; one with the fields of the call that names the type in its body is taken."
 _WITH_PREDECESSOR = "During the overlap of a rotation, the key has its predecessor with it."
 
 _BOT = "metrics-bot"
@@ -187,9 +190,14 @@ OPERATIONS: dict[str, Operation] = {
         response=responses.ServiceUserResponse,
         examples=(
             Example(
-                "A Service User with a key of every type its role allows",
-                examples.REPORT_BOT,
-                {"username": "report-bot", "email": "report-bot@machines.example", "role": "READ_ONLY"},
+                "One key, the only one that the machine needs",
+                examples.PROBE_BOT,
+                {
+                    "username": "probe-bot",
+                    "email": "probe-bot@machines.example",
+                    "role": "READ_ONLY",
+                    "keyTypes": [examples.READS.value],
+                },
             ),
             Example(
                 "One key, for two networks and until a date",
@@ -204,13 +212,21 @@ OPERATIONS: dict[str, Operation] = {
                     "expiresAt": examples.LATER,
                 },
             ),
+            Example(
+                "A Service User with a key of every type its role allows",
+                examples.REPORT_BOT,
+                {"username": "report-bot", "email": "report-bot@machines.example", "role": "READ_ONLY"},
+            ),
         ),
         permission=f"{_MANAGES_SERVICE_USERS} {_GRANTS_NO_HIGHER_ROLE}",
         body=bodies.CreateServiceUser,
         headers=(Header.LOCATION, Header.ETAG),
         refusals=(409, 429),
         leads_to=_OF_SERVICE_USER,
-        notes="Whoever creates a Service User becomes its Administrator.",
+        notes=(
+            "Whoever creates a Service User becomes its Administrator. Name the key types that the machine "
+            "needs (`keyTypes`); without that it gets a key of every type that its role allows."
+        ),
     ),
     "list_service_users": Operation(
         tag=Tag.SERVICE_USERS,
@@ -224,11 +240,13 @@ OPERATIONS: dict[str, Operation] = {
                 (examples.BACKUP_BOT,),
                 query={"neverUsed": "true", "withoutNetworks": "true", "limit": "1"},
             ),
-            Example("Those of one team", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
+            Example("Those whose names begin alike", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
+            Example("The newest", (examples.METRICS_BOT,), query={"sort": "newest", "limit": "1"}),
         ),
         permission=_READS,
         query=(
             *_PAGE,
+            Query.SORT,
             Query.PREFIX,
             Query.ROLE,
             Query.ADMINISTRATOR,
@@ -242,6 +260,7 @@ OPERATIONS: dict[str, Operation] = {
         notes=(
             "The conditions are combined; those on keys must hold for one and the same key that has not "
             f"expired. They read what the list reads: {_EXAMINED} `prefix` alone reads only what it finds. "
+            "Sorted by creation, the list takes no condition, and a page can have fewer members too. "
             "Uses are recorded to the hour."
         ),
     ),
@@ -470,9 +489,10 @@ OPERATIONS: dict[str, Operation] = {
         response=None,
         examples=(Example("A Service User's", None, username=_BOT, key_type=examples.READS),),
         permission=_ADMINISTERS,
+        query=(Query.EVEN_IF_LOCKED_OUT,),
         refusals=(404, 409),
         no_body=True,
-        notes=f"{_WITH_PREDECESSOR} Both are revoked.",
+        notes=f"{_WITH_PREDECESSOR} Both are revoked. {_SAME_TYPE}",
     ),
     "rotate_own_key": Operation(
         headers=(Header.ETAG,),
@@ -801,6 +821,58 @@ OPERATIONS: dict[str, Operation] = {
         refusals=(404, 409, 429),
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
     ),
+    "read_own_key": Operation(
+        headers=(Header.ETAG,),
+        tag=Tag.USERS,
+        status=200,
+        success="The key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "Ada's",
+                examples.ADAS_KEYS.api_keys[0],
+                username="ada",
+                key_type=examples.ADAS_KEYS.api_keys[0].key_type,
+            ),
+        ),
+        permission=_OWN_KEYS,
+        refusals=(404,),
+        notes=_WITH_PREDECESSOR,
+    ),
+    "restrict_own_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.USERS,
+        status=200,
+        success="The changed key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "One network",
+                examples.key("ada", examples.READS, networks=("198.51.100.0/24",)),
+                {"allowedNetworks": ["198.51.100.0/24"]},
+                "ada",
+                key_type=examples.READS,
+            ),
+        ),
+        permission=_OWN_KEYS,
+        body=bodies.KeyRestrictions,
+        refusals=(404, 409, 429),
+        notes=f"{_WITH_PREDECESSOR} Both are restricted.",
+    ),
+    "revoke_own_key_of_type": Operation(
+        if_match=True,
+        tag=Tag.USERS,
+        status=204,
+        success="The key is revoked and no longer works.",
+        response=None,
+        examples=(Example("One of Ada's", None, username="ada", key_type=examples.READS),),
+        permission=_OWN_KEYS,
+        query=(Query.EVEN_IF_LOCKED_OUT,),
+        refusals=(404, 409),
+        no_body=True,
+        notes=f"{_WITH_PREDECESSOR} Both are revoked. {_SAME_TYPE}",
+    ),
     "read_account": Operation(
         headers=(Header.ETAG,),
         tag=Tag.ACCOUNT,
@@ -899,7 +971,7 @@ OPERATIONS: dict[str, Operation] = {
         success="This document, with the API's public address.",
         response=dict[str, Any],
         examples=(),
-        headers=(Header.NO_SNIFFING,),
+        headers=(Header.NO_SNIFFING, Header.VARY),
         signs_in=False,
         reads=False,
     ),
@@ -909,7 +981,7 @@ OPERATIONS: dict[str, Operation] = {
         success="The API reference as a page, which loads nothing from another host.",
         response=str,
         examples=(),
-        headers=(Header.SECURITY, Header.NO_SNIFFING),
+        headers=(Header.SECURITY, Header.NO_SNIFFING, Header.VARY),
         signs_in=False,
         reads=False,
         media_type="text/html",

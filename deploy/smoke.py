@@ -325,7 +325,8 @@ class Smoke:
                 raise CheckFailed("A 401 has no challenge.")
 
     def _method(self) -> None:
-        for method in ("PATCH", "DELETE", "HEAD", "OPTIONS"):
+        self._expect(self._call("HEAD", "/v1/whoami", self.owner), 200)
+        for method in ("PATCH", "DELETE", "OPTIONS"):
             response = self._call(method, "/v1/whoami", self.owner)
             self._expect(response, 405)
             if "GET" not in response.headers.get("Allow", ""):

@@ -171,7 +171,9 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     from local.event_folder import EventFolder
     from local.event_sources import Schedule, Scheduler, StreamPoller, schedules
     from local.gateway import Gateway
+    from local.outbox_pages import OutboxPages
     from local.server import HttpServer
+    from local.tables import declared_api
 
     endpoints = Endpoints.from_environment(os.environ)
     port = port or free_port()  # the app needs it before the server exists
@@ -201,7 +203,9 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
                 poller.wake()
 
         try:
-            console = ConsoleLink(functions, Gateway(app, lock).respond, lock, terminal.say)
+            gateway = Gateway(app, lock, declared_api()["MinimumCompressionSize"])
+            pages = OutboxPages(home / "outbox", gateway.respond)
+            console = ConsoleLink(functions, pages.respond, lock, terminal.say)
             server = HttpServer(console.respond, HOST, port, log=log)
         except OSError as error:
             raise StartError(
@@ -269,33 +273,19 @@ def welcome(system: LocalSystem) -> str:
                  {console.link()}
                  (the second address opens it as {owner["username"]}, once, without a passkey)
     API          {url}
+    Reference    {url}/docs
     Credentials  {_short(credentials)}   ({owner["username"]}, OWNER of account {OWNER["accountName"]})
-    Emails       {_short(outbox)}/*.eml
+    Emails       {url}/outbox   ({_short(outbox)}/*.eml)
     Events       {_short(events)}/*/*.jsonl
     Data         {state}
     Stop         Ctrl-C
 
-  To try it, paste this into another terminal, in this folder.
+  To try it, follow the walk in README.md. It begins so, in another terminal, in this folder:
 
 # Sign in as {owner["username"]}. The key stays in a variable, off the screen.
 API={url}
 OWNER=$(python3 -c 'import json; o = json.load(open({file})); print(o["username"] + ":" + o["apiKey"])')
-
-# Create a READ_ONLY Service User and keep one of its keys: a key is shown only once.
-KEY=$(curl -sS -u "$OWNER" "$API/v1/service-users" -H 'Content-Type: application/json' \\
-  -d '{{"username":"metrics-bot","email":"metrics-bot@{DOMAIN}","role":"READ_ONLY"}}' |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["apiKeys"]["apiKeys"][0]["key"])')
-
-# Sign in with the key.
-curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami"; echo
-
-# Let the Service User rotate its own key …
-NEW=$(curl -sS -u "metrics-bot:$KEY" -X POST "$API/v1/api-keys/rotate" |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])')
-
-# … after which the old key is refused and the new one works.
-curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami" -w '\\nold key: %{{http_code}}\\n'
-curl -sS -u "metrics-bot:$NEW" "$API/v1/whoami" -w '\\nnew key: %{{http_code}}\\n'
+curl -sS -u "$OWNER" "$API/v1/whoami" | python3 -m json.tool --no-ensure-ascii
 
   Requests, emails and events:
 """

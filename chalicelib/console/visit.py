@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 from chalice.app import Response
 
+from chalicelib.console.relying_party import RelyingParty
 from chalicelib.console.settings import Settings
-from chalicelib.console.webauthn import RelyingParty
 from chalicelib.http import validation
 from chalicelib.http.problems import HttpError
 from chalicelib.rules import sessions

@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from chalicelib.console.relying_party import RelyingParty
 from chalicelib.rules.errors import Unauthenticated, ValidationError
 from chalicelib.rules.model import Passkey
 from chalicelib.rules.passkeys import Assertion, Registration
@@ -33,13 +34,6 @@ _AAGUID = 16
 _TRANSPORTS = frozenset({"ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb"})
 
 Text = Annotated[str, Meta(max_length=4096)]
-
-
-class RelyingParty(NamedTuple):
-    """The relying party of the passkeys: the console's host, and its origin."""
-
-    id: str
-    origin: str
 
 
 class RegistrationBody(msgspec.Struct, frozen=True, rename="camel"):

@@ -192,7 +192,10 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
             tuple[KeyType, ...],
             Meta(
                 max_length=len(KeyType),
-                description="The types of keys to generate; if not given, every type that its role allows.",
+                description=(
+                    "The types of keys to generate: name only those that the machine needs. If not given, "
+                    "every type that its role allows."
+                ),
                 extra_json_schema=_ONCE_EACH,
             ),
         ]
@@ -295,8 +298,21 @@ class RestrictKey(KeyTerms, frozen=True, kw_only=True):
     even_if_locked_out: EvenIfLockedOut = False
 
 
+SameKeyType = Annotated[KeyType, Meta(description="The type in the path. It need not be given.")]
+
+
 class KeyRestrictions(KeyTerms, frozen=True, kw_only=True):
     """New restrictions of the key in the path; fields not given stay, ``expiresAt`` null removes it."""
+
+    key_type: SameKeyType | UnsetType = UNSET
+    even_if_locked_out: EvenIfLockedOut = False
+
+
+class RevokeKeyOfType(Body, frozen=True, kw_only=True):
+    """What may be said of the revocation of the key in the path."""
+
+    key_type: SameKeyType | UnsetType = UNSET
+    even_if_locked_out: EvenIfLockedOut = False
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):

@@ -38,6 +38,9 @@ _LAST_MOMENT = 253_402_300_799
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 AccountId = Annotated[str, Meta(description="The account's id.", extra_json_schema={"format": "uuid"})]
 Masked = Annotated[str, Meta(description="A key, masked to its last five characters.")]
+Last5 = Annotated[
+    str, Meta(description="The last five characters of the key, by which people tell keys apart.")
+]
 DisplayName = Annotated[str, Meta(description="Display name.")]
 Address = Annotated[str, Meta(description="The email address.", extra_json_schema={"format": "email"})]
 SuspendedAt = (
@@ -73,6 +76,7 @@ class PredecessorResponse(ResponseBody, frozen=True, kw_only=True):
     """The key that a rotation replaced, during the overlap in which both work."""
 
     key: Masked
+    last5: Last5
     valid_until: Annotated[Time, Meta(description="When it stops working.")]
     last_used_at: Annotated[Time, Meta(description="Last use, to the hour.")] | None
     shown_to: (
@@ -88,6 +92,7 @@ class ApiKeyResponse(ResponseBody, frozen=True, kw_only=True):
     key_type: KeyType
     username: Annotated[str, Meta(description="The holder's username.")]
     key: Annotated[str, Meta(description="The secret, or the key masked to its last five characters.")]
+    last5: Last5
     created_at: Annotated[Time, Meta(description="When a key of this type was generated for the holder.")]
     created_by: (
         Annotated[str, Meta(description="The username of whoever generated it; null for the operator.")]
@@ -198,6 +203,7 @@ class ShownKeyResponse(ResponseBody, frozen=True, kw_only=True):
     username: Annotated[str, Meta(description="The Service User.")]
     key_type: KeyType
     key: Masked
+    last5: Last5
     valid_until: (
         Annotated[Time, Meta(description="For a predecessor, when its overlap ends; null for a current key.")]
         | None
@@ -297,7 +303,9 @@ class KeyChangeResponse(ResponseBody, frozen=True, kw_only=True):
     ]
     key_type: KeyType
     key: Masked
+    last5: Last5
     previous_key: Annotated[Masked, Meta(description="The key that a rotation replaced, masked.")] | None
+    previous_last5: Annotated[Last5, Meta(description="The last five characters of that key.")] | None
     previous_valid_until: (
         Annotated[Time, Meta(description="Until when that key keeps working; null if it does not.")] | None
     )
@@ -399,6 +407,7 @@ def api_key(
         key_type=key_type,
         username=holder.username,
         key=clear or MASK + key.last5,
+        last5=key.last5,
         created_at=moment(key.created_at),
         created_by=key.created_by or None,
         rotated_at=maybe(key.rotated_at),
@@ -438,6 +447,7 @@ def shown_key(it: ShownKey) -> ShownKeyResponse:
         username=it.username,
         key_type=it.key_type,
         key=MASK + it.last5,
+        last5=it.last5,
         valid_until=maybe(it.until),
     )
 
@@ -534,7 +544,9 @@ def _key_change(key: KeyChange) -> KeyChangeResponse:
         change=key.change.value,
         key_type=key.key_type,
         key=MASK + key.last5,
+        last5=key.last5,
         previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
+        previous_last5=key.previous_last5 or None,
         previous_valid_until=maybe(key.previous_until),
         ends_at=maybe(key.ends_at),
     )
@@ -656,6 +668,7 @@ def _predecessor(key: ApiKey, now: float) -> PredecessorResponse | None:
         return None
     return PredecessorResponse(
         key=MASK + before.last5,
+        last5=before.last5,
         valid_until=moment(overlap_end(key, before.until)),
         last_used_at=maybe(before.last_used_at),
         shown_to=before.shown_to or None,

@@ -246,6 +246,13 @@ class Page(NamedTuple, Generic[P]):
     after: str | None
 
 
+class Creation(NamedTuple):
+    """A place in the index by creation: when a principal was created, and its folded username."""
+
+    at: int
+    username: str
+
+
 class EventQuery(NamedTuple):
     """A query of an account's events: those that meet every condition given.
 
@@ -328,6 +335,22 @@ class Directory(Protocol):
         """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read.
 
         Only those whose folded username begins with ``prefix``.
+        """
+        ...
+
+    def account_and_users(
+        self, account: str, usernames: "frozenset[str]"
+    ) -> tuple[Account | None, dict[str, User]]:
+        """Return an account, and the Users with these folded usernames: both in one read (99 at most)."""
+        ...
+
+    def creations(
+        self, account: str, kind: type[Principal], most: int, after: Creation | None, *, newest_first: bool
+    ) -> tuple[tuple[Creation, ...], Creation | None]:
+        """Return the creations of an account's Users or ServiceUsers, in order, in one read.
+
+        Also returns where the next read starts, None at the end. Reads at most ``most`` principals of both
+        kinds, eventually consistent.
         """
         ...
 

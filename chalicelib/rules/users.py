@@ -96,7 +96,6 @@ def invite(
     TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
-    permissions.require_can_grant(auth, role)
     sessions.require_confirmed(auth)
     check_username(username)
     machine_condition = _require_may_manage_owners(directory, auth, role)

@@ -27,6 +27,7 @@ from chalicelib.rules.ports import (
     CountCall,
     CountChange,
     CountEmail,
+    Creation,
     InviterIsOwner,
     OtherOwner,
     P,
@@ -68,12 +69,13 @@ from chalicelib.store.requests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from types_boto3_dynamodb import DynamoDBClient
 
     from chalicelib.rules.model import ApiKey
     from chalicelib.rules.roles import KeyType
+    from chalicelib.store.items import AttributeValue
 
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
@@ -189,6 +191,39 @@ class DynamoDirectory:
         items, last = paginate(response, limit, "listKey")
         members = tuple(it for it in map(principal_from_item, items) if isinstance(it, kind))
         return Page(members, last and last.removeprefix(kind_prefix))
+
+    def account_and_users(
+        self, account: str, usernames: frozenset[str]
+    ) -> tuple[Account | None, dict[str, User]]:
+        """Return an account and Users: one strongly consistent BatchGetItem."""
+        keys = [account_key(account), *(principal_key(name) for name in sorted(usernames))]
+        items = batch_get(self._client, self._table, keys)
+        first = next((item for item in items if item["pk"] == keys[0]["pk"]), None)
+        principals = [principal_from_item(item) for item in items if item is not first]
+        users = {fold_username(it.username): it for it in principals if isinstance(it, User)}
+        return None if first is None else from_item(first, Account), users
+
+    def creations(
+        self, account: str, kind: type[Principal], most: int, after: Creation | None, *, newest_first: bool
+    ) -> tuple[tuple[Creation, ...], Creation | None]:
+        """Return a page of the index by creation: one Query, eventually consistent."""
+        start: dict[str, Any] = {}
+        if after is not None:
+            place = {"account": {"S": account}, "createdAt": {"N": str(after.at)}}
+            start["ExclusiveStartKey"] = {**principal_key(after.username), **place}
+        response = call_dynamodb(
+            self._client.query,
+            TableName=self._table,
+            IndexName="byCreation",
+            KeyConditionExpression="account = :account",
+            ExpressionAttributeValues={":account": {"S": account}},
+            ScanIndexForward=not newest_first,
+            Limit=most,
+            **start,
+        )
+        found = tuple(_creation(item) for item in response["Items"] if item.get("kind") == {"S": _KIND[kind]})
+        last = response.get("LastEvaluatedKey")
+        return found, None if last is None else _creation(last)
 
     def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
         """Make all writes and record the event in one transaction, or do nothing."""
@@ -350,6 +385,10 @@ def _only_counter(codes: list[str], operations: "list[Operation]") -> bool:
         code != "TransactionConflict" or (number < len(operations) and operations[number].counter)
         for number, code in enumerate(codes)
     )
+
+
+def _creation(item: "Mapping[str, AttributeValue]") -> Creation:
+    return Creation(int(item["createdAt"]["N"]), str(item["pk"]["S"]).removeprefix("USER#"))
 
 
 def _key(principal: Principal) -> Item:

@@ -593,3 +593,18 @@ def test_words_on_the_operators_colour_have_the_better_contrast(
 ) -> None:
     monkeypatch.setenv("CONSOLE_COLOUR", colour)
     assert settings().on_colour == text
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("people", "The list of people"),
+        ("account", "The account"),
+        ("service-users", "The list of Service Users"),
+        ("create/service-user", "Creating Service Users"),
+    ],
+)
+def test_a_page_that_one_may_not_see_says_who_may(person: Person, path: str, what: str) -> None:
+    refused = person("ann", "READ_ONLY").open(path)
+    assert refused.status == 403
+    assert f"{what} requires the role OWNER or CLUSTER_ADMIN; your role is READ_ONLY." in refused.words

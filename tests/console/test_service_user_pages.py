@@ -55,6 +55,38 @@ def test_a_service_user_is_created_and_its_key_shown_once(accounts: Accounts, pe
     assert 'value="f@machines.example"' in again.text
 
 
+def test_a_description_and_labels_are_given_at_the_creation(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    form = "create/service-user"
+    typed = {
+        **NEW,
+        "keyTypes": [],
+        "description": "Pays, <b>nightly</b>",
+        "labels": "team = payments, env=prod",
+    }
+    for wrong, field in (
+        ({"labels": "team"}, "labels"),
+        ({"labels": "team=a\nteam=b"}, "labels"),
+        ({"labels": "te am=a"}, "labels"),
+        ({"description": "x" * 501}, "description"),
+    ):
+        refused = ann.post(form, {**typed, **wrong})
+        assert refused.status == 400
+        assert f'id="{field}-error1"' in refused.text
+        assert f'aria-describedby="{field}-hint {field}-error1" aria-invalid="true"' in refused.text
+    assert "Pays, &lt;b&gt;nightly&lt;/b&gt;" in ann.post(form, {**typed, "labels": "team"}).text
+    made = ann.post(form, typed)
+    assert (made.status, made.headers["Location"]) == (303, "../service-users/fetcher?done=created")
+    read = accounts.call("GET", "/v1/service-users/fetcher", "owner").json
+    assert read["description"] == "Pays, <b>nightly</b>"
+    assert read["labels"] == {"env": "prod", "team": "payments"}
+    assert "Pays, &lt;b&gt;nightly&lt;/b&gt;" in ann.open("service-users/fetcher").text
+    bare = {**NEW, "username": "bare", "email": "b@machines.example", "keyTypes": []}
+    assert ann.post(form, bare).status == 303
+    read = accounts.call("GET", "/v1/service-users/bare", "owner").json
+    assert (read["description"], read["labels"]) == (None, {})
+
+
 def test_administrators_are_named_in_the_form_and_empty_is_oneself(
     accounts: Accounts, person: Person
 ) -> None:
@@ -170,6 +202,26 @@ def test_a_key_is_restricted_and_revoked(accounts: Accounts, person: Person) -> 
     assert ann.post(f"{home}/revoke", fields).status == 303
     assert accounts.stack.sign_in(key) == 401
     assert "No key of this type" in ann.open(home).words
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"expiresAt": "2031-01-01T00:00:00Z"}, {"allowedNetworks": ["198.51.100.0/24"]}],
+    ids=["expiry", "networks"],
+)
+def test_a_form_is_stale_once_the_keys_expiry_or_its_networks_have_changed(
+    accounts: Accounts, person: Person, change: dict[str, Any]
+) -> None:
+    ann = person()
+    ends = "2030-12-31T00:00:00Z"
+    name = accounts.service_user(keyTypes=["MONITORING"], expiresAt=ends)["MONITORING"].username
+    form = f"service-users/{name}/revoke"
+    fields = was(ann, f"{form}?key=MONITORING")
+    path = f"/v1/service-users/{name}/api-keys/MONITORING"
+    assert accounts.call("PATCH", path, "owner", change).status == 200
+    stale = ann.post(form, fields)
+    assert stale.status == 409
+    assert ann.post(form, was(ann, f"{form}?key=MONITORING")).status == 303
 
 
 def test_a_key_is_generated_where_there_is_none(accounts: Accounts, person: Person) -> None:

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
 
 from chalicelib.console import webauthn
-from chalicelib.console.webauthn import AssertionBody, RegistrationBody, RelyingParty
+from chalicelib.console.relying_party import RelyingParty
+from chalicelib.console.webauthn import AssertionBody, RegistrationBody
 from chalicelib.rules.errors import Unauthenticated, ValidationError
 from chalicelib.rules.model import Passkey
 from tests.support.passkeys import SoftPasskey, encode

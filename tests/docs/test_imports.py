@@ -55,9 +55,10 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def files(room: str) -> list[Path]:
-    """Return the Python files of a room."""
+    """Return the Python files of a room, without generated ones."""
     place = ROOT / room.replace(".", "/")
-    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    found = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    return [path for path in found if "generated" not in path.parts]
 
 
 def is_in(name: str, room: str) -> bool:

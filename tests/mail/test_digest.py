@@ -134,6 +134,17 @@ def test_emails_are_counted_for_each_recipient_by_themselves(mail: MailFixture) 
     assert told(mail, [event]) == [{"alice", "bob"}]
 
 
+def test_one_run_sends_a_digest_to_every_recipient(mail: MailFixture) -> None:
+    events = flood(mail, 6, administrators=BOTH)
+    before = len(mail.ses.sent)
+    mail.clock.at = NOW + HOUR
+    counts = mail.resend()
+    assert (counts["sent"], counts["folded"]) == (2, 2)
+    assert "lost" not in counts
+    assert sorted(mail.ses.addresses[before:]) == [ALICE_AT, BOB_AT]
+    assert told(mail, events) == [{"alice", "bob"}] * 6
+
+
 def test_a_person_has_a_digest_of_their_own_keys(mail: MailFixture) -> None:
     person = {"subject": BEA, "audience": Audience.PERSON, "actor": Actor(Kind.USER, "Bea")}
     flood(mail, 7, **person)

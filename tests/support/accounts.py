@@ -210,6 +210,7 @@ def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> 
         "keyType",
         "username",
         "key",
+        "last5",
         "createdAt",
         "createdBy",
         "rotatedAt",
@@ -222,6 +223,7 @@ def assert_key(value: dict[str, Any], holder: str, key_type: str, form: str) -> 
     }
     assert (value["username"], value["keyType"]) == (holder, key_type)
     assert re.fullmatch(form, value["key"])
+    assert value["last5"] == value["key"][-5:]
     assert re.fullmatch(TIME, value["createdAt"])
     assert isinstance(value["allowedNetworks"], list)
 

@@ -839,6 +839,7 @@ class ReferenceModel:
             "username": machine.username,
             "keyType": key.kind,
             "key": f"•••…{secret.text[-5:]}",
+            "last5": secret.text[-5:],
             "validUntil": moment(until),
         }
 
