@@ -41,10 +41,10 @@ def test_a_key_of_a_removed_type_is_shown_and_can_be_revoked(
     assert "rotate?key=MONITORING" not in shown
     for form in ("generate", "rotate", "restrict"):
         assert ann.open(f"service-users/bot/{form}?key=MONITORING").status == 404
-    form = ann.open("service-users/bot/revoke?key=MONITORING")
-    assert form.status == 200
+    asked = ann.open("service-users/bot/revoke?key=MONITORING")
+    assert asked.status == 200
     assert (
-        ann.post("service-users/bot/revoke", {"type": "MONITORING", "was": form.hidden("was")}).status == 303
+        ann.post("service-users/bot/revoke", {"type": "MONITORING", "was": asked.hidden("was")}).status == 303
     )
     assert accounts.stack.stored_keys("bot").keys() == {"PROVISIONING_READONLY"}
     assert ann.open("service-users/bot/revoke?key=MONITORING").status == 404
