@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.http import responses
 from chalicelib.rules import roles
 from tests.support.accounts import PATH, service_user_body
 from tests.support.api_client import Clock, Key, Stack
 from tests.support.mail import MailFixture
+from tests.support.openapi_assertions import ResponseChecker
 
 START = 1_900_000_000  # 2030-03-17T17:46:40Z
 DAY = 86_400
@@ -247,6 +249,27 @@ def test_a_key_of_a_removed_type_is_shown_and_can_only_be_revoked(
     assert stack.call("DELETE", f"{KEYS}/MONITORING", owner).status == 204
     assert stack.call("GET", f"{PATH}/bot", owner).json["apiKeys"]["apiKeys"] == []
     assert stack.call("DELETE", f"{KEYS}/MONITORING", owner).status == 404
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_stack_of_the_default_types_names_no_other_one(
+    stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Its contract is closed; that of a catalogue of one's own shows what it had before."""
+    if own:
+        monkeypatch.setattr(responses, "CATALOGUE", None)
+        monkeypatch.setattr(ResponseChecker, "check", lambda *_args: None)
+    found = stack.client.get_item(TableName=stack.tables.directory, Key={"pk": {"S": "USER#bot"}})
+    item: dict[str, Any] = dict(found["Item"])
+    item["keys"]["M"]["OLD"] = item["keys"]["M"].pop("MONITORING")
+    stack.client.put_item(TableName=stack.tables.directory, Item=item)
+    shown = stack.call("GET", f"{PATH}/bot", owner).json["apiKeys"]["apiKeys"]
+    assert [it["keyType"] for it in shown] == (["OLD"] if own else [])
+    assert not stack.signs_in(bot)
+    assert stack.call("DELETE", f"{KEYS}/OLD", owner).status == 204
+    revoked = stack.call("GET", "/v1/events?username=bot&limit=1", owner).json[0]
+    assert revoked["action"] == "API_KEY_REVOKED"
+    assert [it["keyType"] for it in revoked["keys"]] == (["OLD"] if own else [])
 
 
 def test_a_lower_role_and_a_deletion_end_keys_of_removed_types(
