@@ -276,7 +276,9 @@ def _parameters(operation: Operation, path: str) -> Iterator[Json]:
                 "in": "path",
                 "required": True,
                 "description": "The type of the key.",
-                "schema": {"$ref": "#/components/schemas/KeyType"},
+                "schema": _opened({"$ref": "#/components/schemas/KeyType"})
+                if CATALOGUE is not DEFAULT
+                else {"$ref": "#/components/schemas/KeyType"},
                 "example": shown.value,
             }
             continue

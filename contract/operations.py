@@ -896,8 +896,9 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.UpdateAccount,
         refusals=(409, 429),
         notes=(
-            "`pciCompliance` sets both limits to 90 days, or leaves them lower, and needs two activated "
-            "OWNERs. A daily run revokes expired keys, after notices 10 days and 1 day before."
+            "`pciCompliance` sets both limits to 90 days, or leaves them lower, and needs two OWNERs who "
+            "are activated and not suspended. A daily run revokes expired keys, after notices 10 days and 1 "
+            "day before."
         ),
     ),
     "list_events": Operation(

@@ -42,7 +42,7 @@ def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
     """Revoke a key."""
     auth = call.authenticate(lookup.guard)
     body = call.body_or_query(bodies.RevokeKey, flags=("evenIfLockedOut",))
-    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out)
+    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
@@ -54,12 +54,13 @@ def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
 
     def holder(call: Call, auth: AuthContext) -> ServiceUser | User:
         found = lookup.holder(call, auth)
-        if key_type not in found.keys:  # a key can be revoked when the catalogue no longer has its type
+        # A key can be revoked when the catalogue no longer has its type.
+        if key_type not in found.keys or not responses.is_in_contract(key_type):
             named_type(name)
         return found
 
     of_type = lookup._replace(holder=holder)
-    return _revoke(call, auth, of_type, key_type, even_if_locked_out=body.even_if_locked_out)
+    return _revoke(call, auth, of_type, key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _revoke(
@@ -86,7 +87,9 @@ def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
     auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
-    return _restrict(call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out)
+    return _restrict(
+        call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out is True
+    )
 
 
 def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
@@ -95,7 +98,7 @@ def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response
     call.query()
     body = call.body(bodies.KeyRestrictions)
     key_type = _same_type(name, body.key_type)
-    return _restrict(call, auth, lookup, key_type, body, even_if_locked_out=body.even_if_locked_out)
+    return _restrict(call, auth, lookup, key_type, body, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _restrict(

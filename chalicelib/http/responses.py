@@ -245,7 +245,7 @@ class FoundKeyResponse(ResponseBody, frozen=True, kw_only=True):
 
 
 class AccountResponse(ResponseBody, frozen=True, kw_only=True):
-    """An account: its name, its activated OWNERs, and its policy on keys."""
+    """An account: its name, its OWNERs (activated and not suspended), and its policy on keys."""
 
     account: AccountId
     name: str

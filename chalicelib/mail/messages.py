@@ -162,7 +162,7 @@ def email_of(event: Event) -> str | None:
     created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
     if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
-    if event.keys or name in _WITHOUT_KEYS:
+    if event.keys or name in _WITHOUT_KEYS or event.action is Action.SERVICE_USER_DELETED:
         return name
     if "role" in event.changes:
         return {
@@ -181,7 +181,9 @@ def _email_for(event: Event, recipient: Recipient) -> str | None:
 def email_content(
     event: Event, recipient: Recipient, context: EmailContext, more: tuple[Event, ...] = ()
 ) -> EmailContent:
-    """Return the content of the email that notifies one recipient of an event, or of ``more`` in a digest.
+    """Return the content of the email that notifies one recipient of an event.
+
+    With ``more`` events, of the digest email of all of them.
 
     Raises LookupError if the event needs no email.
     """
@@ -254,7 +256,7 @@ def unlinked(text: str) -> str:
 def _digest_variables(
     events: tuple[Event, ...], recipient: Recipient, context: EmailContext
 ) -> dict[str, Any]:
-    """Return the variables of a digest's templates. Its steps are those of the newest event."""
+    """Return the variables of a digest email's templates. Its steps are those of the newest event."""
     events = tuple(sorted(events, key=lambda event: event.id))
     newest = _View(events[-1], recipient, context)
     return {
@@ -349,7 +351,7 @@ class _View:
         }
 
     def entry(self) -> dict[str, str]:
-        """Return the event as a line of a digest."""
+        """Return the event as a line of a digest email."""
         done = _DONE.get(self.event.action, "changed")
         keys = [
             f"{key.key_type.value} …{key.last5} {done}"
@@ -545,7 +547,7 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there, or one is suspended. OWNERs are notified instead."
+                "there, or one is suspended. So the OWNERs are notified."
             )
         if self.event.action is Action.ALL_API_KEYS_REVOKED:
             return (

@@ -134,9 +134,9 @@ def update(
 
     ``check`` is called with the account as it was, before anything is changed, and may raise.
 
-    ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
-    two activated OWNERs. Raises Conflict if there are fewer, and TooManyRequests if the account was changed
-    too often, unless the change only makes the policy stricter.
+    ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires two
+    OWNERs who are activated and not suspended. Raises Conflict if there are fewer, and TooManyRequests if the
+    account was changed too often, unless the change only makes the policy stricter.
     """
     permissions.require_can_change_account(auth)
     sessions.require_confirmed(auth)
@@ -157,7 +157,10 @@ def update(
     turned_on = policy.pci_compliance and not old.policy.pci_compliance
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
-        raise Conflict("pciCompliance needs two activated OWNERs. Invite another, then turn it on.")
+        raise Conflict(
+            "pciCompliance needs two OWNERs who are activated and not suspended. Invite or resume another, "
+            "then turn it on."
+        )
     if not _only_stricter(old, new):
         new = limits.spend(new, directory.limits, auth.origin.second)
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)

@@ -29,7 +29,7 @@ Holder = TypeVar("Holder", bound=Principal)
 DAY = 86_400
 
 MAX_OVERLAP = 604_800
-"""Seconds (7 days) for which the predecessor may keep working after a rotation."""
+"""The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""
 
 
 class KeyRestrictions(NamedTuple):
@@ -229,7 +229,14 @@ def rotate(
     if overlap:
         until = overlap_end(key, now + overlap)
         predecessor = Predecessor(
-            key.digest, key.last5, until, key.last_used_at, key.ceiling, key.has_pointer, shown_to(key)
+            key.digest,
+            key.last5,
+            until,
+            last_used_at=key.last_used_at,
+            ceiling=key.ceiling,
+            has_pointer=key.has_pointer,
+            shown_to=shown_to(key),
+            leaked_at=key.leaked_at,
         )
         previous_predecessor = current_predecessor(key, now)
         if (
@@ -280,7 +287,7 @@ def restrict(
     key = find(holder, key_type)
     changes: dict[str, tuple[str, str]] = {}
     new = key
-    if networks is not UNSET and networks != key.networks:
+    if networks is not UNSET and set(networks) != set(key.networks):  # another order is no change
         changes["allowedNetworks"] = (" ".join(key.networks), " ".join(networks))
         new = replace(new, networks=networks)
     if expires_at is not UNSET and expires_at != key.expires_at:

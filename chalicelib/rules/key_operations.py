@@ -123,7 +123,7 @@ def restrict(
     caller's role, Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
     ``even_if_locked_out``, and TooManyRequests if the budget of key changes is used up. A change that only
     tightens the restrictions has no budget: a thief who has used it up keeps nobody from making the key
-    useless to them.
+    useless to them. Networks in other words have one.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if errors := api_keys.loosening_errors(key_type, key, networks, expires_at):
@@ -134,6 +134,7 @@ def restrict(
     if not changes:
         return holder
     is_looser = api_keys.is_looser(key, new.keys[key_type])
+    is_tighter = not is_looser and api_keys.is_looser(new.keys[key_type], key)
     if is_looser:
         if isinstance(holder, ServiceUser):
             permissions.require_can_change_rights(auth, holder)
@@ -150,7 +151,7 @@ def restrict(
         change,
         changes,
         conditions=conditions,
-        has_budget=is_looser,
+        has_budget=not is_tighter,
     )
     return new
 

@@ -105,7 +105,8 @@ class AddAccount(NamedTuple):
 class UpdateAccount(NamedTuple):
     """Change an account's name, policy and ``machines_manage_owners``.
 
-    Refused if it is no longer the version that was read, or has fewer than ``owners`` activated OWNERs.
+    Refused if it is no longer the version that was read, or has fewer than ``owners`` in
+    ``Account.owners``.
     """
 
     old: Account
@@ -115,7 +116,7 @@ class UpdateAccount(NamedTuple):
 
 
 class GainOwner(NamedTuple):
-    """Add a User to the account's list of activated OWNERs. Refused if it already has ``most``."""
+    """Add a User to ``Account.owners``. Refused if it already has ``most``."""
 
     user: User
     gone: ApiError
@@ -124,7 +125,7 @@ class GainOwner(NamedTuple):
 
 
 class LoseOwner(NamedTuple):
-    """Remove a User from the account's list of activated OWNERs. Refused if they are the only one."""
+    """Remove a User from ``Account.owners``. Refused if they are the last OWNER in it."""
 
     user: User
     last: ApiError
@@ -138,14 +139,18 @@ class MachineMayManageOwners(NamedTuple):
 
 
 class OtherOwner(NamedTuple):
-    """Require that the account has at least two activated OWNERs."""
+    """Require that the account has at least two OWNERs in ``Account.owners``."""
 
     account: str
     refused: ApiError
 
 
 class InviterIsOwner(NamedTuple):
-    """Require that the inviter is still an OWNER of the account, not suspended, and the same principal."""
+    """Require that the inviter is still an OWNER of the account, not suspended, and the same principal.
+
+    A Service User must still have the key with which it invited, or its successor: whoever revokes a key that
+    somebody else knows ends the invitations that were sent with it.
+    """
 
     account: str
     inviter: Inviter

@@ -463,7 +463,8 @@ def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) ->
             errors.append(
                 FieldError(
                     f"/administrators/{index}",
-                    f"'{username}' is not an activated OWNER or CLUSTER_ADMIN User of the account.",
+                    f"'{username}' is not an activated OWNER or CLUSTER_ADMIN User of the account, "
+                    "or is suspended.",
                 )
             )
         else:

@@ -374,9 +374,12 @@ def test_pci_compliance_needs_two_owners_who_have_activated(stack: Stack) -> Non
     response = put(stack, owner, pciCompliance=True)
 
     assert response.status == 409
-    assert "two activated OWNERs" in response.json["detail"]
+    assert "two OWNERs who are activated and not suspended" in response.json["detail"]
     assert policy(stack.call("GET", PATH, owner)) == (None, None, False)
     stack.activate("cal")
+    assert stack.call("POST", "/v1/users/cal/suspend", owner).status == 200
+    assert put(stack, owner, pciCompliance=True).status == 409
+    assert stack.call("POST", "/v1/users/cal/resume", owner).status == 200
     assert put(stack, owner, pciCompliance=True).status == 200
 
 

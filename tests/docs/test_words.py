@@ -44,7 +44,7 @@ SECOND_WORDS = {
     "Service User": r"\brobots?\b(?! face)|\bbot users?\b",
     "secret": r"\bin the clear\b",
     "console": r"\bportals?\b",
-    "sign in": r"\blog(?:ged|ging)? in(?:to)? the (?:console|api)\b|\b(?:console|user) logins?\b",
+    "sign in": r"\blog(?:s|ged|ging)? in ?(?:to )?(?:the )?(?:console|api)\b|\b(?:console|user) logins?\b",
     "confirm": r"\bstep[- ]?up\b",
     "issue": r"\bhand(?:s|ed|ing)? out\b",
     "generate": r"\bmint(?:s|ed|ing)\b",
