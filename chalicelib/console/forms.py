@@ -105,12 +105,12 @@ def restrictions(visit: Visit) -> dict[str, Any]:
     raise validation_error("/expiry", "Choose when the key ends.")
 
 
-def key_type(given: str) -> KeyType:
-    """Return a key type by its name. Raises NotFound."""
-    try:
-        return KeyType(given)
-    except ValueError:
-        raise NotFound("There is no such type of key.") from None
+def key_type(given: str, holder: ServiceUser | User | None = None) -> KeyType:
+    """Return a key type by its name. Raises NotFound, unless the ``holder`` has a key of it."""
+    found = KeyType(given)
+    if found.is_listed or (holder is not None and found in holder.keys):
+        return found
+    raise NotFound("There is no such type of key.")
 
 
 def state_of(key: ApiKey | None) -> str:

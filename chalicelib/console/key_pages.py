@@ -172,7 +172,7 @@ def _means_it(visit: Visit) -> bool:
 def _of_key(visit: Visit, holder: ServiceUser | User, lookup: Lookup) -> dict[str, Any]:
     """Return the template variables of the forms about an existing key."""
     given = visit.query().get("key") or (visit.field("type") if visit.method == "POST" else "")
-    kind = forms.key_type(given)
+    kind = forms.key_type(given, holder)
     key = holder.keys.get(kind)
     inside = key is None or networks.admits(key.networks, visit.origin.source_ip)
     return {

@@ -65,7 +65,6 @@ def listing(visit: Visit) -> Response:
         reasons=reasons,
         after=after,
         complete=complete,
-        key_types=list(KeyType),
         roles=list(reversed(Role)),
         asked={"prefix": prefix, "role": role.value if role else "", "attention": "1" if attention else ""},
         done=query.get("done", ""),
@@ -119,6 +118,7 @@ def create(visit: Visit) -> Response:
     values: dict[str, Any] = {
         "roles": [role for role in Role if auth.role.covers(role)],
         "key_groups": _key_groups(),
+        "preset": Role.READ_ONLY.default_key_types()[0].value,
         "lookup": Lookup(lambda _issuing: visit.user, "service-users", ""),
     }
     if visit.method == "GET":

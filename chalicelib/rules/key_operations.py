@@ -24,12 +24,14 @@ def generate(
 ) -> tuple[Holder, IssuedKey]:
     """Generate a key of a type of which the holder has none. Return the holder and the key with its secret.
 
-    Raises ValidationError for a type that the role may not hold or an invalid expiry, Conflict if there is a
-    key of the type, and TooManyRequests if the budget of key changes is used up.
+    Raises ValidationError for a type that the role may not hold, restrictions that the type does not allow,
+    or an invalid expiry, Conflict if there is a key of the type, and TooManyRequests if the budget of key
+    changes is used up.
     """
     sessions.require_confirmed(auth)
     now = auth.origin.second
     errors = api_keys.key_type_errors(holder, key_type)
+    errors += api_keys.restriction_errors(key_type, restrictions, now)
     errors += lifetimes.expiry_errors(directory, auth, restrictions.expires_at, now)
     if errors:
         raise validation_error_of(errors)
@@ -118,14 +120,17 @@ def restrict(
 ) -> Holder:
     """Change a key's allowed networks and expiry; UNSET leaves one as it is. Return the holder.
 
-    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, Forbidden
-    for loosening a key of a Service User above the caller's role, Conflict for what
-    :func:`lockout.require_not_locked_out` refuses, unless ``even_if_locked_out``, and TooManyRequests if the
-    budget of key changes is used up. A change that halves what the key allows has no budget: a thief who has
-    used it up keeps nobody from making the key useless to them. There are only so many halves. A change that
-    tightens the restrictions by less, again and again, would have no end.
+    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry or
+    restrictions that the type does not allow, Forbidden for loosening a key of a Service User above the
+    caller's role, Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
+    ``even_if_locked_out``, and TooManyRequests if the budget of key changes is used up. A change that halves
+    what the key allows has no budget: a thief who has used it up keeps nobody from making the key useless to
+    them. There are only so many halves. A change that tightens the restrictions by less, again and again,
+    would have no end.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
+    if errors := api_keys.loosening_errors(key_type, key, networks, expires_at):
+        raise validation_error_of(errors)
     if expires_at is not UNSET:
         lifetimes.require_valid_expiry(directory, auth, expires_at, api_keys.lifetime_start(key))
     new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)

@@ -367,7 +367,7 @@ def test_a_user_whose_new_invitation_is_void_is_notified_of_the_keys_it_ended(
     told = [message for to, message in mails(stack) if to == "bea@people.example"]
 
     [revoked] = [message for message in told if bea.secret[-5:] in message["Subject"]]
-    assert "API key revoked" in revoked["Subject"]
+    assert "Your API key revoked" in revoked["Subject"]
     assert "owner (User)" in body_of(revoked)
     [other] = [message for message in told if message is not revoked]
     assert ("access to Demo was revoked" if then == "revoked" else "invites you") in other["Subject"]
