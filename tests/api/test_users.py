@@ -370,7 +370,7 @@ def test_a_user_whose_new_invitation_is_void_is_notified_of_the_keys_it_ended(
     assert "Your API key revoked" in revoked["Subject"]
     assert "owner (User)" in body_of(revoked)
     [other] = [message for message in told if message is not revoked]
-    assert ("access to Demo was revoked" if then == "revoked" else "invites you") in other["Subject"]
+    assert ("Your access to" if then == "revoked" else "invites you") in other["Subject"]
     assert mails(stack) == []
 
 
