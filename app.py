@@ -237,6 +237,24 @@ def rotate_own_key_of_type(username: str) -> Response:
     return api.serve(users.rotate_key, username)
 
 
+@app.route("/v1/users/{username}/api-keys/{keyType}", methods=["GET"], content_types=[])
+def read_own_key(username: str, keyType: str) -> Response:  # noqa: N803 - the name in the contract
+    """Read your own key of a type."""
+    return api.serve(users.read_key, username, keyType)
+
+
+@app.route("/v1/users/{username}/api-keys/{keyType}", methods=["PATCH"], content_types=[])
+def restrict_own_key_of_type(username: str, keyType: str) -> Response:  # noqa: N803
+    """Change the restrictions of your own key of a type."""
+    return api.serve(users.restrict_key_of_type, username, keyType)
+
+
+@app.route("/v1/users/{username}/api-keys/{keyType}", methods=["DELETE"], content_types=[])
+def revoke_own_key_of_type(username: str, keyType: str) -> Response:  # noqa: N803
+    """Revoke your own key of a type."""
+    return api.serve(users.revoke_key_of_type, username, keyType)
+
+
 # The account
 
 
@@ -333,7 +351,7 @@ def console_form(section: str, name: str, action: str) -> Response:
     return _page(section, name, action)
 
 
-api.refuse_other_methods()
+api.add_other_methods()
 
 gc.freeze()
 gc.enable()

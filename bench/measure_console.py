@@ -117,7 +117,7 @@ def without_console(code: Path, target: Path) -> Path:
         shutil.rmtree(target / name)
     app = target / "app.py"
     source = app.read_text(encoding="utf-8")
-    begin, end = source.index("# The console: its pages"), source.index("api.refuse_other_methods()")
+    begin, end = source.index("# The console: its pages"), source.index("api.add_other_methods()")
     app.write_text(source[:begin] + source[end:], encoding="utf-8")
     python = runtime.interpreter()
     assert python is not None

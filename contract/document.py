@@ -18,8 +18,10 @@ import msgspec
 from chalicelib.http import bodies, call, problems, responses, selections, system, validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules import roles
+from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
 from chalicelib.rules.names import LABEL_NAME, LABEL_VALUE, USERNAME
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.service_users import MAX_LABELS
 from chalicelib.version import VERSION
 from contract import examples
 from contract.compatibility import ONLY_IF_ACCEPTED
@@ -39,9 +41,13 @@ type is refused, never ignored.
 **Lists** have up to 100 members a page; a `Link` header with `rel="next"` has the next page, if
 there is one, and `Next-Cursor` its cursor alone.
 
+**HEAD** is served wherever GET is: the same status and headers, without the body and its length.
+
 **Errors** are problem details (RFC 9457). Besides those listed with each call, a method that a path does
 not have is 405 with `Allow`. Whatever belongs to another account is 404. The gateway in front of the API
 responds with 429 to calls that come too fast, and with 502 or 504 where the API did not respond.
+
+**Large responses**, such as long lists, are compressed for clients that accept gzip; none with a secret is.
 
 **Every response** has `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin` and, by HTTPS,
 `Strict-Transport-Security`. A browser that calls for a page of another site is refused (403).
@@ -87,6 +93,10 @@ _HEADERS: dict[str, Json] = {
     "X-Content-Type-Options": {
         "description": "Forbids clients to guess another media type.",
         "schema": {"type": "string", "const": "nosniff"},
+    },
+    "Vary": {
+        "description": "A large response is compressed for whoever accepts that.",
+        "schema": {"type": "string", "const": "Accept-Encoding"},
     },
     "Content-Security-Policy": {
         "description": "The page loads nothing from another host.",
@@ -266,7 +276,9 @@ def _parameters(operation: Operation, path: str) -> Iterator[Json]:
                 "in": "path",
                 "required": True,
                 "description": "The type of the key.",
-                "schema": {"$ref": "#/components/schemas/KeyType"},
+                "schema": _opened({"$ref": "#/components/schemas/KeyType"})
+                if CATALOGUE is not DEFAULT
+                else {"$ref": "#/components/schemas/KeyType"},
                 "example": shown.value,
             }
             continue
@@ -299,6 +311,7 @@ _USERNAME_SCHEMA = {
     "maxLength": 64,
 }
 _FLAG = {"type": "string", "enum": ["true", "false"], "default": "false"}
+_LABEL = f"{LABEL_NAME}:{LABEL_VALUE}"
 _QUERIES: dict[Query, Json] = {
     Query.LIMIT: {
         "description": "The most members of a page. It has fewer if the response would exceed 600 kB.",
@@ -312,6 +325,10 @@ _QUERIES: dict[Query, Json] = {
     Query.CURSOR: {
         "description": "The start of the page, from a `Link` or `Next-Cursor` header.",
         "schema": {"type": "string"},
+    },
+    Query.SORT: {
+        "description": "By username, or by creation: the oldest or the newest first.",
+        "schema": {"type": "string", "enum": list(selections.SORTS), "default": selections.BY_USERNAME},
     },
     Query.PREFIX: {
         "description": "Only usernames that begin so. Case-insensitive. A page costs what any page costs.",
@@ -328,8 +345,11 @@ _QUERIES: dict[Query, Json] = {
         "example": "ada",
     },
     Query.LABEL: {
-        "description": "Only those with this label: its name and value with a `:` between. Case counts.",
-        "schema": {"type": "string", "pattern": f"^{LABEL_NAME}:{LABEL_VALUE}$"},
+        "description": (
+            "Only those with this label: its name and value with a `:` between; with all of several, with a "
+            "`,` between. Case counts."
+        ),
+        "schema": {"type": "string", "pattern": f"^{_LABEL}(,{_LABEL}){{0,{MAX_LABELS - 1}}}$"},
         "example": "team:payments",
     },
     Query.NEVER_USED: {
@@ -348,8 +368,8 @@ _QUERIES: dict[Query, Json] = {
     },
     Query.ENDING_WITHIN_DAYS: {
         "description": (
-            "Only those with a key whose own expiry is within so many days. The account's policy is not "
-            "looked at."
+            "Only those with a key that ends within so many days if it stays unused: by its own expiry or by "
+            "the account's policy, which ends none before its notices of 10 days and 1 day."
         ),
         "schema": {"type": "integer", "minimum": 1, "maximum": selections.MAX_DAYS},
     },
@@ -489,7 +509,34 @@ def _schema(kind: Any) -> tuple[Json, Json]:
             for field in made.get("properties", {}).values():
                 field.pop("default", None)  # a default of the code, not of the response
         made["description"] = _sentence(made["description"])
+        if of is KeyType:
+            listed = (f"`{it.value}`: {it.description}" for it in KeyType if it.description)
+            made["description"] = " ".join([made["description"], *listed])
+        elif CATALOGUE is not DEFAULT and _shows_what_was_stored(of):
+            made["properties"] = _opened(made["properties"])
     return _tidied(schema), {_plain(name): _tidied(made) for name, made in named.items()}
+
+
+def _shows_what_was_stored(kind: type) -> bool:
+    """Return whether a type is a response that can name key types of an earlier catalogue."""
+    signed_in = (responses.AllowedKeyType, responses.WhoamiResponse)
+    return issubclass(kind, responses.ResponseBody) and kind not in signed_in
+
+
+def _opened(schema: Any) -> Any:
+    """Return a part of a schema in which a key type may be one that the catalogue had before."""
+    if isinstance(schema, list):
+        return [_opened(it) for it in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if str(schema.get("$ref", "")).endswith("/KeyType"):
+        known = [it.value for it in KeyType]
+        return {
+            "type": "string",
+            "description": "A key type. Open set: one of the examples, or one that the catalogue had before.",
+            "examples": known,
+        }
+    return {name: _opened(it) for name, it in schema.items()}
 
 
 def _ordered(properties: Json, required: list[str]) -> Json:

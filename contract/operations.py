@@ -36,6 +36,7 @@ class Query(Enum):
 
     LIMIT = "limit"
     CURSOR = "cursor"
+    SORT = "sort"
     PREFIX = "prefix"
     ROLE = "role"
     ADMINISTRATOR = "administrator"
@@ -66,6 +67,7 @@ class Header(Enum):
     NEXT_CURSOR = "Next-Cursor"
     SECURITY = "Content-Security-Policy"
     NO_SNIFFING = "X-Content-Type-Options"
+    VARY = "Vary"
 
 
 class Example(NamedTuple):
@@ -155,6 +157,7 @@ _EITHER_WAY = (
     "A field in both must not differ."
 )
 
+_SAME_TYPE = "No body is needed; one with the fields of the call that names the type in its body is taken."
 _WITH_PREDECESSOR = "During the overlap of a rotation, the key has its predecessor with it."
 
 _BOT = "metrics-bot"
@@ -187,9 +190,14 @@ OPERATIONS: dict[str, Operation] = {
         response=responses.ServiceUserResponse,
         examples=(
             Example(
-                "A Service User with a key of every type its role allows",
-                examples.REPORT_BOT,
-                {"username": "report-bot", "email": "report-bot@machines.example", "role": "READ_ONLY"},
+                "One key, the only one that the machine needs",
+                examples.PROBE_BOT,
+                {
+                    "username": "probe-bot",
+                    "email": "probe-bot@machines.example",
+                    "role": "READ_ONLY",
+                    "keyTypes": [examples.READS.value],
+                },
             ),
             Example(
                 "One key, for two networks and until a date",
@@ -199,10 +207,15 @@ OPERATIONS: dict[str, Operation] = {
                     "email": "deploy-bot@machines.example",
                     "profile": "CLUSTER_ADMIN",
                     "displayName": "Deployments",
-                    "keyTypes": ["PROVISIONING"],
+                    "keyTypes": [examples.CHANGES.value],
                     "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"],
                     "expiresAt": examples.LATER,
                 },
+            ),
+            Example(
+                "A Service User with a key of every type its role allows",
+                examples.REPORT_BOT,
+                {"username": "report-bot", "email": "report-bot@machines.example", "role": "READ_ONLY"},
             ),
         ),
         permission=f"{_MANAGES_SERVICE_USERS} {_GRANTS_NO_HIGHER_ROLE}",
@@ -210,7 +223,10 @@ OPERATIONS: dict[str, Operation] = {
         headers=(Header.LOCATION, Header.ETAG),
         refusals=(409, 429),
         leads_to=_OF_SERVICE_USER,
-        notes="Whoever creates a Service User becomes its Administrator.",
+        notes=(
+            "Whoever creates a Service User becomes its Administrator. Name the key types that the machine "
+            "needs (`keyTypes`); without that it gets a key of every type that its role allows."
+        ),
     ),
     "list_service_users": Operation(
         tag=Tag.SERVICE_USERS,
@@ -224,11 +240,13 @@ OPERATIONS: dict[str, Operation] = {
                 (examples.BACKUP_BOT,),
                 query={"neverUsed": "true", "withoutNetworks": "true", "limit": "1"},
             ),
-            Example("Those of one team", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
+            Example("Those whose names begin alike", (examples.METRICS_BOT,), query={"prefix": "metrics-"}),
+            Example("The newest", (examples.METRICS_BOT,), query={"sort": "newest", "limit": "1"}),
         ),
         permission=_READS,
         query=(
             *_PAGE,
+            Query.SORT,
             Query.PREFIX,
             Query.ROLE,
             Query.ADMINISTRATOR,
@@ -242,6 +260,7 @@ OPERATIONS: dict[str, Operation] = {
         notes=(
             "The conditions are combined; those on keys must hold for one and the same key that has not "
             f"expired. They read what the list reads: {_EXAMINED} `prefix` alone reads only what it finds. "
+            "Sorted by creation, the list takes no condition, and a page can have fewer members too. "
             "Uses are recorded to the hour."
         ),
     ),
@@ -355,11 +374,11 @@ OPERATIONS: dict[str, Operation] = {
                 "A key for one network",
                 examples.key(
                     "backup-bot",
-                    KeyType.PROVISIONING_READONLY,
+                    examples.READS_TOO,
                     examples.KEY,
                     networks=("203.0.113.0/24",),
                 ),
-                {"keyType": "PROVISIONING_READONLY", "allowedNetworks": ["203.0.113.0/24"]},
+                {"keyType": examples.READS_TOO.value, "allowedNetworks": ["203.0.113.0/24"]},
                 "backup-bot",
             ),
         ),
@@ -374,8 +393,8 @@ OPERATIONS: dict[str, Operation] = {
         success="The key is revoked and no longer works.",
         response=None,
         examples=(
-            Example("With a body", None, {"keyType": "MONITORING"}, _BOT),
-            Example("Without", None, username=_BOT, query={"keyType": "MONITORING"}),
+            Example("With a body", None, {"keyType": examples.READS.value}, _BOT),
+            Example("Without", None, username=_BOT, query={"keyType": examples.READS.value}),
         ),
         permission=_ADMINISTERS,
         body=bodies.RevokeKey,
@@ -394,8 +413,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "Two networks",
-                examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24", "2001:db8::/32")),
-                {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"]},
+                examples.key(_BOT, examples.READS, networks=("203.0.113.0/24", "2001:db8::/32")),
+                {"keyType": examples.READS.value, "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"]},
                 _BOT,
             ),
         ),
@@ -413,8 +432,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "With a day to deploy the new key",
-                examples.key(_BOT, KeyType.MONITORING, examples.KEY, rotated=True, overlapping=True),
-                {"keyType": "MONITORING", "overlapSeconds": 86400},
+                examples.key(_BOT, examples.READS, examples.KEY, rotated=True, overlapping=True),
+                {"keyType": examples.READS.value, "overlapSeconds": 86400},
                 _BOT,
             ),
         ),
@@ -434,7 +453,7 @@ OPERATIONS: dict[str, Operation] = {
                 "A Service User's",
                 examples.METRICS_BOT.api_keys.api_keys[0],
                 username=_BOT,
-                key_type=KeyType.MONITORING,
+                key_type=examples.READS,
             ),
         ),
         permission=_READS,
@@ -451,10 +470,10 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "One network",
-                examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24",)),
+                examples.key(_BOT, examples.READS, networks=("203.0.113.0/24",)),
                 {"allowedNetworks": ["203.0.113.0/24"]},
                 _BOT,
-                key_type=KeyType.MONITORING,
+                key_type=examples.READS,
             ),
         ),
         permission=_ADMINISTERS,
@@ -468,11 +487,12 @@ OPERATIONS: dict[str, Operation] = {
         status=204,
         success="The key is revoked and no longer works.",
         response=None,
-        examples=(Example("A Service User's", None, username=_BOT, key_type=KeyType.MONITORING),),
+        examples=(Example("A Service User's", None, username=_BOT, key_type=examples.READS),),
         permission=_ADMINISTERS,
+        query=(Query.EVEN_IF_LOCKED_OUT,),
         refusals=(404, 409),
         no_body=True,
-        notes=f"{_WITH_PREDECESSOR} Both are revoked.",
+        notes=f"{_WITH_PREDECESSOR} Both are revoked. {_SAME_TYPE}",
     ),
     "rotate_own_key": Operation(
         headers=(Header.ETAG,),
@@ -736,8 +756,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "A key with an expiry",
-                examples.key("ada", KeyType.PROVISIONING, examples.KEY, expires=examples.LATER),
-                {"keyType": "PROVISIONING", "expiresAt": examples.LATER},
+                examples.key("ada", examples.CHANGES, examples.KEY, expires=examples.LATER),
+                {"keyType": examples.CHANGES.value, "expiresAt": examples.LATER},
                 "ada",
             ),
         ),
@@ -752,8 +772,8 @@ OPERATIONS: dict[str, Operation] = {
         success="The key is revoked and no longer works.",
         response=None,
         examples=(
-            Example("With a body", None, {"keyType": "MONITORING"}, "ada"),
-            Example("Without", None, username="ada", query={"keyType": "MONITORING"}),
+            Example("With a body", None, {"keyType": examples.READS.value}, "ada"),
+            Example("Without", None, username="ada", query={"keyType": examples.READS.value}),
         ),
         permission=_OWN_KEYS,
         body=bodies.RevokeKey,
@@ -772,8 +792,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "A network",
-                examples.key("ada", KeyType.MONITORING, networks=("198.51.100.0/24",)),
-                {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/24"]},
+                examples.key("ada", examples.READS, networks=("198.51.100.0/24",)),
+                {"keyType": examples.READS.value, "allowedNetworks": ["198.51.100.0/24"]},
                 "ada",
             ),
         ),
@@ -791,8 +811,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "At once",
-                examples.key("ada", KeyType.MONITORING, examples.KEY, rotated=True),
-                {"keyType": "MONITORING"},
+                examples.key("ada", examples.READS, examples.KEY, rotated=True),
+                {"keyType": examples.READS.value},
                 "ada",
             ),
         ),
@@ -800,6 +820,58 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.RotateKey,
         refusals=(404, 409, 429),
         notes="Without `overlapSeconds` the old key no longer works once the response arrives.",
+    ),
+    "read_own_key": Operation(
+        headers=(Header.ETAG,),
+        tag=Tag.USERS,
+        status=200,
+        success="The key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "Ada's",
+                examples.ADAS_KEYS.api_keys[0],
+                username="ada",
+                key_type=examples.ADAS_KEYS.api_keys[0].key_type,
+            ),
+        ),
+        permission=_OWN_KEYS,
+        refusals=(404,),
+        notes=_WITH_PREDECESSOR,
+    ),
+    "restrict_own_key_of_type": Operation(
+        headers=(Header.ETAG,),
+        if_match=True,
+        tag=Tag.USERS,
+        status=200,
+        success="The changed key, masked.",
+        response=responses.ApiKeyResponse,
+        examples=(
+            Example(
+                "One network",
+                examples.key("ada", examples.READS, networks=("198.51.100.0/24",)),
+                {"allowedNetworks": ["198.51.100.0/24"]},
+                "ada",
+                key_type=examples.READS,
+            ),
+        ),
+        permission=_OWN_KEYS,
+        body=bodies.KeyRestrictions,
+        refusals=(404, 409, 429),
+        notes=f"{_WITH_PREDECESSOR} Both are restricted.",
+    ),
+    "revoke_own_key_of_type": Operation(
+        if_match=True,
+        tag=Tag.USERS,
+        status=204,
+        success="The key is revoked and no longer works.",
+        response=None,
+        examples=(Example("One of Ada's", None, username="ada", key_type=examples.READS),),
+        permission=_OWN_KEYS,
+        query=(Query.EVEN_IF_LOCKED_OUT,),
+        refusals=(404, 409),
+        no_body=True,
+        notes=f"{_WITH_PREDECESSOR} Both are revoked. {_SAME_TYPE}",
     ),
     "read_account": Operation(
         headers=(Header.ETAG,),
@@ -824,8 +896,9 @@ OPERATIONS: dict[str, Operation] = {
         body=bodies.UpdateAccount,
         refusals=(409, 429),
         notes=(
-            "`pciCompliance` sets both limits to 90 days, or leaves them lower, and needs two activated "
-            "OWNERs. A daily run revokes expired keys, after notices 10 days and 1 day before."
+            "`pciCompliance` sets both limits to 90 days, or leaves them lower, and needs two OWNERs who "
+            "are activated and not suspended. A daily run revokes expired keys, after notices 10 days and 1 "
+            "day before."
         ),
     ),
     "list_events": Operation(
@@ -899,7 +972,7 @@ OPERATIONS: dict[str, Operation] = {
         success="This document, with the API's public address.",
         response=dict[str, Any],
         examples=(),
-        headers=(Header.NO_SNIFFING,),
+        headers=(Header.NO_SNIFFING, Header.VARY),
         signs_in=False,
         reads=False,
     ),
@@ -909,7 +982,7 @@ OPERATIONS: dict[str, Operation] = {
         success="The API reference as a page, which loads nothing from another host.",
         response=str,
         examples=(),
-        headers=(Header.SECURITY, Header.NO_SNIFFING),
+        headers=(Header.SECURITY, Header.NO_SNIFFING, Header.VARY),
         signs_in=False,
         reads=False,
         media_type="text/html",

@@ -22,6 +22,7 @@ SOURCES = (
     "requirements-dev.in",
     "requirements-contract.in",
     "requirements-browser.in",
+    "requirements-clients.in",
     "deploy/requirements-check.in",
     "deploy/requirements-emulator.in",
     "deploy/requirements-lock.in",

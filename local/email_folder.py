@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_FILE_NAME = re.compile(r"\d{8}T\d{6}Z-\d+-.*\.eml")
+FILE_NAME = re.compile(r"\d{8}T\d{6}Z-\d+-.*\.eml")
 _CONTEXT_KEY = "email_folder_parameters"
 
 
@@ -34,7 +34,7 @@ class EmailFolder:
         """Create the folder, private, and delete the emails of earlier runs (and nothing else)."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in self._folder.iterdir():
-            if _FILE_NAME.fullmatch(old.name):
+            if FILE_NAME.fullmatch(old.name):
                 old.unlink()
 
     @contextlib.contextmanager

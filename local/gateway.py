@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import time
 import traceback
 import uuid
@@ -67,22 +68,30 @@ class Refusal(Exception):
 class Gateway(LocalGateway):
     """Turns a request into API Gateway's event, and the app's result into a response.
 
-    ``lock`` is held while the app runs; without one, requests run concurrently.
+    ``lock`` is held while the app runs; without one, requests run concurrently. ``compress_from`` is the
+    API's MinimumCompressionSize.
     """
 
-    def __init__(self, app: Chalice, lock: contextlib.AbstractContextManager[Any] | None = None) -> None:
+    def __init__(
+        self,
+        app: Chalice,
+        lock: contextlib.AbstractContextManager[Any] | None = None,
+        compress_from: int | None = None,
+    ) -> None:
         if not isinstance(app, LocalChalice):
             # A deployed app handles one request at a time; here each thread has its own ``current_request``.
             app.__class__ = type("LocalApp", (LocalChalice, type(app)), {})
         super().__init__(app, Config())
         self._app = app
         self._lock = lock or contextlib.nullcontext()
+        self._compress_from = compress_from
 
     def respond(self, request: HttpRequest) -> HttpResponse:
         """Return the app's response to ``request``, or a problem if no route matches."""
         request_id = str(uuid.uuid4())
         try:
-            return http_response(self._invoke(request, request_id), request_id)
+            response = http_response(self._invoke(request, request_id), request_id)
+            return compressed(request, response, self._compress_from)
         except Refusal as refusal:
             return problem_response(refusal, request_id)
         except Exception:  # as API Gateway does: whatever fails in the function is a 502 to the caller
@@ -198,6 +207,20 @@ def http_response(result: Mapping[str, Any], request_id: str) -> HttpResponse:
     text = result.get("body") or ""
     body = base64.b64decode(text) if result.get("isBase64Encoded") else text.encode()
     return HttpResponse(int(result["statusCode"]), headers, body, request_id)
+
+
+def compressed(request: HttpRequest, response: HttpResponse, least: int | None) -> HttpResponse:
+    """Return a response as API Gateway compresses it, if it has at least ``least`` bytes (None: never).
+
+    It does so for whoever names gzip in Accept-Encoding, unless the function has encoded the body itself.
+    """
+    accepted = ",".join(value for name, value in request.headers if name.lower() == "accept-encoding")
+    names = {it.partition(";")[0].strip().lower() for it in accepted.split(",")}
+    is_encoded = any(name.lower() == "content-encoding" for name, _ in response.headers)
+    if least is None or len(response.body) < least or "gzip" not in names or is_encoded:
+        return response
+    headers = [*response.headers, ("Content-Encoding", "gzip")]
+    return response._replace(headers=headers, body=gzip.compress(response.body, 6, mtime=0))
 
 
 def problem_response(refusal: Refusal, request_id: str) -> HttpResponse:

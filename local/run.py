@@ -17,6 +17,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--app", default="app", metavar="MODULE", help="module with the Chalice app (default app)"
     )
+    parser.add_argument("--catalogue", default="", help="file with the key types (docs/catalogue.md)")
     args = parser.parse_args(arguments)
 
     # SIGINT too: a shell without job control starts background commands with it ignored.
@@ -109,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     terminal = Terminal()
     try:
+        if args.catalogue:
+            _use_catalogue(Path(args.catalogue))
         with local_system(args.port, args.home.absolute(), args.app, terminal) as system:
             terminal.say(welcome(system))
             while True:
@@ -119,6 +123,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"\n  {error}\n", file=sys.stderr)
         return 1
+
+
+def _use_catalogue(file: Path) -> None:
+    """Have the system read its key types from a file. Raises StartError with every error in it.
+
+    The file is checked by another process: in this one, the catalogue is read once, at the first import.
+    """
+    checker = [sys.executable, "-m", "chalicelib.authorizer.catalogue_check", str(file.absolute())]
+    done = subprocess.run(checker, cwd=ROOT, check=False, text=True, capture_output=True)
+    if done.returncode:
+        raise StartError(f"The catalogue is invalid (docs/catalogue.md).\n{done.stderr}".rstrip())
+    os.environ["SERVICE_USERS_CATALOGUE"] = str(file.absolute())
+
+
+def _contract_of_catalogue(home: Path) -> Path:
+    """Write and return the OpenAPI document of the catalogue that the environment names."""
+    done = subprocess.run([sys.executable, "-m", "contract"], cwd=ROOT, check=True, capture_output=True)
+    file = home / "openapi.json"
+    file.write_bytes(done.stdout)
+    return file
 
 
 class LocalSystem(NamedTuple):
@@ -142,11 +166,14 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     import boto3
 
     from chalicelib.functions import publisher
+    from chalicelib.http import system
     from local.console_link import ConsoleLink
     from local.event_folder import EventFolder
     from local.event_sources import Schedule, Scheduler, StreamPoller, schedules
     from local.gateway import Gateway
+    from local.outbox_pages import OutboxPages
     from local.server import HttpServer
+    from local.tables import declared_api
 
     endpoints = Endpoints.from_environment(os.environ)
     port = port or free_port()  # the app needs it before the server exists
@@ -176,7 +203,9 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
                 poller.wake()
 
         try:
-            console = ConsoleLink(functions, Gateway(app, lock).respond, lock, terminal.say)
+            gateway = Gateway(app, lock, declared_api()["MinimumCompressionSize"])
+            pages = OutboxPages(home / "outbox", gateway.respond)
+            console = ConsoleLink(functions, pages.respond, lock, terminal.say)
             server = HttpServer(console.respond, HOST, port, log=log)
         except OSError as error:
             raise StartError(
@@ -189,6 +218,8 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         home.chmod(0o700)
         emails.clear()
         events.clear()
+        if os.environ.get("SERVICE_USERS_CATALOGUE"):
+            stack.enter_context(_replaced(system, "_DOCUMENT", str(_contract_of_catalogue(home))))
 
         if not endpoints.ses:
             boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
@@ -242,33 +273,19 @@ def welcome(system: LocalSystem) -> str:
                  {console.link()}
                  (the second address opens it as {owner["username"]}, once, without a passkey)
     API          {url}
+    Reference    {url}/docs
     Credentials  {_short(credentials)}   ({owner["username"]}, OWNER of account {OWNER["accountName"]})
-    Emails       {_short(outbox)}/*.eml
+    Emails       {url}/outbox   ({_short(outbox)}/*.eml)
     Events       {_short(events)}/*/*.jsonl
     Data         {state}
     Stop         Ctrl-C
 
-  To try it, paste this into another terminal, in this folder.
+  To try it, follow the walk in README.md. It begins so, in another terminal, in this folder:
 
 # Sign in as {owner["username"]}. The key stays in a variable, off the screen.
 API={url}
 OWNER=$(python3 -c 'import json; o = json.load(open({file})); print(o["username"] + ":" + o["apiKey"])')
-
-# Create a READ_ONLY Service User and keep one of its keys: a key is shown only once.
-KEY=$(curl -sS -u "$OWNER" "$API/v1/service-users" -H 'Content-Type: application/json' \\
-  -d '{{"username":"metrics-bot","email":"metrics-bot@{DOMAIN}","role":"READ_ONLY"}}' |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["apiKeys"]["apiKeys"][0]["key"])')
-
-# Sign in with the key.
-curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami"; echo
-
-# Let the Service User rotate its own key …
-NEW=$(curl -sS -u "metrics-bot:$KEY" -X POST "$API/v1/api-keys/rotate" |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])')
-
-# … after which the old key is refused and the new one works.
-curl -sS -u "metrics-bot:$KEY" "$API/v1/whoami" -w '\\nold key: %{{http_code}}\\n'
-curl -sS -u "metrics-bot:$NEW" "$API/v1/whoami" -w '\\nnew key: %{{http_code}}\\n'
+curl -sS -u "$OWNER" "$API/v1/whoami" | python3 -m json.tool --no-ensure-ascii
 
   Requests, emails and events:
 """

@@ -205,7 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
         bodiless = response.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
         if "content-type" not in names and not bodiless:
             self.send_header("Content-Type", "application/json")
-        if "content-length" not in names and not bodiless:
+        # The function does not tell what GET would return, so the length is unknown (RFC 9110, 8.6).
+        unknown = self.command == "HEAD" and not response.body
+        if "content-length" not in names and not bodiless and not unknown:
             self.send_header("Content-Length", str(len(response.body)))
         self.send_header("x-amzn-RequestId", response.request_id)
         if self.close_connection:

@@ -36,6 +36,13 @@ def declared_tables(resources: Path = RESOURCES) -> dict[str, dict[str, Any]]:
     }
 
 
+def declared_api(resources: Path = RESOURCES) -> dict[str, Any]:
+    """Return the properties of the REST API that ``resources`` adds to Chalice's."""
+    template = json.loads(resources.read_text(encoding="utf-8"))
+    properties: dict[str, Any] = template["Resources"]["RestAPI"]["Properties"]
+    return properties
+
+
 def create_tables(
     client: DynamoDBClient, names: Mapping[str, str], resources: Path = RESOURCES
 ) -> dict[str, TableDescriptionTypeDef]:

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 fast_moto.install()
 
-collect_ignore = ["browser"]
-"""``make browser`` runs these in their own environment."""
+collect_ignore = ["browser", "clients/packages"]
+"""``make browser`` and ``make clients`` run these in their own environments."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

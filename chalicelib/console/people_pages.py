@@ -5,7 +5,7 @@ from typing import Any
 
 from chalice.app import Response
 
-from chalicelib.console.forms import require_as_shown, state_of_principal, submit
+from chalicelib.console.forms import require_as_shown, state_of_credentials, state_of_principal, submit
 from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
@@ -113,13 +113,15 @@ def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
 
 
 def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:
-    values: dict[str, Any] = {"person": person, "was": state_of_principal(person)}
+    values: dict[str, Any] = {"person": person, "was": state_of_credentials(person)}
     if visit.method == "GET":
         return page(visit, "people-invite-again.html", **values)
 
     def act() -> Response:
-        require_as_shown(visit, values["was"])
-        users.invite_again(visit.directory, auth, person.username, lambda version: version == person.version)
+        def check(old: User) -> None:
+            require_as_shown(visit, state_of_credentials(old))
+
+        users.invite_again(visit.directory, auth, person.username, check=check)
         return visit.redirect_to("people?done=invited")
 
     return submit(visit, "people-invite-again.html", act, **values)

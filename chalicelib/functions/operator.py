@@ -39,7 +39,7 @@ def recover_owner_function(event: dict[str, Any], context: Any, service: Service
 
     Returns ``{account, username, keyType, apiKey}``; the key is shown only here, and the OWNER's earlier key
     of the type is revoked. Raises ValidationError with every error of the event, NotFound if there is no such
-    User, and Conflict if they are not an activated OWNER.
+    User, and Conflict if they are not an activated OWNER, or suspended.
     """
     origin = _origin(context, service)
     try:

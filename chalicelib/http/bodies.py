@@ -78,7 +78,10 @@ OverlapSeconds = Annotated[
     Meta(
         ge=0,
         le=MAX_OVERLAP,
-        description="Seconds for which the old key keeps working beside the new one; 0 revokes it at once.",
+        description=(
+            "Seconds for which the predecessor (the old key) keeps working beside the new one, at most "
+            "604800 (7 days); 0 revokes it at once."
+        ),
     ),
 ]
 PolicyDays = Annotated[
@@ -192,7 +195,10 @@ class CreateServiceUser(KeyTerms, frozen=True, kw_only=True):
             tuple[KeyType, ...],
             Meta(
                 max_length=len(KeyType),
-                description="The types of keys to generate; if not given, every type that its role allows.",
+                description=(
+                    "The types of keys to generate: name only those that the machine needs. If not given, "
+                    "every type that its role allows."
+                ),
                 extra_json_schema=_ONCE_EACH,
             ),
         ]
@@ -292,18 +298,31 @@ class RestrictKey(KeyTerms, frozen=True, kw_only=True):
     """New restrictions of a key; fields not given stay, and ``expiresAt`` null removes the expiry."""
 
     key_type: KeyType
-    even_if_locked_out: EvenIfLockedOut = False
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
+
+
+SameKeyType = Annotated[KeyType, Meta(description="The type in the path. It need not be given.")]
 
 
 class KeyRestrictions(KeyTerms, frozen=True, kw_only=True):
     """New restrictions of the key in the path; fields not given stay, ``expiresAt`` null removes it."""
+
+    key_type: SameKeyType | UnsetType = UNSET
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
+
+
+class RevokeKeyOfType(Body, frozen=True, kw_only=True):
+    """What may be said of the revocation of the key in the path."""
+
+    key_type: SameKeyType | UnsetType = UNSET
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):
     """A key to revoke."""
 
     key_type: KeyType
-    even_if_locked_out: EvenIfLockedOut = False
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
 
 
 class RotateKey(Body, frozen=True, kw_only=True):

@@ -63,7 +63,8 @@ class Call:
         self.trail = service.trail
         context = request.context
         self.path = str(context.get("path") or "")
-        self.method = request.method
+        # To a view, HEAD is GET (RFC 9110, 9.3.2): Routes.serve leaves out the body.
+        self.method = "GET" if request.method == "HEAD" else request.method
         identity = context.get("identity") or {}
         self.origin = Origin(
             str(identity.get("sourceIp") or ""), str(context.get("requestId") or ""), service.now()
@@ -247,7 +248,7 @@ def refuse_preconditions(request: "Request", view: View) -> None:
     A change must not be made if its precondition is false. For a read, ignoring one only costs bytes.
     """
     names = [name for name in _UNSUPPORTED if name.lower() in request.headers]
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         names = [name for name in names if name == "If-Unmodified-Since"]
     if "if-match" in request.headers and view not in _CONDITIONAL:
         names.append("If-Match")

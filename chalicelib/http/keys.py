@@ -11,7 +11,7 @@ from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.rules import api_keys, key_operations, key_search, leaked_keys, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import NotFound
+from chalicelib.rules.errors import NotFound, validation_error
 from chalicelib.rules.leaked_keys import Report
 from chalicelib.rules.model import Principal, ServiceUser, User
 from chalicelib.rules.roles import KeyType
@@ -42,15 +42,25 @@ def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
     """Revoke a key."""
     auth = call.authenticate(lookup.guard)
     body = call.body_or_query(bodies.RevokeKey, flags=("evenIfLockedOut",))
-    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out)
+    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
     """Revoke the key of the type that the path names."""
     auth = call.authenticate(lookup.guard)
-    call.query()
-    call.body_or_none(validation.Body)
-    return _revoke(call, auth, lookup, named_type(name))
+    call.query("evenIfLockedOut")
+    body = call.body_or_query(bodies.RevokeKeyOfType, flags=("evenIfLockedOut",))
+    key_type = KeyType(name) if body.key_type is UNSET else _same_type(name, body.key_type)
+
+    def holder(call: Call, auth: AuthContext) -> ServiceUser | User:
+        found = lookup.holder(call, auth)
+        # A key can be revoked when the catalogue no longer has its type.
+        if key_type not in found.keys or not responses.is_in_contract(key_type):
+            named_type(name)
+        return found
+
+    of_type = lookup._replace(holder=holder)
+    return _revoke(call, auth, of_type, key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _revoke(
@@ -77,7 +87,9 @@ def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
     auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
-    return _restrict(call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out)
+    return _restrict(
+        call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out is True
+    )
 
 
 def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
@@ -85,7 +97,8 @@ def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response
     auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.KeyRestrictions)
-    return _restrict(call, auth, lookup, named_type(name), body)
+    key_type = _same_type(name, body.key_type)
+    return _restrict(call, auth, lookup, key_type, body, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _restrict(
@@ -111,10 +124,22 @@ def _restrict(
 
 def named_type(name: str) -> KeyType:
     """Return the key type that a path names. Raise NotFound if there is none of that name."""
-    if name not in KeyType.__members__:
-        known = ", ".join(KeyType.__members__)
+    key_type = KeyType(name)
+    if not key_type.is_listed:
+        known = validation.list_names(KeyType)
         raise NotFound(f"There is no key type '{name}'; the key types are {known}.")
-    return KeyType(name)
+    return key_type
+
+
+def _same_type(name: str, given: KeyType | UnsetType) -> KeyType:
+    """Return the key type that a path names, and a body may name too.
+
+    Raises NotFound if there is none of that name, and ValidationError if the body names another.
+    """
+    key_type = named_type(name)
+    if given is not UNSET and given != key_type:
+        raise validation_error("/keyType", f"The path names another type, {name}. Leave this out.")
+    return key_type
 
 
 def read_of_type(call: Call, holder: Principal, name: str) -> Response:

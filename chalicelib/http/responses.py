@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from chalicelib.rules.api_keys import IssuedKey, below_role, current_predecessor, overlap_end
+from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.key_search import FoundKey
 from chalicelib.rules.model import (
@@ -28,7 +29,7 @@ from chalicelib.rules.model import (
 )
 from chalicelib.rules.offboarding import EndedKeys
 from chalicelib.rules.ports import UnknownEvent
-from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.roles import KeyType, Role, in_order
 from chalicelib.rules.service_users import View
 from chalicelib.rules.users import InvitationState, Person
 
@@ -38,6 +39,9 @@ _LAST_MOMENT = 253_402_300_799
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", extra_json_schema={"format": "date-time"})]
 AccountId = Annotated[str, Meta(description="The account's id.", extra_json_schema={"format": "uuid"})]
 Masked = Annotated[str, Meta(description="A key, masked to its last five characters.")]
+Last5 = Annotated[
+    str, Meta(description="The last five characters of the key, by which people tell keys apart.")
+]
 DisplayName = Annotated[str, Meta(description="Display name.")]
 Address = Annotated[str, Meta(description="The email address.", extra_json_schema={"format": "email"})]
 SuspendedAt = (
@@ -73,6 +77,7 @@ class PredecessorResponse(ResponseBody, frozen=True, kw_only=True):
     """The key that a rotation replaced, during the overlap in which both work."""
 
     key: Masked
+    last5: Last5
     valid_until: Annotated[Time, Meta(description="When it stops working.")]
     last_used_at: Annotated[Time, Meta(description="Last use, to the hour.")] | None
     shown_to: (
@@ -88,6 +93,7 @@ class ApiKeyResponse(ResponseBody, frozen=True, kw_only=True):
     key_type: KeyType
     username: Annotated[str, Meta(description="The holder's username.")]
     key: Annotated[str, Meta(description="The secret, or the key masked to its last five characters.")]
+    last5: Last5
     created_at: Annotated[Time, Meta(description="When a key of this type was generated for the holder.")]
     created_by: (
         Annotated[str, Meta(description="The username of whoever generated it; null for the operator.")]
@@ -198,6 +204,7 @@ class ShownKeyResponse(ResponseBody, frozen=True, kw_only=True):
     username: Annotated[str, Meta(description="The Service User.")]
     key_type: KeyType
     key: Masked
+    last5: Last5
     valid_until: (
         Annotated[Time, Meta(description="For a predecessor, when its overlap ends; null for a current key.")]
         | None
@@ -238,7 +245,7 @@ class FoundKeyResponse(ResponseBody, frozen=True, kw_only=True):
 
 
 class AccountResponse(ResponseBody, frozen=True, kw_only=True):
-    """An account: its name, its activated OWNERs, and its policy on keys."""
+    """An account: its name, its OWNERs (activated and not suspended), and its policy on keys."""
 
     account: AccountId
     name: str
@@ -297,7 +304,9 @@ class KeyChangeResponse(ResponseBody, frozen=True, kw_only=True):
     ]
     key_type: KeyType
     key: Masked
+    last5: Last5
     previous_key: Annotated[Masked, Meta(description="The key that a rotation replaced, masked.")] | None
+    previous_last5: Annotated[Last5, Meta(description="The last five characters of that key.")] | None
     previous_valid_until: (
         Annotated[Time, Meta(description="Until when that key keeps working; null if it does not.")] | None
     )
@@ -378,13 +387,24 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
     )
 
 
+def is_in_contract(key_type: KeyType) -> bool:
+    """Return whether a response may name a key type.
+
+    The contract of a stack with a catalogue of its own allows types that an earlier one had. That of a stack
+    with the default one has the same four types as ever, and clients that check it.
+    """
+    return CATALOGUE is not DEFAULT or key_type in list(KeyType)
+
+
 def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -> ApiKeysResponse:
     """Return a holder's keys in the published order; those in ``shown`` with their secrets."""
     return ApiKeysResponse(
         allowed_api_key_types=tuple(
             AllowedKeyType(name=kind, display_name=kind.display_name) for kind in holder.role.key_types()
         ),
-        api_keys=tuple(api_key(holder, kind, now, shown) for kind in KeyType if kind in holder.keys),
+        api_keys=tuple(
+            api_key(holder, kind, now, shown) for kind in in_order(holder.keys) if is_in_contract(kind)
+        ),
     )
 
 
@@ -399,6 +419,7 @@ def api_key(
         key_type=key_type,
         username=holder.username,
         key=clear or MASK + key.last5,
+        last5=key.last5,
         created_at=moment(key.created_at),
         created_by=key.created_by or None,
         rotated_at=maybe(key.rotated_at),
@@ -438,6 +459,7 @@ def shown_key(it: ShownKey) -> ShownKeyResponse:
         username=it.username,
         key_type=it.key_type,
         key=MASK + it.last5,
+        last5=it.last5,
         valid_until=maybe(it.until),
     )
 
@@ -507,7 +529,7 @@ def event(it: Event | UnknownEvent) -> EventResponse:
         action=it.action.value,
         actor=_who(it.actor),
         subject=_who(it.subject),
-        keys=tuple(_key_change(key) for key in it.keys),
+        keys=tuple(_key_change(key) for key in it.keys if is_in_contract(key.key_type)),
         changes=tuple(_field_change(name, old, new) for name, (old, new) in it.changes.items()),
         reason=it.reason or None,
         source_ip=it.source_ip or None,
@@ -534,7 +556,9 @@ def _key_change(key: KeyChange) -> KeyChangeResponse:
         change=key.change.value,
         key_type=key.key_type,
         key=MASK + key.last5,
+        last5=key.last5,
         previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
+        previous_last5=key.previous_last5 or None,
         previous_valid_until=maybe(key.previous_until),
         ends_at=maybe(key.ends_at),
     )
@@ -584,9 +608,11 @@ def _unknown_event(fields: dict[str, Any]) -> EventResponse:
     keys = []
     for each in _entries(fields.get("keys")):
         try:
-            keys.append(_key_change(msgspec.convert(each, KeyChange)))
+            key = msgspec.convert(each, KeyChange)
         except msgspec.ValidationError:
             continue
+        if is_in_contract(key.key_type):
+            keys.append(_key_change(key))
     at = fields.get("at")
     return EventResponse(
         id=fields["id"],
@@ -656,6 +682,7 @@ def _predecessor(key: ApiKey, now: float) -> PredecessorResponse | None:
         return None
     return PredecessorResponse(
         key=MASK + before.last5,
+        last5=before.last5,
         valid_until=moment(overlap_end(key, before.until)),
         last_used_at=maybe(before.last_used_at),
         shown_to=before.shown_to or None,

@@ -19,16 +19,33 @@ class Routes:
         self.service = service
 
     def serve(self, view: Callable[..., Response], *parameters: str) -> Response:
-        """Return a view's response to the current request and its path parameters."""
-        return with_security_headers(serve(_request(self._app), self.service, view, *parameters))
+        """Return a view's response to the current request and its path parameters; to HEAD, its headers."""
+        request = _request(self._app)
+        return _finish(request, serve(request, self.service, view, *parameters))
 
-    def refuse_other_methods(self) -> None:
-        """Respond with 405 to methods that a path does not have; API Gateway alone would say 403."""
-        for path, taken in self._app.routes.items():
-            others = [method for method in METHODS if method not in taken]
-            self._app.route(path, methods=others, content_types=[], name="other_methods")(
-                _refuser(self._app, list(taken))
-            )
+    def add_other_methods(self) -> None:
+        """Serve HEAD wherever there is GET, and respond with 405 to methods that a path does not have.
+
+        API Gateway alone would respond to both with 403.
+        """
+        for path, views in self._app.routes.items():
+            taken = [*views, *(["HEAD"] if "GET" in views else [])]
+            if "GET" in views:
+                self._add(path, ["HEAD"], views["GET"].view_function)
+            self._add(path, [it for it in METHODS if it not in taken], _refuser(self._app, taken))
+
+    def _add(self, path: str, methods: list[str], view: Callable[..., Response]) -> None:
+        self._app.route(path, methods=methods, content_types=[], name="other_methods")(view)
+
+
+def _finish(request: Request, response: Response) -> Response:
+    """Return a response with the security headers, and to HEAD without its body (RFC 9110, 9.3.2).
+
+    What length the body would have is not told, because API Gateway takes it from the body.
+    """
+    if request.method == "HEAD":
+        response.body = ""
+    return with_security_headers(response)
 
 
 def _request(app: Chalice) -> Request:
@@ -37,6 +54,7 @@ def _request(app: Chalice) -> Request:
 
 def _refuser(app: Chalice, taken: list[str]) -> Callable[..., Response]:
     def other_methods(**_parameters: str) -> Response:
-        return with_security_headers(not_allowed(_request(app), taken))
+        request = _request(app)
+        return _finish(request, not_allowed(request, taken))
 
     return other_methods

@@ -11,12 +11,15 @@ from chalicelib.http.call import Call, conditional, etag, fit, nothing, reply
 from chalicelib.http.read_only import require_unchanged
 from chalicelib.rules import permissions, service_users
 from chalicelib.rules.api_keys import IssuedKey
+from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import Creation
 from chalicelib.rules.service_users import NewServiceUser, ServiceUserUpdate, View
 
 PATH = "/v1/service-users"
 NAME_FORM = r"[a-z0-9._-]{3,64}"
+_CREATION_FORM = rf"[0-9]{{1,12}}:{NAME_FORM}"
 
 
 def create(call: Call) -> Response:
@@ -41,9 +44,12 @@ def create(call: Call) -> Response:
 
 
 def listing(call: Call) -> Response:
-    """Respond with a page of Service Users by username, keys masked."""
+    """Respond with a page of Service Users by username or by creation, keys masked."""
     auth = call.authenticate(permissions.require_can_read_service_users)
-    query = call.query("limit", "cursor", "prefix", *selections.OF_SERVICE_USERS)
+    query = call.query("limit", "cursor", "sort", "prefix", *selections.OF_SERVICE_USERS)
+    sort = selections.sort_of(query)
+    if sort != selections.BY_USERNAME:
+        return _listing_by_creation(call, auth, query, newest_first=sort == selections.NEWEST)
     paging = call.paging(query, NAME_FORM)
     selection = selections.of_service_users(query)
     prefix = query.get("prefix", "")
@@ -57,6 +63,28 @@ def listing(call: Call) -> Response:
         for view in views
     ]
     page, after = fit(members, after)
+    return reply(200, page, call.next_page(PATH, after, query))
+
+
+def _listing_by_creation(
+    call: Call, auth: AuthContext, query: dict[str, str], *, newest_first: bool
+) -> Response:
+    paging = call.paging(query, _CREATION_FORM)
+    start: Creation | None = None
+    if paging.after is not None:
+        at, _, username = paging.after.partition(":")
+        start = Creation(int(at), username)
+    views, end = service_users.listing_by_creation(
+        call.directory, auth, paging.limit, start, newest_first=newest_first
+    )
+    members = [
+        (
+            f"{view.service_user.created_at}:{fold_username(view.service_user.username)}",
+            responses.service_user(view, call.origin.now),
+        )
+        for view in views
+    ]
+    page, after = fit(members, None if end is None else f"{end.at}:{end.username}")
     return reply(200, page, call.next_page(PATH, after, query))
 
 

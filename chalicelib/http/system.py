@@ -93,6 +93,7 @@ def _file(text: str, media_type: str, cache_control: str, headers: dict[str, str
         headers={
             "Content-Type": media_type,
             "Cache-Control": cache_control,
+            "Vary": "Accept-Encoding",  # API Gateway compresses what is large
             **(headers or {}),
         },
     )

@@ -186,6 +186,25 @@ def restrict_key(call: Call, username: str) -> Response:
     return keys.restrict(call, _own_keys(username))
 
 
+def read_key(call: Call, username: str, key_type: str) -> Response:
+    """Respond with the caller's key of a type, masked."""
+    auth = call.authenticate(permissions.require_management_key)
+    call.query()
+    return keys.read_of_type(call, users.own(auth, username), key_type)
+
+
+@conditional
+def revoke_key_of_type(call: Call, username: str, key_type: str) -> Response:
+    """Revoke the caller's key of a type."""
+    return keys.revoke_of_type(call, _own_keys(username), key_type)
+
+
+@conditional
+def restrict_key_of_type(call: Call, username: str, key_type: str) -> Response:
+    """Change the restrictions of the caller's key of a type; respond with the key, masked."""
+    return keys.restrict_of_type(call, _own_keys(username), key_type)
+
+
 @conditional
 def rotate_key(call: Call, username: str) -> Response:
     """Rotate a key of the caller; respond with the new secret."""

@@ -16,7 +16,7 @@ MAX_EVENTS_PER_ACCOUNT = 2_000
 
 
 class Due(NamedTuple):
-    """An event that is due. ``held``: it was held for a digest."""
+    """An event that is due. ``held``: it was held for a digest email."""
 
     key: EventKey
     held: bool = False

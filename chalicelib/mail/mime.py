@@ -29,7 +29,7 @@ def is_address(text: str) -> bool:
 def message(
     event: Event, recipient: Recipient, context: EmailContext, more: tuple[Event, ...] = ()
 ) -> EmailMessage:
-    """Return the message that notifies one recipient of an event, or of ``more`` in a digest.
+    """Return the message that notifies one recipient of an event, or of ``more`` in a digest email.
 
     Its Message-ID is made from the event and the recipient, so that a second copy is recognised. SES replaces
     Message-ID and Date by its own, so the header Service-Users-Event also has the event. Raises ValueError if

@@ -70,7 +70,7 @@ THROTTLED_TRIES = 5
 """How often to try a message while SES's sending rate is exceeded."""
 
 MAX_EVENTS_IN_DIGEST = 100
-"""The most events in one digest. More go into the next one, at once."""
+"""The most events in one digest email. More go into the next one, at once."""
 
 _STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
 
@@ -204,8 +204,8 @@ class _Run:
     def deliver(self, key: EventKey, *, held: bool = False) -> bool:
         """Deliver one event to every recipient not yet notified. Return False if DynamoDB failed.
 
-        An event that was ``held`` is delivered in a digest, with the others about its subject. Leaves the
-        event to the next run if this one should stop.
+        An event that was ``held`` is delivered in a digest email, with the others about its subject. Leaves
+        the event to the next run if this one should stop.
         """
         if self._store_failures >= MAX_FAILURES_IN_A_ROW:
             return False
@@ -242,7 +242,7 @@ class _Run:
         return self._cache.of(frozenset(names), account, self._lookups)
 
     def held_until(self, event: Event, recipient: Recipient) -> int | None:
-        """Return until when an event is held for a recipient, for a digest; None if it is not held."""
+        """Return until when an event is held for a recipient, for a digest email; None if it is not."""
         per_hour, now = self.mailer.mails_per_hour, int(self.mailer.now())
         if per_hour is None or not folding.is_folded(event):
             return None
@@ -262,7 +262,7 @@ class _Run:
         recipient: Recipient,
         context: messages.EmailContext,
     ) -> tuple[Verdict, str]:
-        """Send one message about one event, or a digest of several. Return the verdict and SES's code."""
+        """Send one message about one event, or a digest email. Return the verdict and SES's code."""
         event = events[0]
         if not mime.is_address(recipient.email):
             self.counts["refused"] += 1
@@ -440,7 +440,7 @@ class _Delivery:
 
         ``audience`` returns the recipients. It is called before each message, because their rights can change
         between two messages. ``event_for`` returns the event to describe to a recipient, if it is another
-        one. Afterwards the event is finished, held for a digest, or retried if a message failed.
+        one. Afterwards the event is finished, held for a digest email, or retried if a message failed.
         """
         tried = {*event.told, *event.refused}
         failed = False
@@ -622,7 +622,7 @@ class _Digest:
 
 
 class _ClaimedEvent:
-    """A claimed event of a digest, with the recipients tried, and whether one failed or none exists."""
+    """A claimed event of a digest email, with the recipients tried, and whether one failed or none exists."""
 
     def __init__(self, delivery: "_Delivery", event: Event, tried: set[str]) -> None:
         self.delivery = delivery

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -11,7 +12,14 @@ from chalicelib.rules import api_keys, limits, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
-from chalicelib.rules.errors import Conflict, FieldError, NotFound, concurrent_change, validation_error_of
+from chalicelib.rules.errors import (
+    ConcurrentChange,
+    Conflict,
+    FieldError,
+    NotFound,
+    concurrent_change,
+    validation_error_of,
+)
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
 from chalicelib.rules.model import Account, Action, Actor, Cause, Kind, Policy, User
@@ -26,6 +34,10 @@ T = TypeVar("T")
 
 PCI_OWNERS = 2
 """Activated OWNERs an account needs to turn ``pciCompliance`` on."""
+
+
+_RECOVERIES = 3
+"""How often a recovery is tried while concurrent calls change the OWNER."""
 
 
 class NewAccount(NamedTuple):
@@ -77,8 +89,18 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
     """Issue a replacement USER_MANAGEMENT key to an OWNER who is locked out. Return the User and the key.
 
     The new key has no restrictions, because those may be what locked the OWNER out; their other keys stay.
+    Their passkeys, sessions and mailed code end: they may be somebody else's, who took the OWNER's place.
+    With the new key and a mailed code the OWNER adds a passkey again.
+
     Raises NotFound if there is no such User, and Conflict if they are not an activated OWNER, or suspended.
     """
+    for _ in range(_RECOVERIES - 1):
+        with suppress(ConcurrentChange):  # somebody who signs in again and again must not prevent it
+            return _recover(directory, username, origin)
+    return _recover(directory, username, origin)
+
+
+def _recover(directory: Directory, username: str, origin: Origin) -> tuple[User, IssuedKey]:
     old = directory.principal(username)
     if not isinstance(old, User):
         raise NotFound(f"There is no User '{username}'.")
@@ -96,8 +118,9 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
         unrestricted = replace(key, networks=(), expires_at=None)
         holder = replace(old, keys={**old.keys, key_type: unrestricted})
         new, issued, change, _ = api_keys.rotate(holder, key_type, 0, now)
+    new = replace(new, passkeys={}, sessions={}, enrolment=None)
     event = new_event(origin, Actor(Kind.OPERATOR), action, old, (change,), cause=Cause.OPERATOR)
-    directory.commit(event, Replace(old, new, concurrent_change()))
+    directory.commit(event, Replace(old, new, concurrent_change()), patient=True)
     return new, issued
 
 
@@ -134,9 +157,9 @@ def update(
 
     ``check`` is called with the account as it was, before anything is changed, and may raise.
 
-    ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires
-    two activated OWNERs. Raises Conflict if there are fewer, and TooManyRequests if the account was changed
-    too often, unless the change only makes the policy stricter.
+    ``pciCompliance`` sets both limits to 90 days (or leaves them lower), keeps them there, and requires two
+    OWNERs who are activated and not suspended. Raises Conflict if there are fewer, and TooManyRequests if the
+    account was changed too often, unless the change only makes the policy stricter.
     """
     permissions.require_can_change_account(auth)
     sessions.require_confirmed(auth)
@@ -157,7 +180,10 @@ def update(
     turned_on = policy.pci_compliance and not old.policy.pci_compliance
     owners = PCI_OWNERS if turned_on else 0
     if len(old.owners) < owners:
-        raise Conflict("pciCompliance needs two activated OWNERs. Invite another, then turn it on.")
+        raise Conflict(
+            "pciCompliance needs two OWNERs who are activated and not suspended. Invite or resume another, "
+            "then turn it on."
+        )
     if not _only_stricter(old, new):
         new = limits.spend(new, directory.limits, auth.origin.second)
     event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)

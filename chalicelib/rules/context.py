@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from chalicelib.rules.credentials import Credential, PresentedKey, PresentedSession
 from chalicelib.rules.errors import Unauthenticated
-from chalicelib.rules.model import Principal
+from chalicelib.rules.model import Principal, User
 from chalicelib.rules.ports import StillEntitled
 from chalicelib.rules.roles import KeyType, Role
 
@@ -58,9 +58,31 @@ class AuthContext(NamedTuple):
 
     def still_entitled(self) -> StillEntitled:
         """Return the condition that the caller's rights have not changed since they signed in."""
+        return StillEntitled(self.caller, self.credential, self._ended())
+
+    def read_again(self, caller: Principal | None) -> "AuthContext":
+        """Return the call with its caller as read again, for another try of a User's change of themselves.
+
+        Raises Unauthenticated where :meth:`still_entitled` would have the change refused.
+        """
+        old, credential = self.caller, self.credential
+        if not isinstance(caller, User) or not isinstance(old, User) or caller.suspended_at is not None:
+            raise self._ended()
+        if (caller.account, caller.membership, caller.role) != (old.account, old.membership, old.role):
+            raise self._ended()
+        if isinstance(credential, PresentedSession):
+            session = caller.sessions.get(credential.id)
+            if session is None or session.digest != credential.digest:
+                raise self._ended()
+            return self._replace(
+                caller=caller, credential=credential._replace(confirmed_at=session.confirmed_at)
+            )
+        key = caller.keys.get(credential.key_type)
+        digests = () if key is None else (key.digest, key.predecessor.digest if key.predecessor else b"")
+        if credential.digest not in digests:
+            raise self._ended()
+        return self._replace(caller=caller)
+
+    def _ended(self) -> Unauthenticated:
         what = "session was ended" if isinstance(self.credential, PresentedSession) else "key was revoked"
-        return StillEntitled(
-            self.caller,
-            self.credential,
-            Unauthenticated(f"The {what}, or its holder's rights changed, while the call was under way."),
-        )
+        return Unauthenticated(f"The {what}, or its holder's rights changed, while the call was under way.")

@@ -22,12 +22,12 @@ LOOK_BACK = 2 * HOUR
 
 
 def is_folded(event: Event) -> bool:
-    """Return whether emails of an event may be folded into a digest."""
+    """Return whether emails of an event may be folded into a digest email."""
     return is_folded_action(event.action, event.changes)
 
 
 def is_folded_action(action: str, changes: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether emails of an action with these changes may be folded into a digest.
+    """Return whether emails of an action with these changes may be folded into a digest email.
 
     A key that may be used more widely is as urgent as one that is revoked: a thief who makes four harmless
     changes must not have the fifth held. Each spends the budget of the key's holder, which bounds the emails.

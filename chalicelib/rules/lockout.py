@@ -20,9 +20,9 @@ def require_not_locked_out(
 ) -> tuple[OtherOwner, ...]:
     """Raise Conflict if a change of a key locks its caller out. ``new`` is None for a revocation.
 
-    In a session, an OWNER may end their USER_MANAGEMENT key if there is another activated OWNER; the returned
-    condition requires one. A change that does not make things worse, such as a later expiry that is still
-    near, is allowed.
+    In a session, an OWNER may end their USER_MANAGEMENT key if there is another OWNER who is activated and
+    not suspended; the returned condition requires one. A change that does not make things worse, such as a
+    later expiry that is still near, is allowed.
     """
     if not is_same_principal(auth.caller, holder) or key_type is not auth.key_type:
         return ()
@@ -32,7 +32,10 @@ def require_not_locked_out(
         expired = old.expires_at is not None and old.expires_at <= now
         if not ends or expired or auth.caller.role is not Role.OWNER:
             return ()
-        last = f"You are the account's only OWNER, and this is your only USER_MANAGEMENT key. {_MEAN_IT}"
+        last = (
+            "You are the account's only OWNER who is activated and not suspended, and this is your only "
+            f"USER_MANAGEMENT key. {_MEAN_IT}"
+        )
         return (OtherOwner(auth.caller.account, Conflict(last)),)
     if new is None:
         raise Conflict(

@@ -35,7 +35,7 @@ SHARDS = tuple("01234567")
 """The values of ``waiting``: the partitions of the index of pending events."""
 
 HELD_SHARDS = ("held0", "held1")
-"""The values of ``waiting`` of events that are held for a digest, which do not count as late."""
+"""The values of ``waiting`` of events that are held for a digest email, which do not count as late."""
 
 LEASE = 120
 """Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
@@ -204,7 +204,8 @@ def person_on_revocation(occurrence: Occurrence) -> Recipients:
     Notify all OWNERs too, if the User was an OWNER or knows keys of Service Users.
     """
     subject = occurrence.subject
-    invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
+    invitation = subject.invitation if isinstance(subject, User) else None
+    invited = invitation is not None and not invitation.again and not occurrence.keys
     if _is_owner(subject) or occurrence.knows_keys:
         return Recipients(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
     return nobody(occurrence) if invited else administrators_or_person(occurrence)
@@ -252,7 +253,7 @@ NOTIFIED = for_every_action(
         Action.ALL_API_KEYS_REVOKED: administrators_or_person,
         Action.SERVICE_USER_CREATED: administrators_of_creation,
         Action.SERVICE_USER_UPDATED: administrators_before_and_after,
-        Action.SERVICE_USER_DELETED: administrators_or_person_if_keys_changed,
+        Action.SERVICE_USER_DELETED: administrators_or_person,
         Action.SERVICE_USER_SUSPENDED: administrators_or_person,
         Action.SERVICE_USER_RESUMED: administrators_or_person,
         Action.API_KEY_GENERATED: administrators_or_person_and_owners_if_by_operator,
@@ -343,7 +344,7 @@ class Outbox(Protocol):
     def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
         """Claim a pending event that is due, until ``lease``; None if it is not pending, or not due.
 
-        With ``held``, also one that is held for a digest and not due yet. A claim ends the hold.
+        With ``held``, also one that is held for a digest email and not due yet. A claim ends the hold.
         """
         ...
 

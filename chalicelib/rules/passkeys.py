@@ -140,7 +140,9 @@ def confirm(
     passkey_id, passkey = _find_passkey(user, credential_id)
     assertion = check(kept.challenge, passkey)
     confirmed = replace(session, confirmed_at=auth.origin.second)
-    new = _with_passkey(user, passkey_id, _after_use(passkey, assertion, auth.origin))
+    # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
+    used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
+    new = _with_passkey(user, passkey_id, used)
     new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())
     directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
 
@@ -295,22 +297,26 @@ def add(directory: Directory, auth: AuthContext, secret: str, name: str, check: 
 def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
     """Remove one of the caller's passkeys, and end the sessions that it started, except for this one.
 
-    Raises ConfirmationNeeded, NotFound, or Conflict for the last one.
+    Tried again if a concurrent call changes the User, such as a sign-in with that passkey. Raises
+    ConfirmationNeeded, NotFound, or Conflict for the last one.
     """
-    user, _ = sessions.current(auth)
-    sessions.require_confirmed(auth)
-    passkey = user.passkeys.get(passkey_id)
-    if passkey is None:
-        raise NotFound("You have no such passkey; it may have been removed already.")
-    if len(user.passkeys) == 1:
-        raise Conflict("This is your only passkey; add another one first.")
-    left = {id_: it for id_, it in user.passkeys.items() if id_ != passkey_id}
-    kept = {
-        id_: it for id_, it in user.sessions.items() if it.passkey != passkey_id or id_ == _session_id(auth)
-    }
-    new = replace(user, passkeys=left, sessions=kept, version=new_version())
-    event = _change(auth, user, Action.PASSKEY_REMOVED, passkey.name, "")
-    directory.commit(event, Replace(user, new, concurrent_change()))
+
+    def attempt(auth: AuthContext) -> None:
+        user, _ = sessions.current(auth)
+        sessions.require_confirmed(auth)
+        passkey = user.passkeys.get(passkey_id)
+        if passkey is None:
+            raise NotFound("You have no such passkey; it may have been removed already.")
+        if len(user.passkeys) == 1:
+            raise Conflict("This is your only passkey; add another one first.")
+        left = {id_: it for id_, it in user.passkeys.items() if id_ != passkey_id}
+        this = _session_id(auth)
+        kept = {id_: it for id_, it in user.sessions.items() if it.passkey != passkey_id or id_ == this}
+        new = replace(user, passkeys=left, sessions=kept, version=new_version())
+        event = _change(auth, user, Action.PASSKEY_REMOVED, passkey.name, "")
+        directory.commit(event, Replace(user, new, concurrent_change()), patient=True)
+
+    sessions.until_done(directory, auth, attempt)
 
 
 def _with_new_passkey(old: User, new: User) -> Replace:

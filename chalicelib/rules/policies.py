@@ -157,6 +157,26 @@ def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
     return None if key.expires_at is not None and key.expires_at <= later.at else later
 
 
+def expected_end(key: ApiKey, policy: Policy, now: int) -> int | None:
+    """Return when a key that stays unused ends: by its own expiry or by the policy, whichever is first.
+
+    A policy ends a key only after both notices, so not before the time that was announced. None for a key
+    that neither ends.
+    """
+    by_policy = _policy_expiry(key, policy)
+    if by_policy is None:
+        return key.expires_at
+    expiries = [by_policy.at, *([] if key.expires_at is None else [key.expires_at])]
+    if key.notice is None or min(expiries) > key.notice.ends_at + MOVED:
+        earliest = now + FIRST_NOTICE
+    elif key.notice.last_at is None:
+        earliest = max(key.notice.ends_at, now + LAST_NOTICE)
+    else:
+        earliest = key.notice.ends_at
+    ends_at = max(by_policy.at, earliest)
+    return ends_at if key.expires_at is None else min(ends_at, key.expires_at)
+
+
 def planned_passkey_end(passkey: Passkey, policy: Policy, now: int) -> Expiry | None:
     """Return the earliest time at which a policy removes a passkey that stays unused; None if it does not."""
     return planned_end(as_key(passkey), _for_passkeys(policy), now)

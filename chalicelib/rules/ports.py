@@ -105,7 +105,8 @@ class AddAccount(NamedTuple):
 class UpdateAccount(NamedTuple):
     """Change an account's name, policy and ``machines_manage_owners``.
 
-    Refused if it is no longer the version that was read, or has fewer than ``owners`` activated OWNERs.
+    Refused if it is no longer the version that was read, or has fewer than ``owners`` in
+    ``Account.owners``.
     """
 
     old: Account
@@ -115,7 +116,7 @@ class UpdateAccount(NamedTuple):
 
 
 class GainOwner(NamedTuple):
-    """Add a User to the account's list of activated OWNERs. Refused if it already has ``most``."""
+    """Add a User to ``Account.owners``. Refused if it already has ``most``."""
 
     user: User
     gone: ApiError
@@ -124,7 +125,7 @@ class GainOwner(NamedTuple):
 
 
 class LoseOwner(NamedTuple):
-    """Remove a User from the account's list of activated OWNERs. Refused if they are the only one."""
+    """Remove a User from ``Account.owners``. Refused if they are the last OWNER in it."""
 
     user: User
     last: ApiError
@@ -138,14 +139,18 @@ class MachineMayManageOwners(NamedTuple):
 
 
 class OtherOwner(NamedTuple):
-    """Require that the account has at least two activated OWNERs."""
+    """Require that the account has at least two OWNERs in ``Account.owners``."""
 
     account: str
     refused: ApiError
 
 
 class InviterIsOwner(NamedTuple):
-    """Require that the inviter is still an OWNER of the account, not suspended, and the same principal."""
+    """Require that the inviter is still an OWNER of the account, not suspended, and the same principal.
+
+    A Service User must still have the key with which it invited, or its successor: whoever revokes a key that
+    somebody else knows ends the invitations that were sent with it.
+    """
 
     account: str
     inviter: Inviter
@@ -246,6 +251,13 @@ class Page(NamedTuple, Generic[P]):
     after: str | None
 
 
+class Creation(NamedTuple):
+    """A place in the index by creation: when a principal was created, and its folded username."""
+
+    at: int
+    username: str
+
+
 class EventQuery(NamedTuple):
     """A query of an account's events: those that meet every condition given.
 
@@ -328,6 +340,22 @@ class Directory(Protocol):
         """Return up to ``limit`` of an account's Users or ServiceUsers, by folded username, in one read.
 
         Only those whose folded username begins with ``prefix``.
+        """
+        ...
+
+    def account_and_users(
+        self, account: str, usernames: "frozenset[str]"
+    ) -> tuple[Account | None, dict[str, User]]:
+        """Return an account, and the Users with these folded usernames: both in one read (99 at most)."""
+        ...
+
+    def creations(
+        self, account: str, kind: type[Principal], most: int, after: Creation | None, *, newest_first: bool
+    ) -> tuple[tuple[Creation, ...], Creation | None]:
+        """Return the creations of an account's Users or ServiceUsers, in order, in one read.
+
+        Also returns where the next read starts, None at the end. Reads at most ``most`` principals of both
+        kinds, eventually consistent.
         """
         ...
 

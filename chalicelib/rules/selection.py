@@ -4,22 +4,26 @@ from typing import NamedTuple
 
 from chalicelib.rules.api_keys import is_expired, lifetime_start
 from chalicelib.rules.lifetimes import DAY
-from chalicelib.rules.model import ApiKey, ServiceUser, User
+from chalicelib.rules.model import ApiKey, Policy, ServiceUser, User
+from chalicelib.rules.policies import expected_end
 from chalicelib.rules.roles import Role
 
 EXAMINED = 500
 """The most members to read for a page with a condition: one Query, which bounds the cost of a page."""
 
 
+NO_POLICY = Policy()
+
+
 class Selection(NamedTuple):
     """The conditions on Service Users. Each that is given must hold; those on keys, for one key at least.
 
-    ``administrator`` is a folded username, ``label`` a name and a value.
+    ``administrator`` is a folded username; ``labels`` are names, each with its value.
     """
 
     role: Role | None = None
     administrator: str | None = None
-    label: tuple[str, str] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
     never_used: bool = False
     without_networks: bool = False
     unused_for_days: int | None = None
@@ -30,7 +34,16 @@ class Selection(NamedTuple):
         """Whether there is no condition, so that every Service User is selected."""
         return self == Selection()
 
-    def selects(self, it: ServiceUser, now: int) -> bool:
+    @property
+    def needs_policy(self) -> bool:
+        """Whether a condition depends on the account's policy."""
+        return self.ending_within_days is not None
+
+    def without_policy(self) -> "Selection":
+        """Return the conditions that do not depend on the account's policy."""
+        return self._replace(ending_within_days=None)
+
+    def selects(self, it: ServiceUser, now: int, policy: Policy = NO_POLICY) -> bool:
         """Return whether a Service User fulfils every condition.
 
         Whether the ``administrator`` is still entitled is for whoever reads their item.
@@ -39,12 +52,12 @@ class Selection(NamedTuple):
             return False
         if self.administrator is not None and self.administrator not in it.administrators:
             return False
-        if self.label is not None and it.labels.get(self.label[0]) != self.label[1]:
+        if any(it.labels.get(name) != value for name, value in self.labels):
             return False
-        on_keys = self._replace(role=None, administrator=None, label=None)
-        return on_keys.is_empty or any(on_keys._selects_key(key, now) for key in it.keys.values())
+        on_keys = self._replace(role=None, administrator=None, labels=())
+        return on_keys.is_empty or any(on_keys._selects_key(key, now, policy) for key in it.keys.values())
 
-    def _selects_key(self, key: ApiKey, now: int) -> bool:
+    def _selects_key(self, key: ApiKey, now: int, policy: Policy) -> bool:
         if is_expired(key, now):
             return False
         if self.never_used and key.last_used_at is not None:
@@ -53,8 +66,10 @@ class Selection(NamedTuple):
             return False
         if self.unused_for_days is not None and not is_unused_for(key, self.unused_for_days * DAY, now):
             return False
-        days = self.ending_within_days
-        return days is None or is_ending_within(key, days * DAY, now)
+        if self.ending_within_days is None:
+            return True
+        ends_at = expected_end(key, policy, now)
+        return ends_at is not None and ends_at - now <= self.ending_within_days * DAY
 
 
 EVERY_ONE = Selection()

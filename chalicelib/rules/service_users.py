@@ -20,10 +20,10 @@ from chalicelib.rules.errors import (
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Cause, KeyChange, ServiceUser, User
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.ports import Directory, Remove, Replace, Write
+from chalicelib.rules.ports import Creation, Directory, Remove, Replace, Write
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
-from chalicelib.rules.selection import EVERY_ONE, EXAMINED, Selection
+from chalicelib.rules.selection import EVERY_ONE, EXAMINED, NO_POLICY, Selection
 from chalicelib.rules.writes import add_principal_by, until_revoked
 
 MAX_ADMINISTRATORS = 20
@@ -49,7 +49,8 @@ class View(NamedTuple):
 class NewServiceUser(NamedTuple):
     """The input of :func:`create`.
 
-    ``key_types`` None means every type the role allows; ``administrators`` None, the caller.
+    ``key_types`` None means every type that the role allows and that is made by default; ``administrators``
+    None, the caller.
     """
 
     username: str
@@ -76,7 +77,12 @@ def create(
     permissions.require_can_grant(auth, wanted.role)
     sessions.require_confirmed(auth)
     now = auth.origin.second
-    lifetimes.require_valid_expiry(directory, auth, wanted.restrictions.expires_at, now)
+    key_types = wanted.role.default_key_types() if wanted.key_types is None else wanted.key_types
+    errors = lifetimes.expiry_errors(directory, auth, wanted.restrictions.expires_at, now)
+    for key_type in key_types:
+        errors += api_keys.restriction_errors(key_type, wanted.restrictions, now)
+    if errors:
+        raise validation_error_of(errors)
     new = ServiceUser(
         id=new_id(),
         username=wanted.username,
@@ -91,7 +97,6 @@ def create(
         description=wanted.description,
         labels=wanted.labels,
     )
-    key_types = wanted.role.key_types() if wanted.key_types is None else wanted.key_types
     issued: list[IssuedKey] = []
     changes: list[KeyChange] = []
     for key_type in key_types:
@@ -153,30 +158,73 @@ def listing(
 
     Only those whose folded username begins with ``prefix``, and that are selected. A page costs the same with
     any selection: at most ``EXAMINED`` are read for it, so it can have fewer members than ``limit``, or none,
-    and still have a next one. It also ends early if one read could not take all its Administrators.
+    and still have a next one. It also ends early if one read could not take all its Administrators. That read
+    takes the account too if a condition depends on its policy.
     """
     permissions.require_can_read_service_users(auth)
     if after is not None and not after.startswith(prefix):
         raise ValidationError("'cursor' is of a list with another 'prefix'. Follow the Link header as it is.")
+    now = auth.origin.second
     to_read = limit if selection.is_empty else EXAMINED
     page = directory.page(auth.caller.account, ServiceUser, to_read, after, prefix)
     end = page.after
+    before_policy = selection.without_policy()
+    most, most_names = (EXAMINED, MAX_USERS_READ - 1) if selection.needs_policy else (limit, MAX_USERS_READ)
     members: list[ServiceUser] = []
     names: set[str] = set()
     for member in page.members:
-        if not selection.selects(member, auth.origin.second):
+        if not before_policy.selects(member, now):
             continue
-        if len(members) == limit or len(names | member.administrators.keys()) > MAX_USERS_READ:
+        if len(members) == most or len(names | member.administrators.keys()) > most_names:
             end = fold_username(members[-1].username)
             break
         names |= member.administrators.keys()
         members.append(member)
-    views = _views(directory, members, names)
+    if selection.needs_policy and members:
+        account, users = directory.account_and_users(auth.caller.account, frozenset(names))
+        policy = account.policy if account is not None else NO_POLICY
+        members = [it for it in members if selection.selects(it, now, policy)]
+        if len(members) > limit:
+            members = members[:limit]
+            end = fold_username(members[-1].username)
+    else:
+        users = directory.users(frozenset(names))
+    views = tuple(View(member, _administrators(member, users)) for member in members)
     if selection.administrator is not None:
         # A link alone is not enough: it may be of an earlier stay in the account.
         entitled = selection.administrator
         views = tuple(view for view in views if entitled in map(fold_username, view.administrators))
     return views, end
+
+
+def listing_by_creation(
+    directory: Directory, auth: AuthContext, limit: int, after: Creation | None, *, newest_first: bool
+) -> tuple[tuple[View, ...], Creation | None]:
+    """Return a page of the account's Service Users by creation, and where the next page starts.
+
+    A page costs the same wherever it is: one read of the index by creation, which also has the account's
+    Users, so a page can have fewer members than ``limit``, or none, and still have a next one.
+    """
+    permissions.require_can_read_service_users(auth)
+    account = auth.caller.account
+    found, end = directory.creations(account, ServiceUser, EXAMINED, after, newest_first=newest_first)
+    if len(found) > limit:
+        found = found[:limit]
+        end = found[-1]
+    read = directory.principals(frozenset(it.username for it in found))
+    members: list[ServiceUser] = []
+    names: set[str] = set()
+    for creation in found:
+        member = read.get(creation.username)
+        # The index is behind: by now the username may be nobody's, or somebody else's.
+        if not isinstance(member, ServiceUser) or member.account != account:
+            continue
+        if len(names | member.administrators.keys()) > MAX_USERS_READ:
+            end = Creation(members[-1].created_at, fold_username(members[-1].username))
+            break
+        names |= member.administrators.keys()
+        members.append(member)
+    return _views(directory, members, names), end
 
 
 def read(directory: Directory, auth: AuthContext, username: str) -> View:
@@ -415,7 +463,8 @@ def _links(old: ServiceUser, wanted: tuple[str, ...], users: dict[str, User]) ->
             errors.append(
                 FieldError(
                     f"/administrators/{index}",
-                    f"'{username}' is not an activated OWNER or CLUSTER_ADMIN User of the account.",
+                    f"'{username}' is not an activated OWNER or CLUSTER_ADMIN User of the account, "
+                    "or is suspended.",
                 )
             )
         else:

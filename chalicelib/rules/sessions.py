@@ -5,6 +5,7 @@ new invitation, also ends their sessions.
 """
 
 import hmac
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -13,7 +14,13 @@ from chalicelib.rules import key_format
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedSession
-from chalicelib.rules.errors import ConfirmationNeeded, NotFound, Unauthenticated, concurrent_change
+from chalicelib.rules.errors import (
+    ConcurrentChange,
+    ConfirmationNeeded,
+    NotFound,
+    Unauthenticated,
+    concurrent_change,
+)
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Session, User
 from chalicelib.rules.ports import Directory, Replace
@@ -31,7 +38,12 @@ CONFIRMED_SECONDS = 5 * 60
 """How long after a touch of a passkey a session may issue keys and change rights."""
 
 MAX_SESSIONS = 5
-"""The most sessions of a person. One more ends the one that was used longest ago."""
+"""The most sessions of a person. One more ends one of the same passkey if there is one, else any: of these
+the one that was used longest ago. So whoever has one passkey cannot end the sessions of another by signing in
+again and again."""
+
+TRIES = 3
+"""How often a session is ended, or a passkey removed, if concurrent calls change the User."""
 
 _NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in with a passkey."
 
@@ -55,7 +67,7 @@ def is_over(session: Session, now: float) -> bool:
 
 
 def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
-    """Return a User with one more session, confirmed now, without ended sessions and those too many."""
+    """Return a User with one more session, confirmed now, without ended sessions and the one too many."""
     secret = key_format.new_secret(key_format.SESSION_PREFIX)
     now = origin.second
     new = Session(
@@ -67,11 +79,17 @@ def start(user: User, passkey: str, origin: Origin, browser: str) -> Entry:
         source_ip=origin.source_ip,
         browser=browser,
     )
-    live = [(id_, it) for id_, it in user.sessions.items() if not is_over(it, now)]
-    live.sort(key=lambda entry: entry[1].seen_at, reverse=True)
+    live = {id_: it for id_, it in user.sessions.items() if not is_over(it, now)}
+    while len(live) >= MAX_SESSIONS:
+        same = {id_: it for id_, it in live.items() if it.passkey == passkey}
+        del live[_used_longest_ago(same or live)]
     session_id = new_id()
-    sessions = {**dict(live[: MAX_SESSIONS - 1]), session_id: new}
+    sessions = {**live, session_id: new}
     return Entry(replace(user, sessions=sessions, version=new_version()), session_id, secret)
+
+
+def _used_longest_ago(sessions: dict[str, Session]) -> str:
+    return min(sessions, key=lambda id_: (sessions[id_].seen_at, sessions[id_].started_at))
 
 
 def resume(
@@ -109,6 +127,10 @@ def current(auth: AuthContext) -> tuple[User, Session]:
     raise Unauthenticated(_NOT_SIGNED_IN)
 
 
+def _id_of(auth: AuthContext) -> str:
+    return auth.credential.id if isinstance(auth.credential, PresentedSession) else ""
+
+
 def confirmed_until(auth: AuthContext) -> int | None:
     """Return until when a session counts as confirmed; None if the caller used an API key."""
     if isinstance(auth.credential, PresentedSession):
@@ -126,19 +148,48 @@ def require_confirmed(auth: AuthContext) -> None:
         raise ConfirmationNeeded
 
 
+def until_done(directory: Directory, auth: AuthContext, attempt: Callable[[AuthContext], None]) -> None:
+    """Try what only takes rights away up to three times, while concurrent calls change the caller.
+
+    Otherwise whoever signs in again and again with one of a person's passkeys could keep them from removing
+    it. Each further try has the caller as read again. Raises Unauthenticated if their session has ended by
+    then, or their rights have changed.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return attempt(auth)
+        except ConcurrentChange:
+            auth = auth.read_again(directory.principal(auth.caller.username))
+    return attempt(auth)
+
+
 def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
-    """End one of the caller's sessions. Raises NotFound if they have none with that id."""
-    user, _ = current(auth)
-    if session_id not in user.sessions:
-        raise NotFound("There is no such session; it may have ended already.")
-    left = {id_: it for id_, it in user.sessions.items() if id_ != session_id}
-    _replace(directory, auth, user, left)
+    """End one of the caller's sessions, also while they sign in. Raises NotFound if they have none such.
+
+    Raises ConfirmationNeeded for another than the one they are in: whoever has no more than a stolen cookie
+    must not end the sessions of its person.
+    """
+    if session_id != _id_of(auth):
+        require_confirmed(auth)
+
+    def attempt(auth: AuthContext) -> None:
+        user, _ = current(auth)
+        if session_id not in user.sessions:
+            raise NotFound("There is no such session; it may have ended already.")
+        left = {id_: it for id_, it in user.sessions.items() if id_ != session_id}
+        _replace(directory, auth, user, left)
+
+    until_done(directory, auth, attempt)
 
 
 def end_all(directory: Directory, auth: AuthContext) -> None:
-    """End all of the caller's sessions, including this one."""
-    user, _ = current(auth)
-    _replace(directory, auth, user, {})
+    """End all of the caller's sessions, including this one, also while they sign in."""
+
+    def attempt(auth: AuthContext) -> None:
+        user, _ = current(auth)
+        _replace(directory, auth, user, {})
+
+    until_done(directory, auth, attempt)
 
 
 def _replace(directory: Directory, auth: AuthContext, old: User, left: dict[str, Session]) -> None:
@@ -146,7 +197,7 @@ def _replace(directory: Directory, auth: AuthContext, old: User, left: dict[str,
     new = replace(old, sessions=left, version=new_version())
     changes = {"sessions": (str(ended), "")}
     event = new_event(auth.origin, actor(old), Action.SIGNED_OUT, old, changes=changes)
-    directory.commit(event, Replace(old, new, concurrent_change()))
+    directory.commit(event, Replace(old, new, concurrent_change()), patient=True)
 
 
 def csrf_token(secret: str) -> str:

@@ -124,35 +124,73 @@ def invite(
 
 
 def invite_again(
-    directory: Directory, auth: AuthContext, username: str, if_match: IfMatch | None = None
+    directory: Directory,
+    auth: AuthContext,
+    username: str,
+    if_match: IfMatch | None = None,
+    check: Callable[[User], None] | None = None,
 ) -> Person:
     """Mail a User a new token, and return the User with the new invitation.
 
     Earlier tokens, and the User's keys, passkeys and sessions, are refused once this returns. Administrator
-    links stay. Raises Forbidden, NotFound, Conflict if the User is suspended or the last activated OWNER, and
-    TooManyRequests if a budget is used up.
+    links stay. ``check`` is called with the User as they were, before anything is changed, and may raise.
+
+    Retries if the User signs in meanwhile, so that nobody who does so again and again with a stolen passkey
+    keeps it; not if their role, keys, passkeys or invitation changed. Raises Forbidden, NotFound, Conflict if
+    the User is suspended or the last OWNER, and TooManyRequests if a budget is used up.
     """
     permissions.require_can_manage_users(auth)
-    old = _find(directory, auth, username)
-    require_match(if_match, old.version, old.username)
-    machine_condition = _require_may_manage_owners(directory, auth, old.role)
-    sessions.require_confirmed(auth)
-    if old.suspended_at is not None:
-        raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
-    new = replace(
-        old,
-        keys={},
-        passkeys={},
-        sessions={},
-        enrolment=None,
-        version=new_version(),
-        invitation=_invitation(auth),
-        invited_by=auth.caller.username,
-    )
-    event = _invitation_event(auth, new, api_keys.revoke_all(old))
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
-    _commit(directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)])
+    first: User | None = None
+    new: User | None = None
+
+    def attempt(*, any_version: bool) -> None:
+        nonlocal auth, first, new
+        if any_version and fold_username(username) == fold_username(auth.caller.username):
+            auth = auth.read_again(directory.principal(username))
+        old = _find(directory, auth, username)
+        require_match(if_match, old.version, old.username)
+        machine_condition = _require_may_manage_owners(directory, auth, old.role)
+        sessions.require_confirmed(auth)
+        if check is not None:
+            check(old)
+        first = first or old
+        if _decided(old) != _decided(first):
+            raise concurrent_change()
+        if old.suspended_at is not None:
+            raise Conflict(f"'{old.username}' is suspended. Resume them first, then send the invitation.")
+        new = replace(
+            old,
+            keys={},
+            passkeys={},
+            sessions={},
+            enrolment=None,
+            version=new_version(),
+            invitation=_invitation(auth, again=old.invitation is None or old.invitation.again),
+            invited_by=auth.caller.username,
+        )
+        event = _invitation_event(auth, new, api_keys.revoke_all(old))
+        replaced = Replace(old, new, concurrent_change())
+        writes = [replaced, *_owner_writes(directory, old, new), *machine_condition]
+        _commit(
+            directory, auth, old, event, [*writes, *_invitation_budgets(directory, auth, new)], patient=True
+        )
+
+    until_revoked(attempt)
+    assert new is not None  # noqa: S101 - for mypy; every attempt sets it
     return Person(new, InvitationState.OPEN)
+
+
+def _decided(user: User) -> tuple[object, ...]:
+    """Return what somebody has decided about a User, which their use of keys and passkeys does not change."""
+    return (
+        user.account,
+        user.membership,
+        user.role,
+        user.suspended_at,
+        user.invitation.id if user.invitation else None,
+        {key.digest for key in user.keys.values()},
+        {passkey.credential_id for passkey in user.passkeys.values()},
+    )
 
 
 def activate(
@@ -161,12 +199,13 @@ def activate(
     """Turn a token into a User's first keys, once. Return the User and the keys with their secrets.
 
     A CLUSTER_ADMIN or OWNER gets a USER_MANAGEMENT key, with which to generate the others. A READ_ONLY User
-    may not hold one, and gets a key of each type that the role allows. Raises ValidationError, in the same
-    words whatever is wrong, and Conflict if the account has as many OWNERs as its quota allows.
+    may not hold one, and gets a key of each type that the role allows, that is made by default, and that
+    requires no networks. Raises ValidationError, in the same words whatever is wrong, and Conflict if the
+    account has as many OWNERs as its quota allows.
     """
     user = open_invitation(directory, username, token, origin)
-    key_types = user.role.key_types()
-    if KeyType.USER_MANAGEMENT in key_types:
+    key_types = tuple(it for it in user.role.default_key_types() if not it.requires_networks)
+    if KeyType.USER_MANAGEMENT in user.role.key_types():
         key_types = (KeyType.USER_MANAGEMENT,)
     new = replace(user, invitation=None)
     issued: list[IssuedKey] = []
@@ -205,9 +244,9 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
 def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
     """Return the writes and conditions of an activation, without the write of the User.
 
-    The conditions are that whoever sent the invitation is still an OWNER and, if a Service User invited an
-    OWNER, that the account still lets Service Users do so. Raises ValidationError if the User invited
-    themselves and is no longer an OWNER.
+    The conditions are that whoever sent the invitation is still an OWNER (a Service User also with the key
+    it had) and, if a Service User invited an OWNER, that the account still lets Service Users do so. Raises
+    ValidationError if the User invited themselves and is no longer an OWNER.
     """
     writes: list[Write] = [*_owner_writes(directory, old, new)]
     inviter = old.invitation.inviter if old.invitation else None
@@ -494,7 +533,13 @@ def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
         and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
         and found_id == inviter.id
+        and (inviter.key_created_at is None or _key_created_at(found) == inviter.key_created_at)
     )
+
+
+def _key_created_at(principal: Principal) -> int | None:
+    key = principal.keys.get(KeyType.USER_MANAGEMENT)
+    return key.created_at if key is not None else None
 
 
 def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:
@@ -518,6 +563,7 @@ def _not_found(username: str) -> NotFound:
 
 
 def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChange, ...] = ()) -> Event:
+    again = user.invitation is not None and user.invitation.again
     return new_event(
         auth.origin,
         actor(auth.caller),
@@ -525,7 +571,7 @@ def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChan
         user,
         revoked_keys,
         changes={"role": ("", user.role.value)},
-        cause=Cause.USER_INVITED_AGAIN if revoked_keys else None,
+        cause=Cause.USER_INVITED_AGAIN if again else None,
         invitation=user.invitation.id if user.invitation else "",
     )
 
@@ -541,13 +587,16 @@ def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool
     return valid
 
 
-def _invitation(auth: AuthContext) -> Invitation:
+def _invitation(auth: AuthContext, *, again: bool = False) -> Invitation:
     """Return a new invitation from the caller. It is valid only while the caller is an OWNER."""
     caller = auth.caller
     if isinstance(caller, ServiceUser):
-        return Invitation(new_id(), inviter=Inviter(True, caller.username, caller.id))
+        created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which it has signed in
+        return Invitation(
+            new_id(), inviter=Inviter(True, caller.username, caller.id, created_at), again=again
+        )
     assert isinstance(caller, User)  # noqa: S101 - for mypy; there is no third kind
-    return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership))
+    return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership), again=again)
 
 
 def _require_may_manage_owners(
@@ -577,7 +626,10 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended."""
+    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended.
+
+    ``LoseOwner`` is refused for the last OWNER (product page: last-owner).
+    """
     was_owner = _counts_as_owner(old)
     is_owner = new is not None and _counts_as_owner(new)
     if was_owner and not is_owner:

@@ -60,8 +60,11 @@ class UncountedError(Exception):
         self.account = account
 
 
-class _Part(NamedTuple):
-    """What one write does to an account's item. ``refusal`` returns the error if the item refuses it."""
+class _AccountUpdate(NamedTuple):
+    """The condition and the update of an account's item that one write needs.
+
+    ``refusal`` returns the error if the item does not fulfil the condition.
+    """
 
     condition: str
     refusal: Callable[[dict[str, Any]], Exception | None]
@@ -97,7 +100,7 @@ def merge_account_writes(writes: tuple[Write, ...]) -> Iterator["Write | Account
 
 def account_operation(table: str, write: AccountWrite) -> Operation:
     """Return the operation that makes all of a transaction's writes to an account's item."""
-    parts = [_part(part) for part in write.parts]
+    parts = [_account_update(part) for part in write.parts]
 
     def error_of(old: Item | None) -> Exception:
         item = {name: from_attribute(value) for name, value in (old or {}).items()}
@@ -129,50 +132,65 @@ def account_operation(table: str, write: AccountWrite) -> Operation:
     return Operation({"Update": {**operation, "UpdateExpression": update}}, concurrent_change(), error_of)
 
 
-def _part(write: AccountPart) -> _Part:
+def _account_update(write: AccountPart) -> _AccountUpdate:
     match write:
-        case GainOwner(user, gone, most, full):
-            return _Part(
-                "attribute_exists(pk) AND size(owners) < :owners",
-                lambda item: gone if not item else full if len(item["owners"]) >= most else None,
-                {":membership": {"S": user.membership}, ":owners": {"N": str(most)}},
-                set="owners.#name = :membership",
-                name=fold_username(user.username),
-            )
-        case LoseOwner(user, last):
-            name = fold_username(user.username)
-            return _Part(
-                "attribute_exists(owners.#name) AND size(owners) > :one",
-                lambda item: None if name in item.get("owners", {}) and len(item["owners"]) > 1 else last,
-                {":one": {"N": "1"}},
-                remove="owners.#name",
-                name=name,
-            )
+        case GainOwner():
+            return _gain_owner(write)
+        case LoseOwner():
+            return _lose_owner(write)
         case MachineMayManageOwners(_, refused):
-            return _Part(
+            return _AccountUpdate(
                 "machinesManageOwners = :true",
                 lambda item: None if item.get("machinesManageOwners") else refused,
                 {":true": {"BOOL": True}},
             )
         case Count():
-            return _count_part(write)
+            return _add_to_count(write)
         case _:
             assert_never(write)
 
 
-def _count_part(write: Count) -> _Part:
+def _gain_owner(write: GainOwner) -> _AccountUpdate:
+    """Return the update that adds an OWNER, on the condition that the quota of OWNERs is not reached."""
+    most = write.most
+    return _AccountUpdate(
+        "attribute_exists(pk) AND size(owners) < :owners",
+        lambda item: write.gone if not item else write.full if len(item["owners"]) >= most else None,
+        {":membership": {"S": write.user.membership}, ":owners": {"N": str(most)}},
+        set="owners.#name = :membership",
+        name=fold_username(write.user.username),
+    )
+
+
+def _lose_owner(write: LoseOwner) -> _AccountUpdate:
+    """Return the update that removes an OWNER, on the condition that it is not the last OWNER.
+
+    ``owners`` has those who are activated and not suspended (product page: last-owner).
+    """
+    name = fold_username(write.user.username)
+    return _AccountUpdate(
+        "attribute_exists(owners.#name) AND size(owners) > :one",
+        lambda item: None if name in item.get("owners", {}) and len(item["owners"]) > 1 else write.last,
+        {":one": {"N": "1"}},
+        remove="owners.#name",
+        name=name,
+    )
+
+
+def _add_to_count(write: Count) -> _AccountUpdate:
     count = "serviceUserCount" if write.kind is ServiceUser else "userCount"
     by: Item = {":by": {"N": str(write.by)}}
     if write.by < 0:
         gone = write.full
-        return _Part("attribute_exists(pk)", lambda item: None if item else gone, by, add=f"{count} :by")
+        exists = "attribute_exists(pk)"
+        return _AccountUpdate(exists, lambda item: None if item else gone, by, add=f"{count} :by")
 
     def refusal(item: dict[str, Any]) -> Exception | None:
         if not item.get("counted"):
             return UncountedError(write.account)
         return write.full if item.get(count, 0) >= write.most else None
 
-    return _Part(
+    return _AccountUpdate(
         f"counted = :counted AND (attribute_not_exists({count}) OR {count} < :most)",
         refusal,
         {**by, ":counted": {"BOOL": True}, ":most": {"N": str(write.most)}},

@@ -27,6 +27,7 @@ from chalicelib.rules.ports import (
     CountCall,
     CountChange,
     CountEmail,
+    Creation,
     InviterIsOwner,
     OtherOwner,
     P,
@@ -40,7 +41,7 @@ from chalicelib.rules.ports import (
     UseChallenge,
     Write,
 )
-from chalicelib.rules.roles import Role
+from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.addresses import OldAddressError
 from chalicelib.store.counters import AccountWrite, FullCounters, UncountedError
@@ -68,12 +69,12 @@ from chalicelib.store.requests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from types_boto3_dynamodb import DynamoDBClient
 
     from chalicelib.rules.model import ApiKey
-    from chalicelib.rules.roles import KeyType
+    from chalicelib.store.items import AttributeValue
 
 _LOG = logging.getLogger(__name__)
 _CONFLICT_TRIES = 5
@@ -189,6 +190,39 @@ class DynamoDirectory:
         items, last = paginate(response, limit, "listKey")
         members = tuple(it for it in map(principal_from_item, items) if isinstance(it, kind))
         return Page(members, last and last.removeprefix(kind_prefix))
+
+    def account_and_users(
+        self, account: str, usernames: frozenset[str]
+    ) -> tuple[Account | None, dict[str, User]]:
+        """Return an account and Users: one strongly consistent BatchGetItem."""
+        keys = [account_key(account), *(principal_key(name) for name in sorted(usernames))]
+        items = batch_get(self._client, self._table, keys)
+        first = next((item for item in items if item["pk"] == keys[0]["pk"]), None)
+        principals = [principal_from_item(item) for item in items if item is not first]
+        users = {fold_username(it.username): it for it in principals if isinstance(it, User)}
+        return None if first is None else from_item(first, Account), users
+
+    def creations(
+        self, account: str, kind: type[Principal], most: int, after: Creation | None, *, newest_first: bool
+    ) -> tuple[tuple[Creation, ...], Creation | None]:
+        """Return a page of the index by creation: one Query, eventually consistent."""
+        start: dict[str, Any] = {}
+        if after is not None:
+            place = {"account": {"S": account}, "createdAt": {"N": str(after.at)}}
+            start["ExclusiveStartKey"] = {**principal_key(after.username), **place}
+        response = call_dynamodb(
+            self._client.query,
+            TableName=self._table,
+            IndexName="byCreation",
+            KeyConditionExpression="account = :account",
+            ExpressionAttributeValues={":account": {"S": account}},
+            ScanIndexForward=not newest_first,
+            Limit=most,
+            **start,
+        )
+        found = tuple(_creation(item) for item in response["Items"] if item.get("kind") == {"S": _KIND[kind]})
+        last = response.get("LastEvaluatedKey")
+        return found, None if last is None else _creation(last)
 
     def commit(self, event: Event | None, *writes: Write, patient: bool = False) -> None:
         """Make all writes and record the event in one transaction, or do nothing."""
@@ -352,6 +386,10 @@ def _only_counter(codes: list[str], operations: "list[Operation]") -> bool:
     )
 
 
+def _creation(item: "Mapping[str, AttributeValue]") -> Creation:
+    return Creation(int(item["createdAt"]["N"]), str(item["pk"]["S"]).removeprefix("USER#"))
+
+
 def _key(principal: Principal) -> Item:
     return principal_key(principal.username)
 
@@ -494,7 +532,7 @@ class _Update:
 
     def path(self, names: tuple[str, ...]) -> str:
         """Return a document path of placeholders, because any name may be a reserved word."""
-        self.names |= {f"#{name}": name for name in names}
+        self.names |= {_placeholder(name): name for name in names}
         return _text(names)
 
     def write_difference(self, parent: tuple[str, ...], old: Item, new: Item) -> None:
@@ -525,7 +563,12 @@ class _Update:
 
 
 def _text(path: tuple[str, ...]) -> str:
-    return ".".join(f"#{name}" for name in path)
+    return ".".join(map(_placeholder, path))
+
+
+def _placeholder(name: str) -> str:
+    """Return a name's placeholder, which has no hyphen. The name of a key type has no double underscore."""
+    return f"#{name.replace('-', '__')}"
 
 
 def _compare_fields(path: tuple[str, ...], before: Item, after: Item) -> bool:
@@ -659,20 +702,25 @@ def _entitlement(write: StillEntitled) -> Condition:
 
 def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     inviter = write.inviter
-    return {
-        "Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}},
-        **Condition(
-            "kind = :kind AND account = :account AND #role = :owner AND attribute_not_exists(suspendedAt) "
-            f"AND {'id' if inviter.machine else 'membership'} = :this",
-            {"#role": "role"},
-            {
-                ":kind": {"S": _KIND[ServiceUser if inviter.machine else User]},
-                ":account": {"S": write.account},
-                ":owner": {"S": Role.OWNER.value},
-                ":this": {"S": inviter.id},
-            },
-        ).parameters(),
-    }
+    condition = Condition(
+        "kind = :kind AND account = :account AND #role = :owner AND attribute_not_exists(suspendedAt) "
+        f"AND {'id' if inviter.machine else 'membership'} = :this",
+        {"#role": "role"},
+        {
+            ":kind": {"S": _KIND[ServiceUser if inviter.machine else User]},
+            ":account": {"S": write.account},
+            ":owner": {"S": Role.OWNER.value},
+            ":this": {"S": inviter.id},
+        },
+    )
+    if inviter.key_created_at is not None:
+        same_key = Condition(
+            "#keys.#type.createdAt = :created",
+            {"#keys": "keys", "#type": KeyType.USER_MANAGEMENT.value},
+            {":created": {"N": str(inviter.key_created_at)}},
+        )
+        condition = condition.and_also(same_key)
+    return {"Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}}, **condition.parameters()}
 
 
 def _account_update(write: UpdateAccount) -> dict[str, Any]:

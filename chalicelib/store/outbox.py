@@ -58,8 +58,8 @@ class DynamoOutbox:
     def claim(self, key: EventKey, now: int, lease: int, *, held: bool = False) -> Event | None:
         """Claim an event and return it. None if it is done, claimed or not due.
 
-        With ``held``, also claims one that is held for a digest. Raises msgspec.ValidationError for an event
-        that this version cannot read, which is claimed nevertheless.
+        With ``held``, also claims one that is held for a digest email. Raises msgspec.ValidationError for an
+        event that this version cannot read, which is claimed nevertheless.
         """
         due = "dueAt <= :now OR begins_with(waiting, :held)" if held else "dueAt <= :now"
         item = self._update(
@@ -93,7 +93,7 @@ class DynamoOutbox:
         return self._update_if_claimed(key, "SET dueAt = :due", lease, {":due": _n(due_at)})
 
     def hold(self, key: EventKey, lease: int, due_at: int) -> bool:
-        """Release a claimed event until ``due_at``, into a shard of events that are held for a digest.
+        """Release a claimed event until ``due_at``, into a shard of events held for a digest email.
 
         Resets the number of tries: a digest email that fails is retried as soon as any other email.
         """

@@ -70,7 +70,7 @@ def shard_of(event_id: str) -> str:
 
 
 def held_shard_of(event_id: str) -> str:
-    """Return which of ``HELD_SHARDS`` an event belongs to while it is held for a digest."""
+    """Return which of ``HELD_SHARDS`` an event belongs to while it is held for a digest email."""
     return HELD_SHARDS[int(shard_of(event_id)) % len(HELD_SHARDS)]
 
 

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from local.gateway import HttpRequest, HttpResponse, Refusal, http_response, match_route, rest_event
+from local.gateway import (
+    HttpRequest,
+    HttpResponse,
+    Refusal,
+    compressed,
+    http_response,
+    match_route,
+    rest_event,
+)
 from local.package.runtime import EnvironmentDiedError, Function, FunctionError
 from local.package.template import Template
 
@@ -30,6 +38,7 @@ class ApiGateway:
         self._routes = definition["paths"]
         self._binary_types = definition["x-amazon-apigateway-binary-media-types"]
         self._gateway_responses = api["GatewayResponses"]
+        self._compress_from = api.get("MinimumCompressionSize")
         self._function = function
         self._observe = observe
 
@@ -54,7 +63,7 @@ class ApiGateway:
             return self.gateway_response("INTEGRATION_FAILURE", request_id)
         response = http_response(result, request_id)
         renamed = [(_REMAPPED_HEADERS.get(name, name), value) for name, value in response.headers]
-        response = response._replace(headers=renamed)
+        response = compressed(request, response._replace(headers=renamed), self._compress_from)
         self._observe(event, result, response)
         return response
 

@@ -47,8 +47,10 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
         "GET",
         f"{PATH}?role=READ_ONLY&administrator=admin&withoutNetworks=true&endingWithinDays=3650",
         NO_BODY,
-        [GET, QUERY],
+        [GET, QUERY, BATCH],  # the third reads the policy too
     ),
+    "list by conditions that nobody fulfils": ("owner", "GET", f"{PATH}?role=OWNER", NO_BODY, [GET, QUERY]),
+    "list by creation": ("owner", "GET", f"{PATH}?sort=newest", NO_BODY, [GET, QUERY, BATCH, BATCH]),
     "list by conditions that hold": (
         "owner",
         "GET",
@@ -133,6 +135,21 @@ BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     ),
     "rotate one's own by type": ("owner", "POST", f"{OWN}/rotate", MANAGEMENT, [GET, WRITE]),
     "revoke one's own": ("owner", "DELETE", OWN, {**MANAGEMENT, "evenIfLockedOut": True}, [GET, WRITE]),
+    "read one's own key of a type": ("owner", "GET", f"{OWN}/USER_MANAGEMENT", NO_BODY, [GET]),
+    "restrict one's own by path": (
+        "owner",
+        "PATCH",
+        f"{OWN}/USER_MANAGEMENT",
+        {"allowedNetworks": ["0.0.0.0/0"]},
+        [GET, WRITE],
+    ),
+    "revoke one's own by path": (
+        "owner",
+        "DELETE",
+        f"{OWN}/USER_MANAGEMENT?evenIfLockedOut=true",
+        NO_BODY,
+        [GET, WRITE],
+    ),
     # The account.
     "read the account": ("owner", "GET", "/v1/account", NO_BODY, [GET, GET]),
     "set its policy": ("owner", "PUT", "/v1/account", {"maxKeyAgeDays": 90}, [GET, GET, WRITE]),
@@ -206,7 +223,9 @@ def test_each_call_makes_these_calls_to_dynamodb(accounts: Accounts, name: str) 
     with stack.counted() as calls:
         response = stack.call(method, path, accounts.caller(caller), body)
     assert calls == Counter(wanted), response.text
-    limit = {"whoami": 1, "rotate one's own key": 2}.get(name, 3 if method == "GET" else 4)
+    # The index by creation has names alone: who they are, and who administers them, are one read each.
+    limits = {"whoami": 1, "rotate one's own key": 2, "list by creation": 4}
+    limit = limits.get(name, 3 if method == "GET" else 4)
     assert len(wanted) <= limit
 
 
@@ -231,7 +250,7 @@ def test_every_call_has_its_budget() -> None:
         (
             method,
             re.sub(
-                r"/(MONITORING|NONSENSE)\b",
+                r"/(MONITORING|NONSENSE|USER_MANAGEMENT)\b",
                 "/{keyType}",
                 re.sub(r"/(bot|second|owner|fay)\b", "/{username}", path.partition("?")[0]),
             ),

@@ -28,6 +28,7 @@ from tests.support.api_client import NO_BODY, Key, Response
 
 KEYS = f"{PATH}/bot/api-keys"
 ROTATE = f"{KEYS}/rotate"
+OWN = "/v1/users/owner/api-keys"
 
 
 def test_the_rule_itself_refuses_a_key_that_the_role_does_not_allow() -> None:
@@ -198,6 +199,59 @@ def test_an_expired_key_is_read_and_revoked_at_its_address_and_not_extended(acco
     assert call(accounts, "DELETE", path).status == 204
 
 
+def test_the_type_in_the_path_may_be_in_the_body_too(accounts: Accounts) -> None:
+    accounts.stack.service_user(accounts["admin"], "bot")
+    path = f"{KEYS}/MONITORING"
+    body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"], "evenIfLockedOut": False}
+    assert call(accounts, "PATCH", path, body).json["allowedNetworks"] == ["203.0.113.0/24"]
+    query = f"{path}?evenIfLockedOut=true"
+    assert call(accounts, "DELETE", query, {"keyType": "MONITORING", "evenIfLockedOut": True}).status == 204
+    assert_problem(call(accounts, "GET", path), 404)
+
+
+def test_people_read_restrict_and_revoke_their_own_keys_at_their_address(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    path = f"{OWN}/MONITORING"
+    made = Key("owner", stack.call("POST", OWN, owner, {"keyType": "MONITORING"}).json["key"])
+    read = stack.call("GET", path, owner)
+    assert (read.status, read.json["last5"]) == (200, made.secret[-5:])
+    assert_key(read.json, "owner", "MONITORING", MASKED)
+    assert read.headers["ETag"] == stack.call("GET", OWN, owner).headers["ETag"]
+    restricted = stack.call("PATCH", path, owner, {"allowedNetworks": ["203.0.113.0/24"]})
+    assert (restricted.status, stack.sign_in(made)) == (200, 403)
+    late = {"if-match": read.headers["ETag"]}
+    assert stack.call("DELETE", path, owner, headers=late).status == 412
+    assert (stack.call("DELETE", path, owner).status, stack.sign_in(made)) == (204, 401)
+    for method, body in (("GET", NO_BODY), ("PATCH", {"allowedNetworks": []}), ("DELETE", NO_BODY)):
+        problem = assert_problem(stack.call(method, path, owner, body), 404)
+        assert problem["detail"] == "'owner' has no MONITORING key."
+        assert_problem(stack.call(method, f"{OWN}/NONSENSE", owner, body), 404)
+
+
+def test_people_do_not_lock_themselves_out_at_the_address_either(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    path = f"{OWN}/USER_MANAGEMENT"
+    elsewhere = {"allowedNetworks": ["203.0.113.0/24"]}
+    with assert_nothing_written(stack):
+        assert "evenIfLockedOut" in assert_problem(stack.call("DELETE", path, owner), 409)["detail"]
+        assert_problem(stack.call("DELETE", f"{path}?evenIfLockedOut=false", owner), 409)
+        assert_problem(stack.call("PATCH", path, owner, elsewhere), 409)
+    assert stack.call("PATCH", path, owner, {**elsewhere, "evenIfLockedOut": True}).status == 200
+    forced = f"{path}?evenIfLockedOut=true"
+    assert stack.call("DELETE", forced, owner, source_ip="203.0.113.9").status == 204
+    assert not stack.signs_in(owner)
+
+
+def test_nobody_reaches_the_keys_of_another_person_at_their_address(accounts: Accounts) -> None:
+    stack = accounts.stack
+    for name in ("admin", "reader", "machine-owner"):
+        accounts.caller(name)
+    with assert_nothing_written(stack):
+        for name in ("admin", "reader", "machine-owner"):
+            for method, body in (("GET", NO_BODY), ("PATCH", {"allowedNetworks": []}), ("DELETE", NO_BODY)):
+                assert_problem(stack.call(method, f"{OWN}/USER_MANAGEMENT", accounts[name], body), 403)
+
+
 @pytest.mark.parametrize("name", ["monitoring", "NONSENSE", "Rotate", "a b", "MONITORING%00"])
 def test_a_key_type_that_there_is_not_is_404(accounts: Accounts, name: str) -> None:
     accounts.stack.service_user(accounts["admin"], "bot")
@@ -261,11 +315,14 @@ def test_a_key_type_that_there_is_not_is_404(accounts: Accounts, name: str) -> N
         ),
         ("GET", f"{KEYS}/MONITORING?keyType=MONITORING", NO_BODY, 400, None),
         ("DELETE", f"{KEYS}/MONITORING?keyType=MONITORING", NO_BODY, 400, None),
-        ("DELETE", f"{KEYS}/MONITORING", {"keyType": "MONITORING"}, 400, ["/keyType"]),
-        ("DELETE", f"{KEYS}/MONITORING", {"evenIfLockedOut": True}, 400, ["/evenIfLockedOut"]),
+        ("DELETE", f"{KEYS}/MONITORING", {"keyType": "PROVISIONING_READONLY"}, 400, ["/keyType"]),
+        ("DELETE", f"{KEYS}/MONITORING", {"keyType": "monitoring"}, 400, ["/keyType"]),
+        ("DELETE", f"{KEYS}/MONITORING", {"overlapSeconds": 1}, 400, ["/overlapSeconds"]),
+        ("DELETE", f"{KEYS}/MONITORING?evenIfLockedOut=yes", NO_BODY, 400, ["/evenIfLockedOut"]),
         ("DELETE", f"{KEYS}/rotate", NO_BODY, 405, None),
         ("PATCH", f"{KEYS}/MONITORING", NO_BODY, 400, None),
-        ("PATCH", f"{KEYS}/MONITORING", {"keyType": "MONITORING"}, 400, ["/keyType"]),
+        ("PATCH", f"{KEYS}/MONITORING", {"keyType": "PROVISIONING_READONLY"}, 400, ["/keyType"]),
+        ("PATCH", f"{KEYS}/MONITORING", {"keyType": None}, 400, ["/keyType"]),
         ("PATCH", f"{KEYS}/MONITORING", {"allowedNetworks": ["10.0.0.1/8"]}, 400, ["/allowedNetworks/0"]),
         ("PATCH", f"{KEYS}/MONITORING", {"expiresAt": "2001-01-01T00:00:00Z"}, 400, ["/expiresAt"]),
         ("PATCH", f"{KEYS}/MONITORING?x=1", {"allowedNetworks": []}, 400, None),

@@ -219,7 +219,7 @@ def test_a_policys_days_are_within_limits(stack: Stack, owner: Key, field: str, 
 def test_pci_compliance_needs_two_owners_and_keeps_both_ages(stack: Stack, owner: Key) -> None:
     refused = stack.call("PUT", "/v1/account", owner, {"pciCompliance": True})
     assert refused.status == 409
-    assert "two activated OWNERs" in refused.json["detail"]
+    assert "two OWNERs who are activated and not suspended" in refused.json["detail"]
     body = {"username": "otto", "email": "otto@people.example", "role": "OWNER"}
     assert stack.call("POST", "/v1/users", owner, body).status == 201
     assert stack.call("PUT", "/v1/account", owner, {"pciCompliance": True}).status == 409  # not activated

@@ -60,6 +60,9 @@ CALLS: list[tuple[str, str, Any]] = [
             ("DELETE", "/api-keys", MONITORING),
             ("PATCH", "/api-keys", {**MONITORING, "allowedNetworks": []}),
             ("POST", "/api-keys/rotate", MONITORING),
+            ("GET", "/api-keys/MONITORING", NO_BODY),
+            ("PATCH", "/api-keys/MONITORING", {"allowedNetworks": []}),
+            ("DELETE", "/api-keys/MONITORING", NO_BODY),
         )
     ),
     ("GET", EVENTS + "?username={machine}", NO_BODY),

@@ -7,6 +7,7 @@ import pytest
 
 from chalicelib.rules.limits import VARIABLES
 from chalicelib.store.items import to_attribute
+from local.tables import declared_api
 from tests.support.accounts import PATH
 from tests.support.api_client import Key, Stack
 
@@ -143,3 +144,26 @@ def test_an_account_with_all_its_owners_is_small(stack: Stack) -> None:
     assert response.status == 200
     assert size(response.text) < MEGABYTE
     assert size(json.dumps({**item["owners"], **owners})) < MAX_ITEM
+
+
+def test_no_response_with_a_secret_is_large_enough_to_be_compressed(stack: Stack) -> None:
+    """API Gateway compresses responses of MinimumCompressionSize bytes and more; no key may be in them."""
+    owner = stack.account()
+    least = declared_api()["MinimumCompressionSize"]
+    largest_service_user(stack, owner)
+    path = f"{PATH}/{long_name('bot', 0)}"
+    assert size(stack.call("GET", path, owner).text) < least
+    body = {
+        "username": long_name("new", 0),
+        "email": f"{'n' * 64}@{'c' * 59}.{'d' * 59}.{'e' * 59}.example",
+        "role": "OWNER",
+        "displayName": WIDE,
+        "description": "\N{ROBOT FACE}" * 500,
+        "labels": {f"{number:02}".ljust(63, "n"): "v" * 63 for number in range(20)},
+        "allowedNetworks": NETWORKS,
+        "administrators": [long_name("admin", number) for number in range(20)],
+        "expiresAt": "2031-01-01T00:00:00Z",
+    }
+    made = stack.call("POST", PATH, owner, body)
+    assert made.status == 201
+    assert size(made.text) < least / 2

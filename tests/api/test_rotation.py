@@ -97,6 +97,7 @@ def test_the_list_shows_the_predecessor_while_it_works(stack: Stack, owner: Key,
     assert shown["rotatedAt"] == "2030-03-17T17:46:40Z"
     assert shown["predecessor"] == {
         "key": "•••…" + bot.secret[-5:],
+        "last5": bot.secret[-5:],
         "validUntil": "2030-03-17T18:46:40Z",
         "lastUsedAt": "2030-03-17T17:46:40Z",
         "shownTo": "owner",
@@ -117,7 +118,9 @@ def test_the_event_names_the_replaced_key_and_the_end_of_the_overlap(
             "change": "ROTATED",
             "keyType": "MONITORING",
             "key": "•••…" + new.secret[-5:],
+            "last5": new.secret[-5:],
             "previousKey": "•••…" + bot.secret[-5:],
+            "previousLast5": bot.secret[-5:],
             "previousValidUntil": "2030-03-17T17:48:40Z",
             "endsAt": None,
         }

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.rules import selection
+from chalicelib.rules import ports, selection
 from chalicelib.store.items import to_attribute
 from tests.support.accounts import PATH, Accounts, assert_problem
 from tests.support.api_client import Key, Stack
@@ -239,3 +239,192 @@ def test_an_account_of_the_first_release_has_no_counts_yet(accounts: Accounts) -
     assert (read["userCount"], read["serviceUserCount"]) == (None, None)
     stack.service_user(owner, "bot", keyTypes=[])
     assert stack.call("GET", "/v1/account", owner).json["serviceUserCount"] == 1
+
+
+# Sorted by creation
+
+
+def by_creation(stack: Stack, key: Key, query: str) -> list[str]:
+    """Return the usernames of every page, of which each costs the same."""
+    found: list[str] = []
+    following: str | None = f"{PATH}?{query}"
+    while following is not None:
+        with stack.counted() as calls:
+            page = stack.call("GET", following, key)
+        assert page.status == 200, page.text
+        reads = ["BatchGetItem", "BatchGetItem"] if page.json else []
+        assert calls == Counter(["GetItem", "Query", *reads])
+        found += [it["username"] for it in page.json]
+        following = page.next_path
+    return found
+
+
+@pytest.fixture
+def made_in_turn(accounts: Accounts) -> Accounts:
+    """Service Users whose names are not in the order of their creation."""
+    for number, name in enumerate(("mid", "Late", "anew", "zero", "bee")):
+        accounts.stack.clock.at = BEGIN + number
+        accounts.stack.service_user(accounts["owner"], name, keyTypes=[])
+    accounts.caller("admin")  # a User, who is created last
+    accounts.caller("neighbour")
+    return accounts
+
+
+@pytest.mark.parametrize("limit", ["", "&limit=1", "&limit=2", "&limit=5"])
+def test_service_users_are_sorted_by_creation(made_in_turn: Accounts, limit: str) -> None:
+    stack, owner = made_in_turn.stack, made_in_turn["owner"]
+    order = ["mid", "Late", "anew", "zero", "bee"]
+    assert by_creation(stack, owner, f"sort=oldest{limit}") == order
+    assert by_creation(stack, owner, f"sort=newest{limit}") == order[::-1]
+    assert names(stack, owner, f"sort=username{limit}") == ["anew", "bee", "Late", "mid", "zero"]
+    assert by_creation(stack, made_in_turn["neighbour"], f"sort=newest{limit}") == []
+
+
+def test_many_of_one_second_are_each_listed_once(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "bot", keyTypes=[])
+    copies(stack, "bot", "copy-", 12)
+    for sort in ("oldest", "newest"):
+        found = by_creation(stack, owner, f"sort={sort}&limit=5")
+        assert sorted(found) == ["bot", *(f"copy-{number:04}" for number in range(12))]
+
+
+def test_a_page_by_creation_reads_a_bounded_part_of_the_index(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People are in the index too, so that a page can be empty and have a next one."""
+    stack, owner = accounts.stack, accounts["owner"]
+    monkeypatch.setattr("chalicelib.rules.service_users.EXAMINED", 3)
+    stack.clock.at = BEGIN
+    stack.user(owner, "person", "READ_ONLY")
+    copies(stack, "person", "people-", 7)
+    stack.clock.at = BEGIN + 1
+    stack.service_user(owner, "bot", keyTypes=[])
+    assert by_creation(stack, owner, "sort=oldest") == ["bot"]
+    assert by_creation(stack, owner, "sort=newest&limit=1") == ["bot"]
+
+
+def test_who_is_gone_or_of_another_account_by_now_is_not_listed(
+    made_in_turn: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, owner = made_in_turn.stack, made_in_turn["owner"]
+    stack.service_user(made_in_turn["neighbour"], "theirs", keyTypes=[])
+    stale = (
+        ports.Creation(1, "gone"),
+        ports.Creation(2, "theirs"),
+        ports.Creation(3, "admin"),
+        ports.Creation(4, "mid"),
+    )
+    monkeypatch.setattr(type(stack.service.directory), "creations", lambda *_, **__: (stale, None))
+    assert names(stack, owner, "sort=oldest") == ["mid"]
+
+
+def test_a_page_by_creation_ends_with_the_administrators_that_one_read_takes(
+    made_in_turn: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, owner = made_in_turn.stack, made_in_turn["owner"]
+    monkeypatch.setattr("chalicelib.rules.service_users.MAX_USERS_READ", 1)
+    for name in ("anew", "bee"):
+        changed = stack.call("PUT", f"{PATH}/{name}", owner, {"administrators": ["admin"]})
+        assert changed.status == 200
+    first = stack.call("GET", f"{PATH}?sort=oldest", owner)
+    assert [it["username"] for it in first.json] == ["mid", "Late"]
+    assert by_creation(stack, owner, "sort=oldest") == ["mid", "Late", "anew", "zero", "bee"]
+
+
+@pytest.mark.parametrize("sort", ["oldest", "newest"])
+@pytest.mark.parametrize(
+    "condition",
+    ["prefix=a", "role=OWNER", "label=team:a", "neverUsed=true", "unusedForDays=1", "administrator=admin"],
+)
+def test_a_sort_by_creation_takes_no_condition(accounts: Accounts, sort: str, condition: str) -> None:
+    with accounts.stack.counted() as calls:
+        refused = accounts.call("GET", f"{PATH}?sort={sort}&{condition}", "owner")
+    assert "Leave out 'sort' or the conditions." in assert_problem(refused, 400)["detail"]
+    assert calls.keys() <= {"GetItem", "UpdateItem"}
+    unset = accounts.call("GET", f"{PATH}?sort={sort}&neverUsed=false&withoutNetworks=false", "owner")
+    assert unset.status == 200
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=", "sort=name", "sort=NEWEST", "sort=newest&cursor=bWlk", "sort=oldest&cursor=eDptaWQ"]
+)
+def test_another_sort_or_the_cursor_of_another_is_refused(accounts: Accounts, query: str) -> None:
+    assert_problem(accounts.call("GET", f"{PATH}?{query}", "owner"), 400)
+
+
+def test_a_cursor_by_creation_is_none_of_the_list_by_username(made_in_turn: Accounts) -> None:
+    stack, owner = made_in_turn.stack, made_in_turn["owner"]
+    cursor = stack.call("GET", f"{PATH}?sort=newest&limit=1", owner).headers["Next-Cursor"]
+    assert_problem(stack.call("GET", f"{PATH}?cursor={cursor}", owner), 400)
+
+
+# Several labels
+
+
+def test_of_several_labels_each_must_be_there(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "one", keyTypes=[], labels={"team": "a"})
+    stack.service_user(owner, "both", keyTypes=[], labels={"team": "a", "zone": "x", "more": ""})
+    stack.service_user(owner, "other", keyTypes=[], labels={"team": "a", "zone": "y"})
+    assert names(stack, owner, "label=team:a,zone:x") == ["both"]
+    assert names(stack, owner, "label=zone:x,team:a,more:") == ["both"]
+    assert names(stack, owner, "label=team:a") == ["both", "one", "other"]
+    many = ",".join(f"name-{number}:x" for number in range(21))
+    for wrong in ("team:a,", ",team:a", "team:a,zone", "team:a,team:b", "team:a,,zone:x", many):
+        refused = assert_problem(stack.call("GET", f"{PATH}?label={wrong}", owner), 400)
+        assert refused["detail"].startswith("'label' must be")
+
+
+# What the policy ends
+
+
+def policy(stack: Stack, owner: Key, **limits: Any) -> None:
+    assert stack.call("PUT", "/v1/account", owner, limits).status == 200
+
+
+def test_the_policys_end_counts_as_the_keys_own(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.clock.at = BEGIN
+    stack.service_user(owner, "aged", keyTypes=["MONITORING"])
+    stack.service_user(owner, "ending", keyTypes=["MONITORING"], expiresAt=END)
+    stack.service_user(owner, "bare", keyTypes=[])
+    assert names(stack, owner, "endingWithinDays=3650") == ["ending"]
+    policy(stack, owner, maxKeyAgeDays=60)
+    assert names(stack, owner, "endingWithinDays=59") == ["ending"]
+    assert names(stack, owner, "endingWithinDays=60") == ["aged", "ending"]
+    assert names(stack, owner, "endingWithinDays=60&limit=1") == ["aged", "ending"]
+    assert names(stack, owner, "endingWithinDays=60&neverUsed=true&prefix=a") == ["aged"]
+    policy(stack, owner, maxKeyAgeDays=None, revokeInactiveAfterDays=20)
+    assert names(stack, owner, "endingWithinDays=19") == ["ending"]
+    assert names(stack, owner, "endingWithinDays=20") == ["aged", "ending"]
+
+
+def test_a_page_with_the_policy_costs_no_more_reads(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    copies(stack, "bot", "copy-", 9)
+    policy(stack, owner, maxKeyAgeDays=20)
+    monkeypatch.setattr("chalicelib.rules.service_users.EXAMINED", 4)
+    following: str | None = f"{PATH}?endingWithinDays=20&limit=3"
+    found: list[str] = []
+    while following is not None:
+        with stack.counted() as calls:
+            page = stack.call("GET", following, owner)
+        assert calls == Counter(["GetItem", "Query", "BatchGetItem"])
+        assert len(page.json) <= 3
+        found += [it["username"] for it in page.json]
+        following = page.next_path
+    assert found == ["bot", *(f"copy-{number:04}" for number in range(9))]
+
+
+def test_without_an_account_there_is_no_policy(accounts: Accounts) -> None:
+    """An account that is being deleted by its operator is gone before those who are in it."""
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    stack.client.delete_item(
+        TableName=stack.tables.directory, Key={"pk": {"S": f"ACCOUNT#{stack.item('owner')['account']}"}}
+    )
+    assert names(stack, owner, "endingWithinDays=3650") == []

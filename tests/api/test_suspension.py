@@ -77,6 +77,20 @@ def test_a_wrong_key_of_a_suspended_one_is_refused_in_the_words_of_any_wrong_key
     assert (after.status, after.json["detail"]) == (401, before)
 
 
+def test_a_wrong_key_comes_before_the_network_and_the_network_before_the_suspension(
+    stack: Stack, owner: Key, bot: Key
+) -> None:
+    body = {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24"]}
+    assert stack.call("PATCH", f"{PATH}/bot/api-keys", owner, body).status == 200
+    done(stack, owner, f"{PATH}/bot", "suspend")
+
+    assert whoami(stack, Key("bot", owner.secret)).status == 401
+    elsewhere = whoami(stack, bot)
+    assert (elsewhere.status, "may not be used from" in elsewhere.json["detail"]) == (403, True)
+    within = stack.call("GET", "/v1/whoami", bot, source_ip="203.0.113.7")
+    assert (within.status, "suspended" in within.json["detail"]) == (403, True)
+
+
 def test_verify_refuses_a_suspended_service_user(stack: Stack, owner: Key, bot: Key) -> None:
     asked = {
         "sourceIp": "198.51.100.7",

@@ -265,8 +265,8 @@ class Machine(RuleBasedStateMachine):
             if in_query
             else (door.path, {"keyType": kind, **flag})
         )
-        if not own and data.draw(st.booleans(), "by path"):
-            path, body = f"{door.path}/{kind}", NO_BODY
+        if data.draw(st.booleans(), "by path"):
+            path, body = "?".join([f"{door.path}/{kind}", *queries]), NO_BODY
         plan = door.then(lambda it, holder: it.revoke(holder, kind, meant=meant is True))
         self.call(data, "DELETE", path, door.guard, plan, body, actor=actor)
 
@@ -279,10 +279,9 @@ class Machine(RuleBasedStateMachine):
         meant = self.means_it(data)
         plan = door.then(lambda it, holder: it.restrict(holder, told, meant=meant is True))
         wire = wire if meant is None else {**wire, "evenIfLockedOut": meant}
-        path = door.path
-        if not own and data.draw(st.booleans(), "by path"):
-            path = f"{door.path}/{kind}"
-            wire = {name: it for name, it in wire.items() if name not in ("keyType", "evenIfLockedOut")}
+        if by_path := data.draw(st.sampled_from([None, (), ("keyType",)]), "by path, without"):
+            wire = {name: it for name, it in wire.items() if name not in by_path}
+        path = door.path if by_path is None else f"{door.path}/{kind}"
         self.call(data, "PATCH", path, door.guard, plan, wire, bad=bad, actor=actor)
 
     def means_it(self, data: st.DataObject) -> bool | None:
@@ -752,6 +751,7 @@ class Machine(RuleBasedStateMachine):
             "keyType": key.kind,
             "username": whom.username,
             "key": key.now.text if clear else MASK + key.now.text[-5:],
+            "last5": key.now.text[-5:],
             "expiresAt": moment(key.ends),
             "lastUsedAt": moment(key.now.used),
             "allowedNetworks": key.offices,
@@ -759,6 +759,7 @@ class Machine(RuleBasedStateMachine):
             "predecessor": before
             and {
                 "key": MASK + before.text[-5:],
+                "last5": before.text[-5:],
                 "validUntil": moment(min(key.before_until, key.ends or key.before_until)),
                 "lastUsedAt": moment(before.used),
                 **({"shownTo": before.shown_to} if whom.machine else {}),

@@ -294,6 +294,15 @@ class Visits(Machine):
         since = it.get("suspendedAt") or invited
         return f"{it['role']} {since} {it['createdAt']} {it['displayName']}"
 
+    def state_of_credentials(self, name: str) -> str:
+        """Return what a form is shown for that ends credentials, or makes one."""
+        it = self.stack.item(name)
+        ids = [key["digest"] for key in it.get("keys", {}).values()]
+        ids += [passkey["credentialId"] for passkey in it.get("passkeys", {}).values()]
+        ids += [it["invitation"]["id"].encode()] if it.get("invitation") else []
+        hashed = sha256(b"".join(sha256(one).digest() for one in sorted(map(bytes, ids)))).hexdigest()
+        return f"{self.state_of(name)} {hashed[:32]}"
+
     @rule(data=st.data(), how=st.sampled_from(["here", "here", "one of them", "everywhere"]))
     def sign_out(self, data: st.DataObject, how: str) -> None:
         seat = self.signed_in(data, _anybody)
@@ -452,7 +461,10 @@ class Visits(Machine):
         plans: dict[str, tuple[dict[str, str], Plan]] = {
             "edit": ({"displayName": display, "role": role, "was": was}, edit),
             "revoke": ({"name": person.username if person else name}, lambda it: it.expel(name)),
-            "invite-again": ({"was": now}, lambda it: it.invite_again(name)),
+            "invite-again": (
+                {"was": self.state_of_credentials(name) if person else ""},
+                lambda it: it.invite_again(name),
+            ),
             "suspend": ({}, lambda it: it.suspend_person(name)),
             "resume": ({"was": now}, lambda it: it.resume_person(name)),
         }

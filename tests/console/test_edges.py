@@ -12,6 +12,7 @@ from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ConcurrentChange, Unauthenticated
 from tests.support.accounts import Accounts
 from tests.support.browser import Browser
+from tests.support.passkeys import SoftPasskey
 
 Person = Callable[..., Browser]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -134,3 +135,137 @@ def test_a_large_account_says_that_more_may_end(
 def test_a_session_secret_has_a_form_of_its_own() -> None:
     assert key_format.well_formed(key_format.new_secret("sus_"), "sus_")
     assert not key_format.well_formed(key_format.new_secret("sus_"), "suc_")
+
+
+def add_phone(browser: Browser) -> tuple[SoftPasskey, str]:
+    """Add a second passkey, and return it and its id."""
+    phone = SoftPasskey()
+    made = phone.create(browser.call("add-begin").json["challenge"])
+    assert browser.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    stored = browser.stack.item("ann")["passkeys"]
+    return phone, next(id_ for id_, it in stored.items() if it["name"] == "Phone")
+
+
+def in_the_way(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch, times: int, act: Callable[[], object]
+) -> None:
+    """Let ``act`` happen before each of the next changes: after they have read, and before they write."""
+    directory = accounts.stack.service.directory
+    commit, left, busy = directory.commit, [times], [False]
+
+    def first(*writes: object, **more: object) -> None:
+        if left[0] and not busy[0]:
+            left[0] -= 1
+            busy[0] = True
+            act()
+            busy[0] = False
+        commit(*writes, **more)
+
+    monkeypatch.setattr(directory, "commit", first)
+
+
+def test_whoever_signs_in_again_and_again_ends_no_session_of_another_passkey(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    phone, _ = add_phone(ann)
+    thieves = [Browser(accounts.stack, passkey=phone) for _ in range(sessions.MAX_SESSIONS)]
+    for thief in thieves:
+        accounts.stack.clock.forward(61)
+        assert thief.sign_in().status == 200
+    assert [it.open("you", follow=False).status for it in (ann, *thieves)] == [200, 303, *[200] * 4]
+    accounts.stack.clock.forward(61)
+    laptop = Browser(accounts.stack, passkey=ann.passkey)
+    assert laptop.sign_in().status == 200, "and this ends the other session of this passkey"
+    assert [it.open("you", follow=False).status for it in (ann, *thieves, laptop)] == [
+        *(303, 303),
+        *[200] * 5,
+    ]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("how", ["remove", "one", "everywhere", "invite again", "suspend"])
+def test_what_ends_sessions_is_tried_again_where_a_thief_signs_in_meanwhile(
+    accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch, how: str, times: int
+) -> None:
+    ann = person()
+    phone, phone_id = add_phone(ann)
+    thief, other = Browser(accounts.stack, passkey=phone), Browser(accounts.stack, passkey=phone)
+    assert other.sign_in().status == 200
+    accounts.stack.clock.forward(1)
+    [other_id] = [
+        it for it, at in accounts.stack.item("ann")["sessions"].items() if at["passkey"] == phone_id
+    ]
+    bea = person("bea")
+    was = bea.open("people/ann/invite-again").hidden("was")
+    in_the_way(accounts, monkeypatch, times, lambda: thief.sign_in())
+    done = {
+        "remove": lambda: ann.post(f"you/passkey?id={phone_id}"),
+        "one": lambda: ann.post(f"you/session?id={other_id}"),
+        "everywhere": lambda: ann.post("you/sessions"),
+        "invite again": lambda: bea.post("people/ann/invite-again", {"was": was}),
+        "suspend": lambda: bea.post("people/ann/suspend"),
+    }[how]()
+    if times == 3 and how != "suspend":
+        assert done.status == 409
+        return
+    assert done.status == 303
+    assert other.open("you", follow=False).status == 303
+    assert (thief.open("you", follow=False).status == 200) is (how == "one")
+    tries = min(times, 2) if how == "suspend" else times  # the second try suspends whatever version there is
+    assert len(accounts.stack.events("SIGNED_IN")) == 1 + tries
+
+
+@pytest.mark.parametrize("how", ["revoked", "lowered", "signed out"])
+def test_a_change_is_not_tried_again_by_whoever_may_not_make_it_any_more(
+    accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    ann = person()
+    _, phone_id = add_phone(ann)
+    other = Browser(accounts.stack, passkey=ann.passkey)
+    assert other.sign_in().status == 200
+    acts: dict[str, Callable[[], object]] = {
+        "revoked": lambda: accounts.call("DELETE", "/v1/users/ann", "owner"),
+        "lowered": lambda: accounts.call("PUT", "/v1/users/ann", "owner", {"role": "CLUSTER_ADMIN"}),
+        "signed out": lambda: other.post("you/sessions"),
+    }
+    in_the_way(accounts, monkeypatch, 1, acts[how])
+    assert ann.post(f"you/passkey?id={phone_id}").status == 401
+    if how == "lowered":
+        assert phone_id in accounts.stack.item("ann")["passkeys"]
+
+
+@pytest.mark.parametrize("what", ["passkey", "activation"])
+def test_an_invitation_is_not_sent_again_past_what_somebody_has_decided_meanwhile(
+    accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    ann = person()
+    body = {"username": "cat", "email": "cat@people.example", "role": "READ_ONLY"}
+    assert accounts.call("POST", "/v1/users", "owner", body).status == 201
+    cat, token = Browser(accounts.stack), accounts.stack.token("cat")
+    act: Callable[[], object] = (
+        (lambda: add_phone(ann)) if what == "passkey" else lambda: cat.activate("cat", token)
+    )
+    in_the_way(accounts, monkeypatch, 1, act)
+    path = f"/v1/users/{'ann' if what == 'passkey' else 'cat'}/invitation"
+    assert accounts.call("POST", path, "owner").status == 409
+    assert (ann if what == "passkey" else cat).open("you").status == 200
+
+
+@pytest.mark.parametrize(("what", "status"), [("a name", 200), ("the key", 401)])
+def test_one_invites_oneself_again_only_while_the_key_works(
+    accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch, what: str, status: int
+) -> None:
+    person()
+
+    def act() -> None:
+        if what == "a name":
+            done = accounts.call("PUT", "/v1/users/owner", "owner", {"displayName": "The owner"})
+        else:
+            body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 0}
+            done = accounts.call("POST", "/v1/users/owner/api-keys/rotate", "owner", body)
+        assert done.status == 200
+
+    in_the_way(accounts, monkeypatch, 1, act)
+    assert accounts.call("POST", "/v1/users/owner/invitation", "owner").status == status
+    assert ("keys" in accounts.stack.item("owner")) is (status == 401)

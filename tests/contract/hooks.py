@@ -171,7 +171,9 @@ _REFUSED_FOR_WHAT_IS_THERE = {
     ("POST", "/v1/service-users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
     ("POST", "/v1/users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
     ("PATCH", "/v1/service-users/{username}/api-keys"): r"/expiresAt|/allowedNetworks/\d+",
-    ("PATCH", "/v1/service-users/{username}/api-keys/{keyType}"): r"/expiresAt|/allowedNetworks/\d+",
+    # The type may be in the body too, and does not differ from that in the path.
+    ("PATCH", "/v1/service-users/{username}/api-keys/{keyType}"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
+    ("PATCH", "/v1/users/{username}/api-keys/{keyType}"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
     ("PATCH", "/v1/users/{username}/api-keys"): r"/expiresAt|/allowedNetworks/\d+",
     # Whoever is no OWNER or CLUSTER_ADMIN of the account cannot be an Administrator; one has to be there.
     ("PUT", "/v1/service-users/{username}"): r"/administrators(/\d+)?|/displayName|/description",

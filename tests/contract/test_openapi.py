@@ -362,6 +362,7 @@ def _examples(it: Any) -> Iterator[Any]:
 SAME = (
     (r"(su[ki])_\w{49}", r"\1_a secret"),
     (r"•••….{5}", "•••…12345"),
+    (r"(?<=ast5\": \")[0-9A-Za-z]{5}(?=\")", "12345"),
     (r"[0-9a-f]{28}", "an event"),
     (r"(?<=\"id\": \")[0-9a-f]{16}(?=\")", "an id"),
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an id"),
@@ -420,6 +421,9 @@ def _reach_404(example_accounts: ExampleAccounts, name: str, _monkeypatch: pytes
         "revoke_own_key",
         "restrict_own_key",
         "rotate_own_key_of_type",
+        "read_own_key",
+        "restrict_own_key_of_type",
+        "revoke_own_key_of_type",
     }:
         # A Service User is no User, so it has no keys here.
         bot = example_accounts.stack.service_user(example_accounts.ada, "owner-bot", "OWNER")[
@@ -440,6 +444,7 @@ REVOCATIONS = {
     "revoke_service_user_key_of_type",
     "revoke_user",
     "revoke_own_key",
+    "revoke_own_key_of_type",
     "end_shown_keys",
     "suspend_service_user",
     "suspend_user",
@@ -459,7 +464,7 @@ def _reach_409(example_accounts: ExampleAccounts, name: str, monkeypatch: pytest
     """
     client, table = example_accounts.stack.client, example_accounts.stack.tables.directory
     write = client.transact_write_items
-    taken = {"create_service_user": "report-bot", "invite_user": "katherine"}.get(name)
+    taken = {"create_service_user": "probe-bot", "invite_user": "katherine"}.get(name)
 
     def late(**parameters: Any) -> Any:
         for item in client.scan(TableName=table, ConsistentRead=True)["Items"]:
@@ -574,7 +579,7 @@ def test_every_documented_refusal_happens(
                 {"keyType": "USER_MANAGEMENT", "allowedNetworks": []},
             )
         if status == 409:
-            break_in = {"create_service_user": "report-bot", "invite_user": "katherine"}.get(name)
+            break_in = {"create_service_user": "probe-bot", "invite_user": "katherine"}.get(name)
             if break_in:
                 example_accounts.stack.client.delete_item(
                     TableName=example_accounts.stack.tables.directory, Key={"pk": {"S": f"USER#{break_in}"}}

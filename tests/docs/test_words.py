@@ -16,7 +16,7 @@ CODE = [
         path
         for room in ("chalicelib", "contract", "deploy", "local", "clients", "examples", "bench", "tests")
         for path in sorted((ROOT / room).rglob("*.py"))
-        if ".venv" not in path.parts and "build" not in path.parts
+        if not {".venv", "build", "generated"} & set(path.parts)
     ),
 ]
 CONTRACT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ SECOND_WORDS = {
     "Service User": r"\brobots?\b(?! face)|\bbot users?\b",
     "secret": r"\bin the clear\b",
     "console": r"\bportals?\b",
-    "sign in": r"\blog(?:ged|ging)? in(?:to)? the (?:console|api)\b|\b(?:console|user) logins?\b",
+    "sign in": r"\blog(?:s|ged|ging)? in ?(?:to )?(?:the )?(?:console|api)\b|\b(?:console|user) logins?\b",
     "confirm": r"\bstep[- ]?up\b",
     "issue": r"\bhand(?:s|ed|ing)? out\b",
     "generate": r"\bmint(?:s|ed|ing)\b",
@@ -80,7 +80,7 @@ EXCEPTIONS = {
 
 TEXTS = (".py", ".md", ".html", ".txt", ".json", ".js", ".css", ".yaml", ".yml", ".tf", ".sh", ".conf")
 GENERATED_OR_FOREIGN = re.compile(
-    r"/(build|\.venv|node_modules|\.terraform|viewer)/|requirements|results\.json|released\.json|vectors\.json"
+    r"/(build|generated|\.venv|node_modules|\.terraform|viewer)/|requirements|results\.json|released\.json|vectors\.json"
     r"|openapi\.json|docs/glossary\.md|tests/docs/test_words\.py|bench/peers/"
 )
 

@@ -112,6 +112,8 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
         BOB,
         SETTING,
     ),
+    "deleted, without a key": (make_event(action=Action.SERVICE_USER_DELETED, keys=()), BOB, SETTING),
+    "leaked predecessor": (leaked(keys=(replace(revoked(), previous_last5="bbbbb"),)), BOB, SETTING),
     "lowered": (
         make_event(
             action=Action.SERVICE_USER_UPDATED,
@@ -285,6 +287,7 @@ def commands(text: str) -> list[str]:
         ("revoked", "API key revoked: MONITORING …7ac6a for ci-bot (Demo)"),
         ("leaked", "API key leaked, and revoked: MONITORING …7ac6a of ci-bot (Demo)"),
         ("leaked, and kept", "API key leaked, and works still: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("deleted, without a key", "Service User deleted: ci-bot (Demo)"),
         ("own leaked", "Your API key leaked, and revoked: MONITORING …7ac6a (Demo)"),
         ("a User's leaked", "API key leaked, and revoked: MONITORING …7ac6a of Bea (Demo)"),
         ("deleted", "API keys revoked: MONITORING …7ac6a, MONITORING …b, ci-bot deleted (Demo)"),
@@ -555,7 +558,7 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
         "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, or one is suspended. "
-        "OWNERs are notified instead."
+        "So the OWNERs are notified."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 
@@ -909,10 +912,19 @@ def test_an_owner_who_invites_themselves_is_addressed_as_you() -> None:
     assert "You invite yourself to the account Demo" in " ".join(said.html.split())
 
 
-def test_a_new_invitation_says_that_earlier_keys_are_revoked() -> None:
+@pytest.mark.parametrize("keys", [(revoked(),), ()])
+def test_a_new_invitation_says_what_it_ends(keys: tuple[KeyChange, ...]) -> None:
+    """Also to somebody who has only passkeys, and without the sentence that nothing happens."""
     event, recipient, setting = EVERY["invited"]
-    text = email_content(replace(event, keys=(revoked(),)), recipient, setting).text
-    assert "Your earlier API key (MONITORING …7ac6a) stopped working at once." in " ".join(text.split())
+    again = replace(event, keys=keys, cause=Cause.USER_INVITED_AGAIN)
+    text = " ".join(email_content(again, recipient, setting).text.split())
+    ended = "API key MONITORING …7ac6a, and every passkey." if keys else "every passkey."
+    assert f"What you signed in with before ended at once: {ended}" in text
+    assert "You have no access until you accept it." in text
+    assert "Nothing happens" not in text
+    if keys:
+        by_1_0 = email_content(replace(again, cause=None), recipient, setting).text
+        assert "What you signed in with before ended at once" in " ".join(by_1_0.split())
 
 
 # Which one, if any
@@ -945,7 +957,7 @@ def test_every_action_has_its_email_or_none() -> None:
     assert silent == {Action.API_KEY_REFUSED, Action.SIGNED_OUT}
 
 
-def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
+def test_an_act_without_keys_is_not_mailed_but_for_access_and_deletions() -> None:
     found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
     passkeys = {
         Action.PASSKEY_ADDED,
@@ -962,7 +974,7 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
         Action.USER_RESUMED,
     }
     access = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED, Action.ALL_API_KEYS_REVOKED}
-    assert found == access | suspensions | passkeys
+    assert found == access | suspensions | passkeys | {Action.SERVICE_USER_DELETED}
 
 
 def addresses(event: Event, recipient: Recipient, context: EmailContext) -> list[str]:

@@ -3,13 +3,14 @@
 import itertools
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from chalicelib.rules import policies
 from chalicelib.rules.api_keys import is_expired
-from chalicelib.rules.model import Action, Actor, ApiKey, Audience, Event, Kind, Policy, Subject
+from chalicelib.rules.model import Action, Actor, ApiKey, Audience, Event, Kind, Notice, Policy, Subject
 from chalicelib.rules.policies import SWEEP_INTERVAL, ClearNotice, Revoke, SendNotice
 
 DAY, HOUR = 86_400, 3600
@@ -188,3 +189,64 @@ def test_each_notice_is_sent_once_for_each_expiry(
     firsts = [at for at, tell in life.told if tell.first]
     # An expiry that moved by more than a day has notices of its own, a sweep later at the earliest.
     assert all(later - earlier >= SWEEP_INTERVAL for earlier, later in itertools.pairwise(firsts))
+
+
+AGED = Policy(max_key_age_days=60)
+
+
+def with_notice(key: ApiKey, ends_at: int, last_at: int | None = None) -> ApiKey:
+    return replace(key, notice=Notice(ends_at, START, last_at))
+
+
+@pytest.mark.parametrize(
+    ("expires", "policy", "after", "end"),
+    [
+        (None, Policy(), 0, None),
+        (5, Policy(), 0, 5),
+        (None, AGED, 0, 60),
+        (59, AGED, 0, 59),
+        (61, AGED, 0, 60),
+        (None, AGED, 45, 60),
+        (None, AGED, 55, 65),  # 10 days after its first notice, which comes late
+        (None, AGED, 100, 110),
+        (None, Policy(revoke_inactive_after_days=30), 0, 30),
+        (None, Policy(max_key_age_days=60, revoke_inactive_after_days=30), 0, 30),
+    ],
+)
+def test_when_a_key_is_expected_to_end(
+    expires: int | None, policy: Policy, after: int, end: int | None
+) -> None:
+    ends = None if expires is None else START + expires * DAY
+    key = ApiKey(b"d", "7ac6a", START, "owner", expires_at=ends)
+    found = policies.expected_end(key, policy, START + after * DAY)
+    assert found == (None if end is None else START + end * DAY)
+
+
+def test_a_key_with_notices_is_expected_to_end_no_earlier_than_they_say() -> None:
+    key = ApiKey(b"d", "7ac6a", START, "owner")
+    now = START + 62 * DAY
+    first = with_notice(key, now + 3 * DAY)
+    assert policies.expected_end(first, AGED, now) == now + 3 * DAY
+    late = with_notice(key, now)
+    assert policies.expected_end(late, AGED, now) == now + DAY, "the last notice comes a day before"
+    both = with_notice(key, now + HOUR, last_at=now - DAY)
+    assert policies.expected_end(both, AGED, now) == now + HOUR
+    used = replace(both, last_used_at=now)
+    inactive = Policy(revoke_inactive_after_days=30)
+    assert policies.expected_end(used, inactive, now) == now + 30 * DAY, (
+        "it was used since, so notices start again"
+    )
+
+
+@given(st.integers(14, 120), st.one_of(st.none(), st.integers(1, 150)))
+@settings(max_examples=50)
+def test_an_unused_key_ends_within_a_day_of_when_it_was_expected_to(days: int, expires: int | None) -> None:
+    it = SimulatedKey(policy=Policy(max_key_age_days=days))
+    it.key = replace(it.key, expires_at=None if expires is None else START + expires * DAY)
+    expected = policies.expected_end(it.key, it.policy, it.now)
+    assert expected is not None
+    while it.revoked is None:
+        it.sweep()
+        it.mail()
+        it.now += DAY
+    assert 0 <= it.now - DAY - expected <= 2 * DAY

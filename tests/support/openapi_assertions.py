@@ -37,7 +37,12 @@ class ResponseChecker:
         call = f"{event['httpMethod']} {event['resource']} -> {status}"
         if event["resource"] == PARTS_OF_THE_PAGE:
             return
-        operation = self._document["paths"][event["resource"]].get(event["httpMethod"].lower())
+        # HEAD is not in the document as a call of its own: it is GET without the body.
+        is_head = event["httpMethod"] == "HEAD"
+        if is_head and text:
+            raise ContractMismatch(f"{call}: a response to HEAD has no body, and this has {text!r}")
+        method = "get" if is_head else event["httpMethod"].lower()
+        operation = self._document["paths"][event["resource"]].get(method)
         if operation is None:
             self._check_other_method(call, event["resource"], status, headers)
             return
@@ -48,12 +53,14 @@ class ResponseChecker:
         self._check_headers(call, response, headers)
         if missing := OF_EVERY_ANSWER - headers.keys():
             raise ContractMismatch(f"{call}: {', '.join(sorted(missing))} is missing")
-        self._check_content(call, response, headers, text)
+        if not is_head:
+            self._check_content(call, response, headers, text)
         if status < 300:
             self._check_accepted_request(call, operation, event)
 
     def _check_other_method(self, call: str, path: str, status: int, headers: Mapping[str, str]) -> None:
-        allowed = ", ".join(sorted(method.upper() for method in self._document["paths"][path]))
+        methods = {method.upper() for method in self._document["paths"][path]}
+        allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
         if status != 405 or headers.get("Allow") != allowed:
             raise ContractMismatch(
                 f"{call}: the document has no such call, so this is 405 with Allow: {allowed}"

@@ -134,6 +134,12 @@ restrict one's key         200 200 200 403 404 404 403 200 200 403 404 404 403 4
 restrict another's key     403 403 403 403 403 403 403 403 403 403 403 403 403 401 401 403 403 401 401 401 401
 rotate one's key           200 200 200 403 404 404 403 200 200 403 404 404 403 401 401 200 200 401 401 401 401
 rotate another's key       403 403 403 403 403 403 403 403 403 403 403 403 403 401 401 403 403 401 401 401 401
+read one's key             200 200 200 403 404 404 403 200 200 403 404 404 403 401 401 200 200 401 401 401 401
+read another's key         403 403 403 403 403 403 403 403 403 403 403 403 403 401 401 403 403 401 401 401 401
+restrict one's by path     200 200 200 403 404 404 403 200 200 403 404 404 403 401 401 200 200 401 401 401 401
+restrict another's by path 403 403 403 403 403 403 403 403 403 403 403 403 403 401 401 403 403 401 401 401 401
+revoke one's by path       204 204 204 403 404 404 403 204 204 403 404 404 403 401 401 204 204 401 401 401 401
+revoke another's by path   403 403 403 403 403 403 403 403 403 403 403 403 403 401 401 403 403 401 401 401 401
 read the account           200 200 200 403 403 403 403 200 200 403 403 403 403 401 401 200 200 401 401 401 401
 rename the account         200 403 403 403 403 403 403 200 403 403 403 403 403 401 401 403 403 401 401 401 401
 find a reader's key        200 200 200 403 200 200 403 200 200 403 200 200 403 401 401 200 200 401 401 401 401
@@ -291,6 +297,14 @@ CALLS = {
     ),
     "rotate one's key": Call("POST", USERS + "/{me}/api-keys/rotate", USER_MANAGEMENT),
     "rotate another's key": Call("POST", f"{USERS}/pat/api-keys/rotate", USER_MANAGEMENT),
+    "read one's key": Call("GET", USERS + "/{me}/api-keys/USER_MANAGEMENT"),
+    "read another's key": Call("GET", f"{USERS}/pat/api-keys/USER_MANAGEMENT"),
+    "restrict one's by path": Call(
+        "PATCH", USERS + "/{me}/api-keys/USER_MANAGEMENT", {**NETWORKS, "evenIfLockedOut": True}
+    ),
+    "restrict another's by path": Call("PATCH", f"{USERS}/pat/api-keys/USER_MANAGEMENT", NETWORKS),
+    "revoke one's by path": Call("DELETE", USERS + "/{me}/api-keys/USER_MANAGEMENT?evenIfLockedOut=true"),
+    "revoke another's by path": Call("DELETE", f"{USERS}/pat/api-keys/USER_MANAGEMENT"),
     "read the account": Call("GET", "/v1/account"),
     "rename the account": Call("PUT", "/v1/account", {"name": "Another name"}),
     "find a reader's key": Call("POST", "/v1/api-keys/find", {"last5": "zzzzz"}),

@@ -1,0 +1,1 @@
+"""``service-users``: a command line for the Service Users API."""

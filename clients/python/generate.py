@@ -1,0 +1,34 @@
+"""Generate ``service_users_client.generated`` from docs/openapi.json: ``make clients-generate`` runs this.
+
+generate.py [FOLDER]
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DOCUMENT = HERE.parent.parent / "docs" / "openapi.json"
+GENERATED = HERE / "src" / "service_users_client" / "generated"
+
+
+def generate(folder: Path) -> None:
+    """Write the generated client into a folder, in place of what is there. Raises CalledProcessError."""
+    tools = Path(sys.executable).parent
+    # It formats what it wrote with the ruff beside it, elsewhere, so that no settings of the project apply.
+    with tempfile.TemporaryDirectory() as name:
+        fresh = Path(name) / "generated"
+        command = [tools / "openapi-python-client", "generate", "--path", DOCUMENT, "--meta", "none"]
+        command += ["--output-path", fresh, "--fail-on-warning"]
+        environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        shutil.rmtree(fresh / ".ruff_cache", ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(fresh, folder)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else GENERATED)

@@ -1,0 +1,9 @@
+from enum import StrEnum
+
+
+class WhoamiKind(StrEnum):
+    SERVICE_USER = "SERVICE_USER"
+    USER = "USER"
+
+    def __str__(self) -> str:
+        return str(self.value)
