@@ -23,13 +23,13 @@ class KeyRestrictions:
             expiry.
         key_type (KeyType | Unset): What an API key may be used for.
         even_if_locked_out (bool | Unset): Whether to do it even if it locks the caller out, or takes the only OWNER's
-            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users. Default: False.
+            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users.
     """
 
     allowed_networks: list[str] | Unset = UNSET
     expires_at: datetime.datetime | None | Unset = UNSET
     key_type: KeyType | Unset = UNSET
-    even_if_locked_out: bool | Unset = False
+    even_if_locked_out: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         allowed_networks: list[str] | Unset = UNSET
