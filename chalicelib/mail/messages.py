@@ -283,6 +283,10 @@ class _View:
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
+        # Version 1.0 recorded no cause; it revoked keys only by inviting somebody again.
+        self.again = event.cause is Cause.USER_INVITED_AGAIN or bool(
+            event.action is Action.USER_INVITED and event.keys
+        )
         self.given_end = cause_of(event) is Cause.EXPIRY
 
     def variables(self, name: str) -> dict[str, Any]:
@@ -312,6 +316,7 @@ class _View:
             "below_role": self._below_role(),
             "dropped": self._is_dropped(),
             "invited": event.action is Action.USER_INVITED,
+            "again": self.again,
             "revoked": event.action is Action.USER_REVOKED,
             "raised": self._is_raised(),
             "email": event.subject.email,
@@ -570,6 +575,8 @@ class _View:
             case "api-key-ending":
                 return [self._prolong(key) for key in self.event.keys]
             case "invitation":
+                if self.again:
+                    return [Step(f"You have no access until you accept it. {self._ask()}")]
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask()), *self._invite_back(_OWNER)]

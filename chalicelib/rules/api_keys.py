@@ -21,7 +21,7 @@ from chalicelib.rules.model import (
     ShownKey,
 )
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.networks import within
+from chalicelib.rules.networks import halve, within
 from chalicelib.rules.roles import KeyType, Role, in_order
 
 Holder = TypeVar("Holder", bound=Principal)
@@ -371,6 +371,17 @@ def are_looser(old: tuple[str, ...], old_end: int | None, new: tuple[str, ...], 
     """Return whether new networks and a new expiry (None: never) allow more than the old ones."""
     longer = old_end is not None and (new_end is None or new_end > old_end)
     return longer or not within(new, old)
+
+
+def halves(old: ApiKey, new: ApiKey, now: int) -> bool:
+    """Return whether a change leaves a key at most half of its addresses, or of its time from ``now`` on.
+
+    An expiry where there was none does.
+    """
+    sooner = new.expires_at is not None and (
+        old.expires_at is None or 2 * (new.expires_at - now) <= old.expires_at - now
+    )
+    return (sooner and new.expires_at != old.expires_at) or halve(new.networks, old.networks)
 
 
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:

@@ -57,8 +57,10 @@ def revoke(
     caller named ``this_version``: nobody can keep a key from being revoked by rotating it in a loop.
 
     Raises NotFound, and Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
-    ``even_if_locked_out``.
+    ``even_if_locked_out``; with that, Raises ConfirmationNeeded, so that a stolen cookie locks nobody out.
     """
+    if even_if_locked_out:
+        sessions.require_confirmed(auth)
 
     def attempt(*, any_version: bool) -> None:
         holder = find_holder()
@@ -121,9 +123,10 @@ def restrict(
     Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry or
     restrictions that the type does not allow, Forbidden for loosening a key of a Service User above the
     caller's role, Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
-    ``even_if_locked_out``, and TooManyRequests if the budget of key changes is used up. A change that only
-    tightens the restrictions has no budget: a thief who has used it up keeps nobody from making the key
-    useless to them. Networks in other words have one.
+    ``even_if_locked_out``, and TooManyRequests if the budget of key changes is used up. A change that halves
+    what the key allows has no budget: a thief who has used it up keeps nobody from making the key useless to
+    them. There are only so many halves. A change that tightens the restrictions by less, again and again,
+    would have no end.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if errors := api_keys.loosening_errors(key_type, key, networks, expires_at):
@@ -134,7 +137,7 @@ def restrict(
     if not changes:
         return holder
     is_looser = api_keys.is_looser(key, new.keys[key_type])
-    is_tighter = not is_looser and api_keys.is_looser(new.keys[key_type], key)
+    halves = not is_looser and api_keys.halves(key, new.keys[key_type], auth.origin.second)
     if is_looser:
         if isinstance(holder, ServiceUser):
             permissions.require_can_change_rights(auth, holder)
@@ -151,7 +154,7 @@ def restrict(
         change,
         changes,
         conditions=conditions,
-        has_budget=not is_tighter,
+        has_budget=not halves,
     )
     return new
 

@@ -127,6 +127,10 @@ def current(auth: AuthContext) -> tuple[User, Session]:
     raise Unauthenticated(_NOT_SIGNED_IN)
 
 
+def _id_of(auth: AuthContext) -> str:
+    return auth.credential.id if isinstance(auth.credential, PresentedSession) else ""
+
+
 def confirmed_until(auth: AuthContext) -> int | None:
     """Return until when a session counts as confirmed; None if the caller used an API key."""
     if isinstance(auth.credential, PresentedSession):
@@ -160,7 +164,13 @@ def until_done(directory: Directory, auth: AuthContext, attempt: Callable[[AuthC
 
 
 def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
-    """End one of the caller's sessions, also while they sign in. Raises NotFound if they have none such."""
+    """End one of the caller's sessions, also while they sign in. Raises NotFound if they have none such.
+
+    Raises ConfirmationNeeded for another than the one they are in: whoever has no more than a stolen cookie
+    must not end the sessions of its person.
+    """
+    if session_id != _id_of(auth):
+        require_confirmed(auth)
 
     def attempt(auth: AuthContext) -> None:
         user, _ = current(auth)

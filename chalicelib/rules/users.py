@@ -563,6 +563,7 @@ def _not_found(username: str) -> NotFound:
 
 
 def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChange, ...] = ()) -> Event:
+    again = user.invitation is not None and user.invitation.again
     return new_event(
         auth.origin,
         actor(auth.caller),
@@ -570,7 +571,7 @@ def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChan
         user,
         revoked_keys,
         changes={"role": ("", user.role.value)},
-        cause=Cause.USER_INVITED_AGAIN if revoked_keys else None,
+        cause=Cause.USER_INVITED_AGAIN if again else None,
         invitation=user.invitation.id if user.invitation else "",
     )
 

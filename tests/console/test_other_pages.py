@@ -608,3 +608,35 @@ def test_a_page_that_one_may_not_see_says_who_may(person: Person, path: str, wha
     refused = person("ann", "READ_ONLY").open(path)
     assert refused.status == 403
     assert f"{what} requires the role OWNER or CLUSTER_ADMIN; your role is READ_ONLY." in refused.words
+
+
+def test_a_cookie_alone_ends_no_other_session_and_locks_nobody_out(
+    accounts: Accounts, person: Person
+) -> None:
+    """What needs a touch is what a thief of the cookie could keep its person out with."""
+    thief = person("ann", "OWNER")
+    accounts.stack.clock.forward(301)
+    ann = Browser(accounts.stack)
+    ann.passkey = thief.passkey
+    assert ann.sign_in().status == 200
+    (other,) = set(re.findall(r"you/session\?id=([0-9a-f]+)", thief.open("you").text))
+    refused = thief.post(f"you/session?id={other}")
+    assert refused.status == 403
+    assert "confirm" in refused.words.lower()
+    assert ann.open("you").status == 200
+    assert thief.confirm().status == 200
+    assert thief.post(f"you/session?id={other}").status == 303
+    assert ann.open("you", follow=False).status == 303
+    accounts.stack.clock.forward(301)
+    assert thief.post("you/sessions").status == 303
+
+
+def test_a_confirmation_does_not_make_an_address_known(accounts: Accounts, person: Person) -> None:
+    """Otherwise a thief who confirms in an open session signs in from their address without an email."""
+    ann = person("ann", "READ_ONLY")
+    assert ann.sign_in().status == 200
+    ann.source_ip = "192.0.2.77"
+    assert ann.confirm().status == 200
+    assert ann.sign_in().status == 200
+    signed_in = accounts.stack.events("SIGNED_IN")[-1]
+    assert (signed_in["sourceIp"], signed_in.get("audience")) == ("192.0.2.77", "PERSON")

@@ -619,17 +619,22 @@ class ReferenceModel:
             return Outcome(200, of=holder, response=key)
         longer = key.ends is not None and (ends is None or ends > key.ends)
         looser = longer or (key.offices and key.offices != offices)
+        left = None if ends is None else ends - self.second
+        halved = (left is not None and (key.ends is None or 2 * left <= key.ends - self.second)) or (
+            bool(offices) and not key.offices
+        )
+        halved = bool(halved and ((ends, offices) != (key.ends, key.offices)))
         if looser:
             if holder.machine:
                 self._may_grant(by, holder.role)
             by.prove(self.now)
         if not meant and by.session is None:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        if looser:
+        if looser or not halved:
             self._earned(holder.changes)
         if not meant:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        if looser:
+        if looser or not halved:
             self._pay(holder)
         if ends != key.ends:
             key.life = None
