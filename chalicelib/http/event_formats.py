@@ -36,7 +36,7 @@ _FORMULA = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\u2212", "\t", "\r", "\n")
 """Spreadsheets run a cell with one of these prefixes as a formula (OWASP, CSV injection). Some of them do so
 with the full-width forms too, and with the mathematical minus."""
 
-_INNER_FORMULA = re.compile("([;\uff1b\t\r\n]\\s*)(?=[=+@\uff1d\uff0b\uff0d\uff20\u2212-])")
+_INNER_FORMULA = re.compile('([;\uff1b\t\r\n][\\s"]*)(?=[=+@\uff1d\uff0b\uff0d\uff20\u2212-])')
 """What some spreadsheets take for the beginning of another cell, with a formula after it."""
 
 

@@ -140,7 +140,10 @@ def confirm(
     passkey_id, passkey = _find_passkey(user, credential_id)
     assertion = check(kept.challenge, passkey)
     confirmed = replace(session, confirmed_at=auth.origin.second)
-    new = _with_passkey(user, passkey_id, _after_use(passkey, assertion, auth.origin))
+    # The address is that of the last sign-in: whoever confirms in a session from another one is mailed about
+    # it once they sign in from there.
+    used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
+    new = _with_passkey(user, passkey_id, used)
     new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())
     directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
 
@@ -192,10 +195,9 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
     Raises Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and TooManyRequests
     if a code was mailed a moment ago, or often today: the key may be stolen.
     """
-    auth = authentication.sign_in(directory, username, key, origin)
+    auth = authentication.sign_in(directory, username, key, origin, people_only=True)
     user = auth.caller
-    if not isinstance(user, User):
-        raise Unauthenticated(authentication.NOT_VALID)
+    assert isinstance(user, User)  # noqa: S101 - for mypy; nobody else signs in here
     if KeyType.USER_MANAGEMENT in user.role.key_types():
         permissions.require_management_key(auth)
     enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)

@@ -160,12 +160,18 @@ def until_done(directory: Directory, auth: AuthContext, attempt: Callable[[AuthC
 
 
 def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
-    """End one of the caller's sessions, also while they sign in. Raises NotFound if they have none such."""
+    """End one of the caller's sessions, also while they sign in.
+
+    Raises NotFound if they have none with that id. Raises ConfirmationNeeded for another session than this
+    one: a thief who has nothing but a cookie must not be able to sign its person out again and again.
+    """
 
     def attempt(auth: AuthContext) -> None:
         user, _ = current(auth)
         if session_id not in user.sessions:
             raise NotFound("There is no such session; it may have ended already.")
+        if session_id != getattr(auth.credential, "id", ""):
+            require_confirmed(auth)
         left = {id_: it for id_, it in user.sessions.items() if id_ != session_id}
         _replace(directory, auth, user, left)
 

@@ -360,7 +360,15 @@ class Visits(Machine):
         kind = data.draw(st.sampled_from([*likely * 4, *TYPES]), "key type")
         held = whose.keys.get(kind) if whose else None
         was = f"{held.now.text[-5:]} {held.ends or ''} {' '.join(held.offices)}".strip() if held else ""
-        stale = data.draw(st.integers(0, 9), "stale") == 9 and action != "generate"
+        if action == "generate" and whose:
+            was = (
+                self.state_of_credentials(name)
+                if own
+                else self.stack.item(name)["version"]
+                if whose.machine
+                else ""
+            )
+        stale = data.draw(st.integers(0, 9), "stale") == 9
         meant = data.draw(st.booleans(), "meant")
         offices = data.draw(st.sampled_from([[], [OFFICE]]), "offices")
         expiry = data.draw(st.sampled_from(["keep", "never", "30"]), "expiry")

@@ -8,6 +8,7 @@ import pytest
 
 import app
 from chalicelib.console.settings import settings
+from chalicelib.rules import sessions
 from chalicelib.rules.limits import DEFAULT
 from tests.support.accounts import CLEAR, Accounts
 from tests.support.browser import Browser
@@ -220,9 +221,13 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
 @pytest.mark.parametrize("role", ["READ_ONLY", "CLUSTER_ADMIN", "OWNER"])
 def test_people_generate_and_rotate_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
     cat = person("cat", role)
-    assert cat.open("you/generate?key=MONITORING").status == 200
-    made = cat.post("you/generate", {"type": "MONITORING", "expiry": "never"})
+    shown = cat.open("you/generate?key=MONITORING")
+    assert cat.confirm().status == 200, "which makes a new version of the person"
+    fields = {"type": "MONITORING", "was": shown.hidden("was"), "expiry": "never"}
+    made = cat.post("you/generate", fields)
     [key] = set(re.findall(CLEAR, made.text))
+    again = cat.post("you/generate", fields)
+    assert (again.status, "was done already" in again.words) == (409, True)
     shown = cat.open("you/rotate?key=MONITORING")
     assert cat.confirm().status == 200, "which makes a new version of the person, and no other key"
     fields = {"type": "MONITORING", "was": shown.hidden("was"), "overlapSeconds": "0"}
@@ -232,7 +237,7 @@ def test_people_generate_and_rotate_their_own_keys(accounts: Accounts, person: P
     shown = cat.open("you/revoke?key=MONITORING")
     assert cat.post("you/revoke", {"type": "MONITORING", "was": shown.hidden("was")}).status == 303
     assert cat.open("you?done=revoked").status == 200
-    refused = cat.post("you/generate", {"type": "USER_MANAGEMENT", "expiry": "never"})
+    refused = cat.edit("you/generate?key=USER_MANAGEMENT", {"type": "USER_MANAGEMENT", "expiry": "never"})
     assert refused.status == (400 if role == "READ_ONLY" else 200)
 
 
@@ -361,6 +366,31 @@ def test_browsers_are_seen_and_signed_out(accounts: Accounts, person: Person) ->
     assert ann.post("you/sessions").status == 303
     for browser in (ann, other):
         assert browser.open("you", follow=False).status == 303
+
+
+def test_a_cookie_alone_ends_no_other_session_but_all_of_them(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    thief = Browser(accounts.stack, cookies={**ann.cookies})
+    accounts.stack.clock.forward(sessions.CONFIRMED_SECONDS)
+    assert ann.sign_in().status == 200
+    [session] = re.findall(r"you/session\?id=([0-9a-f]+)", thief.open("you").text)
+    refused = thief.post(f"you/session?id={session}")
+    assert refused.status == 403
+    assert "Confirm with your passkey" in refused.words
+    assert ann.open("you").status == 200
+    assert thief.post("you/sessions").status == 303
+    assert [it.open("you", follow=False).status for it in (ann, thief)] == [303, 303]
+
+
+def test_a_confirmation_from_another_address_hides_no_sign_in_from_there(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    before = accounts.stack.item("ann")["passkeys"]
+    thief = Browser(accounts.stack, source_ip="203.0.113.9", cookies={**ann.cookies}, passkey=ann.passkey)
+    assert thief.confirm().status == 200
+    [(id_, passkey)] = accounts.stack.item("ann")["passkeys"].items()
+    assert passkey["lastIp"] == before[id_]["lastIp"] == "198.51.100.7"
 
 
 def test_the_sixth_browser_ends_the_one_used_the_longest_ago(accounts: Accounts, person: Person) -> None:

@@ -1028,6 +1028,8 @@ class ReferenceModel:
         """End one of the caller's sessions."""
         if session is None or session not in by.who.sessions:
             raise Refused(404)
+        if session is not by.session:
+            by.prove(self.now)
         by.who.sessions.remove(session)
         return self._of_oneself(by, "SIGNED_OUT")
 
