@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _BATCH = 25
 _START = 1_700_000_000
 
+MEMBERSHIP = "m" * 22
+"""The membership that the Service Users name as their Administrator's."""
+
 
 def fill(client: DynamoDBClient, directory: str, events: str, account: str, owner: str, count: int) -> None:
     """Write ``count`` Service Users with two keys each, and the event of each creation."""
@@ -67,7 +70,7 @@ def _service_user(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]
         display_name=f"Bot number {n}",
         keys=keys,
         id=f"{n:016x}",
-        administrators={owner: "m" * 22},
+        administrators={owner: MEMBERSHIP},
     )
     event = Event(
         id=f"{(_START * 1000 + n):012x}{n:016x}",

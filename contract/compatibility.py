@@ -47,6 +47,8 @@ class _Comparison:
     def _operation(self, where: str, was: Json, now: Json) -> Iterator[str]:
         if was["operationId"] != now["operationId"]:
             yield f"{where}: operationId has changed, and generated clients use it"
+        if was.get("tags") != now.get("tags"):
+            yield f"{where}: its tag has changed, and generated clients name modules after it"
         before = was.get("security", self._old["security"])
         after = now.get("security", self._new["security"])
         # A new way to sign in next to the others breaks nobody.

@@ -146,11 +146,20 @@ def _deploy(args: argparse.Namespace) -> None:
     deploy(args.stage, args.bucket, parameters, args.arch)
 
 
+def _require_given(args: argparse.Namespace, example: str, *options: str) -> None:
+    """Raise DeployError for options that are empty: make passes on each variable, given or not."""
+    if missing := [option.upper() for option in options if not getattr(args, option).strip()]:
+        raise DeployError(f"Give {' and '.join(missing)} too, as in: {example}")
+
+
 def _create_account(args: argparse.Namespace) -> None:
+    example = "make account STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com"
+    _require_given(args, example, "name", "username", "email")
     create_account(args.stage, args.name, args.username, args.email)
 
 
 def _recover_owner(args: argparse.Namespace) -> None:
+    _require_given(args, "make owner STAGE=acme USERNAME=ann", "username")
     recover_owner(args.stage, args.username)
 
 

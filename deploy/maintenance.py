@@ -6,8 +6,9 @@ The first two write to the tables directly, so that only CloudTrail has a record
 import hashlib
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from chalicelib.rules import key_format
 from chalicelib.rules.key_search import keys_of
@@ -16,9 +17,8 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import Role
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
-from chalicelib.store.items import from_item
 from chalicelib.store.principals import principal_from_item
-from chalicelib.store.trail import refusals_of
+from chalicelib.store.trail import refusals_of, stored_event
 from deploy import revocation
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Suspension(NamedTuple):
 class Withdrawn(NamedTuple):
     """What was withdrawn since the time to which a table is restored, and must not come back.
 
+    ``rotated`` maps holders and key types whose key was rotated to the last five of the keys that came of it:
+    any other key of the type was replaced. An event does not name one whose response was lost.
     ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
     left; ``signed_out``, by themselves (also by removing a passkey) or by the operator, no session or token.
     ``inviters`` were revoked or are no longer an OWNER, so that the invitations they sent have no token left.
@@ -70,6 +72,7 @@ class Withdrawn(NamedTuple):
     """
 
     keys: frozenset[DeadKey] = frozenset()
+    rotated: dict[tuple[str, str], frozenset[str]] = {}
     passkeys: frozenset[tuple[str, str]] = frozenset()
     users: frozenset[str] = frozenset()
     signed_out: frozenset[str] = frozenset()
@@ -101,7 +104,7 @@ def restore_directory(
         for item in page:
             if _counts(item) or item["pk"]["S"] in credentials:
                 continue
-            restored, ended = _without(item, withdrawn.keys)
+            restored, ended = _without(item, withdrawn)
             wanted[item["pk"]["S"]] = _withdraw(restored, withdrawn)
             revoked += ended
             again |= {item["pk"]["S"].removeprefix("USER#")} & withdrawn.suspended.keys()
@@ -150,6 +153,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     write may have come later; not what it rotated or invited, which left something that works.
     """
     keys: set[DeadKey] = set()
+    rotated: dict[tuple[str, str], set[str]] = defaultdict(set)
     passkeys: set[tuple[str, str]] = set()
     users: set[str] = set()
     signed_out: set[str] = set()
@@ -165,13 +169,17 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     )
     for page in scanned:
         for item in page["Items"]:
-            event: Event = from_item(dict(item), Event)  # type: ignore[arg-type]
+            event = stored_event(cast("Any", item))
+            if event is None:  # a later version recorded it, which has been rolled back
+                continue
             holder = fold_username(event.subject.username or "")
             for key in event.keys:
                 if key.change is Change.REVOKED:
                     keys.add(DeadKey(holder, key.key_type.value, key.last5))
                 if key.previous_last5 and event.at >= since:
                     keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
+                if key.change is Change.ROTATED and event.at >= since:
+                    rotated[holder, key.key_type.value].add(key.last5)
             if event.action is Action.PASSKEY_REMOVED:
                 passkeys.add((holder, event.changes["passkey"][0]))
             if event.action is Action.USER_REVOKED or (
@@ -192,6 +200,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     }
     return Withdrawn(
         frozenset(keys),
+        {of: frozenset(last5s) for of, last5s in rotated.items()},
         frozenset(passkeys),
         frozenset(users),
         frozenset(signed_out),
@@ -237,14 +246,17 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
     return new
 
 
-def _without(item: Item, dead: frozenset[DeadKey]) -> tuple[Item, int]:
+def _without(item: Item, withdrawn: Withdrawn) -> tuple[Item, int]:
     """Return a principal's item without its ended keys, and their number; any other item unchanged."""
+    dead = withdrawn.keys
     holder = item["pk"]["S"].removeprefix("USER#")
     keys = item.get("keys", {}).get("M", {})
     left, ended = {}, 0
     for key_type, key in keys.items():
         fields = dict(key["M"])
-        if DeadKey(holder, key_type, fields["last5"]["S"]) in dead:
+        last5 = fields["last5"]["S"]
+        left_by_rotation = withdrawn.rotated.get((holder, key_type), {last5})
+        if DeadKey(holder, key_type, last5) in dead or last5 not in left_by_rotation:
             ended += 1
             continue
         before = fields.get("predecessor", {}).get("M")

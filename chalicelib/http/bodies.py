@@ -298,7 +298,7 @@ class RestrictKey(KeyTerms, frozen=True, kw_only=True):
     """New restrictions of a key; fields not given stay, and ``expiresAt`` null removes the expiry."""
 
     key_type: KeyType
-    even_if_locked_out: EvenIfLockedOut = False
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
 
 
 SameKeyType = Annotated[KeyType, Meta(description="The type in the path. It need not be given.")]
@@ -308,21 +308,21 @@ class KeyRestrictions(KeyTerms, frozen=True, kw_only=True):
     """New restrictions of the key in the path; fields not given stay, ``expiresAt`` null removes it."""
 
     key_type: SameKeyType | UnsetType = UNSET
-    even_if_locked_out: EvenIfLockedOut = False
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
 
 
 class RevokeKeyOfType(Body, frozen=True, kw_only=True):
     """What may be said of the revocation of the key in the path."""
 
     key_type: SameKeyType | UnsetType = UNSET
-    even_if_locked_out: EvenIfLockedOut = False
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
 
 
 class RevokeKey(Body, frozen=True, kw_only=True):
     """A key to revoke."""
 
     key_type: KeyType
-    even_if_locked_out: EvenIfLockedOut = False
+    even_if_locked_out: EvenIfLockedOut | UnsetType = UNSET
 
 
 class RotateKey(Body, frozen=True, kw_only=True):

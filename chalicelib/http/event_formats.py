@@ -36,8 +36,11 @@ _FORMULA = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\u2212", "\t", "\r", "\n")
 """Spreadsheets run a cell with one of these prefixes as a formula (OWASP, CSV injection). Some of them do so
 with the full-width forms too, and with the mathematical minus."""
 
-_INNER_FORMULA = re.compile('([;\uff1b\t\r\n][\\s"]*)(?=[=+@\uff1d\uff0b\uff0d\uff20\u2212-])')
-"""What some spreadsheets take for the beginning of another cell, with a formula after it."""
+_SKIPPED = "[\\s\"'\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*"
+"""Quotes, spaces and characters that nobody sees: after them a cell may still begin with a formula."""
+
+_INNER_FORMULA = re.compile(f"((?:^|[;|\uff1b\t\r\n]){_SKIPPED})(?=[=+@\uff1d\uff0b\uff0d\uff20\u2212-])")
+"""What some spreadsheets take for the beginning of a cell, with a formula after it."""
 
 
 def preferred_format(accept: str | None) -> str | None:

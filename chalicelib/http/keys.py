@@ -42,7 +42,7 @@ def revoke(call: Call, lookup: KeyHolderLookup) -> Response:
     """Revoke a key."""
     auth = call.authenticate(lookup.guard)
     body = call.body_or_query(bodies.RevokeKey, flags=("evenIfLockedOut",))
-    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out)
+    return _revoke(call, auth, lookup, body.key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
@@ -51,7 +51,7 @@ def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
     call.query("evenIfLockedOut")
     body = call.body_or_query(bodies.RevokeKeyOfType, flags=("evenIfLockedOut",))
     key_type = _same_type(name, body.key_type)
-    return _revoke(call, auth, lookup, key_type, even_if_locked_out=body.even_if_locked_out)
+    return _revoke(call, auth, lookup, key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _revoke(
@@ -78,7 +78,9 @@ def restrict(call: Call, lookup: KeyHolderLookup) -> Response:
     auth = call.authenticate(lookup.guard)
     call.query()
     body = call.body(bodies.RestrictKey)
-    return _restrict(call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out)
+    return _restrict(
+        call, auth, lookup, body.key_type, body, even_if_locked_out=body.even_if_locked_out is True
+    )
 
 
 def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
@@ -87,7 +89,7 @@ def restrict_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response
     call.query()
     body = call.body(bodies.KeyRestrictions)
     key_type = _same_type(name, body.key_type)
-    return _restrict(call, auth, lookup, key_type, body, even_if_locked_out=body.even_if_locked_out)
+    return _restrict(call, auth, lookup, key_type, body, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _restrict(

@@ -166,7 +166,7 @@ def email_of(event: Event) -> str | None:
     created_with_keys = event.action is Action.SERVICE_USER_CREATED and event.keys
     if "administrators" in event.changes and not created_with_keys:
         return "service-user-changed"
-    if event.keys or name in _WITHOUT_KEYS:
+    if event.keys or name in _WITHOUT_KEYS or event.action is Action.SERVICE_USER_DELETED:
         return name
     if "role" in event.changes:
         return {
@@ -550,7 +550,7 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there, or one is suspended. OWNERs are notified instead."
+                "there, or one is suspended. So the OWNERs are notified."
             )
         if self.event.action is Action.ALL_API_KEYS_REVOKED:
             return (

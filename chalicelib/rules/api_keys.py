@@ -166,7 +166,14 @@ def rotate(
     if overlap:
         until = overlap_end(key, now + overlap)
         predecessor = Predecessor(
-            key.digest, key.last5, until, key.last_used_at, key.ceiling, key.has_pointer, shown_to(key)
+            key.digest,
+            key.last5,
+            until,
+            last_used_at=key.last_used_at,
+            ceiling=key.ceiling,
+            has_pointer=key.has_pointer,
+            shown_to=shown_to(key),
+            leaked_at=key.leaked_at,
         )
         previous_predecessor = current_predecessor(key, now)
         if (
@@ -216,7 +223,7 @@ def restrict(
     key = find(holder, key_type)
     changes: dict[str, tuple[str, str]] = {}
     new = key
-    if networks is not UNSET and networks != key.networks:
+    if networks is not UNSET and set(networks) != set(key.networks):  # another order is no change
         changes["allowedNetworks"] = (" ".join(key.networks), " ".join(networks))
         new = replace(new, networks=networks)
     if expires_at is not UNSET and expires_at != key.expires_at:

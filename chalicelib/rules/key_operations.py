@@ -120,7 +120,7 @@ def restrict(
     for loosening a key of a Service User above the caller's role, Conflict for what
     :func:`lockout.require_not_locked_out` refuses, unless ``even_if_locked_out``, and TooManyRequests if the
     budget of key changes is used up. A change that only tightens the restrictions has no budget: a thief who
-    has used it up keeps nobody from making the key useless to them.
+    has used it up keeps nobody from making the key useless to them. Networks in other words have one.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if expires_at is not UNSET:
@@ -129,6 +129,7 @@ def restrict(
     if not changes:
         return holder
     is_looser = api_keys.is_looser(key, new.keys[key_type])
+    is_tighter = not is_looser and api_keys.is_looser(new.keys[key_type], key)
     if is_looser:
         if isinstance(holder, ServiceUser):
             permissions.require_can_change_rights(auth, holder)
@@ -145,7 +146,7 @@ def restrict(
         change,
         changes,
         conditions=conditions,
-        has_budget=is_looser,
+        has_budget=not is_tighter,
     )
     return new
 

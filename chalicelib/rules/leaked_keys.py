@@ -22,6 +22,7 @@ from chalicelib.rules.model import (
     Change,
     KeyChange,
     Kind,
+    Predecessor,
     Principal,
     ServiceUser,
     User,
@@ -69,11 +70,14 @@ def report(directory: Directory, reports: tuple[Report, ...], origin: Origin) ->
 
 
 class _Leak(NamedTuple):
-    """The key of a holder that leaked, or only that key's predecessor."""
+    """The key of a holder that leaked; with ``predecessor``, its predecessor was reported.
+
+    ``revokes_key``: the key itself counts as leaked, and not only its predecessor.
+    """
 
     key_type: KeyType
-    last5: str
-    predecessor_alone: bool
+    predecessor: Predecessor | None
+    revokes_key: bool
 
 
 def _leak(holder: Principal, digest: bytes, now: float) -> _Leak | None:
@@ -85,10 +89,10 @@ def _leak(holder: Principal, digest: bytes, now: float) -> _Leak | None:
     for key_type, key in holder.keys.items():
         predecessor = api_keys.current_predecessor(key, now)
         if key_format.same(key.digest, digest) and not api_keys.is_expired(key, now):
-            return _Leak(key_type, key.last5, predecessor_alone=False)
+            return _Leak(key_type, None, revokes_key=True)
         if predecessor is not None and key_format.same(predecessor.digest, digest):
             by_another = key.rotated_by and fold_username(key.rotated_by) != fold_username(holder.username)
-            return _Leak(key_type, predecessor.last5, predecessor_alone=bool(by_another))
+            return _Leak(key_type, predecessor, revokes_key=not by_another)
     return None
 
 
@@ -103,20 +107,24 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
         leak = _leak(holder, digest, origin.now)
         if leak is None:
             return
-        key = holder.keys[leak.key_type]
-        change = Change.REVOKED
+        reported = leak.predecessor or holder.keys[leak.key_type]
+        change = KeyChange(Change.REVOKED, leak.key_type, reported.last5)
         if notify_only:
-            if key.leaked_at is not None and origin.second - key.leaked_at < DAY:
+            if reported.leaked_at is not None and origin.second - reported.leaked_at < DAY:
                 return
-            change = Change.LEAKED
-            new = _with(holder, leak.key_type, leaked_at=origin.second)
-        elif leak.predecessor_alone:
+            change = KeyChange(Change.LEAKED, leak.key_type, reported.last5)
+            told = replace(reported, leaked_at=origin.second)
+            fields = {"predecessor": told} if leak.predecessor else {"leaked_at": told.leaked_at}
+            new = _with(holder, leak.key_type, **fields)
+        elif not leak.revokes_key:
             new = _with(holder, leak.key_type, predecessor=None)
         else:
-            new, _ = api_keys.revoke(holder, leak.key_type)
+            new, change = api_keys.revoke(holder, leak.key_type)
+            if leak.predecessor is not None:
+                change = replace(change, previous_last5=leak.predecessor.last5)
         write: Write = Replace(holder, new, concurrent_change())
         if any_version and not notify_only:
-            predecessor = digest if leak.predecessor_alone else None
+            predecessor = None if leak.revokes_key else digest
             changed = concurrent_change()
             write = RevokeKey(holder, leak.key_type, new.version, changed, predecessor=predecessor)
         event = new_event(
@@ -124,7 +132,7 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
             Actor(Kind.LEAK_REPORT),
             Action.API_KEY_LEAKED,
             holder,
-            (KeyChange(change, leak.key_type, leak.last5),),
+            (change,),
             cause=Cause.LEAKED,
             reason=f"It was found at {_place(url)}" if _place(url) else "It was found by somebody",
         )

@@ -19,6 +19,7 @@ class Predecessor(Value, frozen=True):
     """The key a rotation replaced, which still works until ``until``.
 
     ``shown_to`` is the username of the principal that was shown it; empty if that was not recorded.
+    ``leaked_at`` is when it was last reported as leaked, where the account does not revoke leaked keys.
     """
 
     digest: bytes
@@ -28,6 +29,7 @@ class Predecessor(Value, frozen=True):
     ceiling: Role | None = None
     has_pointer: bool = False
     shown_to: str = ""
+    leaked_at: int | None = None
 
 
 class Notice(Value, frozen=True):
@@ -118,24 +120,33 @@ class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
 
 
 class Inviter(Value, frozen=True):
-    """The OWNER who invited somebody. ``id`` is a User's membership, or the id of a Service User."""
+    """The OWNER who invited somebody. ``id`` is a User's membership, or the id of a Service User.
+
+    ``key_created_at`` is when the Service User's USER_MANAGEMENT key was generated (Unix time), which a
+    rotation does not change. None if a User invited, or if it was not recorded (version 1.0).
+    """
 
     machine: bool
     username: str
     id: str
+    key_created_at: int | None = None
 
 
 class Invitation(Value, frozen=True):
     """An open invitation. ``digests`` maps each mailed token's digest (hex) to its expiry.
 
-    It is valid only while the ``inviter`` is an OWNER of the account; None if it was stored before inviters
-    were recorded. A token is generated with its email, so that it exists nowhere else. An email that is sent
-    again has a new token, and the earlier one stays valid.
+    It is valid only while the ``inviter`` is an OWNER of the account and, if that is a Service User, while
+    its key is not revoked; None if it was stored before inviters were recorded. A token is generated with
+    its email, so that it exists nowhere else. An email that is sent again has a new token, and the earlier
+    one stays valid.
+
+    ``again``: the User had activated before, by an earlier invitation.
     """
 
     id: str
     digests: dict[str, int] = {}
     inviter: Inviter | None = None
+    again: bool = False
 
 
 class Passkey(Value, frozen=True, kw_only=True):
@@ -390,8 +401,9 @@ class Subject(Value, frozen=True):
 class KeyChange(Value, frozen=True):
     """The change of one key in an event. ``last5`` is the key's after the change (before it, if revoked).
 
-    ``previous_last5`` is that of the key a rotation replaced, and ``previous_until`` the end of its overlap,
-    if it has one. ``ends_at`` is the announced expiry of an ENDING key.
+    ``previous_last5`` is that of the key a rotation replaced, and ``previous_until`` the end of its
+    overlap, if it has one. Of a leak, it is the predecessor that was reported, if its successor was revoked
+    with it. ``ends_at`` is the announced expiry of an ENDING key.
     """
 
     change: Change

@@ -204,7 +204,8 @@ def person_on_revocation(occurrence: Occurrence) -> Recipients:
     Notify all OWNERs too, if the User was an OWNER or knows keys of Service Users.
     """
     subject = occurrence.subject
-    invited = isinstance(subject, User) and subject.invitation is not None and not occurrence.keys
+    invitation = subject.invitation if isinstance(subject, User) else None
+    invited = invitation is not None and not invitation.again and not occurrence.keys
     if _is_owner(subject) or occurrence.knows_keys:
         return Recipients(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
     return nobody(occurrence) if invited else administrators_or_person(occurrence)
@@ -252,7 +253,7 @@ NOTIFIED = for_every_action(
         Action.ALL_API_KEYS_REVOKED: administrators_or_person,
         Action.SERVICE_USER_CREATED: administrators_of_creation,
         Action.SERVICE_USER_UPDATED: administrators_before_and_after,
-        Action.SERVICE_USER_DELETED: administrators_or_person_if_keys_changed,
+        Action.SERVICE_USER_DELETED: administrators_or_person,
         Action.SERVICE_USER_SUSPENDED: administrators_or_person,
         Action.SERVICE_USER_RESUMED: administrators_or_person,
         Action.API_KEY_GENERATED: administrators_or_person_and_owners_if_by_operator,

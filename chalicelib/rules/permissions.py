@@ -101,14 +101,14 @@ def require_can_issue_keys(auth: AuthContext, target: ServiceUser) -> None:
 def require_can_change_rights(auth: AuthContext, target: ServiceUser) -> None:
     """Requires a role that is not below the Service User's.
 
-    It is needed to change its role or Administrators, or to loosen a key. A caller with a lower role may
-    still revoke its keys and delete it, because that gives nobody more rights.
+    It is needed to change its role or Administrators, to loosen a key, or to resume it. A caller with a lower
+    role may still revoke its keys, suspend and delete it, because that gives nobody more rights.
     """
     if not auth.role.covers(target.role):
         raise Forbidden(
             f"'{target.username}' has the role {target.role.value}, above your own, {auth.role.value}. "
-            "You can revoke its keys or delete it. Ask an OWNER to change its role or Administrators, or to "
-            "loosen the restrictions of its keys."
+            "You can revoke its keys, suspend it or delete it. Ask an OWNER to change its role or "
+            "Administrators, to loosen the restrictions of its keys, or to resume it."
         )
 
 

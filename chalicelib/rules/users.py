@@ -165,7 +165,7 @@ def invite_again(
             sessions={},
             enrolment=None,
             version=new_version(),
-            invitation=_invitation(auth),
+            invitation=_invitation(auth, again=old.invitation is None or old.invitation.again),
             invited_by=auth.caller.username,
         )
         event = _invitation_event(auth, new, api_keys.revoke_all(old))
@@ -243,9 +243,9 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
 def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
     """Return the writes and conditions of an activation, without the write of the User.
 
-    The conditions are that whoever sent the invitation is still an OWNER and, if a Service User invited an
-    OWNER, that the account still lets Service Users do so. Raises ValidationError if the User invited
-    themselves and is no longer an OWNER.
+    The conditions are that whoever sent the invitation is still an OWNER (a Service User also with the key
+    it had) and, if a Service User invited an OWNER, that the account still lets Service Users do so. Raises
+    ValidationError if the User invited themselves and is no longer an OWNER.
     """
     writes: list[Write] = [*_owner_writes(directory, old, new)]
     inviter = old.invitation.inviter if old.invitation else None
@@ -532,7 +532,13 @@ def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
         and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
         and found_id == inviter.id
+        and (inviter.key_created_at is None or _key_created_at(found) == inviter.key_created_at)
     )
+
+
+def _key_created_at(principal: Principal) -> int | None:
+    key = principal.keys.get(KeyType.USER_MANAGEMENT)
+    return key.created_at if key is not None else None
 
 
 def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:
@@ -579,13 +585,16 @@ def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool
     return valid
 
 
-def _invitation(auth: AuthContext) -> Invitation:
+def _invitation(auth: AuthContext, *, again: bool = False) -> Invitation:
     """Return a new invitation from the caller. It is valid only while the caller is an OWNER."""
     caller = auth.caller
     if isinstance(caller, ServiceUser):
-        return Invitation(new_id(), inviter=Inviter(True, caller.username, caller.id))
+        created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which it has signed in
+        return Invitation(
+            new_id(), inviter=Inviter(True, caller.username, caller.id, created_at), again=again
+        )
     assert isinstance(caller, User)  # noqa: S101 - for mypy; there is no third kind
-    return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership))
+    return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership), again=again)
 
 
 def _require_may_manage_owners(

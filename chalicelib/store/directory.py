@@ -41,7 +41,7 @@ from chalicelib.rules.ports import (
     UseChallenge,
     Write,
 )
-from chalicelib.rules.roles import Role
+from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.addresses import OldAddressError
 from chalicelib.store.counters import AccountWrite, FullCounters, UncountedError
@@ -74,7 +74,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
     from chalicelib.rules.model import ApiKey
-    from chalicelib.rules.roles import KeyType
     from chalicelib.store.items import AttributeValue
 
 _LOG = logging.getLogger(__name__)
@@ -698,20 +697,25 @@ def _entitlement(write: StillEntitled) -> Condition:
 
 def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     inviter = write.inviter
-    return {
-        "Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}},
-        **Condition(
-            "kind = :kind AND account = :account AND #role = :owner AND attribute_not_exists(suspendedAt) "
-            f"AND {'id' if inviter.machine else 'membership'} = :this",
-            {"#role": "role"},
-            {
-                ":kind": {"S": _KIND[ServiceUser if inviter.machine else User]},
-                ":account": {"S": write.account},
-                ":owner": {"S": Role.OWNER.value},
-                ":this": {"S": inviter.id},
-            },
-        ).parameters(),
-    }
+    condition = Condition(
+        "kind = :kind AND account = :account AND #role = :owner AND attribute_not_exists(suspendedAt) "
+        f"AND {'id' if inviter.machine else 'membership'} = :this",
+        {"#role": "role"},
+        {
+            ":kind": {"S": _KIND[ServiceUser if inviter.machine else User]},
+            ":account": {"S": write.account},
+            ":owner": {"S": Role.OWNER.value},
+            ":this": {"S": inviter.id},
+        },
+    )
+    if inviter.key_created_at is not None:
+        same_key = Condition(
+            "#keys.#type.createdAt = :created",
+            {"#keys": "keys", "#type": KeyType.USER_MANAGEMENT.value},
+            {":created": {"N": str(inviter.key_created_at)}},
+        )
+        condition = condition.and_also(same_key)
+    return {"Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}}, **condition.parameters()}
 
 
 def _account_update(write: UpdateAccount) -> dict[str, Any]:

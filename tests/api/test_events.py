@@ -455,6 +455,7 @@ def test_csv_has_a_line_of_names_and_a_line_an_event(history: Accounts) -> None:
     "name",
     [
         *("=1+1", "+1", "-1", "@SUM(1)", "=HYPERLINK(0)", "x;=1+1", "x; @SUM(1)", "x\t-1"),
+        *('x;"=1+1";y', "x;\u200b=1+1", "x|=1", "\u00a0=1+1", "x;'\"@SUM(1)"),
         *("\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20SUM(1)", "\u22121", "x;\uff1d1", "x\uff1b=1", "\n=1"),
     ],
 )

@@ -122,7 +122,27 @@ def test_a_predecessor_that_rotated_itself_ends_with_its_successor(stack: Stack)
     new = rotate(stack, old, old)
     report(stack, old.secret)
     assert (works(stack, old), works(stack, new)) == (False, False)
-    assert [it["keys"][0]["last5"] for it in leaks(stack)] == [old.secret[-5:]]
+    (event,) = leaks(stack)
+    assert event["keys"][0]["last5"] == new.secret[-5:]
+    assert event["keys"][0]["previousLast5"] == old.secret[-5:]
+
+
+def test_each_of_two_keys_is_notified_of_where_the_account_keeps_leaked_keys(stack: Stack) -> None:
+    """A report of the predecessor does not silence one of its successor, and a rotation silences none."""
+    owner = stack.account()
+    assert stack.call("PUT", "/v1/account", owner, {"revokeLeakedKeys": False}).status == 200
+    old = stack.service_user(owner, "bot")["MONITORING"]
+    report(stack, old.secret)
+    new = rotate(stack, old, old)
+    for secret in (old.secret, new.secret, old.secret, new.secret):
+        stack.clock.forward(1)
+        report(stack, secret)
+    assert [it["keys"][0]["last5"] for it in leaks(stack)] == [old.secret[-5:], new.secret[-5:]]
+    newest = rotate(stack, new, new)
+    stack.clock.forward(1)
+    report(stack, new.secret)
+    report(stack, newest.secret)
+    assert [it["keys"][0]["last5"] for it in leaks(stack)][2:] == [newest.secret[-5:]]
 
 
 def test_a_predecessor_that_an_administrator_rotated_ends_alone(stack: Stack) -> None:

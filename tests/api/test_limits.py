@@ -659,6 +659,27 @@ def test_a_key_is_tightened_though_its_budget_is_used_up(stack: Stack) -> None:
     assert len(stack.events("API_KEY_UPDATED")) == 4
 
 
+def test_the_same_networks_in_other_words_are_changed_only_so_often(stack: Stack) -> None:
+    """Neither tighter nor looser: without a budget, a thief could go on for ever. An order is no change."""
+    owner = stack.account()
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    limited(stack, key_change_burst=4)
+    keys, wide = f"{PATH}/bot/api-keys", ["198.51.100.0/24", "203.0.113.0/24"]
+    same = ([*wide, "198.51.100.0/25"], wide)
+
+    def restrict(networks: list[str]) -> Response:
+        return stack.call("PATCH", keys, owner, {**MONITORING, "allowedNetworks": networks})
+
+    assert restrict(wide).status == 200
+    for number in range(4):
+        assert restrict(same[number % 2]).status == 200
+    used_up(restrict(same[0]))
+    before = stack.snapshot()
+    assert restrict(wide[::-1]).json["allowedNetworks"] == wide
+    assert stack.snapshot() == before
+    assert restrict(wide[:1]).status == 200
+
+
 def test_a_name_is_changed_only_so_often(stack: Stack) -> None:
     """Each change is an event and a write, though nobody is mailed."""
     owner = stack.account()

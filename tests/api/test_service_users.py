@@ -304,7 +304,7 @@ def test_a_list_goes_on_after_its_cursor_was_deleted(accounts: Accounts) -> None
         "cursor=Ym90LTE%3D",
         "cursor=YS8v",
         "cursor=" + "A" * 5000,
-        "sort=username",
+        "order=oldest",
         "Limit=5",
         "username=bot",
         "=5",

@@ -729,6 +729,61 @@ def test_an_invitation_ends_when_its_inviter_is_no_longer_an_owner(
     assert (listed["owner"], listed["dan"]) == (None, "owner")
 
 
+def test_a_machines_invitation_ends_with_the_key_that_sent_it(stack: Stack) -> None:
+    """Whoever revokes a key that somebody else knows ends what was sent with it; a rotation ends nothing."""
+    owner, worker = account_with_a_machine(stack)
+    for name in ("eve", "gus"):
+        assert invite(stack, worker, name, "CLUSTER_ADMIN").status == 201
+    assert stack.call("POST", "/v1/api-keys/rotate", worker).status == 200
+    assert stack.signs_in(stack.activate("eve"))
+    assert _invitation(stack, owner, "gus") == "OPEN"
+    body = {"keyType": "USER_MANAGEMENT"}
+    assert stack.call("DELETE", f"{SERVICE_USERS}/worker/api-keys", owner, body).status == 204
+    activation = {"username": "gus", "token": stack.token("gus")}
+    stack.clock.forward(1)
+    for again in (False, True):
+        if again:
+            assert stack.call("POST", f"{SERVICE_USERS}/worker/api-keys", owner, body).status == 201
+        assert _invitation(stack, owner, "gus") == "WITHDRAWN"
+        assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+
+
+def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: Stack) -> None:
+    _, worker = account_with_a_machine(stack)
+    assert invite(stack, worker, "eve", "READ_ONLY").status == 201
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": "USER#eve"}},
+        UpdateExpression="REMOVE invitation.inviter.keyCreatedAt",
+    )
+    assert stack.signs_in(stack.activate("eve"))
+
+
+def test_offboarding_ends_what_a_leaver_invited_with_a_machines_key(stack: Stack) -> None:
+    owner = stack.account()
+    eve = stack.user(owner, "eve", "OWNER")
+    worker = stack.service_user(eve, "worker", "OWNER")["USER_MANAGEMENT"]
+    assert invite(stack, worker, "gus", "CLUSTER_ADMIN").status == 201
+    ended = stack.call("DELETE", f"{USERS}/eve/shown-keys?revokeUser=true", owner)
+    assert (ended.status, ended.json["complete"]) == (200, True)
+    assert _invitation(stack, owner, "gus") == "WITHDRAWN"
+    activation = {"username": "gus", "token": stack.token("gus")}
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+
+
+def test_who_was_invited_again_and_then_revoked_is_notified(stack: Stack) -> None:
+    """They had access before; somebody who never activated is not."""
+    owner = stack.account()
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
+    assert invite(stack, owner, "new", "CLUSTER_ADMIN").status == 201
+    for name in ("bea", "bea", "new"):
+        assert stack.call("POST", f"{USERS}/{name}/invitation", owner).status == 200
+    for name in ("bea", "new"):
+        assert stack.call("DELETE", f"{USERS}/{name}", owner).status == 204
+    revoked = {it["subject"]["username"]: it.get("audience") for it in stack.events("USER_REVOKED")}
+    assert revoked == {"bea": "PERSON", "new": None}
+
+
 def _invitation(stack: Stack, by: Key, username: str) -> str | None:
     """Return the state of an invitation, after checking that the list and the single User show the same."""
     (listed,) = [it for it in stack.call("GET", USERS, by).json if it["username"] == username]

@@ -503,3 +503,32 @@ def test_the_address_alone_leads_to_the_console(newcomer: People, server: Server
     it = newcomer()
     it.page.goto(f"{server.base}/{'console/' if path else ''}{path}")
     it.page.get_by_role("heading", name="Sign in", exact=True).wait_for()
+
+
+def test_a_service_user_is_created_by_keyboard_and_without_a_script(newcomer: People) -> None:
+    person = newcomer(java_script_enabled=False)
+    person.expect_errors("400 (Bad Request)")
+    page, server = person.page, person.server
+    page.goto(server.link())
+    page.goto(f"{server.console}/create/service-user")
+    keys = page.keyboard
+    page.get_by_label("Username", exact=True).focus()
+    for text in ("typed-bot", "Typed", "typed-bot@demo.example", "Types by itself", "team"):
+        keys.type(text)
+        keys.press("Tab")
+    page.get_by_label("Ends", exact=True).select_option("30")
+    page.get_by_role("button", name="Create the Service User").focus()
+    keys.press("Enter")
+    page.get_by_role("heading", name="Nothing was done").wait_for()
+    labels = page.get_by_label("Labels")
+    assert labels.get_attribute("aria-describedby") == "labels-hint labels-error1"
+    assert "Write name=value" in page.locator("#labels-error1").inner_text()
+    assert page.get_by_label("Description").input_value() == "Types by itself"
+    labels.focus()
+    keys.press("Control+End")
+    keys.type("=payments")
+    page.get_by_role("button", name="Create the Service User").focus()
+    keys.press("Enter")
+    page.get_by_text("typed-bot").first.wait_for()
+    made = server.api("GET", "/v1/service-users/typed-bot")
+    assert (made["description"], made["labels"]) == ("Types by itself", {"team": "payments"})

@@ -99,7 +99,7 @@ def test_the_sign_in_asks_for_an_api_key_and_offers_to_make_no_password(
     assert "assword" not in dialog.inner_text()
     fields = dialog.locator("input")
     told = [(it.get_attribute("type"), it.get_attribute("autocomplete")) for it in fields.all()]
-    assert told == [(None, "username"), ("password", "off"), ("password", "off")]
+    assert told == [("text", "username"), ("password", "off"), ("password", "off")]
     assert not page.evaluate(WIDER)
     box = dialog.bounding_box()
     assert box

@@ -5,6 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+from chalicelib.console.service_user_pages import PAGE
+from local.tables import declared_api
+from tests.api.test_selection import copies
 from tests.support.accounts import Accounts
 from tests.support.browser import Browser
 
@@ -66,6 +69,15 @@ def test_the_first_visit_is_small(accounts: Accounts) -> None:
     assert sum(sizes.values()) + len(gzip.compress(page.text.encode())) <= 20_000
     assert max(size for path, size in sizes.items() if path.endswith(".js")) <= 6000
     assert max(size for path, size in sizes.items() if path.endswith(".css")) <= 4000
+
+
+def test_a_page_of_service_users_is_too_small_to_be_compressed(accounts: Accounts, person: Person) -> None:
+    """It has a token of the session, so its compressed length must tell nothing of it."""
+    accounts.stack.service_user(accounts["admin"], "bot", description="x" * 60, labels={"team": "payments"})
+    copies(accounts.stack, "bot", "another-bot-of-the-team-", PAGE)
+    page = person().open("service-users").text
+    assert page.count("another-bot-of-the-team-") >= PAGE - 1
+    assert len(page.encode()) < declared_api()["MinimumCompressionSize"]
 
 
 def test_the_api_imports_nothing_of_the_console() -> None:

@@ -3,8 +3,9 @@
     python -m tests.contract.run [--examples 20] [--seed 1]
 
 Redocly lints the OpenAPI document. openapi-python-client generates a client that goes through a
-customer's steps (``walk.py``). Schemathesis makes requests in all its phases. Each tool is pinned and
-installed in .tools/ at the first run. The API uses the engine at DYNAMODB_LOCAL_URL if set, else moto.
+customer's steps (``walk.py``), as do two in TypeScript (``typescript_clients.py``). Schemathesis makes
+requests in all its phases. Each tool is pinned and installed in .tools/ at the first run. The API uses the
+engine at DYNAMODB_LOCAL_URL if set, else moto.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from local import budgets
@@ -40,10 +41,13 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=20, help="generated requests a call and phase")
     parser.add_argument("--seed", type=int, default=1, help="what the generated requests come from")
     options = parser.parse_args()
+    from tests.contract import typescript_clients  # which uses this module
+
     python = _environment()
     lint()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "home") as (home, log):
         walk(python, Path(folder) / "client", home)
+        typescript_clients.walk(home)
         judge(python, home, log, options.examples, options.seed)
     return 0
 
@@ -53,10 +57,10 @@ def lint() -> None:
     redocly = TOOLS / f"redocly-{REDOCLY}"
     if not redocly.exists():
         npm = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", "--no-save"]
-        _run([*npm, "--prefix", f"{redocly}.new", f"@redocly/cli@{REDOCLY}"])
+        run([*npm, "--prefix", f"{redocly}.new", f"@redocly/cli@{REDOCLY}"])
         Path(f"{redocly}.new").rename(redocly)
     command = redocly / "node_modules" / ".bin" / "redocly"
-    _run([command, "lint", "--config", HERE / "redocly.yaml", DOCUMENT], REDOCLY_TELEMETRY="off")
+    run([command, "lint", "--config", HERE / "redocly.yaml", DOCUMENT], REDOCLY_TELEMETRY="off")
 
 
 def walk(python: Path, folder: Path, home: Path) -> None:
@@ -64,8 +68,8 @@ def walk(python: Path, folder: Path, home: Path) -> None:
     generator = [python.with_name("openapi-python-client"), "generate", "--path", DOCUMENT, "--meta", "none"]
     generator += ["--output-path", folder / "service_users_client", "--fail-on-warning"]
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # where it finds the formatter it calls
-    _run(generator, PATH=path)  # type: ignore[arg-type]
-    _run([python, HERE / "walk.py", folder, home / "owner.json"])
+    run(generator, PATH=path)  # type: ignore[arg-type]
+    run([python, HERE / "walk.py", folder, home / "owner.json"])
 
 
 def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None:
@@ -81,7 +85,7 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
     seeds = [("examples,coverage,fuzzing", seed), *(("stateful", seed + more) for more in range(CHAINED))]
     try:
         for phases, each in seeds:
-            _run([*command, "--phases", phases, "--seed", str(each)], cwd=HERE, CONTRACT_HOME=str(home))  # type: ignore[list-item]
+            run([*command, "--phases", phases, "--seed", str(each)], cwd=HERE, CONTRACT_HOME=str(home))  # type: ignore[list-item]
     finally:
         answered = collections.Counter(
             re.findall(r"^  \d\d:\d\d:\d\d  (\d{3}) ", log.read_text(encoding="utf-8"), re.MULTILINE)
@@ -122,15 +126,16 @@ def _environment() -> Path:
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", "--without-pip", folder])
+        run([sys.executable, "-m", "venv", "--without-pip", folder])
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
         locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        _run([*pip, "install", "-q", *locked, "-r", REQUIREMENTS])  # type: ignore[list-item]
+        run([*pip, "install", "-q", *locked, "-r", REQUIREMENTS])  # type: ignore[list-item]
         mark.write_text(wanted, encoding="utf-8")
     return python
 
 
-def _run(command: list[str | Path], cwd: Path = ROOT, **environment: str) -> None:
+def run(command: Sequence[str | Path], cwd: Path = ROOT, **environment: str) -> None:
+    """Print a command and run it. Raises CalledProcessError if it fails."""
     print("$", *(str(word).replace(f"{ROOT}/", "") for word in command), flush=True)
     subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, check=True)
 

@@ -54,6 +54,10 @@ BREAKS: dict[str, tuple[Change, str]] = {
         lambda it: call(it, "/v1/whoami", "get").update(operationId="me"),
         "operationId",
     ),
+    "a call is in another module": (
+        lambda it: call(it, "/v1/whoami", "get").update(tags=["Me"]),
+        "its tag has changed",
+    ),
     "a call wants signing in": (
         lambda it: call(it, "/health", "get").pop("security"),
         "GET /health: the sign-in has changed",

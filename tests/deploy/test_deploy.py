@@ -446,3 +446,20 @@ def test_a_teardown_of_no_stack_names_the_log_groups_that_stand_in_the_way(
     aws.write()
     assert main(["teardown", "--stage", "acme"]) == 0
     assert "aws logs delete-log-group" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["owner", "--username", ""], "USERNAME"),
+        (["owner", "--username", " "], "USERNAME"),
+        (["account", "--name", "", "--username", "", "--email", ""], "NAME and USERNAME and EMAIL"),
+        (["account", "--name", "Acme", "--username", "ann", "--email", ""], "EMAIL"),
+    ],
+)
+def test_what_make_was_not_given_is_named_before_aws_is_asked(
+    aws: Aws, capsys: pytest.CaptureFixture[str], arguments: list[str], missing: str
+) -> None:
+    assert main([*arguments, "--stage", "acme"]) == 1
+    assert f"Give {missing} too, as in: make {arguments[0]} STAGE=acme " in capsys.readouterr().err
+    assert not aws.calls

@@ -98,6 +98,58 @@ def test_what_was_revoked_since_does_not_come_back(stack: Stack, restored: Any) 
         assert whoami(stack, key) == 200, key.username
 
 
+def rotated(stack: Stack, key: Key) -> Key:
+    """Let a Service User rotate its own key, with an overlap of an hour."""
+    response = stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 3600})
+    return Key(key.username, response.json["key"])
+
+
+def test_a_key_that_died_with_its_leaked_predecessor_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    new = rotated(stack, old)
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    found = [{"token": old.secret, "type": "service_users_api_key", "url": ""}]
+    assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
+    assert restore_again(stack, directory, since).revoked == 1
+    assert [whoami(stack, key) for key in (old, new)] == [401, 401]
+
+
+def test_a_key_whose_response_was_lost_does_not_come_back(stack: Stack, restored: Any) -> None:
+    """The rotation that replaced it names its predecessor. A key that a rotation has left comes back."""
+    owner = stack.account()
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    first = stack.service_user(owner, "kept", keyTypes=["MONITORING"])["MONITORING"]
+    lost = rotated(stack, old)
+    since = int(stack.clock())
+    kept = rotated(stack, first)
+    directory, _ = restored()
+    stack.clock.forward(10)
+    newest = rotated(stack, old)
+    assert stack.call("DELETE", "/v1/service-users/bot/api-keys/MONITORING", owner).status == 204
+    restore_again(stack, directory, since + 10)
+    assert [whoami(stack, key) for key in (old, lost, newest)] == [401, 401, 401]
+    restore_again(stack, directory, since)
+    assert whoami(stack, kept) == 200
+
+
+def test_an_event_of_a_later_version_stops_no_restore(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    bot = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+    events = stack.client.scan(TableName=stack.tables.events)["Items"]
+    (item,) = (it for it in events if it["action"]["S"] == "SERVICE_USER_DELETED")
+    later = {**item, "id": {"S": f"{item['id']['S']}x"}, "action": {"S": "API_KEY_LENT"}}
+    stack.client.put_item(TableName=stack.tables.events, Item=later)
+    restore_again(stack, directory, since)
+    assert whoami(stack, bot) == 401
+
+
 def test_what_was_being_revoked_at_the_time_does_not_come_back(stack: Stack, restored: Any) -> None:
     owner = stack.account()
     bot = stack.service_user(owner, "bot")

@@ -112,6 +112,8 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
         BOB,
         SETTING,
     ),
+    "deleted, without a key": (make_event(action=Action.SERVICE_USER_DELETED, keys=()), BOB, SETTING),
+    "leaked predecessor": (leaked(keys=(replace(revoked(), previous_last5="bbbbb"),)), BOB, SETTING),
     "lowered": (
         make_event(
             action=Action.SERVICE_USER_UPDATED,
@@ -285,6 +287,7 @@ def commands(text: str) -> list[str]:
         ("revoked", "API key revoked: MONITORING …7ac6a for ci-bot (Demo)"),
         ("leaked", "API key leaked, and revoked: MONITORING …7ac6a of ci-bot (Demo)"),
         ("leaked, and kept", "API key leaked, and works still: MONITORING …7ac6a of ci-bot (Demo)"),
+        ("deleted, without a key", "Service User deleted: ci-bot (Demo)"),
         ("own leaked", "Your API key leaked, and revoked: MONITORING …7ac6a (Demo)"),
         ("a User's leaked", "API key leaked, and revoked: MONITORING …7ac6a of Bea (Demo)"),
         ("deleted", "API keys revoked: MONITORING …7ac6a, MONITORING …b, ci-bot deleted (Demo)"),
@@ -555,7 +558,7 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
         "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, or one is suspended. "
-        "OWNERs are notified instead."
+        "So the OWNERs are notified."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 
@@ -945,7 +948,7 @@ def test_every_action_has_its_email_or_none() -> None:
     assert silent == {Action.API_KEY_REFUSED, Action.SIGNED_OUT}
 
 
-def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
+def test_an_act_without_keys_is_not_mailed_but_for_access_and_deletions() -> None:
     found = {action for action in Action if email_of(make_event(action=action, keys=())) is not None}
     passkeys = {
         Action.PASSKEY_ADDED,
@@ -962,7 +965,7 @@ def test_an_act_without_keys_is_not_mailed_but_for_access() -> None:
         Action.USER_RESUMED,
     }
     access = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED, Action.ALL_API_KEYS_REVOKED}
-    assert found == access | suspensions | passkeys
+    assert found == access | suspensions | passkeys | {Action.SERVICE_USER_DELETED}
 
 
 def addresses(event: Event, recipient: Recipient, context: EmailContext) -> list[str]:

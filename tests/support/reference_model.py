@@ -48,6 +48,8 @@ class Secret:
     shown_to: str = ""
     """Who was shown it."""
     made: int = 0
+    leaked: int | None = None
+    """When it was last told of a leak that ended nothing."""
 
 
 @dataclass(eq=False)
@@ -57,12 +59,11 @@ class Held:
     kind: str
     now: Secret
     ends: int | None = None
+    born: int = 0
     offices: list[str] = field(default_factory=list)
     before: Secret | None = None
     before_until: int = 0
     refused: int | None = None
-    leaked: int | None = None
-    """When it was last told of a leak that ended nothing."""
 
     def over(self, at: float) -> bool:
         return self.ends is not None and at >= self.ends
@@ -83,10 +84,14 @@ class Stay:
 
 @dataclass(eq=False)
 class Invitation:
-    """An invitation, good while its inviter is an OWNER in the time of being there that they sent it in."""
+    """An invitation, good while its inviter is an OWNER in the time of being there that they sent it in.
+
+    A machine's is good only while it has the key it had, which was ``born`` then; it may have been rotated.
+    """
 
     inviter: "Someone"
     stay: Stay
+    born: int | None
     tokens: dict[str, int] = field(default_factory=dict)
 
 
@@ -655,7 +660,7 @@ class ReferenceModel:
         seen_by = by.secret.seen_by if holder is by.who else by.role
         seen_by = seen_by if holder.machine else None
         key.now = Secret(seen_by=seen_by, shown_to=by.who.username, made=self.second)
-        key.refused = key.leaked = None
+        key.refused = None
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
     def leaked(self, texts: list[str], source_ip: str) -> None:
@@ -671,8 +676,9 @@ class ReferenceModel:
                     if text not in [it.text for it in key.works(self.now)]:
                         continue
                     if holder.account in self.leaked_keys_stay:
-                        if key.leaked is None or self.second - key.leaked >= DAY:
-                            key.leaked = self.second
+                        (found,) = [it for it in key.works(self.now) if it.text == text]
+                        if found.leaked is None or self.second - found.leaked >= DAY:
+                            found.leaked = self.second
                             told = [("LEAKED", key.kind)]
                             self._put(Record(holder.account, "API_KEY_LEAKED", "", holder.name, told))
                         continue
@@ -699,7 +705,7 @@ class ReferenceModel:
             body["role"],
             False,
             body.get("displayName", body["username"]),
-            open=Invitation(by.who, by.who.stay),
+            open=_invitation(by.who),
             created=self.second,
             invited_by=by.who.username,
         )
@@ -844,7 +850,7 @@ class ReferenceModel:
         self._not_the_last(person)
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
-        person.keys, person.open = {}, Invitation(by.who, by.who.stay)
+        person.keys, person.open = {}, _invitation(by.who)
         person.invited_by = by.who.username
         person.passkeys, person.sessions, person.wish = [], [], None
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
@@ -896,6 +902,7 @@ class ReferenceModel:
             or inviter.role != "OWNER"
             or inviter.stay is not invitation.stay
             or inviter.suspended is not None
+            or _born(inviter) != invitation.born
             or (inviter.machine and person.role == "OWNER" and person.account not in self.machines_run_owners)
         )
 
@@ -1292,6 +1299,7 @@ class ReferenceModel:
             kind,
             Secret(seen_by=seen_by, shown_to=shown_to, made=self.second),
             ends=body.get("ends"),
+            born=self.second,
             offices=list(body.get("allowedNetworks", [])),
         )
         holder.keys[kind] = key
@@ -1322,3 +1330,12 @@ class ReferenceModel:
 
     def _put(self, record: Record) -> None:
         self.records.append(record)
+
+
+def _born(inviter: Someone) -> int | None:
+    key = inviter.keys.get("USER_MANAGEMENT") if inviter.machine else None
+    return key.born if key is not None else None
+
+
+def _invitation(inviter: Someone) -> Invitation:
+    return Invitation(inviter, inviter.stay, _born(inviter))

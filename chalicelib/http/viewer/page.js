@@ -33,7 +33,7 @@ const ours = ({ React }) => {
   const Answer = (Original) => function FoldedAnswer(props) {
     const [open, setOpen] = React.useState(false);
     if (!/^[45]/.test(props.code)) return h(Original, props);
-    const why = String(props.response.get("description") || "").split(/\.\s/)[0].replace(/\.$/, "");
+    const why = String(props.response.get("description") || "").split(/\.\s/)[0].replace(/\.$|`/g, "");
     const toggle = h(
       "button",
       { type: "button", className: "fold", "aria-expanded": open, onClick: () => setOpen(!open) },
@@ -64,7 +64,7 @@ const ours = ({ React }) => {
         "div",
         { className: "sign-in-field" },
         h("label", { htmlFor: id }, label),
-        h("input", { id, onChange: tell, autoCapitalize: "none", spellCheck: false, required: true, ...attributes }),
+        h("input", { id, type: "text", onChange: tell, autoCapitalize: "none", spellCheck: false, required: true, ...attributes }),
       );
     const key = (id) => field(id, "API key", { name: "password", type: "password", autoComplete: "off" });
     const errors = errSelectors.allErrors().filter((it) => it.get("authId") === name);

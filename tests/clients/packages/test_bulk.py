@@ -241,12 +241,22 @@ def test_a_rotation_whose_response_was_lost_keeps_the_key_in_use(
     given = ("bulk", "rotate", "--label", "team=lost", "--overlap", "1d", "--keys", keys, "--yes")
     proxy.faults.append(Fault("lost", "/rotate$"))
     assert cli(*given) == 1
-    assert "--replace-lost" in cli.err
+    assert "--end-overlaps" in cli.err
     assert cli(*given) == 1
     assert works(server, made["username"], secret_of(made)), "no second rotation ended it"
-    assert cli.json(*given, "--replace-lost")["done"] == 1
+    assert cli.json(*given, "--end-overlaps")["done"] == 1
     (line,) = lines(keys)
     assert works(server, made["username"], line["key"])
+
+
+def test_a_key_in_an_overlap_is_left_alone(cli: Run, server: Server, bot: Bot, keys: Path) -> None:
+    made = bot(labels={"team": "overlap"})
+    cli.json("keys", "rotate", made["username"], "MONITORING", "--overlap", "1d")
+    given = ("bulk", "rotate", "--label", "team=overlap", "--overlap", "1d", "--keys", keys, "--yes")
+    assert cli(*given) == 1
+    assert "earlier rotation" in cli.err
+    assert works(server, made["username"], secret_of(made))
+    assert cli.json(*given, "--end-overlaps")["done"] == 1
 
 
 def test_a_rotation_that_never_arrived_is_made_again(

@@ -26,6 +26,8 @@ SECRET = re.compile(r"suk_[0-9A-Za-z]{49}")
 SAME_AS = {
     "revokeServiceUserKey": "revokeServiceUserKeyOfType",
     "restrictServiceUserKey": "restrictServiceUserKeyOfType",
+    "revokeOwnKey": "revokeOwnKeyOfType",
+    "restrictOwnKey": "restrictOwnKeyOfType",
 }
 """Calls that another one, which a command makes, has taken the place of: the key's type in a body."""
 
@@ -67,6 +69,7 @@ def test_every_call_of_the_api_has_a_command(
     assert made["labels"] == {"team": "walk"}
     assert made["apiKeys"]["apiKeys"][0]["expiresAt"]
     assert [it["username"] for it in cli.json("list", "--label", "team=walk", "--never-used")] == ["walk-bot"]
+    assert cli.json("list", "--sort", "newest")[0]["username"] == "walk-bot"
     assert cli.json("show", "walk-bot")["username"] == "walk-bot"
     changed = cli.json(
         "update", "walk-bot", "--label", "env=test", "--remove-label", "team", "--description", "It walks."
@@ -104,6 +107,7 @@ def test_every_call_of_the_api_has_a_command(
     cli.json("--profile", "walker", "own-keys", "rotate", "PROVISIONING", "--overlap", "1h")
     cli.json("own-keys", "restrict", "PROVISIONING", "--network", "203.0.113.0/24", "--profile", "walker")
     assert len(cli.json("own-keys", "list", "-p", "walker")["apiKeys"]) == 2
+    assert cli.json("own-keys", "show", "PROVISIONING", "-p", "walker")["keyType"] == "PROVISIONING"
     cli.json("own-keys", "revoke", "PROVISIONING", "--yes", "--profile=walker")
     assert cli.json("rotate-own", "-p", "walker")["stored"] == "file"
     assert cli.json("whoami", "-p", "walker")["username"] == "walker"

@@ -357,11 +357,11 @@ class Planned:
 class Rotation:
     """Rotating keys, each once, with every new key in the key file."""
 
-    def __init__(self, client: Client, keys: KeyFile, overlap: int, *, replace_lost: bool) -> None:
+    def __init__(self, client: Client, keys: KeyFile, overlap: int, *, end_overlaps: bool) -> None:
         self._client = client
         self._keys = keys
         self._overlap = overlap
-        self._replace_lost = replace_lost
+        self._end_overlaps = end_overlaps
         self._begun = {(line["rotate"], line["keyType"]) for line in keys.begun if "rotate" in line}
 
     def __call__(self, unit: Planned) -> bool:
@@ -399,18 +399,22 @@ class Rotation:
         raise lost or Refused(f"no response, {ATTEMPTS} times.")
 
     def _require_unchanged(self, unit: Planned) -> None:
-        """Require that the key is the one that was planned, so that nothing is rotated twice."""
+        """Require the planned key, without a predecessor, which another rotation would end."""
         key = self._client.request("GET", path_of("service-users", unit.username, "api-keys", unit.key_type))
-        if key["key"][-5:] == unit.last5 or self._replace_lost:
+        if self._end_overlaps:
             return
-        before = key.get("predecessor") or {}
-        if before.get("key", "")[-5:] == unit.last5:
-            raise Refused(
-                "it was rotated, and the new key was not received (or somebody else rotated it). The old key "
-                f"works until {before['validUntil']}. Let the machine rotate its own key, or run this again "
-                "with --replace-lost, which ends the old key at once."
+        if before := key.get("predecessor"):
+            how = (
+                "it was rotated, and the new key was not received (or somebody else rotated it)"
+                if before["key"][-5:] == unit.last5
+                else "it is in the overlap of an earlier rotation"
             )
-        raise Refused("somebody else has replaced this key since the run was planned.")
+            raise Refused(
+                f"{how}. Its predecessor works until {before['validUntil']}; rotating now would end that. "
+                "Let the machine rotate its own key, wait, or run this again with --end-overlaps."
+            )
+        if key["key"][-5:] != unit.last5:
+            raise Refused("somebody else has replaced this key since the run was planned.")
 
 
 def plan(client: Client, query: dict[str, Any], key_types: list[str] | None) -> list[Planned]:
@@ -499,11 +503,9 @@ def add(app: typer.Typer) -> None:
             list[str] | None, typer.Option("--key-type", help="Only keys of this type; repeat for more.")
         ] = None,
         dry_run: DryRun = False,
-        replace_lost: Annotated[
+        end_overlaps: Annotated[
             bool,
-            typer.Option(
-                "--replace-lost", help="Rotate again keys whose new key was lost; ends the old ones."
-            ),
+            typer.Option("--end-overlaps", help="Rotate also keys in an overlap; ends their predecessors."),
         ] = False,
         parallel: Parallel = 4,
         yes: Yes = False,
@@ -550,7 +552,7 @@ def add(app: typer.Typer) -> None:
             finished = {(line["username"], line["keyType"]) for line in key_file.finished}
             todo = [it for it in found if (it.username, it.key_type) not in finished]
             report.already = len(found) - len(todo)
-            work = Rotation(client, key_file, seconds, replace_lost=replace_lost)
+            work = Rotation(client, key_file, seconds, end_overlaps=end_overlaps)
             run_all(todo, work, lambda it: it.name, report, parallel)
         code = report.write("Rotated", keys)
         if code:

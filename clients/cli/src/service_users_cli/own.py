@@ -90,6 +90,11 @@ def add(app: typer.Typer) -> None:
         else:
             output.rows(body["apiKeys"], KEY_COLUMNS, empty="You have no keys.")
 
+    @command(own, "own-keys show", "service-users own-keys show USER_MANAGEMENT")
+    def show_(key_type: KeyType) -> None:
+        """Show one of your keys, masked."""
+        write_key(session().client.request("GET", path_of("users", me(), "api-keys", key_type)))
+
     @command(own, "own-keys generate", "service-users own-keys generate MONITORING --key-file mine.key")
     def generate(
         key_type: KeyType,
@@ -128,13 +133,13 @@ def add(app: typer.Typer) -> None:
         changes = {**networks_of(network), **expiry_of(expires)}
         if not changes:
             raise UsageError("Give --network or --expires.")
-        body = {"keyType": key_type, **changes, **({"evenIfLockedOut": True} if even_if_locked_out else {})}
-        write_key(session().client.request("PATCH", path_of("users", me(), "api-keys"), body=body))
+        body = {**changes, **({"evenIfLockedOut": True} if even_if_locked_out else {})}
+        write_key(session().client.request("PATCH", path_of("users", me(), "api-keys", key_type), body=body))
 
     @command(own, "own-keys revoke", "service-users own-keys revoke MONITORING --yes")
     def revoke(key_type: KeyType, yes: Yes = False, even_if_locked_out: EvenIfLockedOut = False) -> None:
         """Revoke one of your keys. It no longer works."""
         confirm(f"Revoke your {key_type} key?", yes=yes)
-        query = {"keyType": key_type, "evenIfLockedOut": even_if_locked_out or None}
-        session().client.request("DELETE", path_of("users", me(), "api-keys"), query=query)
+        query = {"evenIfLockedOut": even_if_locked_out or None}
+        session().client.request("DELETE", path_of("users", me(), "api-keys", key_type), query=query)
         session().output.done(f"Revoked your {key_type} key.")

@@ -82,6 +82,7 @@ def add(app: typer.Typer) -> None:
         app, "list", "service-users list", "service-users list --label team=payments --never-used --json"
     )
     def list_(
+        sort: Annotated[str | None, typer.Option(help="username (default), oldest or newest first.")] = None,
         prefix: Annotated[str | None, typer.Option(help="What usernames begin with.")] = None,
         role: Annotated[str | None, typer.Option(help="The role.")] = None,
         administrator: Annotated[str | None, typer.Option(help="The username of an Administrator.")] = None,
@@ -97,6 +98,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """List Service Users, all pages. Conditions are combined."""
         query = given(
+            sort=sort,
             prefix=prefix,
             role=role,
             administrator=administrator,

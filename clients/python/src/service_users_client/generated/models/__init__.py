@@ -27,6 +27,7 @@ from .key_type import KeyType
 from .leaked_key import LeakedKey
 from .list_events_order import ListEventsOrder
 from .list_service_users_never_used import ListServiceUsersNeverUsed
+from .list_service_users_sort import ListServiceUsersSort
 from .list_service_users_without_networks import ListServiceUsersWithoutNetworks
 from .list_users_status import ListUsersStatus
 from .list_users_suspended import ListUsersSuspended
@@ -40,8 +41,12 @@ from .received import Received
 from .restrict_key import RestrictKey
 from .revoke_key import RevokeKey
 from .revoke_own_key_even_if_locked_out import RevokeOwnKeyEvenIfLockedOut
+from .revoke_own_key_of_type_even_if_locked_out import RevokeOwnKeyOfTypeEvenIfLockedOut
 from .revoke_service_user_key_even_if_locked_out import (
     RevokeServiceUserKeyEvenIfLockedOut,
+)
+from .revoke_service_user_key_of_type_even_if_locked_out import (
+    RevokeServiceUserKeyOfTypeEvenIfLockedOut,
 )
 from .role import Role
 from .rotate_key import RotateKey
@@ -87,6 +92,7 @@ __all__ = (
     "LeakedKey",
     "ListEventsOrder",
     "ListServiceUsersNeverUsed",
+    "ListServiceUsersSort",
     "ListServiceUsersWithoutNetworks",
     "ListUsersStatus",
     "ListUsersSuspended",
@@ -100,7 +106,9 @@ __all__ = (
     "RestrictKey",
     "RevokeKey",
     "RevokeOwnKeyEvenIfLockedOut",
+    "RevokeOwnKeyOfTypeEvenIfLockedOut",
     "RevokeServiceUserKeyEvenIfLockedOut",
+    "RevokeServiceUserKeyOfTypeEvenIfLockedOut",
     "Role",
     "RotateKey",
     "RotateOwnKey",

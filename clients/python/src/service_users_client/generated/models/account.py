@@ -13,7 +13,7 @@ T = TypeVar("T", bound="Account")
 
 @_attrs_define
 class Account:
-    """An account: its name, its activated OWNERs, and its policy on keys.
+    """An account: its name, its OWNERs (activated and not suspended), and its policy on keys.
 
     Attributes:
         account (UUID): The account's id.

@@ -27,6 +27,7 @@ class ApiKey:
         key_type (KeyType): What an API key may be used for.
         username (str): The holder's username.
         key (str): The secret, or the key masked to its last five characters.
+        last5 (str): The last five characters of the key, by which people tell keys apart.
         created_at (datetime.datetime): When a key of this type was generated for the holder.
         created_by (None | str): The username of whoever generated it; null for the operator.
         rotated_at (datetime.datetime | None): When the last rotation replaced the secret.
@@ -42,6 +43,7 @@ class ApiKey:
     key_type: KeyType
     username: str
     key: str
+    last5: str
     created_at: datetime.datetime
     created_by: None | str
     rotated_at: datetime.datetime | None
@@ -63,6 +65,8 @@ class ApiKey:
         username = self.username
 
         key = self.key
+
+        last5 = self.last5
 
         created_at = self.created_at.isoformat()
 
@@ -112,6 +116,7 @@ class ApiKey:
                 "keyType": key_type,
                 "username": username,
                 "key": key,
+                "last5": last5,
                 "createdAt": created_at,
                 "createdBy": created_by,
                 "rotatedAt": rotated_at,
@@ -138,6 +143,8 @@ class ApiKey:
         username = d.pop("username")
 
         key = d.pop("key")
+
+        last5 = d.pop("last5")
 
         created_at = datetime.datetime.fromisoformat(d.pop("createdAt"))
 
@@ -237,6 +244,7 @@ class ApiKey:
             key_type=key_type,
             username=username,
             key=key,
+            last5=last5,
             created_at=created_at,
             created_by=created_by,
             rotated_at=rotated_at,

@@ -34,7 +34,8 @@ class CreateServiceUser:
         profile (Role | Unset): What a principal may do, lowest first.
         display_name (str | Unset): Display name, without control characters, line ends and characters that change the
             direction of text; the username if not given.
-        key_types (list[KeyType] | Unset): The types of keys to generate; if not given, every type that its role allows.
+        key_types (list[KeyType] | Unset): The types of keys to generate: name only those that the machine needs. If not
+            given, every type that its role allows.
         administrators (list[str] | Unset): Usernames of OWNER or CLUSTER_ADMIN Users of the account; at least one,
             unless none is left. At a creation, the caller if not given.
         description (None | str | Unset): What it is for: a text of the characters that a display name may have; null

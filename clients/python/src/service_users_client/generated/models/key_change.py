@@ -20,7 +20,9 @@ class KeyChange:
         change (str): The change. Open set: one of the examples, or a value added later.
         key_type (KeyType): What an API key may be used for.
         key (str): A key, masked to its last five characters.
+        last5 (str): The last five characters of the key, by which people tell keys apart.
         previous_key (None | str): The key that a rotation replaced, masked.
+        previous_last_5 (None | str): The last five characters of that key.
         previous_valid_until (datetime.datetime | None): Until when that key keeps working; null if it does not.
         ends_at (datetime.datetime | None): The expiry that an expiry notice announces.
     """
@@ -28,7 +30,9 @@ class KeyChange:
     change: str
     key_type: KeyType
     key: str
+    last5: str
     previous_key: None | str
+    previous_last_5: None | str
     previous_valid_until: datetime.datetime | None
     ends_at: datetime.datetime | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -40,8 +44,13 @@ class KeyChange:
 
         key = self.key
 
+        last5 = self.last5
+
         previous_key: None | str
         previous_key = self.previous_key
+
+        previous_last_5: None | str
+        previous_last_5 = self.previous_last_5
 
         previous_valid_until: None | str
         if isinstance(self.previous_valid_until, datetime.datetime):
@@ -62,7 +71,9 @@ class KeyChange:
                 "change": change,
                 "keyType": key_type,
                 "key": key,
+                "last5": last5,
                 "previousKey": previous_key,
+                "previousLast5": previous_last_5,
                 "previousValidUntil": previous_valid_until,
                 "endsAt": ends_at,
             }
@@ -79,12 +90,21 @@ class KeyChange:
 
         key = d.pop("key")
 
+        last5 = d.pop("last5")
+
         def _parse_previous_key(data: object) -> None | str:
             if data is None:
                 return data
             return cast(None | str, data)
 
         previous_key = _parse_previous_key(d.pop("previousKey"))
+
+        def _parse_previous_last_5(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        previous_last_5 = _parse_previous_last_5(d.pop("previousLast5"))
 
         def _parse_previous_valid_until(data: object) -> datetime.datetime | None:
             if data is None:
@@ -120,7 +140,9 @@ class KeyChange:
             change=change,
             key_type=key_type,
             key=key,
+            last5=last5,
             previous_key=previous_key,
+            previous_last_5=previous_last_5,
             previous_valid_until=previous_valid_until,
             ends_at=ends_at,
         )

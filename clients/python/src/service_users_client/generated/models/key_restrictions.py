@@ -6,6 +6,7 @@ from typing import Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 
+from ..models.key_type import KeyType
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="KeyRestrictions")
@@ -20,10 +21,15 @@ class KeyRestrictions:
             every address.
         expires_at (datetime.datetime | None | Unset): Expiry of the key: a time in the future (RFC 3339); null for no
             expiry.
+        key_type (KeyType | Unset): What an API key may be used for.
+        even_if_locked_out (bool | Unset): Whether to do it even if it locks the caller out, or takes the only OWNER's
+            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users. Default: False.
     """
 
     allowed_networks: list[str] | Unset = UNSET
     expires_at: datetime.datetime | None | Unset = UNSET
+    key_type: KeyType | Unset = UNSET
+    even_if_locked_out: bool | Unset = False
 
     def to_dict(self) -> dict[str, Any]:
         allowed_networks: list[str] | Unset = UNSET
@@ -38,6 +44,12 @@ class KeyRestrictions:
         else:
             expires_at = self.expires_at
 
+        key_type: str | Unset = UNSET
+        if not isinstance(self.key_type, Unset):
+            key_type = self.key_type.value
+
+        even_if_locked_out = self.even_if_locked_out
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
@@ -45,6 +57,10 @@ class KeyRestrictions:
             field_dict["allowedNetworks"] = allowed_networks
         if expires_at is not UNSET:
             field_dict["expiresAt"] = expires_at
+        if key_type is not UNSET:
+            field_dict["keyType"] = key_type
+        if even_if_locked_out is not UNSET:
+            field_dict["evenIfLockedOut"] = even_if_locked_out
 
         return field_dict
 
@@ -70,9 +86,20 @@ class KeyRestrictions:
 
         expires_at = _parse_expires_at(d.pop("expiresAt", UNSET))
 
+        _key_type = d.pop("keyType", UNSET)
+        key_type: KeyType | Unset
+        if isinstance(_key_type, Unset):
+            key_type = UNSET
+        else:
+            key_type = KeyType(_key_type)
+
+        even_if_locked_out = d.pop("evenIfLockedOut", UNSET)
+
         key_restrictions = cls(
             allowed_networks=allowed_networks,
             expires_at=expires_at,
+            key_type=key_type,
+            even_if_locked_out=even_if_locked_out,
         )
 
         return key_restrictions

@@ -16,12 +16,14 @@ class Predecessor:
 
     Attributes:
         key (str): A key, masked to its last five characters.
+        last5 (str): The last five characters of the key, by which people tell keys apart.
         valid_until (datetime.datetime): When it stops working.
         last_used_at (datetime.datetime | None): Last use, to the hour.
         shown_to (None | str): The username of who was shown it; null where that was not kept.
     """
 
     key: str
+    last5: str
     valid_until: datetime.datetime
     last_used_at: datetime.datetime | None
     shown_to: None | str
@@ -29,6 +31,8 @@ class Predecessor:
 
     def to_dict(self) -> dict[str, Any]:
         key = self.key
+
+        last5 = self.last5
 
         valid_until = self.valid_until.isoformat()
 
@@ -46,6 +50,7 @@ class Predecessor:
         field_dict.update(
             {
                 "key": key,
+                "last5": last5,
                 "validUntil": valid_until,
                 "lastUsedAt": last_used_at,
                 "shownTo": shown_to,
@@ -58,6 +63,8 @@ class Predecessor:
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
         key = d.pop("key")
+
+        last5 = d.pop("last5")
 
         valid_until = datetime.datetime.fromisoformat(d.pop("validUntil"))
 
@@ -85,6 +92,7 @@ class Predecessor:
 
         predecessor = cls(
             key=key,
+            last5=last5,
             valid_until=valid_until,
             last_used_at=last_used_at,
             shown_to=shown_to,

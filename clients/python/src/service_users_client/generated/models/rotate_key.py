@@ -17,8 +17,8 @@ class RotateKey:
 
     Attributes:
         key_type (KeyType): What an API key may be used for.
-        overlap_seconds (int | Unset): Seconds for which the old key keeps working beside the new one; 0 revokes it at
-            once. Default: 0.
+        overlap_seconds (int | Unset): Seconds for which the predecessor (the old key) keeps working beside the new one,
+            at most 604800 (7 days); 0 revokes it at once. Default: 0.
     """
 
     key_type: KeyType

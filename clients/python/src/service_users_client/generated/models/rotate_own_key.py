@@ -15,8 +15,8 @@ class RotateOwnKey:
     """How to rotate the key used to sign in.
 
     Attributes:
-        overlap_seconds (int | Unset): Seconds for which the old key keeps working beside the new one; 0 revokes it at
-            once. Default: 0.
+        overlap_seconds (int | Unset): Seconds for which the predecessor (the old key) keeps working beside the new one,
+            at most 604800 (7 days); 0 revokes it at once. Default: 0.
     """
 
     overlap_seconds: int | Unset = 0

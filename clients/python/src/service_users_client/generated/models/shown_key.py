@@ -20,12 +20,14 @@ class ShownKey:
         username (str): The Service User.
         key_type (KeyType): What an API key may be used for.
         key (str): A key, masked to its last five characters.
+        last5 (str): The last five characters of the key, by which people tell keys apart.
         valid_until (datetime.datetime | None): For a predecessor, when its overlap ends; null for a current key.
     """
 
     username: str
     key_type: KeyType
     key: str
+    last5: str
     valid_until: datetime.datetime | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -35,6 +37,8 @@ class ShownKey:
         key_type = self.key_type.value
 
         key = self.key
+
+        last5 = self.last5
 
         valid_until: None | str
         if isinstance(self.valid_until, datetime.datetime):
@@ -49,6 +53,7 @@ class ShownKey:
                 "username": username,
                 "keyType": key_type,
                 "key": key,
+                "last5": last5,
                 "validUntil": valid_until,
             }
         )
@@ -63,6 +68,8 @@ class ShownKey:
         key_type = KeyType(d.pop("keyType"))
 
         key = d.pop("key")
+
+        last5 = d.pop("last5")
 
         def _parse_valid_until(data: object) -> datetime.datetime | None:
             if data is None:
@@ -83,6 +90,7 @@ class ShownKey:
             username=username,
             key_type=key_type,
             key=key,
+            last5=last5,
             valid_until=valid_until,
         )
 

@@ -118,7 +118,9 @@ def sync_detailed(
     """Create a Service User with its keys
 
      Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key. The role given must
-    not be higher than the caller's. Whoever creates a Service User becomes its Administrator.
+    not be higher than the caller's. Whoever creates a Service User becomes its Administrator. Name the
+    key types that the machine needs (`keyTypes`); without that it gets a key of every type that its
+    role allows.
 
     Args:
         body (CreateServiceUser): A Service User to create. `role` and `profile` are one field
@@ -151,7 +153,9 @@ def sync(
     """Create a Service User with its keys
 
      Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key. The role given must
-    not be higher than the caller's. Whoever creates a Service User becomes its Administrator.
+    not be higher than the caller's. Whoever creates a Service User becomes its Administrator. Name the
+    key types that the machine needs (`keyTypes`); without that it gets a key of every type that its
+    role allows.
 
     Args:
         body (CreateServiceUser): A Service User to create. `role` and `profile` are one field
@@ -179,7 +183,9 @@ async def asyncio_detailed(
     """Create a Service User with its keys
 
      Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key. The role given must
-    not be higher than the caller's. Whoever creates a Service User becomes its Administrator.
+    not be higher than the caller's. Whoever creates a Service User becomes its Administrator. Name the
+    key types that the machine needs (`keyTypes`); without that it gets a key of every type that its
+    role allows.
 
     Args:
         body (CreateServiceUser): A Service User to create. `role` and `profile` are one field
@@ -210,7 +216,9 @@ async def asyncio(
     """Create a Service User with its keys
 
      Requires a User with the role OWNER or CLUSTER_ADMIN, and a USER_MANAGEMENT key. The role given must
-    not be higher than the caller's. Whoever creates a Service User becomes its Administrator.
+    not be higher than the caller's. Whoever creates a Service User becomes its Administrator. Name the
+    key types that the machine needs (`keyTypes`); without that it gets a key of every type that its
+    role allows.
 
     Args:
         body (CreateServiceUser): A Service User to create. `role` and `profile` are one field

@@ -6,6 +6,7 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.list_service_users_never_used import ListServiceUsersNeverUsed
+from ...models.list_service_users_sort import ListServiceUsersSort
 from ...models.list_service_users_without_networks import (
     ListServiceUsersWithoutNetworks,
 )
@@ -19,6 +20,7 @@ def _get_kwargs(
     *,
     limit: int | Unset = 100,
     cursor: str | Unset = UNSET,
+    sort: ListServiceUsersSort | Unset = ListServiceUsersSort.USERNAME,
     prefix: str | Unset = UNSET,
     role: Role | Unset = UNSET,
     administrator: str | Unset = UNSET,
@@ -35,6 +37,12 @@ def _get_kwargs(
     params["limit"] = limit
 
     params["cursor"] = cursor
+
+    json_sort: str | Unset = UNSET
+    if not isinstance(sort, Unset):
+        json_sort = sort.value
+
+    params["sort"] = json_sort
 
     params["prefix"] = prefix
 
@@ -150,6 +158,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     limit: int | Unset = 100,
     cursor: str | Unset = UNSET,
+    sort: ListServiceUsersSort | Unset = ListServiceUsersSort.USERNAME,
     prefix: str | Unset = UNSET,
     role: Role | Unset = UNSET,
     administrator: str | Unset = UNSET,
@@ -166,11 +175,13 @@ def sync_detailed(
     conditions are combined; those on keys must hold for one and the same key that has not expired. They
     read what the list reads: With a condition, at most 500 members are read for a page: it can have
     fewer than `limit`, or none, although `Link` says that there are more. `prefix` alone reads only
-    what it finds. Uses are recorded to the hour.
+    what it finds. Sorted by creation, the list takes no condition, and a page can have fewer members
+    too. Uses are recorded to the hour.
 
     Args:
         limit (int | Unset):  Default: 100.
         cursor (str | Unset):
+        sort (ListServiceUsersSort | Unset):  Default: ListServiceUsersSort.USERNAME.
         prefix (str | Unset):
         role (Role | Unset): What a principal may do, lowest first.
         administrator (str | Unset):
@@ -192,6 +203,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         limit=limit,
         cursor=cursor,
+        sort=sort,
         prefix=prefix,
         role=role,
         administrator=administrator,
@@ -214,6 +226,7 @@ def sync(
     client: AuthenticatedClient | Client,
     limit: int | Unset = 100,
     cursor: str | Unset = UNSET,
+    sort: ListServiceUsersSort | Unset = ListServiceUsersSort.USERNAME,
     prefix: str | Unset = UNSET,
     role: Role | Unset = UNSET,
     administrator: str | Unset = UNSET,
@@ -230,11 +243,13 @@ def sync(
     conditions are combined; those on keys must hold for one and the same key that has not expired. They
     read what the list reads: With a condition, at most 500 members are read for a page: it can have
     fewer than `limit`, or none, although `Link` says that there are more. `prefix` alone reads only
-    what it finds. Uses are recorded to the hour.
+    what it finds. Sorted by creation, the list takes no condition, and a page can have fewer members
+    too. Uses are recorded to the hour.
 
     Args:
         limit (int | Unset):  Default: 100.
         cursor (str | Unset):
+        sort (ListServiceUsersSort | Unset):  Default: ListServiceUsersSort.USERNAME.
         prefix (str | Unset):
         role (Role | Unset): What a principal may do, lowest first.
         administrator (str | Unset):
@@ -257,6 +272,7 @@ def sync(
         client=client,
         limit=limit,
         cursor=cursor,
+        sort=sort,
         prefix=prefix,
         role=role,
         administrator=administrator,
@@ -273,6 +289,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     limit: int | Unset = 100,
     cursor: str | Unset = UNSET,
+    sort: ListServiceUsersSort | Unset = ListServiceUsersSort.USERNAME,
     prefix: str | Unset = UNSET,
     role: Role | Unset = UNSET,
     administrator: str | Unset = UNSET,
@@ -289,11 +306,13 @@ async def asyncio_detailed(
     conditions are combined; those on keys must hold for one and the same key that has not expired. They
     read what the list reads: With a condition, at most 500 members are read for a page: it can have
     fewer than `limit`, or none, although `Link` says that there are more. `prefix` alone reads only
-    what it finds. Uses are recorded to the hour.
+    what it finds. Sorted by creation, the list takes no condition, and a page can have fewer members
+    too. Uses are recorded to the hour.
 
     Args:
         limit (int | Unset):  Default: 100.
         cursor (str | Unset):
+        sort (ListServiceUsersSort | Unset):  Default: ListServiceUsersSort.USERNAME.
         prefix (str | Unset):
         role (Role | Unset): What a principal may do, lowest first.
         administrator (str | Unset):
@@ -315,6 +334,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         limit=limit,
         cursor=cursor,
+        sort=sort,
         prefix=prefix,
         role=role,
         administrator=administrator,
@@ -335,6 +355,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     limit: int | Unset = 100,
     cursor: str | Unset = UNSET,
+    sort: ListServiceUsersSort | Unset = ListServiceUsersSort.USERNAME,
     prefix: str | Unset = UNSET,
     role: Role | Unset = UNSET,
     administrator: str | Unset = UNSET,
@@ -351,11 +372,13 @@ async def asyncio(
     conditions are combined; those on keys must hold for one and the same key that has not expired. They
     read what the list reads: With a condition, at most 500 members are read for a page: it can have
     fewer than `limit`, or none, although `Link` says that there are more. `prefix` alone reads only
-    what it finds. Uses are recorded to the hour.
+    what it finds. Sorted by creation, the list takes no condition, and a page can have fewer members
+    too. Uses are recorded to the hour.
 
     Args:
         limit (int | Unset):  Default: 100.
         cursor (str | Unset):
+        sort (ListServiceUsersSort | Unset):  Default: ListServiceUsersSort.USERNAME.
         prefix (str | Unset):
         role (Role | Unset): What a principal may do, lowest first.
         administrator (str | Unset):
@@ -379,6 +402,7 @@ async def asyncio(
             client=client,
             limit=limit,
             cursor=cursor,
+            sort=sort,
             prefix=prefix,
             role=role,
             administrator=administrator,

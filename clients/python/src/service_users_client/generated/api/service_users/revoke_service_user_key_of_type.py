@@ -8,6 +8,9 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.key_type import KeyType
 from ...models.problem import Problem
+from ...models.revoke_service_user_key_of_type_even_if_locked_out import (
+    RevokeServiceUserKeyOfTypeEvenIfLockedOut,
+)
 from ...types import UNSET, Response, Unset
 
 
@@ -15,11 +18,23 @@ def _get_kwargs(
     username: str,
     key_type: KeyType,
     *,
+    even_if_locked_out: RevokeServiceUserKeyOfTypeEvenIfLockedOut
+    | Unset = RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE,
     if_match: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
     if not isinstance(if_match, Unset):
         headers["If-Match"] = if_match
+
+    params: dict[str, Any] = {}
+
+    json_even_if_locked_out: str | Unset = UNSET
+    if not isinstance(even_if_locked_out, Unset):
+        json_even_if_locked_out = even_if_locked_out.value
+
+    params["evenIfLockedOut"] = json_even_if_locked_out
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "delete",
@@ -27,6 +42,7 @@ def _get_kwargs(
             username=quote(str(username), safe=""),
             key_type=quote(str(key_type), safe=""),
         ),
+        "params": params,
     }
 
     _kwargs["headers"] = headers
@@ -127,16 +143,21 @@ def sync_detailed(
     key_type: KeyType,
     *,
     client: AuthenticatedClient | Client,
+    even_if_locked_out: RevokeServiceUserKeyOfTypeEvenIfLockedOut
+    | Unset = RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE,
     if_match: str | Unset = UNSET,
 ) -> Response[Any | Problem]:
     """Revoke a Service User's key of a type
 
      Requires a USER_MANAGEMENT key of an OWNER User, or of an Administrator of the Service User. During
-    the overlap of a rotation, the key has its predecessor with it. Both are revoked.
+    the overlap of a rotation, the key has its predecessor with it. Both are revoked. No body is needed;
+    one with the fields of the call that names the type in its body is taken.
 
     Args:
         username (str):
         key_type (KeyType): What an API key may be used for.
+        even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
+            RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
 
     Raises:
@@ -150,6 +171,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         username=username,
         key_type=key_type,
+        even_if_locked_out=even_if_locked_out,
         if_match=if_match,
     )
 
@@ -165,16 +187,21 @@ def sync(
     key_type: KeyType,
     *,
     client: AuthenticatedClient | Client,
+    even_if_locked_out: RevokeServiceUserKeyOfTypeEvenIfLockedOut
+    | Unset = RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE,
     if_match: str | Unset = UNSET,
 ) -> Any | Problem | None:
     """Revoke a Service User's key of a type
 
      Requires a USER_MANAGEMENT key of an OWNER User, or of an Administrator of the Service User. During
-    the overlap of a rotation, the key has its predecessor with it. Both are revoked.
+    the overlap of a rotation, the key has its predecessor with it. Both are revoked. No body is needed;
+    one with the fields of the call that names the type in its body is taken.
 
     Args:
         username (str):
         key_type (KeyType): What an API key may be used for.
+        even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
+            RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
 
     Raises:
@@ -189,6 +216,7 @@ def sync(
         username=username,
         key_type=key_type,
         client=client,
+        even_if_locked_out=even_if_locked_out,
         if_match=if_match,
     ).parsed
 
@@ -198,16 +226,21 @@ async def asyncio_detailed(
     key_type: KeyType,
     *,
     client: AuthenticatedClient | Client,
+    even_if_locked_out: RevokeServiceUserKeyOfTypeEvenIfLockedOut
+    | Unset = RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE,
     if_match: str | Unset = UNSET,
 ) -> Response[Any | Problem]:
     """Revoke a Service User's key of a type
 
      Requires a USER_MANAGEMENT key of an OWNER User, or of an Administrator of the Service User. During
-    the overlap of a rotation, the key has its predecessor with it. Both are revoked.
+    the overlap of a rotation, the key has its predecessor with it. Both are revoked. No body is needed;
+    one with the fields of the call that names the type in its body is taken.
 
     Args:
         username (str):
         key_type (KeyType): What an API key may be used for.
+        even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
+            RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
 
     Raises:
@@ -221,6 +254,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         username=username,
         key_type=key_type,
+        even_if_locked_out=even_if_locked_out,
         if_match=if_match,
     )
 
@@ -234,16 +268,21 @@ async def asyncio(
     key_type: KeyType,
     *,
     client: AuthenticatedClient | Client,
+    even_if_locked_out: RevokeServiceUserKeyOfTypeEvenIfLockedOut
+    | Unset = RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE,
     if_match: str | Unset = UNSET,
 ) -> Any | Problem | None:
     """Revoke a Service User's key of a type
 
      Requires a USER_MANAGEMENT key of an OWNER User, or of an Administrator of the Service User. During
-    the overlap of a rotation, the key has its predecessor with it. Both are revoked.
+    the overlap of a rotation, the key has its predecessor with it. Both are revoked. No body is needed;
+    one with the fields of the call that names the type in its body is taken.
 
     Args:
         username (str):
         key_type (KeyType): What an API key may be used for.
+        even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
+            RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
 
     Raises:
@@ -259,6 +298,7 @@ async def asyncio(
             username=username,
             key_type=key_type,
             client=client,
+            even_if_locked_out=even_if_locked_out,
             if_match=if_match,
         )
     ).parsed

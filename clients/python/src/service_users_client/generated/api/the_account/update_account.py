@@ -127,8 +127,8 @@ def sync_detailed(
     """Change the account's name and policy
 
      Requires a User with the role OWNER, and a USER_MANAGEMENT key. `pciCompliance` sets both limits to
-    90 days, or leaves them lower, and needs two activated OWNERs. A daily run revokes expired keys,
-    after notices 10 days and 1 day before.
+    90 days, or leaves them lower, and needs two OWNERs who are activated and not suspended. A daily run
+    revokes expired keys, after notices 10 days and 1 day before.
 
     Args:
         if_match (str | Unset):
@@ -164,8 +164,8 @@ def sync(
     """Change the account's name and policy
 
      Requires a User with the role OWNER, and a USER_MANAGEMENT key. `pciCompliance` sets both limits to
-    90 days, or leaves them lower, and needs two activated OWNERs. A daily run revokes expired keys,
-    after notices 10 days and 1 day before.
+    90 days, or leaves them lower, and needs two OWNERs who are activated and not suspended. A daily run
+    revokes expired keys, after notices 10 days and 1 day before.
 
     Args:
         if_match (str | Unset):
@@ -196,8 +196,8 @@ async def asyncio_detailed(
     """Change the account's name and policy
 
      Requires a User with the role OWNER, and a USER_MANAGEMENT key. `pciCompliance` sets both limits to
-    90 days, or leaves them lower, and needs two activated OWNERs. A daily run revokes expired keys,
-    after notices 10 days and 1 day before.
+    90 days, or leaves them lower, and needs two OWNERs who are activated and not suspended. A daily run
+    revokes expired keys, after notices 10 days and 1 day before.
 
     Args:
         if_match (str | Unset):
@@ -231,8 +231,8 @@ async def asyncio(
     """Change the account's name and policy
 
      Requires a User with the role OWNER, and a USER_MANAGEMENT key. `pciCompliance` sets both limits to
-    90 days, or leaves them lower, and needs two activated OWNERs. A daily run revokes expired keys,
-    after notices 10 days and 1 day before.
+    90 days, or leaves them lower, and needs two OWNERs who are activated and not suspended. A daily run
+    revokes expired keys, after notices 10 days and 1 day before.
 
     Args:
         if_match (str | Unset):
