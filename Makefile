@@ -5,19 +5,19 @@ PORT ?= 8000
 PAYLOAD ?= 1.0
 
 # Many environments define these variables for other purposes, so only values given on the command line count.
-$(foreach name,NAME USERNAME EMAIL ARCH,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
+$(foreach name,NAME USERNAME EMAIL ARCH CATALOGUE TYPE DAYS,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key help run example test check clean package deploy account owner browser typescript clients clients-generate e2e bench lock lock-check advisories audit
+.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test check clean package deploy account owner browser typescript clients clients-generate e2e bench lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000
-	@$(PYTHON) -m local.run --port $(PORT)
+run: $(READY) ## serve the API on this machine, with all functions running; PORT=8000 CATALOGUE=file
+	@$(PYTHON) -m local.run --port $(PORT) --catalogue "$(CATALOGUE)"
 
 example: $(READY) ## serve Service Users and an example API protected by its keys; PORT=8000 PAYLOAD=1.0, or PROXY=nginx
 	@$(PYTHON) $(if $(PROXY),examples/verify/serve.py --proxy $(PROXY),examples/protected-api/serve.py --payload $(PAYLOAD)) --port $(PORT)
@@ -78,13 +78,14 @@ SOURCES := clients/python/src:clients/cli/src
 RUNTIME := .tools/runtime/.ready
 EMULATOR := .tools/emulator/.ready
 
-package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme ARCH=arm64
-	@$(PYTHON) -m deploy package --stage "$(STAGE)" --arch "$(ARCH)"
+package: $(READY) ## build the package and its template in build/STAGE; STAGE=acme ARCH=arm64 CATALOGUE=file
+	@$(PYTHON) -m deploy package --stage "$(STAGE)" --arch "$(ARCH)" --catalogue "$(CATALOGUE)"
 
 deploy: $(READY) ## build and deploy; STAGE=acme SENDER=users@example.com, further variables: docs/operations.md
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
-	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)" --arch "$(ARCH)"
+	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)" --arch "$(ARCH)" \
+	    --catalogue "$(CATALOGUE)"
 
 account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
@@ -100,6 +101,9 @@ smoke: $(READY) ## check a deployed stack with a temporary account; STAGE=acme U
 
 whose-key: $(READY) ## find the holder of a key (read from the terminal) in a deployed stack; STAGE=acme, or LAST5=VOQuO
 	@$(PYTHON) -m deploy whose-key --stage "$(STAGE)" --last5 "$(LAST5)"
+
+end-keys: $(READY) ## revoke every key of a type; STAGE=acme TYPE=billing CONFIRM=billing, or DAYS=30 to let them expire
+	@$(PYTHON) -m deploy end-keys --stage "$(STAGE)" --type "$(TYPE)" --days "$(or $(DAYS),0)" --confirm "$(CONFIRM)"
 
 teardown: $(READY) ## delete a stack, and list what it leaves behind; STAGE=acme CONFIRM=acme
 	@$(PYTHON) -m deploy teardown --stage "$(STAGE)" --confirm "$(CONFIRM)"

@@ -83,5 +83,5 @@ def _service_user(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]
         source_ip="198.51.100.7",
         request_id="request",
     )
-    assert set(keys) == {KeyType.MONITORING, KeyType.PROVISIONING_READONLY}
+    assert set(keys) == {KeyType("MONITORING"), KeyType("PROVISIONING_READONLY")}
     return user, event

@@ -66,7 +66,7 @@ def write_events(client: DynamoDBClient, table: str, administrators: int, count:
             action=Action.API_KEY_GENERATED,
             actor=Actor(Kind.USER, "admin0"),
             subject=Subject(Kind.SERVICE_USER, "ci-bot", "CI bot"),
-            keys=(KeyChange(Change.GENERATED, KeyType.MONITORING, "7ac6a"),),
+            keys=(KeyChange(Change.GENERATED, KeyType("MONITORING"), "7ac6a"),),
             source_ip="198.51.100.7",
             request_id=f"request-{number}",
             audience=Audience.ADMINISTRATORS,

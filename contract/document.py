@@ -18,6 +18,7 @@ import msgspec
 from chalicelib.http import bodies, call, problems, responses, selections, system, validation
 from chalicelib.http.system import SERVER
 from chalicelib.rules import roles
+from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
 from chalicelib.rules.names import LABEL_NAME, LABEL_VALUE, USERNAME
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.service_users import MAX_LABELS
@@ -275,7 +276,9 @@ def _parameters(operation: Operation, path: str) -> Iterator[Json]:
                 "in": "path",
                 "required": True,
                 "description": "The type of the key.",
-                "schema": {"$ref": "#/components/schemas/KeyType"},
+                "schema": _opened({"$ref": "#/components/schemas/KeyType"})
+                if CATALOGUE is not DEFAULT
+                else {"$ref": "#/components/schemas/KeyType"},
                 "example": shown.value,
             }
             continue
@@ -506,7 +509,34 @@ def _schema(kind: Any) -> tuple[Json, Json]:
             for field in made.get("properties", {}).values():
                 field.pop("default", None)  # a default of the code, not of the response
         made["description"] = _sentence(made["description"])
+        if of is KeyType:
+            listed = (f"`{it.value}`: {it.description}" for it in KeyType if it.description)
+            made["description"] = " ".join([made["description"], *listed])
+        elif CATALOGUE is not DEFAULT and _shows_what_was_stored(of):
+            made["properties"] = _opened(made["properties"])
     return _tidied(schema), {_plain(name): _tidied(made) for name, made in named.items()}
+
+
+def _shows_what_was_stored(kind: type) -> bool:
+    """Return whether a type is a response that can name key types of an earlier catalogue."""
+    signed_in = (responses.AllowedKeyType, responses.WhoamiResponse)
+    return issubclass(kind, responses.ResponseBody) and kind not in signed_in
+
+
+def _opened(schema: Any) -> Any:
+    """Return a part of a schema in which a key type may be one that the catalogue had before."""
+    if isinstance(schema, list):
+        return [_opened(it) for it in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if str(schema.get("$ref", "")).endswith("/KeyType"):
+        known = [it.value for it in KeyType]
+        return {
+            "type": "string",
+            "description": "A key type. Open set: one of the examples, or one that the catalogue had before.",
+            "examples": known,
+        }
+    return {name: _opened(it) for name, it in schema.items()}
 
 
 def _ordered(properties: Json, required: list[str]) -> Json:

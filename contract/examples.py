@@ -29,6 +29,20 @@ EVENT_ID = "019cae0a3cc0" + "5f2a9c81d7e64b03"
 TAG = '"9b1f6c03d2a84e75"'
 
 
+def _picked(role: Role, place: int) -> KeyType:
+    """Return a key type for the examples: of those that a role and no lower one may hold, or the last one."""
+    held = [kind for kind in role.key_types() if kind.least_role is role]
+    simple = [kind for kind in held if not kind.requires_networks and kind.max_life_days is None]
+    found = [kind for kind in simple if kind != KeyType.USER_MANAGEMENT] or simple or held
+    return found[min(place, len(found) - 1)]
+
+
+READS = _picked(Role.READ_ONLY, 0)
+READS_TOO = _picked(Role.READ_ONLY, 1)
+CHANGES = _picked(Role.CLUSTER_ADMIN, 0)
+"""The key types of the story: two that a READ_ONLY may hold, if there are, and one for a higher role."""
+
+
 class Refused(NamedTuple):
     """A request of Ada's that the API refuses, and the problem in the response."""
 
@@ -128,7 +142,7 @@ def person(
     return responses.PersonResponse(**asdict(user), invitation=invitation)
 
 
-_BOT_KEYS = (key("metrics-bot", KeyType.MONITORING), key("metrics-bot", KeyType.PROVISIONING_READONLY))
+_BOT_KEYS = tuple(key("metrics-bot", kind) for kind in dict.fromkeys((READS, READS_TOO)))
 ADAS_KEY = key("ada", KeyType.USER_MANAGEMENT, by=None, used=NOW)
 
 METRICS_BOT = _service_user("metrics-bot", Role.READ_ONLY, *_BOT_KEYS, name="Metrics")
@@ -136,12 +150,12 @@ METRICS_BOT_CHANGED = _service_user(
     "metrics-bot", Role.CLUSTER_ADMIN, *_BOT_KEYS, name="Metrics and backups", by=("ada", "grace")
 )
 METRICS_BOT_SUSPENDED = replace(METRICS_BOT, suspended_at=NOW, suspended_by="ada")
-BACKUP_BOT = _service_user(
-    "backup-bot", Role.READ_ONLY, key("backup-bot", KeyType.MONITORING), name="Backups"
-)
-PROBE_BOT = _service_user("probe-bot", Role.READ_ONLY, key("probe-bot", KeyType.MONITORING, KEY))
+BACKUP_BOT = _service_user("backup-bot", Role.READ_ONLY, key("backup-bot", READS), name="Backups")
+PROBE_BOT = _service_user("probe-bot", Role.READ_ONLY, key("probe-bot", READS, KEY))
 REPORT_BOT = _service_user(
-    "report-bot", Role.READ_ONLY, *(key("report-bot", kind, KEY) for kind in Role.READ_ONLY.key_types())
+    "report-bot",
+    Role.READ_ONLY,
+    *(key("report-bot", kind, KEY) for kind in Role.READ_ONLY.default_key_types()),
 )
 METRICS_BOT_DESCRIBED = replace(
     METRICS_BOT,
@@ -151,7 +165,7 @@ METRICS_BOT_DESCRIBED = replace(
 DEPLOY_BOT = _service_user(
     "deploy-bot",
     Role.CLUSTER_ADMIN,
-    key("deploy-bot", KeyType.PROVISIONING, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
+    key("deploy-bot", CHANGES, KEY, networks=("203.0.113.0/24", "2001:db8::/32"), expires=LATER),
     name="Deployments",
 )
 FOUND = responses.FoundKeyResponse(
@@ -164,7 +178,7 @@ FOUND = responses.FoundKeyResponse(
 )
 
 GRACE_KNOWS = responses.ShownKeyResponse(
-    username="grace-bot", key_type=KeyType.MONITORING, key=MASKED, last5=MASKED[-5:], valid_until=None
+    username="grace-bot", key_type=READS, key=MASKED, last5=MASKED[-5:], valid_until=None
 )
 ENDED = responses.EndedKeysResponse(ended=(GRACE_KNOWS,), complete=True)
 
@@ -186,10 +200,11 @@ JOAN_ACTIVE = responses.ActivatedResponse(
     suspended_at=None,
     suspended_by=None,
     api_keys=_keys(
-        Role.READ_ONLY, *(key("joan", kind, KEY, by="joan") for kind in Role.READ_ONLY.key_types())
+        Role.READ_ONLY,
+        *(key("joan", kind, KEY, by="joan") for kind in Role.READ_ONLY.default_key_types()),
     ),
 )
-ADAS_KEYS = _keys(Role.OWNER, key("ada", KeyType.MONITORING), ADAS_KEY)
+ADAS_KEYS = _keys(Role.OWNER, key("ada", READS), ADAS_KEY)
 
 WHOAMI = responses.WhoamiResponse(
     account=ACCOUNT,
@@ -248,7 +263,7 @@ EVENT = responses.EventResponse(
             previous_valid_until=None,
             ends_at=None,
         )
-        for kind in Role.READ_ONLY.key_types()
+        for kind in Role.READ_ONLY.default_key_types()
     ),
     changes=(),
     reason=None,
@@ -299,7 +314,7 @@ REFUSALS: dict[int, Refused] = {
     403: Refused(
         "POST",
         "/v1/users/grace/api-keys",
-        {"keyType": "MONITORING"},
+        {"keyType": READS.value},
         _problem(
             403,
             "Users manage only their own keys. An OWNER can revoke a User, or send them a new invitation.",

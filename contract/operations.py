@@ -196,7 +196,7 @@ OPERATIONS: dict[str, Operation] = {
                     "username": "probe-bot",
                     "email": "probe-bot@machines.example",
                     "role": "READ_ONLY",
-                    "keyTypes": ["MONITORING"],
+                    "keyTypes": [examples.READS.value],
                 },
             ),
             Example(
@@ -207,7 +207,7 @@ OPERATIONS: dict[str, Operation] = {
                     "email": "deploy-bot@machines.example",
                     "profile": "CLUSTER_ADMIN",
                     "displayName": "Deployments",
-                    "keyTypes": ["PROVISIONING"],
+                    "keyTypes": [examples.CHANGES.value],
                     "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"],
                     "expiresAt": examples.LATER,
                 },
@@ -374,11 +374,11 @@ OPERATIONS: dict[str, Operation] = {
                 "A key for one network",
                 examples.key(
                     "backup-bot",
-                    KeyType.PROVISIONING_READONLY,
+                    examples.READS_TOO,
                     examples.KEY,
                     networks=("203.0.113.0/24",),
                 ),
-                {"keyType": "PROVISIONING_READONLY", "allowedNetworks": ["203.0.113.0/24"]},
+                {"keyType": examples.READS_TOO.value, "allowedNetworks": ["203.0.113.0/24"]},
                 "backup-bot",
             ),
         ),
@@ -393,8 +393,8 @@ OPERATIONS: dict[str, Operation] = {
         success="The key is revoked and no longer works.",
         response=None,
         examples=(
-            Example("With a body", None, {"keyType": "MONITORING"}, _BOT),
-            Example("Without", None, username=_BOT, query={"keyType": "MONITORING"}),
+            Example("With a body", None, {"keyType": examples.READS.value}, _BOT),
+            Example("Without", None, username=_BOT, query={"keyType": examples.READS.value}),
         ),
         permission=_ADMINISTERS,
         body=bodies.RevokeKey,
@@ -413,8 +413,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "Two networks",
-                examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24", "2001:db8::/32")),
-                {"keyType": "MONITORING", "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"]},
+                examples.key(_BOT, examples.READS, networks=("203.0.113.0/24", "2001:db8::/32")),
+                {"keyType": examples.READS.value, "allowedNetworks": ["203.0.113.0/24", "2001:db8::/32"]},
                 _BOT,
             ),
         ),
@@ -432,8 +432,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "With a day to deploy the new key",
-                examples.key(_BOT, KeyType.MONITORING, examples.KEY, rotated=True, overlapping=True),
-                {"keyType": "MONITORING", "overlapSeconds": 86400},
+                examples.key(_BOT, examples.READS, examples.KEY, rotated=True, overlapping=True),
+                {"keyType": examples.READS.value, "overlapSeconds": 86400},
                 _BOT,
             ),
         ),
@@ -453,7 +453,7 @@ OPERATIONS: dict[str, Operation] = {
                 "A Service User's",
                 examples.METRICS_BOT.api_keys.api_keys[0],
                 username=_BOT,
-                key_type=KeyType.MONITORING,
+                key_type=examples.READS,
             ),
         ),
         permission=_READS,
@@ -470,10 +470,10 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "One network",
-                examples.key(_BOT, KeyType.MONITORING, networks=("203.0.113.0/24",)),
+                examples.key(_BOT, examples.READS, networks=("203.0.113.0/24",)),
                 {"allowedNetworks": ["203.0.113.0/24"]},
                 _BOT,
-                key_type=KeyType.MONITORING,
+                key_type=examples.READS,
             ),
         ),
         permission=_ADMINISTERS,
@@ -487,7 +487,7 @@ OPERATIONS: dict[str, Operation] = {
         status=204,
         success="The key is revoked and no longer works.",
         response=None,
-        examples=(Example("A Service User's", None, username=_BOT, key_type=KeyType.MONITORING),),
+        examples=(Example("A Service User's", None, username=_BOT, key_type=examples.READS),),
         permission=_ADMINISTERS,
         query=(Query.EVEN_IF_LOCKED_OUT,),
         refusals=(404, 409),
@@ -756,8 +756,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "A key with an expiry",
-                examples.key("ada", KeyType.PROVISIONING, examples.KEY, expires=examples.LATER),
-                {"keyType": "PROVISIONING", "expiresAt": examples.LATER},
+                examples.key("ada", examples.CHANGES, examples.KEY, expires=examples.LATER),
+                {"keyType": examples.CHANGES.value, "expiresAt": examples.LATER},
                 "ada",
             ),
         ),
@@ -772,8 +772,8 @@ OPERATIONS: dict[str, Operation] = {
         success="The key is revoked and no longer works.",
         response=None,
         examples=(
-            Example("With a body", None, {"keyType": "MONITORING"}, "ada"),
-            Example("Without", None, username="ada", query={"keyType": "MONITORING"}),
+            Example("With a body", None, {"keyType": examples.READS.value}, "ada"),
+            Example("Without", None, username="ada", query={"keyType": examples.READS.value}),
         ),
         permission=_OWN_KEYS,
         body=bodies.RevokeKey,
@@ -792,8 +792,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "A network",
-                examples.key("ada", KeyType.MONITORING, networks=("198.51.100.0/24",)),
-                {"keyType": "MONITORING", "allowedNetworks": ["198.51.100.0/24"]},
+                examples.key("ada", examples.READS, networks=("198.51.100.0/24",)),
+                {"keyType": examples.READS.value, "allowedNetworks": ["198.51.100.0/24"]},
                 "ada",
             ),
         ),
@@ -811,8 +811,8 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "At once",
-                examples.key("ada", KeyType.MONITORING, examples.KEY, rotated=True),
-                {"keyType": "MONITORING"},
+                examples.key("ada", examples.READS, examples.KEY, rotated=True),
+                {"keyType": examples.READS.value},
                 "ada",
             ),
         ),
@@ -849,10 +849,10 @@ OPERATIONS: dict[str, Operation] = {
         examples=(
             Example(
                 "One network",
-                examples.key("ada", KeyType.MONITORING, networks=("198.51.100.0/24",)),
+                examples.key("ada", examples.READS, networks=("198.51.100.0/24",)),
                 {"allowedNetworks": ["198.51.100.0/24"]},
                 "ada",
-                key_type=KeyType.MONITORING,
+                key_type=examples.READS,
             ),
         ),
         permission=_OWN_KEYS,
@@ -866,7 +866,7 @@ OPERATIONS: dict[str, Operation] = {
         status=204,
         success="The key is revoked and no longer works.",
         response=None,
-        examples=(Example("One of Ada's", None, username="ada", key_type=KeyType.MONITORING),),
+        examples=(Example("One of Ada's", None, username="ada", key_type=examples.READS),),
         permission=_OWN_KEYS,
         query=(Query.EVEN_IF_LOCKED_OUT,),
         refusals=(404, 409),

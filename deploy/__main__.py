@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
+from deploy.catalogue import DEFAULT_CATALOGUE, DEFAULT_NAME, read_catalogue
 from deploy.checks import Report
 from deploy.package import PROJECT, package
 from deploy.runtime import ARCHITECTURES
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("package", help="build the package in build/STAGE")
     command.add_argument("--out", type=Path, help="folder to build in, instead of build/STAGE")
     _add_architecture(command)
+    _add_catalogue(command)
     command.set_defaults(command=_package)
 
     command = commands.add_parser("deploy", help="build the package and deploy it as service-users-STAGE")
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--authorizer-rules", default="", help="file with route rules: docs/authorizer.md")
     command.add_argument("--parameters", default="", help="further parameters: NAME=VALUE NAME=VALUE")
     _add_architecture(command)
+    _add_catalogue(command)
     command.set_defaults(command=_deploy)
 
     command = commands.add_parser("account", help="create an account and print its first key")
@@ -107,6 +110,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=_revoke_keys)
 
+    command = commands.add_parser("end-keys", help="revoke every API key of a type, or let them expire")
+    command.add_argument("--type", required=True, help="name of the key type")
+    command.add_argument(
+        "--days", type=int, default=0, help="let them expire in this many days; without it they end now"
+    )
+    command.add_argument("--confirm", default="", help="the key type again; without it nothing is ended")
+    command.set_defaults(command=_end_keys)
+
     command = commands.add_parser(
         "export", help="write the events as JSON lines, or check that an export is complete"
     )
@@ -131,8 +142,14 @@ def _add_architecture(command: argparse.ArgumentParser) -> None:
     command.add_argument("--arch", default="", choices=choices, help="processor (default x86_64)")
 
 
+def _add_catalogue(command: argparse.ArgumentParser) -> None:
+    explained = f"file with the key types (docs/catalogue.md), or '{DEFAULT_NAME}' for the default ones"
+    command.add_argument("--catalogue", default="", help=explained)
+
+
 def _package(args: argparse.Namespace) -> None:
-    folder = package(args.stage, args.out or PROJECT / "build" / args.stage, args.arch)
+    checked = read_catalogue(args.catalogue) or DEFAULT_CATALOGUE
+    folder = package(args.stage, args.out or PROJECT / "build" / args.stage, args.arch, checked.text)
     print(f"The package is in {folder}.")
 
 
@@ -141,9 +158,11 @@ def _deploy(args: argparse.Namespace) -> None:
     for option, name in _PARAMETERS_BY_OPTION.items():
         if value := getattr(args, option):
             parameters[name] = value
+    catalogue = read_catalogue(args.catalogue)
     if args.authorizer_rules:
-        parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules))
-    deploy(args.stage, args.bucket, parameters, args.arch)
+        names = None if catalogue is None else [it.name for it in catalogue.catalogue.key_types]
+        parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules), names)
+    deploy(args.stage, args.bucket, parameters, args.arch, catalogue)
 
 
 def _require_given(args: argparse.Namespace, example: str, *options: str) -> None:
@@ -268,6 +287,38 @@ def _revoke_keys(args: argparse.Namespace) -> None:
         f"Revoked {done.keys} API keys of {done.principals} principals. "
         f"{done.notified} Users get one email each."
     )
+
+
+def _end_keys(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules.errors import ConcurrentChange
+    from deploy.key_types import end_keys, holders_of
+    from deploy.revocation import Tables
+
+    stack = describe_stack(stack_name(args.stage))
+    outputs = stack_outputs(stack.name)
+    tables = Tables(
+        outputs["DirectoryName"],
+        outputs["EventsName"],
+        int(stack.parameters["EventRetentionDays"]),
+        "EventBusName" in outputs,
+    )
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    try:
+        if args.confirm != args.type:
+            count = len(holders_of(client, tables.directory, {args.type}))
+            print(f"{count} principals have {args.type} keys. None was ended.")
+            raise DeployError(f"To end them, add --confirm {args.type}.")
+        done = end_keys(client, tables, args.type, args.days)
+    except ValueError as error:
+        raise DeployError(str(error)) from None
+    except ConcurrentChange:
+        raise DeployError(
+            f"New {args.type} keys are being generated faster than they end. Run this command again."
+        ) from None
+    how = f"expire in {args.days} days" if args.days else "are revoked"
+    print(f"{done} {args.type} keys {how}. Whoever is notified of such a change gets an email about each.")
 
 
 def _export(args: argparse.Namespace) -> None:

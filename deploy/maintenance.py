@@ -65,8 +65,9 @@ class Withdrawn(NamedTuple):
 
     ``rotated`` maps holders and key types whose key was rotated to the last five of the keys that came of it:
     any other key of the type was replaced. An event does not name one whose response was lost.
-    ``passkeys`` are holders and names. ``users``, revoked or invited again, have no passkey, session or token
-    left; ``signed_out``, by themselves (also by removing a passkey) or by the operator, no session or token.
+    ``passkeys`` are holders and names. ``users``, revoked, invited again or recovered, have no passkey,
+    session or token left; ``signed_out``, by themselves (also by removing a passkey) or by the operator, no
+    session or token.
     ``inviters`` were revoked or are no longer an OWNER, so that the invitations they sent have no token left.
     ``suspended`` are those who were suspended and not resumed. All by folded username.
     """
@@ -182,8 +183,9 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
                     rotated[holder, key.key_type.value].add(key.last5)
             if event.action is Action.PASSKEY_REMOVED:
                 passkeys.add((holder, event.changes["passkey"][0]))
+            recovered = event.actor.kind is Kind.OPERATOR and event.action in _RECOVERIES
             if event.action is Action.USER_REVOKED or (
-                event.action is Action.USER_INVITED and event.at >= since
+                (event.action is Action.USER_INVITED or recovered) and event.at >= since
             ):
                 users.add(holder)
             if event.action in _SIGN_OUTS or event.actor.kind is Kind.OPERATOR:
@@ -209,6 +211,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     )
 
 
+_RECOVERIES = (Action.API_KEY_GENERATED, Action.API_KEY_ROTATED)
 _SIGN_OUTS = (Action.SIGNED_OUT, Action.PASSKEY_REMOVED)
 _REMOVALS = (Action.USER_REVOKED, Action.SERVICE_USER_DELETED)
 _SUSPENSIONS = (Action.USER_SUSPENDED, Action.SERVICE_USER_SUSPENDED)

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from chalicelib.rules.catalogue import FILE, VARIABLE
 from chalicelib.version import VERSION
 from deploy import runtime, wheels
 from deploy.sbom import bill_of_materials
@@ -24,6 +25,11 @@ RESOURCES = PROJECT / ".chalice" / "resources.json"
 REQUIREMENTS = PROJECT / "requirements.txt"
 DASHBOARD = Path(__file__).with_name("dashboard.json")
 
+CATALOGUE = f"chalicelib/rules/{FILE}"
+CONTRACT = "chalicelib/http/openapi.json"
+METADATA = "ServiceUsersCatalogue"
+"""Where the template keeps the catalogue that the stack was deployed with."""
+
 TEMPLATE = "sam.json"
 CODE = "deployment.zip"
 UNPACKED = "unpacked"
@@ -33,18 +39,20 @@ _SOURCES = ("app.py", "chalicelib", ".chalice/config.json")
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def package(stage: str, out: Path, architecture: str = "") -> Path:
+def package(stage: str, out: Path, architecture: str = "", catalogue: str = "") -> Path:
     """Make ``out`` with the template, the code, the code unpacked, and its bill of materials; return it.
 
     The same sources and requirements make the same bytes, so that a deploy of nothing new changes
-    nothing. ``architecture`` is one of ``deploy.runtime.ARCHITECTURES``, the first if it is empty. Raises
+    nothing. ``architecture`` is one of ``deploy.runtime.ARCHITECTURES``, the first if it is empty.
+    ``catalogue`` is the JSON of a valid one, which the template keeps as metadata; empty for the default
+    catalogue. Raises
     WheelError where a requirement has no wheel for the runtime, and CalledProcessError where Chalice cannot
     make its template; it says why itself.
     """
     architecture = architecture or next(iter(runtime.ARCHITECTURES))
     if out.exists():
         shutil.rmtree(out)
-    _run_chalice(stage, out)
+    _run_chalice(stage, out, catalogue)
     unpacked = out / UNPACKED
     with zipfile.ZipFile(out / CODE) as made:
         made.extractall(unpacked)
@@ -64,6 +72,8 @@ def package(stage: str, out: Path, architecture: str = "") -> Path:
     (out / BILL_OF_MATERIALS).write_text(bill, encoding="utf-8")
     template = json.loads((out / TEMPLATE).read_text(encoding="utf-8"))
     finish(template, architecture)
+    if catalogue:
+        template["Metadata"] = {**template.get("Metadata", {}), METADATA: json.loads(catalogue)}
     (out / TEMPLATE).write_text(json.dumps(template, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return out
 
@@ -81,8 +91,8 @@ def finish(template: dict[str, Any], architecture: str) -> None:
     template["Outputs"]["Version"] = {"Description": "Version of Service Users", "Value": VERSION}
 
 
-def _run_chalice(stage: str, out: Path) -> None:
-    """Let Chalice package the sources without any requirement."""
+def _run_chalice(stage: str, out: Path, catalogue: str) -> None:
+    """Let Chalice package the sources without any requirement, and with the catalogue if there is one."""
     chalice = Path(sys.executable).with_name("chalice")
     # Chalice requires a region, although nothing in the template depends on it.
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}
@@ -95,6 +105,8 @@ def _run_chalice(stage: str, out: Path) -> None:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copyfile(source, target)
+        if catalogue:
+            _add_catalogue(project, catalogue)
         (project / "requirements.txt").touch()
         subprocess.run(
             [chalice, "package", "--stage", stage, "--merge-template", RESOURCES, out],
@@ -103,6 +115,20 @@ def _run_chalice(stage: str, out: Path) -> None:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+
+def _add_catalogue(project: Path, catalogue: str) -> None:
+    """Put a catalogue into a copy of the sources, and the API's contract that follows from it."""
+    file = project / CATALOGUE
+    file.write_text(catalogue, encoding="utf-8")
+    contract = subprocess.run(
+        [sys.executable, "-m", "contract"],
+        cwd=PROJECT,
+        env={**os.environ, VARIABLE: str(file)},
+        check=True,
+        capture_output=True,
+    ).stdout
+    (project / CONTRACT).write_bytes(contract)
 
 
 def _one_line(file: Path) -> str:

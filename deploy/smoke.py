@@ -34,7 +34,8 @@ EXPIRY_SECONDS = 2
 _LARGE = (6_500_000, 10_500_000)
 """Bytes of a body that Lambda refuses, and of one that API Gateway refuses before it."""
 _VIEWER = PROJECT / "chalicelib" / "http" / "viewer"
-_LIMITED = {"keyType": "MONITORING"}
+_EVERYWHERE = {"allowedNetworks": ["0.0.0.0/0", "::/0"]}
+"""Restrictions that restrict nothing, and that a key type accepts that requires networks."""
 _SECRET = re.compile(r"su[ki]_[0-9A-Za-z]{20}")
 _FOREIGN = "203.0.113.77"
 
@@ -70,6 +71,8 @@ class Smoke:
         self.account = ""
         self.bot = f"smoke-bot-{self.suffix}"
         self.keys: dict[str, str] = {}
+        self.first = self.second = ""
+        """The types of two of its keys. The second is empty if the catalogue has one type for READ_ONLY."""
 
     def run(self) -> Report:
         """Run every check, print each result, clean up, and return the report."""
@@ -365,13 +368,24 @@ class Smoke:
     def _create_bot(self) -> None:
         body = {"username": self.bot, "email": f"{self.bot}@machines.invalid", "role": "READ_ONLY"}
         response = self._call("POST", "/v1/service-users", self.owner, body)
+        if response.status == 400:  # a key type requires networks
+            response = self._call("POST", "/v1/service-users", self.owner, {**body, **_EVERYWHERE})
         self._expect(response, 201)
-        self.keys = {key["keyType"]: key["key"] for key in response.json["apiKeys"]["apiKeys"]}
+        made = response.json["apiKeys"]
+        self.keys = {key["keyType"]: key["key"] for key in made["apiKeys"]}
+        for allowed in made["allowedApiKeyTypes"]:
+            if len(self.keys) < 2 and allowed["name"] not in self.keys:
+                wanted = {"keyType": allowed["name"], **_EVERYWHERE}
+                path = f"/v1/service-users/{self.bot}/api-keys"
+                more = self._call("POST", path, self.owner, wanted)
+                self._expect(more, 201)
+                self.keys[allowed["name"]] = more.json["key"]
+        self.first, self.second = (*self.keys, "")[:2]
         escaped = self.bot.replace("-", "%2D")
         self._expect(self._call("GET", f"/v1/service-users/{escaped}", self.owner), 200)
 
     def _machine(self) -> None:
-        machine = (self.bot, self.keys["MONITORING"])
+        machine = (self.bot, self.keys[self.first])
         self._expect(self._call("GET", "/v1/whoami", machine), 200)
         for method, path in (("GET", "/v1/service-users"), ("GET", "/v1/users"), ("GET", "/v1/events")):
             self._expect(self._call(method, path, machine), 403)
@@ -379,13 +393,14 @@ class Smoke:
 
     def _networks(self) -> None:
         path = f"/v1/service-users/{self.bot}/api-keys"
-        elsewhere = {**_LIMITED, "allowedNetworks": [f"{_FOREIGN}/32"]}
+        elsewhere = {"keyType": self.first, "allowedNetworks": [f"{_FOREIGN}/32"]}
         self._expect(self._call("PATCH", path, self.owner, elsewhere), 200)
-        self._expect(self._call("GET", "/v1/whoami", (self.bot, self.keys["MONITORING"])), 403)
-        self._expect(self._call("PATCH", path, self.owner, {**_LIMITED, "allowedNetworks": []}), 200)
+        self._expect(self._call("GET", "/v1/whoami", (self.bot, self.keys[self.first])), 403)
+        everywhere = {"keyType": self.first, **_EVERYWHERE}
+        self._expect(self._call("PATCH", path, self.owner, everywhere), 200)
 
     def _authorizer(self) -> None:
-        name, key = self.bot, self.keys["PROVISIONING_READONLY"]
+        name, key = self.bot, self._second_key()
         decision = self._authorize(name, key, _FOREIGN)
         if decision.get("principalId") != name:
             raise CheckFailed("The authorizer does not know a good key.")
@@ -399,12 +414,12 @@ class Smoke:
         else:
             raise CheckFailed("The authorizer lets a wrong key in.")
         # Both are written by its own role: the use of a key, and a refusal by network.
-        if not self._key("PROVISIONING_READONLY")["lastUsedAt"]:
+        if not self._key(self.second)["lastUsedAt"]:
             raise CheckFailed(
                 "The authorizer does not note the use of a key, and a policy would revoke it as inactive. "
                 "If that says AccessDenied, deploy with PARAMETERS=AttributeConditions=off."
             )
-        body = {"keyType": "PROVISIONING_READONLY", "allowedNetworks": ["198.51.100.1/32"]}
+        body = {"keyType": self.second, "allowedNetworks": ["198.51.100.1/32"]}
         self._expect(self._call("PATCH", f"/v1/service-users/{self.bot}/api-keys", self.owner, body), 200)
         refused = self._authorize(name, key, _FOREIGN)
         if "Allow" in json.dumps(refused):
@@ -413,7 +428,7 @@ class Smoke:
             raise CheckFailed("The authorizer does not record a refusal: see its log.")
 
     def _verify(self) -> None:
-        key = self.keys["MONITORING"]
+        key = self.keys[self.first]
         for secret, status in ((key, 200), (key[:-6] + "000000", 401)):
             question = {
                 "sourceIp": _FOREIGN,
@@ -429,22 +444,26 @@ class Smoke:
                 raise CheckFailed(f"verify decides {decision['status']} instead of {status}: see its log.")
 
     def _rotate(self) -> None:
-        old = self.keys["MONITORING"]
+        old = self.keys[self.first]
         response = self._call("POST", "/v1/api-keys/rotate", (self.bot, old), {"overlapSeconds": 600})
         self._expect(response, 200)
         new = response.json["key"]
         for key in (old, new):
             self._expect(self._call("GET", "/v1/whoami", (self.bot, key)), 200)
-        response = self._call("POST", f"/v1/service-users/{self.bot}/api-keys/rotate", self.owner, _LIMITED)
+        response = self._call(
+            "POST", f"/v1/service-users/{self.bot}/api-keys/rotate", self.owner, {"keyType": self.first}
+        )
         self._expect(response, 200)
         for key in (old, new):
             self._expect(self._call("GET", "/v1/whoami", (self.bot, key)), 401)
-        self.keys["MONITORING"] = response.json["key"]
+        self.keys[self.first] = response.json["key"]
 
     def _revoke(self) -> None:
-        machine = (self.bot, self.keys["MONITORING"])
+        machine = (self.bot, self.keys[self.first])
         self._expect(self._call("GET", "/v1/whoami", machine), 200)
-        response = self._call("DELETE", f"/v1/service-users/{self.bot}/api-keys", self.owner, _LIMITED)
+        response = self._call(
+            "DELETE", f"/v1/service-users/{self.bot}/api-keys", self.owner, {"keyType": self.first}
+        )
         self._expect(response, 204)
         self._expect(self._call("GET", "/v1/whoami", machine), 401)
 
@@ -469,7 +488,8 @@ class Smoke:
 
     def _enforce_policies(self) -> str:
         ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=EXPIRY_SECONDS)
-        body = {"keyType": "PROVISIONING_READONLY", "expiresAt": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
+        self._second_key()
+        body = {"keyType": self.second, "expiresAt": f"{ends:%Y-%m-%dT%H:%M:%SZ}"}
         self._expect(self._call("PATCH", f"/v1/service-users/{self.bot}/api-keys", self.owner, body), 200)
         time.sleep(EXPIRY_SECONDS)
         counts = self._scheduled("EnforcePolicies")
@@ -612,6 +632,11 @@ class Smoke:
         self._expect(response, 200)
         keys: list[dict[str, Any]] = response.json["apiKeys"]["apiKeys"]
         return keys
+
+    def _second_key(self) -> str:
+        if not self.second:
+            raise Skipped("The catalogue has one key type that a READ_ONLY may hold.")
+        return self.keys[self.second]
 
     def _key(self, key_type: str) -> dict[str, Any]:
         [found] = [key for key in self._keys() if key["keyType"] == key_type]

@@ -6,10 +6,11 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chalicelib.authorizer.catalogue_check import Checked
 from chalicelib.authorizer.route_rules import check_rules
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
@@ -87,19 +88,29 @@ def require_known_parameters(parameters: Mapping[str, str]) -> None:
         raise DeployError(f"The stack has no parameter {name}.{meant}")
 
 
-def deploy(stage: str, bucket: str, parameters: Mapping[str, str], architecture: str) -> None:
+def deploy(
+    stage: str,
+    bucket: str,
+    parameters: Mapping[str, str],
+    architecture: str,
+    catalogue: Checked | None = None,
+) -> None:
     """Build the package of a stage, create or update its stack, and print the stack's outputs.
 
-    Parameters that are not given keep their deployed values. Without a ``bucket``, the code goes to the
-    account's own code bucket, which is created if it is missing. Raises DeployError if a parameter or the
-    authorizer's rules are invalid, the stack cannot be updated, or the AWS CLI fails.
+    Parameters and a catalogue that are not given keep their deployed values. Without a ``bucket``, the code
+    goes to the account's own code bucket, which is created if it is missing. Raises DeployError if a
+    parameter, the authorizer's rules or the change of the catalogue are invalid, the stack cannot be updated,
+    or the AWS CLI fails.
     """
+    from deploy.catalogue import catalogue_to_deploy
+
     require_known_parameters(parameters)
     if rules := parameters.get("AuthorizerRules"):
-        require_valid_rules("AuthorizerRules", rules)
+        require_valid_rules("AuthorizerRules", rules, None)
     stack = describe_stack(stack_name(stage))
     parameters = _prepare(stage, stack, parameters)
-    folder = package(stage, PROJECT / "build" / stage, architecture)
+    checked = catalogue_to_deploy(stage, stack, parameters, catalogue)
+    folder = package(stage, PROJECT / "build" / stage, architecture, checked.text)
     bucket = bucket or _code_bucket()
     packaged = folder / "packaged.json"
     aws_cli.run(
@@ -206,21 +217,24 @@ def log_groups(stack: str) -> list[str]:
     return [group["logGroupName"] for group in found.get("logGroups", ())]
 
 
-def read_authorizer_rules(file: Path) -> str:
-    """Return a file of route rules, compacted. Raises DeployError if it is missing or invalid."""
+def read_authorizer_rules(file: Path, names: Collection[str] | None = None) -> str:
+    """Return a file of route rules, compacted. Raises DeployError if it is missing or invalid.
+
+    ``names`` are the key types that there are; None if only the deployed stack knows them.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DeployError(f"The authorizer's rules cannot be read: {error}") from error
     with contextlib.suppress(ValueError, RecursionError):  # invalid JSON is reported below
         text = json.dumps(json.loads(text), separators=(",", ":"))
-    require_valid_rules(str(file), text)
+    require_valid_rules(str(file), text, names)
     return text
 
 
-def require_valid_rules(name: str, rules: str) -> None:
-    """Raise DeployError with all errors if the authorizer could not use ``rules``."""
-    if errors := check_rules(rules):
+def require_valid_rules(name: str, rules: str, names: Collection[str] | None) -> None:
+    """Raise DeployError with all errors if the authorizer could not use ``rules``; ``names`` as above."""
+    if errors := check_rules(rules, names):
         problems = "\n  ".join(errors)
         raise DeployError(f"{name}: the route rules are invalid (docs/authorizer.md).\n  {problems}")
 

@@ -17,6 +17,7 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--app", default="app", metavar="MODULE", help="module with the Chalice app (default app)"
     )
+    parser.add_argument("--catalogue", default="", help="file with the key types (docs/catalogue.md)")
     args = parser.parse_args(arguments)
 
     # SIGINT too: a shell without job control starts background commands with it ignored.
@@ -109,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     terminal = Terminal()
     try:
+        if args.catalogue:
+            _use_catalogue(Path(args.catalogue))
         with local_system(args.port, args.home.absolute(), args.app, terminal) as system:
             terminal.say(welcome(system))
             while True:
@@ -119,6 +123,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"\n  {error}\n", file=sys.stderr)
         return 1
+
+
+def _use_catalogue(file: Path) -> None:
+    """Have the system read its key types from a file. Raises StartError with every error in it.
+
+    The file is checked by another process: in this one, the catalogue is read once, at the first import.
+    """
+    checker = [sys.executable, "-m", "chalicelib.authorizer.catalogue_check", str(file.absolute())]
+    done = subprocess.run(checker, cwd=ROOT, check=False, text=True, capture_output=True)
+    if done.returncode:
+        raise StartError(f"The catalogue is invalid (docs/catalogue.md).\n{done.stderr}".rstrip())
+    os.environ["SERVICE_USERS_CATALOGUE"] = str(file.absolute())
+
+
+def _contract_of_catalogue(home: Path) -> Path:
+    """Write and return the OpenAPI document of the catalogue that the environment names."""
+    done = subprocess.run([sys.executable, "-m", "contract"], cwd=ROOT, check=True, capture_output=True)
+    file = home / "openapi.json"
+    file.write_bytes(done.stdout)
+    return file
 
 
 class LocalSystem(NamedTuple):
@@ -142,6 +166,7 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     import boto3
 
     from chalicelib.functions import publisher
+    from chalicelib.http import system
     from local.console_link import ConsoleLink
     from local.event_folder import EventFolder
     from local.event_sources import Schedule, Scheduler, StreamPoller, schedules
@@ -193,6 +218,8 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
         home.chmod(0o700)
         emails.clear()
         events.clear()
+        if os.environ.get("SERVICE_USERS_CATALOGUE"):
+            stack.enter_context(_replaced(system, "_DOCUMENT", str(_contract_of_catalogue(home))))
 
         if not endpoints.ses:
             boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)

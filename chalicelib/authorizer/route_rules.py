@@ -18,13 +18,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from chalicelib.rules.catalogue import CATALOGUE, Catalogue
 from chalicelib.rules.roles import KeyType, Role
 
 VARIABLE = "AUTHORIZER_RULES"
@@ -95,13 +96,26 @@ class RouteRule(msgspec.Struct, frozen=True, rename="camel"):
 
 Rules = tuple[RouteRule, ...]
 
-DEFAULT: Rules = (
-    RouteRule("/monitoring/*", (Method.GET,), (KeyType.MONITORING,), Role.READ_ONLY),
-    RouteRule("/provisioning/*", (Method.GET,), (KeyType.PROVISIONING_READONLY,), Role.READ_ONLY),
-    RouteRule("/provisioning/*", (Method.ANY,), (KeyType.PROVISIONING,), Role.CLUSTER_ADMIN),
-    RouteRule("/user-management/*", (Method.ANY,), (KeyType.USER_MANAGEMENT,), Role.OWNER),
-)
-"""The default rules (product page: roles)."""
+
+def rules_of(catalogue: Catalogue) -> Rules:
+    """Return the rules that a catalogue gives by what its key types open."""
+    return tuple(
+        RouteRule(
+            opening.path,
+            tuple(map(Method, opening.methods)),
+            (KeyType(entry.name),),
+            Role(opening.least_role),
+        )
+        for entry in catalogue.key_types
+        for opening in entry.opens
+    )
+
+
+DEFAULT: Rules = rules_of(CATALOGUE)
+"""The rules of a stack that was given none: what its catalogue opens (product page: roles)."""
+
+NAMES: Collection[str] = tuple(KeyType)
+"""The names of this stack's key types."""
 
 
 class InvalidRules(ValueError):
@@ -134,22 +148,26 @@ def allowed_routes(rules: Rules, key_type: KeyType, role: Role) -> tuple[tuple[s
     )
 
 
-def load_rules(text: str | None) -> Rules:
+def load_rules(text: str | None, names: Collection[str] | None = NAMES) -> Rules:
     """Return the stack's rules from their JSON, or the default rules if there is none.
 
-    Raises InvalidRules if :func:`check_rules` finds any error: part of the rules must not apply alone.
+    ``names`` are as for :func:`check_rules`. Raises InvalidRules if that finds any error: part of the rules
+    must not apply alone.
     """
     if text is None or not text.strip():
         return DEFAULT
-    rules, errors = _read(text)
+    rules, errors = _read(text, names)
     if errors:
         raise InvalidRules(errors)
     return rules
 
 
-def check_rules(text: str) -> list[str]:
-    """Return every error in rules as JSON, with its place and what to write instead."""
-    return _read(text)[1]
+def check_rules(text: str, names: Collection[str] | None = NAMES) -> list[str]:
+    """Return every error in rules as JSON, with its place and what to write instead.
+
+    ``names`` are the key types that there are; None if that is not known, and every name passes.
+    """
+    return _read(text, names)[1]
 
 
 _PATH = re.compile(r"/(?:(?:[A-Za-z0-9._~-]+/)*(?:[A-Za-z0-9._~-]+|\*))?")
@@ -162,15 +180,14 @@ _FIELDS: dict[str, Any] = {
 _WANTED = {
     "path": "a path such as '/clusters' or '/clusters/*'",
     "methods": "a list of " + ", ".join(Method),
-    "keyTypes": "a list of " + ", ".join(KeyType),
     "leastRole": "one of " + ", ".join(Role),
 }
 
 
-def _read(text: str) -> tuple[Rules, list[str]]:
+def _read(text: str, names: Collection[str] | None) -> tuple[Rules, list[str]]:
     try:
         listed = msgspec.json.decode(text)
-        json.loads(text, object_pairs_hook=_unique_names)
+        json.loads(text, object_pairs_hook=unique_names)
     except (ValueError, RecursionError) as error:
         return (), [f"Not JSON: {error}."]
     if not isinstance(listed, list) or not listed:
@@ -183,14 +200,14 @@ def _read(text: str) -> tuple[Rules, list[str]]:
             "leave out spaces, then rules."
         )
     for index, given in enumerate(listed):
-        found = list(_rule_errors(given))
+        found = list(rule_errors(given, names))
         errors += [f"Rule {index + 1}{error}" for error in found]
         if not found:
             rules.append(msgspec.convert(given, RouteRule))
-    return tuple(rules), errors or list(_size_errors(tuple(rules)))
+    return tuple(rules), errors or list(size_errors(tuple(rules)))
 
 
-def _unique_names(pairs: list[tuple[str, Any]]) -> None:
+def unique_names(pairs: list[tuple[str, Any]]) -> None:
     """Raise ValueError for a name given twice in an object: a reader may take either value."""
     seen: set[str] = set()
     for name, _ in pairs:
@@ -199,7 +216,8 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
-def _rule_errors(given: Any) -> Iterator[str]:
+def rule_errors(given: Any, names: Collection[str] | None) -> Iterator[str]:
+    """Yield every error of one rule, as read from JSON. ``names`` are as for :func:`check_rules`."""
     if not isinstance(given, dict):
         yield f" is no object with {', '.join(_FIELDS)}."
         return
@@ -210,7 +228,9 @@ def _rule_errors(given: Any) -> Iterator[str]:
             value = msgspec.convert(given.get(name), kind)
         except msgspec.ValidationError:
             value = None
-        if not value:
+        if name == "keyTypes" and not (value and (names is None or set(value) <= set(names))):
+            yield f", keyTypes: give a list of {', '.join(names or ('key types',))}."
+        elif not value:
             yield f", {name}: give {_WANTED[name]}."
         elif name == "path":
             yield from (f", path: {error}" for error in _path_errors(value))
@@ -228,8 +248,9 @@ def _path_errors(path: str) -> Iterator[str]:
         yield f"it is longer than {MAX_PATH} characters."
 
 
-def _size_errors(rules: Rules) -> Iterator[str]:
-    for key_type in KeyType:
+def size_errors(rules: Rules) -> Iterator[str]:
+    """Yield an error for each key type whose keys are allowed more than fits in the authorizer's response."""
+    for key_type in dict.fromkeys(key_type for rule in rules for key_type in rule.key_types):
         # An OWNER's key may call whatever a key of the type with a lower role may.
         size = sum(
             OVERHEAD + len(method) + len(path) for method, path in allowed_routes(rules, key_type, Role.OWNER)

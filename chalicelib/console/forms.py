@@ -24,6 +24,7 @@ from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import ApiKey, ServiceUser, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import KeyType
+from chalicelib.rules.service_users import View, labels_text
 
 _FIELDS = (("The username '", "username"), ("The email '", "email"), ("The role ", "role"))
 """Errors of the API about a whole call, by their first words, and the field to show each at."""
@@ -121,17 +122,35 @@ def restrictions(visit: Visit) -> dict[str, Any]:
     raise validation_error("/expiry", "Choose when the key ends.")
 
 
-def key_type(given: str) -> KeyType:
-    """Return a key type by its name. Raises NotFound."""
-    try:
-        return KeyType(given)
-    except ValueError:
-        raise NotFound("There is no such type of key.") from None
+def key_type(given: str, holder: ServiceUser | User | None = None) -> KeyType:
+    """Return a key type by its name. Raises NotFound, unless the ``holder`` has a key of it."""
+    found = KeyType(given)
+    if found.is_listed or (holder is not None and found in holder.keys):
+        return found
+    raise NotFound("There is no such type of key.")
 
 
 def state_of(key: ApiKey | None) -> str:
     """Return a text that changes whenever the key does: its last five, expiry and networks."""
     return "" if key is None else f"{key.last5} {key.expires_at or ''} {' '.join(key.networks)}".strip()
+
+
+def state_of_view(view: View) -> str:
+    """Return a text that changes whenever what the form of a Service User shows does, and with its id.
+
+    Not with its keys: whoever changes those again and again keeps nobody from lowering its role, or from
+    removing them as an Administrator.
+    """
+    it = view.service_user
+    shown = (
+        it.id,
+        it.role.value,
+        it.display_name,
+        it.description,
+        labels_text(it.labels),
+        *view.administrators,
+    )
+    return hashlib.sha256("\0".join(shown).encode()).hexdigest()[:32]
 
 
 def state_of_principal(it: ServiceUser | User) -> str:

@@ -14,6 +14,7 @@ from chalicelib.http import bodies, keys
 from chalicelib.rules import api_keys, key_operations, networks
 from chalicelib.rules.api_keys import IssuedKey
 from chalicelib.rules.context import AuthContext
+from chalicelib.rules.errors import Conflict
 from chalicelib.rules.model import ServiceUser, User
 
 if TYPE_CHECKING:
@@ -120,12 +121,17 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
     holder = lookup.find(False)
     values = _of_key(visit, holder, lookup)
     kind: KeyType = values["type"]
+    # Only the key's creation: rotating or restricting it again and again keeps nobody from revoking it.
+    values["was"] = str(values["key"].created_at) if values["key"] else ""
     if visit.method == "GET":
         api_keys.find(holder, kind)
         return page(visit, "key-revoke.html", **values)
 
     def act() -> Response:
-        forms.require_unchanged(visit, values["was"])
+        if visit.field("was") != values["was"]:
+            raise Conflict(
+                "This key was revoked already; another may have been generated since. Nothing was done now."
+            )
         found = [holder]  # the first try uses what was just read; later ones read the holder again
 
         def find() -> ServiceUser | User:
@@ -169,7 +175,7 @@ def _means_it(visit: Visit) -> bool:
 def _of_key(visit: Visit, holder: ServiceUser | User, lookup: Lookup) -> dict[str, Any]:
     """Return the template variables of the forms about an existing key."""
     given = visit.query().get("key") or (visit.field("type") if visit.method == "POST" else "")
-    kind = forms.key_type(given)
+    kind = forms.key_type(given, holder)
     key = holder.keys.get(kind)
     inside = key is None or networks.admits(key.networks, visit.origin.source_ip)
     return {

@@ -15,8 +15,9 @@ from markupsafe import Markup, escape
 from chalicelib.console.visit import NO_STORE, Visit, respond
 from chalicelib.http.problems import HttpError, headers_of, status_of
 from chalicelib.rules import api_keys, sessions
+from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
 from chalicelib.rules.errors import ApiError, Forbidden, Unauthenticated
-from chalicelib.rules.roles import Role
+from chalicelib.rules.roles import Role, in_order
 
 if TYPE_CHECKING:
     from chalicelib.console.settings import Settings
@@ -151,7 +152,12 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {"ago": ago, "used": used, "words": words}
-    made.globals |= {"current_predecessor": api_keys.current_predecessor}
+    made.globals |= {
+        "current_predecessor": api_keys.current_predecessor,
+        "types_shown": api_keys.types_shown,
+        "in_order": in_order,
+        "own_words": CATALOGUE is not DEFAULT,
+    }
     return made
 
 

@@ -66,7 +66,6 @@ def listing(visit: Visit) -> Response:
         reasons=reasons,
         after=after,
         complete=complete,
-        key_types=list(KeyType),
         roles=list(reversed(Role)),
         searched=MAX_READ,
         asked={
@@ -126,6 +125,7 @@ def create(visit: Visit) -> Response:
     values: dict[str, Any] = {
         "roles": [role for role in Role if auth.role.covers(role)],
         "key_groups": _key_groups(),
+        "preset": Role.READ_ONLY.default_key_types()[0].value,
         "lookup": Lookup(lambda _issuing: visit.user, "service-users", ""),
     }
     if visit.method == "GET":
@@ -183,7 +183,7 @@ def edit(visit: Visit, username: str) -> Response:
             "administrators": "\n".join(view.administrators),
             "description": it.description,
             "labels": "\n".join(service_users.labels_text(it.labels).split()),
-            "version": it.version,
+            "was": forms.state_of_view(view),
         }
         return page(visit, "service-user-edit.html", **{**values, "form": typed})
 
@@ -199,10 +199,11 @@ def edit(visit: Visit, username: str) -> Response:
                 "administrators": forms.lines(visit.field("administrators")),
             }
         body = check_fields(bodies.UpdateServiceUser, fields, visit.origin.now)
-        shown = visit.field("version")
-        service_users.update(
-            visit.directory, auth, username, wanted_update(body), lambda version: version == shown
-        )
+
+        def check(old: View) -> None:
+            forms.require_as_shown(visit, forms.state_of_view(old))
+
+        service_users.update(visit.directory, auth, username, wanted_update(body), check=check)
         return visit.redirect_to(f"service-users/{it.username}?done=changed")
 
     return submit(visit, "service-user-edit.html", act, **values)

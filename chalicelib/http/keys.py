@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 from chalice.app import Response
 from msgspec import UNSET, UnsetType
 
-from chalicelib.http import bodies, responses
+from chalicelib.http import bodies, responses, validation
 from chalicelib.http.call import Call, conditional, etag, nothing, reply
 from chalicelib.rules import api_keys, key_operations, key_search, leaked_keys, permissions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
@@ -50,8 +50,17 @@ def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
     auth = call.authenticate(lookup.guard)
     call.query("evenIfLockedOut")
     body = call.body_or_query(bodies.RevokeKeyOfType, flags=("evenIfLockedOut",))
-    key_type = _same_type(name, body.key_type)
-    return _revoke(call, auth, lookup, key_type, even_if_locked_out=body.even_if_locked_out is True)
+    key_type = KeyType(name) if body.key_type is UNSET else _same_type(name, body.key_type)
+
+    def holder(call: Call, auth: AuthContext) -> ServiceUser | User:
+        found = lookup.holder(call, auth)
+        # A key can be revoked when the catalogue no longer has its type.
+        if key_type not in found.keys or not responses.is_in_contract(key_type):
+            named_type(name)
+        return found
+
+    of_type = lookup._replace(holder=holder)
+    return _revoke(call, auth, of_type, key_type, even_if_locked_out=body.even_if_locked_out is True)
 
 
 def _revoke(
@@ -115,10 +124,11 @@ def _restrict(
 
 def named_type(name: str) -> KeyType:
     """Return the key type that a path names. Raise NotFound if there is none of that name."""
-    if name not in KeyType.__members__:
-        known = ", ".join(KeyType.__members__)
+    key_type = KeyType(name)
+    if not key_type.is_listed:
+        known = validation.list_names(KeyType)
         raise NotFound(f"There is no key type '{name}'; the key types are {known}.")
-    return KeyType(name)
+    return key_type
 
 
 def _same_type(name: str, given: KeyType | UnsetType) -> KeyType:

@@ -229,7 +229,7 @@ def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[Field
     if most is not None and isinstance(value, list | dict) and len(value) > most:
         return [FieldError(_pointer(name), _singular(f"This must have at most {most} entries."))]
     try:
-        given[name] = msgspec.convert(value, kind, dec_hook=_decode)
+        given[name] = _convert(value, kind)
     except msgspec.ValidationError as error:
         entry = _entry_type(kind)
         found: list[FieldError] = []
@@ -244,9 +244,18 @@ def _take(given: dict[str, Any], name: str, kind: Any, value: Any) -> list[Field
 
 def _entry(name: str, place: int | str, kind: Any, value: Any) -> Iterator[FieldError]:
     try:
-        msgspec.convert(value, kind, dec_hook=_decode)
+        _convert(value, kind)
     except msgspec.ValidationError as error:
         yield FieldError(_pointer(name) + _pointer(str(place)), _say(str(error), kind))
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    """Return a value as a type. Raise ValidationError, also for a key type that is not in the catalogue."""
+    converted = msgspec.convert(value, kind, dec_hook=_decode)
+    for part in converted if isinstance(converted, tuple) else (converted,):
+        if isinstance(part, KeyType) and not part.is_listed:
+            raise msgspec.ValidationError("Invalid enum value")
+    return converted
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -102,11 +102,6 @@ _ACCESS = {
 OPERATOR = "Service Users"
 """The name of the service in invitations, unless the stack sets another."""
 
-_ROLE_MEANS = {
-    Role.READ_ONLY: "you can see clusters and their monitoring",
-    Role.CLUSTER_ADMIN: "you can manage clusters and run Service Users",
-    Role.OWNER: "you can do everything, running its people included",
-}
 _SETTINGS = {
     "maxKeyAgeDays": "Maximum age of keys",
     "revokeInactiveAfterDays": "Unused keys end after",
@@ -116,6 +111,7 @@ _SETTINGS = {
 }
 _RESTRICTIONS = {"allowedNetworks": "Allowed networks", "expiresAt": "Ends"}
 _NO_SETTING = {"allowedNetworks": "every address", "expiresAt": "never"}
+_EXAMPLE = Role.READ_ONLY.key_types()[0]  # a key type that every Service User may hold
 _DAY = 86_400
 LINE_WIDTH = 78
 """The longest line of text, in characters (RFC 5322, 2.1.1)."""
@@ -287,6 +283,10 @@ class _View:
         self.subject = event.subject.username
         self.person = recipient.why.person
         self.one = len(event.keys) == 1
+        # Version 1.0 recorded no cause; it revoked keys only by inviting somebody again.
+        self.again = event.cause is Cause.USER_INVITED_AGAIN or bool(
+            event.action is Action.USER_INVITED and event.keys
+        )
         self.given_end = cause_of(event) is Cause.EXPIRY
 
     def variables(self, name: str) -> dict[str, Any]:
@@ -309,16 +309,18 @@ class _View:
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "suspended": self._is_suspension(),
             "subject_kind": self._kind(),
-            "lowered": event.changes.get("role"),
-            "role_change": event.changes.get("role"),
+            "lowered": _role_labels(event),
+            "role_change": _role_labels(event),
+            "reads_only": event.changes.get("role", ("", ""))[1] == Role.READ_ONLY.value,
             "administrators": event.changes.get("administrators"),
             "below_role": self._below_role(),
             "dropped": self._is_dropped(),
             "invited": event.action is Action.USER_INVITED,
+            "again": self.again,
             "revoked": event.action is Action.USER_REVOKED,
             "raised": self._is_raised(),
             "email": event.subject.email,
-            "had_role": event.changes.get("role", ("",))[0],
+            "had_role": (_role_labels(event) or ("",))[0],
             "changed_fields": self._changed_fields(),
             "looser": folding.is_looser(event.changes),
             "kept": any(key.change is Change.LEAKED for key in event.keys),
@@ -342,8 +344,8 @@ class _View:
             "console": f"{self.context.public_url}/console" if self.context.console else "",
             "hours": INVITATION_SECONDS // 3600,
             "until": _when(int(self.context.now) + INVITATION_SECONDS),
-            "role": role.value if role else "",
-            "role_means": _ROLE_MEANS[role] if role else "",
+            "role": role.label if role else "",
+            "role_means": _meaning(role) if role else "",
             "new_role_means": self._new_role_means(),
             "holders": list(event.holders),
             "holder_count": event.holder_count,
@@ -432,7 +434,7 @@ class _View:
 
     def _new_role_means(self) -> str:
         change = self.event.changes.get("role")
-        return _ROLE_MEANS[Role(change[1])] if change and change[1] else ""
+        return _meaning(Role(change[1])) if change and change[1] else ""
 
     def _changed_fields(self) -> list[tuple[str, str, str]]:
         """Return the changed settings or restrictions: name, old value, new value."""
@@ -573,6 +575,8 @@ class _View:
             case "api-key-ending":
                 return [self._prolong(key) for key in self.event.keys]
             case "invitation":
+                if self.again:
+                    return [Step(f"You have no access until you accept it. {self._ask()}")]
                 return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask()), *self._invite_back(_OWNER)]
@@ -685,7 +689,11 @@ class _View:
             "Where a key is still needed, generate a new one by this command"
             f"{', or in the console' if self.context.console else ''}. If your own API key was revoked, ask "
             f"an OWNER of {self.account} for a new invitation.",
-            self._curl("POST", "/v1/service-users/USERNAME/api-keys", {"keyType": KeyType.MONITORING.value}),
+            self._curl(
+                "POST",
+                "/v1/service-users/USERNAME/api-keys",
+                {"keyType": _EXAMPLE.value},
+            ),
         )
 
     def _after_a_leak(self) -> list[Step]:
@@ -978,6 +986,17 @@ def _setting(field: str, value: str) -> str:
 
 def _name(text: str) -> str:
     return _short(unlinked(text))
+
+
+def _role_labels(event: Event) -> tuple[str, ...] | None:
+    """Return the old and the new role of an event as people read them; None if it changed no role."""
+    change = event.changes.get("role")
+    return None if change is None else tuple(Role(name).label if name else "" for name in change)
+
+
+def _meaning(role: Role) -> str:
+    """Return what a role means, as a part of a sentence."""
+    return f"you can {role.meaning}"
 
 
 def _short(text: str, most: int = _SHOWN) -> str:

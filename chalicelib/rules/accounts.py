@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -11,7 +12,14 @@ from chalicelib.rules import api_keys, limits, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
-from chalicelib.rules.errors import Conflict, FieldError, NotFound, concurrent_change, validation_error_of
+from chalicelib.rules.errors import (
+    ConcurrentChange,
+    Conflict,
+    FieldError,
+    NotFound,
+    concurrent_change,
+    validation_error_of,
+)
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.lifetimes import PCI_BROKEN, PCI_DAYS, exceeds_pci_limit
 from chalicelib.rules.model import Account, Action, Actor, Cause, Kind, Policy, User
@@ -26,6 +34,10 @@ T = TypeVar("T")
 
 PCI_OWNERS = 2
 """Activated OWNERs an account needs to turn ``pciCompliance`` on."""
+
+
+_RECOVERIES = 3
+"""How often a recovery is tried while concurrent calls change the OWNER."""
 
 
 class NewAccount(NamedTuple):
@@ -77,8 +89,18 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
     """Issue a replacement USER_MANAGEMENT key to an OWNER who is locked out. Return the User and the key.
 
     The new key has no restrictions, because those may be what locked the OWNER out; their other keys stay.
+    Their passkeys, sessions and mailed code end: they may be somebody else's, who took the OWNER's place.
+    With the new key and a mailed code the OWNER adds a passkey again.
+
     Raises NotFound if there is no such User, and Conflict if they are not an activated OWNER, or suspended.
     """
+    for _ in range(_RECOVERIES - 1):
+        with suppress(ConcurrentChange):  # somebody who signs in again and again must not prevent it
+            return _recover(directory, username, origin)
+    return _recover(directory, username, origin)
+
+
+def _recover(directory: Directory, username: str, origin: Origin) -> tuple[User, IssuedKey]:
     old = directory.principal(username)
     if not isinstance(old, User):
         raise NotFound(f"There is no User '{username}'.")
@@ -96,8 +118,9 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
         unrestricted = replace(key, networks=(), expires_at=None)
         holder = replace(old, keys={**old.keys, key_type: unrestricted})
         new, issued, change, _ = api_keys.rotate(holder, key_type, 0, now)
+    new = replace(new, passkeys={}, sessions={}, enrolment=None)
     event = new_event(origin, Actor(Kind.OPERATOR), action, old, (change,), cause=Cause.OPERATOR)
-    directory.commit(event, Replace(old, new, concurrent_change()))
+    directory.commit(event, Replace(old, new, concurrent_change()), patient=True)
     return new, issued
 
 

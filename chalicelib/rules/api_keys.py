@@ -21,10 +21,12 @@ from chalicelib.rules.model import (
     ShownKey,
 )
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.networks import within
-from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.networks import halve, within
+from chalicelib.rules.roles import KeyType, Role, in_order
 
 Holder = TypeVar("Holder", bound=Principal)
+
+DAY = 86_400
 
 MAX_OVERLAP = 604_800
 """The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""
@@ -98,11 +100,14 @@ def generate(
 ) -> tuple[Holder, IssuedKey, KeyChange]:
     """Generate a key of a type of which the holder has no key, or only an expired one.
 
-    ``ceiling`` is the role of the principal that is shown the secret; None for a User's own key.
+    ``ceiling`` is the role of the principal that is shown the secret; None for a User's own key. Without an
+    expiry, the key gets the longest life of its type, if that has one.
 
-    Raises ValidationError if the holder's role may not hold the type, Conflict if there is such a key.
+    Raises ValidationError if the holder's role may not hold the type, or the type does not allow the
+    restrictions, and Conflict if there is such a key.
     """
-    if errors := key_type_errors(holder, key_type):
+    errors = (*key_type_errors(holder, key_type), *restriction_errors(key_type, restrictions, now))
+    if errors:
         raise validation_error_of(errors)
     current = holder.keys.get(key_type)
     if current is not None and not is_expired(current, now):
@@ -110,18 +115,25 @@ def generate(
             f"'{holder.username}' already has a {key_type.value} key. Rotate it, or revoke it first."
         )
     secret = key_format.new_key()
+    life_days = key_type.max_life_days if restrictions.expires_at is None else None
     key = ApiKey(
         digest=key_format.digest(secret),
         last5=key_format.last5(secret),
         created_at=now,
         created_by=by,
-        expires_at=restrictions.expires_at,
+        expires_at=restrictions.expires_at if life_days is None else now + life_days * DAY,
         networks=restrictions.networks,
         ceiling=ceiling,
         has_pointer=True,
+        life_days=life_days,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
     return _with_key(holder, key_type, key), IssuedKey(key_type, secret), change
+
+
+def types_shown(holder: Principal) -> tuple[KeyType, ...]:
+    """Return the types that the holder's role may hold, and those of its keys, in published order."""
+    return in_order({*holder.role.key_types(), *holder.keys})
 
 
 def key_type_errors(holder: Principal, key_type: KeyType) -> tuple[FieldError, ...]:
@@ -130,6 +142,56 @@ def key_type_errors(holder: Principal, key_type: KeyType) -> tuple[FieldError, .
         return ()
     allowed = ", ".join(kind.value for kind in holder.role.key_types())
     return (FieldError("/keyType", f"A {holder.role.value} may hold {allowed}; not {key_type.value}."),)
+
+
+def restriction_errors(
+    key_type: KeyType, restrictions: KeyRestrictions, since: int
+) -> tuple[FieldError, ...]:
+    """Return why a new key of a type, made ``since``, may not have these restrictions; none if it may."""
+    return (
+        *_network_errors(key_type, restrictions.networks),
+        *_life_errors(key_type, restrictions.expires_at, since),
+    )
+
+
+def _network_errors(key_type: KeyType, networks: tuple[str, ...]) -> tuple[FieldError, ...]:
+    if networks or not key_type.requires_networks:
+        return ()
+    why = f"A {key_type.value} key needs allowed networks: name those that it is used from."
+    return (FieldError("/allowedNetworks", why),)
+
+
+def _life_errors(key_type: KeyType, expires_at: int | None, since: int) -> tuple[FieldError, ...]:
+    days = key_type.max_life_days
+    if days is None or expires_at is None or expires_at <= since + days * DAY:
+        return ()
+    why = f"A {key_type.value} key ends at most {days} days after its secret was made. Give an earlier time."
+    return (FieldError("/expiresAt", why),)
+
+
+def loosening_errors(
+    key_type: KeyType,
+    key: ApiKey,
+    networks: tuple[str, ...] | UnsetType,
+    expires_at: int | UnsetType | None,
+) -> tuple[FieldError, ...]:
+    """Return why a key of a type may not get these restrictions; UNSET leaves one as it is.
+
+    What the key has already, it may keep, and it may always get less: a catalogue may have become stricter
+    since it was made.
+    """
+    found: tuple[FieldError, ...] = ()
+    if networks is not UNSET and key.networks and not networks:
+        found += _network_errors(key_type, networks)
+    if expires_at is UNSET or key.expires_at is None:
+        return found
+    if expires_at is None and key_type.max_life_days is not None:
+        days = key_type.max_life_days
+        why = f"A {key_type.value} key has an expiry, at most {days} days after its secret was made."
+        found += (FieldError("/expiresAt", why),)
+    if expires_at is not None and expires_at > key.expires_at:
+        found += _life_errors(key_type, expires_at, lifetime_start(key))
+    return found
 
 
 def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
@@ -147,9 +209,10 @@ def rotate(
     ceiling: Role | None = None,
     by: str = "",
 ) -> Rotation[Holder]:
-    """Replace the secret of a key; its restrictions stay.
+    """Replace the secret of a key; its restrictions stay, but for an expiry that nobody chose.
 
-    ``ceiling`` is the new key's, and ``by`` the username of the principal that rotates it.
+    That one is the longest life of the key's type, which begins anew with the secret. ``ceiling`` is the
+    new key's, and ``by`` the username of the principal that rotates it.
 
     With an ``overlap`` (seconds), the replaced key becomes the predecessor and works for that time; an
     earlier predecessor stops working. There is one exception: if the caller signed in with the predecessor
@@ -196,6 +259,7 @@ def rotate(
         rotated_by=by,
         has_pointer=True,
         leaked_at=None,
+        **_renewed_life(key, key_type, now),
     )
     change = KeyChange(
         Change.ROTATED,
@@ -228,18 +292,21 @@ def restrict(
         new = replace(new, networks=networks)
     if expires_at is not UNSET and expires_at != key.expires_at:
         changes["expiresAt"] = (str(key.expires_at or ""), str(expires_at or ""))
-        new = replace(new, expires_at=expires_at)
+        new = replace(new, expires_at=expires_at, life_days=None)
     return _with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 
 def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
-    """Give the holder another role, and revoke the keys that it may not hold.
+    """Give the holder another role, and revoke the keys that a lower one may not hold.
+
+    A role that is not lower keeps every key, also one that its holder could not get now, because the
+    catalogue has become stricter since.
 
     When a Service User's role is raised, its keys without a ceiling get the old role as their ceiling,
     because it was not recorded who was shown them. A User's own keys were shown to nobody else, so they need
     none.
     """
-    allowed = role.key_types()
+    allowed = in_order(holder.keys) if role.covers(holder.role) else role.key_types()
     revoked = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
     keys = {key_type: key for key_type, key in holder.keys.items() if key_type in allowed}
     if isinstance(holder, ServiceUser) and role.covers(holder.role):
@@ -306,12 +373,21 @@ def are_looser(old: tuple[str, ...], old_end: int | None, new: tuple[str, ...], 
     return longer or not within(new, old)
 
 
+def halves(old: ApiKey, new: ApiKey, now: int) -> bool:
+    """Return whether a change leaves a key at most half of its addresses, or of its time from ``now`` on.
+
+    An expiry where there was none does.
+    """
+    sooner = new.expires_at is not None and (
+        old.expires_at is None or 2 * (new.expires_at - now) <= old.expires_at - now
+    )
+    return (sooner and new.expires_at != old.expires_at) or halve(new.networks, old.networks)
+
+
 def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
     """Return the revocation of every key of a holder, in published order (a stored map has no order)."""
     return tuple(
-        KeyChange(Change.REVOKED, key_type, holder.keys[key_type].last5)
-        for key_type in KeyType
-        if key_type in holder.keys
+        KeyChange(Change.REVOKED, key_type, holder.keys[key_type].last5) for key_type in in_order(holder.keys)
     )
 
 
@@ -324,11 +400,27 @@ def find(holder: Principal, key_type: KeyType) -> ApiKey:
 
 
 def find_usable(holder: Principal, key_type: KeyType, now: int) -> ApiKey:
-    """Return a holder's key of a type. Raises NotFound if there is none or it has expired."""
+    """Return a holder's key of a type. Raises NotFound if there is none or it has expired.
+
+    A key whose type is not in the catalogue counts as expired: it can only be revoked.
+    """
     key = find(holder, key_type)
+    if not key_type.is_listed:
+        raise NotFound(
+            f"There are no {key_type.value} keys any more, and that of '{holder.username}' does not sign in. "
+            "Revoke it, and generate one of another type."
+        )
     if is_expired(key, now):
         raise NotFound(f"The {key_type.value} key of '{holder.username}' has expired. Generate a new one.")
     return key
+
+
+def _renewed_life(key: ApiKey, key_type: KeyType, now: int) -> dict[str, int]:
+    """Return the fields of a rotated key whose expiry nobody chose: its life, and the expiry that follows."""
+    if key.life_days is None:
+        return {}
+    days = min(key.life_days, key_type.max_life_days or key.life_days)
+    return {"expires_at": now + days * DAY, "life_days": days}
 
 
 def _with_ceiling(key: ApiKey, ceiling: Role) -> ApiKey:

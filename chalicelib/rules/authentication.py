@@ -109,12 +109,17 @@ class _Match(NamedTuple):
 
 
 def _match(principal: Principal, digest: bytes, now: float) -> _Match | None:
-    """Return the usable key or predecessor with this digest. Compares all of them, in constant time."""
+    """Return the usable key or predecessor with this digest. Compares all of them, in constant time.
+
+    A key whose type is not in the catalogue is not usable.
+    """
     found = None
     for key_type, key in principal.keys.items():
         predecessor = api_keys.current_predecessor(key, now)
         is_key = key_format.same(key.digest, digest)
         is_predecessor = predecessor is not None and key_format.same(predecessor.digest, digest)
+        if not key_type.is_listed:
+            continue
         if is_key and not api_keys.is_expired(key, now):
             found = _Match(key_type, key, None)
         elif is_predecessor:

@@ -24,12 +24,14 @@ def generate(
 ) -> tuple[Holder, IssuedKey]:
     """Generate a key of a type of which the holder has none. Return the holder and the key with its secret.
 
-    Raises ValidationError for a type that the role may not hold or an invalid expiry, Conflict if there is a
-    key of the type, and TooManyRequests if the budget of key changes is used up.
+    Raises ValidationError for a type that the role may not hold, restrictions that the type does not allow,
+    or an invalid expiry, Conflict if there is a key of the type, and TooManyRequests if the budget of key
+    changes is used up.
     """
     sessions.require_confirmed(auth)
     now = auth.origin.second
     errors = api_keys.key_type_errors(holder, key_type)
+    errors += api_keys.restriction_errors(key_type, restrictions, now)
     errors += lifetimes.expiry_errors(directory, auth, restrictions.expires_at, now)
     if errors:
         raise validation_error_of(errors)
@@ -55,8 +57,10 @@ def revoke(
     caller named ``this_version``: nobody can keep a key from being revoked by rotating it in a loop.
 
     Raises NotFound, and Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
-    ``even_if_locked_out``.
+    ``even_if_locked_out``; with that, Raises ConfirmationNeeded, so that a stolen cookie locks nobody out.
     """
+    if even_if_locked_out:
+        sessions.require_confirmed(auth)
 
     def attempt(*, any_version: bool) -> None:
         holder = find_holder()
@@ -116,20 +120,24 @@ def restrict(
 ) -> Holder:
     """Change a key's allowed networks and expiry; UNSET leaves one as it is. Return the holder.
 
-    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry, Forbidden
-    for loosening a key of a Service User above the caller's role, Conflict for what
-    :func:`lockout.require_not_locked_out` refuses, unless ``even_if_locked_out``, and TooManyRequests if the
-    budget of key changes is used up. A change that only tightens the restrictions has no budget: a thief who
-    has used it up keeps nobody from making the key useless to them. Networks in other words have one.
+    Raises NotFound if there is no usable key of the type, ValidationError for an invalid expiry or
+    restrictions that the type does not allow, Forbidden for loosening a key of a Service User above the
+    caller's role, Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
+    ``even_if_locked_out``, and TooManyRequests if the budget of key changes is used up. A change that halves
+    what the key allows has no budget: a thief who has used it up keeps nobody from making the key useless to
+    them. There are only so many halves. A change that tightens the restrictions by less, again and again,
+    would have no end.
     """
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
+    if errors := api_keys.loosening_errors(key_type, key, networks, expires_at):
+        raise validation_error_of(errors)
     if expires_at is not UNSET:
         lifetimes.require_valid_expiry(directory, auth, expires_at, api_keys.lifetime_start(key))
     new, change, changes = api_keys.restrict(holder, key_type, networks, expires_at)
     if not changes:
         return holder
     is_looser = api_keys.is_looser(key, new.keys[key_type])
-    is_tighter = not is_looser and api_keys.is_looser(new.keys[key_type], key)
+    halves = not is_looser and api_keys.halves(key, new.keys[key_type], auth.origin.second)
     if is_looser:
         if isinstance(holder, ServiceUser):
             permissions.require_can_change_rights(auth, holder)
@@ -146,7 +154,7 @@ def restrict(
         change,
         changes,
         conditions=conditions,
-        has_budget=not is_tighter,
+        has_budget=not halves,
     )
     return new
 

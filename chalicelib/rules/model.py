@@ -59,6 +59,9 @@ class ApiKey(Value, frozen=True):
 
     ``has_pointer``: the key has a pointer, by which it is found by its value. A key stored before there were
     pointers gets one from the daily sweep.
+
+    ``life_days``: nobody chose ``expires_at``. It is that many days after the secret was made, the longest
+    life of the key's type, and a rotation counts them anew.
     """
 
     digest: bytes
@@ -76,6 +79,7 @@ class ApiKey(Value, frozen=True):
     rotated_by: str = ""
     has_pointer: bool = False
     leaked_at: int | None = None
+    life_days: int | None = None
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):

@@ -69,6 +69,20 @@ def within(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
     )
 
 
+def halve(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Return whether ``networks`` allow at most half the IPv4 or the IPv6 addresses that ``others`` do."""
+    few, many = _sizes(networks), _sizes(others)
+    return any(2 * few[version] <= many[version] for version in (4, 6) if many[version])
+
+
+def _sizes(networks: tuple[str, ...]) -> dict[int, int]:
+    """Return the number of addresses of IPv4 and of IPv6. Those in two networks count twice."""
+    sizes = {4: 0, 6: 0}
+    for network in map(ipaddress.ip_network, networks or ("0.0.0.0/0", "::/0")):
+        sizes[network.version] += network.num_addresses
+    return sizes
+
+
 def _contains(outer: Network, inner: Network) -> bool:
     if isinstance(outer, ipaddress.IPv4Network):
         return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)

@@ -140,8 +140,7 @@ def confirm(
     passkey_id, passkey = _find_passkey(user, credential_id)
     assertion = check(kept.challenge, passkey)
     confirmed = replace(session, confirmed_at=auth.origin.second)
-    # The address is that of the last sign-in: whoever confirms in a session from another one is mailed about
-    # it once they sign in from there.
+    # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
     used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
     new = _with_passkey(user, passkey_id, used)
     new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())

@@ -49,7 +49,8 @@ class View(NamedTuple):
 class NewServiceUser(NamedTuple):
     """The input of :func:`create`.
 
-    ``key_types`` None means every type the role allows; ``administrators`` None, the caller.
+    ``key_types`` None means every type that the role allows and that is made by default; ``administrators``
+    None, the caller.
     """
 
     username: str
@@ -76,7 +77,12 @@ def create(
     permissions.require_can_grant(auth, wanted.role)
     sessions.require_confirmed(auth)
     now = auth.origin.second
-    lifetimes.require_valid_expiry(directory, auth, wanted.restrictions.expires_at, now)
+    key_types = wanted.role.default_key_types() if wanted.key_types is None else wanted.key_types
+    errors = lifetimes.expiry_errors(directory, auth, wanted.restrictions.expires_at, now)
+    for key_type in key_types:
+        errors += api_keys.restriction_errors(key_type, wanted.restrictions, now)
+    if errors:
+        raise validation_error_of(errors)
     new = ServiceUser(
         id=new_id(),
         username=wanted.username,
@@ -91,7 +97,6 @@ def create(
         description=wanted.description,
         labels=wanted.labels,
     )
-    key_types = wanted.role.key_types() if wanted.key_types is None else wanted.key_types
     issued: list[IssuedKey] = []
     changes: list[KeyChange] = []
     for key_type in key_types:

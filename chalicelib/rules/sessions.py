@@ -127,6 +127,10 @@ def current(auth: AuthContext) -> tuple[User, Session]:
     raise Unauthenticated(_NOT_SIGNED_IN)
 
 
+def _id_of(auth: AuthContext) -> str:
+    return auth.credential.id if isinstance(auth.credential, PresentedSession) else ""
+
+
 def confirmed_until(auth: AuthContext) -> int | None:
     """Return until when a session counts as confirmed; None if the caller used an API key."""
     if isinstance(auth.credential, PresentedSession):
@@ -160,18 +164,18 @@ def until_done(directory: Directory, auth: AuthContext, attempt: Callable[[AuthC
 
 
 def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
-    """End one of the caller's sessions, also while they sign in.
+    """End one of the caller's sessions, also while they sign in. Raises NotFound if they have none such.
 
-    Raises NotFound if they have none with that id. Raises ConfirmationNeeded for another session than this
-    one: a thief who has nothing but a cookie must not be able to sign its person out again and again.
+    Raises ConfirmationNeeded for another than the one they are in: whoever has no more than a stolen cookie
+    must not end the sessions of its person.
     """
+    if session_id != _id_of(auth):
+        require_confirmed(auth)
 
     def attempt(auth: AuthContext) -> None:
         user, _ = current(auth)
         if session_id not in user.sessions:
             raise NotFound("There is no such session; it may have ended already.")
-        if session_id != getattr(auth.credential, "id", ""):
-            require_confirmed(auth)
         left = {id_: it for id_, it in user.sessions.items() if id_ != session_id}
         _replace(directory, auth, user, left)
 

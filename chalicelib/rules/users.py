@@ -199,12 +199,13 @@ def activate(
     """Turn a token into a User's first keys, once. Return the User and the keys with their secrets.
 
     A CLUSTER_ADMIN or OWNER gets a USER_MANAGEMENT key, with which to generate the others. A READ_ONLY User
-    may not hold one, and gets a key of each type that the role allows. Raises ValidationError, in the same
-    words whatever is wrong, and Conflict if the account has as many OWNERs as its quota allows.
+    may not hold one, and gets a key of each type that the role allows, that is made by default, and that
+    requires no networks. Raises ValidationError, in the same words whatever is wrong, and Conflict if the
+    account has as many OWNERs as its quota allows.
     """
     user = open_invitation(directory, username, token, origin)
-    key_types = user.role.key_types()
-    if KeyType.USER_MANAGEMENT in key_types:
+    key_types = tuple(it for it in user.role.default_key_types() if not it.requires_networks)
+    if KeyType.USER_MANAGEMENT in user.role.key_types():
         key_types = (KeyType.USER_MANAGEMENT,)
     new = replace(user, invitation=None)
     issued: list[IssuedKey] = []
@@ -562,6 +563,7 @@ def _not_found(username: str) -> NotFound:
 
 
 def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChange, ...] = ()) -> Event:
+    again = user.invitation is not None and user.invitation.again
     return new_event(
         auth.origin,
         actor(auth.caller),
@@ -569,7 +571,7 @@ def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChan
         user,
         revoked_keys,
         changes={"role": ("", user.role.value)},
-        cause=Cause.USER_INVITED_AGAIN if revoked_keys else None,
+        cause=Cause.USER_INVITED_AGAIN if again else None,
         invitation=user.invitation.id if user.invitation else "",
     )
 

@@ -532,7 +532,7 @@ class _Update:
 
     def path(self, names: tuple[str, ...]) -> str:
         """Return a document path of placeholders, because any name may be a reserved word."""
-        self.names |= {f"#{name}": name for name in names}
+        self.names |= {_placeholder(name): name for name in names}
         return _text(names)
 
     def write_difference(self, parent: tuple[str, ...], old: Item, new: Item) -> None:
@@ -563,7 +563,12 @@ class _Update:
 
 
 def _text(path: tuple[str, ...]) -> str:
-    return ".".join(f"#{name}" for name in path)
+    return ".".join(map(_placeholder, path))
+
+
+def _placeholder(name: str) -> str:
+    """Return a name's placeholder, which has no hyphen. The name of a key type has no double underscore."""
+    return f"#{name.replace('-', '__')}"
 
 
 def _compare_fields(path: tuple[str, ...], before: Item, after: Item) -> bool:

@@ -659,6 +659,29 @@ def test_a_key_is_tightened_though_its_budget_is_used_up(stack: Stack) -> None:
     assert len(stack.events("API_KEY_UPDATED")) == 4
 
 
+def test_a_key_is_tightened_a_little_only_so_often(stack: Stack) -> None:
+    """A second at each call would have no end, and would get in the way of every other change."""
+    owner = stack.account()
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    limited(stack, key_change_burst=4)
+    now = int(stack.clock())
+
+    def restrict(**terms: Any) -> Response:
+        return stack.call("PATCH", f"{PATH}/bot/api-keys", owner, {**MONITORING, **terms})
+
+    assert restrict(expiresAt=moment(now + 864_000)).status == 200
+    assert restrict(allowedNetworks=["10.0.0.0/8", "2001:db8::/32"]).status == 200
+    for number in range(4):
+        assert restrict(expiresAt=moment(now + 863_999 - number)).status == 200
+    used_up(restrict(expiresAt=moment(now + 863_000)))
+    used_up(restrict(allowedNetworks=["10.0.0.0/9", "10.128.0.0/10", "2001:db8::/32"]))
+    assert restrict(allowedNetworks=["10.0.0.0/9", "2001:db8::/32"]).status == 200
+    assert restrict(allowedNetworks=["10.0.0.0/9", "2001:db8::/33"]).status == 200
+    assert restrict(allowedNetworks=["10.0.0.0/9"]).status == 200
+    assert restrict(expiresAt=moment(now + 431_990)).status == 200
+    used_up(restrict(expiresAt=moment(now + 431_989)))
+
+
 def test_the_same_networks_in_other_words_are_changed_only_so_often(stack: Stack) -> None:
     """Neither tighter nor looser: without a budget, a thief could go on for ever. An order is no change."""
     owner = stack.account()

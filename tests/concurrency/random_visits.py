@@ -360,6 +360,8 @@ class Visits(Machine):
         kind = data.draw(st.sampled_from([*likely * 4, *TYPES]), "key type")
         held = whose.keys.get(kind) if whose else None
         was = f"{held.now.text[-5:]} {held.ends or ''} {' '.join(held.offices)}".strip() if held else ""
+        if action == "revoke":
+            was = str(self.stack.item(name)["keys"][kind]["createdAt"]) if held else ""
         if action == "generate" and whose:
             was = (
                 self.state_of_credentials(name)

@@ -68,8 +68,7 @@ def test_what_one_administers_and_keys_one_knows_are_handed_over_first(
     assert "You were shown its key MONITORING" in page
     assert "theirs" not in page
     both = {"displayName": "Mine", "role": "READ_ONLY", "administrators": "cat\nbea"}
-    version = accounts.stack.item("mine")["version"]
-    assert cat.post("service-users/mine/edit", {**both, "version": version}).status == 303
+    assert cat.edit("service-users/mine/edit", both).status == 303
     assert "You administer it with bea." in cat.open("you/leave").words
     shown = bea.open("service-users/mine/rotate?key=MONITORING")
     fields = {"type": "MONITORING", "was": shown.hidden("was"), "overlapSeconds": "0"}

@@ -215,13 +215,38 @@ def test_a_form_is_stale_once_the_keys_expiry_or_its_networks_have_changed(
     ann = person()
     ends = "2030-12-31T00:00:00Z"
     name = accounts.service_user(keyTypes=["MONITORING"], expiresAt=ends)["MONITORING"].username
-    form = f"service-users/{name}/revoke"
-    fields = was(ann, f"{form}?key=MONITORING")
+    form = f"service-users/{name}/rotate"
+    fields = {**was(ann, f"{form}?key=MONITORING"), "overlapSeconds": "0"}
     path = f"/v1/service-users/{name}/api-keys/MONITORING"
     assert accounts.call("PATCH", path, "owner", change).status == 200
     stale = ann.post(form, fields)
     assert stale.status == 409
-    assert ann.post(form, was(ann, f"{form}?key=MONITORING")).status == 303
+    assert ann.post(form, {**fields, **was(ann, f"{form}?key=MONITORING")}).status == 200
+
+
+def test_what_takes_rights_away_is_done_however_often_somebody_changes_the_keys(
+    accounts: Accounts, person: Person
+) -> None:
+    """A thief who rotates the key, or an Administrator who tightens it, between opening and sending."""
+    ann = person()
+    key = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
+    home = f"service-users/{key.username}"
+    shown = {form: was(ann, f"{home}/{form}?key=MONITORING") for form in ("revoke",)}
+    opened = ann.open(f"{home}/edit").hidden("was")
+    assert accounts.stack.call("POST", "/v1/api-keys/rotate", key).status == 200
+    tighter = {"expiresAt": "2031-01-01T00:00:00Z"}
+    path = f"/v1/service-users/{key.username}/api-keys/MONITORING"
+    assert accounts.call("PATCH", path, "owner", tighter).status == 200
+    edited = {"was": opened, "role": "READ_ONLY", "administrators": "ann"}
+    assert ann.post(f"{home}/edit", edited).status == 303
+    assert ann.post(f"{home}/revoke", shown["revoke"]).status == 303
+    again = {"keyType": "MONITORING"}
+    accounts.stack.clock.forward(1)
+    assert accounts.call("POST", f"/v1/service-users/{key.username}/api-keys", "owner", again).status == 201
+    late = ann.post(f"{home}/revoke", shown["revoke"])
+    assert late.status == 409
+    assert "another may have been generated since" in late.words
+    assert ann.post(f"{home}/revoke", {**shown["revoke"], "was": late.hidden("was")}).status == 303
 
 
 def test_a_key_is_generated_where_there_is_none(accounts: Accounts, person: Person) -> None:
@@ -266,9 +291,8 @@ def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
     ann = person()
     accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
     form = "service-users/bot/edit"
-    version = ann.open(form).hidden("version")
     fields = {
-        "version": version,
+        "was": ann.open(form).hidden("was"),
         "displayName": "Works",
         "role": "READ_ONLY",
         "administrators": "admin, ann",
@@ -277,7 +301,7 @@ def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
     assert ann.post(form, fields).status == 303
     page = ann.open("service-users/bot")
     assert "Works" in page.words
-    assert ann.post(form, {**fields, "displayName": "Late"}).status == 412
+    assert ann.post(form, {**fields, "displayName": "Late"}).status == 409
 
 
 def test_a_description_and_labels_are_shown_and_changed(accounts: Accounts, person: Person) -> None:
@@ -295,7 +319,7 @@ def test_a_description_and_labels_are_shown_and_changed(accounts: Accounts, pers
     assert 'value="&lt;b&gt;Pays&lt;/b&gt;"' in shown.text
     assert "env=prod\nteam=payments</textarea>" in shown.text
     fields = {
-        "version": shown.hidden("version"),
+        "was": shown.hidden("was"),
         "displayName": "bot",
         "role": "READ_ONLY",
         "administrators": "admin",
@@ -314,7 +338,7 @@ def test_a_description_and_labels_are_shown_and_changed(accounts: Accounts, pers
     read = accounts.call("GET", "/v1/service-users/bot", "owner").json
     assert (read["description"], read["labels"]) == (None, {"team": "refunds", "tier": ""})
     # A browser that had the form open before there were such fields sends none, and takes none away.
-    late = {**fields, "version": ann.open(form).hidden("version"), "displayName": "Works"}
+    late = {**fields, "was": ann.open(form).hidden("was"), "displayName": "Works"}
     assert ann.post(form, late).status == 303
     assert accounts.call("GET", "/v1/service-users/bot", "owner").json["labels"] == read["labels"]
 
@@ -483,7 +507,7 @@ def test_who_is_below_its_role_revokes_its_keys_and_no_more(accounts: Accounts, 
     assert bea.open("service-users/king/rotate?key=MONITORING").status == 403
     shown = bea.open("service-users/king/edit")
     assert "ask an OWNER to change its role" in shown.words
-    fields = {"version": shown.hidden("version"), "displayName": "The King"}
+    fields = {"was": shown.hidden("was"), "displayName": "The King"}
     assert bea.post("service-users/king/edit", fields).status == 303
     revoke = was(bea, "service-users/king/revoke?key=MONITORING")
     assert bea.post("service-users/king/revoke", revoke).status == 303
@@ -542,9 +566,8 @@ def test_another_accounts_people_events_passkeys_and_sessions_are_not_there(
     assert taken.status == 404
     new = {"username": "mine", "email": "mine@machines.example", "role": "READ_ONLY", "expiry": "never"}
     assert ann.post("create/service-user", new).status == 303
-    version = accounts.stack.item("mine")["version"]
-    given = {"displayName": "Mine", "role": "READ_ONLY", "administrators": neighbour, "version": version}
-    refused = ann.post("service-users/mine/edit", given)
+    given = {"displayName": "Mine", "role": "READ_ONLY", "administrators": neighbour}
+    refused = ann.edit("service-users/mine/edit", given)
     assert refused.status == 400
     assert f"'{neighbour}' is not an activated" in refused.errors[0]
 
@@ -559,11 +582,11 @@ def test_issuing_keys_and_granting_rights_needs_a_confirmation_within_five_minut
     person("bea", "READ_ONLY")
     home = "service-users/bot"
     rotate = was(ann, f"{home}/rotate?key=MONITORING")
-    version = ann.open(f"{home}/edit").hidden("version")
+    edit = {"was": ann.open(f"{home}/edit").hidden("was")}
     forms = {
         f"{home}/rotate": {**rotate, "overlapSeconds": "0"},
         f"{home}/delete": {"name": "bot"},
-        f"{home}/edit": {"version": version, "role": "CLUSTER_ADMIN", "administrators": "admin"},
+        f"{home}/edit": {**edit, "role": "CLUSTER_ADMIN", "administrators": "admin"},
         f"{home}/restrict": {**rotate, "expiry": "never", "allowedNetworks": "10.0.0.0/8"},
         "service-users/empty/generate": {
             **was(ann, "service-users/empty/generate?key=MONITORING"),

@@ -912,10 +912,19 @@ def test_an_owner_who_invites_themselves_is_addressed_as_you() -> None:
     assert "You invite yourself to the account Demo" in " ".join(said.html.split())
 
 
-def test_a_new_invitation_says_that_earlier_keys_are_revoked() -> None:
+@pytest.mark.parametrize("keys", [(revoked(),), ()])
+def test_a_new_invitation_says_what_it_ends(keys: tuple[KeyChange, ...]) -> None:
+    """Also to somebody who has only passkeys, and without the sentence that nothing happens."""
     event, recipient, setting = EVERY["invited"]
-    text = email_content(replace(event, keys=(revoked(),)), recipient, setting).text
-    assert "Your earlier API key (MONITORING …7ac6a) stopped working at once." in " ".join(text.split())
+    again = replace(event, keys=keys, cause=Cause.USER_INVITED_AGAIN)
+    text = " ".join(email_content(again, recipient, setting).text.split())
+    ended = "API key MONITORING …7ac6a, and every passkey." if keys else "every passkey."
+    assert f"What you signed in with before ended at once: {ended}" in text
+    assert "You have no access until you accept it." in text
+    assert "Nothing happens" not in text
+    if keys:
+        by_1_0 = email_content(replace(again, cause=None), recipient, setting).text
+        assert "What you signed in with before ended at once" in " ".join(by_1_0.split())
 
 
 # Which one, if any

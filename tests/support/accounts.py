@@ -12,14 +12,15 @@ import pytest
 from chalicelib.rules import key_format
 from local.tables import create_tables
 from tests.support.api_client import ENGINE, NO_BODY, Key, Response, Stack, Tables, items, serve
+from tests.support.catalogue import DISPLAY_NAMES, MADE, MAY_HOLD
 from tests.support.secret_scan import CapturedOutput, assert_no_secret
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-READ_ONLY_TYPES = ["MONITORING", "PROVISIONING_READONLY"]
-ALL_TYPES = [*READ_ONLY_TYPES, "PROVISIONING", "USER_MANAGEMENT"]
-TYPES = {"READ_ONLY": READ_ONLY_TYPES, "CLUSTER_ADMIN": ALL_TYPES, "OWNER": ALL_TYPES}
+READ_ONLY_TYPES = MADE["READ_ONLY"]
+ALL_TYPES = MADE["OWNER"]
+TYPES = MADE
 ROLES = list(TYPES)
 PATH = "/v1/service-users"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -250,13 +251,8 @@ def assert_service_user(
     assert re.fullmatch(TIME, value["createdAt"])
     keys = value["apiKeys"]
     assert keys.keys() == {"allowedApiKeyTypes", "apiKeys"}
-    names = {
-        "MONITORING": "Monitoring",
-        "PROVISIONING_READONLY": "Read Only Provisioning",
-        "PROVISIONING": "Provisioning",
-        "USER_MANAGEMENT": "User Management",
-    }
-    assert keys["allowedApiKeyTypes"] == [{"name": it, "displayName": names[it]} for it in TYPES[role]]
+    allowed = [{"name": it, "displayName": DISPLAY_NAMES[it]} for it in MAY_HOLD[role]]
+    assert keys["allowedApiKeyTypes"] == allowed
     assert [it["keyType"] for it in keys["apiKeys"]] == (TYPES[role] if types is None else types)
     for it in keys["apiKeys"]:
         assert_key(it, username, it["keyType"], form)

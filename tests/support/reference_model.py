@@ -8,14 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-ROLES = ["READ_ONLY", "CLUSTER_ADMIN", "OWNER"]
-TYPES = {
-    "MONITORING": "Monitoring",
-    "PROVISIONING_READONLY": "Read Only Provisioning",
-    "PROVISIONING": "Provisioning",
-    "USER_MANAGEMENT": "User Management",
-}
-MAY_HOLD = {"READ_ONLY": list(TYPES)[:2], "CLUSTER_ADMIN": list(TYPES), "OWNER": list(TYPES)}
+from tests.support.catalogue import DISPLAY_NAMES as TYPES
+from tests.support.catalogue import LIFE_DAYS, MADE, MAY_HOLD, NEEDS_NETWORKS, ROLES
+
 OFFICE = "203.0.113.0/24"
 AT_THE_OFFICE, ELSEWHERE = "203.0.113.9", "198.51.100.7"
 
@@ -64,6 +59,8 @@ class Held:
     before: Secret | None = None
     before_until: int = 0
     refused: int | None = None
+    life: int | None = None
+    """Days after which it ends, because its kind lives no longer: they begin anew with a new secret."""
 
     def over(self, at: float) -> bool:
         return self.ends is not None and at >= self.ends
@@ -404,6 +401,9 @@ class ReferenceModel:
     def create(self, by: Caller, body: dict[str, Any]) -> Outcome:
         self._may_grant(by, body["role"])
         by.prove(self.now)
+        kinds = body.get("keyTypes", MADE[body["role"]])
+        for kind in kinds:
+            self._may_be_so(kind, body, self.second)
         made = Someone(
             body["username"],
             by.who.account,
@@ -421,7 +421,6 @@ class ReferenceModel:
         self._names_free(body, by.who.account)
         self._room(by.who.account, machines=True)
         self._pay_account(by.who.account)
-        kinds = body.get("keyTypes", MAY_HOLD[made.role])
         keys = [self._give(made, kind, body, by.role, by.who.username) for kind in kinds]
         self.all[made.name] = made
         return self._done(201, by, "SERVICE_USER_CREATED", made, made=keys, of=made)
@@ -574,6 +573,7 @@ class ReferenceModel:
         by.prove(self.now)
         if kind not in MAY_HOLD[holder.role]:
             raise Refused(400)
+        self._may_be_so(kind, body, self.second)
         if kind in holder.keys and not holder.keys[kind].over(self.second):
             raise Refused(409)
         self._pay(holder)
@@ -611,22 +611,33 @@ class ReferenceModel:
         key = self._living(holder, body["keyType"])
         ends = body.get("ends", key.ends)
         offices = body.get("allowedNetworks", key.offices)
+        if key.kind in NEEDS_NETWORKS and key.offices and not offices:
+            raise Refused(400)
+        if key.kind in LIFE_DAYS and key.ends is not None and (ends is None or ends > key.ends):
+            self._may_be_so(key.kind, {"ends": ends or 10**12, "allowedNetworks": [OFFICE]}, key.now.made)
         if (ends, offices) == (key.ends, key.offices):
             return Outcome(200, of=holder, response=key)
         longer = key.ends is not None and (ends is None or ends > key.ends)
         looser = longer or (key.offices and key.offices != offices)
+        left = None if ends is None else ends - self.second
+        halved = (left is not None and (key.ends is None or 2 * left <= key.ends - self.second)) or (
+            bool(offices) and not key.offices
+        )
+        halved = bool(halved and ((ends, offices) != (key.ends, key.offices)))
         if looser:
             if holder.machine:
                 self._may_grant(by, holder.role)
             by.prove(self.now)
         if not meant and by.session is None:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        if looser:
+        if looser or not halved:
             self._earned(holder.changes)
         if not meant:
             self._keeps_a_way_in(by, holder, key, ends, gone=False, offices=offices)
-        if looser:
+        if looser or not halved:
             self._pay(holder)
+        if ends != key.ends:
+            key.life = None
         key.ends, key.offices = ends, offices
         outcome = self._done(200, by, "API_KEY_UPDATED", holder, [("UPDATED", key.kind)], of=holder)
         outcome.response = key
@@ -661,6 +672,8 @@ class ReferenceModel:
         seen_by = seen_by if holder.machine else None
         key.now = Secret(seen_by=seen_by, shown_to=by.who.username, made=self.second)
         key.refused = None
+        if key.life is not None:
+            key.ends = self.second + key.life * DAY
         return self._done(200, by, "API_KEY_ROTATED", holder, [("ROTATED", kind)], [key])
 
     def leaked(self, texts: list[str], source_ip: str) -> None:
@@ -862,7 +875,8 @@ class ReferenceModel:
         manages = person.role != "READ_ONLY"
         keys = [
             self._give(person, kind, {})
-            for kind in (["USER_MANAGEMENT"] if manages else MAY_HOLD["READ_ONLY"])
+            for kind in (["USER_MANAGEMENT"] if manages else MADE["READ_ONLY"])
+            if kind not in NEEDS_NETWORKS
         ]
         made = [("GENERATED", key.kind) for key in keys]
         outcome = Outcome(200, made=keys, of=person)
@@ -1034,10 +1048,10 @@ class ReferenceModel:
 
     def sign_out(self, by: Caller, session: Session | None) -> Outcome:
         """End one of the caller's sessions."""
-        if session is None or session not in by.who.sessions:
-            raise Refused(404)
         if session is not by.session:
             by.prove(self.now)
+        if session is None or session not in by.who.sessions:
+            raise Refused(404)
         by.who.sessions.remove(session)
         return self._of_oneself(by, "SIGNED_OUT")
 
@@ -1303,11 +1317,23 @@ class ReferenceModel:
             born=self.second,
             offices=list(body.get("allowedNetworks", [])),
         )
+        if key.ends is None and kind in LIFE_DAYS:
+            key.life = LIFE_DAYS[kind]
+            key.ends = self.second + key.life * DAY
         holder.keys[kind] = key
         return key
 
+    def _may_be_so(self, kind: str, body: dict[str, Any], since: int) -> None:
+        """Refuse a key that works from everywhere or for longer than one of its kind may."""
+        if kind in NEEDS_NETWORKS and not body.get("allowedNetworks"):
+            raise Refused(400)
+        ends = body.get("ends")
+        if ends is not None and kind in LIFE_DAYS and ends > since + LIFE_DAYS[kind] * DAY:
+            raise Refused(400)
+
     def _lower(self, holder: Someone, role: str) -> list[tuple[str, str]]:
-        lost = [kind for kind in holder.keys if kind not in MAY_HOLD[role]]
+        lower = ROLES.index(role) < ROLES.index(holder.role)
+        lost = [kind for kind in holder.keys if lower and kind not in MAY_HOLD[role]]
         holder.role = role
         for kind in lost:
             del holder.keys[kind]

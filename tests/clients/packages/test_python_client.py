@@ -1,8 +1,10 @@
 """clients/python: against the running API, and what happens when a call fails."""
 
 import asyncio
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +29,7 @@ from service_users_client import (
     TooManyRequests,
     Unauthenticated,
 )
+from service_users_client.client import _proxy
 from service_users_client.errors import problem_of
 from service_users_client.generated.api.people import list_users
 from service_users_client.generated.api.service_users import create_service_user, read_service_user
@@ -192,6 +195,40 @@ def test_a_change_of_a_version_is_not_repeated(client: Client, proxy: Proxy, bot
     with pytest.raises(ResponseLost):
         client.request("PUT", path, body={"displayName": "Once"}, if_match=etag)
     assert client.request("GET", path)["displayName"] == "Once"
+
+
+def test_a_redirect_is_not_followed(client: Client, proxy: Proxy) -> None:
+    proxy.faults.append(Fault("302"))
+    with pytest.raises(BadRequest) as caught:
+        client.whoami()
+    assert caught.value.status == 302
+    assert len(proxy.calls) == 1
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        asked: list[bytes] = []
+
+        def refuse() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                asked.append(connection.recv(1000))
+                connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with (
+            Client("https://api.example.com", "owner", "suk_x", retries=Retries(tries=1)) as client,
+            pytest.raises(NoResponse),
+        ):
+            client.request("POST", "/v1/service-users", body={})
+        thread.join(10)
+    assert asked[0].startswith(b"CONNECT api.example.com:443")
+    assert b"Authorization" not in asked[0]
+    monkeypatch.setenv("no_proxy", "example.com")
+    assert _proxy("https://api.example.com") is None
+    assert _proxy("http://127.0.0.1:8000") is None
 
 
 def test_a_service_that_cannot_be_reached_has_done_nothing(pauses: list[float]) -> None:

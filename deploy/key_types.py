@@ -1,0 +1,142 @@
+"""Ending the keys of one type: before the catalogue loses it, or after it has lost it."""
+
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from chalicelib.rules import api_keys
+from chalicelib.rules.audit import new_event
+from chalicelib.rules.catalogue import USER_MANAGEMENT
+from chalicelib.rules.context import Origin
+from chalicelib.rules.errors import ConcurrentChange, concurrent_change
+from chalicelib.rules.identifiers import new_id
+from chalicelib.rules.model import Action, Actor, Cause, Event, Kind, Principal
+from chalicelib.rules.ports import Replace, RevokeKey, Write
+from chalicelib.rules.roles import KeyType
+from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.principals import principal_from_item
+from deploy.revocation import Tables
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+MAX_DAYS = 365
+"""The most days after which keys may expire."""
+
+_DAY = 86_400
+_TRIES = 5
+_PASSES = 10
+_EVERY = 100
+"""Progress is reported after this many principals."""
+
+
+def holders_of(client: "DynamoDBClient", directory: str, names: Collection[str]) -> list[Principal]:
+    """Return the principals of every account that have a key of one of some types, by a consistent Scan."""
+    pages = client.get_paginator("scan").paginate(
+        TableName=directory,
+        FilterExpression="begins_with(pk, :user)",
+        ExpressionAttributeValues={":user": {"S": "USER#"}},
+        ConsistentRead=True,
+    )
+    found: list[Principal] = []
+    for page in pages:
+        for item in page["Items"]:
+            principal = principal_from_item(dict[str, Any](item))
+            if any(name in principal.keys for name in names):
+                found.append(principal)
+    return found
+
+
+def end_keys(
+    client: "DynamoDBClient",
+    tables: Tables,
+    name: str,
+    days: int = 0,
+    report: Callable[[str], None] = print,
+    now: Callable[[], float] = time.time,
+) -> int:
+    """Revoke every key of a type, or let it expire in some days. Return how many keys that changed.
+
+    Each is one transaction with its event, like every revocation and every change of an expiry, so whoever
+    is notified of those is notified of these. If this is interrupted, run it again: it goes on with the keys
+    that are left. Raises ValueError for the type of management and for too many days, and ConcurrentChange
+    if keys keep being generated.
+    """
+    if name == USER_MANAGEMENT:
+        raise ValueError("USER_MANAGEMENT keys are what people manage their account with; they stay.")
+    if not 0 <= days <= MAX_DAYS:
+        raise ValueError(f"Give --days from 1 to {MAX_DAYS}, or leave it out to end the keys now.")
+    job = _Job(client, tables, KeyType(name), int(now()) + days * _DAY if days else None, now)
+    done = 0
+    for _ in range(_PASSES):
+        left = [it for it in holders_of(client, tables.directory, {name}) if job.concerns(it)]
+        if not left:
+            return done
+        for holder in left:
+            done += job.end(holder.username)
+            if done and done % _EVERY == 0:
+                report(f"Ended {done} keys.")
+    raise concurrent_change()
+
+
+class _Job:
+    """The end of all keys of a type: at ``at``, or at once if that is None."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        tables: Tables,
+        key_type: KeyType,
+        at: int | None,
+        now: Callable[[], float],
+    ) -> None:
+        self._directory = DynamoDirectory(
+            client, tables.directory, tables.events, tables.retention_days, publishes=tables.publishes
+        )
+        self._key_type = key_type
+        self._at = at
+        self._now = now
+        self._id = new_id()
+
+    def concerns(self, holder: Principal | None) -> bool:
+        """Return whether a principal has a key of the type that is still to be ended."""
+        key = holder.keys.get(self._key_type) if holder is not None else None
+        return key is not None and (self._at is None or key.expires_at is None or key.expires_at > self._at)
+
+    def end(self, username: str) -> bool:
+        """End the key of a principal. Return whether there was one."""
+        for attempt in range(_TRIES):
+            holder = self._directory.principal(username)
+            if holder is None or not self.concerns(holder):
+                return False
+            try:
+                self._directory.commit(*self._change(holder, any_version=attempt > 0), patient=True)
+            except ConcurrentChange:
+                continue
+            return True
+        return False  # the next pass tries again
+
+    def _change(self, holder: Any, *, any_version: bool) -> tuple[Event, Write]:
+        if self._at is not None:
+            new, change, changes = api_keys.restrict(holder, self._key_type, UNSET, self._at)
+            event = self._event(Action.API_KEY_UPDATED, holder, change, new=new, changes=changes)
+            return event, Replace(holder, new, concurrent_change())
+        new, change = api_keys.revoke(holder, self._key_type)
+        event = self._event(Action.API_KEY_REVOKED, holder, change)
+        if any_version:  # so that nobody prevents it by rotating in a loop
+            return event, RevokeKey(holder, self._key_type, new.version, concurrent_change())
+        return event, Replace(holder, new, concurrent_change())
+
+    def _event(self, action: Action, holder: Any, change: Any, **more: Any) -> Event:
+        return new_event(
+            Origin("", self._id, self._now()),
+            Actor(Kind.OPERATOR),
+            action,
+            holder,
+            (change,),
+            cause=Cause.OPERATOR,
+            reason=f"The operator ends the key type {self._key_type.value}",
+            **more,
+        )

@@ -1,0 +1,31 @@
+"""A walk through the API in the words of the second catalogue, in a copy of the project with its contract."""
+
+from pathlib import Path
+
+from tests.catalogue.renamed import main, reworded
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_the_api_serves_a_catalogue_of_eleven_types() -> None:
+    """``tests.catalogue.renamed`` runs any other tests so; CI runs more of them."""
+    assert main(["--", "-q", "-x", "-p", "no:cacheprovider", "tests/api/test_smoke.py"]) == 0
+
+
+def test_strings_get_the_other_words_and_names_of_python_do_not() -> None:
+    source = "MONITORING = 'MONITORING'\nit = (KeyType.MONITORING, f'{MONITORING} PROVISIONING', '')\n"
+    expected = "MONITORING = 'orders-read'\nit = (KeyType.ORDERS_READ, f'{MONITORING} orders-write', '')\n"
+    assert reworded(source) == expected
+
+
+def test_no_code_knows_a_key_type_by_name_but_that_of_management() -> None:
+    """Only the default catalogue names the others; ``docs/`` shows them as examples."""
+    names = ("MONITORING", "PROVISIONING")
+    files = [*(ROOT / "chalicelib").rglob("*.py"), *(ROOT / "chalicelib").rglob("*.html")]
+    files += [*(ROOT / "chalicelib").rglob("*.txt"), *(ROOT / "contract").rglob("*.py")]
+    found = {
+        str(file.relative_to(ROOT))
+        for file in files
+        if any(name in file.read_text(encoding="utf-8") for name in names)
+    }
+    assert found == {"chalicelib/rules/catalogue.py"}
