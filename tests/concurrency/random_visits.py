@@ -303,6 +303,14 @@ class Visits(Machine):
         hashed = sha256(b"".join(sha256(one).digest() for one in sorted(map(bytes, ids)))).hexdigest()
         return f"{self.state_of(name)} {hashed[:32]}"
 
+    def state_of_machine(self, name: str) -> str:
+        """Return what the form is shown for that changes a Service User: all that it shows."""
+        it = self.stack.item(name)
+        labels = " ".join(f"{label}={value}" for label, value in sorted(it.get("labels", {}).items()))
+        shown = [it["id"], it["role"], it["displayName"], it.get("description", ""), labels]
+        shown += self.book.administrators(self.book.all[name])
+        return sha256("\0".join(shown).encode()).hexdigest()[:32]
+
     @rule(data=st.data(), how=st.sampled_from(["here", "here", "one of them", "everywhere"]))
     def sign_out(self, data: st.DataObject, how: str) -> None:
         seat = self.signed_in(data, _anybody)
@@ -435,8 +443,8 @@ class Visits(Machine):
             "role": role,
             "administrators": data.draw(some, "administrators"),
         }
-        version = self.stack.item(name)["version"] if there else ""
-        fields = {**change, "administrators": "\n".join(change["administrators"]), "version": version}
+        was = self.state_of_machine(name) if there else ""
+        fields = {**change, "administrators": "\n".join(change["administrators"]), "was": was}
 
         def edit(it: Desk) -> Outcome:
             covers = it.by.at_least(it.book.machine(it.by, name).role)
