@@ -33,7 +33,7 @@ from service_users_client.client import _proxy
 from service_users_client.errors import problem_of
 from service_users_client.generated.api.people import list_users
 from service_users_client.generated.api.service_users import create_service_user, read_service_user
-from service_users_client.generated.models import CreateServiceUser, ServiceUser
+from service_users_client.generated.models import CreateServiceUser, KeyType, RotateKey, ServiceUser
 from service_users_client.profiles import checked_url
 
 from tests.clients.packages.conftest import secret_of
@@ -77,6 +77,15 @@ def test_a_generated_function_is_called_with_its_types(client: Client) -> None:
     made: ServiceUser = client.call(create_service_user.sync, body=body)
     read = client.call(read_service_user.sync, "typed-bot")
     assert (made.username, read.username) == ("typed-bot", "typed-bot")
+
+
+def test_a_key_type_of_the_deployments_own_is_read_and_sent() -> None:
+    """Each deployment has its own key types; this client was generated for the default ones."""
+    asked = RotateKey.from_dict({"keyType": "orders-read", "overlapSeconds": 0})
+    assert asked.key_type == KeyType("orders-read")
+    assert asked.to_dict() == {"keyType": "orders-read", "overlapSeconds": 0}
+    with pytest.raises(ValueError, match="not a valid KeyType"):
+        KeyType(3)  # type: ignore[arg-type]
 
 
 def test_lists_are_followed_over_their_pages(client: Client, proxy: Proxy, bot: Bot) -> None:
