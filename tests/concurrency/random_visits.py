@@ -433,8 +433,8 @@ class Visits(Machine):
             return
         if action in ("suspend", "resume"):
             path = f"service-users/{name}/{action}"
-            was = {"was": self.state_of(name) if there else ""}
-            self.press(seat, path, was, Caller.staff, lambda it: getattr(it, action)(name))
+            shown = {"was": self.state_of(name) if there else ""}
+            self.press(seat, path, shown, Caller.staff, lambda it: getattr(it, action)(name))
             return
         fit = [it.username for it in self.people_of(who) if it.role != "READ_ONLY"]
         some = st.lists(st.sampled_from([*fit * 4, "cal", "yan"]), min_size=1, max_size=2, unique=True)
