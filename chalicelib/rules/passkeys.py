@@ -194,10 +194,9 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
     Raises Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and TooManyRequests
     if a code was mailed a moment ago, or often today: the key may be stolen.
     """
-    auth = authentication.sign_in(directory, username, key, origin)
+    auth = authentication.sign_in(directory, username, key, origin, people_only=True)
     user = auth.caller
-    if not isinstance(user, User):
-        raise Unauthenticated(authentication.NOT_VALID)
+    assert isinstance(user, User)  # noqa: S101 - for mypy; nobody else signs in here
     if KeyType.USER_MANAGEMENT in user.role.key_types():
         permissions.require_management_key(auth)
     enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
