@@ -26,6 +26,9 @@ from chalicelib.rules.roles import KeyType, Role, in_order
 
 Holder = TypeVar("Holder", bound=Principal)
 
+MAX_REVOKED_PREDECESSORS = 20
+"""The most revoked predecessors that a key remembers: more than the budget has rotations for in an hour."""
+
 DAY = 86_400
 
 MAX_OVERLAP = 604_800
@@ -200,6 +203,18 @@ def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
     return _with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
 
 
+def without_predecessor(key: ApiKey) -> ApiKey:
+    """Return a key without its predecessor, which is revoked alone."""
+    assert key.predecessor is not None  # noqa: S101 - for mypy; whoever revokes it has found it
+    revoked = (*key.revoked_predecessors, beginning(key.predecessor.digest))
+    return replace(key, predecessor=None, revoked_predecessors=revoked[-MAX_REVOKED_PREDECESSORS:])
+
+
+def beginning(digest: bytes) -> bytes:
+    """Return the part of a key's digest that tells it from others of the same holder."""
+    return digest[:8]
+
+
 def rotate(
     holder: Holder,
     key_type: KeyType,
@@ -348,7 +363,7 @@ def revoke_shown(
         if one.until is None:
             del keys[one.key_type]
         elif one.key_type in keys:
-            keys[one.key_type] = replace(keys[one.key_type], predecessor=None)
+            keys[one.key_type] = without_predecessor(keys[one.key_type])
     changes = tuple(KeyChange(Change.REVOKED, one.key_type, one.last5) for one in shown)
     return replace(holder, keys=keys, version=new_version()), changes
 

@@ -117,7 +117,8 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
             fields = {"predecessor": told} if leak.predecessor else {"leaked_at": told.leaked_at}
             new = _with(holder, leak.key_type, **fields)
         elif not leak.revokes_key:
-            new = _with(holder, leak.key_type, predecessor=None)
+            key = api_keys.without_predecessor(holder.keys[leak.key_type])
+            new = replace(holder, keys={**holder.keys, leak.key_type: key}, version=new_version())
         else:
             new, change = api_keys.revoke(holder, leak.key_type)
             if leak.predecessor is not None:
