@@ -79,6 +79,16 @@ def test_a_generated_function_is_called_with_its_types(client: Client) -> None:
     assert (made.username, read.username) == ("typed-bot", "typed-bot")
 
 
+def test_a_key_type_of_another_catalogue_is_read(owner: Client, bot: Bot) -> None:
+    made = bot()
+    key = {**made["apiKeys"]["apiKeys"][0], "keyType": "BILLING"}
+    made["apiKeys"] = {
+        "allowedApiKeyTypes": [{"name": "BILLING", "displayName": "Billing"}],
+        "apiKeys": [key],
+    }
+    assert ServiceUser.from_dict(made).api_keys.api_keys[0].key_type == "BILLING"
+
+
 def test_a_key_type_of_the_deployments_own_is_read_and_sent() -> None:
     """Each deployment has its own key types; this client was generated for the default ones."""
     asked = RotateKey.from_dict({"keyType": "orders-read", "overlapSeconds": 0})

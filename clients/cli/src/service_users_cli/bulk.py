@@ -215,7 +215,10 @@ def _value(text: str, schema: dict[str, Any], resolve: Callable[[Any], Any]) -> 
     """Return a cell as the API's schema has it. Raises ValueError for one that the API would refuse."""
     types = _types(schema, resolve)
     if "array" in types:
-        item = resolve(types["array"].get("items", {}))
+        # A deployment has key types of its own, which its service knows best.
+        item = {
+            name: each for name, each in resolve(types["array"].get("items", {})).items() if name != "enum"
+        }
         return [_checked(each, item) for each in re.split(r"[\s;]+", text) if each]
     if "object" in types:
         try:
