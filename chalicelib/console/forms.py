@@ -163,15 +163,14 @@ def state_of_principal(it: ServiceUser | User) -> str:
     return f"{it.role.value} {it.suspended_at or invited} {it.created_at} {it.display_name}".strip()
 
 
-def state_of_credentials(it: ServiceUser | User) -> str:
+def state_of_credentials(it: User) -> str:
     """Return a text that also changes whenever a credential is made or ends: a key, passkey or invitation.
 
     Signing in and confirming do not change it. It has a hash of the keys' digests, so nothing of a key.
     """
     ids = [key.digest for key in it.keys.values()]
-    if isinstance(it, User):
-        ids += [passkey.credential_id for passkey in it.passkeys.values()]
-        ids += [it.invitation.id.encode()] if it.invitation is not None else []
+    ids += [passkey.credential_id for passkey in it.passkeys.values()]
+    ids += [it.invitation.id.encode()] if it.invitation is not None else []
     total = hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in sorted(ids)))
     return f"{state_of_principal(it)} {total.hexdigest()[:32]}"
 

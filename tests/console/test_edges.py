@@ -162,6 +162,11 @@ def test_a_policy_is_not_changed_without_a_word_where_only_a_part_was_searched(
     assert "This may end keys and passkeys, and nothing was changed yet" in shown.words
     assert "Some may end: only part of the account was searched." in shown.words
     assert ann.edit("account", {**fields, "sure": shown.hidden("sure")}).status == 303
+    empty = lambda *given, **more: whole(*given, **more)._replace(members=(), after=None)  # noqa: E731
+    monkeypatch.setattr(directory, "page", empty)
+    monkeypatch.setattr(account_pages, "MAX_READ", 1)
+    fields["maxKeyAgeDays"] = "20"
+    assert ann.edit("account", fields).status == 303, "all was searched, and nothing ends"
 
 
 def test_a_session_secret_has_a_form_of_its_own() -> None:
