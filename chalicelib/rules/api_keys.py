@@ -21,7 +21,7 @@ from chalicelib.rules.model import (
     ShownKey,
 )
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.networks import halve, within
+from chalicelib.rules.networks import are_all, halve, within
 from chalicelib.rules.roles import KeyType, Role, in_order
 
 Holder = TypeVar("Holder", bound=Principal)
@@ -158,7 +158,7 @@ def restriction_errors(
 
 
 def _network_errors(key_type: KeyType, networks: tuple[str, ...]) -> tuple[FieldError, ...]:
-    if networks or not key_type.requires_networks:
+    if not key_type.requires_networks or not are_all(networks):
         return ()
     why = f"A {key_type.value} key needs allowed networks: name those that it is used from."
     return (FieldError("/allowedNetworks", why),)
@@ -184,7 +184,7 @@ def loosening_errors(
     since it was made.
     """
     found: tuple[FieldError, ...] = ()
-    if networks is not UNSET and key.networks and not networks:
+    if networks is not UNSET and not within(networks, key.networks):
         found += _network_errors(key_type, networks)
     if expires_at is UNSET or key.expires_at is None:
         return found

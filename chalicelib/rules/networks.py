@@ -75,6 +75,12 @@ def halve(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
     return any(2 * few[version] <= many[version] for version in (4, 6) if many[version])
 
 
+def are_all(networks: tuple[str, ...]) -> bool:
+    """Return whether networks allow every IPv4 or every IPv6 address; none at all allow both."""
+    sizes = _sizes(networks)
+    return sizes[4] == 2**32 or sizes[6] == 2**128
+
+
 def _sizes(networks: tuple[str, ...]) -> dict[int, int]:
     """Return the number of addresses of IPv4 and of IPv6."""
     parsed = [ipaddress.ip_network(network) for network in networks or ("0.0.0.0/0", "::/0")]

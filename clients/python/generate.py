@@ -25,6 +25,9 @@ OPEN = """
 """
 """Added to the generated ``KeyType``: each deployment has key types of its own, which have to be readable."""
 
+SECRET = ("    key: str\n", "    key: str = _attrs_field(repr=False)\n")
+"""Changed in the generated ``ApiKey``: a log or a notebook that shows one does not show its secret."""
+
 
 def generate(folder: Path) -> None:
     """Write the generated client into a folder, in place of what is there. Raises CalledProcessError."""
@@ -39,6 +42,11 @@ def generate(folder: Path) -> None:
         shutil.rmtree(fresh / ".ruff_cache", ignore_errors=True)
         with (fresh / "models" / "key_type.py").open("a", encoding="utf-8") as key_type:
             key_type.write(OPEN)
+        api_key = fresh / "models" / "api_key.py"
+        made = api_key.read_text(encoding="utf-8")
+        if made.count(SECRET[0]) != 1:
+            raise SystemExit(f"{api_key.name} has not one line {SECRET[0].strip()!r}. Correct SECRET.")
+        api_key.write_text(made.replace(*SECRET), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(fresh, folder)
 

@@ -281,6 +281,7 @@ def test_a_rotation_survives_lost_responses(
     stored: list[str] = []
     with machine(proxy, made, pauses) as client:
         key = client.rotate_own_key(timedelta(hours=1), store=stored.append)
+        assert key.key not in repr(key)
         assert client.whoami().key.key[-5:] == key.key[-5:]
     assert stored == [key.key]
     assert signs_in(server, made["username"], key.key)

@@ -43,7 +43,7 @@ class ApiKey:
     account: UUID
     key_type: KeyType
     username: str
-    key: str
+    key: str = _attrs_field(repr=False)
     last5: str
     created_at: datetime.datetime
     created_by: None | str
