@@ -146,7 +146,13 @@ def test_a_type_that_requires_networks_is_made_only_for_some(stack: Stack, owner
     assert "MONITORING" in refused.json["errors"][0]["detail"]
     body = service_user_body("bot", allowedNetworks=OFFICE)
     assert stack.call("POST", PATH, owner, body).status == 201
-    everything = ([], ["0.0.0.0/0"], ["::/0"], ["0.0.0.0/1", "128.0.0.0/1"], [*OFFICE, "::/1", "8000::/1"])
+    everything: tuple[list[str], ...] = (
+        [],
+        ["0.0.0.0/0"],
+        ["::/0"],
+        ["0.0.0.0/1", "128.0.0.0/1"],
+        [*OFFICE, "::/1", "8000::/1"],
+    )
     for networks in (*everything, ["203.0.113.0/24", "198.51.100.0/24"]):
         body = {"keyType": "MONITORING", "allowedNetworks": networks}
         changed = stack.call("PATCH", KEYS, owner, body)
