@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
 from chalicelib.rules.identifiers import new_version
+from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import (
     ApiKey,
     Change,
@@ -28,8 +29,6 @@ Holder = TypeVar("Holder", bound=Principal)
 
 MAX_REVOKED_PREDECESSORS = 20
 """The most revoked predecessors that a key remembers: more than the budget has rotations for in an hour."""
-
-DAY = 86_400
 
 MAX_OVERLAP = 604_800
 """The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""
@@ -131,7 +130,7 @@ def generate(
         life_days=life_days,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
-    return _with_key(holder, key_type, key), IssuedKey(key_type, secret), change
+    return with_key(holder, key_type, key), IssuedKey(key_type, secret), change
 
 
 def types_shown(holder: Principal) -> tuple[KeyType, ...]:
@@ -200,7 +199,7 @@ def loosening_errors(
 def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
     """Revoke a key and its predecessor. Raises NotFound if there is no key of the type."""
     key = find(holder, key_type)
-    return _with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
+    return with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
 
 
 def without_predecessor(key: ApiKey) -> ApiKey:
@@ -284,7 +283,7 @@ def rotate(
         previous_until=predecessor.until if predecessor else None,
     )
     return Rotation(
-        _with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
+        with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
     )
 
 
@@ -308,7 +307,7 @@ def restrict(
     if expires_at is not UNSET and expires_at != key.expires_at:
         changes["expiresAt"] = (str(key.expires_at or ""), str(expires_at or ""))
         new = replace(new, expires_at=expires_at, life_days=None)
-    return _with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
+    return with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 
 def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
@@ -446,7 +445,8 @@ def _with_ceiling(key: ApiKey, ceiling: Role) -> ApiKey:
     return replace(key, predecessor=predecessor, ceiling=key.ceiling or ceiling)
 
 
-def _with_key(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:
+def with_key(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:
+    """Return a holder with a key of a type in place of what there was; None for none."""
     keys = {**holder.keys}
     if key is None:
         del keys[key_type]

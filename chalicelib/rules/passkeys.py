@@ -143,7 +143,7 @@ def confirm(
     # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
     used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
     new = _with_passkey(user, passkey_id, used)
-    new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())
+    new = replace(new, sessions={**user.sessions, sessions.id_of(auth): confirmed}, version=new_version())
     directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
 
 
@@ -309,7 +309,7 @@ def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
         if len(user.passkeys) == 1:
             raise Conflict("This is your only passkey; add another one first.")
         left = {id_: it for id_, it in user.passkeys.items() if id_ != passkey_id}
-        this = _session_id(auth)
+        this = sessions.id_of(auth)
         kept = {id_: it for id_, it in user.sessions.items() if it.passkey != passkey_id or id_ == this}
         new = replace(user, passkeys=left, sessions=kept, version=new_version())
         event = _change(auth, user, Action.PASSKEY_REMOVED, passkey.name, "")
@@ -365,7 +365,7 @@ def _challenge_for(user: User, purpose: Purpose, proof: str) -> Challenge:
 
 def _own_challenge(auth: AuthContext, purpose: Purpose) -> Challenge:
     user, _ = sessions.current(auth)
-    return _challenge_for(user, purpose, _session_id(auth))
+    return _challenge_for(user, purpose, sessions.id_of(auth))
 
 
 def _find(
@@ -439,10 +439,6 @@ def _with_passkey(user: User, passkey_id: str, passkey: Passkey) -> User:
 def _require_room(user: User) -> None:
     if len(user.passkeys) >= MAX_PASSKEYS:
         raise Conflict(f"You have {MAX_PASSKEYS} passkeys, as many as one may have; remove one first.")
-
-
-def _session_id(auth: AuthContext) -> str:
-    return auth.credential.id  # type: ignore[union-attr]  # sessions.current has refused an API key
 
 
 def _change(auth: AuthContext, user: User, action: Action, old: str, new: str) -> Event:

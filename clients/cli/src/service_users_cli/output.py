@@ -26,8 +26,6 @@ NONE = "–"
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What a terminal takes for a command, or shows in another place than it stands."""
 
-Row = "Sequence[str | Text]"
-
 
 class NoPlaceForSecret(ServiceUsersError):
     """A key would be shown on the terminal, and nobody asked for that. Nothing was done."""
