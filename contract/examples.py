@@ -32,7 +32,8 @@ TAG = '"9b1f6c03d2a84e75"'
 def _picked(role: Role, place: int) -> KeyType:
     """Return a key type for the examples: of those that a role and no lower one may hold, or the last one."""
     held = [kind for kind in role.key_types() if kind.least_role is role]
-    simple = [kind for kind in held if not kind.requires_networks and kind.max_life_days is None]
+    plain = [kind for kind in held if not kind.requires_networks and kind.max_life_days is None]
+    simple = [kind for kind in plain if kind.by_default] or plain
     found = [kind for kind in simple if kind != KeyType.USER_MANAGEMENT] or simple or held
     return found[min(place, len(found) - 1)]
 

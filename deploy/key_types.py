@@ -12,6 +12,7 @@ from chalicelib.rules.catalogue import USER_MANAGEMENT
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ConcurrentChange, concurrent_change
 from chalicelib.rules.identifiers import new_id
+from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import Action, Actor, Cause, Event, Kind, Principal
 from chalicelib.rules.ports import Replace, RevokeKey, Write
 from chalicelib.rules.roles import KeyType
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 MAX_DAYS = 365
 """The most days after which keys may expire."""
 
-_DAY = 86_400
 _TRIES = 5
 _PASSES = 10
 _EVERY = 100
@@ -68,7 +68,7 @@ def end_keys(
         raise ValueError("USER_MANAGEMENT keys are what people manage their account with; they stay.")
     if not 0 <= days <= MAX_DAYS:
         raise ValueError(f"Give --days from 1 to {MAX_DAYS}, or leave it out to end the keys now.")
-    job = _Job(client, tables, KeyType(name), int(now()) + days * _DAY if days else None, now)
+    job = _Job(client, tables, KeyType(name), int(now()) + days * DAY if days else None, now)
     done = 0
     for _ in range(_PASSES):
         left = [it for it in holders_of(client, tables.directory, {name}) if job.concerns(it)]

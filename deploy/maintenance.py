@@ -64,7 +64,9 @@ class Withdrawn(NamedTuple):
     """What was withdrawn since the time to which a table is restored, and must not come back.
 
     ``rotated`` maps holders and key types whose key was rotated to the last five of the keys that came of it:
-    any other key of the type was replaced. An event does not name one whose response was lost.
+    any other key of the type was replaced. An event does not name one whose response was lost. ``revoked``
+    maps them to the last five that revocations named, which may be of a key that was rotated at that moment,
+    and a time: a key that was generated before it ended, but for one whose predecessor alone is named.
     ``passkeys`` are holders and names. ``users``, revoked, invited again or recovered, have no passkey,
     session or token left; ``signed_out``, by themselves (also by removing a passkey) or by the operator, no
     session or token.
@@ -74,6 +76,7 @@ class Withdrawn(NamedTuple):
 
     keys: frozenset[DeadKey] = frozenset()
     rotated: dict[tuple[str, str], frozenset[str]] = {}
+    revoked: dict[tuple[str, str], frozenset[tuple[str, int]]] = {}
     passkeys: frozenset[tuple[str, str]] = frozenset()
     users: frozenset[str] = frozenset()
     signed_out: frozenset[str] = frozenset()
@@ -155,6 +158,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     """
     keys: set[DeadKey] = set()
     rotated: dict[tuple[str, str], set[str]] = defaultdict(set)
+    revoked: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     passkeys: set[tuple[str, str]] = set()
     users: set[str] = set()
     signed_out: set[str] = set()
@@ -177,6 +181,9 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
             for key in event.keys:
                 if key.change is Change.REVOKED:
                     keys.add(DeadKey(holder, key.key_type.value, key.last5))
+                    # In the second of a call that began before the time, another key may have been generated.
+                    before = event.at + (event.at >= since)
+                    revoked[holder, key.key_type.value].add((key.last5, before))
                 if key.previous_last5 and event.at >= since:
                     keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
                 if key.change is Change.ROTATED and event.at >= since:
@@ -203,6 +210,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     return Withdrawn(
         frozenset(keys),
         {of: frozenset(last5s) for of, last5s in rotated.items()},
+        {of: frozenset(named) for of, named in revoked.items()},
         frozenset(passkeys),
         frozenset(users),
         frozenset(signed_out),
@@ -258,12 +266,19 @@ def _without(item: Item, withdrawn: Withdrawn) -> tuple[Item, int]:
     for key_type, key in keys.items():
         fields = dict(key["M"])
         last5 = fields["last5"]["S"]
+        overlapping = fields.get("predecessor", {}).get("M")
+        predecessor = overlapping["last5"]["S"] if overlapping else ""
         left_by_rotation = withdrawn.rotated.get((holder, key_type), {last5})
-        if DeadKey(holder, key_type, last5) in dead or last5 not in left_by_rotation:
+        created = int(fields["createdAt"]["N"])
+        revocations = withdrawn.revoked.get((holder, key_type), frozenset())
+        if (
+            DeadKey(holder, key_type, last5) in dead
+            or last5 not in left_by_rotation
+            or any(named != predecessor and created < before for named, before in revocations)
+        ):
             ended += 1
             continue
-        before = fields.get("predecessor", {}).get("M")
-        if before and DeadKey(holder, key_type, before["last5"]["S"]) in dead:
+        if overlapping and DeadKey(holder, key_type, predecessor) in dead:
             ended += 1
             del fields["predecessor"]
         left[key_type] = {"M": fields}

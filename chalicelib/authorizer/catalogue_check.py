@@ -101,6 +101,8 @@ def _key_types_errors(listed: list[Any]) -> Iterator[str]:
     if len(listed) + (USER_MANAGEMENT not in names) > MAX_KEY_TYPES:
         yield f"keyTypes: there are at most {MAX_KEY_TYPES}, USER_MANAGEMENT included."
     seen: dict[str, set[str]] = {"name": set(), "displayName": set()}
+    if USER_MANAGEMENT not in names:  # it is in every catalogue
+        seen = {"name": {_folded(MANAGEMENT.name)}, "displayName": {_folded(MANAGEMENT.display_name)}}
     for index, entry in enumerate(listed):
         place = f"Key type {index + 1}"
         if not isinstance(entry, dict):
@@ -110,7 +112,7 @@ def _key_types_errors(listed: list[Any]) -> Iterator[str]:
         for field, others in seen.items():
             value = entry.get(field)
             if isinstance(value, str):
-                folded = value.casefold().replace("-", "_")
+                folded = _folded(value)
                 if folded in others:
                     yield f"{place}, {field}: '{value}' is the {field} of an earlier one, or too like it."
                 others.add(folded)
@@ -119,6 +121,10 @@ def _key_types_errors(listed: list[Any]) -> Iterator[str]:
             "keyTypes: a READ_ONLY needs a key to sign in with. Have at least one type that READ_ONLY may "
             "hold, that is made by default and that requires no networks."
         )
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_")
 
 
 def _is_for_everybody(entry: dict[str, Any]) -> bool:

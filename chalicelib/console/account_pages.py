@@ -96,9 +96,9 @@ def show(visit: Visit) -> Response:
         )
         policy = accounts.policy_with(account, wanted)
         shown_for = f"{policy.max_key_age_days} {policy.revoke_inactive_after_days}"
-        if visit.field("sure") != shown_for:
+        if visit.field("sure") != shown_for and _is_shorter(account.policy, policy):
             endings, complete = _endings(visit, account, policy)
-            if endings:
+            if endings or not complete:
                 typed = {name: "\n".join(given) for name, given in visit.form().items()}
                 shown = {**values, "form": typed, "endings": endings, "complete": complete, "sure": shown_for}
                 return page(visit, "account.html", **shown)
@@ -137,24 +137,33 @@ def _fields(visit: Visit) -> dict[str, Any]:
     return fields
 
 
+def _is_shorter(old: Policy, new: Policy) -> bool:
+    """Return whether a policy can end a key or a passkey earlier than another does."""
+    limits = (
+        (old.max_key_age_days, new.max_key_age_days),
+        (old.revoke_inactive_after_days, new.revoke_inactive_after_days),
+    )
+    return any(now is not None and (was is None or now < was) for was, now in limits)
+
+
 def _endings(visit: Visit, account: Account, policy: Policy) -> tuple[list[Ending], bool]:
     """Return the keys and passkeys that only the new policy will end, soonest first, and whether all."""
     found: list[Ending] = []
-    walked = 0
+    complete = True
     for kind in (ServiceUser, User):
         after: str | None = None
+        walked = 0
         while walked < MAX_READ:
             part = visit.directory.page(account.id, kind, 100, after)
             walked += len(part.members)
-            found += [
-                it for member in part.members for it in _of(member, account, policy, visit.origin.second)
-            ]
+            now = visit.origin.second
+            found += [it for member in part.members for it in _of(member, account, policy, now)]
             after = part.after
             if after is None:
                 break
         else:
-            return sorted(found, key=lambda it: it.at), False
-    return sorted(found, key=lambda it: it.at), True
+            complete = False
+    return sorted(found, key=lambda it: it.at), complete
 
 
 def _of(principal: Principal, account: Account, policy: Policy, now: int) -> list[Ending]:

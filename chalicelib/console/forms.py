@@ -7,7 +7,7 @@ from typing import Any
 from chalice.app import Response
 
 from chalicelib.console.pages import page
-from chalicelib.console.visit import TYPED_BY, Visit
+from chalicelib.console.visit import SHOWN_TO, TYPED_BY, Visit
 from chalicelib.http.problems import headers_of, status_of
 from chalicelib.http.responses import moment
 from chalicelib.rules.errors import (
@@ -37,7 +37,10 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
 
     A form that was sent after its session had ended comes back here once its person has signed in again
     (:func:`chalicelib.console.pages.sign_in_again`): it is shown with what was typed, and nothing is done.
+    Raises Forbidden for a form that was shown to somebody else who used this browser: what they typed is not
+    shown.
     """
+    _require_shown_to_caller(visit)
     typed = {name: "\n".join(given) for name, given in visit.form().items()}
     if typed_by := visit.field(TYPED_BY):
         # This does nothing, so it needs no token: the person signed in after they had sent the form.
@@ -50,6 +53,20 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
     except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as error:
         status, headers = status_of(error), headers_of(error)
         return page(visit, template, status, headers, errors=errors_of(error), form=typed, **values)
+
+
+def _require_shown_to_caller(visit: Visit) -> None:
+    """Raise Forbidden for a form with the token of another session, if somebody else was shown it.
+
+    The name that it has is not verified: it decides only whether the form is shown again to whoever sent it.
+    """
+    if visit.auth is None or visit.field(TYPED_BY):
+        return
+    try:
+        visit.require_form_token(visit.field("csrf"))
+    except Forbidden:
+        if fold_username(visit.field(SHOWN_TO)) != fold_username(visit.user.username):
+            raise
 
 
 def errors_of(error: ApiError) -> dict[str, list[str]]:
@@ -146,15 +163,14 @@ def state_of_principal(it: ServiceUser | User) -> str:
     return f"{it.role.value} {it.suspended_at or invited} {it.created_at} {it.display_name}".strip()
 
 
-def state_of_credentials(it: ServiceUser | User) -> str:
+def state_of_credentials(it: User) -> str:
     """Return a text that also changes whenever a credential is made or ends: a key, passkey or invitation.
 
     Signing in and confirming do not change it. It has a hash of the keys' digests, so nothing of a key.
     """
     ids = [key.digest for key in it.keys.values()]
-    if isinstance(it, User):
-        ids += [passkey.credential_id for passkey in it.passkeys.values()]
-        ids += [it.invitation.id.encode()] if it.invitation is not None else []
+    ids += [passkey.credential_id for passkey in it.passkeys.values()]
+    ids += [it.invitation.id.encode()] if it.invitation is not None else []
     total = hashlib.sha256(b"".join(hashlib.sha256(it).digest() for it in sorted(ids)))
     return f"{state_of_principal(it)} {total.hexdigest()[:32]}"
 
@@ -171,9 +187,9 @@ def require_as_shown(visit: Visit, state: str) -> None:
         )
 
 
-def require_unchanged(visit: Visit, key: ApiKey | None) -> None:
+def require_unchanged(visit: Visit, state: str) -> None:
     """Raise Conflict if a key has changed since the form was shown, so that nothing is done twice."""
-    if visit.field("was") != state_of(key):
+    if visit.field("was") != state.strip():
         raise Conflict(
             "This was done already, or somebody else has changed the key since; nothing was done now. "
             "A new key is shown once: if it was lost, rotate the key again."

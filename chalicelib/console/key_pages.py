@@ -42,11 +42,14 @@ def generate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         "type": kind,
         "lookup": lookup,
         "address": visit.origin.source_ip,
+        # A confirmation between showing and sending makes a new version of the person, but not of a machine.
+        "was": holder.version if isinstance(holder, ServiceUser) else forms.state_of_credentials(holder),
     }
     if visit.method == "GET":
         return page(visit, "key-generate.html", **values)
 
     def act() -> Response:
+        forms.require_unchanged(visit, values["was"])
         fields = {"keyType": kind.value, **forms.restrictions(visit)}
         body = check_fields(bodies.GenerateKey, fields, visit.origin.now)
         made, issued = key_operations.generate(
@@ -67,7 +70,7 @@ def rotate(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         return page(visit, "key-rotate.html", **values)
 
     def act() -> Response:
-        forms.require_unchanged(visit, holder.keys.get(kind))
+        forms.require_unchanged(visit, values["was"])
         overlap = visit.field("overlapSeconds")
         fields = {
             "keyType": kind.value,
@@ -94,7 +97,7 @@ def restrict(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         return page(visit, "key-restrict.html", **{**values, "form": typed})
 
     def act() -> Response:
-        forms.require_unchanged(visit, holder.keys.get(kind))
+        forms.require_unchanged(visit, values["was"])
         fields = {"keyType": kind.value, **forms.restrictions(visit)}
         body = check_fields(bodies.RestrictKey, fields, visit.origin.now)
         terms = keys.key_restrictions(body)

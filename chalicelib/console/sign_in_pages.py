@@ -65,7 +65,7 @@ def sign_out(visit: Visit) -> Response:
     with suppress(Unauthenticated):
         auth = visit.sign_in()
         visit.require_form_token(visit.field("csrf"))
-        sessions.end(visit.directory, auth, getattr(auth.credential, "id", ""))
+        sessions.end(visit.directory, auth, sessions.id_of(auth))
     return visit.sign_out_redirect()
 
 

@@ -48,7 +48,7 @@ def show(visit: Visit) -> Response:
         "you.html",
         user=user,
         live=sorted(live.items(), key=lambda entry: entry[1].seen_at, reverse=True),
-        this=getattr(auth.credential, "id", ""),
+        this=sessions.id_of(auth),
         most=passkeys.MAX_PASSKEYS,
         done=visit.query().get("done", ""),
     )

@@ -615,7 +615,7 @@ class _View:
         page = self._page(name)
         if not page or not self.context.console:
             return []
-        text = "You can do it in the console too, on this page:"
+        text = "The page of the console that helps:"
         if name == "console-access":
             text = "Your passkeys and signed-in browsers are on this page of the console:"
         return [Step(text, (f"{self.context.public_url}/console/{page}",))]

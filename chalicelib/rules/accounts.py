@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -13,7 +12,6 @@ from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import (
-    ConcurrentChange,
     Conflict,
     FieldError,
     NotFound,
@@ -28,16 +26,12 @@ from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import check_username
-from chalicelib.rules.writes import add_first_principal
+from chalicelib.rules.writes import add_first_principal, until_revoked
 
 T = TypeVar("T")
 
 PCI_OWNERS = 2
 """Activated OWNERs an account needs to turn ``pciCompliance`` on."""
-
-
-_RECOVERIES = 3
-"""How often a recovery is tried while concurrent calls change the OWNER."""
 
 
 class NewAccount(NamedTuple):
@@ -94,10 +88,13 @@ def recover(directory: Directory, username: str, origin: Origin) -> tuple[User, 
 
     Raises NotFound if there is no such User, and Conflict if they are not an activated OWNER, or suspended.
     """
-    for _ in range(_RECOVERIES - 1):
-        with suppress(ConcurrentChange):  # somebody who signs in again and again must not prevent it
-            return _recover(directory, username, origin)
-    return _recover(directory, username, origin)
+    recovered: list[tuple[User, IssuedKey]] = []
+
+    def attempt(*, any_version: bool) -> None:  # noqa: ARG001 - each try reads the version that there is
+        recovered.append(_recover(directory, username, origin))
+
+    until_revoked(attempt)  # somebody who signs in again and again must not prevent it
+    return recovered[0]
 
 
 def _recover(directory: Directory, username: str, origin: Origin) -> tuple[User, IssuedKey]:

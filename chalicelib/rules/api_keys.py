@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from chalicelib.rules import key_format
 from chalicelib.rules.errors import Conflict, FieldError, NotFound, validation_error_of
 from chalicelib.rules.identifiers import new_version
+from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import (
     ApiKey,
     Change,
@@ -21,12 +22,13 @@ from chalicelib.rules.model import (
     ShownKey,
 )
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.networks import halve, within
+from chalicelib.rules.networks import are_all, halve, within
 from chalicelib.rules.roles import KeyType, Role, in_order
 
 Holder = TypeVar("Holder", bound=Principal)
 
-DAY = 86_400
+MAX_REVOKED_PREDECESSORS = 20
+"""The most revoked predecessors that a key remembers: more than the budget has rotations for in an hour."""
 
 MAX_OVERLAP = 604_800
 """The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""
@@ -128,7 +130,7 @@ def generate(
         life_days=life_days,
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
-    return _with_key(holder, key_type, key), IssuedKey(key_type, secret), change
+    return with_key(holder, key_type, key), IssuedKey(key_type, secret), change
 
 
 def types_shown(holder: Principal) -> tuple[KeyType, ...]:
@@ -155,7 +157,7 @@ def restriction_errors(
 
 
 def _network_errors(key_type: KeyType, networks: tuple[str, ...]) -> tuple[FieldError, ...]:
-    if networks or not key_type.requires_networks:
+    if not key_type.requires_networks or not are_all(networks):
         return ()
     why = f"A {key_type.value} key needs allowed networks: name those that it is used from."
     return (FieldError("/allowedNetworks", why),)
@@ -181,7 +183,7 @@ def loosening_errors(
     since it was made.
     """
     found: tuple[FieldError, ...] = ()
-    if networks is not UNSET and key.networks and not networks:
+    if networks is not UNSET and not within(networks, key.networks):
         found += _network_errors(key_type, networks)
     if expires_at is UNSET or key.expires_at is None:
         return found
@@ -197,7 +199,19 @@ def loosening_errors(
 def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
     """Revoke a key and its predecessor. Raises NotFound if there is no key of the type."""
     key = find(holder, key_type)
-    return _with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
+    return with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
+
+
+def without_predecessor(key: ApiKey) -> ApiKey:
+    """Return a key without its predecessor, which is revoked alone."""
+    assert key.predecessor is not None  # noqa: S101 - for mypy; whoever revokes it has found it
+    revoked = (*key.revoked_predecessors, beginning(key.predecessor.digest))
+    return replace(key, predecessor=None, revoked_predecessors=revoked[-MAX_REVOKED_PREDECESSORS:])
+
+
+def beginning(digest: bytes) -> bytes:
+    """Return the part of a key's digest that tells it from others of the same holder."""
+    return digest[:8]
 
 
 def rotate(
@@ -269,7 +283,7 @@ def rotate(
         previous_until=predecessor.until if predecessor else None,
     )
     return Rotation(
-        _with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
+        with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
     )
 
 
@@ -293,7 +307,7 @@ def restrict(
     if expires_at is not UNSET and expires_at != key.expires_at:
         changes["expiresAt"] = (str(key.expires_at or ""), str(expires_at or ""))
         new = replace(new, expires_at=expires_at, life_days=None)
-    return _with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
+    return with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 
 def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
@@ -348,7 +362,7 @@ def revoke_shown(
         if one.until is None:
             del keys[one.key_type]
         elif one.key_type in keys:
-            keys[one.key_type] = replace(keys[one.key_type], predecessor=None)
+            keys[one.key_type] = without_predecessor(keys[one.key_type])
     changes = tuple(KeyChange(Change.REVOKED, one.key_type, one.last5) for one in shown)
     return replace(holder, keys=keys, version=new_version()), changes
 
@@ -431,7 +445,8 @@ def _with_ceiling(key: ApiKey, ceiling: Role) -> ApiKey:
     return replace(key, predecessor=predecessor, ceiling=key.ceiling or ceiling)
 
 
-def _with_key(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:
+def with_key(holder: Holder, key_type: KeyType, key: ApiKey | None) -> Holder:
+    """Return a holder with a key of a type in place of what there was; None for none."""
     keys = {**holder.keys}
     if key is None:
         del keys[key_type]

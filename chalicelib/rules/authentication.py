@@ -40,14 +40,21 @@ NOT_VALID = (
 
 
 def sign_in(
-    directory: Directory, username: str | None, secret: str, origin: Origin, *, record_use: bool = True
+    directory: Directory,
+    username: str | None,
+    secret: str,
+    origin: Origin,
+    *,
+    record_use: bool = True,
+    people_only: bool = False,
 ) -> AuthContext:
     """Authenticate and return the caller's context. Without a ``username``, by the key alone.
 
     Records ``lastUsedAt``, unless the caller passes ``record_use=False`` to write it itself. Raises
     Unauthenticated in the same words whatever is wrong, and Forbidden for a valid key used from a network
     that it does not allow, or of a suspended principal. A secret that is not formed like a key is refused
-    without a read.
+    without a read. With ``people_only``, a Service User's key is refused like a wrong one, and nothing of it
+    is recorded.
     """
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
         raise Unauthenticated(NOT_VALID)
@@ -56,7 +63,7 @@ def sign_in(
         username = directory.username_of(digest)
     principal = directory.principal(username) if username is not None else None
     match = _match(principal, digest, origin.now) if principal is not None else None
-    if principal is None or match is None:
+    if principal is None or match is None or (people_only and not isinstance(principal, User)):
         raise Unauthenticated(NOT_VALID)
     key = match.key
     if not networks.admits(key.networks, origin.source_ip):

@@ -57,7 +57,7 @@ def revoke(
     caller named ``this_version``: nobody can keep a key from being revoked by rotating it in a loop.
 
     Raises NotFound, and Conflict for what :func:`lockout.require_not_locked_out` refuses, unless
-    ``even_if_locked_out``; with that, Raises ConfirmationNeeded, so that a stolen cookie locks nobody out.
+    ``even_if_locked_out``; with that, raises ConfirmationNeeded, so that a stolen cookie locks nobody out.
     """
     if even_if_locked_out:
         sessions.require_confirmed(auth)

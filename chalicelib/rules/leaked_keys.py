@@ -13,11 +13,11 @@ from chalicelib.rules import api_keys, key_format, limits
 from chalicelib.rules.audit import new_event
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import concurrent_change
-from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import (
     Action,
     Actor,
+    ApiKey,
     Cause,
     Change,
     KeyChange,
@@ -107,17 +107,16 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
         leak = _leak(holder, digest, origin.now)
         if leak is None:
             return
-        reported = leak.predecessor or holder.keys[leak.key_type]
+        key = holder.keys[leak.key_type]
+        reported = leak.predecessor or key
         change = KeyChange(Change.REVOKED, leak.key_type, reported.last5)
         if notify_only:
             if reported.leaked_at is not None and origin.second - reported.leaked_at < DAY:
                 return
             change = KeyChange(Change.LEAKED, leak.key_type, reported.last5)
-            told = replace(reported, leaked_at=origin.second)
-            fields = {"predecessor": told} if leak.predecessor else {"leaked_at": told.leaked_at}
-            new = _with(holder, leak.key_type, **fields)
+            new = api_keys.with_key(holder, leak.key_type, _reported(key, leak, origin.second))
         elif not leak.revokes_key:
-            new = _with(holder, leak.key_type, predecessor=None)
+            new = api_keys.with_key(holder, leak.key_type, api_keys.without_predecessor(key))
         else:
             new, change = api_keys.revoke(holder, leak.key_type)
             if leak.predecessor is not None:
@@ -141,9 +140,11 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
     until_revoked(attempt)
 
 
-def _with(holder: Principal, key_type: KeyType, **fields: object) -> Principal:
-    key = replace(holder.keys[key_type], **fields)
-    return replace(holder, keys={**holder.keys, key_type: key}, version=new_version())
+def _reported(key: ApiKey, leak: _Leak, now: int) -> ApiKey:
+    """Return a key that records when it, or its predecessor, was last reported."""
+    if leak.predecessor is None:
+        return replace(key, leaked_at=now)
+    return replace(key, predecessor=replace(leak.predecessor, leaked_at=now))
 
 
 def _place(url: str) -> str:

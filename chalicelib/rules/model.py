@@ -57,6 +57,9 @@ class ApiKey(Value, frozen=True):
     shown the secret. So when a Service User's role is raised, nobody who knows a secret gains rights by it.
     None is no ceiling: a User's own key, or one stored before keys had ceilings.
 
+    ``revoked_predecessors`` are the beginnings of the digests of predecessors that were revoked alone: what
+    was invited with one of them is withdrawn.
+
     ``has_pointer``: the key has a pointer, by which it is found by its value. A key stored before there were
     pointers gets one from the daily sweep.
 
@@ -79,6 +82,7 @@ class ApiKey(Value, frozen=True):
     rotated_by: str = ""
     has_pointer: bool = False
     leaked_at: int | None = None
+    revoked_predecessors: tuple[bytes, ...] = ()
     life_days: int | None = None
 
 
@@ -126,14 +130,16 @@ class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
 class Inviter(Value, frozen=True):
     """The OWNER who invited somebody. ``id`` is a User's membership, or the id of a Service User.
 
-    ``key_created_at`` is when the Service User's USER_MANAGEMENT key was generated (Unix time), which a
-    rotation does not change. None if a User invited, or if it was not recorded (version 1.0).
+    ``key`` is the beginning of the digest of the key that the Service User presented. ``key_created_at`` is
+    when the Service User's USER_MANAGEMENT key was generated (Unix time), which a rotation does not change.
+    None if a User invited, or if it was not recorded (version 1.0).
     """
 
     machine: bool
     username: str
     id: str
     key_created_at: int | None = None
+    key: bytes = b""
 
 
 class Invitation(Value, frozen=True):

@@ -75,12 +75,19 @@ def halve(networks: tuple[str, ...], others: tuple[str, ...]) -> bool:
     return any(2 * few[version] <= many[version] for version in (4, 6) if many[version])
 
 
+def are_all(networks: tuple[str, ...]) -> bool:
+    """Return whether networks allow every IPv4 or every IPv6 address; none at all allow both."""
+    sizes = _sizes(networks)
+    return sizes[4] == 2**32 or sizes[6] == 2**128
+
+
 def _sizes(networks: tuple[str, ...]) -> dict[int, int]:
-    """Return the number of addresses of IPv4 and of IPv6. Those in two networks count twice."""
-    sizes = {4: 0, 6: 0}
-    for network in map(ipaddress.ip_network, networks or ("0.0.0.0/0", "::/0")):
-        sizes[network.version] += network.num_addresses
-    return sizes
+    """Return the number of addresses of IPv4 and of IPv6."""
+    parsed = [ipaddress.ip_network(network) for network in networks or ("0.0.0.0/0", "::/0")]
+    # Each address once: otherwise a loop could add a network within another, and take it away again.
+    fours = ipaddress.collapse_addresses(it for it in parsed if isinstance(it, ipaddress.IPv4Network))
+    sixes = ipaddress.collapse_addresses(it for it in parsed if isinstance(it, ipaddress.IPv6Network))
+    return {4: sum(it.num_addresses for it in fours), 6: sum(it.num_addresses for it in sixes)}
 
 
 def _contains(outer: Network, inner: Network) -> bool:

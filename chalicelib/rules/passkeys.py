@@ -143,7 +143,7 @@ def confirm(
     # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
     used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
     new = _with_passkey(user, passkey_id, used)
-    new = replace(new, sessions={**user.sessions, _session_id(auth): confirmed}, version=new_version())
+    new = replace(new, sessions={**user.sessions, sessions.id_of(auth): confirmed}, version=new_version())
     directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
 
 
@@ -194,10 +194,9 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
     Raises Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and TooManyRequests
     if a code was mailed a moment ago, or often today: the key may be stolen.
     """
-    auth = authentication.sign_in(directory, username, key, origin)
+    auth = authentication.sign_in(directory, username, key, origin, people_only=True)
     user = auth.caller
-    if not isinstance(user, User):
-        raise Unauthenticated(authentication.NOT_VALID)
+    assert isinstance(user, User)  # noqa: S101 - for mypy; nobody else signs in here
     if KeyType.USER_MANAGEMENT in user.role.key_types():
         permissions.require_management_key(auth)
     enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
@@ -310,7 +309,7 @@ def remove(directory: Directory, auth: AuthContext, passkey_id: str) -> None:
         if len(user.passkeys) == 1:
             raise Conflict("This is your only passkey; add another one first.")
         left = {id_: it for id_, it in user.passkeys.items() if id_ != passkey_id}
-        this = _session_id(auth)
+        this = sessions.id_of(auth)
         kept = {id_: it for id_, it in user.sessions.items() if it.passkey != passkey_id or id_ == this}
         new = replace(user, passkeys=left, sessions=kept, version=new_version())
         event = _change(auth, user, Action.PASSKEY_REMOVED, passkey.name, "")
@@ -366,7 +365,7 @@ def _challenge_for(user: User, purpose: Purpose, proof: str) -> Challenge:
 
 def _own_challenge(auth: AuthContext, purpose: Purpose) -> Challenge:
     user, _ = sessions.current(auth)
-    return _challenge_for(user, purpose, _session_id(auth))
+    return _challenge_for(user, purpose, sessions.id_of(auth))
 
 
 def _find(
@@ -440,10 +439,6 @@ def _with_passkey(user: User, passkey_id: str, passkey: Passkey) -> User:
 def _require_room(user: User) -> None:
     if len(user.passkeys) >= MAX_PASSKEYS:
         raise Conflict(f"You have {MAX_PASSKEYS} passkeys, as many as one may have; remove one first.")
-
-
-def _session_id(auth: AuthContext) -> str:
-    return auth.credential.id  # type: ignore[union-attr]  # sessions.current has refused an API key
 
 
 def _change(auth: AuthContext, user: User, action: Action, old: str, new: str) -> Event:

@@ -15,7 +15,6 @@ from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedSession
 from chalicelib.rules.errors import (
-    ConcurrentChange,
     ConfirmationNeeded,
     NotFound,
     Unauthenticated,
@@ -24,6 +23,7 @@ from chalicelib.rules.errors import (
 from chalicelib.rules.identifiers import new_id, new_version
 from chalicelib.rules.model import Action, Session, User
 from chalicelib.rules.ports import Directory, Replace
+from chalicelib.rules.writes import until_revoked
 
 IDLE_SECONDS = 15 * 60
 """A session ends if it is not used for this time."""
@@ -41,9 +41,6 @@ MAX_SESSIONS = 5
 """The most sessions of a person. One more ends one of the same passkey if there is one, else any: of these
 the one that was used longest ago. So whoever has one passkey cannot end the sessions of another by signing in
 again and again."""
-
-TRIES = 3
-"""How often a session is ended, or a passkey removed, if concurrent calls change the User."""
 
 _NOT_SIGNED_IN = "You are not signed in, or your session has ended. Sign in with a passkey."
 
@@ -127,7 +124,8 @@ def current(auth: AuthContext) -> tuple[User, Session]:
     raise Unauthenticated(_NOT_SIGNED_IN)
 
 
-def _id_of(auth: AuthContext) -> str:
+def id_of(auth: AuthContext) -> str:
+    """Return the id of the caller's session; empty if the caller used an API key."""
     return auth.credential.id if isinstance(auth.credential, PresentedSession) else ""
 
 
@@ -155,12 +153,11 @@ def until_done(directory: Directory, auth: AuthContext, attempt: Callable[[AuthC
     it. Each further try has the caller as read again. Raises Unauthenticated if their session has ended by
     then, or their rights have changed.
     """
-    for _ in range(TRIES - 1):
-        try:
-            return attempt(auth)
-        except ConcurrentChange:
-            auth = auth.read_again(directory.principal(auth.caller.username))
-    return attempt(auth)
+
+    def tried(*, any_version: bool) -> None:
+        attempt(auth.read_again(directory.principal(auth.caller.username)) if any_version else auth)
+
+    until_revoked(tried)
 
 
 def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
@@ -169,7 +166,7 @@ def end(directory: Directory, auth: AuthContext, session_id: str) -> None:
     Raises ConfirmationNeeded for another than the one they are in: whoever has no more than a stolen cookie
     must not end the sessions of its person.
     """
-    if session_id != _id_of(auth):
+    if session_id != id_of(auth):
         require_confirmed(auth)
 
     def attempt(auth: AuthContext) -> None:

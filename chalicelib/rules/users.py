@@ -533,13 +533,18 @@ def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
         and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
         and found_id == inviter.id
-        and (inviter.key_created_at is None or _key_created_at(found) == inviter.key_created_at)
+        and (inviter.key_created_at is None or _has_key_of(found, inviter))
     )
 
 
-def _key_created_at(principal: Principal) -> int | None:
+def _has_key_of(principal: Principal, inviter: Inviter) -> bool:
+    """Return whether the key with which a Service User invited was not revoked; it may have been rotated."""
     key = principal.keys.get(KeyType.USER_MANAGEMENT)
-    return key.created_at if key is not None else None
+    return (
+        key is not None
+        and key.created_at == inviter.key_created_at
+        and inviter.key not in key.revoked_predecessors
+    )
 
 
 def _find(directory: Directory, auth: AuthContext, username: str, *, again: bool = False) -> User:
@@ -592,8 +597,9 @@ def _invitation(auth: AuthContext, *, again: bool = False) -> Invitation:
     caller = auth.caller
     if isinstance(caller, ServiceUser):
         created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which it has signed in
+        key = api_keys.beginning(auth.credential.digest)
         return Invitation(
-            new_id(), inviter=Inviter(True, caller.username, caller.id, created_at), again=again
+            new_id(), inviter=Inviter(True, caller.username, caller.id, created_at, key), again=again
         )
     assert isinstance(caller, User)  # noqa: S101 - for mypy; there is no third kind
     return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership), again=again)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
-from msgspec.structs import replace
 
+from chalicelib.rules.api_keys import without_predecessor
 from chalicelib.rules.authentication import HOUR
 from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.errors import Conflict
@@ -642,7 +642,7 @@ def _suspension(write: Suspend) -> dict[str, Any]:
 def _revoked(write: RevokeKey) -> "tuple[dict[KeyType, ApiKey], dict[KeyType, ApiKey]]":
     """Return the key of a revocation as it was, and what is left of it."""
     key = write.holder.keys[write.key_type]
-    left = {} if write.predecessor is None else {write.key_type: replace(key, predecessor=None)}
+    left = {} if write.predecessor is None else {write.key_type: without_predecessor(key)}
     return {write.key_type: key}, left
 
 
@@ -654,11 +654,13 @@ def _key_revocation(write: RevokeKey) -> dict[str, Any]:
         key = Condition(f"{path}.digest = :predecessor", names, {":predecessor": {"B": write.predecessor}})
     update = _with_caller(_is_same(write.holder).and_also(key), write.caller).parameters()
     update["ExpressionAttributeValues"] |= {":version": {"S": write.version}}
-    return {
-        "Key": _key(write.holder),
-        "UpdateExpression": f"SET version = :version REMOVE {path}",
-        **update,
-    }
+    changes = "SET version = :version"
+    if write.predecessor is not None:
+        _, left = _revoked(write)
+        changes += ", #keys.#revoked.revokedPredecessors = :revoked"
+        revoked = to_attribute(left[write.key_type].revoked_predecessors)
+        update["ExpressionAttributeValues"] |= {":revoked": revoked}
+    return {"Key": _key(write.holder), "UpdateExpression": f"{changes} REMOVE {path}", **update}
 
 
 def _with_caller(condition: Condition, caller: StillEntitled | None) -> Condition:
@@ -715,9 +717,9 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     )
     if inviter.key_created_at is not None:
         same_key = Condition(
-            "#keys.#type.createdAt = :created",
+            "#keys.#type.createdAt = :created AND NOT contains(#keys.#type.revokedPredecessors, :key)",
             {"#keys": "keys", "#type": KeyType.USER_MANAGEMENT.value},
-            {":created": {"N": str(inviter.key_created_at)}},
+            {":created": {"N": str(inviter.key_created_at)}, ":key": {"B": inviter.key}},
         )
         condition = condition.and_also(same_key)
     return {"Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}}, **condition.parameters()}

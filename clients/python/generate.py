@@ -14,6 +14,20 @@ HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent.parent / "docs" / "openapi.json"
 GENERATED = HERE / "src" / "service_users_client" / "generated"
 
+OPEN = """
+    @classmethod
+    def _missing_(cls, value: object) -> "KeyType | None":
+        if not isinstance(value, str):
+            return None
+        made = str.__new__(cls, value)
+        made._name_ = made._value_ = value
+        return made
+"""
+"""Added to the generated ``KeyType``: each deployment has key types of its own, which have to be readable."""
+
+SECRET = ("    key: str\n", "    key: str = _attrs_field(repr=False)\n")
+"""Changed in the generated ``ApiKey``: a log or a notebook that shows one does not show its secret."""
+
 
 def generate(folder: Path) -> None:
     """Write the generated client into a folder, in place of what is there. Raises CalledProcessError."""
@@ -26,6 +40,13 @@ def generate(folder: Path) -> None:
         environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
         shutil.rmtree(fresh / ".ruff_cache", ignore_errors=True)
+        with (fresh / "models" / "key_type.py").open("a", encoding="utf-8") as key_type:
+            key_type.write(OPEN)
+        api_key = fresh / "models" / "api_key.py"
+        made = api_key.read_text(encoding="utf-8")
+        if made.count(SECRET[0]) != 1:
+            raise SystemExit(f"{api_key.name} has not one line {SECRET[0].strip()!r}. Correct SECRET.")
+        api_key.write_text(made.replace(*SECRET), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(fresh, folder)
 

@@ -252,16 +252,25 @@ def test_a_recovery_ends_the_passkeys_and_sessions_of_whoever_took_the_owners_pl
     assert stack.call("GET", "/v1/users", key).status == 200
 
 
-def test_a_recovery_is_tried_again_while_somebody_signs_in(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_recovery_is_tried_again_while_somebody_changes_the_owner(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     owner = stack.account()
-    before_commit(
-        stack,
-        monkeypatch,
-        lambda: stack.call("PUT", "/v1/users/owner", owner, {"displayName": "Ann"}),
-    )
-    assert stack.call("GET", "/v1/users", recover("owner")).status == 200
+    changed: list[Response] = []
+
+    def change() -> None:
+        changed.append(stack.call("PUT", "/v1/users/owner", owner, {"displayName": f"Ann {len(changed)}"}))
+        if len(changed) < times:
+            before_commit(stack, monkeypatch, change)
+
+    before_commit(stack, monkeypatch, change)
+    if times == 3:
+        with pytest.raises(Conflict, match="concurrent call changed"):
+            recover("owner")
+    else:
+        assert stack.call("GET", "/v1/users", recover("owner")).status == 200
+    assert [it.status for it in changed] == [200] * times
 
 
 def test_a_recovery_and_a_concurrent_change_exclude_each_other(

@@ -362,6 +362,9 @@ ODD: dict[str, dict[str, Any]] = {
     "told in a list": {"told": {"L": [{"S": "owner"}]}, "refused": {"SS": ["admin"]}},
     "a reason in parts": {"reason": {"M": {"code": {"S": "X"}}}, "sourceIp": {"NULL": True}},
     "bytes": {"proof": {"B": b"\xff\x00"}},
+    "a key without its last five": {
+        "keys": {"L": [{"M": {"change": {"S": "LENT"}, "keyType": {"S": "MONITORING"}}}]}
+    },
 }
 
 

@@ -146,10 +146,17 @@ def test_a_type_that_requires_networks_is_made_only_for_some(stack: Stack, owner
     assert "MONITORING" in refused.json["errors"][0]["detail"]
     body = service_user_body("bot", allowedNetworks=OFFICE)
     assert stack.call("POST", PATH, owner, body).status == 201
-    for networks in ([], ["203.0.113.0/24", "198.51.100.0/24"]):
+    everything: tuple[list[str], ...] = (
+        [],
+        ["0.0.0.0/0"],
+        ["::/0"],
+        ["0.0.0.0/1", "128.0.0.0/1"],
+        [*OFFICE, "::/1", "8000::/1"],
+    )
+    for networks in (*everything, ["203.0.113.0/24", "198.51.100.0/24"]):
         body = {"keyType": "MONITORING", "allowedNetworks": networks}
         changed = stack.call("PATCH", KEYS, owner, body)
-        assert changed.status == (200 if networks else 400)
+        assert changed.status == (400 if networks in everything else 200), networks
     stack.call("DELETE", f"{KEYS}/MONITORING", owner)
     for more, status in (({}, 400), ({"allowedNetworks": []}, 400), ({"allowedNetworks": OFFICE}, 201)):
         assert stack.call("POST", KEYS, owner, {"keyType": "MONITORING", **more}).status == status

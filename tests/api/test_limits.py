@@ -680,6 +680,8 @@ def test_a_key_is_tightened_a_little_only_so_often(stack: Stack) -> None:
     assert restrict(allowedNetworks=["10.0.0.0/9"]).status == 200
     assert restrict(expiresAt=moment(now + 431_990)).status == 200
     used_up(restrict(expiresAt=moment(now + 431_989)))
+    assert restrict(allowedNetworks=["10.0.0.0/10"]).status == 200
+    used_up(restrict(allowedNetworks=["10.0.0.0/10", "10.0.0.0/11", "10.32.0.0/11"]))
 
 
 def test_the_same_networks_in_other_words_are_changed_only_so_often(stack: Stack) -> None:

@@ -749,6 +749,33 @@ def test_a_machines_invitation_ends_with_the_key_that_sent_it(stack: Stack) -> N
         assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
 
 
+@pytest.mark.parametrize("how", ["leaked", "offboarded"])
+@pytest.mark.parametrize("sent", ["before the rotation", "with the predecessor"])
+def test_an_invitation_ends_with_the_predecessor_that_sent_it(stack: Stack, how: str, sent: str) -> None:
+    """What was sent with the key that replaced it stays, and so does the key."""
+    owner = stack.account()
+    eve = stack.user(owner, "eve", "OWNER")
+    first = stack.service_user(eve, "worker", "OWNER")["USER_MANAGEMENT"]
+    if sent == "before the rotation":
+        assert invite(stack, first, "gus", "CLUSTER_ADMIN").status == 201
+    body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 3600}
+    rotated = stack.call("POST", f"{SERVICE_USERS}/worker/api-keys/rotate", owner, body)
+    second = Key("worker", rotated.json["key"])
+    if sent == "with the predecessor":
+        assert invite(stack, first, "gus", "CLUSTER_ADMIN").status == 201
+    assert invite(stack, second, "hal", "CLUSTER_ADMIN").status == 201
+    if how == "leaked":
+        found = [{"token": first.secret, "type": "service_users_api_key", "url": ""}]
+        assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
+    else:
+        assert stack.call("DELETE", f"{USERS}/eve/shown-keys?revokeUser=true", owner).status == 200
+    assert (stack.signs_in(first), stack.signs_in(second)) == (False, True)
+    assert [_invitation(stack, owner, name) for name in ("gus", "hal")] == ["WITHDRAWN", "OPEN"]
+    activation = {"username": "gus", "token": stack.token("gus")}
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+    assert stack.signs_in(stack.activate("hal"))
+
+
 def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: Stack) -> None:
     _, worker = account_with_a_machine(stack)
     assert invite(stack, worker, "eve", "READ_ONLY").status == 201

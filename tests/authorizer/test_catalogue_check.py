@@ -68,6 +68,9 @@ def test_the_second_catalogue_of_the_tests_is_valid_and_has_other_words() -> Non
         (of({"name": "Rotate"}), "'Rotate' is reserved"),
         (of({"name": "Orders_Read"}), "Key type 2, name: 'Orders_Read' is the name of an earlier one"),
         (of({"name": "user-management"}, {"name": "USER_MANAGEMENT"}), "is the name of an earlier one"),
+        # USER_MANAGEMENT is in every catalogue, also in one that does not name it.
+        (of({"name": "User-Management"}), "name: 'User-Management' is the name of an earlier one"),
+        (of({"name": "a", "displayName": "user management"}), "displayName: 'user management' is the"),
         (of({"name": "a", "displayName": "A"}, {"name": "b", "displayName": "a"}), "displayName: 'a' is the"),
         (of({"name": "a", "displayName": " "}), "displayName: give a text of 1 to 40"),
         (of({"name": "a", "displayName": 1}), "displayName: give a text"),

@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
         copy = Path(folder) / "project"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=_NOT_COPIED)
         prepare(copy, args.catalogue.read_text(encoding="utf-8"))
-        environment = {**os.environ, "PYTHONPATH": str(copy)}
+        # Options of the run that this one is a part of, such as for coverage, are not for the copy.
+        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTEST_ADDOPTS": ""}
         return subprocess.run(
             [sys.executable, "-m", "pytest", *args.pytest], cwd=copy, env=environment, check=False
         ).returncode

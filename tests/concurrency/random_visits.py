@@ -303,6 +303,14 @@ class Visits(Machine):
         hashed = sha256(b"".join(sha256(one).digest() for one in sorted(map(bytes, ids)))).hexdigest()
         return f"{self.state_of(name)} {hashed[:32]}"
 
+    def state_of_machine(self, name: str) -> str:
+        """Return what the form is shown for that changes a Service User: all that it shows."""
+        it = self.stack.item(name)
+        labels = " ".join(f"{label}={value}" for label, value in sorted(it.get("labels", {}).items()))
+        shown = [it["id"], it["role"], it["displayName"], it.get("description", ""), labels]
+        shown += self.book.administrators(self.book.all[name])
+        return sha256("\0".join(shown).encode()).hexdigest()[:32]
+
     @rule(data=st.data(), how=st.sampled_from(["here", "here", "one of them", "everywhere"]))
     def sign_out(self, data: st.DataObject, how: str) -> None:
         seat = self.signed_in(data, _anybody)
@@ -360,7 +368,17 @@ class Visits(Machine):
         kind = data.draw(st.sampled_from([*likely * 4, *TYPES]), "key type")
         held = whose.keys.get(kind) if whose else None
         was = f"{held.now.text[-5:]} {held.ends or ''} {' '.join(held.offices)}".strip() if held else ""
-        stale = data.draw(st.integers(0, 9), "stale") == 9 and action != "generate"
+        if action == "revoke":
+            was = str(self.stack.item(name)["keys"][kind]["createdAt"]) if held else ""
+        if action == "generate" and whose:
+            was = (
+                self.state_of_credentials(name)
+                if own
+                else self.stack.item(name)["version"]
+                if whose.machine
+                else ""
+            )
+        stale = data.draw(st.integers(0, 9), "stale") == 9
         meant = data.draw(st.booleans(), "meant")
         offices = data.draw(st.sampled_from([[], [OFFICE]]), "offices")
         expiry = data.draw(st.sampled_from(["keep", "never", "30"]), "expiry")
@@ -415,8 +433,8 @@ class Visits(Machine):
             return
         if action in ("suspend", "resume"):
             path = f"service-users/{name}/{action}"
-            was = {"was": self.state_of(name) if there else ""}
-            self.press(seat, path, was, Caller.staff, lambda it: getattr(it, action)(name))
+            shown = {"was": self.state_of(name) if there else ""}
+            self.press(seat, path, shown, Caller.staff, lambda it: getattr(it, action)(name))
             return
         fit = [it.username for it in self.people_of(who) if it.role != "READ_ONLY"]
         some = st.lists(st.sampled_from([*fit * 4, "cal", "yan"]), min_size=1, max_size=2, unique=True)
@@ -425,8 +443,8 @@ class Visits(Machine):
             "role": role,
             "administrators": data.draw(some, "administrators"),
         }
-        version = self.stack.item(name)["version"] if there else ""
-        fields = {**change, "administrators": "\n".join(change["administrators"]), "version": version}
+        was = self.state_of_machine(name) if there else ""
+        fields = {**change, "administrators": "\n".join(change["administrators"]), "was": was}
 
         def edit(it: Desk) -> Outcome:
             covers = it.by.at_least(it.book.machine(it.by, name).role)

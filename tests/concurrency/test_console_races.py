@@ -272,7 +272,7 @@ def test_a_session_does_nothing_after_its_end(accounts: Accounts, number: int, h
     """Windows of one browser change keys and keep the session going while it is ended from another."""
     stack = accounts.stack
     ann = person(accounts, "ann", "CLUSTER_ADMIN")
-    assert ann.post("you/generate", {"type": "MONITORING", "expiry": "never"}).status == 200
+    assert ann.edit("you/generate?key=MONITORING", {"type": "MONITORING", "expiry": "never"}).status == 200
     windows = copies(ann)
     stack.clock.forward(60)  # so that each use is noted
 

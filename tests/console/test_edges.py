@@ -118,9 +118,6 @@ def test_a_large_account_says_that_more_may_end(
     ann = person()
     for name in ("bot-a", "bot-b"):
         accounts.stack.service_user(accounts["admin"], name, keyTypes=["MONITORING"])
-    monkeypatch.setattr(account_pages, "MAX_READ", 1)
-    fields = {"name": "Acme", "maxKeyAgeDays": "30", "revokeInactiveAfterDays": ""}
-    assert "only part of the account" in ann.edit("account", fields).words
     directory = accounts.stack.service.directory
     whole = directory.page
     monkeypatch.setattr(
@@ -128,8 +125,48 @@ def test_a_large_account_says_that_more_may_end(
         "page",
         lambda account, kind, _limit, after, prefix="": whole(account, kind, 1, after, prefix),
     )
+    monkeypatch.setattr(account_pages, "MAX_READ", 1)
+    fields = {"name": "Acme", "maxKeyAgeDays": "30", "revokeInactiveAfterDays": ""}
+    assert "only part of the account" in ann.edit("account", fields).words
     monkeypatch.setattr(account_pages, "MAX_READ", 100)
     assert "bot-b MONITORING" in ann.edit("account", fields).words
+
+
+@pytest.mark.parametrize("shorter", [True, False])
+def test_a_policy_is_not_changed_without_a_word_where_only_a_part_was_searched(
+    accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch, shorter: bool
+) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot-a", keyTypes=[])
+    accounts.stack.service_user(accounts["admin"], "bot-b", keyTypes=["MONITORING"])
+    directory = accounts.stack.service.directory
+    whole = directory.page
+    monkeypatch.setattr(
+        directory,
+        "page",
+        lambda account, kind, _limit, after, prefix="": whole(account, kind, 1, after, prefix),
+    )
+    monkeypatch.setattr(account_pages, "MAX_READ", 1)
+    fields = {"name": "Other", "maxKeyAgeDays": "", "revokeInactiveAfterDays": ""}
+    if not shorter:
+        assert ann.edit("account", fields).status == 303, "this ends nothing"
+        return
+    fields["maxKeyAgeDays"] = "30"
+    shown = ann.edit("account", fields)
+    assert shown.status == 200
+    assert "bot-b" not in shown.words
+    assert "admin USER_MANAGEMENT" in shown.words, "Users are searched, too"
+    monkeypatch.setattr(directory, "page", lambda *given, **more: whole(*given, **more)._replace(members=()))
+    monkeypatch.setattr(account_pages, "MAX_READ", 0)
+    shown = ann.edit("account", fields)
+    assert "This may end keys and passkeys, and nothing was changed yet" in shown.words
+    assert "Some may end: only part of the account was searched." in shown.words
+    assert ann.edit("account", {**fields, "sure": shown.hidden("sure")}).status == 303
+    empty = lambda *given, **more: whole(*given, **more)._replace(members=(), after=None)  # noqa: E731
+    monkeypatch.setattr(directory, "page", empty)
+    monkeypatch.setattr(account_pages, "MAX_READ", 1)
+    fields["maxKeyAgeDays"] = "20"
+    assert ann.edit("account", fields).status == 303, "all was searched, and nothing ends"
 
 
 def test_a_session_secret_has_a_form_of_its_own() -> None:

@@ -72,6 +72,25 @@ def test_a_service_users_key_is_refused_in_the_words_of_a_wrong_one(accounts: Ac
     assert "enrolment" not in accounts.stack.item(machine.username)
 
 
+@pytest.mark.parametrize("what", ["network", "suspended"])
+def test_a_service_users_key_leaves_no_note_and_no_other_words_wherever_it_comes_from(
+    accounts: Accounts, what: str
+) -> None:
+    machine = accounts.service_user("CLUSTER_ADMIN")["USER_MANAGEMENT"]
+    path = f"/v1/service-users/{machine.username}"
+    if what == "network":
+        body = {"allowedNetworks": ["198.51.100.0/24"]}
+        done = accounts.call("PATCH", f"{path}/api-keys/USER_MANAGEMENT", "owner", body)
+    else:
+        done = accounts.call("POST", f"{path}/suspend", "owner")
+    assert done.status == 200
+    before = accounts.stack.snapshot()
+    browser = Browser(accounts.stack, source_ip="203.0.113.5")
+    refused, wrong = ask(browser, machine), ask(browser, Key(machine.username, key_format.new_key()))
+    assert (refused.status, refused.text) == (401, wrong.text)
+    assert accounts.stack.snapshot() == before, "neither a use nor a refusal is noted"
+
+
 def test_a_key_that_cannot_manage_asks_for_nothing(accounts: Accounts) -> None:
     monitoring = accounts.stack.own_key(accounts["admin"], "MONITORING")
     browser = Browser(accounts.stack)

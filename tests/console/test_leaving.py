@@ -86,6 +86,9 @@ def test_a_large_account_says_that_there_may_be_more(
     monkeypatch.setattr(you_pages, "PAGE", 1)
     monkeypatch.setattr(you_pages, "MAX_PAGES", 1)
     assert "there may be more" in cat.open("you/leave").words
+    dan = person("dan", "CLUSTER_ADMIN")
+    page = dan.open("you/leave").words
+    assert "there may be more that you administer, or whose keys you were shown" in page
 
 
 def test_leaving_needs_a_confirmation_and_revoking_oneself_is_leaving(

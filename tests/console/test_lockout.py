@@ -18,7 +18,7 @@ def change(browser: Browser, action: str, **fields: str) -> Page:
 
 
 def with_key(browser: Browser) -> Browser:
-    browser.post("you/generate", {"type": KIND, "expiry": "never"})
+    browser.edit(f"you/generate?key={KIND}", {"type": KIND, "expiry": "never"})
     assert browser.open(f"you/revoke?key={KIND}").status == 200
     return browser
 

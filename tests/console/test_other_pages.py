@@ -220,9 +220,13 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
 @pytest.mark.parametrize("role", ["READ_ONLY", "CLUSTER_ADMIN", "OWNER"])
 def test_people_generate_and_rotate_their_own_keys(accounts: Accounts, person: Person, role: str) -> None:
     cat = person("cat", role)
-    assert cat.open("you/generate?key=MONITORING").status == 200
-    made = cat.post("you/generate", {"type": "MONITORING", "expiry": "never"})
+    shown = cat.open("you/generate?key=MONITORING")
+    assert cat.confirm().status == 200, "which makes a new version of the person"
+    fields = {"type": "MONITORING", "was": shown.hidden("was"), "expiry": "never"}
+    made = cat.post("you/generate", fields)
     [key] = set(re.findall(CLEAR, made.text))
+    again = cat.post("you/generate", fields)
+    assert (again.status, "was done already" in again.words) == (409, True)
     shown = cat.open("you/rotate?key=MONITORING")
     assert cat.confirm().status == 200, "which makes a new version of the person, and no other key"
     fields = {"type": "MONITORING", "was": shown.hidden("was"), "overlapSeconds": "0"}
@@ -232,7 +236,7 @@ def test_people_generate_and_rotate_their_own_keys(accounts: Accounts, person: P
     shown = cat.open("you/revoke?key=MONITORING")
     assert cat.post("you/revoke", {"type": "MONITORING", "was": shown.hidden("was")}).status == 303
     assert cat.open("you?done=revoked").status == 200
-    refused = cat.post("you/generate", {"type": "USER_MANAGEMENT", "expiry": "never"})
+    refused = cat.edit("you/generate?key=USER_MANAGEMENT", {"type": "USER_MANAGEMENT", "expiry": "never"})
     assert refused.status == (400 if role == "READ_ONLY" else 200)
 
 
@@ -638,5 +642,5 @@ def test_a_confirmation_does_not_make_an_address_known(accounts: Accounts, perso
     ann.source_ip = "192.0.2.77"
     assert ann.confirm().status == 200
     assert ann.sign_in().status == 200
-    signed_in = accounts.stack.events("SIGNED_IN")[-1]
-    assert (signed_in["sourceIp"], signed_in.get("audience")) == ("192.0.2.77", "PERSON")
+    (signed_in,) = [it for it in accounts.stack.events("SIGNED_IN") if it["sourceIp"] == "192.0.2.77"]
+    assert signed_in.get("audience") == "PERSON"

@@ -253,13 +253,36 @@ def test_a_key_is_generated_where_there_is_none(accounts: Accounts, person: Pers
     ann = person()
     accounts.stack.service_user(accounts["owner"], "bot", keyTypes=[])
     form = "service-users/bot/generate"
-    assert ann.open(f"{form}?key=PROVISIONING_READONLY").status == 200
-    done = ann.post(form, {"type": "PROVISIONING_READONLY", "expiry": "30"})
+    fields = {**was(ann, f"{form}?key=PROVISIONING_READONLY"), "expiry": "30"}
+    done = ann.post(form, fields)
     assert key_of(done)
-    assert ann.post(form, {"type": "PROVISIONING", "expiry": "30"}).status == 400
-    assert ann.post(form, {"type": "PROVISIONING_READONLY", "expiry": "30"}).status == 409
+    again = ann.post(form, fields)
+    assert (again.status, "was done already" in again.words) == (409, True)
+    assert ann.post(form, {**was(ann, f"{form}?key=PROVISIONING"), "expiry": "30"}).status == 400
+    taken = ann.post(form, {**was(ann, f"{form}?key=PROVISIONING_READONLY"), "expiry": "30"})
+    assert taken.status == 409
     assert ann.open(f"{form}?key=NONE").status == 404
     assert ann.open(form).status == 404
+
+
+@pytest.mark.parametrize("what", ["generated and revoked", "deleted and created"])
+def test_a_tab_left_open_generates_no_key_of_what_has_changed_since(
+    accounts: Accounts, person: Person, what: str
+) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot", keyTypes=[])
+    form = "service-users/bot/generate"
+    fields = {**was(ann, f"{form}?key=MONITORING"), "expiry": "30"}
+    path = "/v1/service-users/bot"
+    if what == "generated and revoked":
+        made = accounts.call("POST", f"{path}/api-keys", "owner", {"keyType": "MONITORING"})
+        assert made.status == 201
+        assert accounts.call("DELETE", f"{path}/api-keys/MONITORING", "owner").status == 204
+    else:
+        assert accounts.call("DELETE", path, "owner").status == 204
+        accounts.stack.service_user(accounts["owner"], "bot", role="OWNER", keyTypes=[])
+    assert ann.post(form, fields).status == 409
+    assert not accounts.stack.item("bot").get("keys")
 
 
 def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
@@ -404,10 +427,42 @@ def test_what_is_shown_is_had_as_csv_and_starts_no_formula(accounts: Accounts, p
     assert [row["displayName"] for row in rows] == ['\'=HYPERLINK("x")', "x;'=1+1", "'\uff1d1+1"]
     assert rows[0]["keyType"] == "MONITORING"
     assert rows[1]["keyType"] == ""
-    more: dict[str, Any] = {"description": "x;=1+1", "labels": {"team": "payments", "env": "prod"}}
+    more: dict[str, Any] = {"description": 'x;"=1+1', "labels": {"team": "payments", "env": "prod"}}
     accounts.stack.service_user(accounts["owner"], "described", keyTypes=[], **more)
     [row] = csv.DictReader(io.StringIO(ann.open("service-users?format=csv&prefix=desc").text))
-    assert (row["description"], row["labels"]) == ("x;'=1+1", "env=prod team=payments")
+    assert (row["description"], row["labels"]) == ("x;\"'=1+1", "env=prod team=payments")
+
+
+def test_a_search_that_found_nothing_yet_says_so_and_goes_on(
+    accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chalicelib.console import service_user_pages
+
+    monkeypatch.setattr(service_user_pages, "PAGE", 2)
+    monkeypatch.setattr(service_user_pages, "MAX_READ", 4)
+    ann = person()
+    for name in "abcd":
+        accounts.stack.service_user(accounts["owner"], f"bot-{name}", keyTypes=[])
+    accounts.stack.service_user(accounts["owner"], "bot-e", role="OWNER", keyTypes=[])
+    first = ann.open("service-users?role=OWNER")
+    assert "None of the 4 Service Users that were searched matches, and there are more." in first.words
+    assert "No Service User matches" not in first.words
+    [link] = re.findall(r'href="(service-users\?[^"]*after=bot[^"]*)">Next page', first.text)
+    second = ann.open(link.replace("&amp;", "&"))
+    assert "bot-e" in second.words
+    [link] = re.findall(r'href="(service-users\?[^"]*format=csv[^"]*)"', second.text)
+    [row] = csv.DictReader(io.StringIO(ann.open(link.replace("&amp;", "&")).text))
+    assert row["username"] == "bot-e", "what is shown, of this page"
+
+    part = ann.open("service-users?role=OWNER&format=csv")
+    [row] = csv.DictReader(io.StringIO(part.text))
+    assert row["username"].startswith("(more follow: ")
+    assert "after=bot-d" in row["username"]
+    [link] = re.findall(r'^<https://[^>]*/console/(.*)>; rel="next"$', part.headers["Link"])
+    rest = ann.open(link)
+    assert [it["username"] for it in csv.DictReader(io.StringIO(rest.text))] == ["bot-e"]
+    assert "Link" not in rest.headers
+    assert "No more Service Users" in ann.open("service-users?role=OWNER&after=bot-e").words
 
 
 def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,8 +478,11 @@ def test_the_list_has_pages(accounts: Accounts, person: Person, monkeypatch: pyt
     second = ann.open(link.replace("&amp;", "&"))
     assert "bot-c" in second.words
     assert "bot-a" not in second.words
+    accounts.stack.service_user(accounts["owner"], "bot-0", role="OWNER", keyTypes=[])
     walked = ann.open("service-users?role=OWNER")
-    assert "No Service User matches" in walked.words
+    assert "bot-0" in walked.words
+    assert "4 Service Users were searched; the next page searches the others." in walked.words
+    assert "No Service User matches" in ann.open("service-users?role=OWNER&prefix=bot-a").words
 
 
 def test_who_does_not_administer_it_is_told_who_does(accounts: Accounts, person: Person) -> None:
@@ -530,14 +588,17 @@ def test_issuing_keys_and_granting_rights_needs_a_confirmation_within_five_minut
         f"{home}/delete": {"name": "bot"},
         f"{home}/edit": {**edit, "role": "CLUSTER_ADMIN", "administrators": "admin"},
         f"{home}/restrict": {**rotate, "expiry": "never", "allowedNetworks": "10.0.0.0/8"},
-        "service-users/empty/generate": {"type": "MONITORING", "expiry": "never"},
+        "service-users/empty/generate": {
+            **was(ann, "service-users/empty/generate?key=MONITORING"),
+            "expiry": "never",
+        },
         "create/service-user": {**NEW, "keyTypes": ["MONITORING"]},
         "create/user": {"username": "dan", "email": "dan@people.example", "role": "OWNER"},
         "people/bea/edit": {"role": "OWNER"},
         "people/bea/revoke": {"name": "bea"},
         "people/bea/invite-again": {"was": ann.open("people/bea/invite-again").hidden("was")},
         "account": {"name": "Renamed", "maxKeyAgeDays": "", "revokeInactiveAfterDays": ""},
-        "you/generate": {"type": "MONITORING", "expiry": "never"},
+        "you/generate": {**was(ann, "you/generate?key=MONITORING"), "expiry": "never"},
     }
     stack.clock.forward(300)
     before = stack.snapshot()

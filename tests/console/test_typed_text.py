@@ -84,12 +84,26 @@ def test_a_form_of_the_session_before_comes_back_with_what_was_typed(person: Per
     ann = person()
     before = ann.csrf
     assert ann.sign_in().status == 200
-    page = ann.post("create/service-user", TYPED, csrf=before)
+    page = ann.post("create/service-user", {**TYPED, "shownTo": "Ann"}, csrf=before)
     assert page.status == 403
     assert "another session" in page.words
     assert TYPED["email"] in page.text
     assert page.hidden("csrf") == ann.csrf != before
     assert ann.post("create/service-user", TYPED, csrf=page.hidden("csrf")).status == 200
+
+
+@pytest.mark.parametrize("shown_to", [{"shownTo": "ann"}, {}])
+def test_what_one_typed_is_not_shown_to_another_who_has_signed_in_in_another_tab(
+    accounts: Accounts, person: Person, shown_to: dict[str, str]
+) -> None:
+    ann, bea = person(), person("bea")
+    ann.cookies, before = bea.cookies, ann.csrf
+    page = ann.post("create/service-user", {**TYPED, **shown_to}, csrf=before)
+    assert page.status == 403
+    assert "another session" in page.words
+    assert TYPED["email"] not in page.text
+    assert "quoted" not in page.text
+    assert accounts.call("GET", "/v1/service-users/bot", "owner").status == 404
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])

@@ -187,6 +187,8 @@ _OTHERWISE = (
     "The username or the token is not valid",  # an invitation that was never made
     "'cursor' is invalid",  # a generated one never is
     "The body and the query differ in",
+    "'sort=oldest' takes no condition",  # no schema can say that two parameters exclude each other
+    "'sort=newest' takes no condition",
     "'If-Match' must be '*' or quoted entity tags",  # a body can be right beside a header that is not
 )
 

@@ -439,6 +439,7 @@ def _reach_404(example_accounts: ExampleAccounts, name: str, _monkeypatch: pytes
 
 
 REVOCATIONS = {
+    "invite_user_again",
     "delete_service_user",
     "revoke_service_user_key",
     "revoke_service_user_key_of_type",

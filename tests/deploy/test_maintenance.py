@@ -1,5 +1,6 @@
 """Maintenance of the tables: copying a restored table back, deleting an account."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -133,6 +134,46 @@ def test_a_key_whose_response_was_lost_does_not_come_back(stack: Stack, restored
     assert [whoami(stack, key) for key in (old, lost, newest)] == [401, 401, 401]
     restore_again(stack, directory, since)
     assert whoami(stack, kept) == 200
+
+
+def test_a_key_that_was_rotated_while_it_was_revoked_does_not_come_back(stack: Stack, restored: Any) -> None:
+    """The revocation wins against a loop of rotations; its event names the key that it had read."""
+    owner = stack.account()
+    first = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    made: list[Key] = [first]
+    copies: list[str] = []
+    contexts = ExitStack()
+    stack.clock.forward(1)
+
+    def rotate() -> None:
+        made.append(Key("bot", stack.call("POST", "/v1/api-keys/rotate", made[-1]).json["key"]))
+        stack.clock.forward(2)
+        if len(made) == 2:
+            contexts.enter_context(before_next_call(stack, "TransactWriteItems", rotate))
+        else:
+            copies.append(restored()[0])
+
+    with contexts, before_next_call(stack, "TransactWriteItems", rotate):
+        path = "/v1/service-users/bot/api-keys/MONITORING"
+        assert stack.call("DELETE", path, owner).status == 204
+    assert len(made) == 3
+    assert [whoami(stack, key) for key in made] == [401, 401, 401]
+    restore_again(stack, copies[0], int(stack.clock()))
+    assert [whoami(stack, key) for key in made] == [401, 401, 401]
+
+
+def test_a_key_whose_predecessor_alone_was_revoked_comes_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    body = {"keyType": "MONITORING", "overlapSeconds": 3600}
+    new = Key("bot", stack.call("POST", "/v1/service-users/bot/api-keys/rotate", owner, body).json["key"])
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    found = [{"token": old.secret, "type": "service_users_api_key", "url": ""}]
+    assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
+    restore_again(stack, directory, since)
+    assert [whoami(stack, key) for key in (old, new)] == [401, 200]
 
 
 def test_an_event_of_a_later_version_stops_no_restore(stack: Stack, restored: Any) -> None:

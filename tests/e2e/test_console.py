@@ -149,9 +149,10 @@ def test_an_invitation_is_taken_up_with_a_passkey(visitor: Visitor) -> None:
 
 
 def test_what_a_request_for_another_method_or_site_is_answered(visitor: Visitor) -> None:
-    head = visitor.request("HEAD", "/console/sign-in")
-    assert (head.status, head.headers["Allow"]) == (405, "GET, POST")
-    assert head.body == b""
+    for path in ("/console/sign-in", "/console/you"):
+        got, head = (visitor.request(method, path) for method in ("GET", "HEAD"))
+        assert (head.status, head.headers["Location"]) == (got.status, got.headers["Location"])
+        assert head.body == b""
     for method, path in (("PUT", "/console/you"), ("GET", "/console/sign-out"), ("POST", "/console/events")):
         assert visitor.request(method, path, "" if method != "GET" else None).status in (404, 405)
     nowhere = visitor.request("GET", "/console/nowhere")

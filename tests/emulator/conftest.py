@@ -136,7 +136,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(emulator: Emulator, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """``python -m deploy``, which takes the package that is made; returns its exit status."""
 
-    def made(stage: str, _out: Path, _architecture: str = "") -> Path:
+    def made(stage: str, _out: Path, _architecture: str = "", _catalogue: str = "") -> Path:
         copy = tmp_path_factory.mktemp(stage)
         for name in (packaging.TEMPLATE, packaging.CODE):
             shutil.copyfile(package / name, copy / name)

@@ -676,8 +676,8 @@ def test_a_principal_that_cannot_be_read_holds_nobody_up(
     account.stack.client.update_item(
         TableName=account.stack.tables.directory,
         Key={"pk": {"S": "USER#ill"}},
-        UpdateExpression="SET createdAt = :text",
-        ExpressionAttributeValues={":text": {"S": "yesterday"}},
+        UpdateExpression="SET displayName = :number",
+        ExpressionAttributeValues={":number": {"N": "7"}},
     )
     account.set_day(25)
     with pytest.raises(UncheckedError, match="1 principals"):

@@ -272,6 +272,14 @@ def _term(tokens: list[str]) -> _Holds:
         wanted = tokens.pop(0) == "attribute_exists"
         (path,) = _arguments(tokens)
         return lambda item, names, values: (_read(item, path, names) is not None) is wanted
+    if tokens[0] == "NOT":
+        tokens.pop(0)
+        denied = _term(tokens)
+        return lambda item, names, values: not denied(item, names, values)
+    if tokens[0] == "contains":
+        tokens.pop(0)
+        path, member = _arguments(tokens)
+        return lambda item, names, values: values[member] in (_read(item, path, names) or {"L": []})["L"]
     if tokens[0] == "begins_with":
         tokens.pop(0)
         path, prefix = _arguments(tokens)

@@ -976,10 +976,11 @@ class ReferenceModel:
         return self._start(person, person.passkeys[0], "USER_ACTIVATED")
 
     def ask_for_code(self, username: str, secret: str, source_ip: str) -> Wish:
-        """Have a code mailed, by a key that manages; a machine is told what a wrong key is."""
-        by = self.sign_in(username, secret, source_ip)
-        if by.who.machine:
+        """Have a code mailed, by a key that manages; a machine is told what a wrong key is, and no more."""
+        who = self.all.get(username.lower())
+        if who is not None and who.machine:
             raise Refused(401)
+        by = self.sign_in(username, secret, source_ip)
         if "USER_MANAGEMENT" in MAY_HOLD[by.who.role]:
             by.manages()
         if self.allowed:
@@ -1047,6 +1048,8 @@ class ReferenceModel:
 
     def sign_out(self, by: Caller, session: Session | None) -> Outcome:
         """End one of the caller's sessions."""
+        if session is not by.session:
+            by.prove(self.now)
         if session is None or session not in by.who.sessions:
             raise Refused(404)
         by.who.sessions.remove(session)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,23 @@ def test_a_refused_key_stops_the_run_and_the_next_goes_on(
     assert lines(keys) == []
     report = cli.json("bulk", "create", file, "--keys", keys)
     assert (report["done"], report["recovered"]) == (6, 0)
+
+
+def test_ctrl_c_ends_a_wait_and_the_next_run_goes_on(
+    cli: Run, server: Server, proxy: Proxy, home: Path, keys: Path, tmp_path: Path
+) -> None:
+    file = csv_of(tmp_path / "a.csv", "waiting-1", "waiting-2")
+    proxy.faults += [Fault("429", CREATE, "POST", "1800")] * 2
+    process = command(home, "bulk", "create", file, "--keys", keys)
+    assert process.stderr is not None
+    assert "Waiting 1800 s" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Run the same command again" in err
+    assert "Traceback" not in err
+    proxy.faults.clear()
+    assert cli.json("bulk", "create", file, "--keys", keys)["done"] == 2
 
 
 def test_a_line_that_was_cut_short_is_recovered(cli: Run, server: Server, keys: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from service_users_cli import manual, options
 from service_users_cli.main import EXIT_CODES
+from service_users_cli.output import Output, cell
 from service_users_client import Client
 
 from tests.clients.packages.conftest import Run, secret_of
@@ -278,6 +279,24 @@ def test_people_get_tables_and_programs_get_json(cli: Run, bot: Bot) -> None:
     ):
         assert cli(*words.format(name).split(), terminal=True) == 0, cli.err
         assert not cli.out.startswith(("{", "["))
+
+
+def test_what_the_service_sends_is_no_command_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names come from others; a broken or hostile service could send more."""
+    hostile = "a\x1b[31m\x9b2J\u202eb\nü"
+    harmless = "a\\u001b[31m\\u009b2J\\u202eb\nü"
+    assert cell(hostile).plain == cell([hostile]).plain == harmless
+    assert cell({"a": hostile}).plain == f"a={harmless}"
+    out = Output("json")
+    out.json({"name": hostile})
+    assert json.loads(capsys.readouterr().out) == {"name": hostile}
+    out.is_terminal = True
+    out.plain(hostile)
+    out.error(hostile)
+    out.note(hostile)
+    out.done(hostile)
+    shown = capsys.readouterr()
+    assert not {"\x1b", "\x9b", "\u202e"} & set(shown.out + shown.err)
 
 
 def test_events_are_streamed(cli: Run, bot: Bot) -> None:

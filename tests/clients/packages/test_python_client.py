@@ -1,8 +1,10 @@
 """clients/python: against the running API, and what happens when a call fails."""
 
 import asyncio
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,10 +29,11 @@ from service_users_client import (
     TooManyRequests,
     Unauthenticated,
 )
+from service_users_client.client import _proxy
 from service_users_client.errors import problem_of
 from service_users_client.generated.api.people import list_users
 from service_users_client.generated.api.service_users import create_service_user, read_service_user
-from service_users_client.generated.models import CreateServiceUser, ServiceUser
+from service_users_client.generated.models import CreateServiceUser, KeyType, RotateKey, ServiceUser
 from service_users_client.profiles import checked_url
 
 from tests.clients.packages.conftest import secret_of
@@ -74,6 +77,25 @@ def test_a_generated_function_is_called_with_its_types(client: Client) -> None:
     made: ServiceUser = client.call(create_service_user.sync, body=body)
     read = client.call(read_service_user.sync, "typed-bot")
     assert (made.username, read.username) == ("typed-bot", "typed-bot")
+
+
+def test_a_key_type_of_another_catalogue_is_read(owner: Client, bot: Bot) -> None:
+    made = bot()
+    key = {**made["apiKeys"]["apiKeys"][0], "keyType": "BILLING"}
+    made["apiKeys"] = {
+        "allowedApiKeyTypes": [{"name": "BILLING", "displayName": "Billing"}],
+        "apiKeys": [key],
+    }
+    assert ServiceUser.from_dict(made).api_keys.api_keys[0].key_type == "BILLING"
+
+
+def test_a_key_type_of_the_deployments_own_is_read_and_sent() -> None:
+    """Each deployment has its own key types; this client was generated for the default ones."""
+    asked = RotateKey.from_dict({"keyType": "orders-read", "overlapSeconds": 0})
+    assert asked.key_type == KeyType("orders-read")
+    assert asked.to_dict() == {"keyType": "orders-read", "overlapSeconds": 0}
+    with pytest.raises(ValueError, match="not a valid KeyType"):
+        KeyType(3)  # type: ignore[arg-type]
 
 
 def test_lists_are_followed_over_their_pages(client: Client, proxy: Proxy, bot: Bot) -> None:
@@ -194,6 +216,40 @@ def test_a_change_of_a_version_is_not_repeated(client: Client, proxy: Proxy, bot
     assert client.request("GET", path)["displayName"] == "Once"
 
 
+def test_a_redirect_is_not_followed(client: Client, proxy: Proxy) -> None:
+    proxy.faults.append(Fault("302"))
+    with pytest.raises(BadRequest) as caught:
+        client.whoami()
+    assert caught.value.status == 302
+    assert len(proxy.calls) == 1
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        asked: list[bytes] = []
+
+        def refuse() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                asked.append(connection.recv(1000))
+                connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with (
+            Client("https://api.example.com", "owner", "suk_x", retries=Retries(tries=1)) as client,
+            pytest.raises(NoResponse),
+        ):
+            client.request("POST", "/v1/service-users", body={})
+        thread.join(10)
+    assert asked[0].startswith(b"CONNECT api.example.com:443")
+    assert b"Authorization" not in asked[0]
+    monkeypatch.setenv("no_proxy", "example.com")
+    assert _proxy("https://api.example.com") is None
+    assert _proxy("http://127.0.0.1:8000") is None
+
+
 def test_a_service_that_cannot_be_reached_has_done_nothing(pauses: list[float]) -> None:
     with (
         Client(
@@ -225,6 +281,7 @@ def test_a_rotation_survives_lost_responses(
     stored: list[str] = []
     with machine(proxy, made, pauses) as client:
         key = client.rotate_own_key(timedelta(hours=1), store=stored.append)
+        assert key.key not in repr(key)
         assert client.whoami().key.key[-5:] == key.key[-5:]
     assert stored == [key.key]
     assert signs_in(server, made["username"], key.key)

@@ -8,8 +8,11 @@ response.
 from __future__ import annotations
 
 import csv
+import os
 import re
+import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -33,7 +36,9 @@ from service_users_cli.people import SHOWN_COLUMNS
 from service_users_cli.session import MAX_WAIT_IN_BULK, Stopped, UsageError, session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from service_users_cli.session import Session
 
 ATTEMPTS = 5
 """How often a call whose response is lost is looked after within one run."""
@@ -112,7 +117,7 @@ def run_all(
         run.on_wait = show_wait
         waiting = iter(units)
         running: dict[Future[bool], Any] = {}
-        try:
+        with _interrupts(run) as interrupts:
             while True:
                 while len(running) < parallel and not run.stop.is_set():
                     unit = next(waiting, None)
@@ -134,13 +139,37 @@ def run_all(
                         run.stop.set()
                         if stopped_by is None or isinstance(stopped_by, Stopped):
                             stopped_by = error
-        except KeyboardInterrupt as error:
-            run.stop.set()
-            stopped_by = error
-            run.output.note("Stopping: the calls that are being made are finished first.")
+        if interrupts:
+            stopped_by = KeyboardInterrupt()
     if stopped_by is not None:
         run.output.note(f"Stopped after {report.done} of {len(units)}. Run the same command again to go on.")
         raise stopped_by
+
+
+@contextmanager
+def _interrupts(run: Session) -> Iterator[list[int]]:
+    """Stop a run at the first SIGINT or SIGTERM, and yield the list of those received.
+
+    They are no exceptions here: one that is raised while a thread is being started would leave a thread that
+    nobody ends. A second signal is an exception, as it was before.
+    """
+    received: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        run.stop.set()
+        restore()
+        os.write(2, b"Stopping: the calls that are being made are finished first.\n")
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        restore()
 
 
 # Create
@@ -215,7 +244,10 @@ def _value(text: str, schema: dict[str, Any], resolve: Callable[[Any], Any]) -> 
     """Return a cell as the API's schema has it. Raises ValueError for one that the API would refuse."""
     types = _types(schema, resolve)
     if "array" in types:
-        item = resolve(types["array"].get("items", {}))
+        # A deployment has key types of its own, which its service knows best.
+        item = {
+            name: each for name, each in resolve(types["array"].get("items", {})).items() if name != "enum"
+        }
         return [_checked(each, item) for each in re.split(r"[\s;]+", text) if each]
     if "object" in types:
         try:

@@ -62,7 +62,7 @@ def _commands(group: Any, words: tuple[str, ...]) -> Iterator[str]:
             described = getattr(parameter, "help", None)
             if described and parameter.name != "help":
                 names = "/".join([*parameter.opts, *getattr(parameter, "secondary_opts", [])])
-                label = names if parameter.param_type_name == "option" else parameter.human_readable_name
+                label = names if parameter.param_type_name == "option" else parameter.name.upper()
                 lines.append(_indented(f"{label}  {described}", 8, 12))
         lines += [f"        $ {example}" for example in EXAMPLES[" ".join(path)]]
         yield "\n".join(lines)
@@ -70,7 +70,7 @@ def _commands(group: Any, words: tuple[str, ...]) -> Iterator[str]:
 
 def _usage(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return f"{parameter.human_readable_name.upper()}{'…' if parameter.nargs == -1 else ''}"
+        return f"{parameter.name.upper()}{'…' if parameter.nargs == -1 else ''}"
     return f"{parameter.opts[0]} {(parameter.name or '').upper()}" if parameter.required else ""
 
 

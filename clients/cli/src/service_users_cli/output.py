@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ SECRET = KEY
 MASK = "•••…"
 NONE = "–"
 
-Row = "Sequence[str | Text]"
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal takes for a command, or shows in another place than it stands."""
 
 
 class NoPlaceForSecret(ServiceUsersError):
@@ -36,6 +38,11 @@ def masked(value: Any) -> Any:
     if isinstance(value, list):
         return [masked(each) for each in value]
     return SECRET.sub(lambda found: MASK + found[0][-5:], value) if isinstance(value, str) else value
+
+
+def harmless(text: str) -> str:
+    """Return a text that a terminal only shows: control characters are escaped as in JSON."""
+    return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Output:
@@ -52,20 +59,21 @@ class Output:
     def note(self, text: str) -> None:
         """Write a line about what is going on, unless --quiet."""
         if not self.quiet:
-            self.errors.print(Text(masked(text)))
+            self.errors.print(Text(harmless(masked(text))))
 
     def error(self, text: str) -> None:
         """Write an error."""
-        self.errors.print(Text(masked(text), style="red"))
+        self.errors.print(Text(harmless(masked(text)), style="red"))
 
     def json(self, value: Any) -> None:
         """Write JSON; secrets in it are masked unless they may be shown."""
         shown = value if self.secrets_allowed else masked(value)
-        print(json.dumps(shown, indent=2, ensure_ascii=False))  # noqa: T201
+        print(harmless(json.dumps(shown, indent=2, ensure_ascii=False)))  # noqa: T201
 
     def plain(self, text: str) -> None:
         """Write a text as it is; secrets in it are masked unless they may be shown."""
-        sys.stdout.write(text if self.secrets_allowed else masked(text))
+        shown = text if self.secrets_allowed else masked(text)
+        sys.stdout.write(harmless(shown) if self.is_terminal else shown)
         if text and not text.endswith("\n"):
             sys.stdout.write("\n")
 
@@ -107,7 +115,7 @@ class Output:
     def done(self, text: str, value: dict[str, Any] | None = None) -> None:
         """Write that something was done: a line for people, JSON for programs (nothing if there is none)."""
         if not self.as_json:
-            self.console.print(Text(masked(text)))
+            self.console.print(Text(harmless(masked(text))))
         elif value is not None:
             self.json(value)
 
@@ -121,10 +129,10 @@ def cell(value: Any) -> Text:
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, list | tuple):
-        return Text(", ".join(str(each) for each in value))
+        return Text(harmless(", ".join(str(each) for each in value)))
     if isinstance(value, dict):
-        return Text(", ".join(f"{name}={each}" for name, each in value.items()))
-    return Text(str(value))
+        return Text(harmless(", ".join(f"{name}={each}" for name, each in value.items())))
+    return Text(harmless(str(value)))
 
 
 class SecretPlace:

@@ -7,11 +7,12 @@ import functools
 import inspect
 import threading
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -33,6 +34,7 @@ Query = Mapping[str, Any]
 MIN_OVERLAP, MAX_OVERLAP = 60, 604_800
 DAY = timedelta(days=1)
 _DEFAULT_RETRIES = Retries()
+_LIMITS = httpx.Limits(max_connections=32)
 
 
 def path_of(*parts: str) -> str:
@@ -44,6 +46,14 @@ def path_of(*parts: str) -> str:
 def _trust() -> ssl.SSLContext:
     """Return the certificates that are trusted; loading them takes longer than most calls, so once."""
     return httpx.create_ssl_context()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy for an address that the environment names (HTTPS_PROXY, NO_PROXY)."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return urllib.request.getproxies().get("https")
 
 
 class _Auth(httpx.Auth):
@@ -174,7 +184,7 @@ class Client(_Base):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, username, key, timeout=timeout, retries=retries, on_wait=on_wait)
-        inner = transport or httpx.HTTPTransport(verify=_trust(), limits=httpx.Limits(max_connections=32))
+        inner = transport or httpx.HTTPTransport(verify=_trust(), limits=_LIMITS, proxy=_proxy(self.url))
         self._http = httpx.Client(
             base_url=self.url,
             auth=self._auth,
@@ -321,9 +331,7 @@ class AsyncClient(_Base):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, username, key, timeout=timeout, retries=retries, on_wait=on_wait)
-        inner = transport or httpx.AsyncHTTPTransport(
-            verify=_trust(), limits=httpx.Limits(max_connections=32)
-        )
+        inner = transport or httpx.AsyncHTTPTransport(verify=_trust(), limits=_LIMITS, proxy=_proxy(self.url))
         self._http = httpx.AsyncClient(
             base_url=self.url,
             auth=self._auth,

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _IDEMPOTENT = _READS | {"PUT", "PATCH", "DELETE"}
 _TRANSIENT = frozenset({500, 502, 503, 504})
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 class Retries(NamedTuple):

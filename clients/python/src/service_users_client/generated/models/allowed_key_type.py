@@ -16,7 +16,7 @@ class AllowedKeyType:
     """A key type that the holder's role allows.
 
     Attributes:
-        name (KeyType): What an API key may be used for.
+        name (KeyType): What an API key may be used for. Each deployment has its own key types, those of its catalogue.
         display_name (str): Display name.
     """
 

@@ -24,7 +24,8 @@ class ApiKey:
 
     Attributes:
         account (UUID): The account's id.
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         username (str): The holder's username.
         key (str): The secret, or the key masked to its last five characters.
         last5 (str): The last five characters of the key, by which people tell keys apart.
@@ -42,7 +43,7 @@ class ApiKey:
     account: UUID
     key_type: KeyType
     username: str
-    key: str
+    key: str = _attrs_field(repr=False)
     last5: str
     created_at: datetime.datetime
     created_by: None | str

@@ -17,7 +17,8 @@ class GenerateKey:
     """A key to generate, of a type of which the holder has none.
 
     Attributes:
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         allowed_networks (list[str] | Unset): IPv4 and IPv6 networks from which the key works; an empty list allows
             every address.
         expires_at (datetime.datetime | None | Unset): Expiry of the key: a time in the future (RFC 3339); null for no

@@ -18,7 +18,8 @@ class KeyChange:
 
     Attributes:
         change (str): The change. Open set: one of the examples, or a value added later.
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         key (str): A key, masked to its last five characters.
         last5 (str): The last five characters of the key, by which people tell keys apart.
         previous_key (None | str): The key that a rotation replaced, masked.

@@ -21,15 +21,16 @@ class KeyRestrictions:
             every address.
         expires_at (datetime.datetime | None | Unset): Expiry of the key: a time in the future (RFC 3339); null for no
             expiry.
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         even_if_locked_out (bool | Unset): Whether to do it even if it locks the caller out, or takes the only OWNER's
-            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users. Default: False.
+            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users.
     """
 
     allowed_networks: list[str] | Unset = UNSET
     expires_at: datetime.datetime | None | Unset = UNSET
     key_type: KeyType | Unset = UNSET
-    even_if_locked_out: bool | Unset = False
+    even_if_locked_out: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         allowed_networks: list[str] | Unset = UNSET

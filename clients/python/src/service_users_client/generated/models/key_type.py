@@ -9,3 +9,11 @@ class KeyType(StrEnum):
 
     def __str__(self) -> str:
         return str(self.value)
+
+    @classmethod
+    def _missing_(cls, value: object) -> "KeyType | None":
+        if not isinstance(value, str):
+            return None
+        made = str.__new__(cls, value)
+        made._name_ = made._value_ = value
+        return made

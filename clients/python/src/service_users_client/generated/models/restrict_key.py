@@ -17,19 +17,20 @@ class RestrictKey:
     """New restrictions of a key; fields not given stay, and `expiresAt` null removes the expiry.
 
     Attributes:
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         allowed_networks (list[str] | Unset): IPv4 and IPv6 networks from which the key works; an empty list allows
             every address.
         expires_at (datetime.datetime | None | Unset): Expiry of the key: a time in the future (RFC 3339); null for no
             expiry.
         even_if_locked_out (bool | Unset): Whether to do it even if it locks the caller out, or takes the only OWNER's
-            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users. Default: False.
+            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users.
     """
 
     key_type: KeyType
     allowed_networks: list[str] | Unset = UNSET
     expires_at: datetime.datetime | None | Unset = UNSET
-    even_if_locked_out: bool | Unset = False
+    even_if_locked_out: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         key_type = self.key_type.value

@@ -16,13 +16,14 @@ class RevokeKey:
     """A key to revoke.
 
     Attributes:
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         even_if_locked_out (bool | Unset): Whether to do it even if it locks the caller out, or takes the only OWNER's
-            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users. Default: False.
+            USER_MANAGEMENT key; without it, that is refused (409). Of no effect on keys of Service Users.
     """
 
     key_type: KeyType
-    even_if_locked_out: bool | Unset = False
+    even_if_locked_out: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         key_type = self.key_type.value

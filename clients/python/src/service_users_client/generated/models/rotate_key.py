@@ -16,7 +16,8 @@ class RotateKey:
     """A key to rotate.
 
     Attributes:
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         overlap_seconds (int | Unset): Seconds for which the predecessor (the old key) keeps working beside the new one,
             at most 604800 (7 days); 0 revokes it at once. Default: 0.
     """

@@ -18,7 +18,8 @@ class ShownKey:
 
     Attributes:
         username (str): The Service User.
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         key (str): A key, masked to its last five characters.
         last5 (str): The last five characters of the key, by which people tell keys apart.
         valid_until (datetime.datetime | None): For a predecessor, when its overlap ends; null for a current key.

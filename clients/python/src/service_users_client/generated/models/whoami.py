@@ -29,7 +29,8 @@ class Whoami:
         role (Role): What a principal may do, lowest first.
         display_name (str): Display name.
         email (str): The email address.
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key types, those of its
+            catalogue.
         key (ApiKey): An API key, masked to its last five characters; only the response that issues it has the secret.
     """
 

@@ -166,7 +166,8 @@ def sync_detailed(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeOwnKeyEvenIfLockedOut | Unset):  Default:
             RevokeOwnKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -213,7 +214,8 @@ def sync(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeOwnKeyEvenIfLockedOut | Unset):  Default:
             RevokeOwnKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -255,7 +257,8 @@ async def asyncio_detailed(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeOwnKeyEvenIfLockedOut | Unset):  Default:
             RevokeOwnKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -300,7 +303,8 @@ async def asyncio(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeOwnKeyEvenIfLockedOut | Unset):  Default:
             RevokeOwnKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):

@@ -112,7 +112,8 @@ def sync_detailed(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,7 +149,8 @@ def sync(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -179,7 +181,8 @@ async def asyncio_detailed(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -213,7 +216,8 @@ async def asyncio(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -145,7 +145,8 @@ def sync_detailed(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         if_match (str | Unset):
         body (KeyRestrictions): New restrictions of the key in the path; fields not given stay,
             `expiresAt` null removes it.
@@ -187,7 +188,8 @@ def sync(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         if_match (str | Unset):
         body (KeyRestrictions): New restrictions of the key in the path; fields not given stay,
             `expiresAt` null removes it.
@@ -224,7 +226,8 @@ async def asyncio_detailed(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         if_match (str | Unset):
         body (KeyRestrictions): New restrictions of the key in the path; fields not given stay,
             `expiresAt` null removes it.
@@ -264,7 +267,8 @@ async def asyncio(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         if_match (str | Unset):
         body (KeyRestrictions): New restrictions of the key in the path; fields not given stay,
             `expiresAt` null removes it.

@@ -168,7 +168,8 @@ def sync_detailed(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -215,7 +216,8 @@ def sync(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -257,7 +259,8 @@ async def asyncio_detailed(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -302,7 +305,8 @@ async def asyncio(
 
     Args:
         username (str):
-        key_type (KeyType | Unset): What an API key may be used for.
+        key_type (KeyType | Unset): What an API key may be used for. Each deployment has its own
+            key types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyEvenIfLockedOut.FALSE.
         if_match (str | Unset):

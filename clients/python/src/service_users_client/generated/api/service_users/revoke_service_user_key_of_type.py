@@ -155,7 +155,8 @@ def sync_detailed(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -199,7 +200,8 @@ def sync(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -238,7 +240,8 @@ async def asyncio_detailed(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
@@ -280,7 +283,8 @@ async def asyncio(
 
     Args:
         username (str):
-        key_type (KeyType): What an API key may be used for.
+        key_type (KeyType): What an API key may be used for. Each deployment has its own key
+            types, those of its catalogue.
         even_if_locked_out (RevokeServiceUserKeyOfTypeEvenIfLockedOut | Unset):  Default:
             RevokeServiceUserKeyOfTypeEvenIfLockedOut.FALSE.
         if_match (str | Unset):
