@@ -29,7 +29,7 @@ class Write(NamedTuple):
 
 
 def table_of(description: Mapping[str, Any]) -> Table:
-    """Return a table from the answer of DescribeTable."""
+    """Return a table from the response of DescribeTable."""
     key = _names(description["KeySchema"])
     indexes = []
     for index in description.get("GlobalSecondaryIndexes", ()):
@@ -123,7 +123,7 @@ def _value_size(value: Mapping[str, Any]) -> int:
 class UnitMeter:
     """Counts a client's write units: call ``before`` with what is sent and ``after`` when it took effect.
 
-    ``get`` reads an item: TableName and Key to the answer of GetItem.
+    ``get`` reads an item: TableName and Key to the response of GetItem.
     """
 
     def __init__(self, tables: Mapping[str, Table], get: Any) -> None:
