@@ -145,6 +145,18 @@ def test_each_of_two_keys_is_notified_of_where_the_account_keeps_leaked_keys(sta
     assert [it["keys"][0]["last5"] for it in leaks(stack)][2:] == [newest.secret[-5:]]
 
 
+def test_a_predecessor_is_notified_of_once_a_day_where_the_account_keeps_leaked_keys(stack: Stack) -> None:
+    owner = stack.account()
+    assert stack.call("PUT", "/v1/account", owner, {"revokeLeakedKeys": False}).status == 200
+    old = stack.service_user(owner, "bot")["MONITORING"]
+    new = rotate(stack, owner, old)
+    for secret in (old.secret, old.secret, new.secret):
+        stack.clock.forward(1)
+        report(stack, secret)
+    assert [it["keys"][0]["last5"] for it in leaks(stack)] == [old.secret[-5:], new.secret[-5:]]
+    assert (works(stack, old), works(stack, new)) == (True, True)
+
+
 def test_a_predecessor_that_an_administrator_rotated_ends_alone(stack: Stack) -> None:
     owner = stack.account()
     old = stack.service_user(owner, "bot")["MONITORING"]
