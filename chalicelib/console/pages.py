@@ -136,8 +136,8 @@ def require_role(visit: Visit, lowest: Role, what: str) -> None:
     """Raise Forbidden if the caller's role may not see a page; the message names the roles that may."""
     auth = visit.auth or visit.sign_in()
     if not auth.role.covers(lowest):
-        roles = " or ".join(role.label for role in reversed(Role) if role.covers(lowest))
-        raise Forbidden(f"{what} requires the role {roles}; your role is {auth.role.label}. Ask an OWNER.")
+        roles = " or ".join(role.value for role in reversed(Role) if role.covers(lowest))
+        raise Forbidden(f"{what} requires the role {roles}; your role is {auth.role.value}. Ask an OWNER.")
 
 
 @cache
