@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -616,7 +616,8 @@ def test_the_page_of_a_session_that_has_ended_keeps_where_one_was(person: Person
     ann = person()
     accounts.stack.clock.forward(900)
     page = ann.open("you/generate?key=MONITORING", follow=False)
-    assert page.headers["Location"] == "../sign-in?next=you%2Fgenerate%3Fkey%3DMONITORING"
+    there = quote("you/generate?key=MONITORING", safe="")
+    assert page.headers["Location"] == f"../sign-in?next={there}"
     late = ann.post("you/generate", {"type": "MONITORING", "expiry": "never"})
     assert late.status == 401
     assert "Sign in" in late.words

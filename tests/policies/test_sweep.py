@@ -985,7 +985,7 @@ def _store_as_before_pointers(stack: Stack) -> None:
         if item["pk"].startswith("KEY#"):
             stack.client.delete_item(TableName=table, Key={"pk": {"S": item["pk"]}})
         for key_type, key in item.get("keys", {}).items():
-            path = f"#keys.{key_type}"
+            path = "#keys.#type"
             paths = [f"{path}.hasPointer"]
             if "predecessor" in key:
                 paths.append(f"{path}.predecessor.hasPointer")
@@ -993,7 +993,7 @@ def _store_as_before_pointers(stack: Stack) -> None:
                 TableName=table,
                 Key={"pk": {"S": item["pk"]}},
                 UpdateExpression=f"REMOVE {', '.join(paths)}",
-                ExpressionAttributeNames={"#keys": "keys"},
+                ExpressionAttributeNames={"#keys": "keys", "#type": key_type},
             )
 
 
