@@ -126,8 +126,9 @@ browser: $(READY) $(BROWSER) ## test the console in Chromium (Debian's, or CHROM
 	@.tools/browser/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/browser tests/browser
 
 clients: $(READY) $(CLIENTS) ## test the Python client and the command line (clients/), in an environment of their own
-	@MYPYPATH=$(SOURCES) .tools/clients/bin/python -m mypy --config-file clients/mypy.ini
-	@PYTHONPATH=$(SOURCES) .tools/clients/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/clients/packages tests/clients/packages
+	@MYPYPATH=$(SOURCES) .tools/clients/bin/python -m mypy --config-file clients/mypy.ini & types=$$!; \
+	    PYTHONPATH=$(SOURCES) .tools/clients/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/clients/packages \
+	        tests/clients/packages && wait $$types
 
 clients-generate: $(CLIENTS) ## generate the Python client again, from docs/openapi.json
 	@.tools/clients/bin/python clients/python/generate.py

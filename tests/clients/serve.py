@@ -1,7 +1,7 @@
 """``make run`` whose mailer holds nothing back.
 
-A run of the tests changes more in a minute than an account's share of emails, and then a test would wait for the
-job that sends the rest, once a minute.
+A run of the tests causes more emails in a minute than an account's share, and a test would have to wait for
+the job that sends the rest, once a minute.
 """
 
 import sys
