@@ -28,7 +28,7 @@ from chalicelib.rules.roles import KeyType, Role, in_order
 Holder = TypeVar("Holder", bound=Principal)
 
 MAX_REVOKED_PREDECESSORS = 20
-"""The most revoked predecessors that a key remembers: more than the budget has rotations for in an hour."""
+"""The most revoked predecessors that a key remembers. Only an OWNER could have more of them revoked."""
 
 MAX_OVERLAP = 604_800
 """The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""

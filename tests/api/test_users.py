@@ -801,6 +801,23 @@ def test_offboarding_ends_what_a_leaver_invited_with_a_machines_key(stack: Stack
     assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
 
 
+def test_who_never_activated_is_mailed_their_invitation_alone(stack: Stack) -> None:
+    """Or an account could have mail sent to a stranger as often as it changes their role."""
+    owner = stack.account()
+    assert invite(stack, owner, "gus", "READ_ONLY").status == 201
+    for role in ("CLUSTER_ADMIN", "READ_ONLY", "OWNER", "CLUSTER_ADMIN"):
+        stack.clock.forward(1)
+        assert stack.call("PUT", f"{USERS}/gus", owner, {"role": role}).status == 200
+    changed = [(it["changes"]["role"][1], it.get("audience")) for it in stack.events("USER_UPDATED")]
+    assert changed == [
+        ("CLUSTER_ADMIN", None),
+        ("READ_ONLY", None),
+        ("OWNER", "OWNERS"),
+        ("CLUSTER_ADMIN", "OWNERS"),
+    ]
+    assert [to for to, _ in mails(stack)].count("gus@people.example") == 1
+
+
 def test_who_was_invited_again_and_then_revoked_is_notified(stack: Stack) -> None:
     """They had access before; somebody who never activated is not."""
     owner = stack.account()
