@@ -334,7 +334,7 @@ def test_no_key_of_a_type_is_left_when_it_is_ended_beside_rotations_and_creation
     assert not any(stack.signs_in(key) for key in secrets)
     revoked = [it for it in stack.events("API_KEY_REVOKED") if it["actor"]["kind"] == "OPERATOR"]
     assert len(revoked) == sum(ended) == 12 + 12 + 1, "and that of bot"
-    assert_events_match_keys(stack)
+    assert_events_match_keys(stack, exact=False)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
