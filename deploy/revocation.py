@@ -234,16 +234,19 @@ class _Job:
     # Revoking
 
     def revoke(self, state: _State) -> None:
-        """Revoke every key, again and again until no principal has one."""
+        """Revoke every key, again and again until no principal has one.
+
+        Sessions of the console are ended too, but one that began since is let be: it began with a passkey,
+        which is not revoked here, so the next would begin at once.
+        """
         done = 0
-        for _ in range(_PASSES):
-            holders = [
-                it.username for it in _holders(self._client, self._tables, self._account, users=state.users)
-            ]
-            if not holders:
+        for number in range(_PASSES):
+            found = list(_holders(self._client, self._tables, self._account, users=state.users))
+            if not any(it.keys or _is_invited(it) or number == 0 for it in found):
                 return
+            names = [it.username for it in found]
             with ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(lambda name: self._revoke_keys_of(name, state), holders):
+                for _ in pool.map(lambda name: self._revoke_keys_of(name, state), names):
                     done += 1
                     if done % _EVERY == 0:
                         self._report(f"Revoked the keys of {done} principals.")
