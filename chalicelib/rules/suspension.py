@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import Forbidden, concurrent_change
+from chalicelib.rules.errors import Forbidden, SignInRefusal, concurrent_change
 from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.model import Action, Event, Principal, ServiceUser, User
 from chalicelib.rules.ports import Replace, Suspend, Write
@@ -32,7 +32,7 @@ _SUSPENDED: dict[type[Principal], str] = {
 def require_not_suspended(principal: Principal) -> None:
     """Raise Forbidden for a suspended principal. To be called only for who presented a valid credential."""
     if principal.suspended_at is not None:
-        raise Forbidden(_SUSPENDED[type(principal)])
+        raise Forbidden(_SUSPENDED[type(principal)], SignInRefusal.SUSPENDED)
 
 
 def suspended(principal: P, by: Principal, now: int) -> P:
