@@ -471,11 +471,13 @@ def test_gateway_responses_are_problems_and_repeat_no_input() -> None:
         assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= settings.keys()
         assert settings["LoggingLevel"] == "OFF"
         assert settings["DataTraceEnabled"] is False
-    every, reports = api["MethodSettings"]
+    every, reports, health = api["MethodSettings"]
     assert (every["ResourcePath"], every["HttpMethod"]) == ("/*", "*")
     # A slash is ~1 there: a flood of reports takes nothing from other calls.
     assert (reports["ResourcePath"], reports["HttpMethod"]) == ("/~1v1~1leaked-keys", "POST")
     assert (reports["ThrottlingRateLimit"], reports["ThrottlingBurstLimit"]) == (5, 10)
+    assert (health["ResourcePath"], health["HttpMethod"]) == ("/~1health", "GET")
+    assert (health["ThrottlingRateLimit"], health["ThrottlingBurstLimit"]) == (20, 40)
 
 
 def test_every_alarm_has_a_recipient_and_names_its_section() -> None:
