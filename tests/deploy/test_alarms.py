@@ -213,7 +213,7 @@ def test_a_denied_call_pages(stack: Stack, monitoring: Monitoring) -> None:
     assert monitoring.composites() == {"PageMe"}
 
 
-MEASURED: dict[str, Callable[[Monitoring], None]] = {
+MEASURED: dict[str, Callable[[Monitoring], object]] = {
     "LatencyAlarm": lambda it: it.add(
         "AWS/ApiGateway", "Latency", 2500, ApiName="service-users-test", Stage="api"
     ),

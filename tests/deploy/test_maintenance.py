@@ -9,6 +9,7 @@ import pytest
 from chalicelib.rules import key_format
 from chalicelib.store import addresses, pointers
 from deploy import maintenance
+from deploy.bulk import Tables
 from deploy.maintenance import (
     Restored,
     delete_account,
@@ -17,7 +18,7 @@ from deploy.maintenance import (
     restore_events,
     withdrawn_since,
 )
-from deploy.revocation import Tables, revoke_account
+from deploy.revocation import revoke_account
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,11 +16,11 @@ from local.package.template import Template
 from tests.support.filter_patterns import matches
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-_BREACHES = {
+_BREACHES: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
     "LessThanThreshold": lambda value, threshold: value < threshold,
 }
-_STATISTICS = {"Sum": sum, "Maximum": max, "Minimum": min}
+_STATISTICS: dict[str, Callable[[list[float]], float]] = {"Sum": sum, "Maximum": max, "Minimum": min}
 
 Metric = tuple[str, str, frozenset[tuple[str, str]]]
 
@@ -32,7 +32,17 @@ def lambda_line(record: logging.LogRecord) -> dict[str, Any]:
     if record.exc_info and record.exc_info[0]:
         kind, error, _ = record.exc_info
         line.update(errorType=kind.__name__, errorMessage=str(error), stackTrace=traceback.format_tb(_))
-    return json.loads(json.dumps(line, default=str))  # type: ignore[no-any-return]
+    whole: dict[str, Any] = json.loads(json.dumps(line, default=str))
+    return whole
+
+
+class _Collector(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
 
 
 class Monitoring:
@@ -82,8 +92,7 @@ class Monitoring:
     def running(self, group: str) -> Iterator[None]:
         """Pass what the block logs to a log group's filters."""
         records: list[logging.LogRecord] = []
-        handler = logging.Handler()
-        handler.emit = records.append  # type: ignore[method-assign]
+        handler = _Collector(records)
         handler.setLevel(logging.INFO)
         logging.getLogger("chalicelib").addHandler(handler)
         try:
