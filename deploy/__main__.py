@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--since", default="", help="the time it was restored to: 2026-11-23T14:30:00Z")
     command.set_defaults(command=_restore)
 
+    for name, does in (
+        ("dump", "write every item of both tables to a folder"),
+        ("load", "write them to a stack"),
+    ):
+        command = commands.add_parser(name, help=f"{does}, to move to another region")
+        command.add_argument("--folder", type=Path, required=True, help="the folder; it has digests of keys")
+        command.set_defaults(command=_move, loads=name == "load")
+
     command = commands.add_parser("delete-account", help="delete an account with all its data")
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
@@ -269,6 +277,21 @@ def _restore(args: argparse.Namespace) -> None:
             print(f"Not suspended, as all OWNERs of an account: {', '.join(done.not_suspended)}.")
     if args.events:
         print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
+
+
+def _move(args: argparse.Namespace) -> None:
+    import boto3
+
+    from deploy.move import dump, load
+
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    names = {"directory": outputs["DirectoryName"], "events": outputs["EventsName"]}
+    try:
+        counts = (load if args.loads else dump)(client, names, args.folder)
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    print(f"{counts['directory']} items of Directory, {counts['events']} of Events.")
 
 
 def _delete_account(args: argparse.Namespace) -> None:

@@ -350,13 +350,13 @@ def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: 
     def cut(params: dict[str, Any], **_more: Any) -> None:
         params["Limit"] = 7
 
-    write = maintenance._write
+    write = maintenance.write_items
 
     def counted(client: Any, table: str, requests: list[Any]) -> None:
         seen.append(len(requests))
         write(client, table, requests)
 
-    monkeypatch.setattr(maintenance, "_write", counted)
+    monkeypatch.setattr(maintenance, "write_items", counted)
     before = stack.snapshot()
     for item in stack.client.scan(TableName=stack.tables.directory)["Items"]:
         stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": item["pk"]})
