@@ -20,7 +20,7 @@ ELSEWHERE = "203.0.113.77"
 
 @pytest.fixture
 def owner(stack: Stack, mail: MailFixture) -> Key:
-    """An account in which Ann did, saw and was told of many things; nothing is still to be mailed."""
+    """An account in which Ann did many things, and is named in many; nothing is still to be mailed."""
     owner = stack.account()
     ann = stack.user(owner, "Ann", "CLUSTER_ADMIN")
     assert stack.call("PUT", "/v1/users/ann", owner, {"displayName": "Ann Other"}).status == 200
@@ -99,7 +99,7 @@ def test_an_erased_person_is_somebody_and_nobody_knows_who(
     assert "joanna" in left
     assert "anns-bot" in left
     after = {it["id"]: it for it in stack.events()}
-    assert after.keys() == before.keys(), "what happened stays on record"
+    assert after.keys() == before.keys(), "what happened stays in the trail"
     same = ("action", "at", "keys", "requestId", "cause")
     for id_, event in after.items():
         assert [event.get(it) for it in same] == [before[id_].get(it) for it in same]
