@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test check clean package deploy account owner browser typescript clients clients-generate e2e bench lock lock-check advisories audit
+.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript clients clients-generate e2e bench lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ example: $(READY) ## serve Service Users and an example API protected by its key
 
 test: $(READY) ## run every test that needs no other program
 	@$(PYTHON) -m pytest -q -n 2 -m "not engine"
+
+test-second: $(READY) ## run the tests and the contract's tools in the words of a second catalogue
+	@$(PYTHON) -m tests.catalogue.second -- -q -n 2 -m "not engine"
+	@$(PYTHON) -m tests.catalogue.second --contract
 
 check: $(READY) ## check lint, format and types
 	@$(PYTHON) -m ruff check .

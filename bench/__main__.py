@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import statistics
 import tempfile
 import time
@@ -12,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import data, peer_packages, report
+from bench import data, peer_packages, report, tls
 from bench.calls import HEALTH, WHOAMI, Calls, authorizer_event, event, service_user_calls, user_calls
-from bench.report import AUTHORIZER, BARE, SERVICE_USERS
+from bench.report import AUTHORIZER, BARE, SERVICE_USERS, SLIMMED
 from local.package.emulator import Emulator, Key
 from local.package.event_source_mapping import EventSourceMapping
 from local.package.runtime import Environment
@@ -37,18 +38,24 @@ class Package(NamedTuple):
 def main() -> None:
     """Measure everything; write ``bench/results.json`` and the documentation, and print the tables."""
     package = Path(os.environ["SERVICE_USERS_PACKAGE"]).absolute()
+    engine, certificates = os.environ["DYNAMODB_LOCAL_URL"], package.parent / "tls"
+    authority = tls.authority(certificates)
+    measured = prepared(package, package.parent / "bench-tls", authority)
     with (
         tempfile.TemporaryDirectory() as logs,
-        Emulator(package, os.environ["DYNAMODB_LOCAL_URL"], Path(logs), proxied=False) as emulator,
+        tls.terminated(engine, certificates) as endpoint,
+        Emulator(measured, engine, Path(logs), proxied=False, endpoint=endpoint) as emulator,
     ):
         owner = emulator.create_account(username="owner")
+        packages = peers(measured, package.parent / "peers", authority)
         results = {
             "machine": machine(),
-            "cold": cold(emulator, package, owner, Path(logs)),
+            "cold": cold(emulator, packages, owner, Path(logs)),
             "warm": warm(emulator, owner, Path(logs), service_user_calls),
             "mailer": mailer(emulator, Path(logs)),
             "users": warm(emulator, owner, Path(logs), user_calls),
-            "rate": rate(emulator, package, owner, Path(logs)),
+            "idle": idle(emulator, owner, Path(logs)),
+            "rate": rate(emulator, packages, owner, Path(logs)),
             "pages": pages(emulator, Path(logs)),
         }
     results["warm"] |= results.pop("users")  # measured after the mailer, which should notify only about keys
@@ -73,24 +80,40 @@ def machine() -> dict[str, Any]:
     }
 
 
-def cold(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str, Any]:
-    """Start each package repeatedly, in turn, and time it from process start to first response."""
-    peers = package.parent / "peers"
-    built = peer_packages.build(peers)
+def prepared(package: Path, target: Path, authority: str) -> Path:
+    """Copy a package, and let the copy trust the authority of the bench too; return it."""
+    target.mkdir(exist_ok=True)
+    shutil.copyfile(package / "sam.json", target / "sam.json")
+    peer_packages.trusting(package / "unpacked", target / "unpacked", authority)
+    return target
+
+
+def peers(package: Path, directory: Path, authority: str) -> dict[str, Package]:
+    """Return what is compared, by the names that are published."""
+    built = peer_packages.build(directory, authority)
     code = package / "unpacked"
-    measured = {
+    return {
         BARE: Package(built["bare"], "handler.handler"),
+        SLIMMED: Package(built[peer_packages.SLIM], "handler.handler"),
         SERVICE_USERS: Package(code, "app.app"),
         "Powertools + pydantic": Package(built["powertools"], "handler.handler"),
         "FastAPI + Mangum": Package(built["fastapi"], "handler.handler"),
         "bare, not compiled": Package(
-            peer_packages.uncompiled(built["bare"], peers / "bare-py"), "handler.handler"
+            peer_packages.uncompiled(built["bare"], directory / "bare-py"), "handler.handler"
         ),
         "Service Users, not compiled": Package(
-            peer_packages.uncompiled(code, peers / "service-users-py"), "app.app"
+            peer_packages.uncompiled(code, directory / "service-users-py"), "app.app"
         ),
     }
-    measured[AUTHORIZER] = Package(code, emulator.functions["Authorizer"].handler)
+
+
+def cold(emulator: Emulator, packages: dict[str, Package], owner: Key, logs: Path) -> dict[str, Any]:
+    """Start each package repeatedly, in turn, and time it from process start to first response.
+
+    Ratios are medians of those of each turn, so that load on the machine affects both sides of one.
+    """
+    function = emulator.functions["Authorizer"]
+    measured = {**packages, AUTHORIZER: Package(function.task_root, function.handler)}
     variables = emulator.functions["APIHandler"].variables
     calls = {"start": event(*HEALTH), "sign-in": event(*WHOAMI, owner)}
     requests = dict.fromkeys(measured, calls) | {AUTHORIZER: {"sign-in": authorizer_event(owner)}}
@@ -107,14 +130,14 @@ def cold(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str,
                     times[name][what].append((at - environment.started) * 1000)
                     memory[name].append(environment.peak_memory())
                 environment.close()
-    bare = {what: statistics.median(times[BARE][what]) for what in calls}
     return {
         name: {
             **{
                 what: {
                     "median": round(statistics.median(times[name][what]), 1),
                     "least": round(min(times[name][what]), 1),
-                    "ratio": round(statistics.median(times[name][what]) / bare[what], 2),
+                    "ratio": _ratio(times[name][what], times[BARE][what]),
+                    "slimmed ratio": _ratio(times[name][what], times[SLIMMED][what]),
                 }
                 for what in requests[name]
             },
@@ -122,6 +145,10 @@ def cold(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str,
         }
         for name in measured
     }
+
+
+def _ratio(times: list[float], others: list[float]) -> float:
+    return round(statistics.median(one / other for one, other in zip(times, others, strict=True)), 2)
 
 
 class InstrumentedEnvironment:
@@ -135,7 +162,7 @@ class InstrumentedEnvironment:
             **wrapped.variables,
             "MEASURED": wrapped.handler,
             "PYTHONPATH": f"{wrapped.task_root}:{HERE}",
-            "CAPACITY": "yes" if capacity else "",
+            "TABLES": json.dumps(_described(emulator), default=str) if capacity else "",
         }
         log = logs / "instrumented.log"
         self._environment = Environment(wrapped.task_root, "instrumented.handler", variables, log)
@@ -148,6 +175,13 @@ class InstrumentedEnvironment:
     def close(self) -> None:
         """End the environment."""
         self._environment.close()
+
+
+def _described(emulator: Emulator) -> dict[str, Any]:
+    return {
+        name: emulator.dynamodb.describe_table(TableName=name)["Table"]
+        for name in (emulator.directory, emulator.events)
+    }
 
 
 Measurement = dict[str, Any]
@@ -238,33 +272,72 @@ def _ms(seconds: Iterable[float]) -> float:
     return round(statistics.median(seconds) * 1000, 3)
 
 
-def rate(emulator: Emulator, package: Path, owner: Key, logs: Path) -> dict[str, float]:
-    """Sign in repeatedly as fast as one environment can; compare with the bare handler's single read."""
+def idle(emulator: Emulator, owner: Key, logs: Path) -> dict[str, dict[str, float]]:
+    """Sign in when connections are kept and when they are gone, with and without the note of a key's use."""
+    environment = InstrumentedEnvironment(emulator, logs)
+    environment.invoke(event(*WHOAMI, owner))
+    measured: dict[str, list[Measurement]] = defaultdict(list)
+    for n in range(_WARM_UP + STARTS):
+        body = {"username": f"idle-{n}", "email": f"idle-{n}@machines.example", "role": "READ_ONLY"}
+        made = emulator.call("POST", "/v1/service-users", owner, body).json["apiKeys"]["apiKeys"]
+        first, second = (Key(f"idle-{n}", one["key"]) for one in made)
+        for name, request, calls in (
+            ("kept connection, with a note", event(*WHOAMI, first), 2),
+            ("kept connection", event(*WHOAMI, first), 1),
+            ("new connection, with a note", {"idle": event(*WHOAMI, second)}, 2),
+            ("new connection", {"idle": event(*WHOAMI, second)}, 1),
+        ):
+            one = environment.invoke(request)
+            assert (one["result"]["statusCode"], len(one["calls"])) == (200, calls), one
+            if n >= _WARM_UP:
+                measured[name].append(one)
+    environment.close()
+    return {
+        name: {
+            "outside": _ms(one["total"] - one["waiting"] for one in each),
+            "cpu": _ms(one["cpu"] for one in each),
+        }
+        for name, each in measured.items()
+    }
+
+
+def rate(
+    emulator: Emulator, packages: dict[str, Package], owner: Key, logs: Path
+) -> dict[str, dict[str, float]]:
+    """Sign in as fast as one environment can, call after call; compare with the bare handlers' one read.
+
+    The processor's time is all that the environment's process uses, by the call.
+    """
     variables = emulator.functions["APIHandler"].variables
     request = json.dumps(event(*WHOAMI, owner)).encode()
-    packages = {
-        SERVICE_USERS: Package(package / "unpacked", "app.app"),
-        BARE: Package(package.parent / "peers" / "bare", "handler.handler"),
-        "Powertools + pydantic": Package(package.parent / "peers" / "powertools", "handler.handler"),
-        "FastAPI + Mangum": Package(package.parent / "peers" / "fastapi", "handler.handler"),
-    }
     environments = {
         name: Environment(one.root, one.handler, variables, logs / "rate.log")
         for name, one in packages.items()
+        if not name.endswith("not compiled")
     }
     done: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
     for environment in environments.values():
-        environment.invoke_raw(request)
+        for _ in range(_WARM_UP):
+            environment.invoke_raw(request)
     for _ in range(5):  # in turn, so that load on the machine affects all of them
         for name, environment in environments.items():
-            began, count = time.perf_counter(), 0
+            began, used, count = time.perf_counter(), environment.cpu_seconds(), 0
             while time.perf_counter() - began < SECONDS / 5:
                 environment.invoke_raw(request)
                 count += 1
             done[name].append(count / (time.perf_counter() - began))
+            cpu[name].append((environment.cpu_seconds() - used) / count)
     for environment in environments.values():
         environment.close()
-    return {name: round(statistics.median(rates)) for name, rates in done.items()}
+    return {
+        name: {
+            "calls": round(statistics.median(done[name])),
+            "cpu": _ms(cpu[name]),
+            "cpu ratio": _ratio(cpu[name], cpu[SLIMMED]),
+        }
+        for name in environments
+    }
 
 
 def pages(emulator: Emulator, logs: Path) -> dict[str, Any]:

@@ -84,8 +84,8 @@ def measure(title: str, client: DynamoDBClient, sweeps: DynamoSweeps, now: int) 
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(f"\n{title}: {dict(counts)}")
     print(
-        f"  {time.monotonic() - began:.1f} s in {runs} run(s), the longest {longest:.1f} s; "
-        f"{used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime:.1f} s of CPU; "
+        f"  {time.monotonic() - began - meter.seconds:.1f} s in {runs} run(s), the longest {longest:.1f} s; "
+        f"{used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime - meter.cpu:.1f} s of CPU; "
         f"{used.ru_maxrss / 1024:.0f} MiB peak memory"
     )
     print(

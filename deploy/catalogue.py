@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from chalicelib.authorizer.catalogue_check import Checked, InvalidCatalogue, check
 from chalicelib.authorizer.route_rules import RouteRule, Rules, load_rules, rules_of
 from chalicelib.rules import catalogue as catalogues
-from chalicelib.rules.catalogue import Catalogue
+from chalicelib.rules.catalogue import USER_MANAGEMENT, Catalogue
 from chalicelib.rules.roles import KeyType, Role
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
@@ -18,6 +20,13 @@ DEFAULT_NAME = "default"
 """What an operator gives in place of a file to go back to the default catalogue."""
 
 DEFAULT_CATALOGUE = Checked(catalogues.DEFAULT, "")
+"""What a stack has that was never given a catalogue."""
+
+GIVEN_DEFAULT = check(msgspec.json.encode(catalogues.DEFAULT).decode())
+"""The same key types as a catalogue that is given, for a stack that had other ones.
+
+What was stored under those stays readable, and the contract of a given catalogue says so.
+"""
 
 SHOWN = 20
 """The most holders of keys that a refusal names."""
@@ -31,7 +40,7 @@ def read_catalogue(named: str) -> Checked | None:
     if not named:
         return None
     if named == DEFAULT_NAME:
-        return DEFAULT_CATALOGUE
+        return GIVEN_DEFAULT
     try:
         return check(Path(named).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -68,7 +77,8 @@ def catalogue_to_deploy(
     what it changes would take the type of keys that work, or let existing keys do more.
     """
     deployed = DEFAULT_CATALOGUE if stack.is_new else deployed_catalogue(stack)
-    chosen = deployed if given is None else given
+    is_still_default = given == GIVEN_DEFAULT and deployed == DEFAULT_CATALOGUE
+    chosen = deployed if given is None or is_still_default else given
     kept = "" if stack.is_new else stack.parameters.get("AuthorizerRules", "")
     own_rules = parameters.get("AuthorizerRules", kept)
     if own_rules.strip():
@@ -101,6 +111,11 @@ def _require_harmless(
         "opens more than before, and keys of it exist, which their Administrators never meant for that. "
         "Make another type for what is new, or end them first",
     )
+    if USER_MANAGEMENT in reasons:  # whose keys are not ended
+        reasons[USER_MANAGEMENT] = (
+            "opens more than before, and keys of it exist. Make another type for what is new, or give the "
+            "stack rules of its own (RULES=file)"
+        )
     if not reasons:
         return
     refusals = list(_refusals(stage, stack, reasons))
@@ -119,10 +134,8 @@ def _refusals(stage: str, stack: Stack, reasons: Mapping[str, str]) -> Iterator[
         holders = sorted(f"{it.username} (account {it.account})" for it in found if name in it.keys)
         if holders:
             more = f" and {len(holders) - SHOWN} more" if len(holders) > SHOWN else ""
-            yield (
-                f"  {name} {why} (make end-keys STAGE={stage} TYPE={name}). {len(holders)} keys: "
-                f"{', '.join(holders[:SHOWN])}{more}."
-            )
+            how = "" if name == USER_MANAGEMENT else f" (make end-keys STAGE={stage} TYPE={name})"
+            yield f"  {name} {why}{how}. {len(holders)} keys: {', '.join(holders[:SHOWN])}{more}."
 
 
 def opens_more(key_type: KeyType, before: Rules, after: Rules) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from chalicelib.rules import key_format
+from chalicelib.rules.api_keys import beginning
 from chalicelib.rules.key_search import keys_of
 from chalicelib.rules.model import Action, Change, Event, Kind
 from chalicelib.rules.names import fold_username
@@ -281,6 +282,9 @@ def _without(item: Item, withdrawn: Withdrawn) -> tuple[Item, int]:
         if overlapping and DeadKey(holder, key_type, predecessor) in dead:
             ended += 1
             del fields["predecessor"]
+            # What was invited with it stays withdrawn.
+            revoked = fields.get("revokedPredecessors", {"L": []})["L"]
+            fields["revokedPredecessors"] = {"L": [*revoked, {"B": beginning(overlapping["digest"]["B"])}]}
         left[key_type] = {"M": fields}
     return ({**item, "keys": {"M": left}} if ended else item), ended
 

@@ -13,7 +13,7 @@ os.environ.update(
     AWS_ACCOUNT_ID_ENDPOINT_MODE="disabled",
     AWS_EC2_METADATA_DISABLED="true",
 )
-for name in ("DIRECTORY_TABLE", "EVENTS_TABLE", "PUBLIC_URL", "AUTHORIZER_RULES"):
+for name in ("DIRECTORY_TABLE", "EVENTS_TABLE", "PUBLIC_URL", "AUTHORIZER_RULES", "SERVICE_USERS_CATALOGUE"):
     os.environ.pop(name, None)
 
 from collections.abc import Iterator
@@ -29,6 +29,7 @@ from local.tables import create_tables
 from tests.support import moto_internals
 from tests.support.accounts import AccountTemplates
 from tests.support.api_client import ENGINE, Clock, Stack, Tables, items, serve
+from tests.support.catalogue import IS_DEFAULT
 from tests.support.fake_dynamodb import stack_in_memory
 from tests.support.mail import MailFixture
 from tests.support.secret_scan import (
@@ -49,6 +50,10 @@ collect_ignore = ["browser", "clients/packages"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = item.get_closest_marker("default_catalogue")
+        if mark and not IS_DEFAULT:
+            item.add_marker(pytest.mark.skip(reason=f"default catalogue: {mark.kwargs['reason']}"))
     if not ENGINE:
         skip = pytest.mark.skip(reason="needs DynamoDB Local: python -m local.dynamodb_local -- pytest")
         for item in items:

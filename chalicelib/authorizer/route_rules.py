@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from chalicelib.rules.catalogue import CATALOGUE, Catalogue
+from chalicelib.rules.names import with_article
 from chalicelib.rules.roles import KeyType, Role
 
 VARIABLE = "AUTHORIZER_RULES"
@@ -257,8 +258,9 @@ def size_errors(rules: Rules) -> Iterator[str]:
         )
         if size > POLICY_BUDGET:
             yield (
-                f"A {key_type.value} key is allowed more than fits in a response to API Gateway ({size} of "
-                f"{POLICY_BUDGET} characters): use fewer or shorter paths, or one path with '/*' for several."
+                f"{with_article(key_type.value, 'A')} key is allowed more than fits in a response to API "
+                f"Gateway ({size} of {POLICY_BUDGET} characters): use fewer or shorter paths, or one path "
+                "with '/*' for several."
             )
 
 

@@ -17,6 +17,7 @@ import msgspec
 from chalicelib.authorizer.gateway import SignIn, caller_fields
 from chalicelib.authorizer.route_rules import Rules, is_allowed
 from chalicelib.rules.errors import Forbidden, Unauthenticated, Unavailable, sign_in_fields
+from chalicelib.rules.names import with_article
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,7 +96,10 @@ def decide(question: Any, sign_in: SignIn, rules: Rules) -> Decision:
         fields,
         allowed=False,
         status=403,
-        reason=f"A {auth.key_type.value} key with the role {auth.role.value}, which no rule allows here.",
+        reason=(
+            f"{with_article(auth.key_type.value, 'A')} key with the role {auth.role.value}, which no rule "
+            "allows here."
+        ),
     )
 
 

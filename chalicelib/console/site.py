@@ -55,6 +55,9 @@ PAGES: dict[str, tuple[View | None, View | None]] = {
 }
 """The views for GET and POST of each page, below ``/console``."""
 
+_WITHOUT_SESSION = ("sign-in", "enrol")
+"""Pages whose forms do nothing without a passkey, a key or a token."""
+
 
 def show(call: "Call", *path: str) -> Response:
     """Return a page of the console. Raises NotFound if the stack has no console."""
@@ -93,8 +96,23 @@ def _show(visit: Visit) -> Response:
             raise HttpError(405, detail, {"Allow": "POST" if get is None else "GET"})
         if visit.method == "POST":
             visit.require_same_origin()
+        elif visit.path and visit.path[0] not in _WITHOUT_SESSION and visit.is_from_elsewhere():
+            return _ask_first(visit)
         return view(visit, *parameters)
     raise NotFound("There is no such page in the console.")
+
+
+def _ask_first(visit: Visit) -> Response:
+    """Return a page that links to the one asked for. Raises Unauthenticated.
+
+    A sibling host's link is sent with the session's cookie (``SameSite=Strict`` allows it), and its page can
+    have somebody click twice, so that the second click meets a button of the console ("double-clickjacking",
+    which no header prevents). So no such link leads to a page with a form. The link stands where other pages
+    have their heading, so that a third click meets no button either.
+    """
+    visit.sign_in()
+    visit.auth, visit.csrf = None, ""  # The page has no button either, not even the one that signs out.
+    return pages.page(visit, "from-elsewhere.html", address=visit.address())
 
 
 def _match(pattern: str, path: tuple[str, ...]) -> list[str] | None:

@@ -224,7 +224,7 @@ class Visit:
             raise HttpError(415, "This is for the script of the console's pages.")
         try:
             return msgspec.json.decode(self._body(), type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ValidationError(f"The page's script sent what cannot be read: {error}.") from None
 
     def query(self) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined,
 from chalicelib.rules import folding
 from chalicelib.rules.audit import cause_of
 from chalicelib.rules.model import Action, Cause, Change, Event, KeyChange, Kind
-from chalicelib.rules.names import fold_username
+from chalicelib.rules.names import fold_username, with_article
 from chalicelib.rules.notifications import Recipient
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import INVITATION_SECONDS
@@ -111,6 +111,7 @@ _SETTINGS = {
 }
 _RESTRICTIONS = {"allowedNetworks": "Allowed networks", "expiresAt": "Ends"}
 _NO_SETTING = {"allowedNetworks": "every address", "expiresAt": "never"}
+_MANAGEMENT = KeyType.USER_MANAGEMENT.display_name
 _EXAMPLE = Role.READ_ONLY.key_types()[0]  # a key type that every Service User may hold
 _DAY = 86_400
 LINE_WIDTH = 78
@@ -312,6 +313,7 @@ class _View:
             "subject_kind": self._kind(),
             "lowered": _role_labels(event),
             "role_change": _role_labels(event),
+            "may_not_hold": _may_not_hold(event),
             "reads_only": event.changes.get("role", ("", ""))[1] == Role.READ_ONLY.value,
             "administrators": event.changes.get("administrators"),
             "below_role": self._below_role(),
@@ -348,6 +350,8 @@ class _View:
             "role": role.label if role else "",
             "role_means": _meaning(role) if role else "",
             "new_role_means": self._new_role_means(),
+            "owner_means": Role.OWNER.meaning,
+            "management": _MANAGEMENT,
             "holders": list(event.holders),
             "holder_count": event.holder_count,
             "more_holders": event.holder_count - len(event.holders),
@@ -448,7 +452,9 @@ class _View:
 
     def _a_key(self) -> str:
         keys = self.event.keys
-        return f"a {keys[0].key_type.display_name} API key" if self.one else f"{len(keys)} API keys"
+        return (
+            f"{with_article(keys[0].key_type.display_name)} API key" if self.one else f"{len(keys)} API keys"
+        )
 
     def _the_key(self) -> str:
         keys = self.event.keys
@@ -821,7 +827,7 @@ class _View:
                 ),
             )
         day = {"overlapSeconds": _DAY}
-        if self.person:  # they may have no User Management key
+        if self.person:  # they may have no key for management
             return Step(
                 f"Rotate the {key.key_type.display_name} key, signed in with that key, with a day in which "
                 "both work:",
@@ -891,7 +897,7 @@ class _View:
                 "If it was not you, somebody has your key. Replace it; the old one stops working at once:",
                 self._curl("POST", "/v1/api-keys/rotate"),
             ),
-            Step(f"If you have no User Management key, or it is refused, ask {fresh}"),
+            Step(f"If you have no {_MANAGEMENT} key, or it is refused, ask {fresh}"),
         ]
 
     def _asks(self, name: str, steps: list[Step]) -> str:
@@ -900,7 +906,7 @@ class _View:
         if not lines or all(line.startswith(f"-u {_OWNER}") for line in lines):
             return ""
         own = name == "api-key-ending" and self.person and not self.given_end
-        key = "the key that is to be rotated" if own else "your User Management API key"
+        key = "the key that is to be rotated" if own else f"your {_MANAGEMENT} API key"
         return f"curl asks for the password: that is {key}."
 
     def _ask(self) -> str:
@@ -993,6 +999,12 @@ def _role_labels(event: Event) -> tuple[str, ...] | None:
     """Return the old and the new role of an event as people read them; None if it changed no role."""
     change = event.changes.get("role")
     return None if change is None else tuple(Role(name).label if name else "" for name in change)
+
+
+def _may_not_hold(event: Event) -> str:
+    """Return why keys were revoked with a role, as the end of a sentence; empty if the role is the same."""
+    labels = _role_labels(event)
+    return f"that {with_article(labels[1])} may not hold" if labels and labels[1] else ""
 
 
 def _meaning(role: Role) -> str:

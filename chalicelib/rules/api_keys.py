@@ -21,14 +21,14 @@ from chalicelib.rules.model import (
     ServiceUser,
     ShownKey,
 )
-from chalicelib.rules.names import fold_username
+from chalicelib.rules.names import fold_username, with_article
 from chalicelib.rules.networks import are_all, halve, within
 from chalicelib.rules.roles import KeyType, Role, in_order
 
 Holder = TypeVar("Holder", bound=Principal)
 
 MAX_REVOKED_PREDECESSORS = 20
-"""The most revoked predecessors that a key remembers: more than the budget has rotations for in an hour."""
+"""The most revoked predecessors that a key remembers. Only an OWNER could have more of them revoked."""
 
 MAX_OVERLAP = 604_800
 """The most seconds (7 days) for which the predecessor, the old key, may keep working after a rotation."""
@@ -113,9 +113,8 @@ def generate(
         raise validation_error_of(errors)
     current = holder.keys.get(key_type)
     if current is not None and not is_expired(current, now):
-        raise Conflict(
-            f"'{holder.username}' already has a {key_type.value} key. Rotate it, or revoke it first."
-        )
+        a_key = f"{with_article(key_type.value)} key"
+        raise Conflict(f"'{holder.username}' already has {a_key}. Rotate it, or revoke it first.")
     secret = key_format.new_key()
     life_days = key_type.max_life_days if restrictions.expires_at is None else None
     key = ApiKey(
@@ -159,7 +158,7 @@ def restriction_errors(
 def _network_errors(key_type: KeyType, networks: tuple[str, ...]) -> tuple[FieldError, ...]:
     if not key_type.requires_networks or not are_all(networks):
         return ()
-    why = f"A {key_type.value} key needs allowed networks: name those that it is used from."
+    why = f"{with_article(key_type.value, 'A')} key needs allowed networks: name those that it is used from."
     return (FieldError("/allowedNetworks", why),)
 
 
@@ -167,7 +166,8 @@ def _life_errors(key_type: KeyType, expires_at: int | None, since: int) -> tuple
     days = key_type.max_life_days
     if days is None or expires_at is None or expires_at <= since + days * DAY:
         return ()
-    why = f"A {key_type.value} key ends at most {days} days after its secret was made. Give an earlier time."
+    a_key = f"{with_article(key_type.value, 'A')} key"
+    why = f"{a_key} ends at most {days} days after its secret was made. Give an earlier time."
     return (FieldError("/expiresAt", why),)
 
 
@@ -189,7 +189,8 @@ def loosening_errors(
         return found
     if expires_at is None and key_type.max_life_days is not None:
         days = key_type.max_life_days
-        why = f"A {key_type.value} key has an expiry, at most {days} days after its secret was made."
+        a_key = f"{with_article(key_type.value, 'A')} key"
+        why = f"{a_key} has an expiry, at most {days} days after its secret was made."
         found += (FieldError("/expiresAt", why),)
     if expires_at is not None and expires_at > key.expires_at:
         found += _life_errors(key_type, expires_at, lifetime_start(key))

@@ -28,7 +28,7 @@ MAX_KEY_TYPES = 30
 RoleName = Literal["READ_ONLY", "CLUSTER_ADMIN", "OWNER"]
 
 
-class Part(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class Part(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A part of a catalogue, in the form of its file."""
 
 

@@ -51,6 +51,11 @@ def display_name_error(name: str, what: str = "A display name") -> str | None:
     )
 
 
+def with_article(name: str, article: str = "a") -> str:
+    """Return a name that the catalogue gives with its article: "a" or "an", or "A" or "An"."""
+    return f"{article}{'n' if name[:1] in 'AEIOaeio' else ''} {name}"
+
+
 def fold_email(email: str) -> str:
     """Return the form in which addresses must be unique: case, ``+tag``s and Gmail's dots do not count.
 

@@ -189,26 +189,36 @@ def person_and_owners_if_owner(occurrence: Occurrence) -> Recipients:
     return Recipients(Audience.PERSON_AND_OWNERS if _is_owner(occurrence.subject) else Audience.PERSON)
 
 
-def person_if_role_changed(occurrence: Occurrence) -> Recipients:
-    """Notify a User of another role; all OWNERs too, if they become an OWNER or were one."""
+def member_if_role_changed(occurrence: Occurrence) -> Recipients:
+    """Notify a User of another role; all OWNERs too, if they become an OWNER or were one.
+
+    A User who never activated is not notified.
+    """
     old, new = occurrence.subject, occurrence.new
     if isinstance(old, User) and isinstance(new, User) and old.role is not new.role:
-        owner = _is_owner(old) or _is_owner(new)
-        return Recipients(Audience.PERSON_AND_OWNERS if owner else Audience.PERSON)
+        return _unless_never_activated(occurrence, owners=_is_owner(old) or _is_owner(new))
     return administrators_or_person_if_keys_changed(occurrence)
 
 
-def person_on_revocation(occurrence: Occurrence) -> Recipients:
+def member_on_revocation(occurrence: Occurrence) -> Recipients:
     """Notify a revoked User, unless they never activated.
 
     Notify all OWNERs too, if the User was an OWNER or knows keys of Service Users.
     """
+    return _unless_never_activated(occurrence, owners=_is_owner(occurrence.subject) or occurrence.knows_keys)
+
+
+def _unless_never_activated(occurrence: Occurrence, *, owners: bool) -> Recipients:
+    """Notify a User, unless they never activated, and all OWNERs if ``owners``.
+
+    Somebody who never activated may be a stranger to the account: the only emails that an account can have
+    sent to them are invitations, which have a budget of their own.
+    """
     subject = occurrence.subject
     invitation = subject.invitation if isinstance(subject, User) else None
-    invited = invitation is not None and not invitation.again and not occurrence.keys
-    if _is_owner(subject) or occurrence.knows_keys:
-        return Recipients(Audience.OWNERS if invited else Audience.PERSON_AND_OWNERS)
-    return nobody(occurrence) if invited else administrators_or_person(occurrence)
+    if invitation is not None and not invitation.again and not occurrence.keys:
+        return Recipients(Audience.OWNERS) if owners else nobody(occurrence)
+    return Recipients(Audience.PERSON_AND_OWNERS if owners else Audience.PERSON)
 
 
 def owners_if_loosened(occurrence: Occurrence) -> Recipients:
@@ -265,8 +275,8 @@ NOTIFIED = for_every_action(
         Action.API_KEY_LEAKED: administrators_or_person_and_owners,
         Action.USER_INVITED: person_and_owners_if_owner,
         Action.USER_ACTIVATED: person_and_owners_if_owner,
-        Action.USER_UPDATED: person_if_role_changed,
-        Action.USER_REVOKED: person_on_revocation,
+        Action.USER_UPDATED: member_if_role_changed,
+        Action.USER_REVOKED: member_on_revocation,
         Action.USER_SUSPENDED: person_and_owners_if_owner,
         Action.USER_RESUMED: person_and_owners_if_owner,
         Action.PASSKEY_ADDED: administrators_or_person,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Forbidden
 from chalicelib.rules.model import Account, Event, Principal, ServiceUser, User, UserSummary
-from chalicelib.rules.names import fold_username
+from chalicelib.rules.names import fold_username, with_article
 from chalicelib.rules.roles import KeyType, Role
 
 MACHINES_DO_NOT_MANAGE_OWNERS = (
@@ -58,7 +58,8 @@ def require_management_key(auth: AuthContext) -> None:
     """Requires a USER_MANAGEMENT key."""
     if auth.key_type is not KeyType.USER_MANAGEMENT:
         raise Forbidden(
-            f"This call needs a USER_MANAGEMENT key; you signed in with a {auth.key_type.value} key."
+            "This call needs a USER_MANAGEMENT key; you signed in with "
+            f"{with_article(auth.key_type.value)} key."
         )
 
 

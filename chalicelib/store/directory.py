@@ -49,6 +49,7 @@ from chalicelib.store.items import Item, from_item, to_attribute, to_item
 from chalicelib.store.operations import Condition, Operation, account_key
 from chalicelib.store.principals import (
     ENDED,
+    ENDED_MANAGEMENT_KEY,
     LIST_PREFIX,
     REFUSED,
     USED,
@@ -726,8 +727,9 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     )
     if inviter.key_created_at is not None:
         same_key = Condition(
-            "#keys.#type.createdAt = :created AND NOT contains(#keys.#type.revokedPredecessors, :key)",
-            {"#keys": "keys", "#type": KeyType.USER_MANAGEMENT.value},
+            "#keys.#type.createdAt = :created AND NOT contains(#keys.#type.revokedPredecessors, :key) "
+            "AND NOT #keys.#type.digest = #ended",
+            {"#keys": "keys", "#type": KeyType.USER_MANAGEMENT.value, "#ended": ENDED_MANAGEMENT_KEY},
             {":created": {"N": str(inviter.key_created_at)}, ":key": {"B": inviter.key}},
         )
         condition = condition.and_also(same_key)

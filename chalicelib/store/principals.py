@@ -29,6 +29,9 @@ P = TypeVar("P", bound=Principal)
 USED, REFUSED, NOTICE, ENDED, POINTER = "used_", "refused_", "notice_", "ended_", "pointer_"
 _NOTES = (USED, REFUSED, NOTICE, ENDED, POINTER)
 
+ENDED_MANAGEMENT_KEY = f"{ENDED}management"
+"""The note with the digest of a USER_MANAGEMENT key that the sweep ended, for a condition."""
+
 LIST_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "USER#"}
 """The prefix, before the folded username, of a principal's sort key in the index by account."""
 

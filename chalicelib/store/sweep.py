@@ -13,11 +13,20 @@ from botocore.exceptions import ClientError
 from chalicelib.rules.model import ApiKey, Event, Principal, User
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.policies import as_key
+from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sweeps import Page, Position, SweepChange
 from chalicelib.store import addresses, pointers
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item, to_attribute
-from chalicelib.store.principals import ENDED, NOTICE, POINTER, USED, note, principal_from_item
+from chalicelib.store.principals import (
+    ENDED,
+    ENDED_MANAGEMENT_KEY,
+    NOTICE,
+    POINTER,
+    USED,
+    note,
+    principal_from_item,
+)
 from chalicelib.store.publications import event_puts
 from chalicelib.store.requests import call_dynamodb, cancellations
 
@@ -220,6 +229,8 @@ def _update(change: SweepChange) -> dict[str, Any]:
         update.unused(key)
         for digest in (key.digest, *([key.predecessor.digest] if key.predecessor else ())):
             update.set(note(ENDED, digest), True)
+        if key_type is KeyType.USER_MANAGEMENT:
+            update.set(ENDED_MANAGEMENT_KEY, key.digest)
     passkeys = change.old.passkeys if isinstance(change.old, User) else {}
     for passkey_id, passkey_notice in change.passkey_notices.items():
         value = None if passkey_notice is None else msgspec.to_builtins(passkey_notice)

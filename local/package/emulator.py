@@ -77,8 +77,9 @@ class Emulator(ExitStack):
 
     ``packaged`` is the folder that ``python -m deploy package`` makes, ``engine`` the URL of DynamoDB
     Local, ``logs`` a folder for the functions' logs. ``observe`` is called with every response of the
-    API's function. With ``proxied``, every function calls AWS through an ``AwsProxy``. Without a
-    ``public_url``, the stack has API Gateway's own address.
+    API's function. The functions reach DynamoDB at ``endpoint``, if it is given. With ``proxied``, every
+    function calls AWS through an ``AwsProxy``. Without a ``public_url``, the stack has API Gateway's own
+    address.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Emulator(ExitStack):
         logs: Path,
         *,
         proxied: bool = True,
+        endpoint: str = "",
         observe: ResponseObserver = ignore_response,
         public_url: str = "https://users.example.com",
     ) -> None:
@@ -116,7 +118,7 @@ class Emulator(ExitStack):
         self.proxies: dict[str, FunctionProxies] = {}
         self.functions: dict[str, Function] = {}
         for name in FUNCTIONS:
-            endpoints = engine, self.mail.url
+            endpoints = endpoint or engine, self.mail.url
             if proxied:
                 proxies = self.proxies[name] = FunctionProxies(AwsProxy(engine), AwsProxy(self.mail.url))
                 self.callback(proxies.dynamodb.close)

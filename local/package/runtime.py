@@ -162,6 +162,11 @@ class Environment:
         """The process id."""
         return self._process.pid
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the process has used (Linux)."""
+        [line] = Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").splitlines()
+        return int(line.split()[0]) / 1e9
+
     @property
     def alive(self) -> bool:
         """Whether the process runs."""

@@ -25,6 +25,7 @@ from tests.support.accounts import (
     assert_problem,
 )
 from tests.support.api_client import NO_BODY, Key, Response
+from tests.support.catalogue import LISTED
 
 KEYS = f"{PATH}/bot/api-keys"
 ROTATE = f"{KEYS}/rotate"
@@ -84,7 +85,7 @@ def test_a_service_user_is_given_keys_of_the_types_its_role_allows(
         assert problem["errors"] == [
             {
                 "pointer": "/keyType",
-                "detail": f"A READ_ONLY may hold MONITORING, PROVISIONING_READONLY; not {key_type}.",
+                "detail": f"A READ_ONLY may hold {LISTED['READ_ONLY']}; not {key_type}.",
             }
         ]
         assert accounts.stack.snapshot() == before
@@ -260,9 +261,7 @@ def test_a_key_type_that_there_is_not_is_404(accounts: Accounts, name: str) -> N
     with assert_nothing_written(accounts.stack):
         for method, body in (("GET", NO_BODY), ("PATCH", {"allowedNetworks": []}), ("DELETE", NO_BODY)):
             problem = assert_problem(accounts.call(method, path, "owner", body), 404)
-            assert problem["detail"].endswith(
-                "the key types are MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
-            )
+            assert problem["detail"].endswith(f"the key types are {LISTED['OWNER']}.")
 
 
 # What is refused

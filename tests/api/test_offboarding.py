@@ -110,8 +110,8 @@ def test_a_former_predecessor_counts_as_shown_to_who_generated_the_key(
     stack.client.update_item(
         TableName=stack.tables.directory,
         Key={"pk": {"S": "USER#bot"}},
-        UpdateExpression="REMOVE #keys.MONITORING.predecessor.shownTo",
-        ExpressionAttributeNames={"#keys": "keys"},
+        UpdateExpression="REMOVE #keys.#type.predecessor.shownTo",
+        ExpressionAttributeNames={"#keys": "keys", "#type": "MONITORING"},
     )
     assert shown(stack, owner) == [("bot", "MONITORING")]
 

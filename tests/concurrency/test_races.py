@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from chalice.local import LocalChalice
 
+from deploy.bulk import Tables
+from deploy.key_types import end_keys, holders_of
 from tests.support.accounts import PATH, Accounts, service_user_body
 from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import assert_events_match_keys
@@ -287,6 +289,52 @@ def test_a_revocation_wins_at_the_first_try_against_rotations_in_a_loop(accounts
     assert Counter(responses) == {204: contests}
     actions = {"key": "API_KEY_REVOKED", "service user": "SERVICE_USER_DELETED", "user": "USER_REVOKED"}
     assert len(stack.events(actions[how])) == contests
+
+
+def test_no_key_of_a_type_is_left_when_it_is_ended_beside_rotations_and_creations(accounts: Accounts) -> None:
+    """The operator ends the type while machines rotate their keys in loops and others are created."""
+    stack, owner, admin = accounts.stack, accounts["owner"], accounts["admin"]
+    held = [stack.service_user(admin, f"held-{number}")["MONITORING"] for number in range(12)]
+    secrets = list(held)
+    over = threading.Event()
+
+    def rotate(number: int) -> Response:
+        key = held[number]
+        while True:
+            response = stack.call("POST", "/v1/api-keys/rotate", key, {"overlapSeconds": 60})
+            if response.status == 200:
+                key = Key(key.username, response.json["key"])
+                secrets.append(key)
+            if response.status == 401 or over.is_set():
+                return response
+
+    def create(number: int) -> Response:
+        for more in range(4):
+            body = service_user_body(f"new-{number}-{more}", keyTypes=["MONITORING"])
+            response = stack.call("POST", PATH, owner, body)
+            assert response.status == 201
+            secrets.append(Key(body["username"], response.json["apiKeys"]["apiKeys"][0]["key"]))
+        return response
+
+    def end(_: int) -> Response:
+        tables = Tables(stack.tables.directory, stack.tables.events, 400)
+        ended.append(end_keys(stack.client, tables, "MONITORING", report=lambda _: None))
+        return stack.call("GET", "/health")
+
+    ended: list[int] = []
+    kinds = (rotate, create, end)
+
+    def one(number: int) -> Response:
+        return kinds[0 if number < 12 else 1 if number < 15 else 2](number)
+
+    race(one, crowd=16)
+    over.set()
+    end(0)
+    assert holders_of(stack.client, stack.tables.directory, {"MONITORING"}) == []
+    assert not any(stack.signs_in(key) for key in secrets)
+    revoked = [it for it in stack.events("API_KEY_REVOKED") if it["actor"]["kind"] == "OPERATOR"]
+    assert len(revoked) == sum(ended) == 12 + 12 + 1, "and that of bot"
+    assert_events_match_keys(stack, exact=False)
 
 
 @pytest.mark.parametrize("crowd", CROWDS)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -419,6 +419,55 @@ def test_other_hosts_link_to_a_page_but_load_none_and_keep_no_session_alive(
     assert accounts.stack.item("ann") == before
 
 
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "service-users",
+        "service-users/bot",
+        "service-users/bot/revoke?keyType=MONITORING",
+        "create/user",
+        "people/ann/invite-again",
+        "account",
+        "you/leave",
+        "sign-in?next=you%2Fleave",
+    ],
+)
+def test_a_link_of_another_host_leads_to_no_button(
+    accounts: Accounts, person: Person, path: str, site: str
+) -> None:
+    """Or the second of two clicks on a page of a sibling host would meet the button of a form."""
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot")
+    linked = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    ann.headers = linked
+    page = ann.open(path)
+    assert (page.status, "<form" in page.text, "<button" in page.text) == (200, False, False)
+    [link] = re.findall(r'<h1><a href="(?:\.\./)*([^"]+)"', page.text)
+    ann.headers = {**linked, "sec-fetch-site": "same-origin"}
+    assert "<form" in ann.open(link).text
+    wanted = {"": "service-users", "sign-in?next=you%2Fleave": "you/leave"}
+    assert link == wanted.get(path, path)
+
+
+def test_a_link_of_another_host_leads_whoever_is_signed_out_to_the_sign_in(person: Person) -> None:
+    ann = person()
+    ann.cookies.clear()
+    ann.headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert ann.open("service-users", follow=False).headers["Location"] == "sign-in?next=service-users"
+
+
+def test_a_body_that_is_too_deep_is_refused_as_one_that_cannot_be_read(person: Person) -> None:
+    ann = person()
+    depth = 100_000
+    headers = {"content-type": "application/json", "x-form-token": ann.csrf}
+    for step in ("sign-in-finish", "confirm-finish"):
+        raw = '{"id":' + "[" * (depth // 4) + "}"
+        page = ann.request("POST", f"/console/passkey/{step}", raw, headers)
+        assert page.status == 400
+
+
 def test_a_web_socket_of_another_host_keeps_no_session_alive(accounts: Accounts, person: Person) -> None:
     ann = person()
     accounts.stack.clock.forward(600)
@@ -567,7 +616,8 @@ def test_the_page_of_a_session_that_has_ended_keeps_where_one_was(person: Person
     ann = person()
     accounts.stack.clock.forward(900)
     page = ann.open("you/generate?key=MONITORING", follow=False)
-    assert page.headers["Location"] == "../sign-in?next=you%2Fgenerate%3Fkey%3DMONITORING"
+    there = quote("you/generate?key=MONITORING", safe="")
+    assert page.headers["Location"] == f"../sign-in?next={there}"
     late = ann.post("you/generate", {"type": "MONITORING", "expiry": "never"})
     assert late.status == 401
     assert "Sign in" in late.words

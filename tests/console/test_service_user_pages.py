@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.accounts import CLEAR, Accounts
 from tests.support.browser import Browser, Page
+from tests.support.catalogue import LABELS, LISTED, MAY_HOLD
 
 Person = Callable[..., Browser]
 NEW = {"username": "fetcher", "email": "f@machines.example", "role": "READ_ONLY", "expiry": "never"}
@@ -123,19 +124,21 @@ def test_key_types_are_offered_under_the_roles_that_may_hold_them(person: Person
     """By heading; the page's script hides those that the chosen role may not hold (tests/browser)."""
     ann = person("ann", "CLUSTER_ADMIN")
     page = ann.open("create/service-user")
-    below, above = page.text.split('<div role="group"')[1:]
-    assert re.findall(r'value="(\w+)"', below) == ["MONITORING", "PROVISIONING_READONLY"]
-    assert re.findall(r'value="(\w+)"', above)[:2] == ["PROVISIONING", "USER_MANAGEMENT"]
+    below, above, *_ = page.text.split('<div role="group"')[1:]
+    every, admins = MAY_HOLD["READ_ONLY"], MAY_HOLD["CLUSTER_ADMIN"]
+    assert re.findall(r'id="type-([\w-]+)"', below) == every
+    more = [it for it in admins if it not in every]
+    assert re.findall(r'id="type-([\w-]+)"', above) == more
     assert "For every role" in below
-    assert "Only for the role CLUSTER_ADMIN or OWNER" in above
+    assert f"Only for the role {LABELS['CLUSTER_ADMIN']} or {LABELS['OWNER']}" in above
     assert page.text.count(" checked>") == 1, "one key of the least power is chosen"
     assert 'value="MONITORING" checked' in below
-    assert re.findall(r"<option[^>]*>(\w+)</option>", page.text)[0] == "READ_ONLY"
+    assert re.findall(r"<option[^>]*>([^<]+)</option>", page.text)[0] == LABELS["READ_ONLY"]
 
     typed = {**NEW, "displayName": "Kept", "keyTypes": ["PROVISIONING", "USER_MANAGEMENT"]}
     refused = ann.post("create/service-user", typed)
     assert refused.status == 400
-    assert refused.errors == ["A READ_ONLY may hold MONITORING, PROVISIONING_READONLY."]
+    assert refused.errors == [f"A READ_ONLY may hold {LISTED['READ_ONLY']}."]
     assert 'id="keyTypes-error1"' in refused.text
     assert 'value="Kept"' in refused.text
     assert refused.text.count(" checked>") == 2

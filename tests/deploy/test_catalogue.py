@@ -1,6 +1,9 @@
 """The catalogue of a deploy: kept, checked, compared with the deployed one; and ending the keys of a type."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,20 @@ from chalicelib.rules.roles import KeyType
 from deploy import bulk, key_types
 from deploy.__main__ import main
 from deploy.bulk import Tables
-from deploy.catalogue import DEFAULT_CATALOGUE, catalogue_to_deploy, deployed_catalogue, opens_more
+from deploy.catalogue import (
+    DEFAULT_CATALOGUE,
+    catalogue_to_deploy,
+    deployed_catalogue,
+    opens_more,
+    read_catalogue,
+)
 from deploy.key_types import end_keys, holders_of
 from deploy.package import METADATA
 from deploy.stack import DeployError
 from deploy.stack import Stack as DeployedStack
 from tests.deploy.conftest import OUTPUTS, Aws
 from tests.support.api_client import Key, Stack
-from tests.support.dynamodb_faults import before_next_call
+from tests.support.dynamodb_faults import FunctionKilled, before_next_call
 from tests.support.mail import MailFixture
 
 DAY = 86_400
@@ -96,6 +105,8 @@ def test_a_new_stack_gets_the_catalogue_and_an_upgrade_keeps_it(
     }
     with_catalogue.write()
     assert catalogue_to_deploy("acme", DeployedStack("new"), {}, None) == DEFAULT_CATALOGUE
+    named = read_catalogue("default")
+    assert catalogue_to_deploy("acme", DeployedStack("new"), {}, named) == DEFAULT_CATALOGUE
     assert [json.loads(it)["keyTypes"][0]["name"] for it in packaged] == ["billing"]
 
 
@@ -187,6 +198,20 @@ def test_a_type_that_opens_more_needs_new_keys(
         catalogue_to_deploy("acme", kept, {"AuthorizerRules": ""}, checked(*types))
 
 
+def test_the_key_type_of_management_opens_more_only_by_rules_of_the_operators_own(
+    stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are always keys of it, and they are not ended."""
+    monkeypatch.setattr("boto3.client", lambda *_args, **_more: stack.client)
+    opens = {"name": "USER_MANAGEMENT", "opens": [{"path": "/settings/*", "methods": ["GET"]}]}
+    kept = [{"name": it.name} for it in DEFAULT_CATALOGUE.catalogue.key_types[:3]]
+    with pytest.raises(DeployError) as refused:
+        catalogue_to_deploy("acme", deployed(stack), {}, checked(*kept, opens))
+    assert "USER_MANAGEMENT opens more than before" in str(refused.value)
+    assert "RULES=file). 1 keys: owner" in str(refused.value)
+    assert "end-keys" not in str(refused.value)
+
+
 def test_a_type_whose_name_old_keys_have_cannot_be_added(
     stack: Stack, owner: Key, with_catalogue: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +270,34 @@ def test_what_opens_more(before: tuple[str, ...], after: tuple[str, ...], more: 
     assert not opens_more(KeyType("other"), rules(before), rules(after))
 
 
+def test_a_stack_that_goes_back_to_the_default_can_still_show_what_it_stored(
+    with_catalogue: Aws, stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its contract is that of the default, but for responses with what was stored: an open set."""
+    monkeypatch.setattr("boto3.client", lambda *_args, **_more: stack.client)
+    named = read_catalogue("default")
+    chosen = catalogue_to_deploy("acme", deployed(stack), {}, named)
+    names = [it.name for it in DEFAULT_CATALOGUE.catalogue.key_types]
+    assert [it.name for it in chosen.catalogue.key_types] == names
+    assert rules_of(chosen.catalogue) == rules_of(DEFAULT_CATALOGUE.catalogue)
+    made = subprocess.run(
+        [sys.executable, "-m", "contract"],
+        env={**os.environ, "SERVICE_USERS_CATALOGUE": file_of(tmp_path, chosen.text)},
+        check=True,
+        capture_output=True,
+    )
+    schemas = json.loads(made.stdout)["components"]["schemas"]
+    assert schemas["KeyType"]["enum"] == names
+    for name in ("ApiKey", "KeyChange"):
+        assert schemas[name]["properties"]["keyType"]["examples"] == names
+        assert "enum" not in schemas[name]["properties"]["keyType"]
+    template = {"Metadata": {METADATA: json.loads(chosen.text)}}
+    with_catalogue.responses["cloudformation get-template"] = {"says": {"TemplateBody": template}}
+    with_catalogue.write()
+    for given in (None, named):
+        assert catalogue_to_deploy("acme", deployed(stack), {}, given) == chosen, "and it stays so"
+
+
 # Ending the keys of a type
 
 
@@ -289,6 +342,32 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(
     left = 3 - len(stack.events("API_KEY_REVOKED"))
     assert end(stack, "MONITORING") == left
     assert len(stack.events("API_KEY_REVOKED")) == 3
+
+
+@pytest.mark.parametrize("when", ["before-call", "after-call"])
+@pytest.mark.parametrize("write", [0, 1, 2])
+def test_a_run_that_is_killed_beside_any_write_ends_each_key_once(
+    stack: Stack, owner: Key, when: str, write: int
+) -> None:
+    for name in ("a-bot", "b-bot", "c-bot"):
+        stack.service_user(owner, name, keyTypes=["MONITORING"])
+    writes = iter(range(3))
+
+    def kill(**_more: Any) -> None:
+        if next(writes) == write:
+            raise FunctionKilled
+
+    event = f"{when}.dynamodb.TransactWriteItems"
+    stack.client.meta.events.register(event, kill)
+    try:
+        with pytest.raises(FunctionKilled):
+            end(stack, "MONITORING")
+    finally:
+        stack.client.meta.events.unregister(event, kill)
+    done = write + (when == "after-call")
+    assert end(stack, "MONITORING") == 3 - done
+    revoked = [it["subject"]["username"] for it in stack.events("API_KEY_REVOKED")]
+    assert sorted(revoked) == ["a-bot", "b-bot", "c-bot"]
 
 
 def test_keys_can_be_given_time(stack: Stack, owner: Key) -> None:

@@ -278,6 +278,32 @@ def test_a_token_withdrawn_since_does_not_come_back(stack: Stack, restored: Any)
     assert activated == {"by-eve": 400, "by-low": 400, "by-bot": 400, "by-owner": 200}
 
 
+@pytest.mark.parametrize("how", ["leaked", "offboarded"])
+def test_what_a_predecessor_invited_that_was_revoked_since_does_not_come_back(
+    stack: Stack, restored: Any, how: str
+) -> None:
+    owner = stack.account()
+    eve = stack.user(owner, "eve", "OWNER")
+    assert stack.call("PUT", "/v1/account", owner, {"machinesManageOwners": True}).status == 200
+    first = stack.service_user(eve, "bot", "OWNER")["USER_MANAGEMENT"]
+    token = invite(stack, first, "gus")
+    body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 3600}
+    rotated = stack.call("POST", "/v1/service-users/bot/api-keys/rotate", owner, body)
+    second = Key("bot", rotated.json["key"])
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    if how == "leaked":
+        found = [{"token": first.secret, "type": "service_users_api_key", "url": ""}]
+        assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
+    else:
+        assert stack.call("DELETE", "/v1/users/eve/shown-keys?revokeUser=true", owner).status == 200
+    restore_again(stack, directory, since)
+    assert [whoami(stack, key) for key in (first, second)] == [401, 200]
+    activation = {"username": "gus", "token": token}
+    assert stack.call("POST", "/v1/users/activate", None, activation).status == 400
+
+
 def test_what_the_operator_revoked_since_does_not_come_back(stack: Stack, restored: Any) -> None:
     owner = stack.account()
     account = stack.call("GET", "/v1/whoami", owner).json["account"]

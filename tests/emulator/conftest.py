@@ -132,14 +132,27 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packaging.package("emulated", tmp_path_factory.mktemp("package") / "made", "")
 
 
+def add_catalogue(made: Path, unpacked: Path, catalogue: str) -> None:
+    """Put a catalogue into a package that was made without one, as ``packaging.package`` does."""
+    code = made / packaging.UNPACKED
+    shutil.copytree(unpacked, code)
+    packaging._add_catalogue(code, catalogue)
+    packaging._zip(code, made / packaging.CODE)
+    template = json.loads((made / packaging.TEMPLATE).read_text(encoding="utf-8"))
+    template["Metadata"] = {packaging.METADATA: json.loads(catalogue)}
+    (made / packaging.TEMPLATE).write_text(json.dumps(template), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def program(emulator: Emulator, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """``python -m deploy``, which takes the package that is made; returns its exit status."""
 
-    def made(stage: str, _out: Path, _architecture: str = "", _catalogue: str = "") -> Path:
+    def made(stage: str, _out: Path, _architecture: str = "", catalogue: str = "") -> Path:
         copy = tmp_path_factory.mktemp(stage)
         for name in (packaging.TEMPLATE, packaging.CODE):
             shutil.copyfile(package / name, copy / name)
+        if catalogue:
+            add_catalogue(copy, package / packaging.UNPACKED, catalogue)
         return copy
 
     with pytest.MonkeyPatch.context() as patch:

@@ -22,9 +22,12 @@ from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event
 from chalicelib.rules.notifications import ADMINISTRATOR, EVERY_OWNER, OWNER, PERSON, Recipient
 from chalicelib.rules.roles import KeyType, Role
 from deploy import slim
+from tests.support.catalogue import LABELS, MEANINGS, ROLES
 from tests.support.mail import ALICE, BEA, CI_BOT, PUBLIC_URL, SENDER, Page, generated, make_event, revoked
 
 NOW = 1_900_000_000
+READ_ONLY, CLUSTER_ADMIN, OWNER_ROLE = (LABELS[role] for role in ROLES)
+"""What the emails say for the roles."""
 TOKEN = "sui_" + "x7" * 24 + "Q"
 BOB = Recipient("bob", "Bob", "bob@people.example", ADMINISTRATOR, Role.CLUSTER_ADMIN)
 ALICE_TOO = Recipient("alice", "Alice", "alice@people.example", ADMINISTRATOR, Role.CLUSTER_ADMIN)
@@ -78,8 +81,9 @@ def leaked(**fields: Any) -> Event:
     return make_event(**{**told, **fields})
 
 
-def four() -> tuple[KeyChange, ...]:
-    return tuple(generated(f"{number}aaaa", key_type) for number, key_type in enumerate(KeyType))
+def three() -> tuple[KeyChange, ...]:
+    types = (KeyType.MONITORING, KeyType.PROVISIONING_READONLY, KeyType.PROVISIONING)
+    return tuple(generated(f"{number}aaaa", key_type) for number, key_type in enumerate(types))
 
 
 def all_revoked(holders: tuple[str, ...] = ("ci-bot", "web"), count: int = 10_000) -> Event:
@@ -96,7 +100,7 @@ def all_revoked(holders: tuple[str, ...] = ("ci-bot", "web"), count: int = 10_00
 
 EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "generated": (make_event(), BOB, SETTING),
-    "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB, SETTING),
+    "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=three()), BOB, SETTING),
     "rotated": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, SETTING),
     "overlap": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(NOW + 60),)), BOB, SETTING),
     "revoked": (make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),)), BOB, SETTING),
@@ -282,7 +286,7 @@ def commands(text: str) -> list[str]:
     ("name", "subject"),
     [
         ("generated", "API key generated: MONITORING …7ac6a for ci-bot (Demo)"),
-        ("created", "API keys generated: MONITORING …0aaaa and 3 more for ci-bot (Demo)"),
+        ("created", "API keys generated: MONITORING …0aaaa and 2 more for ci-bot (Demo)"),
         ("rotated", "API key rotated: PROVISIONING …k2LmQ replaces …7ac6a for ci-bot (Demo)"),
         ("revoked", "API key revoked: MONITORING …7ac6a for ci-bot (Demo)"),
         ("leaked", "API key leaked, and revoked: MONITORING …7ac6a of ci-bot (Demo)"),
@@ -293,14 +297,14 @@ def commands(text: str) -> list[str]:
         ("deleted", "API keys revoked: MONITORING …7ac6a, MONITORING …b, ci-bot deleted (Demo)"),
         ("lowered", "API keys revoked: MONITORING …7ac6a, PROVISIONING …bbbbb for ci-bot (Demo)"),
         ("ending", "API key ends in 10 days: MONITORING …7ac6a of ci-bot (Demo)"),
-        ("invited", "Service Users: Alice invites you to Demo as CLUSTER_ADMIN: activate within 72 hours"),
+        ("invited", f"Service Users: Alice invites you to Demo as {CLUSTER_ADMIN}: activate within 72 hours"),
         ("own", "Your API key generated: MONITORING …7ac6a (Demo)"),
         ("own rotated", "Your API key rotated: PROVISIONING …k2LmQ replaces …7ac6a (Demo)"),
         ("own lowered", "Your API key revoked: MONITORING …7ac6a (Demo)"),
         ("activated", "Your API key generated: MONITORING …7ac6a (Demo)"),
         ("access", "Your access to Demo was revoked: MONITORING …7ac6a stopped working"),
         ("access without keys", "Your access to Demo was revoked"),
-        ("role", "Your role in Demo is now READ_ONLY, was OWNER"),
+        ("role", f"Your role in Demo is now {READ_ONLY}, was {OWNER_ROLE}"),
         ("owner invited", "Bea is invited as an OWNER (Demo)"),
         ("owner activated", "Bea is an OWNER now (Demo)"),
         ("owner raised", "Bea is an OWNER now (Demo)"),
@@ -350,7 +354,7 @@ def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
     ("name", "lead"),
     [
         ("generated", "Alice generated a Monitoring API key for the Service User ci-bot in Demo."),
-        ("created", "Alice created the Service User ci-bot in Demo, with 4 API keys."),
+        ("created", "Alice created the Service User ci-bot in Demo, with 3 API keys."),
         (
             "rotated",
             (
@@ -376,8 +380,9 @@ def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
         (
             "lowered",
             (
-                "Alice changed the role of the Service User ci-bot in Demo from OWNER to READ_ONLY, and so "
-                "revoked 2 API keys that a READ_ONLY may not hold. They stopped working at once."
+                f"Alice changed the role of the Service User ci-bot in Demo from {OWNER_ROLE} to "
+                f"{READ_ONLY}, and so revoked 2 API keys that a {READ_ONLY} may not hold. "
+                "They stopped working at once."
             ),
         ),
         (
@@ -390,8 +395,8 @@ def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
         (
             "invited",
             (
-                "Alice invites you to the account Demo as CLUSTER_ADMIN: you can manage clusters and run "
-                "Service Users."
+                f"Alice invites you to the account Demo as {CLUSTER_ADMIN}: you can "
+                f"{MEANINGS['CLUSTER_ADMIN']}."
             ),
         ),
         ("own", "You generated a Monitoring API key of your own in Demo."),
@@ -399,8 +404,8 @@ def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
         (
             "own lowered",
             (
-                "Alice changed your role in Demo from OWNER to READ_ONLY, and so revoked a Monitoring API "
-                "key that a READ_ONLY may not hold."
+                f"Alice changed your role in Demo from {OWNER_ROLE} to {READ_ONLY}, and so revoked a "
+                f"Monitoring API key that a {READ_ONLY} may not hold."
             ),
         ),
         ("activated", "You activated your access to Demo and were given a Monitoring API key."),
@@ -425,26 +430,35 @@ def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
         (
             "role",
             (
-                "Alice changed your role in Demo from OWNER to READ_ONLY: you can see clusters and their "
-                "monitoring. You no longer administer any Service User there."
+                f"Alice changed your role in Demo from {OWNER_ROLE} to {READ_ONLY}: you can "
+                f"{MEANINGS['READ_ONLY']}. You no longer administer any Service User there."
             ),
         ),
         (
             "owner invited",
-            "Alice invited Bea to Demo as an OWNER. Once they activate, they can do everything",
+            f"Alice invited Bea to Demo as an OWNER. Once they activate, they can {MEANINGS['OWNER']}.",
         ),
-        ("owner activated", "Bea activated their access to Demo as an OWNER: they can do everything there"),
-        ("owner raised", "Alice changed the role of Bea in Demo from CLUSTER_ADMIN to OWNER. They can do"),
+        (
+            "owner activated",
+            f"Bea activated their access to Demo as an OWNER: they can {MEANINGS['OWNER']}.",
+        ),
+        (
+            "owner raised",
+            (
+                f"Alice changed the role of Bea in Demo from {CLUSTER_ADMIN} to {OWNER_ROLE}. "
+                f"They can {MEANINGS['OWNER']}."
+            ),
+        ),
         (
             "owner lowered",
             (
-                "Alice changed the role of Bea in Demo from OWNER to READ_ONLY. Their API key that a "
-                "READ_ONLY may not hold stopped working at once."
+                f"Alice changed the role of Bea in Demo from {OWNER_ROLE} to {READ_ONLY}. "
+                f"Their API key that a {READ_ONLY} may not hold stopped working at once."
             ),
         ),
         (
             "owner revoked",
-            "Alice revoked the access of Bea (OWNER) to Demo. Their API key stopped working at once.",
+            f"Alice revoked the access of Bea ({OWNER_ROLE}) to Demo. Their API key stopped working at once.",
         ),
         (
             "owner let in",
@@ -460,12 +474,15 @@ def test_emails_of_the_packages_compiled_templates_are_those_of_the_sources(
         (
             "administrators and role",
             (
-                "from bob, carol to alice, and its role from OWNER to READ_ONLY. You are no longer one of "
-                "them, and will not be notified of what happens to its keys. Its API key that a READ_ONLY "
-                "may not hold stopped working at once."
+                f"from bob, carol to alice, and its role from {OWNER_ROLE} to {READ_ONLY}. You are no longer "
+                "one of them, and will not be notified of what happens to its keys. Its API key that a "
+                f"{READ_ONLY} may not hold stopped working at once."
             ),
         ),
-        ("raised", "changed the role of the Service User ci-bot in Demo from READ_ONLY to CLUSTER_ADMIN."),
+        (
+            "raised",
+            f"changed the role of the Service User ci-bot in Demo from {READ_ONLY} to {CLUSTER_ADMIN}.",
+        ),
         (
             "loosened",
             (
@@ -493,7 +510,7 @@ def test_text_and_html_say_the_same(name: str) -> None:
     shown = Page(written.html).text.replace(" :", ":")
     for paragraph in re.split(r"\n\s*\n|\n(?=  |You get|API keys are)", written.text):
         said = " ".join(paragraph.replace("-- ", "").split())
-        if match := re.fullmatch(r"(.+) \((\w+)\) (….{1,5})(?:, (.*))?", said):
+        if match := re.fullmatch(r"(.+) \(([\w-]+)\) (….{1,5})(?:, (.*))?", said):
             parts = [part for part in match.groups() if part]
         elif re.fullmatch(r"[A-Z][A-Za-z ]+: .+", said) and "\n  " in f"\n{paragraph}":
             parts = said.split(": ", 1)
@@ -703,7 +720,7 @@ def test_who_did_it_themselves_replaces_their_own_key() -> None:
 
 
 def test_a_service_user_nobody_expected_is_deleted() -> None:
-    said, _ = steps(make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB)
+    said, _ = steps(make_event(action=Action.SERVICE_USER_CREATED, keys=three()), BOB)
     assert said[0] == f"curl -X DELETE {PUBLIC_URL}/v1/service-users/ci-bot -u Bob"
 
 
@@ -898,7 +915,7 @@ def test_an_invitation_carries_a_line_that_activates() -> None:
 @pytest.mark.parametrize("role", Role)
 def test_an_invitation_says_what_the_role_means(role: Role) -> None:
     event, recipient, setting = EVERY["invited"]
-    assert f"as {role.value}: you can " in " ".join(
+    assert f"as {LABELS[role.value]}: you can {MEANINGS[role.value]}." in " ".join(
         email_content(event, recipient, setting._replace(role=role)).text.split()
     )
 
@@ -907,8 +924,9 @@ def test_an_owner_who_invites_themselves_is_addressed_as_you() -> None:
     """An OWNER may send a new invitation to themselves."""
     event, recipient, setting = EVERY["invited"]
     said = email_content(replace(event, actor=Actor(Kind.USER, "Bea")), recipient, setting)
-    assert said.subject.startswith("Service Users: You invite yourself to Demo as CLUSTER_ADMIN: activate")
-    assert "You invite yourself to the account Demo as CLUSTER_ADMIN: you can" in " ".join(said.text.split())
+    assert said.subject.startswith(f"Service Users: You invite yourself to Demo as {CLUSTER_ADMIN}: activate")
+    text = " ".join(said.text.split())
+    assert f"You invite yourself to the account Demo as {CLUSTER_ADMIN}: you can" in text
     assert "You invite yourself to the account Demo" in " ".join(said.html.split())
 
 
@@ -990,7 +1008,7 @@ def addresses(event: Event, recipient: Recipient, context: EmailContext) -> list
     ("event", "recipient", "page"),
     [
         (make_event(), BOB, "service-users/ci-bot"),
-        (make_event(action=Action.SERVICE_USER_CREATED, keys=four()), BOB, "service-users/ci-bot"),
+        (make_event(action=Action.SERVICE_USER_CREATED, keys=three()), BOB, "service-users/ci-bot"),
         (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, "service-users/ci-bot"),
         (make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),)), BOSS, "service-users/ci-bot"),
         (make_event(action=Action.API_KEY_ENDING, keys=(ending(NOW),)), BOB, "service-users/ci-bot"),

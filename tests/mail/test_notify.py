@@ -17,6 +17,7 @@ from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, In
 from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, MAX_PAUSE, retry_delay
 from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
+from tests.support.catalogue import LABELS
 from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
 
 NOW = 1_900_000_000
@@ -295,7 +296,7 @@ def test_an_invitation_carries_a_token_that_is_nowhere_else(mail: MailFixture) -
     assert to == "bea@people.example"
     assert (
         message["Subject"]
-        == "Service Users: Alice invites you to Demo as READ_ONLY: activate within 72 hours"
+        == f"Service Users: Alice invites you to Demo as {LABELS['READ_ONLY']}: activate within 72 hours"
     )
     token = token_of(message)
     assert key_format.well_formed(token, key_format.TOKEN_PREFIX)

@@ -985,7 +985,7 @@ def _store_as_before_pointers(stack: Stack) -> None:
         if item["pk"].startswith("KEY#"):
             stack.client.delete_item(TableName=table, Key={"pk": {"S": item["pk"]}})
         for key_type, key in item.get("keys", {}).items():
-            path = f"#keys.{key_type}"
+            path = "#keys.#type"
             paths = [f"{path}.hasPointer"]
             if "predecessor" in key:
                 paths.append(f"{path}.predecessor.hasPointer")
@@ -993,5 +993,32 @@ def _store_as_before_pointers(stack: Stack) -> None:
                 TableName=table,
                 Key={"pk": {"S": item["pk"]}},
                 UpdateExpression=f"REMOVE {', '.join(paths)}",
-                ExpressionAttributeNames={"#keys": "keys"},
+                ExpressionAttributeNames={"#keys": "keys", "#type": key_type},
             )
+
+
+def test_what_a_machine_invited_is_withdrawn_when_its_key_ends(account: PolicyAccount) -> None:
+    """The sweep may not write keys: it leaves what it ends in the item, with a note."""
+    stack, owner = account.stack, account.owner
+    worker = stack.service_user(owner, "worker", "OWNER")["USER_MANAGEMENT"]
+    path = "/v1/service-users/worker/api-keys"
+    ends = {"keyType": "USER_MANAGEMENT", "expiresAt": "2030-01-21T00:00:00Z"}
+    assert stack.call("PATCH", path, owner, ends).status == 200
+    days(account, 1, 20)
+    invited = {"username": "gus", "email": "gus@people.example", "role": "CLUSTER_ADMIN"}
+    assert stack.call("POST", "/v1/users", worker, invited).status == 201
+    account.send_mail()
+    activation = {"username": "gus", "token": stack.token("gus")}
+    account.go_to(20.1)
+    assert not account.signs_in(worker)
+    for change in (None, {"displayName": "Worker"}):
+        if change is not None:
+            assert stack.call("PUT", "/v1/service-users/worker", owner, change).status == 200
+        assert stack.call("GET", "/v1/users/gus", owner).json["invitation"] == "WITHDRAWN"
+        assert stack.call("POST", "/v1/users/activate", None, activation).status == 400
+    body = {"keyType": "USER_MANAGEMENT"}
+    again = Key("worker", stack.call("POST", path, owner, body).json["key"])
+    assert stack.call("POST", "/v1/users/activate", None, activation).status == 400
+    assert stack.call("POST", "/v1/users/gus/invitation", again).status == 200
+    account.send_mail()
+    assert account.signs_in(stack.activate("gus"))

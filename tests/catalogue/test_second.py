@@ -1,20 +1,25 @@
-"""A walk through the API in the words of the second catalogue, in a copy of the project with its contract."""
+"""A few tests in the words of the second catalogue, in a copy of the project with its contract."""
 
 from pathlib import Path
 
-from tests.catalogue.renamed import main, reworded
+import pytest
 
+from tests.catalogue.second import main, reworded
+
+pytestmark = pytest.mark.default_catalogue(reason="they run the others, and know the default words")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_the_api_serves_a_catalogue_of_eleven_types() -> None:
-    """``tests.catalogue.renamed`` runs any other tests so; CI runs more of them."""
+    """``make test-second`` runs all tests so."""
     assert main(["--", "-q", "-x", "-p", "no:cacheprovider", "tests/api/test_smoke.py"]) == 0
 
 
 def test_strings_get_the_other_words_and_names_of_python_do_not() -> None:
-    source = "MONITORING = 'MONITORING'\nit = (KeyType.MONITORING, f'{MONITORING} PROVISIONING', '')\n"
-    expected = "MONITORING = 'orders-read'\nit = (KeyType.ORDERS_READ, f'{MONITORING} orders-write', '')\n"
+    source = (
+        "MONITORING = 'MONITORING'\nit = (KeyType.MONITORING, f'{MONITORING} PROVISIONING', '/monitoring')\n"
+    )
+    expected = "MONITORING = 'stock-read'\nit = (KeyType.STOCK_READ, f'{MONITORING} sales-write', '/stock')\n"
     assert reworded(source) == expected
 
 
