@@ -63,12 +63,14 @@ def until_none_is_left(
     :data:`THREADS`. Raises ConcurrentChange if new ones keep coming.
     """
     done = seen = 0
+    workers = threads or THREADS
     for _ in range(_PASSES):
         names = left()
         if not names:
             return done
-        with ThreadPoolExecutor(threads or THREADS) as pool:
-            for count in pool.map(change, names):
+        with ThreadPoolExecutor(workers) as pool:
+            # One alone stops where it fails, with nothing queued behind it.
+            for count in (map if workers == 1 else pool.map)(change, names):
                 done += count
                 seen += 1
                 if seen % _EVERY == 0:
