@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.contract.run import ROOT, TOOLS, served
+from tests.contract.run import ROOT, TOOLS, run, served
 
 REQUIREMENTS = Path(__file__).with_name("requirements-install.txt")
 PAGE = ROOT / "docs" / "clients.md"
@@ -53,17 +53,17 @@ def _install_and_call(command: str, tools: Path, user: Path, owner: Path) -> Non
     if PIP_CONFIG.exists():
         variables.setdefault("PIP_CONFIG_FILE", str(PIP_CONFIG))
 
-    def run(*words: str | Path) -> str:
+    def call(*words: str | Path) -> str:
         print("$", *words, flush=True)
         done = subprocess.run(words, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True)
         print(done.stdout, end="")
         return done.stdout
 
-    run(*shlex.split(command))
+    call(*shlex.split(command))
     program = programs / "service-users"
-    assert run(program, "--version").startswith("service-users 1.")
-    run(program, "profile", "add", "demo", "--from", owner)
-    assert '"username": "owner"' in run(program, "whoami")
+    assert call(program, "--version").startswith("service-users 1.")
+    call(program, "profile", "add", "demo", "--from", owner)
+    assert '"username": "owner"' in call(program, "whoami")
 
 
 def _tools() -> Path:
@@ -73,17 +73,10 @@ def _tools() -> Path:
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "--python",
-            folder / "bin" / "python",
-        ]
-        locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        subprocess.run([*pip, "install", "-q", *locked, "-r", REQUIREMENTS], check=True)
+        run([sys.executable, "-m", "venv", "--without-pip", folder])
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+        locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
+        run([*pip, "--python", str(folder / "bin" / "python"), "install", "-q", *locked])
         mark.write_text(wanted, encoding="utf-8")
     return folder / "bin"
 
