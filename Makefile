@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript importers clients clients-generate e2e bench lock lock-check advisories audit
+.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript importers clients clients-install clients-generate e2e bench lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -133,6 +133,9 @@ clients: $(READY) $(CLIENTS) ## test the Python client and the command line (cli
 	@MYPYPATH=$(SOURCES) .tools/clients/bin/python -m mypy --config-file clients/mypy.ini & types=$$!; \
 	    PYTHONPATH=$(SOURCES) .tools/clients/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/clients/packages \
 	        tests/clients/packages && wait $$types
+
+clients-install: $(READY) ## install the command line with pipx and with uv, each in a home of its own, and make a call
+	@$(PYTHON) -m tests.clients.install
 
 clients-generate: $(CLIENTS) ## generate the Python client again, from docs/openapi.json
 	@.tools/clients/bin/python clients/python/generate.py

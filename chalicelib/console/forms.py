@@ -8,6 +8,7 @@ from chalice.app import Response
 
 from chalicelib.console.pages import page
 from chalicelib.console.visit import SHOWN_TO, TYPED_BY, Visit
+from chalicelib.http.call import log_refused_sign_in
 from chalicelib.http.problems import headers_of, status_of
 from chalicelib.http.responses import moment
 from chalicelib.rules.errors import (
@@ -51,6 +52,7 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
         visit.require_form_token(visit.field("csrf"))
         return act()
     except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as error:
+        log_refused_sign_in(error, visit.origin.request_id)
         status, headers = status_of(error), headers_of(error)
         return page(visit, template, status, headers, errors=errors_of(error), form=typed, **values)
 

@@ -10,8 +10,9 @@ from chalicelib.rules import accounts
 from chalicelib.rules.context import Origin
 from deploy import revocation
 from deploy.__main__ import main
+from deploy.bulk import Tables
 from deploy.maintenance import delete_account
-from deploy.revocation import HOLD, LISTED, Outcome, Tables, count_keys, revoke_account
+from deploy.revocation import HOLD, LISTED, Outcome, count_keys, revoke_account
 from tests.support.api_client import ENGINE, Key, Stack
 from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
