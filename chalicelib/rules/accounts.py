@@ -112,7 +112,9 @@ def _recover(directory: Directory, username: str, origin: Origin) -> tuple[User,
         new, issued, change = api_keys.generate(old, key_type, KeyRestrictions(), "", now)
     else:
         action = Action.API_KEY_ROTATED
-        unrestricted = replace(key, networks=(), expires_at=None)
+        unrestricted = api_keys.with_revoked_predecessor(
+            replace(key, networks=(), expires_at=None), key.digest
+        )
         holder = replace(old, keys={**old.keys, key_type: unrestricted})
         new, issued, change, _ = api_keys.rotate(holder, key_type, 0, now)
     new = replace(new, passkeys={}, sessions={}, enrolment=None)

@@ -206,8 +206,13 @@ def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
 def without_predecessor(key: ApiKey) -> ApiKey:
     """Return a key without its predecessor, which is revoked alone."""
     assert key.predecessor is not None  # noqa: S101 - for mypy; whoever revokes it has found it
-    revoked = (*key.revoked_predecessors, beginning(key.predecessor.digest))
-    return replace(key, predecessor=None, revoked_predecessors=revoked[-MAX_REVOKED_PREDECESSORS:])
+    return replace(with_revoked_predecessor(key, key.predecessor.digest), predecessor=None)
+
+
+def with_revoked_predecessor(key: ApiKey, digest: bytes) -> ApiKey:
+    """Return a key that records one that it replaced as revoked, with what was sent with that one."""
+    revoked = (*key.revoked_predecessors, beginning(digest))
+    return replace(key, revoked_predecessors=revoked[-MAX_REVOKED_PREDECESSORS:])
 
 
 def beginning(digest: bytes) -> bytes:

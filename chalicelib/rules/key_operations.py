@@ -128,6 +128,8 @@ def restrict(
     them. There are only so many halves. A change that tightens the restrictions by less, again and again,
     would have no end.
     """
+    if even_if_locked_out:
+        sessions.require_confirmed(auth)
     key = api_keys.find_usable(holder, key_type, auth.origin.second)
     if errors := api_keys.loosening_errors(key_type, key, networks, expires_at):
         raise validation_error_of(errors)

@@ -130,9 +130,10 @@ class ServiceUser(Principal, frozen=True, kw_only=True, tag="SERVICE_USER"):
 class Inviter(Value, frozen=True):
     """The OWNER who invited somebody. ``id`` is a User's membership, or the id of a Service User.
 
-    ``key`` is the beginning of the digest of the key that the Service User presented. ``key_created_at`` is
-    when the Service User's USER_MANAGEMENT key was generated (Unix time), which a rotation does not change.
-    None if a User invited, or if it was not recorded (version 1.0).
+    They did so with a USER_MANAGEMENT key or, in the console, with a ``passkey``, which is its id.
+    ``key_created_at`` is when the key was generated (Unix time), which a rotation does not change, and
+    ``key`` the beginning of the digest of the secret that was presented. All three are empty if they were not
+    recorded (version 1.0), or if somebody invited themselves.
     """
 
     machine: bool
@@ -140,15 +141,16 @@ class Inviter(Value, frozen=True):
     id: str
     key_created_at: int | None = None
     key: bytes = b""
+    passkey: str = ""
 
 
 class Invitation(Value, frozen=True):
     """An open invitation. ``digests`` maps each mailed token's digest (hex) to its expiry.
 
-    It is valid only while the ``inviter`` is an OWNER of the account and, if that is a Service User, while
-    its key is not revoked; None if it was stored before inviters were recorded. A token is generated with
-    its email, so that it exists nowhere else. An email that is sent again has a new token, and the earlier
-    one stays valid.
+    It is valid only while the ``inviter`` is an OWNER of the account, and while the key or passkey that they
+    sent it with is not revoked; None if it was stored before inviters were recorded. A token is generated
+    with its email, so that it exists nowhere else. An email that is sent again has a new token, and the
+    earlier one stays valid.
 
     ``again``: the User had activated before, by an earlier invitation.
     """

@@ -148,8 +148,8 @@ class OtherOwner(NamedTuple):
 class InviterIsOwner(NamedTuple):
     """Require that the inviter is still an OWNER of the account, not suspended, and the same principal.
 
-    A Service User must still have the key with which it invited, or its successor: whoever revokes a key that
-    somebody else knows ends the invitations that were sent with it.
+    They must still have the key with which they invited, or its successor, or the passkey: whoever revokes a
+    credential that somebody else has ends the invitations that were sent with it.
     """
 
     account: str

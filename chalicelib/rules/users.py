@@ -12,6 +12,7 @@ from chalicelib.rules import api_keys, key_format, limits, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
 from chalicelib.rules.audit import actor, new_event, update_event
 from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedSession
 from chalicelib.rules.errors import (
     Conflict,
     Forbidden,
@@ -108,7 +109,7 @@ def invite(
         created_at=auth.origin.second,
         display_name=display_name or username,
         membership=new_id(),
-        invitation=_invitation(auth),
+        invitation=_invitation(auth, username),
         invited_by=auth.caller.username,
         email_by_account=True,
     )
@@ -165,7 +166,7 @@ def invite_again(
             sessions={},
             enrolment=None,
             version=new_version(),
-            invitation=_invitation(auth, again=old.invitation is None or old.invitation.again),
+            invitation=_invitation(auth, old.username, again=old.invitation is None or old.invitation.again),
             invited_by=auth.caller.username,
         )
         event = _invitation_event(auth, new, api_keys.revoke_all(old))
@@ -524,21 +525,29 @@ def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
 
     A username may belong to another principal by now, so the id decides; of a User, the membership.
     """
-    found_id = (
-        found.id if isinstance(found, ServiceUser) else found.membership if isinstance(found, User) else ""
-    )
     return (
         found.account == account
         and found.role is Role.OWNER
         and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
-        and found_id == inviter.id
-        and (inviter.key_created_at is None or _has_key_of(found, inviter))
+        and _id_of(found) == inviter.id
+        and _has_credential_of(found, inviter)
     )
 
 
-def _has_key_of(principal: Principal, inviter: Inviter) -> bool:
-    """Return whether the key with which a Service User invited was not revoked; it may have been rotated."""
+def _id_of(principal: Principal) -> str:
+    """Return what tells a principal from a later one with the username; of a User, the membership."""
+    if isinstance(principal, ServiceUser):
+        return principal.id
+    return principal.membership if isinstance(principal, User) else ""
+
+
+def _has_credential_of(principal: Principal, inviter: Inviter) -> bool:
+    """Return whether what somebody invited with was not revoked; a key may have been rotated."""
+    if inviter.passkey:
+        return isinstance(principal, User) and inviter.passkey in principal.passkeys
+    if inviter.key_created_at is None:
+        return True
     key = principal.keys.get(KeyType.USER_MANAGEMENT)
     return (
         key is not None
@@ -592,17 +601,22 @@ def _is_valid(invitation: Invitation | None, token: str, origin: Origin) -> bool
     return valid
 
 
-def _invitation(auth: AuthContext, *, again: bool = False) -> Invitation:
-    """Return a new invitation from the caller. It is valid only while the caller is an OWNER."""
-    caller = auth.caller
-    if isinstance(caller, ServiceUser):
-        created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which it has signed in
-        key = api_keys.beginning(auth.credential.digest)
-        return Invitation(
-            new_id(), inviter=Inviter(True, caller.username, caller.id, created_at, key), again=again
-        )
-    assert isinstance(caller, User)  # noqa: S101 - for mypy; there is no third kind
-    return Invitation(new_id(), inviter=Inviter(False, caller.username, caller.membership), again=again)
+def _invitation(auth: AuthContext, username: str, *, again: bool = False) -> Invitation:
+    """Return a new invitation of a User from the caller.
+
+    It is valid only while the caller is an OWNER, and has the credential that they sent it with. Somebody
+    who invites themselves has no credential any more.
+    """
+    caller, credential = auth.caller, auth.credential
+    inviter = Inviter(isinstance(caller, ServiceUser), caller.username, _id_of(caller))
+    if fold_username(username) == fold_username(caller.username):
+        return Invitation(new_id(), inviter=inviter, again=again)
+    if isinstance(credential, PresentedSession):
+        inviter = replace(inviter, passkey=sessions.current(auth)[1].passkey)
+    else:
+        created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which they have signed in
+        inviter = replace(inviter, key_created_at=created_at, key=api_keys.beginning(credential.digest))
+    return Invitation(new_id(), inviter=inviter, again=again)
 
 
 def _require_may_manage_owners(

@@ -725,7 +725,12 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
             ":this": {"S": inviter.id},
         },
     )
-    if inviter.key_created_at is not None:
+    if inviter.passkey:
+        # The daily function leaves a passkey that it ended in the item; but what was sent with one that was
+        # not used for so long has expired.
+        names = {"#passkeys": "passkeys", "#passkey": inviter.passkey}
+        condition = condition.and_also(Condition("attribute_exists(#passkeys.#passkey)", names, {}))
+    elif inviter.key_created_at is not None:
         same_key = Condition(
             "#keys.#type.createdAt = :created AND NOT contains(#keys.#type.revokedPredecessors, :key) "
             "AND NOT #keys.#type.digest = #ended",

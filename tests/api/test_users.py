@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.rules import key_format
+from chalicelib.rules import accounts, key_format
+from chalicelib.rules.context import Origin
 from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
 from tests.support.mail import MailFixture
@@ -776,6 +777,34 @@ def test_an_invitation_ends_with_the_predecessor_that_sent_it(stack: Stack, how:
     activation = {"username": "gus", "token": stack.token("gus")}
     assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
     assert stack.signs_in(stack.activate("hal"))
+
+
+@pytest.mark.parametrize("how", ["revoked", "leaked", "invited again", "recovered"])
+def test_a_persons_invitation_ends_with_the_key_that_sent_it(stack: Stack, how: str) -> None:
+    """A thief has invited somebody with it: whatever ends the key ends that, too."""
+    owner = stack.account()
+    eve = stack.user(owner, "eve", "OWNER")
+    assert invite(stack, eve, "gus", "CLUSTER_ADMIN").status == 201
+    activation = {"username": "gus", "token": stack.token("gus")}
+    rotated = eve
+    if how != "recovered":
+        rotated = Key("eve", stack.call("POST", "/v1/api-keys/rotate", eve).json["key"])
+    assert _invitation(stack, owner, "gus") == "OPEN", "a rotation is no matter"
+    stack.clock.forward(1)
+    if how == "revoked":
+        path = f"{USERS}/eve/api-keys?keyType=USER_MANAGEMENT&evenIfLockedOut=true"
+        assert stack.call("DELETE", path, rotated).status == 204
+    elif how == "leaked":
+        found = [{"token": rotated.secret, "type": "service_users_api_key", "url": ""}]
+        assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
+    elif how == "recovered":
+        accounts.recover(stack.service.directory, "eve", Origin("", "", stack.clock()))
+    else:
+        assert stack.call("POST", f"{USERS}/eve/invitation", owner).status == 200
+        assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+        eve = stack.activate("eve")
+    assert _invitation(stack, owner, "gus") == "WITHDRAWN"
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
 
 
 def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: Stack) -> None:

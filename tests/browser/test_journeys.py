@@ -532,3 +532,27 @@ def test_a_service_user_is_created_by_keyboard_and_without_a_script(newcomer: Pe
     page.get_by_text("typed-bot").first.wait_for()
     made = server.api("GET", "/v1/service-users/typed-bot")
     assert (made["description"], made["labels"]) == ("Types by itself", {"team": "payments"})
+
+
+def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: People) -> None:
+    """A page of a sibling host leads to a form at the first click, or goes back to one that was open."""
+    ann = person()
+    page, game = ann.page, "http://localhost:9/game"
+    path = "/v1/service-users"
+    machine = {"username": "double-click", "email": "double-click@demo.example", "role": "READ_ONLY"}
+    ann.server.api("POST", path, {**machine, "administrators": ["owner"]})
+    form = f"{ann.server.console}/service-users/double-click/suspend"
+    ann.open("service-users/double-click/suspend")
+    box = page.get_by_role("button", name="Suspend").bounding_box()
+    assert box
+    button = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for leads in ("history.back()", f"location.assign('{form}')"):
+        html = f"<!doctype html><title>Game</title><script>onclick = () => {leads}</script>Click twice"
+        page.route(game, lambda it, _, html=html: it.fulfill(body=html, content_type="text/html"))
+        page.goto(game)
+        page.mouse.click(*button)
+        page.wait_for_url(form)
+        page.mouse.click(*button)
+        page.wait_for_timeout(300)
+        assert page.url == form
+    assert ann.server.api("GET", f"{path}/double-click")["suspendedAt"] is None

@@ -41,6 +41,18 @@ def test_the_only_owner_keeps_their_key_in_a_session(
     assert change(ann, "revoke", evenIfLockedOut="yes").status == 303
 
 
+@pytest.mark.parametrize("form", ["revoke", "restrict"])
+def test_a_stolen_cookie_locks_nobody_out(
+    accounts: Accounts, person: Callable[..., Browser], form: str
+) -> None:
+    ann = with_key(person("ann"))
+    accounts.stack.clock.forward(301)
+    fields = {"expiry": "never", "allowedNetworks": "203.0.113.0/24"} if form == "restrict" else {}
+    before = accounts.stack.item("ann")["keys"]
+    assert change(ann, form, evenIfLockedOut="yes", **fields).status == 403
+    assert accounts.stack.item("ann")["keys"] == before
+
+
 def test_who_becomes_the_only_owner_meanwhile_keeps_their_key(
     accounts: Accounts, person: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
 ) -> None:

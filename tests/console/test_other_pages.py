@@ -265,6 +265,26 @@ def test_passkeys_are_added_and_removed(accounts: Accounts, person: Person) -> N
     assert "as many as one may have" in ann.open("you").words
 
 
+@pytest.mark.parametrize("of", ["Phone", "Laptop"])
+def test_an_invitation_ends_with_the_passkey_of_the_session_that_sent_it(
+    accounts: Accounts, person: Person, of: str
+) -> None:
+    """A thief of that passkey may have sent it; what was sent with another stays."""
+    ann = person()
+    phone = Browser(accounts.stack)
+    made = phone.passkey.create(ann.call("add-begin").json["challenge"])
+    assert ann.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    assert phone.sign_in().status == 200
+    invited = {"username": "bea", "email": "bea@people.example", "role": "READ_ONLY"}
+    assert {"Phone": phone, "Laptop": ann}[of].post("create/user", invited).status == 303
+    activation = {"username": "bea", "token": accounts.stack.token("bea")}
+    ids = {it["name"]: id_ for id_, it in accounts.stack.item("ann")["passkeys"].items()}
+    assert ann.post(f"you/passkey?id={ids['Phone']}").status == 303
+    wanted = ("WITHDRAWN", 400) if of == "Phone" else ("OPEN", 200)
+    assert accounts.call("GET", "/v1/users/bea", "owner").json["invitation"] == wanted[0]
+    assert accounts.call("POST", "/v1/users/activate", "nobody", activation).status == wanted[1]
+
+
 def test_passkeys_are_added_only_so_often_and_removed_at_any_time(accounts: Accounts, person: Person) -> None:
     ann = person("ann", "READ_ONLY")
     accounts.stack.service.directory.limits = DEFAULT

@@ -83,12 +83,14 @@ class Stay:
 class Invitation:
     """An invitation, good while its inviter is an OWNER in the time of being there that they sent it in.
 
-    A machine's is good only while it has the key it had, which was ``born`` then; it may have been rotated.
+    And while they have the key they had, which was ``born`` then and may have been rotated; or the passkey.
+    Neither is asked for of who invited themselves.
     """
 
     inviter: "Someone"
     stay: Stay
-    born: int | None
+    born: int | None = None
+    passkey: "Passkey | None" = None
     tokens: dict[str, int] = field(default_factory=dict)
 
 
@@ -718,7 +720,7 @@ class ReferenceModel:
             body["role"],
             False,
             body.get("displayName", body["username"]),
-            open=_invitation(by.who),
+            open=_invitation(by, body["username"].lower()),
             created=self.second,
             invited_by=by.who.username,
         )
@@ -863,7 +865,7 @@ class ReferenceModel:
         self._not_the_last(person)
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
-        person.keys, person.open = {}, _invitation(by.who)
+        person.keys, person.open = {}, _invitation(by, person.name)
         person.invited_by = by.who.username
         person.passkeys, person.sessions, person.wish = [], [], None
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
@@ -916,7 +918,8 @@ class ReferenceModel:
             or inviter.role != "OWNER"
             or inviter.stay is not invitation.stay
             or inviter.suspended is not None
-            or _born(inviter) != invitation.born
+            or (invitation.born is not None and _born(inviter) != invitation.born)
+            or (invitation.passkey is not None and invitation.passkey not in inviter.passkeys)
             or (inviter.machine and person.role == "OWNER" and person.account not in self.machines_run_owners)
         )
 
@@ -1360,9 +1363,13 @@ class ReferenceModel:
 
 
 def _born(inviter: Someone) -> int | None:
-    key = inviter.keys.get("USER_MANAGEMENT") if inviter.machine else None
+    key = inviter.keys.get("USER_MANAGEMENT")
     return key.born if key is not None else None
 
 
-def _invitation(inviter: Someone) -> Invitation:
-    return Invitation(inviter, inviter.stay, _born(inviter))
+def _invitation(by: Caller, whom: str) -> Invitation:
+    if by.who.name == whom:
+        return Invitation(by.who, by.who.stay)
+    if by.session is not None:
+        return Invitation(by.who, by.who.stay, passkey=by.session.passkey)
+    return Invitation(by.who, by.who.stay, born=_born(by.who))

@@ -114,6 +114,20 @@ async function confirmed() {
   confirmedUntil = Date.now() + 1000 * seconds;
 }
 
+// A page that one goes back to is there at once. So a page of another site can go back at the first of two clicks, and
+// the second would meet a button here: for a second, nothing is sent.
+
+let backAt = -1000;
+const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+if (isBack) backAt = performance.now();
+addEventListener("pageshow", (event) => { if (event.persisted) backAt = performance.now(); });
+addEventListener("submit", (event) => {
+  if (performance.now() - backAt > 1000 || "passkey" in event.target.dataset) return; // a passkey needs a touch
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  say("Nothing was sent: you have just come back to this page. Look at it, and try again.");
+}, true);
+
 for (const form of all("form[data-passkey]")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
