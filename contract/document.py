@@ -416,6 +416,10 @@ _QUERIES: dict[Query, Json] = {
         "description": "The type of the key, if there is no body.",
         "schema": {"$ref": "#/components/schemas/KeyType"},
     },
+    Query.CHECK: {
+        "description": "With `state`, whether both tables can be read: 503 if not.",
+        "schema": {"type": "string", "enum": ["state"]},
+    },
     Query.EVEN_IF_LOCKED_OUT: {
         "description": "Whether to do it even if it locks the caller out, if there is no body.",
         "schema": {"type": "string", "enum": ["true", "false"], "default": "false"},

@@ -123,6 +123,7 @@ def test_every_call_of_the_api_has_a_command(
         cli.json("events", "--username", "walk-bot", "--limit", "2")[1]["subject"]["username"] == "walk-bot"
     )
     assert cli.json("api", "health")["status"] == "ok"
+    assert cli.json("api", "health", "--tables")["tables"] == {"directory": "ok", "events": "ok"}
     assert cli.json("api", "openapi")["openapi"]
     assert cli("api", "docs") == 0
     assert cli.out.startswith("<!")
