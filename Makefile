@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript clients clients-generate e2e bench lock lock-check advisories audit
+.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript importers clients clients-install clients-generate e2e bench lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,8 +130,12 @@ browser: $(READY) $(BROWSER) ## test the console in Chromium (Debian's, or CHROM
 	@.tools/browser/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/browser tests/browser
 
 clients: $(READY) $(CLIENTS) ## test the Python client and the command line (clients/), in an environment of their own
-	@MYPYPATH=$(SOURCES) .tools/clients/bin/python -m mypy --config-file clients/mypy.ini
-	@PYTHONPATH=$(SOURCES) .tools/clients/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/clients/packages tests/clients/packages
+	@MYPYPATH=$(SOURCES) .tools/clients/bin/python -m mypy --config-file clients/mypy.ini & types=$$!; \
+	    PYTHONPATH=$(SOURCES) .tools/clients/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/clients/packages \
+	        tests/clients/packages && wait $$types
+
+clients-install: $(READY) ## install the command line with pipx and with uv, each in a home of its own, and make a call
+	@$(PYTHON) -m tests.clients.install
 
 clients-generate: $(CLIENTS) ## generate the Python client again, from docs/openapi.json
 	@.tools/clients/bin/python clients/python/generate.py
@@ -143,6 +147,9 @@ $(CLIENTS): requirements-clients.txt | $(READY)
 
 typescript: $(READY) ## walk through the API with two TypeScript clients that generators make of docs/openapi.json (needs npm)
 	@$(PYTHON) -m tests.contract.typescript_clients
+
+importers: $(READY) ## make every request of the collections that Postman and Bruno import from docs/openapi.json (needs npm)
+	@$(PYTHON) -m tests.contract.importers
 
 $(BROWSER): requirements-browser.txt | $(READY)
 	@$(PYTHON) -m venv --clear --without-pip $(@D)

@@ -312,6 +312,7 @@ _USERNAME_SCHEMA = {
 }
 _FLAG = {"type": "string", "enum": ["true", "false"], "default": "false"}
 _LABEL = f"{LABEL_NAME}:{LABEL_VALUE}"
+# None has an example: Swagger UI and Bruno send a parameter that has one, unless somebody removes it.
 _QUERIES: dict[Query, Json] = {
     Query.LIMIT: {
         "description": "The most members of a page. It has fewer if the response would exceed 600 kB.",
@@ -331,9 +332,11 @@ _QUERIES: dict[Query, Json] = {
         "schema": {"type": "string", "enum": list(selections.SORTS), "default": selections.BY_USERNAME},
     },
     Query.PREFIX: {
-        "description": "Only usernames that begin so. Case-insensitive. A page costs what any page costs.",
+        "description": (
+            "Only usernames that begin so, such as `metrics-`. Case-insensitive. A page costs what any page "
+            "costs."
+        ),
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-        "example": "metrics-",
     },
     Query.ROLE: {
         "description": "Only those with this role.",
@@ -342,15 +345,13 @@ _QUERIES: dict[Query, Json] = {
     Query.ADMINISTRATOR: {
         "description": "Only those whose Administrator this User is, and still entitled. Case-insensitive.",
         "schema": _USERNAME_SCHEMA,
-        "example": "ada",
     },
     Query.LABEL: {
         "description": (
-            "Only those with this label: its name and value with a `:` between; with all of several, with a "
-            "`,` between. Case counts."
+            "Only those with this label: its name and value with a `:` between, as `team:payments`; with all "
+            "of several, with a `,` between. Case counts."
         ),
         "schema": {"type": "string", "pattern": f"^{_LABEL}(,{_LABEL}){{0,{MAX_LABELS - 1}}}$"},
-        "example": "team:payments",
     },
     Query.NEVER_USED: {
         "description": "Whether to list only those with a key that was never used.",
@@ -394,17 +395,14 @@ _QUERIES: dict[Query, Json] = {
     Query.ACTION: {
         "description": "Only events of this action, such as `API_KEY_ROTATED`.",
         "schema": {"type": "string", "pattern": "^[A-Z_]{1,64}$"},
-        "example": "API_KEY_ROTATED",
     },
     Query.SINCE: {
-        "description": "Only events at this time (RFC 3339) or later.",
+        "description": "Only events at this time (RFC 3339, such as `2026-01-01T00:00:00Z`) or later.",
         "schema": {"type": "string", "format": "date-time"},
-        "example": "2026-01-01T00:00:00Z",
     },
     Query.UNTIL: {
         "description": "Only events before this time (RFC 3339), which must be later than `since`.",
         "schema": {"type": "string", "format": "date-time"},
-        "example": "2030-01-01T00:00:00Z",
     },
     Query.ORDER: {
         "description": "Which events come first.",
@@ -417,6 +415,10 @@ _QUERIES: dict[Query, Json] = {
     Query.KEY_TYPE: {
         "description": "The type of the key, if there is no body.",
         "schema": {"$ref": "#/components/schemas/KeyType"},
+    },
+    Query.CHECK: {
+        "description": "With `state`, whether both tables can be read: 503 if not.",
+        "schema": {"type": "string", "enum": ["state"]},
     },
     Query.EVEN_IF_LOCKED_OUT: {
         "description": "Whether to do it even if it locks the caller out, if there is no body.",

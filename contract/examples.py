@@ -11,7 +11,7 @@ from msgspec.structs import asdict, replace
 
 from chalicelib.http import problems, responses
 from chalicelib.http.responses import MASK
-from chalicelib.http.system import Health
+from chalicelib.http.system import Health, TableStates
 from chalicelib.rules.errors import FieldError
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.rules.users import InvitationState
@@ -274,6 +274,7 @@ EVENT = responses.EventResponse(
 )
 
 HEALTH = Health("ok", VERSION)
+HEALTH_AND_TABLES = Health("ok", VERSION, TableStates("ok", "ok"))
 
 
 def _problem(status: int, detail: str, *errors: tuple[str, str]) -> problems.Problem:

@@ -56,6 +56,7 @@ class Query(Enum):
     KEY_TYPE = "keyType"
     REVOKE_USER = "revokeUser"
     EVEN_IF_LOCKED_OUT = "evenIfLockedOut"
+    CHECK = "check"
 
 
 class Header(Enum):
@@ -960,9 +961,15 @@ OPERATIONS: dict[str, Operation] = {
     "health": Operation(
         tag=Tag.SYSTEM,
         status=200,
-        success="The API is healthy. Reads no table.",
+        success="The API is healthy.",
         response=system.Health,
-        examples=(Example("Healthy", examples.HEALTH),),
+        examples=(
+            Example("Healthy", examples.HEALTH),
+            Example("Tables", examples.HEALTH_AND_TABLES, query={"check": "state"}),
+        ),
+        notes="For monitors. Reads no table; with `check=state` both of them, once in ten seconds at most.",
+        query=(Query.CHECK,),
+        refusals=(503,),
         signs_in=False,
         reads=False,
     ),

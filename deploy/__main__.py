@@ -5,6 +5,7 @@ import datetime
 import getpass
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
@@ -24,6 +25,9 @@ from deploy.stack import (
 )
 from deploy.teardown import teardown
 from deploy.wheels import WheelError
+
+if TYPE_CHECKING:
+    from deploy.bulk import Tables
 
 _PARAMETERS_BY_OPTION = {
     "sender": "SenderAddress",
@@ -98,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--since", default="", help="the time it was restored to: 2026-11-23T14:30:00Z")
     command.set_defaults(command=_restore)
 
+    for name, does in (
+        ("dump", "write every item of both tables to a folder"),
+        ("load", "write them to a stack"),
+    ):
+        command = commands.add_parser(name, help=f"{does}, to move to another region")
+        command.add_argument("--folder", type=Path, required=True, help="the folder; it has digests of keys")
+        command.set_defaults(command=_move, loads=name == "load")
+
     command = commands.add_parser("delete-account", help="delete an account with all its data")
     command.add_argument("--account", required=True, help="the account's id, as in GET /v1/whoami")
     command.set_defaults(command=_delete_account)
@@ -109,6 +121,31 @@ def _parser() -> argparse.ArgumentParser:
         "--confirm", default="", help="the account's id again; without it nothing is revoked"
     )
     command.set_defaults(command=_revoke_keys)
+
+    command = commands.add_parser("accounts", help="list the accounts of the stack")
+    command.set_defaults(command=_accounts)
+
+    for verb, done in (("suspend", "suspended"), ("resume", "resumed")):
+        command = commands.add_parser(f"{verb}-account", help=f"{verb} everybody of an account")
+        command.add_argument(
+            "--account", required=True, help="the account's id, as the command accounts shows"
+        )
+        command.add_argument(
+            "--confirm", default="", help=f"the account's id again; without it nobody is {done}"
+        )
+        command.set_defaults(command=_suspend_account, resumes=verb == "resume")
+
+    command = commands.add_parser("export-person", help="write what is known of a person, as JSON")
+    command.add_argument("--account", required=True, help="the account's id, as the command accounts shows")
+    command.add_argument("--username", required=True)
+    command.add_argument("--out", type=Path, required=True, help="file to write, readable by you alone")
+    command.set_defaults(command=_export_person)
+
+    command = commands.add_parser("erase-person", help="replace a revoked person by a pseudonym everywhere")
+    command.add_argument("--account", required=True, help="the account's id, as the command accounts shows")
+    command.add_argument("--username", required=True)
+    command.add_argument("--confirm", default="", help="the username again; without it nothing is erased")
+    command.set_defaults(command=_erase_person)
 
     command = commands.add_parser("end-keys", help="revoke every API key of a type, or let them expire")
     command.add_argument("--type", required=True, help="name of the key type")
@@ -242,6 +279,21 @@ def _restore(args: argparse.Namespace) -> None:
         print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
 
 
+def _move(args: argparse.Namespace) -> None:
+    import boto3
+
+    from deploy.move import dump, load
+
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    names = {"directory": outputs["DirectoryName"], "events": outputs["EventsName"]}
+    try:
+        counts = (load if args.loads else dump)(client, names, args.folder)
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    print(f"{counts['directory']} items of Directory, {counts['events']} of Events.")
+
+
 def _delete_account(args: argparse.Namespace) -> None:
     import boto3
 
@@ -262,14 +314,9 @@ def _revoke_keys(args: argparse.Namespace) -> None:
     import boto3
 
     from chalicelib.rules.errors import ConcurrentChange
-    from deploy.revocation import Tables, count_keys, revoke_account
+    from deploy.revocation import count_keys, revoke_account
 
-    stack = describe_stack(stack_name(args.stage))
-    outputs = stack_outputs(stack.name)
-    retention_days = int(stack.parameters["EventRetentionDays"])
-    tables = Tables(
-        outputs["DirectoryName"], outputs["EventsName"], retention_days, "EventBusName" in outputs
-    )
+    tables = _tables(args.stage)
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
         if args.confirm != args.account:
@@ -289,21 +336,94 @@ def _revoke_keys(args: argparse.Namespace) -> None:
     )
 
 
+def _tables(stage: str) -> "Tables":
+    """Return the tables of a deployed stack, and how it keeps events."""
+    from deploy.bulk import Tables
+
+    stack = describe_stack(stack_name(stage))
+    outputs = stack_outputs(stack.name)
+    retention_days = int(stack.parameters["EventRetentionDays"])
+    return Tables(outputs["DirectoryName"], outputs["EventsName"], retention_days, "EventBusName" in outputs)
+
+
+def _accounts(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.http.responses import moment
+    from deploy.accounts import accounts
+
+    outputs = stack_outputs(stack_name(args.stage))
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    for it in accounts(client, outputs["DirectoryName"]):
+        state = "  suspended" if it.is_suspended else f"  {it.suspended} suspended" if it.suspended else ""
+        members = f"{it.owners} OWNERs, {it.users} Users, {it.service_users} Service Users"
+        print(f"{it.id}  {moment(it.created_at)}  {it.name}: {members}{state}")
+
+
+def _suspend_account(args: argparse.Namespace) -> None:
+    import boto3
+
+    from chalicelib.rules.errors import ConcurrentChange
+    from deploy.accounts import resume_account, suspend_account
+    from deploy.bulk import account_name
+
+    tables = _tables(args.stage)
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    verb, done = ("resume", "Resumed") if args.resumes else ("suspend", "Suspended")
+    try:
+        name = account_name(client, tables.directory, args.account)
+        if args.confirm != args.account:
+            raise DeployError(f"To {verb} everybody of {name}, add --confirm {args.account}.")
+        change = resume_account if args.resumes else suspend_account
+        print(f"{done} {change(client, tables, args.account)} Users and Service Users of {name}.")
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    except ConcurrentChange:
+        raise DeployError(f"Not everybody is {done.lower()} yet. Run this command again.") from None
+
+
+def _export_person(args: argparse.Namespace) -> None:
+    import json
+
+    import boto3
+
+    from deploy.people import export_person
+
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    try:
+        found = export_person(client, _tables(args.stage), args.account, args.username)
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    args.out.touch(mode=0o600)
+    args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{len(found['events'])} events, and what the tables have of {args.username}: {args.out}")
+
+
+def _erase_person(args: argparse.Namespace) -> None:
+    import boto3
+
+    from deploy.people import erase_person
+
+    if args.confirm != args.username:
+        raise DeployError(f"This cannot be undone. To erase {args.username}, add --confirm {args.username}.")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
+    try:
+        done = erase_person(client, _tables(args.stage), args.account, args.username)
+    except LookupError as error:
+        raise DeployError(str(error)) from None
+    print(
+        f"{args.username} is {done.pseudonym} now, in {done.events} events and {done.principals} principals. "
+        "Exports, published events, backups and logs still have the name: docs/operations.md, Erase a person."
+    )
+
+
 def _end_keys(args: argparse.Namespace) -> None:
     import boto3
 
     from chalicelib.rules.errors import ConcurrentChange
     from deploy.key_types import end_keys, holders_of
-    from deploy.revocation import Tables
 
-    stack = describe_stack(stack_name(args.stage))
-    outputs = stack_outputs(stack.name)
-    tables = Tables(
-        outputs["DirectoryName"],
-        outputs["EventsName"],
-        int(stack.parameters["EventRetentionDays"]),
-        "EventBusName" in outputs,
-    )
+    tables = _tables(args.stage)
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
         if args.confirm != args.type:

@@ -16,9 +16,7 @@ from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import Action, Actor, ApiKey, Cause, Event, Kind, Principal
 from chalicelib.rules.ports import Replace, RevokeKey, Write
 from chalicelib.rules.roles import KeyType
-from chalicelib.store.directory import DynamoDirectory
-from chalicelib.store.principals import principal_from_item
-from deploy.revocation import Tables
+from deploy.bulk import Tables, directory_of, principals, until_none_is_left
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -27,26 +25,11 @@ MAX_DAYS = 365
 """The most days after which keys may expire."""
 
 _TRIES = 5
-_PASSES = 10
-_EVERY = 100
-"""Progress is reported after this many principals."""
 
 
 def holders_of(client: "DynamoDBClient", directory: str, names: Collection[str]) -> list[Principal]:
     """Return the principals of every account that have a key of one of some types, by a consistent Scan."""
-    pages = client.get_paginator("scan").paginate(
-        TableName=directory,
-        FilterExpression="begins_with(pk, :user)",
-        ExpressionAttributeValues={":user": {"S": "USER#"}},
-        ConsistentRead=True,
-    )
-    found: list[Principal] = []
-    for page in pages:
-        for item in page["Items"]:
-            principal = principal_from_item(dict[str, Any](item))
-            if any(name in principal.keys for name in names):
-                found.append(principal)
-    return found
+    return [it for it in principals(client, directory) if any(name in it.keys for name in names)]
 
 
 def end_keys(
@@ -69,16 +52,12 @@ def end_keys(
     if not 0 <= days <= MAX_DAYS:
         raise ValueError(f"Give --days from 1 to {MAX_DAYS}, or leave it out to end the keys now.")
     job = _Job(client, tables, KeyType(name), int(now()) + days * DAY if days else None, now)
-    done = 0
-    for _ in range(_PASSES):
-        left = [it for it in holders_of(client, tables.directory, {name}) if job.concerns(it)]
-        if not left:
-            return done
-        for holder in left:
-            done += job.end(holder.username)
-            if done and done % _EVERY == 0:
-                report(f"Ended {done} keys.")
-    raise concurrent_change()
+
+    def holders() -> list[str]:
+        found = holders_of(client, tables.directory, {name})
+        return [it.username for it in found if job.concerns(it)]
+
+    return until_none_is_left(holders, job.end, report, "Ended the keys of {} principals.")
 
 
 class _Job:
@@ -92,9 +71,7 @@ class _Job:
         at: int | None,
         now: Callable[[], float],
     ) -> None:
-        self._directory = DynamoDirectory(
-            client, tables.directory, tables.events, tables.retention_days, publishes=tables.publishes
-        )
+        self._directory = directory_of(client, tables)
         self._key_type = key_type
         self._at = at
         self._now = now

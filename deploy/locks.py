@@ -23,6 +23,7 @@ SOURCES = (
     "requirements-contract.in",
     "requirements-browser.in",
     "requirements-clients.in",
+    "tests/clients/requirements-install.in",
     "deploy/requirements-check.in",
     "deploy/requirements-emulator.in",
     "deploy/requirements-lock.in",

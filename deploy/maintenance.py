@@ -115,7 +115,7 @@ def restore_directory(
             again |= {item["pk"]["S"].removeprefix("USER#")} & withdrawn.suspended.keys()
         current = _get(client, target, wanted)
         puts = [{"PutRequest": {"Item": item}} for key, item in wanted.items() if current.get(key) != item]
-        _write(client, target, puts)
+        write_items(client, target, puts)
         written += len(puts)
     for page in _pages(client, target):
         here = [item["pk"]["S"] for item in page]
@@ -123,7 +123,7 @@ def restore_directory(
         deletions = [
             _deletion(key) for key in here if key not in kept and not key.startswith(counters.BUDGET)
         ]
-        _write(client, target, deletions)
+        write_items(client, target, deletions)
         deleted += len(deletions)
     return Restored(written, deleted, revoked, tuple(sorted(again)), tuple(sorted(active)))
 
@@ -300,7 +300,7 @@ def restore_events(client: "DynamoDBClient", source: str, target: str) -> int:
             # What makes an event pending; its recipients were notified when it happened.
             item.pop("waiting", None)
             item.pop("dueAt", None)
-        _write(client, target, [{"PutRequest": {"Item": item}} for item in missing])
+        write_items(client, target, [{"PutRequest": {"Item": item}} for item in missing])
         restored += len(missing)
     return restored
 
@@ -325,14 +325,14 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     trail = [
         item for part in (account, refusals_of(account)) for item in _keys_of_events(client, events, part)
     ]
-    _write(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
+    write_items(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
     left = [
         item["pk"]["S"]
         for item in _items(client, directory)
         if item["pk"]["S"].startswith((counters.budgets_of(account), addresses.names_of(account)))
         or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
-    _write(client, directory, [_deletion(pk) for pk in left])
+    write_items(client, directory, [_deletion(pk) for pk in left])
     client.delete_item(TableName=directory, Key={"pk": {"S": f"{revocation.STATE}{account}"}})
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)
@@ -470,7 +470,8 @@ def _credential_keys(item: Item) -> list[str]:
     return [f"CREDENTIAL#{hashlib.sha256(id_).hexdigest()}" for id_ in ids]
 
 
-def _write(client: "DynamoDBClient", table: str, requests: list[Any]) -> None:
+def write_items(client: "DynamoDBClient", table: str, requests: list[Any]) -> None:
+    """Make writes of a table, given as BatchWriteItem takes them, until none is left unprocessed."""
     for start in range(0, len(requests), _BATCH):
         unprocessed: Any = {table: requests[start : start + _BATCH]}
         for pause in _pauses():

@@ -86,9 +86,20 @@ def finish(template: dict[str, Any], architecture: str) -> None:
             resource["Properties"].update({"Runtime": runtime.NAME, "Architectures": [architecture]})
     resources["Dashboard"] = {
         "Type": "AWS::CloudWatch::Dashboard",
-        "Properties": {"DashboardBody": {"Fn::Sub": _one_line(DASHBOARD)}},
+        "Properties": {"DashboardBody": {"Fn::Sub": _dashboard(resources)}},
     }
     template["Outputs"]["Version"] = {"Description": "Version of Service Users", "Value": VERSION}
+
+
+def _dashboard(resources: dict[str, Any]) -> list[Any]:
+    """Return the arguments of ``Fn::Sub`` for the dashboard, without alarms that a stack does not have."""
+    body, optional = _one_line(DASHBOARD), {}
+    for name, resource in resources.items():
+        entry = f',"${{{name}.Arn}}"'
+        if "Condition" in resource and entry in body:
+            body = body.replace(entry, f"${{{name}Entry}}")
+            optional[f"{name}Entry"] = {"Fn::If": [resource["Condition"], {"Fn::Sub": entry}, ""]}
+    return [body, optional]
 
 
 def _run_chalice(stage: str, out: Path, catalogue: str) -> None:

@@ -36,11 +36,10 @@ from chalicelib.rules.model import (
 )
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import Replace, RevokeKey
-from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import Item, from_item
 from chalicelib.store.outbox import DynamoOutbox
-from chalicelib.store.principals import principal_from_item
 from chalicelib.store.publications import event_puts
+from deploy.bulk import THREADS, Tables, account_name, directory_of, principals, until_none_is_left
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -56,20 +55,7 @@ HOLD = 2 * 3600
 LISTED = 100
 """The most usernames in one email."""
 
-THREADS = 8
 _TRIES = 5
-_PASSES = 10
-_EVERY = 500
-"""Progress is reported after this many principals."""
-
-
-class Tables(NamedTuple):
-    """The tables of a stack, and how it keeps and publishes events."""
-
-    directory: str
-    events: str
-    retention_days: int
-    publishes: bool = False
 
 
 class Outcome(NamedTuple):
@@ -102,7 +88,7 @@ def count_keys(
 
     With ``users``, Users' own keys too. Raises LookupError if there is no such account.
     """
-    name = _account_name(client, tables, account)
+    name = account_name(client, tables.directory, account)
     holders = list(_holders(client, tables, account, users=users))
     return name, len(holders), sum(len(it.keys) for it in holders)
 
@@ -125,7 +111,7 @@ def revoke_account(
     ``users``, and ConcurrentChange if new keys keep appearing. ``threads`` are as many as change principals
     at once; 0 for :data:`THREADS`.
     """
-    _account_name(client, tables, account)
+    account_name(client, tables.directory, account)
     job = _Job(client, tables, account, report, now, threads or THREADS)
     state = job.begin(users=users)
     if state.phase is _Phase.NOTIFYING:
@@ -156,9 +142,7 @@ class _Job:
         self._report = report
         self._now = now
         self._threads = threads
-        self._directory = DynamoDirectory(
-            client, tables.directory, tables.events, tables.retention_days, publishes=tables.publishes
-        )
+        self._directory = directory_of(client, tables)
         self._outbox = DynamoOutbox(client, tables.directory, tables.events)
         self._key: Item = {"pk": {"S": f"{STATE}{account}"}}
 
@@ -234,27 +218,33 @@ class _Job:
     # Revoking
 
     def revoke(self, state: _State) -> None:
-        """Revoke every key, again and again until no principal has one."""
-        done = 0
-        for _ in range(_PASSES):
-            holders = [
-                it.username for it in _holders(self._client, self._tables, self._account, users=state.users)
-            ]
-            if not holders:
-                return
-            with ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(lambda name: self._revoke_keys_of(name, state), holders):
-                    done += 1
-                    if done % _EVERY == 0:
-                        self._report(f"Revoked the keys of {done} principals.")
-        raise concurrent_change()
+        """Revoke every key, again and again until no principal has one.
 
-    def _revoke_keys_of(self, username: str, state: _State) -> None:
+        Sessions of the console are ended too, but one that began since is let be: it began with a passkey,
+        which is not revoked here, so the next would begin at once.
+        """
+        ended_sessions = False
+
+        def holders() -> list[str]:
+            nonlocal ended_sessions
+            found = list(_holders(self._client, self._tables, self._account, users=state.users))
+            if ended_sessions and not any(it.keys or _is_invited(it) for it in found):
+                return []
+            ended_sessions = True
+            return [it.username for it in found]
+
+        def revoke(username: str) -> int:
+            return self._revoke_keys_of(username, state)
+
+        said = "Revoked the keys of {} principals."
+        until_none_is_left(holders, revoke, self._report, said, self._threads)
+
+    def _revoke_keys_of(self, username: str, state: _State) -> int:
         """Revoke a principal's keys in one transaction; if it keeps changing, key by key."""
         for _ in range(_TRIES):
             old = self._holder(username)
             if old is None:
-                return
+                return 0
             try:
                 self._directory.commit(
                     self._event(old, state),
@@ -263,10 +253,11 @@ class _Job:
                 )
             except ConcurrentChange:
                 continue
-            return
+            return 1
         old = self._holder(username)
         for key_type in tuple(old.keys) if old else ():
             self._revoke_any_version(username, key_type, state)
+        return 1
 
     def _revoke_any_version(self, username: str, key_type: "KeyType", state: _State) -> None:
         """Revoke a key whatever version its holder has, so that nobody prevents it by rotating in a loop."""
@@ -311,8 +302,8 @@ class _Job:
             self._notify(name, holders, state)
         with ThreadPoolExecutor(self._threads) as pool:
             list(pool.map(self._finish, [event for event, waits in events if waits]))
-        principals = {fold_username(event.subject.username) for event, _ in events}
-        return Outcome(len(principals), sum(len(event.keys) for event, _ in events), len(told))
+        changed = {fold_username(event.subject.username) for event, _ in events}
+        return Outcome(len(changed), sum(len(event.keys) for event, _ in events), len(told))
 
     def _events(self, state: _State) -> Iterator[tuple[Event, bool]]:
         """Return the events of the revocation, and whether each is still held."""
@@ -392,18 +383,9 @@ class _Job:
 
 def _holders(client: "DynamoDBClient", tables: Tables, account: str, *, users: bool) -> Iterator[Principal]:
     """Return an account's principals that have keys, by a strongly consistent Scan."""
-    pages = client.get_paginator("scan").paginate(
-        TableName=tables.directory,
-        FilterExpression="begins_with(pk, :user) AND #account = :account",
-        ExpressionAttributeNames={"#account": "account"},
-        ExpressionAttributeValues={":user": {"S": "USER#"}, ":account": {"S": account}},
-        ConsistentRead=True,
-    )
-    for page in pages:
-        for item in page["Items"]:
-            principal = principal_from_item(dict[str, Any](item))
-            if (users or isinstance(principal, ServiceUser)) and _has_secrets(principal):
-                yield principal
+    for principal in principals(client, tables.directory, account):
+        if (users or isinstance(principal, ServiceUser)) and _has_secrets(principal):
+            yield principal
 
 
 def _has_secrets(principal: Principal) -> bool:
@@ -432,12 +414,3 @@ def _state_of(item: Item) -> _State:
     at = int(item.get("notifyingAt", {"N": "0"})["N"])
     phase = _Phase.NOTIFYING if at else _Phase.REVOKING
     return _State(item["id"]["S"], int(item["startedAt"]["N"]), item["users"]["BOOL"], phase, at)
-
-
-def _account_name(client: "DynamoDBClient", tables: Tables, account: str) -> str:
-    item = client.get_item(
-        TableName=tables.directory, Key={"pk": {"S": f"ACCOUNT#{account}"}}, ConsistentRead=True
-    ).get("Item")
-    if item is None:
-        raise LookupError(f"There is no account {account}. Its id is in GET /v1/whoami and in every event.")
-    return str(item["name"]["S"])

@@ -19,7 +19,7 @@ import msgspec
 from chalicelib.authorizer.route_rules import PATH_TRAVERSAL, Rules, allowed_routes, is_allowed
 from chalicelib.rules.audit import actor
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import Forbidden, Unauthenticated
+from chalicelib.rules.errors import Forbidden, Unauthenticated, sign_in_fields
 
 SignIn = Callable[[str | None, str], AuthContext]
 """Signs in with the value of an Authorization header, from a source address. Raises Unauthenticated for
@@ -47,11 +47,11 @@ def authorize(event: Any, sign_in: SignIn, rules: Rules) -> dict[str, Any]:
         return {"isAuthorized": False} if simple else _policy("unknown", deny=("*",))
     try:
         auth = sign_in(request.credentials, request.source_ip)
-    except Unauthenticated:
-        _log.info("refused (401): the credentials are missing or wrong")
+    except Unauthenticated as refusal:
+        _log.info("refused (401): the credentials are missing or wrong", extra=sign_in_fields(refusal))
         _unauthorized()
     except Forbidden as refusal:
-        _log.info("refused (403): %s", refusal.detail)
+        _log.info("refused (403): %s", refusal.detail, extra=sign_in_fields(refusal))
         return request.refusal()
     except Exception as error:
         _log.exception("failed (500): nobody could be signed in")

@@ -16,7 +16,7 @@ import msgspec
 
 from chalicelib.authorizer.gateway import SignIn, caller_fields
 from chalicelib.authorizer.route_rules import Rules, is_allowed
-from chalicelib.rules.errors import Forbidden, Unauthenticated, Unavailable
+from chalicelib.rules.errors import Forbidden, Unauthenticated, Unavailable, sign_in_fields
 from chalicelib.rules.names import with_article
 
 _LOG = logging.getLogger(__name__)
@@ -78,10 +78,10 @@ def decide(question: Any, sign_in: SignIn, rules: Rules) -> Decision:
     try:
         auth = sign_in(asked.authorization, asked.source_ip)
     except Unauthenticated as refusal:
-        _LOG.info("refused (401): the credentials are missing or wrong")
+        _LOG.info("refused (401): the credentials are missing or wrong", extra=sign_in_fields(refusal))
         return Decision(allowed=False, status=401, reason=refusal.detail)
     except Forbidden as refusal:
-        _LOG.info("refused (403): %s", refusal.detail)
+        _LOG.info("refused (403): %s", refusal.detail, extra=sign_in_fields(refusal))
         return Decision(allowed=False, status=403, reason=refusal.detail)
     except Unavailable:
         _LOG.exception("failed (503): nobody could be signed in")

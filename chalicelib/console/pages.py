@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.http.call import log_refused_sign_in
 from chalicelib.http.problems import HttpError, headers_of, status_of
 from chalicelib.rules import api_keys, sessions
 from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
@@ -93,6 +94,7 @@ def page(
 
 def refusal(visit: Visit, error: ApiError) -> Response:
     """Return the page for an error, in the API's own words."""
+    log_refused_sign_in(error, visit.origin.request_id)
     if isinstance(error, Unauthenticated):
         if visit.method == "GET":
             return visit.redirect_to(

@@ -7,6 +7,7 @@ from chalice.app import Response
 from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
 from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.http.call import log_refused_sign_in
 from chalicelib.http.problems import headers_of
 from chalicelib.rules import passkeys, sessions
 from chalicelib.rules.errors import TooManyRequests, Unauthenticated
@@ -56,6 +57,7 @@ def enrol(visit: Visit) -> Response:
     try:
         return submit(visit, "enrol.html", ask, mailed="")
     except Unauthenticated as refused:
+        log_refused_sign_in(refused, visit.origin.request_id)
         typed = {"username": visit.field("username")}
         return page(visit, "enrol.html", 401, mailed="", errors={"": [refused.detail]}, form=typed)
 

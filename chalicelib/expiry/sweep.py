@@ -35,6 +35,7 @@ from chalicelib.rules.model import (
     User,
 )
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.networks import are_all
 from chalicelib.rules.policies import ClearNotice, Decision, Revoke, SendNotice
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sweeps import Page, Position, SweepChange, SweepStore
@@ -402,6 +403,9 @@ class _Run:
         return self._accounts[account]
 
 
+LATELY = 30 * DAY
+"""For how many seconds a use shows that a key tied to networks can still be used."""
+
 _KEPT_KEY_REASON = (
     "It is kept as the last key with which an OWNER can manage the account: "
     "rotate it, or make another User an OWNER"
@@ -432,9 +436,14 @@ def _needs_passkey(user: User, account: Account, now: int) -> bool:
 
 
 def _has_lasting_key(user: User, now: int) -> bool:
-    """Return whether a User's USER_MANAGEMENT key works for at least 10 more days."""
+    """Return whether a User's USER_MANAGEMENT key works for at least 10 more days, as far as one can tell.
+
+    A key that is tied to networks counts only if it was used lately: there may be nobody in them any more.
+    """
     key = user.keys.get(KeyType.USER_MANAGEMENT)
-    return key is not None and not is_expired(key, now + policies.FIRST_NOTICE)
+    if key is None or is_expired(key, now + policies.FIRST_NOTICE):
+        return False
+    return are_all(key.networks) or (key.last_used_at is not None and now - key.last_used_at <= LATELY)
 
 
 def _is_owner(user: User, account: Account) -> bool:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 
-from chalicelib.rules.errors import Unauthenticated
+from chalicelib.rules.errors import SignInRefusal, Unauthenticated
 from chalicelib.rules.names import USERNAME
 
 _USERNAME = re.compile(USERNAME)
@@ -22,14 +22,14 @@ def credentials(header: str | None) -> tuple[str | None, str]:
     Raises Unauthenticated if there is no header, or another scheme.
     """
     if not header:
-        raise Unauthenticated(_MISSING)
+        raise Unauthenticated(_MISSING, SignInRefusal.MISSING)
     scheme, _, rest = header.strip().partition(" ")
     match scheme.lower():
         case "basic":
             return _basic(rest.strip())
         case "bearer":
             return None, rest.strip()
-    raise Unauthenticated(_MISSING)
+    raise Unauthenticated(_MISSING, SignInRefusal.MISSING)
 
 
 def only_one(values: list[str]) -> str | None:
@@ -38,7 +38,7 @@ def only_one(values: list[str]) -> str | None:
     Raises Unauthenticated if they differ: a proxy in between may have checked another one.
     """
     if len(set(values)) > 1:
-        raise Unauthenticated(_CONTRADICTORY)
+        raise Unauthenticated(_CONTRADICTORY, SignInRefusal.MISSING)
     return values[0] if values else None
 
 
@@ -46,8 +46,8 @@ def _basic(encoded: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, ValueError):
-        raise Unauthenticated(_MALFORMED) from None
+        raise Unauthenticated(_MALFORMED, SignInRefusal.MISSING) from None
     username, _, key = text.partition(":")
     if not _USERNAME.match(username):
-        raise Unauthenticated(_MALFORMED)
+        raise Unauthenticated(_MALFORMED, SignInRefusal.MISSING)
     return username, key

@@ -15,7 +15,7 @@ from chalicelib.http.browsers import refuse_other_sites
 from chalicelib.http.problems import MEDIA_TYPE, HttpError, headers_of, problem, problem_of
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import AuthContext, Origin
-from chalicelib.rules.errors import ApiError, ValidationError
+from chalicelib.rules.errors import ApiError, ValidationError, sign_in_fields
 from chalicelib.rules.ports import Directory, Trail
 
 if TYPE_CHECKING:
@@ -309,6 +309,7 @@ def serve(request: "Request", service: Callable[[], Service], view: View, *param
         refuse_preconditions(request, view)
         return view(call, *map(unquote, parameters))
     except ApiError as error:
+        log_refused_sign_in(error, request_id)
         return refusal(error, request_id)
     except Exception:
         # Not "requestId": Lambda's JSON log format has its own field of that name.
@@ -323,6 +324,15 @@ def serve(request: "Request", service: Callable[[], Service], view: View, *param
 def refusal(error: ApiError, request_id: str) -> Response:
     """Return the response that refuses a call: the problem for an error."""
     return _problem(problem_of(error, request_id), headers_of(error))
+
+
+def log_refused_sign_in(error: ApiError, request_id: str) -> None:
+    """Log why a sign-in with a key is refused, for the operator's metrics; nothing for any other error.
+
+    The line names nobody: a username that does not exist may be a key that was pasted into the wrong field.
+    """
+    if fields := sign_in_fields(error):
+        _LOG.info("a sign-in was refused", extra={**fields, "apiRequestId": request_id})
 
 
 def not_allowed(request: "Request", methods: list[str]) -> Response:

@@ -9,7 +9,7 @@ from chalice.app import Response
 from msgspec import Meta
 
 from chalicelib.http.call import Call, reply
-from chalicelib.rules.errors import NotFound
+from chalicelib.rules.errors import NotFound, Unavailable, ValidationError
 from chalicelib.version import VERSION
 
 SERVER = "https://api.service-users.example"
@@ -34,17 +34,41 @@ _POLICY = (
 )
 
 
-class Health(msgspec.Struct, frozen=True):
+class TableStates(msgspec.Struct, frozen=True):
+    """The state of the tables."""
+
+    directory: Annotated[str, Meta(description="`ok`: principals and keys can be read.")]
+    events: Annotated[str, Meta(description="`ok`: events can be read.")]
+
+
+class Health(msgspec.Struct, frozen=True, omit_defaults=True):
     """The health of the API, and its version."""
 
     status: Annotated[str, Meta(description="Health status.")]
     version: Annotated[str, Meta(description="The version of the contract that this stack serves.")]
+    tables: Annotated[
+        TableStates | msgspec.UnsetType, Meta(description="With `check=state`, the state of the tables.")
+    ] = msgspec.UNSET
 
 
 def health(call: Call) -> Response:
-    """Respond with the health of the API; reads no table."""
-    call.query()
-    return reply(200, Health("ok", VERSION))
+    """Respond with the health of the API and, if asked to, of its tables; otherwise reads no table.
+
+    Raises ValidationError, and Unavailable if a table cannot be read.
+    """
+    check = call.query("check").get("check")
+    if check is None:
+        return reply(200, Health("ok", VERSION))
+    if check != "state":
+        raise ValidationError("'check' must be 'state', or left out.")
+    readable = {
+        "Directory": call.directory.is_readable(call.origin.second),
+        "Events": call.trail.is_readable(call.origin.second),
+    }
+    if broken := [name for name, works in readable.items() if not works]:
+        tables = f"The table {broken[0]}" if len(broken) == 1 else "Both tables"
+        raise Unavailable(f"{tables} cannot be read. The log of the API says why; ask again in ten seconds.")
+    return reply(200, Health("ok", VERSION, TableStates("ok", "ok")))
 
 
 def front_door(call: Call) -> Response:

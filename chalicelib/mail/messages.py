@@ -309,6 +309,7 @@ class _View:
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "suspended": self._is_suspension(),
+            "by_operator": self.event.actor.kind is Kind.OPERATOR,
             "subject_kind": self._kind(),
             "lowered": _role_labels(event),
             "role_change": _role_labels(event),

@@ -317,8 +317,10 @@ class _Delivery:
         if event is None:
             return
         if notifications.changes_owners(event):
-            # The stack has a metric filter on this line, and an alarm on the metric.
-            _LOG.info("OWNERs change", extra={"ownersChange": event.action.value, "event": event.id})
+            # The stack has metric filters on this line, and an alarm on a metric.
+            new = {"newOwner": 1} if notifications.adds_owner(event) else {}
+            fields = {"ownersChange": event.action.value, "event": event.id, **new}
+            _LOG.info("OWNERs change", extra=fields)
         if messages.email_of(event) is None or event.audience is Audience.NOBODY:
             _LOG.error(
                 "There is no email for this event", extra={"event": event.id, "action": event.action.value}

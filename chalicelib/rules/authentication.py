@@ -11,7 +11,7 @@ from chalicelib.rules import api_keys, key_format, networks, suspension
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedKey
-from chalicelib.rules.errors import Forbidden, Unauthenticated
+from chalicelib.rules.errors import Forbidden, SignInRefusal, Unauthenticated
 from chalicelib.rules.model import (
     Action,
     ApiKey,
@@ -57,21 +57,24 @@ def sign_in(
     is recorded.
     """
     if not key_format.well_formed(secret, key_format.KEY_PREFIX):
-        raise Unauthenticated(NOT_VALID)
+        raise Unauthenticated(NOT_VALID, SignInRefusal.MALFORMED)
     digest = key_format.digest(secret)
     if username is None:
         username = directory.username_of(digest)
     principal = directory.principal(username) if username is not None else None
     match = _match(principal, digest, origin.now) if principal is not None else None
-    if principal is None or match is None or (people_only and not isinstance(principal, User)):
-        raise Unauthenticated(NOT_VALID)
+    if principal is None or match is None:
+        raise Unauthenticated(NOT_VALID, _why_not(principal, digest))
+    if people_only and not isinstance(principal, User):
+        raise Unauthenticated(NOT_VALID, SignInRefusal.WRONG)
     key = match.key
     if not networks.admits(key.networks, origin.source_ip):
         why = f"{origin.source_ip} is in none of the key's allowed networks"
         _record_refusal(directory, principal, match, origin, Cause.NETWORK_NOT_ALLOWED, why)
         raise Forbidden(
             f"This {match.key_type.value} key may not be used from {origin.source_ip or 'this address'}. "
-            f"Call from one of its allowed networks, or {_WHO_HELPS[type(principal)]}."
+            f"Call from one of its allowed networks, or {_WHO_HELPS[type(principal)]}.",
+            SignInRefusal.NETWORK,
         )
     if principal.suspended_at is not None:
         why = "Its holder is suspended"
@@ -125,6 +128,15 @@ def _match(principal: Principal, digest: bytes, now: float) -> _Match | None:
         elif is_predecessor:
             found = _Match(key_type, key, predecessor)
     return found
+
+
+def _why_not(principal: Principal | None, digest: bytes) -> SignInRefusal:
+    """Return why a digest that matches no usable key is refused; for the operator, not for the caller."""
+    for key_type, key in principal.keys.items() if principal is not None else ():
+        digests = (key.digest, *((key.predecessor.digest,) if key.predecessor else ()))
+        if key_type.is_listed and any(key_format.same(it, digest) for it in digests):
+            return SignInRefusal.EXPIRED
+    return SignInRefusal.WRONG
 
 
 def _record_refusal(

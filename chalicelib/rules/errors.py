@@ -17,15 +17,34 @@ ApiError
 """
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import NamedTuple
 
 
-class ApiError(Exception):
-    """A refused call. ``detail`` says why and what to do."""
+class SignInRefusal(str, Enum):
+    """Why a sign-in with a key is refused. The operator has a metric of each; no response contains it."""
 
-    def __init__(self, detail: str) -> None:
+    MISSING = "MISSING"
+    """There are no credentials, or none in a form that is accepted."""
+    MALFORMED = "MALFORMED"
+    """What was sent is not formed like a key."""
+    WRONG = "WRONG"
+    """There is no such username, or it has no such key (any more)."""
+    EXPIRED = "EXPIRED"
+    """The key has expired, or was replaced and its overlap has ended."""
+    NETWORK = "NETWORK"
+    """The key is right, and used from an address that is in none of its networks."""
+    SUSPENDED = "SUSPENDED"
+    """The key is right, and its holder is suspended."""
+
+
+class ApiError(Exception):
+    """A refused call. ``detail`` says why and what to do; ``sign_in`` why a sign-in with a key is refused."""
+
+    def __init__(self, detail: str, sign_in: SignInRefusal | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.sign_in = sign_in
 
 
 class Unauthenticated(ApiError):
@@ -69,6 +88,11 @@ class TooManyRequests(ApiError):
 
 class Unavailable(ApiError):
     """The store did not respond in time; whether a change was made is unknown."""
+
+
+def sign_in_fields(error: ApiError) -> dict[str, str]:
+    """Return the fields of the log line about a refused sign-in: the stack has metric filters on them."""
+    return {} if error.sign_in is None else {"signInRefused": error.sign_in.value}
 
 
 class FieldError(NamedTuple):

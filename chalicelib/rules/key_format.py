@@ -52,8 +52,13 @@ def well_formed(secret: str, prefix: str) -> bool:
 
 
 def contains_secret(text: str) -> bool:
-    """Return whether a text has a key, a token or another secret of this service in it, by its checksum."""
-    return any(_checksum(it[:-_CHECK]) == it[-_CHECK:] for it in _ANYWHERE.findall(text))
+    """Return whether a text has a key, a token or another secret of this service in it, by its checksum.
+
+    Also one that is broken by characters that are not ASCII: pages put invisible ones into long words, and
+    emails leave them out.
+    """
+    plain = text.encode("ascii", "ignore").decode()
+    return any(_checksum(it[:-_CHECK]) == it[-_CHECK:] for it in _ANYWHERE.findall(plain))
 
 
 def digest(secret: str) -> bytes:

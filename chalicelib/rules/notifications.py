@@ -468,6 +468,15 @@ def changes_owners(event: Event) -> bool:
     return event.audience is Audience.PERSON_AND_OWNERS
 
 
+def adds_owner(event: Event) -> bool:
+    """Return whether a User becomes an OWNER by an event: activated or raised, or with a new account."""
+    if event.action is Action.USER_ACTIVATED:
+        return event.audience is Audience.PERSON_AND_OWNERS
+    if event.action is Action.USER_UPDATED:
+        return event.changes.get("role", ())[1:] == (Role.OWNER.value,)
+    return event.action is Action.ACCOUNT_CREATED
+
+
 def person(event: Event) -> list[Recipient]:
     """Return the User whom an event is about, even if just revoked, at the address they had then."""
     subject = event.subject

@@ -69,7 +69,7 @@ def end(
         except NotFound as error:  # an earlier call may have revoked them
             missing = error
     ended: list[ShownKey] = []
-    left, done = True, 0
+    left, done, held = True, 0, False
     try:
         for service_user, looked in _service_users(directory, auth, name, after):
             if service_user is not None:
@@ -78,8 +78,14 @@ def end(
                 done += 1
                 # One event for each, a millisecond apart, so that the trail has them in order.
                 origin = auth.origin._replace(now=auth.origin.now + done / 1000)
-                ended += _end(directory, auth._replace(origin=origin), service_user, name)
-            after, left = looked, looked is not None
+                try:
+                    ended += _end(directory, auth._replace(origin=origin), service_user, name)
+                except ConcurrentChange:
+                    held = True  # the next call continues there; those after it do not wait
+            if not held:
+                after, left = looked, looked is not None
+        if held and not ended:
+            raise concurrent_change()
     except (Unavailable, Conflict):
         if not ended and (missing is not None or not revoke_user):
             raise

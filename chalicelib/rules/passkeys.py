@@ -136,15 +136,19 @@ def confirm(
     Raises Unauthenticated for any other passkey, and ValidationError for a challenge of another session.
     """
     kept = _find_own(directory, auth, secret, Purpose.CONFIRM)
-    user, session = sessions.current(auth)
-    passkey_id, passkey = _find_passkey(user, credential_id)
-    assertion = check(kept.challenge, passkey)
-    confirmed = replace(session, confirmed_at=auth.origin.second)
-    # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
-    used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
-    new = _with_passkey(user, passkey_id, used)
-    new = replace(new, sessions={**user.sessions, sessions.id_of(auth): confirmed}, version=new_version())
-    directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
+
+    def attempt(auth: AuthContext) -> None:
+        user, session = sessions.current(auth)
+        passkey_id, passkey = _find_passkey(user, credential_id)
+        assertion = check(kept.challenge, passkey)
+        confirmed = replace(session, confirmed_at=auth.origin.second)
+        # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
+        used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
+        new = _with_passkey(user, passkey_id, used)
+        new = replace(new, sessions={**user.sessions, sessions.id_of(auth): confirmed}, version=new_version())
+        directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
+
+    sessions.until_done(directory, auth, attempt)
 
 
 def begin_activation(

@@ -301,6 +301,10 @@ class Directory(Protocol):
         """The budgets and quotas of the stack."""
         ...
 
+    def is_readable(self, now: int) -> bool:
+        """Return whether the store can be read, as seen a few seconds ago at most."""
+        ...
+
     def principal(self, username: str) -> Principal | None:
         """Return the principal with a username, in any case, or None. Strongly consistent, in one read."""
         ...
@@ -408,6 +412,10 @@ class Directory(Protocol):
 
 class Trail(Protocol):
     """The store of events."""
+
+    def is_readable(self, now: int) -> bool:
+        """Return whether the store can be read, as seen a few seconds ago at most."""
+        ...
 
     def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
         """Return up to ``limit`` of an account's events, starting after the event id ``after``.

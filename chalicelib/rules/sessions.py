@@ -147,11 +147,11 @@ def require_confirmed(auth: AuthContext) -> None:
 
 
 def until_done(directory: Directory, auth: AuthContext, attempt: Callable[[AuthContext], None]) -> None:
-    """Try what only takes rights away up to three times, while concurrent calls change the caller.
+    """Try what gives no new rights up to three times, while concurrent calls change the caller.
 
     Otherwise whoever signs in again and again with one of a person's passkeys could keep them from removing
-    it. Each further try has the caller as read again. Raises Unauthenticated if their session has ended by
-    then, or their rights have changed.
+    it, or from the confirmation that comes first. Each further try has the caller as read again. Raises
+    Unauthenticated if their session has ended by then, or their rights have changed.
     """
 
     def tried(*, any_version: bool) -> None:

@@ -10,12 +10,20 @@ from msgspec.structs import replace
 
 from chalicelib.rules.audit import actor, new_event
 from chalicelib.rules.context import AuthContext
-from chalicelib.rules.errors import Forbidden, concurrent_change
+from chalicelib.rules.errors import Forbidden, SignInRefusal, concurrent_change
 from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.model import Action, Event, Principal, ServiceUser, User
 from chalicelib.rules.ports import Replace, Suspend, Write
 
 P = TypeVar("P", bound=Principal)
+
+OPERATOR = "(operator)"
+"""Who suspended the principals of an account that the operator suspended. No username has parentheses."""
+
+_BY_OPERATOR = (
+    "The operator of this service has suspended the account, so every key and passkey of it is refused. Ask "
+    "the operator; once the account is resumed, they work again."
+)
 
 _SUSPENDED: dict[type[Principal], str] = {
     ServiceUser: (
@@ -32,7 +40,9 @@ _SUSPENDED: dict[type[Principal], str] = {
 def require_not_suspended(principal: Principal) -> None:
     """Raise Forbidden for a suspended principal. To be called only for who presented a valid credential."""
     if principal.suspended_at is not None:
-        raise Forbidden(_SUSPENDED[type(principal)])
+        by_operator = principal.suspended_by == OPERATOR
+        detail = _BY_OPERATOR if by_operator else _SUSPENDED[type(principal)]
+        raise Forbidden(detail, SignInRefusal.SUSPENDED)
 
 
 def suspended(principal: P, by: Principal, now: int) -> P:

@@ -58,6 +58,7 @@ from chalicelib.store.principals import (
     principal_from_item,
     principal_key,
 )
+from chalicelib.store.probe import NOTHING, Probe
 from chalicelib.store.publications import event_puts
 from chalicelib.store.requests import (
     batch_get,
@@ -117,6 +118,14 @@ class DynamoDirectory:
         self._retention_days = retention_days
         self._publishes = publishes
         self._full = FullCounters()
+        self._probe = Probe("Directory", self._read_nothing)
+
+    def is_readable(self, now: int) -> bool:
+        """Return whether the table can be read, as seen at most ten seconds ago: one GetItem at most."""
+        return self._probe.works(now)
+
+    def _read_nothing(self) -> None:
+        self._client.get_item(TableName=self._table, Key={"pk": {"S": NOTHING}}, ConsistentRead=True)
 
     def principal(self, username: str) -> Principal | None:
         """Return the principal with a username, in any case: one strongly consistent GetItem.

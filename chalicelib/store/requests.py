@@ -52,8 +52,17 @@ def log_failed_note(log: logging.Logger, message: str, error: ClientError | Boto
     The level is ERROR if the function's role does not allow it: no later try would succeed either, and keys
     whose use is never recorded are revoked as inactive.
     """
+    _log_failure(log, logging.INFO, message, error)
+
+
+def log_failed_read(log: logging.Logger, message: str, error: ClientError | BotoCoreError) -> None:
+    """Log that a check could not read. The level is ERROR if the function's role does not allow it."""
+    _log_failure(log, logging.WARNING, message, error)
+
+
+def _log_failure(log: logging.Logger, level: int, message: str, error: ClientError | BotoCoreError) -> None:
     code = _code(error) if isinstance(error, ClientError) else ""
-    level = logging.ERROR if code.startswith("AccessDenied") else logging.INFO
+    level = logging.ERROR if code.startswith("AccessDenied") else level
     log.log(level, message, extra={"error": type(error).__name__, "code": code})
 
 

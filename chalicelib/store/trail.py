@@ -15,6 +15,7 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.notifications import HELD_SHARDS, SHARDS
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
 from chalicelib.store.items import AttributeValue, Item, from_attribute, from_item, to_item
+from chalicelib.store.probe import NOTHING, Probe
 from chalicelib.store.requests import batch_get, call_dynamodb, paginate
 
 if TYPE_CHECKING:
@@ -85,6 +86,20 @@ class DynamoTrail:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
+        self._probe = Probe("Events", self._read_nothing)
+
+    def is_readable(self, now: int) -> bool:
+        """Return whether the table can be read, as seen at most ten seconds ago: one Query at most."""
+        return self._probe.works(now)
+
+    def _read_nothing(self) -> None:
+        self._client.query(
+            TableName=self._table,
+            KeyConditionExpression="account = :account",
+            ExpressionAttributeValues={":account": {"S": NOTHING}},
+            Limit=1,
+            ConsistentRead=True,
+        )
 
     def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
         """Return a page of a trail: one Query of the events, and one of the refusals by network.

@@ -74,6 +74,11 @@ class Template:
         resolved: dict[str, Any] = self.resolve(self.resources[name]["Properties"])
         return resolved
 
+    def exists(self, name: str) -> bool:
+        """Return whether the stack has a resource, with the parameters' values."""
+        condition = self.resources[name].get("Condition")
+        return condition is None or self.holds(condition)
+
     def of_type(self, kind: str) -> list[str]:
         """Return the logical names of all resources of a type."""
         return [name for name, resource in self.resources.items() if resource["Type"] == kind]
@@ -102,7 +107,9 @@ class Template:
                 case "Fn::GetAtt":
                     return self._attribute(argument[0], argument[1])
                 case "Fn::If":
-                    return self.resolve(argument[1 if self._holds(argument[0]) else 2])
+                    return self.resolve(argument[1 if self.holds(argument[0]) else 2])
+                case "Fn::Join":
+                    return str(argument[0]).join(self.resolve(argument[1]))
                 case "Fn::Select":
                     return self.resolve(argument[1])[int(argument[0])]
                 case "Fn::Split":
@@ -134,7 +141,8 @@ class Template:
 
         return re.sub(r"\$\{([^}]+)\}", one, text)
 
-    def _holds(self, condition: str) -> bool:
+    def holds(self, condition: str) -> bool:
+        """Return whether a condition holds with the parameters' values."""
         return self._evaluate(self._conditions[condition])
 
     def _evaluate(self, node: Mapping[str, Any]) -> bool:
@@ -144,4 +152,8 @@ class Template:
         if function == "Fn::Equals":
             left, right = self.resolve(arguments)
             return bool(left == right)
+        if function == "Fn::And":
+            return all(self._evaluate(it) for it in arguments)
+        if function == "Condition":
+            return self.holds(str(arguments))
         raise NotImplementedError(function)

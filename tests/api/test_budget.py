@@ -33,6 +33,7 @@ NEW, KEY = object(), object()
 # what is called, by whom, and every DynamoDB call it makes
 BUDGET: dict[str, tuple[str, str, str, Any, list[str]]] = {
     "health": ("nobody", "GET", "/health", NO_BODY, []),
+    "health, and the tables": ("nobody", "GET", "/health?check=state", NO_BODY, [GET, QUERY]),
     "whoami": ("machine-reader", "GET", "/v1/whoami", NO_BODY, [GET]),
     "rotate one's own key": ("machine-reader", "POST", "/v1/api-keys/rotate", NO_BODY, [GET, WRITE]),
     "create": ("owner", "POST", PATH, NEW, [GET, WRITE]),

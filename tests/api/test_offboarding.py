@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.rules import offboarding
-from chalicelib.rules.errors import Unavailable
+from chalicelib.rules.errors import Unavailable, concurrent_change
 from tests.support.accounts import PATH
 from tests.support.api_client import Key, Response, Stack
 from tests.support.mail import MailFixture
@@ -200,6 +200,31 @@ def test_the_user_is_revoked_even_if_the_keys_cannot_be_ended(
     assert ended(stack.call("DELETE", str(response.next_path), owner)) == [("bot", "MONITORING")]
     assert not stack.signs_in(machine)
     assert end(stack, owner).status == 404
+
+
+@pytest.mark.parametrize("revoke_user", [True, False])
+def test_a_service_user_that_somebody_keeps_changing_holds_up_no_other(
+    stack: Stack, owner: Key, eve: Key, monkeypatch: pytest.MonkeyPatch, revoke_user: bool
+) -> None:
+    names = ("a-bot", "b-bot", "c-bot")
+    keys = [stack.service_user(eve, name, keyTypes=["MONITORING"])["MONITORING"] for name in names]
+    path = f"{USERS}/eve/shown-keys?revokeUser={str(revoke_user).lower()}"
+    commit = type(stack.service.directory).commit
+
+    def contested(self: Any, event: Any, *writes: Any, **more: Any) -> Any:
+        if event is not None and event.subject.username == "a-bot":
+            raise concurrent_change()
+        return commit(self, event, *writes, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(stack.service.directory), "commit", contested)
+        response = stack.call("DELETE", path, owner)
+        assert ended(response) == [("b-bot", "MONITORING"), ("c-bot", "MONITORING")]
+        assert response.json["complete"] is False
+        assert [stack.signs_in(key) for key in keys] == [True, False, False]
+        assert stack.call("DELETE", str(response.next_path), owner).status == 409
+    assert ended(stack.call("DELETE", str(response.next_path), owner)) == [("a-bot", "MONITORING")]
+    assert not any(map(stack.signs_in, keys))
 
 
 def test_a_service_user_that_is_gone_or_changed_meanwhile_is_left(

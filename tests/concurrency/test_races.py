@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from chalice.local import LocalChalice
 
+from deploy.bulk import Tables
 from deploy.key_types import end_keys, holders_of
-from deploy.revocation import Tables
 from tests.support.accounts import PATH, Accounts, service_user_body
 from tests.support.api_client import NO_BODY, Key, Response, Stack
 from tests.support.dynamodb_faults import assert_events_match_keys

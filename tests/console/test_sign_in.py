@@ -7,6 +7,7 @@ import pytest
 from chalicelib.rules import key_format
 from tests.support.accounts import Accounts
 from tests.support.browser import Browser
+from tests.support.dynamodb_faults import before_next_call
 from tests.support.passkeys import SoftPasskey
 
 Person = Callable[..., Browser]
@@ -229,3 +230,20 @@ def test_a_planted_cookie_never_becomes_a_session(person: Person, accounts: Acco
     assert browser.sign_in().status == 200
     attacker = Browser(accounts.stack, cookies={"__Host-session": planted})
     assert attacker.open("you", follow=False).status == 303
+
+
+def test_a_confirmation_is_not_held_up_by_who_signs_in_meanwhile(
+    accounts: Accounts, person: Callable[..., Browser]
+) -> None:
+    """Or a thief of one passkey could keep its person from removing it, by signing in again and again."""
+    ann = person()
+    thief = Browser(accounts.stack, passkey=ann.passkey)
+    accounts.stack.clock.forward(301)
+    begun = ann.call("confirm-begin")
+    signed_in: list[int] = []
+    with before_next_call(
+        accounts.stack, "TransactWriteItems", lambda: signed_in.append(thief.sign_in().status)
+    ):
+        confirmed = ann.call("confirm-finish", ann.passkey.get(begun.json["challenge"]))
+    assert (signed_in, confirmed.status) == ([200], 200)
+    assert ann.open("you/generate?key=MONITORING").status == 200

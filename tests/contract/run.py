@@ -3,8 +3,9 @@
     python -m tests.contract.run [--examples 20] [--seed 1]
 
 Redocly lints the OpenAPI document. openapi-python-client generates a client that goes through a
-customer's steps (``walk.py``), as do two in TypeScript (``typescript_clients.py``). Schemathesis makes
-requests in all its phases. Each tool is pinned and installed in .tools/ at the first run. The API uses the
+customer's steps (``walk.py``), as do two in TypeScript (``typescript_clients.py``). The collections that
+Postman and Bruno import are run (``importers.py``). Schemathesis makes requests in all its phases. Each tool
+is pinned and installed in .tools/ at the first run. The API uses the
 engine at DYNAMODB_LOCAL_URL if set, else moto.
 """
 
@@ -41,13 +42,14 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=20, help="generated requests a call and phase")
     parser.add_argument("--seed", type=int, default=1, help="what the generated requests come from")
     options = parser.parse_args()
-    from tests.contract import typescript_clients  # which uses this module
+    from tests.contract import importers, typescript_clients  # which use this module
 
     python = _environment()
     lint()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "home") as (home, log):
         walk(python, Path(folder) / "client", home)
         typescript_clients.walk(home)
+        importers.walk(home)
         judge(python, home, log, options.examples, options.seed)
     return 0
 

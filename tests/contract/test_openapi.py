@@ -554,6 +554,8 @@ def _with_outage(example_accounts: ExampleAccounts, name: str, monkeypatch: pyte
     )
     if name == "report_leaked_keys":
         token = {"body": example_accounts.leaked(_first_example(name).body)}  # type: ignore[dict-item]
+    if name == "health":
+        token = {"query": {"check": "state"}}
     method = "GET" if name == "find_key" else ROUTES[name][0]  # it writes nothing
     during(monkeypatch, example_accounts.stack, "an outage", method)
     return _call(example_accounts, name, **token)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from deploy import stack
+from deploy import bulk, stack
+from tests.support.api_client import ENGINE
 
 CLI = """#!{python}
 import json, os, sys
@@ -34,6 +35,13 @@ OUTPUTS = [
     {"OutputKey": "CreateAccountName", "OutputValue": "service-users-acme-CreateAccount-X"},
     {"OutputKey": "RecoverOwnerName", "OutputValue": "service-users-acme-RecoverOwner-X"},
 ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto is no judge of concurrency, and not made for it."""
+    if not ENGINE:
+        monkeypatch.setattr(bulk, "THREADS", 1)
 
 
 class Aws:

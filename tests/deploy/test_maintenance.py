@@ -9,6 +9,7 @@ import pytest
 from chalicelib.rules import key_format
 from chalicelib.store import addresses, pointers
 from deploy import maintenance
+from deploy.bulk import Tables
 from deploy.maintenance import (
     Restored,
     delete_account,
@@ -17,7 +18,7 @@ from deploy.maintenance import (
     restore_events,
     withdrawn_since,
 )
-from deploy.revocation import Tables, revoke_account
+from deploy.revocation import revoke_account
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser
@@ -375,13 +376,13 @@ def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: 
     def cut(params: dict[str, Any], **_more: Any) -> None:
         params["Limit"] = 7
 
-    write = maintenance._write
+    write = maintenance.write_items
 
     def counted(client: Any, table: str, requests: list[Any]) -> None:
         seen.append(len(requests))
         write(client, table, requests)
 
-    monkeypatch.setattr(maintenance, "_write", counted)
+    monkeypatch.setattr(maintenance, "write_items", counted)
     before = stack.snapshot()
     for item in stack.client.scan(TableName=stack.tables.directory)["Items"]:
         stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": item["pk"]})

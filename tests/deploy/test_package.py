@@ -471,20 +471,26 @@ def test_gateway_responses_are_problems_and_repeat_no_input() -> None:
         assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= settings.keys()
         assert settings["LoggingLevel"] == "OFF"
         assert settings["DataTraceEnabled"] is False
-    every, reports = api["MethodSettings"]
+    every, reports, health = api["MethodSettings"]
     assert (every["ResourcePath"], every["HttpMethod"]) == ("/*", "*")
     # A slash is ~1 there: a flood of reports takes nothing from other calls.
     assert (reports["ResourcePath"], reports["HttpMethod"]) == ("/~1v1~1leaked-keys", "POST")
     assert (reports["ThrottlingRateLimit"], reports["ThrottlingBurstLimit"]) == (5, 10)
+    assert (health["ResourcePath"], health["HttpMethod"]) == ("/~1health", "GET")
+    assert (health["ThrottlingRateLimit"], health["ThrottlingBurstLimit"]) == (20, 40)
 
 
 def test_every_alarm_has_a_recipient_and_names_its_section() -> None:
     headings = set(re.findall(r"^#+ (.+)$", OPERATIONS_PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    alarms = resources("AWS::CloudWatch::Alarm")
+    composite = resources("AWS::CloudWatch::CompositeAlarm")
+    single = resources("AWS::CloudWatch::Alarm")
+    topics = {**dict.fromkeys(single, "Alarms"), "PageMe": "Pages", "LookTomorrow": "Tasks"}
+    alarms = {**single, **composite}
+    assert topics.keys() == alarms.keys()
     assert len(alarms) >= 8
     for name, alarm in alarms.items():
         properties = alarm["Properties"]
-        assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": "Alarms"}], name
+        assert properties["AlarmActions"] == properties["OKActions"] == [{"Ref": topics[name]}], name
         page = re.search(r"docs/operations\.md: (.+)\.$", properties["AlarmDescription"])
         assert page, name
         assert page[1] in headings, name
@@ -492,10 +498,18 @@ def test_every_alarm_has_a_recipient_and_names_its_section() -> None:
 
 def test_the_dashboard_refers_to_existing_resources() -> None:
     [board] = resources("AWS::CloudWatch::Dashboard").values()
-    body = board["Properties"]["DashboardBody"]["Fn::Sub"]
-    assert json.loads(body)["widgets"]
-    names = {found.partition(".")[0] for found in re.findall(r"\$\{([^}]+)\}", body)}
-    assert names - {"AWS::Region", "AWS::StackName"} <= template()["Resources"].keys()
+    body, optional = board["Properties"]["DashboardBody"]["Fn::Sub"]
+    entries = {name: it["Fn::If"][1]["Fn::Sub"] for name, it in optional.items()}
+    for values in (dict.fromkeys(entries, ""), entries):
+        shown = body
+        for name, entry in values.items():
+            shown = shown.replace(f"${{{name}}}", entry)
+        widgets = json.loads(shown)["widgets"]
+        names = {found.partition(".")[0] for found in re.findall(r"\$\{([^}]+)\}", shown)}
+        assert names - {"AWS::Region", "AWS::StackName"} <= template()["Resources"].keys()
+        listed = {it for one in widgets if one["type"] == "alarm" for it in one["properties"]["alarms"]}
+    alarms = resources("AWS::CloudWatch::Alarm") | resources("AWS::CloudWatch::CompositeAlarm")
+    assert listed == {f"${{{name}.Arn}}" for name in alarms}
 
 
 def test_the_outputs_are_complete() -> None:
@@ -509,6 +523,9 @@ def test_the_outputs_are_complete() -> None:
         "DirectoryName",
         "EventsName",
         "DeadLettersUrl",
+        "AlarmsTopic",
+        "PageMeTopic",
+        "LookTomorrowTopic",
     } <= outputs.keys()
     parameters = template()["Parameters"]
     assert [name for name, one in parameters.items() if "Default" not in one] == ["SenderAddress"]

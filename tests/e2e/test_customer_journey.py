@@ -224,5 +224,12 @@ def test_metric_filters_match_what_is_logged(emulator: Emulator, owner: Key) -> 
     failed = {"level": "ERROR", "errorMessage": "out of memory"}
     assert matches(patterns["AuthorizerFailures"], failed)
     assert not matches(patterns["AuthorizerFailures"], {**failed, "errorMessage": "Unauthorized"})
+    assert matches(patterns["AuthorizerSignInsRefused"], {"signInRefused": "MALFORMED"})
+    [refused] = [line for line in logged["Authorizer"] if matches(patterns["AuthorizerSignInsRefused"], line)]
+    assert (refused["level"], refused["signInRefused"]) == ("INFO", "MALFORMED")
+    emulator.call("GET", "/v1/whoami", Key(owner.username, owner.secret[:-1]))
+    lines = map(json.loads, emulator.functions["APIHandler"].read_logs().splitlines())
+    refused = [line for line in lines if matches(patterns["APIHandlerSignInsRefused"], line)][-1]
+    assert (refused["level"], refused["signInRefused"]) == ("INFO", "MALFORMED")
     errors = [line for line in logged["Authorizer"] if line["level"] == "ERROR"]
     assert {line["errorMessage"] for line in errors} == {"Unauthorized"}

@@ -1,5 +1,10 @@
 """The inactivity policy ends passkeys as it ends keys: after two notices, and never the last way in."""
 
+import re
+
+import pytest
+
+from tests.support.api_client import Key
 from tests.support.browser import Browser
 from tests.support.mail import ses_error
 from tests.support.policies import PolicyAccount
@@ -167,6 +172,26 @@ def test_an_owners_key_that_soon_expires_does_not_replace_their_last_passkey(acc
     assert ann.edit("you/generate?key=USER_MANAGEMENT", key).status == 200
     assert REMOVED not in [it[1] for it in of_passkeys(account, 0, 45)]
     assert ann.sign_in().status == 200
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_key_tied_to_networks_replaces_an_owners_last_passkey_only_while_it_is_used(
+    account: PolicyAccount, used: bool
+) -> None:
+    ann = enrolled(account)
+    account.set_policy(revokeInactiveAfterDays=90)
+    leave(account)
+    account.send_mail()
+    key = {"type": "USER_MANAGEMENT", "expiry": "never", "allowedNetworks": "192.0.2.1/32"}
+    page = ann.edit("you/generate?key=USER_MANAGEMENT", key)
+    secret = Key("ann", re.findall(r"suk_[0-9A-Za-z]{49}", page.text)[0])
+    for day in range(0, 110, 10 if used else 110):
+        account.set_day(day)
+        if used:
+            assert account.stack.call("GET", "/v1/whoami", secret, source_ip="192.0.2.1").status == 200
+        done = of_passkeys(account, day, day + (10 if used else 110))
+    assert (REMOVED in [it[1] for it in done]) is used
+    assert ann.sign_in().status == (401 if used else 200)
 
 
 def test_a_notice_is_taken_back_with_the_policy(account: PolicyAccount) -> None:

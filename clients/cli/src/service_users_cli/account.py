@@ -131,11 +131,14 @@ def add(app: typer.Typer) -> None:
     api = typer.Typer(help="The API itself.", no_args_is_help=True)
     app.add_typer(api, name="api")
 
-    @command(api, "api health", "service-users api health")
-    def health(url: Url = None) -> None:
+    @command(api, "api health", "service-users api health", "service-users api health --tables")
+    def health(
+        url: Url = None,
+        tables: Annotated[bool, typer.Option("--tables", help="Check that the tables can be read.")] = False,
+    ) -> None:
         """Show whether the API is healthy, and its version."""
         with session().anonymous(url) as client:
-            body = client.request("GET", "/health")
+            body = client.request("GET", "/health?check=state" if tables else "/health")
         session().output.fields(body, body)
 
     @command(api, "api openapi", "service-users api openapi > openapi.json")

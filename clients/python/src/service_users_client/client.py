@@ -18,14 +18,15 @@ import httpx
 
 from service_users_client.errors import NotStored, ServiceUsersError
 from service_users_client.generated.client import Client as GeneratedClient
-from service_users_client.generated.models import ApiKey, Event, Person, ServiceUser, ShownKey, Whoami
-from service_users_client.generated.models import Problem as GeneratedProblem
 from service_users_client.profiles import Profile, Profiles, checked_key, checked_url
 from service_users_client.retries import AsyncRetryTransport, Policy, Retries, RetryTransport
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Generator
+
+    from service_users_client.generated.models import ApiKey, Event, Person, ServiceUser, ShownKey, Whoami
+    from service_users_client.generated.models import Problem as GeneratedProblem
 
 T = TypeVar("T")
 OnWait = Callable[[float, str], None]
@@ -40,6 +41,13 @@ _LIMITS = httpx.Limits(max_connections=32)
 def path_of(*parts: str) -> str:
     """Return a path under ``/v1``, each part percent-encoded."""
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _model(name: str) -> Any:
+    """Return a generated type. They are imported at the first use: that is a fifth of the program's start."""
+    from service_users_client.generated import models
+
+    return getattr(models, name)
 
 
 @functools.cache
@@ -271,23 +279,24 @@ class Client(_Base):
 
     def service_users(self, **query: Any) -> Iterator[ServiceUser]:
         """Return the Service Users of the account; ``query`` has the list's own parameters (``prefix`` …)."""
-        return map(ServiceUser.from_dict, self.items("/v1/service-users", query))
+        return map(_model("ServiceUser").from_dict, self.items("/v1/service-users", query))
 
     def users(self, **query: Any) -> Iterator[Person]:
         """Return the people of the account."""
-        return map(Person.from_dict, self.items("/v1/users", query))
+        return map(_model("Person").from_dict, self.items("/v1/users", query))
 
     def events(self, **query: Any) -> Iterator[Event]:
         """Return the events of the account, newest first unless ``order="oldest"``."""
-        return map(Event.from_dict, self.items("/v1/events", query))
+        return map(_model("Event").from_dict, self.items("/v1/events", query))
 
     def shown_keys(self, username: str) -> Iterator[ShownKey]:
         """Return the working keys of Service Users that a person was the last to be shown."""
-        return map(ShownKey.from_dict, self.items(path_of("users", username, "shown-keys")))
+        return map(_model("ShownKey").from_dict, self.items(path_of("users", username, "shown-keys")))
 
     def whoami(self) -> Whoami:
         """Return the caller, and the key used to sign in."""
-        return Whoami.from_dict(self.request("GET", "/v1/whoami"))
+        caller: Whoami = _model("Whoami").from_dict(self.request("GET", "/v1/whoami"))
+        return caller
 
     def rotate_own_key(
         self, overlap: timedelta | int = DAY, *, store: Callable[[str], Any] | None = None
@@ -312,7 +321,8 @@ class Client(_Base):
                 _raise_not_stored(error, old, issued)
             self._auth.key = issued["key"]
             self.request("GET", "/v1/whoami")
-        return ApiKey.from_dict(issued)
+        key: ApiKey = _model("ApiKey").from_dict(issued)
+        return key
 
 
 class AsyncClient(_Base):
@@ -417,26 +427,27 @@ class AsyncClient(_Base):
     async def service_users(self, **query: Any) -> AsyncIterator[ServiceUser]:
         """Return the Service Users of the account."""
         async for item in self.items("/v1/service-users", query):
-            yield ServiceUser.from_dict(item)
+            yield _model("ServiceUser").from_dict(item)
 
     async def users(self, **query: Any) -> AsyncIterator[Person]:
         """Return the people of the account."""
         async for item in self.items("/v1/users", query):
-            yield Person.from_dict(item)
+            yield _model("Person").from_dict(item)
 
     async def events(self, **query: Any) -> AsyncIterator[Event]:
         """Return the events of the account."""
         async for item in self.items("/v1/events", query):
-            yield Event.from_dict(item)
+            yield _model("Event").from_dict(item)
 
     async def shown_keys(self, username: str) -> AsyncIterator[ShownKey]:
         """Return the working keys of Service Users that a person was the last to be shown."""
         async for item in self.items(path_of("users", username, "shown-keys")):
-            yield ShownKey.from_dict(item)
+            yield _model("ShownKey").from_dict(item)
 
     async def whoami(self) -> Whoami:
         """Return the caller, and the key used to sign in."""
-        return Whoami.from_dict(await self.request("GET", "/v1/whoami"))
+        caller: Whoami = _model("Whoami").from_dict(await self.request("GET", "/v1/whoami"))
+        return caller
 
     async def rotate_own_key(
         self, overlap: timedelta | int = DAY, *, store: Callable[[str], Any] | None = None
@@ -455,7 +466,8 @@ class AsyncClient(_Base):
                 _raise_not_stored(error, old, issued)
             self._auth.key = issued["key"]
             await self.request("GET", "/v1/whoami")
-        return ApiKey.from_dict(issued)
+        key: ApiKey = _model("ApiKey").from_dict(issued)
+        return key
 
 
 __all__ = ["AsyncClient", "Client", "ServiceUsersError", "path_of"]

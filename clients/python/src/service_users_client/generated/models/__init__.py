@@ -19,6 +19,7 @@ from .found_key import FoundKey
 from .found_key_kind import FoundKeyKind
 from .generate_key import GenerateKey
 from .health import Health
+from .health_check import HealthCheck
 from .invitation_state import InvitationState
 from .invite_user import InviteUser
 from .key_change import KeyChange
@@ -54,6 +55,7 @@ from .rotate_own_key import RotateOwnKey
 from .service_user import ServiceUser
 from .service_user_labels import ServiceUserLabels
 from .shown_key import ShownKey
+from .table_states import TableStates
 from .update_account import UpdateAccount
 from .update_service_user import UpdateServiceUser
 from .update_service_user_labels import UpdateServiceUserLabels
@@ -84,6 +86,7 @@ __all__ = (
     "FoundKeyKind",
     "GenerateKey",
     "Health",
+    "HealthCheck",
     "InvitationState",
     "InviteUser",
     "KeyChange",
@@ -115,6 +118,7 @@ __all__ = (
     "ServiceUser",
     "ServiceUserLabels",
     "ShownKey",
+    "TableStates",
     "UpdateAccount",
     "UpdateServiceUser",
     "UpdateServiceUserLabels",

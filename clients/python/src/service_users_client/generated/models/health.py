@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.table_states import TableStates
+
 
 T = TypeVar("T", bound="Health")
 
@@ -16,16 +22,22 @@ class Health:
     Attributes:
         status (str): Health status.
         version (str): The version of the contract that this stack serves.
+        tables (TableStates | Unset): The state of the tables.
     """
 
     status: str
     version: str
+    tables: TableStates | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         status = self.status
 
         version = self.version
+
+        tables: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.tables, Unset):
+            tables = self.tables.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -35,19 +47,31 @@ class Health:
                 "version": version,
             }
         )
+        if tables is not UNSET:
+            field_dict["tables"] = tables
 
         return field_dict
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.table_states import TableStates
+
         d = dict(src_dict)
         status = d.pop("status")
 
         version = d.pop("version")
 
+        _tables = d.pop("tables", UNSET)
+        tables: TableStates | Unset
+        if isinstance(_tables, Unset):
+            tables = UNSET
+        else:
+            tables = TableStates.from_dict(_tables)
+
         health = cls(
             status=status,
             version=version,
+            tables=tables,
         )
 
         health.additional_properties = d

@@ -6,15 +6,30 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.health import Health
+from ...models.health_check import HealthCheck
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
-def _get_kwargs() -> dict[str, Any]:
+def _get_kwargs(
+    *,
+    check: HealthCheck | Unset = UNSET,
+) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    json_check: str | Unset = UNSET
+    if not isinstance(check, Unset):
+        json_check = check.value
+
+    params["check"] = json_check
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/health",
+        "params": params,
     }
 
     return _kwargs
@@ -48,6 +63,11 @@ def _parse_response(
 
         return response_502
 
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+        return response_503
+
     if response.status_code == 504:
         response_504 = Problem.from_dict(response.json())
 
@@ -73,10 +93,14 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
+    check: HealthCheck | Unset = UNSET,
 ) -> Response[Health | Problem]:
     """Check the health of the API
 
-     The API is healthy. Reads no table.
+     For monitors. Reads no table; with `check=state` both of them, once in ten seconds at most.
+
+    Args:
+        check (HealthCheck | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -86,7 +110,9 @@ def sync_detailed(
         Response[Health | Problem]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = _get_kwargs(
+        check=check,
+    )
 
     response = client.get_httpx_client().request(
         **kwargs,
@@ -98,10 +124,14 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
+    check: HealthCheck | Unset = UNSET,
 ) -> Health | Problem | None:
     """Check the health of the API
 
-     The API is healthy. Reads no table.
+     For monitors. Reads no table; with `check=state` both of them, once in ten seconds at most.
+
+    Args:
+        check (HealthCheck | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,16 +143,21 @@ def sync(
 
     return sync_detailed(
         client=client,
+        check=check,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
+    check: HealthCheck | Unset = UNSET,
 ) -> Response[Health | Problem]:
     """Check the health of the API
 
-     The API is healthy. Reads no table.
+     For monitors. Reads no table; with `check=state` both of them, once in ten seconds at most.
+
+    Args:
+        check (HealthCheck | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -132,7 +167,9 @@ async def asyncio_detailed(
         Response[Health | Problem]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = _get_kwargs(
+        check=check,
+    )
 
     response = await client.get_async_httpx_client().request(**kwargs)
 
@@ -142,10 +179,14 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
+    check: HealthCheck | Unset = UNSET,
 ) -> Health | Problem | None:
     """Check the health of the API
 
-     The API is healthy. Reads no table.
+     For monitors. Reads no table; with `check=state` both of them, once in ten seconds at most.
+
+    Args:
+        check (HealthCheck | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -158,5 +199,6 @@ async def asyncio(
     return (
         await asyncio_detailed(
             client=client,
+            check=check,
         )
     ).parsed

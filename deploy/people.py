@@ -1,0 +1,340 @@
+"""What is known of a person: exporting it for them, and erasing it once they are revoked.
+
+Events are the proof of who did what, so erasing does not delete them. It replaces the person's username by
+a pseudonym, the same in every event of the account, and removes their name and addresses: the trail still
+says that somebody did it, and what else the same somebody did, and no longer who that was.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chalicelib.http.responses import moment
+from chalicelib.publishing.form import published
+from chalicelib.rules.identifiers import new_version
+from chalicelib.rules.model import Event, ServiceUser, User
+from chalicelib.rules.names import fold_email, fold_username
+from chalicelib.store import counters
+from chalicelib.store.items import from_item
+from chalicelib.store.trail import index_key, refusals_of
+from deploy.bulk import Tables, account_name, directory_of, principals
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+
+STATE = "ERASURE#"
+"""The key of the item with the pseudonym of an unfinished erasure begins with this."""
+
+_NAMED_BY = ("createdBy", "rotatedBy", "suspendedBy", "invitedBy", "username")
+"""Attributes of a principal, its keys and its invitation that name somebody."""
+
+_BY_NAME = ("told", "refused", "administrators")
+"""Attributes of an event that have one entry for each person, by folded username."""
+
+
+class Erased(NamedTuple):
+    """The result of an erasure: the pseudonym, and how many events and principals were changed."""
+
+    pseudonym: str
+    events: int
+    principals: int
+
+
+def export_person(client: "DynamoDBClient", tables: Tables, account: str, username: str) -> dict[str, Any]:
+    """Return what an account's tables have about a person, for themselves: no key, no digest.
+
+    Also works for somebody who was revoked, of whom only events are left. Raises LookupError if there is no
+    such account, or nothing about the person.
+    """
+    name = account_name(client, tables.directory, account)
+    folded = fold_username(username)
+    found = directory_of(client, tables).principal(username)
+    person = _described(found) if isinstance(found, User) and found.account == account else None
+    members = list(principals(client, tables.directory, account))
+    events = [
+        {
+            **published(from_item({**item, "account": {"S": account}}, Event)),
+            "mailedToThem": folded in item.get("told", {}).get("M", {}),
+        }
+        for item in _events(client, tables.events, account)
+        if _Name(folded).is_in(item)
+    ]
+    if person is None and not events:
+        raise LookupError(f"The account {name} has nothing about '{username}'.")
+    return {
+        "account": {"id": account, "name": name},
+        "person": person,
+        "administers": sorted(
+            it.username
+            for it in members
+            if isinstance(it, ServiceUser)
+            and isinstance(found, User)
+            and it.administrators.get(folded) == found.membership
+        ),
+        "events": events,
+    }
+
+
+def erase_person(
+    client: "DynamoDBClient",
+    tables: Tables,
+    account: str,
+    username: str,
+    report: Callable[[str], None] = print,
+) -> Erased:
+    """Replace a revoked person by a pseudonym wherever the account's tables name them.
+
+    If it is interrupted, run it again: it goes on with the same pseudonym. Raises LookupError if there is no
+    such account, if somebody of the account still has the username, or if events about the person are still
+    to be mailed.
+    """
+    account_name(client, tables.directory, account)
+    found = directory_of(client, tables).principal(username)
+    if found is not None and found.account == account:
+        raise LookupError(f"'{username}' is still there. Revoke them first (DELETE /v1/users/{username}).")
+    name = _Name(fold_username(username))
+    concerned = [it for it in _events(client, tables.events, account) if name.is_in(it)]
+    if waiting := sum("waiting" in it for it in concerned):
+        raise LookupError(f"{waiting} events about '{username}' are still to be mailed. Try again later.")
+    state = f"{STATE}{account}#{hashlib.sha256(name.folded.encode()).hexdigest()}"
+    pseudonym = _pseudonym(client, tables.directory, state)
+    for done, item in enumerate(concerned, 1):
+        new = name.replaced(item, pseudonym)
+        client.put_item(TableName=tables.events, Item=new, ConditionExpression="attribute_exists(id)")
+        if done % 500 == 0:
+            report(f"Changed {done} events.")
+    changed = sum(
+        _rename(client, tables.directory, it, name, pseudonym)
+        for it in _members(client, tables.directory, account)
+    )
+    _delete_counters(client, tables.directory, account, name, concerned)
+    client.delete_item(TableName=tables.directory, Key={"pk": {"S": state}})
+    return Erased(pseudonym, len(concerned), changed)
+
+
+class _Name:
+    """A username in items of both tables."""
+
+    def __init__(self, folded: str) -> None:
+        self.folded = folded
+        self._word = re.compile(rf"(?<![\w.-]){re.escape(folded)}(?![\w.-])", re.IGNORECASE)
+
+    def is_it(self, attribute: Any) -> bool:
+        """Return whether an attribute is the username, in any case."""
+        return bool(attribute) and fold_username(attribute.get("S", "")) == self.folded
+
+    def is_in(self, event: Item) -> bool:
+        """Return whether an event's item names the person."""
+        parts = (event.get("actor", {}).get("M", {}), event.get("subject", {}).get("M", {}))
+        if any(self.is_it(part.get("username")) for part in parts):
+            return True
+        if any(self.folded in event.get(field, {}).get("M", {}) for field in _BY_NAME):
+            return True
+        if any(self.is_it(it) for it in event.get("holders", {}).get("L", ())):
+            return True
+        return any(self._word.search(text) for text in self._texts(event))
+
+    def replaced(self, event: Item, pseudonym: str) -> Item:
+        """Return an event's item that names the pseudonym instead, and nothing else of the person."""
+        new = dict(event)
+        emails = set()
+        for field, key in (("actor", "actorKey"), ("subject", "subjectKey")):
+            part = new.get(field, {}).get("M", {})
+            if self.is_it(part.get("username")):
+                emails.add(part.get("email", {}).get("S", ""))
+                left = {it: value for it, value in part.items() if it not in ("displayName", "email")}
+                new[field] = {"M": {**left, "username": {"S": pseudonym}}}
+                if key in new:
+                    account = event["account"]["S"].removeprefix(refusals_of(""))
+                    new[key] = {"S": index_key(account, pseudonym)}
+                if field == "actor":
+                    new.pop("sourceIp", None)
+        for field in _BY_NAME:
+            if self.folded in new.get(field, {}).get("M", {}):
+                entries = dict(new[field]["M"])
+                entries[pseudonym] = entries.pop(self.folded)
+                new[field] = {"M": entries}
+        if "holders" in new:
+            holders = [{"S": pseudonym} if self.is_it(it) else it for it in new["holders"]["L"]]
+            new["holders"] = {"L": holders}
+        if "reason" in new:
+            new["reason"] = {"S": self._text(new["reason"]["S"], pseudonym, emails)}
+        if "changes" in new:
+            is_subject = self.is_it(event.get("subject", {}).get("M", {}).get("username"))
+            new["changes"] = {"M": self._changes(new["changes"]["M"], pseudonym, emails, is_subject)}
+        return new
+
+    def _changes(self, changes: Item, pseudonym: str, emails: set[str], is_subject: bool) -> Item:
+        personal = ("displayName", "email", "passkey", "browser") if is_subject else ()
+        return {
+            field: {
+                "L": [
+                    {"S": "" if field in personal else self._text(it["S"], pseudonym, emails)}
+                    for it in pair["L"]
+                ]
+            }
+            for field, pair in changes.items()
+        }
+
+    def _text(self, text: str, pseudonym: str, emails: set[str]) -> str:
+        for email in emails - {""}:
+            text = text.replace(email, pseudonym)
+        return self._word.sub(pseudonym, text)
+
+    def _texts(self, event: Item) -> Iterator[str]:
+        yield event.get("reason", {}).get("S", "")
+        for pair in event.get("changes", {}).get("M", {}).values():
+            for text in pair["L"]:
+                yield text["S"]
+
+
+def _described(user: User) -> dict[str, Any]:
+    def time(at: int | None) -> str | None:
+        return None if at is None else moment(at)
+
+    return {
+        "username": user.username,
+        "email": user.email,
+        "displayName": user.display_name,
+        "role": user.role.value,
+        "createdAt": time(user.created_at),
+        "invitedBy": user.invited_by or None,
+        "activated": user.invitation is None,
+        "suspendedAt": time(user.suspended_at),
+        "apiKeys": [
+            {
+                "keyType": key_type.value,
+                "last5": key.last5,
+                "createdAt": time(key.created_at),
+                "lastUsedAt": time(key.last_used_at),
+                "expiresAt": time(key.expires_at),
+                "allowedNetworks": list(key.networks),
+            }
+            for key_type, key in user.keys.items()
+        ],
+        "passkeys": [
+            {
+                "name": it.name,
+                "createdAt": time(it.created_at),
+                "lastUsedAt": time(it.last_used_at),
+                "lastAddress": it.last_ip,
+            }
+            for it in user.passkeys.values()
+        ],
+        "sessions": [
+            {
+                "startedAt": time(it.started_at),
+                "seenAt": time(it.seen_at),
+                "address": it.source_ip,
+                "browser": it.browser,
+            }
+            for it in user.sessions.values()
+        ],
+    }
+
+
+def _events(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:
+    for partition in (account, refusals_of(account)):
+        pages = client.get_paginator("query").paginate(
+            TableName=table,
+            KeyConditionExpression="#account = :account",
+            ExpressionAttributeNames={"#account": "account"},
+            ExpressionAttributeValues={":account": {"S": partition}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from (dict(item) for item in page["Items"])
+
+
+def _members(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:
+    for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        for item in page["Items"]:
+            if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account:
+                yield dict(item)
+
+
+def _pseudonym(client: "DynamoDBClient", table: str, state: str) -> str:
+    """Return the pseudonym of an unfinished erasure, or store and return a new one."""
+    stored = client.update_item(
+        TableName=table,
+        Key={"pk": {"S": state}},
+        UpdateExpression="SET pseudonym = if_not_exists(pseudonym, :new)",
+        ExpressionAttributeValues={":new": {"S": f"erased-{secrets.token_hex(6)}"}},
+        ReturnValues="ALL_NEW",
+    )
+    return str(stored["Attributes"]["pseudonym"]["S"])
+
+
+def _rename(client: "DynamoDBClient", table: str, item: Item, name: _Name, pseudonym: str) -> bool:
+    """Replace the person in one principal; return whether it named them.
+
+    A call that changes the principal meanwhile wins: then it is read again.
+    """
+    while True:
+        changed = _renamed(item, name, pseudonym)
+        if not changed:
+            return False
+        names = {f"#{number}": field for number, field in enumerate(changed)}
+        values = {f":{number}": value for number, value in enumerate(changed.values())}
+        sets = ", ".join(f"#{number} = :{number}" for number in range(len(changed)))
+        try:
+            client.update_item(
+                TableName=table,
+                Key={"pk": item["pk"]},
+                UpdateExpression=f"SET {sets}, version = :new",
+                ConditionExpression="version = :old",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={**values, ":new": {"S": new_version()}, ":old": item["version"]},
+            )
+        except client.exceptions.ConditionalCheckFailedException:
+            read = client.get_item(TableName=table, Key={"pk": item["pk"]}, ConsistentRead=True)
+            if "Item" not in read:
+                return False
+            item = dict(read["Item"])
+        else:
+            return True
+
+
+def _renamed(item: Item, name: _Name, pseudonym: str) -> Item:
+    """Return the attributes of a principal that name the person, changed."""
+    changed: Item = {}
+    for field, value in item.items():
+        if field == "username":
+            continue
+        new = _replace(field, value, name, pseudonym)
+        if new != value:
+            changed[field] = new
+    return changed
+
+
+def _replace(field: str, value: Any, name: _Name, pseudonym: str) -> Any:
+    if field in _NAMED_BY and name.is_it(value):
+        return {"S": pseudonym}
+    if field == "administrators" and name.folded in value.get("M", {}):
+        return {"M": {pseudonym if it == name.folded else it: link for it, link in value["M"].items()}}
+    if "M" in value:
+        return {"M": {it: _replace(it, inner, name, pseudonym) for it, inner in value["M"].items()}}
+    return value
+
+
+def _delete_counters(
+    client: "DynamoDBClient", table: str, account: str, name: _Name, events: list[Item]
+) -> None:
+    """Delete the counters of the person's addresses and searches; they would end by themselves in a day."""
+    emails = {
+        it["subject"]["M"].get("email", {}).get("S", "")
+        for it in events
+        if name.is_it(it.get("subject", {}).get("M", {}).get("username"))
+    } - {""}
+    prefix = counters.budgets_of(account)
+    for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        for item in page["Items"]:
+            key = item["pk"]["S"].removeprefix(prefix)
+            if key != item["pk"]["S"] and (
+                any(fold_email(email) in key for email in emails) or name.folded in key.split("#")
+            ):
+                client.delete_item(TableName=table, Key={"pk": item["pk"]})

@@ -1,0 +1,153 @@
+"""The operator's list of accounts, and the suspension of a whole one, by the commands themselves."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deploy.__main__ import main
+from deploy.accounts import resume_account, suspend_account
+from deploy.bulk import Tables
+from tests.support.api_client import Key, Stack
+from tests.support.dynamodb_faults import before_next_call
+from tests.support.mail import MailFixture
+
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def command(stack: Stack, aws: Any, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """A function that runs a command on the stack's tables."""
+    outputs = {"DirectoryName": stack.tables.directory, "EventsName": stack.tables.events}
+    described = {
+        "StackStatus": "CREATE_COMPLETE",
+        "Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()],
+        "Parameters": [{"ParameterKey": "EventRetentionDays", "ParameterValue": "400"}],
+    }
+    aws.responses["cloudformation describe-stacks"] = {"says": {"Stacks": [described]}}
+    aws.write()
+    monkeypatch.setattr("boto3.client", lambda *_args, **_more: stack.client)
+    return lambda name, *more: main([name, "--stage", "acme", *more])
+
+
+def account_of(stack: Stack, owner: Key) -> str:
+    return str(stack.call("GET", "/v1/whoami", owner).json["account"])
+
+
+def tables_of(stack: Stack) -> Tables:
+    return Tables(*stack.tables, 400)
+
+
+def test_the_accounts_are_listed_with_their_members(
+    stack: Stack, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = stack.account()
+    stack.user(owner, "ann", "READ_ONLY")
+    stack.service_user(owner, "bot")
+    stack.clock.forward(60)
+    other = stack.account("other")
+    assert stack.call("POST", "/v1/service-users/bot/suspend", owner).status == 200
+    assert command("accounts") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(account_of(stack, owner))
+    assert first.endswith("Account of owner: 1 OWNERs, 2 Users, 1 Service Users  1 suspended")
+    assert second.startswith(account_of(stack, other))
+    assert second.endswith("Account of other: 1 OWNERs, 1 Users, 0 Service Users")
+
+
+def test_a_suspended_account_is_refused_everywhere_and_comes_back_as_it_was(
+    stack: Stack, mail: MailFixture, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, other = stack.account(), stack.account("other")
+    ann = stack.user(owner, "ann", "CLUSTER_ADMIN")
+    bot = stack.service_user(owner, "bot")["MONITORING"]
+    held = stack.service_user(owner, "held")["MONITORING"]
+    assert stack.call("POST", "/v1/service-users/held/suspend", owner).status == 200
+    account = account_of(stack, owner)
+    mail.resend()
+    mail.ses.sent.clear()
+    assert command("suspend-account", "--account", account) == 1
+    assert f"add --confirm {account}" in capsys.readouterr().err
+    assert stack.signs_in(owner), "nothing was confirmed"
+
+    assert command("suspend-account", "--account", account, "--confirm", account) == 0
+    assert "Suspended 3 Users and Service Users of Account of owner." in capsys.readouterr().out
+    for key in (owner, ann, bot):
+        refused = stack.call("GET", "/v1/whoami", key)
+        assert refused.status == 403
+        assert refused.json["detail"].startswith("The operator of this service has suspended the account")
+    assert stack.signs_in(other)
+    command("accounts")
+    [line] = [it for it in capsys.readouterr().out.splitlines() if it.startswith(account)]
+    assert line.endswith("2 Users, 2 Service Users  suspended")
+    mail.resend()
+    [(address, message)] = mail.ses.sent
+    assert address == "owner@people.example", "each OWNER, and nobody else"
+    assert "once the operator of this service resumes the account" in " ".join(
+        message.get_body(("plain",)).get_content().split()
+    )
+    events = stack.events("USER_SUSPENDED", "SERVICE_USER_SUSPENDED")
+    suspended = [it for it in events if it["actor"]["kind"] == "OPERATOR"]
+    assert sorted(it["subject"]["username"] for it in suspended) == ["ann", "bot", "owner"]
+    assert {it["cause"] for it in suspended} == {"OPERATOR"}
+    assert command("suspend-account", "--account", account, "--confirm", account) == 0
+    assert "Suspended 0 Users" in capsys.readouterr().out
+
+    assert command("resume-account", "--account", account, "--confirm", account) == 0
+    assert "Resumed 3 Users and Service Users" in capsys.readouterr().out
+    assert all(stack.signs_in(key) for key in (owner, ann, bot))
+    assert not stack.signs_in(held), "whom an OWNER suspended stays so"
+    assert stack.call("POST", "/v1/service-users/held/resume", owner).status == 200
+    assert stack.signs_in(held)
+
+
+def test_nobody_gets_in_by_an_open_invitation(stack: Stack) -> None:
+    owner = stack.account()
+    body = {"username": "eve", "email": "eve@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    token = stack.token("eve")
+    account = account_of(stack, owner)
+    assert suspend_account(stack.client, tables_of(stack), account, now=stack.clock) == 2
+    asked = {"username": "eve", "token": token}
+    assert stack.call("POST", "/v1/users/activate", body=asked).status in (400, 403)
+    assert resume_account(stack.client, tables_of(stack), account, now=stack.clock) == 2
+    assert stack.call("POST", "/v1/users/activate", body=asked).status == 200
+
+
+def test_whoever_is_created_or_changed_meanwhile_is_suspended_too(stack: Stack) -> None:
+    owner = stack.account()
+    account = account_of(stack, owner)
+    stack.service_user(owner, "bot")
+
+    def create() -> None:
+        stack.service_user(owner, "late")
+        stack.call("PUT", "/v1/users/owner", owner, {"displayName": "Another"})
+
+    with before_next_call(stack, "TransactWriteItems", create):
+        assert suspend_account(stack.client, tables_of(stack), account, now=stack.clock) == 3
+    assert not stack.signs_in(owner)
+
+
+def test_an_interrupted_suspension_goes_on(stack: Stack) -> None:
+    owner = stack.account()
+    account = account_of(stack, owner)
+    keys = [stack.service_user(owner, f"bot-{number}")["MONITORING"] for number in range(3)]
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with before_next_call(stack, "TransactWriteItems", die, skip=2), pytest.raises(KeyboardInterrupt):
+        suspend_account(stack.client, tables_of(stack), account, now=stack.clock)
+    left = [stack.signs_in(key) for key in keys]
+    assert True in left
+    assert suspend_account(stack.client, tables_of(stack), account, now=stack.clock) == left.count(True)
+    assert not any(stack.signs_in(key) for key in (owner, *keys))
+
+
+def test_an_unknown_account_is_named(
+    command: Command, capsys: pytest.CaptureFixture[str], stack: Stack
+) -> None:
+    stack.account()
+    for name in ("suspend-account", "resume-account"):
+        assert command(name, "--account", "nobody", "--confirm", "nobody") == 1
+        assert "There is no account nobody" in capsys.readouterr().err

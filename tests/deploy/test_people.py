@@ -1,0 +1,177 @@
+"""What is known of a person: exported for them, and erased once they are revoked, by the commands."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.people import STATE, erase_person, export_person
+from tests.deploy.test_accounts import Command, account_of, command, tables_of
+from tests.support.api_client import Key, Stack
+from tests.support.dynamodb_faults import before_next_call
+from tests.support.mail import MailFixture
+
+__all__ = ["command"]
+
+ELSEWHERE = "203.0.113.77"
+"""An address that only Ann calls from."""
+
+
+@pytest.fixture
+def owner(stack: Stack, mail: MailFixture) -> Key:
+    """An account in which Ann did many things, and is named in many; nothing is still to be mailed."""
+    owner = stack.account()
+    ann = stack.user(owner, "Ann", "CLUSTER_ADMIN")
+    assert stack.call("PUT", "/v1/users/ann", owner, {"displayName": "Ann Other"}).status == 200
+    body = {"username": "anns-bot", "email": "anns-bot@machines.example", "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/service-users", ann, body, source_ip=ELSEWHERE).status == 201
+    both = {"administrators": ["ann", "owner"]}
+    assert stack.call("PUT", "/v1/service-users/anns-bot", owner, both).status == 200
+    stack.service_user(owner, "bot")
+    rotated = {"keyType": "MONITORING"}
+    path = "/v1/service-users/anns-bot/api-keys/rotate"
+    assert stack.call("POST", path, ann, rotated, source_ip=ELSEWHERE).status == 200
+    assert stack.call("POST", "/v1/service-users/anns-bot/suspend", ann, source_ip=ELSEWHERE).status == 200
+    stack.user(owner, "joanna", "READ_ONLY")
+    mail.resend()
+    return owner
+
+
+def revoke(stack: Stack, owner: Key, mail: MailFixture) -> None:
+    assert stack.call("DELETE", "/v1/users/ann", owner).status == 204
+    stack.clock.forward(3600)
+    mail.resend()
+
+
+def whole(stack: Stack) -> str:
+    counted = [it for it in stack.items(stack.tables.directory) if not it["pk"].startswith("BUDGET#")]
+    return repr((counted, stack.items(stack.tables.events)))
+
+
+def test_a_person_gets_what_is_known_of_them_and_no_secret(
+    stack: Stack, owner: Key, command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "ann.json"
+    asked = ("--account", account_of(stack, owner), "--username", "ANN", "--out", str(out))
+    assert command("export-person", *asked) == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["person"]["email"] == "Ann@people.example"
+    assert found["person"]["displayName"] == "Ann Other"
+    assert [key["keyType"] for key in found["person"]["apiKeys"]] == ["USER_MANAGEMENT"]
+    assert found["administers"] == ["anns-bot"]
+    acted = [it for it in found["events"] if it["actor"]["username"] == "Ann"]
+    assert {it["sourceIp"] for it in acted} >= {ELSEWHERE}
+    about = {it["action"] for it in found["events"] if it["subject"]["username"] == "Ann"}
+    assert {"USER_INVITED", "USER_ACTIVATED"} <= about
+    assert any(it["mailedToThem"] for it in found["events"])
+    assert "suk_" not in out.read_text(encoding="utf-8")
+    assert "joanna" not in out.read_text(encoding="utf-8")
+
+
+def test_a_revoked_person_still_gets_their_events(stack: Stack, owner: Key, mail: MailFixture) -> None:
+    revoke(stack, owner, mail)
+    found = export_person(stack.client, tables_of(stack), account_of(stack, owner), "ann")
+    assert found["person"] is None
+    assert "USER_REVOKED" in {it["action"] for it in found["events"]}
+    with pytest.raises(LookupError, match="has nothing about 'nobody'"):
+        export_person(stack.client, tables_of(stack), account_of(stack, owner), "nobody")
+
+
+def test_an_erased_person_is_somebody_and_nobody_knows_who(
+    stack: Stack, owner: Key, mail: MailFixture, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    revoke(stack, owner, mail)
+    before = {it["id"]: it for it in stack.events()}
+    account = account_of(stack, owner)
+    asked = ("--account", account, "--username", "ann")
+    assert command("erase-person", *asked) == 1
+    assert {it["id"]: it for it in stack.events()} == before, "nothing was confirmed"
+    assert command("erase-person", *asked, "--confirm", "ann") == 0
+    said = capsys.readouterr().out
+    pseudonym = said.split()[2]
+    assert pseudonym.startswith("erased-")
+
+    left = whole(stack).lower()
+    for trace in ("'ann'", "ann other", "ann@people.example", ELSEWHERE, "#ann'"):
+        assert trace not in left, trace
+    assert "joanna" in left
+    assert "anns-bot" in left
+    after = {it["id"]: it for it in stack.events()}
+    assert after.keys() == before.keys(), "what happened stays in the trail"
+    same = ("action", "at", "keys", "requestId", "cause")
+    for id_, event in after.items():
+        assert [event.get(it) for it in same] == [before[id_].get(it) for it in same]
+    acted = [it for it in before.values() if it["actor"].get("username") == "Ann"]
+    assert acted
+    assert {after[it["id"]]["actor"]["username"] for it in acted} == {pseudonym}
+    assert {after[it["id"]]["actor"]["kind"] for it in acted} == {"USER"}
+    path = f"/v1/events?actor={pseudonym}"
+    shown = stack.call("GET", path, owner).json
+    assert sorted(it["id"] for it in shown) == sorted(it["id"] for it in acted), "found by the index"
+    about = stack.call("GET", f"/v1/events?username={pseudonym}", owner).json
+    assert "USER_REVOKED" in {it["action"] for it in about}
+    assert stack.call("GET", "/v1/events?actor=ann", owner).json == []
+    bot = stack.item("anns-bot")
+    assert bot["suspendedBy"] == pseudonym
+    assert {key["createdBy"] for key in bot["keys"].values()} == {pseudonym}
+    assert stack.call("GET", "/v1/service-users/anns-bot", owner).status == 200
+    assert stack.call("POST", "/v1/service-users/anns-bot/resume", owner).status == 200
+
+
+def test_only_whoever_is_revoked_and_mailed_is_erased(stack: Stack, owner: Key) -> None:
+    account = account_of(stack, owner)
+    with pytest.raises(LookupError, match="Revoke them first"):
+        erase_person(stack.client, tables_of(stack), account, "ann")
+    assert stack.call("DELETE", "/v1/users/ann", owner).status == 204
+    with pytest.raises(LookupError, match="still to be mailed"):
+        erase_person(stack.client, tables_of(stack), account, "ann")
+    with pytest.raises(LookupError, match="There is no account"):
+        erase_person(stack.client, tables_of(stack), "nobody", "ann")
+
+
+def test_an_interrupted_erasure_goes_on_with_the_same_pseudonym(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    revoke(stack, owner, mail)
+    account = account_of(stack, owner)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with before_next_call(stack, "PutItem", die, skip=2), pytest.raises(KeyboardInterrupt):
+        erase_person(stack.client, tables_of(stack), account, "ann")
+    done = erase_person(stack.client, tables_of(stack), account, "ann")
+    names = {it["actor"].get("username") for it in stack.events()} | {
+        it["subject"].get("username") for it in stack.events()
+    }
+    assert {it for it in names if it and it.startswith("erased-")} == {done.pseudonym}
+    assert "Ann" not in names
+    assert not [it for it in stack.items(stack.tables.directory) if it["pk"].startswith(STATE)]
+
+
+def test_a_change_made_meanwhile_is_not_lost(stack: Stack, owner: Key, mail: MailFixture) -> None:
+    revoke(stack, owner, mail)
+    account = account_of(stack, owner)
+
+    def rename() -> None:
+        body = {"displayName": "Another"}
+        assert stack.call("PUT", "/v1/service-users/anns-bot", owner, body).status == 200
+
+    with before_next_call(stack, "UpdateItem", rename, skip=1):
+        erase_person(stack.client, tables_of(stack), account, "ann")
+    bot: dict[str, Any] = stack.item("anns-bot")
+    assert bot["displayName"] == "Another"
+    assert bot["suspendedBy"].startswith("erased-")
+
+
+def test_another_account_is_left_alone(stack: Stack, owner: Key, mail: MailFixture) -> None:
+    revoke(stack, owner, mail)
+    other = stack.account("other")
+    stack.user(other, "ann", "READ_ONLY")
+    mail.resend()
+    before = [it for it in stack.events() if it["account"] == account_of(stack, other)]
+    assert erase_person(stack.client, tables_of(stack), account_of(stack, owner), "ann").events
+    assert [it for it in stack.events() if it["account"] == account_of(stack, other)] == before
+    assert stack.item("ann")["account"] == account_of(stack, other)
