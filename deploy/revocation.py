@@ -218,10 +218,19 @@ class _Job:
     # Revoking
 
     def revoke(self, state: _State) -> None:
-        """Revoke every key, again and again until no principal has one."""
+        """Revoke every key, again and again until no principal has one.
+
+        Sessions of the console are ended too, but one that began since is let be: it began with a passkey,
+        which is not revoked here, so the next would begin at once.
+        """
+        ended_sessions = False
 
         def holders() -> list[str]:
-            found = _holders(self._client, self._tables, self._account, users=state.users)
+            nonlocal ended_sessions
+            found = list(_holders(self._client, self._tables, self._account, users=state.users))
+            if ended_sessions and not any(it.keys or _is_invited(it) for it in found):
+                return []
+            ended_sessions = True
             return [it.username for it in found]
 
         def revoke(username: str) -> int:

@@ -137,22 +137,31 @@ def state_of(key: ApiKey | None) -> str:
     return "" if key is None else f"{key.last5} {key.expires_at or ''} {' '.join(key.networks)}".strip()
 
 
-def state_of_view(view: View) -> str:
-    """Return a text that changes whenever what the form of a Service User shows does, and with its id.
+def states_of_view(view: View) -> dict[str, str]:
+    """Return, of each field of a Service User's form, a text that changes with it; under "id", with its id.
 
-    Not with its keys: whoever changes those again and again keeps nobody from lowering its role, or from
-    removing them as an Administrator.
+    A form changes only the fields that were changed in it, and only those must be as they were shown. So
+    whoever changes its labels again and again keeps nobody from lowering its role, or from removing them as
+    an Administrator.
     """
     it = view.service_user
-    shown = (
-        it.id,
-        it.role.value,
-        it.display_name,
-        it.description,
-        labels_text(it.labels),
-        *view.administrators,
-    )
-    return hashlib.sha256("\0".join(shown).encode()).hexdigest()[:32]
+    return {
+        "id": state_of_field(it.id),
+        "displayName": state_of_field(it.display_name),
+        "description": state_of_field(it.description),
+        "labels": state_of_field(it.labels),
+        "role": state_of_field(it.role.value),
+        "administrators": state_of_field(list(view.administrators)),
+    }
+
+
+def state_of_field(value: str | list[str] | dict[str, str] | None) -> str:
+    """Return a short hash of a field's value; of a list whatever its order and case, as of usernames."""
+    if isinstance(value, dict):
+        value = labels_text(value)
+    elif isinstance(value, list):
+        value = " ".join(sorted(fold_username(it) for it in value))
+    return hashlib.sha256((value or "").encode()).hexdigest()[:16]
 
 
 def state_of_principal(it: ServiceUser | User) -> str:
@@ -183,10 +192,15 @@ def require_as_shown(visit: Visit, state: str) -> None:
     Otherwise a tab that was left open would undo what somebody else has changed since.
     """
     if visit.field("was") != state.strip():
-        raise Conflict(
-            "Somebody else has changed this since the page was opened; nothing was done now. "
-            "Open the page again, and make your change there."
-        )
+        raise changed_since()
+
+
+def changed_since() -> Conflict:
+    """Return the refusal of a form whose subject somebody else has changed since it was shown."""
+    return Conflict(
+        "Somebody else has changed this since the page was opened; nothing was done now. "
+        "Open the page again, and make your change there."
+    )
 
 
 def require_unchanged(visit: Visit, state: str) -> None:

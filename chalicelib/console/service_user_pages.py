@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from chalice.app import Response
 
@@ -183,7 +183,7 @@ def edit(visit: Visit, username: str) -> Response:
             "administrators": "\n".join(view.administrators),
             "description": it.description,
             "labels": "\n".join(service_users.labels_text(it.labels).split()),
-            "was": forms.state_of_view(view),
+            "was": urlencode(forms.states_of_view(view)),
         }
         return page(visit, "service-user-edit.html", **{**values, "form": typed})
 
@@ -198,10 +198,16 @@ def edit(visit: Visit, username: str) -> Response:
                 "role": visit.field("role"),
                 "administrators": forms.lines(visit.field("administrators")),
             }
-        body = check_fields(bodies.UpdateServiceUser, fields, visit.origin.now)
+        shown = dict(parse_qsl(visit.field("was")))
+        changed = {name: it for name, it in fields.items() if forms.state_of_field(it) != shown.get(name)}
+        if not changed:
+            return visit.redirect_to(f"service-users/{it.username}")
+        body = check_fields(bodies.UpdateServiceUser, changed, visit.origin.now)
 
         def check(old: View) -> None:
-            forms.require_as_shown(visit, forms.state_of_view(old))
+            now = forms.states_of_view(old)
+            if any(now[name] != shown.get(name) for name in ("id", *changed)):
+                raise forms.changed_since()
 
         service_users.update(visit.directory, auth, username, wanted_update(body), check=check)
         return visit.redirect_to(f"service-users/{it.username}?done=changed")

@@ -307,6 +307,33 @@ def test_a_service_user_is_changed_but_not_over_somebody_elses_change(
     assert ann.post(form, {**fields, "displayName": "Late"}).status == 409
 
 
+def test_a_form_changes_what_was_changed_in_it_whatever_somebody_else_changes(
+    accounts: Accounts, person: Person
+) -> None:
+    """Or an Administrator could keep an OWNER from removing them, by another label every few seconds."""
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot", "CLUSTER_ADMIN", labels={"team": "payments"})
+    form, path = "service-users/bot/edit", "/v1/service-users/bot"
+    fields = {
+        "was": ann.open(form).hidden("was"),
+        "displayName": "bot",
+        "description": "",
+        "labels": "team=payments",
+        "role": "CLUSTER_ADMIN",
+        "administrators": "admin",
+    }
+    meanwhile = {"labels": {"team": "theirs"}, "description": "Theirs", "displayName": "Theirs"}
+    assert accounts.call("PUT", path, "admin", meanwhile).status == 200
+    assert ann.post(form, {**fields, "role": "READ_ONLY", "administrators": "ann"}).status == 303
+    now = accounts.call("GET", path, "owner").json
+    assert {name: now[name] for name in meanwhile} == meanwhile
+    assert (now["role"], now["administrators"]) == ("READ_ONLY", ["ann"])
+    for late in ({"labels": "team=mine"}, {"displayName": "Mine"}, {"role": "OWNER"}):
+        assert ann.post(form, {**fields, **late}).status == 409
+    assert ann.post(form, fields).status == 303
+    assert accounts.call("GET", path, "owner").json == now
+
+
 def test_a_description_and_labels_are_shown_and_changed(accounts: Accounts, person: Person) -> None:
     ann = person()
     labels = {"team": "payments", "env": "prod"}

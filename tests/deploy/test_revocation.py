@@ -14,6 +14,7 @@ from deploy.bulk import Tables
 from deploy.maintenance import delete_account
 from deploy.revocation import HOLD, LISTED, Outcome, count_keys, revoke_account
 from tests.support.api_client import ENGINE, Key, Stack
+from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
 from tests.support.mail import MailFixture
 
@@ -306,6 +307,26 @@ def test_an_invitation_that_a_thief_sent_is_withdrawn_with_the_users_keys(stack:
     assert stack.call("POST", "/v1/users/eve/invitation", back).status == 200
     token = stack.token("eve")
     assert stack.call("POST", "/v1/users/activate", None, {"username": "eve", "token": token}).status == 200
+
+
+def test_who_signs_in_again_and_again_prevents_no_end(
+    stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invited = {"username": "ann", "email": "ann@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, invited).status == 201
+    ann = Browser(stack)
+    assert ann.activate("ann").status == 200
+    holders, signed_in = revocation._holders, []
+
+    def signing_in(*given: Any, **more: Any) -> Any:
+        signed_in.append(ann.sign_in().status)
+        return holders(*given, **more)
+
+    monkeypatch.setattr(revocation, "_holders", signing_in)
+    outcome = revoke(stack, owner, users=True)
+    assert signed_in == [200, 200]
+    assert (outcome.keys, stack.signs_in(owner)) == (2, False)
+    assert {"ann@people.example", "owner@people.example"} <= set(mailed(stack))
 
 
 def test_two_runs_at_once_are_one_revocation(stack: Stack, owner: Key) -> None:
