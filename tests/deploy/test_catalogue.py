@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.authorizer.catalogue_check import Checked, check
 from chalicelib.authorizer.route_rules import rules_of
+from chalicelib.rules import roles
 from chalicelib.rules.errors import ConcurrentChange
 from chalicelib.rules.roles import KeyType
 from deploy import bulk, key_types
@@ -383,6 +385,25 @@ def test_keys_can_be_given_time(stack: Stack, owner: Key) -> None:
     assert not stack.signs_in(soon)
 
 
+def test_a_key_whose_life_a_rotation_would_renew_ends_too(
+    stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = replace(roles._ENTRIES["MONITORING"], max_life_days=7)
+    monkeypatch.setattr(roles, "_ENTRIES", {**roles._ENTRIES, "MONITORING": entry})
+    stack.service_user(owner, "expired", keyTypes=["MONITORING"])
+    stack.clock.forward(8 * DAY)
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    stack.service_user(owner, "old", keyTypes=["MONITORING"])
+    stack.clock.forward(3 * DAY)
+    assert end(stack, "MONITORING", days=30) == 2, "two have four days left, and one has expired"
+    assert end(stack, "MONITORING", days=30) == 0
+    rotated = stack.call("POST", "/v1/api-keys/rotate", key)
+    assert rotated.status == 200
+    assert stack.signs_in(Key("bot", rotated.json["key"]))
+    stack.clock.forward(4 * DAY)
+    assert not stack.signs_in(Key("bot", rotated.json["key"]))
+
+
 @pytest.mark.parametrize(("name", "days"), [("USER_MANAGEMENT", 0), ("MONITORING", -1), ("MONITORING", 366)])
 def test_what_cannot_be_ended_is_refused(stack: Stack, owner: Key, name: str, days: int) -> None:
     with pytest.raises(ValueError, match=r"USER_MANAGEMENT keys|Give --days"):
@@ -416,8 +437,6 @@ def _busy() -> Exception:
 def test_a_key_of_a_type_that_was_removed_by_force_can_be_ended(
     stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chalicelib.rules import roles
-
     stack.service_user(owner, "bot", keyTypes=["MONITORING"])
     left = {it: entry for it, entry in roles._ENTRIES.items() if it != "MONITORING"}
     monkeypatch.setattr(roles, "_ENTRIES", left)
