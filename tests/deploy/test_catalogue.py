@@ -38,6 +38,9 @@ DAY = 86_400
 BILLING = {"name": "billing", "opens": [{"path": "/billing/*", "methods": ["GET"]}]}
 
 
+from_the_default = pytest.mark.default_catalogue(reason="a stack of the default key types is given others")
+
+
 def checked(*entries: Any) -> Checked:
     return check(json.dumps({"keyTypes": list(entries)}))
 
@@ -146,6 +149,7 @@ def test_a_deployed_catalogue_that_is_not_valid_any_more_is_reported(aws: Aws) -
 # A stack with keys
 
 
+@from_the_default
 def test_a_type_that_keys_have_cannot_be_removed(
     stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +171,7 @@ def test_a_type_that_keys_have_cannot_be_removed(
     assert chosen.catalogue.key_types[0].name == "billing"
 
 
+@from_the_default
 def test_many_holders_are_counted_and_the_first_named(
     stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +183,7 @@ def test_many_holders_are_counted_and_the_first_named(
         catalogue_to_deploy("acme", deployed(stack), {}, checked(BILLING))
 
 
+@from_the_default
 def test_a_type_that_opens_more_needs_new_keys(
     stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +233,7 @@ def test_a_type_whose_name_old_keys_have_cannot_be_added(
     assert catalogue_to_deploy("acme", deployed(stack), {}, more) == more
 
 
+@from_the_default
 def test_other_words_and_stricter_types_need_no_look_at_the_keys(aws: Aws) -> None:
     types = [
         {
