@@ -19,10 +19,12 @@ STORED_GIB = 0.25 + 0.20  # the table, and its continuous backup
 EMAIL = 0.10 / 1000
 LOGGED_GIB = 0.50
 ALARMED_METRIC = 0.10
+COMPOSITE_ALARM = 0.50
 METRIC = 0.30
 
-ALARMED_METRICS = 25
-METRICS = 3
+ALARMED_METRICS = 34
+COMPOSITE_ALARMS = 2
+METRICS = 9  # a metric is billed for the hours that have values; these usually do
 MEMORY_GIB = 1.0
 CALL_SECONDS = 0.012  # billed duration of a warm call, including DynamoDB in the same region
 MAIL_SECONDS = 0.25
@@ -72,7 +74,7 @@ def monthly_costs(measured: dict[str, Any], users: int, usage: Usage = USAGE) ->
         "emails": users * usage.rotations * notified,
         "storage": users * stored / GIB * STORED_GIB,
         "schedules": swept + scheduled,
-        "alarms": ALARMED_METRICS * ALARMED_METRIC + METRICS * METRIC,
+        "alarms": ALARMED_METRICS * ALARMED_METRIC + COMPOSITE_ALARMS * COMPOSITE_ALARM + METRICS * METRIC,
     }
 
 

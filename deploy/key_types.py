@@ -13,7 +13,7 @@ from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ConcurrentChange, concurrent_change
 from chalicelib.rules.identifiers import new_id
 from chalicelib.rules.lifetimes import DAY
-from chalicelib.rules.model import Action, Actor, Cause, Event, Kind, Principal
+from chalicelib.rules.model import Action, Actor, ApiKey, Cause, Event, Kind, Principal
 from chalicelib.rules.ports import Replace, RevokeKey, Write
 from chalicelib.rules.roles import KeyType
 from deploy.bulk import Tables, directory_of, principals, until_none_is_left
@@ -80,7 +80,19 @@ class _Job:
     def concerns(self, holder: Principal | None) -> bool:
         """Return whether a principal has a key of the type that is still to be ended."""
         key = holder.keys.get(self._key_type) if holder is not None else None
-        return key is not None and (self._at is None or key.expires_at is None or key.expires_at > self._at)
+        if key is None or self._at is None or key.expires_at is None:
+            return key is not None
+        # An expiry that nobody chose does not end the key: a rotation would begin its life anew.
+        return key.expires_at > self._at or (
+            key.life_days is not None and not api_keys.is_expired(key, self._now())
+        )
+
+    def _end_of(self, key: ApiKey) -> int:
+        """Return when a key is to expire: at the given time, and not later than it would."""
+        assert self._at is not None
+        if key.expires_at is None or key.expires_at > self._at:
+            return self._at
+        return key.expires_at - 1  # another time is a change, which makes it an expiry that somebody chose
 
     def end(self, username: str) -> bool:
         """End the key of a principal. Return whether there was one."""
@@ -97,7 +109,8 @@ class _Job:
 
     def _change(self, holder: Any, *, any_version: bool) -> tuple[Event, Write]:
         if self._at is not None:
-            new, change, changes = api_keys.restrict(holder, self._key_type, UNSET, self._at)
+            end = self._end_of(holder.keys[self._key_type])
+            new, change, changes = api_keys.restrict(holder, self._key_type, UNSET, end)
             event = self._event(Action.API_KEY_UPDATED, holder, change, new=new, changes=changes)
             return event, Replace(holder, new, concurrent_change())
         new, change = api_keys.revoke(holder, self._key_type)

@@ -55,7 +55,7 @@ def revoke_of_type(call: Call, lookup: KeyHolderLookup, name: str) -> Response:
     def holder(call: Call, auth: AuthContext) -> ServiceUser | User:
         found = lookup.holder(call, auth)
         # A key can be revoked when the catalogue no longer has its type.
-        if key_type not in found.keys:
+        if key_type not in found.keys or not responses.is_in_contract(key_type):
             named_type(name)
         return found
 

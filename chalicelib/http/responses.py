@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from chalicelib.rules.api_keys import IssuedKey, below_role, current_predecessor, overlap_end
+from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.key_search import FoundKey
 from chalicelib.rules.model import (
@@ -386,13 +387,24 @@ def service_user(view: View, now: float, shown: tuple[IssuedKey, ...] = ()) -> S
     )
 
 
+def is_in_contract(key_type: KeyType) -> bool:
+    """Return whether a response may name a key type.
+
+    The contract of a stack that was given a catalogue, be it the default one, allows types that an earlier
+    one had. That of a stack that never was has the same four types as ever, and clients that check it.
+    """
+    return CATALOGUE is not DEFAULT or key_type in list(KeyType)
+
+
 def api_keys(holder: Principal, now: float, shown: tuple[IssuedKey, ...] = ()) -> ApiKeysResponse:
     """Return a holder's keys in the published order; those in ``shown`` with their secrets."""
     return ApiKeysResponse(
         allowed_api_key_types=tuple(
             AllowedKeyType(name=kind, display_name=kind.display_name) for kind in holder.role.key_types()
         ),
-        api_keys=tuple(api_key(holder, kind, now, shown) for kind in in_order(holder.keys)),
+        api_keys=tuple(
+            api_key(holder, kind, now, shown) for kind in in_order(holder.keys) if is_in_contract(kind)
+        ),
     )
 
 
@@ -517,7 +529,7 @@ def event(it: Event | UnknownEvent) -> EventResponse:
         action=it.action.value,
         actor=_who(it.actor),
         subject=_who(it.subject),
-        keys=tuple(_key_change(key) for key in it.keys),
+        keys=tuple(_key_change(key) for key in it.keys if is_in_contract(key.key_type)),
         changes=tuple(_field_change(name, old, new) for name, (old, new) in it.changes.items()),
         reason=it.reason or None,
         source_ip=it.source_ip or None,
@@ -589,16 +601,18 @@ def _text(name: str, text: str) -> str:
 
 
 def _unknown_event(fields: dict[str, Any]) -> EventResponse:
-    """Return an event as it is stored, field by field.
+    """Return an event as it is stored, field by field; keys of a type that the contract allows are shown.
 
     A field in a form that this version does not know is shown as text, or left out.
     """
     keys = []
     for each in _entries(fields.get("keys")):
         try:
-            keys.append(_key_change(msgspec.convert(each, KeyChange)))
+            key = msgspec.convert(each, KeyChange)
         except msgspec.ValidationError:
             continue
+        if is_in_contract(key.key_type):
+            keys.append(_key_change(key))
     at = fields.get("at")
     return EventResponse(
         id=fields["id"],

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chalicelib.http import responses
 from chalicelib.rules import roles
 from tests.support.accounts import PATH, service_user_body
 from tests.support.api_client import Clock, Key, Stack
@@ -257,22 +258,27 @@ def test_a_key_of_a_removed_type_is_shown_and_can_only_be_revoked(
     assert stack.call("DELETE", f"{KEYS}/MONITORING", owner).status == 404
 
 
+@pytest.mark.parametrize("own", [False, True])
 def test_what_was_stored_under_an_earlier_catalogue_stays_readable(
-    stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, owner: Key, bot: Key, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
-    """The contract of a stack that ever had its own catalogue allows it: tests/deploy/test_catalogue.py."""
-    monkeypatch.setattr(ResponseChecker, "check", lambda *_args: None)
+    """Only the contract of a stack that never was given a catalogue does not allow it."""
+    monkeypatch.setattr(responses, "CATALOGUE", None if own else responses.DEFAULT)
+    if own:
+        monkeypatch.setattr(ResponseChecker, "check", lambda *_args: None)
     found = stack.client.get_item(TableName=stack.tables.directory, Key={"pk": {"S": "USER#bot"}})
     item: dict[str, Any] = dict(found["Item"])
     item["keys"]["M"]["OLD"] = item["keys"]["M"].pop("MONITORING")
     stack.client.put_item(TableName=stack.tables.directory, Item=item)
     shown = stack.call("GET", f"{PATH}/bot", owner).json["apiKeys"]["apiKeys"]
-    assert [it["keyType"] for it in shown] == ["OLD"]
+    assert [it["keyType"] for it in shown] == (["OLD"] if own else [])
     assert not stack.signs_in(bot)
-    assert stack.call("DELETE", f"{KEYS}/OLD", owner).status == 204
+    assert stack.call("DELETE", f"{KEYS}/OLD", owner).status == (204 if own else 404)
+    if not own:
+        assert stack.call("DELETE", f"{PATH}/bot", owner).status == 204
     events = stack.call("GET", "/v1/events?username=bot", owner).json
-    [revoked] = [it for it in events if it["action"] == "API_KEY_REVOKED"]
-    assert [it["keyType"] for it in revoked["keys"]] == ["OLD"]
+    [revoked] = [it for it in events if it["action"] in ("API_KEY_REVOKED", "SERVICE_USER_DELETED")]
+    assert [it["keyType"] for it in revoked["keys"]] == (["OLD"] if own else [])
 
 
 def test_a_lower_role_and_a_deletion_end_keys_of_removed_types(

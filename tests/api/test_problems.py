@@ -17,6 +17,7 @@ from tests.support.accounts import (
     service_user_body,
 )
 from tests.support.api_client import Response, Stack
+from tests.support.catalogue import LISTED
 
 
 def post_raw(shared_accounts: Accounts, raw: bytes | str, path: str = PATH, **more: Any) -> Response:
@@ -261,7 +262,7 @@ UNKNOWN = (
     "Unknown field '{}'. Use allowedNetworks, expiresAt, username, email, role, profile, "
     "displayName, keyTypes, administrators, description, labels."
 )
-TYPES = "This must be one of MONITORING, PROVISIONING_READONLY, PROVISIONING, USER_MANAGEMENT."
+TYPES = f"This must be one of {LISTED['OWNER']}."
 
 
 def test_missing_fields_are_reported_with_invalid_ones(shared_accounts: Accounts) -> None:

@@ -8,6 +8,7 @@ from chalicelib.rules import accounts as account_rules
 from chalicelib.rules.context import Origin
 from tests.support.accounts import PATH
 from tests.support.api_client import Key, Stack
+from tests.support.catalogue import LABELS
 from tests.support.mail import MailFixture
 from tests.support.reference_model import moment
 
@@ -174,7 +175,7 @@ def test_a_revoked_owner_is_notified_as_a_user_and_the_others_as_owners(stack: S
 
 def test_a_user_is_notified_of_a_new_role_that_changes_no_key(stack: Stack, owner: Key) -> None:
     change(stack, owner, "PUT", f"{USERS}/carol", role="OWNER")
-    assert told(stack, "Your role in Account of owner is now OWNER") == ["carol"]
+    assert told(stack, f"Your role in Account of owner is now {LABELS['OWNER']}") == ["carol"]
 
 
 @pytest.mark.parametrize(

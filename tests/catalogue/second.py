@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 
 def prepare(copy: Path) -> None:
-    """Give a copy of the project the catalogue, its contract, tests in its words, and the tools."""
+    """Give a copy of the project the catalogue, its contract, tests in its words, and what is installed."""
     (copy / FILE.relative_to(ROOT)).write_text(SECOND.read_text(encoding="utf-8"), encoding="utf-8")
     for command, name in (("contract", "openapi.json"), ("contract.event_schema", "event-schema.json")):
         made = subprocess.run(
@@ -80,7 +80,8 @@ def prepare(copy: Path) -> None:
     for file in (*(copy / "tests" / "authorizer").rglob("*.json"), *(copy / "tests").rglob("*.ts")):
         file.write_text(_translated(file.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / ".tools").mkdir(exist_ok=True)
-    (copy / ".tools").symlink_to(ROOT / ".tools")
+    for name in (".tools", ".venv"):
+        (copy / name).symlink_to(ROOT / name)
 
 
 def _translated(text: str) -> str:

@@ -313,7 +313,7 @@ class Visits(Machine):
             "description": it.get("description", ""),
             "labels": " ".join(f"{label}={value}" for label, value in sorted(it.get("labels", {}).items())),
             "role": it["role"],
-            "administrators": " ".join(sorted(map(str.lower, self.book.administrators(self.book.all[name])))),
+            "administrators": " ".join(sorted(self.book.administrators(self.book.all[name]))),
         }
         return urlencode({field: sha256(text.encode()).hexdigest()[:16] for field, text in shown.items()})
 

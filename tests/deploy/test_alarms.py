@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import app
+from bench import costs
 from deploy.package import RESOURCES
 from local.package.template import Template
 from tests.authorizer.test_gateway import NAMES, golden
@@ -235,6 +236,8 @@ MEASURED: dict[str, Callable[[Monitoring], object]] = {
         it.samples.pop(("AWS/Lambda", "Invocations", frozenset({("FunctionName", "EnforcePolicies")})))
         and None
     ),
+    "BouncesAlarm": lambda it: it.add("AWS/SES", "Reputation.BounceRate", 0.06),
+    "ComplaintsAlarm": lambda it: it.add("AWS/SES", "Reputation.ComplaintRate", 0.002),
     "PublishErrorsAlarm": lambda it: it.add("AWS/Lambda", "Errors", 1, FunctionName="Publish"),
 }
 
@@ -244,6 +247,23 @@ def test_what_aws_measures_raises_one_alarm_and_one_composite(name: str, monitor
     MEASURED[name](monitoring)
     assert monitoring.raised() == {name}
     assert len(monitoring.composites()) == 1
+
+
+def test_usual_rates_of_bounces_and_complaints_raise_nothing(monitoring: Monitoring) -> None:
+    monitoring.add("AWS/SES", "Reputation.BounceRate", 0.04)
+    monitoring.add("AWS/SES", "Reputation.ComplaintRate", 0.0005)
+    assert monitoring.raised() == set()
+
+
+def test_the_costs_count_every_alarm() -> None:
+    template = json.loads(RESOURCES.read_text(encoding="utf-8"))["Resources"]
+    alarms = [
+        it for it in template.values() if it["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in it
+    ]
+    expressions = [it["Properties"].get("Metrics", ()) for it in alarms]
+    counted = sum(sum("MetricStat" in it for it in metrics) or 1 for metrics in expressions)
+    composites = sum(it["Type"] == "AWS::CloudWatch::CompositeAlarm" for it in template.values())
+    assert (counted, composites) == (costs.ALARMED_METRICS, costs.COMPOSITE_ALARMS)
 
 
 def test_every_alarm_is_in_one_composite() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chalicelib.authorizer.catalogue_check import Checked, check
 from chalicelib.authorizer.route_rules import rules_of
+from chalicelib.rules import roles
 from chalicelib.rules.errors import ConcurrentChange
 from chalicelib.rules.roles import KeyType
 from deploy import bulk, key_types
@@ -34,6 +36,9 @@ from tests.support.mail import MailFixture
 
 DAY = 86_400
 BILLING = {"name": "billing", "opens": [{"path": "/billing/*", "methods": ["GET"]}]}
+
+
+from_the_default = pytest.mark.default_catalogue(reason="a stack of the default key types is given others")
 
 
 def checked(*entries: Any) -> Checked:
@@ -144,6 +149,7 @@ def test_a_deployed_catalogue_that_is_not_valid_any_more_is_reported(aws: Aws) -
 # A stack with keys
 
 
+@from_the_default
 def test_a_type_that_keys_have_cannot_be_removed(
     stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +171,7 @@ def test_a_type_that_keys_have_cannot_be_removed(
     assert chosen.catalogue.key_types[0].name == "billing"
 
 
+@from_the_default
 def test_many_holders_are_counted_and_the_first_named(
     stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +183,7 @@ def test_many_holders_are_counted_and_the_first_named(
         catalogue_to_deploy("acme", deployed(stack), {}, checked(BILLING))
 
 
+@from_the_default
 def test_a_type_that_opens_more_needs_new_keys(
     stack: Stack, owner: Key, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +233,7 @@ def test_a_type_whose_name_old_keys_have_cannot_be_added(
     assert catalogue_to_deploy("acme", deployed(stack), {}, more) == more
 
 
+@from_the_default
 def test_other_words_and_stricter_types_need_no_look_at_the_keys(aws: Aws) -> None:
     types = [
         {
@@ -383,6 +392,25 @@ def test_keys_can_be_given_time(stack: Stack, owner: Key) -> None:
     assert not stack.signs_in(soon)
 
 
+def test_a_key_whose_life_a_rotation_would_renew_ends_too(
+    stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = replace(roles._ENTRIES["MONITORING"], max_life_days=7)
+    monkeypatch.setattr(roles, "_ENTRIES", {**roles._ENTRIES, "MONITORING": entry})
+    stack.service_user(owner, "expired", keyTypes=["MONITORING"])
+    stack.clock.forward(8 * DAY)
+    key = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    stack.service_user(owner, "old", keyTypes=["MONITORING"])
+    stack.clock.forward(3 * DAY)
+    assert end(stack, "MONITORING", days=30) == 2, "two have four days left, and one has expired"
+    assert end(stack, "MONITORING", days=30) == 0
+    rotated = stack.call("POST", "/v1/api-keys/rotate", key)
+    assert rotated.status == 200
+    assert stack.signs_in(Key("bot", rotated.json["key"]))
+    stack.clock.forward(4 * DAY)
+    assert not stack.signs_in(Key("bot", rotated.json["key"]))
+
+
 @pytest.mark.parametrize(("name", "days"), [("USER_MANAGEMENT", 0), ("MONITORING", -1), ("MONITORING", 366)])
 def test_what_cannot_be_ended_is_refused(stack: Stack, owner: Key, name: str, days: int) -> None:
     with pytest.raises(ValueError, match=r"USER_MANAGEMENT keys|Give --days"):
@@ -416,8 +444,6 @@ def _busy() -> Exception:
 def test_a_key_of_a_type_that_was_removed_by_force_can_be_ended(
     stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chalicelib.rules import roles
-
     stack.service_user(owner, "bot", keyTypes=["MONITORING"])
     left = {it: entry for it, entry in roles._ENTRIES.items() if it != "MONITORING"}
     monkeypatch.setattr(roles, "_ENTRIES", left)

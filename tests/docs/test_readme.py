@@ -18,6 +18,7 @@ README = ROOT / "README.md"
 TOLD_URL = "http://127.0.0.1:8000"
 
 pytestmark = [
+    pytest.mark.default_catalogue(reason="the README's walk has the default key types"),
     pytest.mark.skipif(not README.exists(), reason="there is no README"),
     pytest.mark.skipif(shutil.which("curl") is None, reason="the README's blocks call curl"),
 ]

@@ -5,8 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
+
+pytestmark = pytest.mark.default_catalogue(reason="the example creates keys of the default types")
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "terraform"
 CALLS: list[dict[str, Any]] = json.loads((FOLDER / "recording.json").read_text(encoding="utf-8"))

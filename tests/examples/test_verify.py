@@ -127,6 +127,7 @@ def test_nobody_is_let_in_where_the_function_cannot_be_asked(
     assert "suk_secret" not in capsys.readouterr().err
 
 
+@pytest.mark.default_catalogue(reason="the example has keys of the default types")
 @pytest.mark.parametrize("proxy", ["envoy", "nginx"])
 def test_the_example_allows_and_refuses_as_shown(proxy: str, tmp_path: Path) -> None:
     if proxy == "nginx" and NGINX is None:
