@@ -921,7 +921,10 @@ OPERATIONS: dict[str, Operation] = {
         headers=(Header.LINK, Header.NEXT_CURSOR),
         other_media_types={
             "application/x-ndjson": "One event a line, each the JSON object of the array.",
-            "text/csv": "A line of column names, then one event a line.",
+            "text/csv": (
+                "A line of column names, then one event a line. In `changes` are the old and the new value "
+                'of each field as JSON, as in `name: "a" -> "b"; …`.'
+            ),
         },
         notes=(
             "The filters are combined. With `action`, or with both `username` and `actor`, at most 500 "

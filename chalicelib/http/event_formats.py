@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chalicelib.http.responses import EventResponse
+from chalicelib.http.responses import EventResponse, FieldChange
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
@@ -60,13 +60,13 @@ def ndjson(events: Iterable[EventResponse]) -> str:
 
 
 def csv_table(events: Iterable[EventResponse]) -> str:
-    """Return events as CSV (RFC 4180) with a line of column names; ``keys`` and ``changes`` are in words."""
+    """Return events as CSV (RFC 4180) with a line of column names; ``keys`` and ``changes`` are texts."""
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(CSV_COLUMNS)
     for event in events:
         keys = "; ".join(f"{key.change} {key.key_type.value} {key.key}" for key in event.keys)
-        changes = "; ".join(f"{it.field}: {it.old or 'none'} -> {it.new or 'none'}" for it in event.changes)
+        changes = "; ".join(map(_change, event.changes))
         actor, subject = event.actor, event.subject
         row = (
             event.id,
@@ -87,6 +87,16 @@ def csv_table(events: Iterable[EventResponse]) -> str:
         )
         writer.writerow(cell(value) for value in row)
     return table.getvalue()
+
+
+def _change(it: FieldChange) -> str:
+    """Return a change as text: the values are JSON, so that no name can be taken for another change."""
+    return " -> ".join(
+        (
+            f"{it.field}: {msgspec.json.encode(it.old_value).decode()}",
+            msgspec.json.encode(it.new_value).decode(),
+        )
+    )
 
 
 def cell(value: str | None) -> str:

@@ -62,9 +62,11 @@ def sign_in(
     if username is None:
         username = directory.username_of(digest)
     principal = directory.principal(username) if username is not None else None
-    match = _match(principal, digest, origin.now) if principal is not None else None
-    if principal is None or match is None:
-        raise Unauthenticated(NOT_VALID, _why_not(principal, digest))
+    if principal is None:
+        raise Unauthenticated(NOT_VALID, SignInRefusal.WRONG)
+    match = _match(principal, digest, origin.now)
+    if isinstance(match, SignInRefusal):
+        raise Unauthenticated(NOT_VALID, match)
     if people_only and not isinstance(principal, User):
         raise Unauthenticated(NOT_VALID, SignInRefusal.WRONG)
     key = match.key
@@ -90,7 +92,7 @@ def sign_in(
 
 def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
     """Return whether a principal's key or predecessor with this digest signs in, wherever from."""
-    return principal.suspended_at is None and _match(principal, digest, now) is not None
+    return principal.suspended_at is None and isinstance(_match(principal, digest, now), _Match)
 
 
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:
@@ -111,32 +113,24 @@ class _Match(NamedTuple):
     predecessor: Predecessor | None
 
 
-def _match(principal: Principal, digest: bytes, now: float) -> _Match | None:
-    """Return the usable key or predecessor with this digest. Compares all of them, in constant time.
+def _match(principal: Principal, digest: bytes, now: float) -> "_Match | SignInRefusal":
+    """Return the usable key or predecessor with this digest, or why there is none.
 
-    A key whose type is not in the catalogue is not usable.
+    Compares all of them, in constant time: how long it takes tells nothing of which was right, or whether it
+    has expired. A key whose type is not in the catalogue is not usable.
     """
-    found = None
+    found: _Match | SignInRefusal = SignInRefusal.WRONG
     for key_type, key in principal.keys.items():
-        predecessor = api_keys.current_predecessor(key, now)
         is_key = key_format.same(key.digest, digest)
-        is_predecessor = predecessor is not None and key_format.same(predecessor.digest, digest)
+        is_predecessor = key.predecessor is not None and key_format.same(key.predecessor.digest, digest)
         if not key_type.is_listed:
             continue
-        if is_key and not api_keys.is_expired(key, now):
-            found = _Match(key_type, key, None)
+        if is_key:
+            found = SignInRefusal.EXPIRED if api_keys.is_expired(key, now) else _Match(key_type, key, None)
         elif is_predecessor:
-            found = _Match(key_type, key, predecessor)
+            predecessor = api_keys.current_predecessor(key, now)
+            found = SignInRefusal.EXPIRED if predecessor is None else _Match(key_type, key, predecessor)
     return found
-
-
-def _why_not(principal: Principal | None, digest: bytes) -> SignInRefusal:
-    """Return why a digest that matches no usable key is refused; for the operator, not for the caller."""
-    for key_type, key in principal.keys.items() if principal is not None else ():
-        digests = (key.digest, *((key.predecessor.digest,) if key.predecessor else ()))
-        if key_type.is_listed and any(key_format.same(it, digest) for it in digests):
-            return SignInRefusal.EXPIRED
-    return SignInRefusal.WRONG
 
 
 def _record_refusal(

@@ -451,9 +451,31 @@ def test_csv_has_a_line_of_names_and_a_line_an_event(history: Accounts) -> None:
     listed = stack.call("GET", EVENTS, owner).json
     assert [row["id"] for row in rows] == [it["id"] for it in listed]
     assert [row["actor"] for row in rows] == [it["actor"]["username"] or "" for it in listed]
-    assert rows[0]["changes"] == "displayName: two of owner -> two of admin"
+    assert rows[0]["changes"] == 'displayName: "two of owner" -> "two of admin"'
     created = next(row for row in rows if row["action"] == "SERVICE_USER_CREATED")
     assert created["keys"].startswith("GENERATED MONITORING •••…")
+
+
+def test_no_name_is_another_change_in_csv(accounts: Accounts) -> None:
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"], displayName="x")
+    forged = 'y"; role: "READ_ONLY" -> "OWNER'
+    terms = {
+        "keyType": "MONITORING",
+        "allowedNetworks": ["203.0.113.0/24"],
+        "expiresAt": "2099-01-01T00:00:00Z",
+    }
+    assert stack.call("PUT", f"{BOTS}/bot", owner, {"displayName": forged}).status == 200
+    assert stack.call("PATCH", f"{BOTS}/bot/api-keys", owner, terms).status == 200
+
+    text = stack.call("GET", EVENTS, owner, headers={"accept": "text/csv"}).text
+
+    changes = {row["action"]: row["changes"] for row in csv.DictReader(io.StringIO(text))}
+    assert changes["SERVICE_USER_UPDATED"] == f'displayName: "x" -> {json.dumps(forged)}'
+    assert changes["API_KEY_UPDATED"].split("; ") == [
+        'allowedNetworks: [] -> ["203.0.113.0/24"]',
+        'expiresAt: null -> "2099-01-01T00:00:00Z"',
+    ]
 
 
 @pytest.mark.parametrize(
