@@ -138,7 +138,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Show whether the API is healthy, and its version."""
         with session().anonymous(url) as client:
-            body = client.request("GET", "/health?check=state" if tables else "/health")
+            body = client.request("GET", "/health", query={"check": "state"} if tables else None)
         session().output.fields(body, body)
 
     @command(api, "api openapi", "service-users api openapi > openapi.json")
