@@ -808,13 +808,14 @@ def test_a_persons_invitation_ends_with_the_key_that_sent_it(stack: Stack, how: 
 
 
 def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: Stack) -> None:
-    _, worker = account_with_a_machine(stack)
+    owner, worker = account_with_a_machine(stack)
     assert invite(stack, worker, "eve", "READ_ONLY").status == 201
     stack.client.update_item(
         TableName=stack.tables.directory,
         Key={"pk": {"S": "USER#eve"}},
         UpdateExpression="REMOVE invitation.inviter.keyCreatedAt",
     )
+    assert _invitation(stack, owner, "eve") == "OPEN"
     assert stack.signs_in(stack.activate("eve"))
 
 
