@@ -225,7 +225,7 @@ def test_metric_filters_match_what_is_logged(emulator: Emulator, owner: Key) -> 
     assert matches(patterns["AuthorizerFailures"], failed)
     assert not matches(patterns["AuthorizerFailures"], {**failed, "errorMessage": "Unauthorized"})
     assert matches(patterns["AuthorizerSignInsRefused"], {"signInRefused": "MALFORMED"})
-    [refused] = [line for line in logged["Authorizer"] if matches(patterns["AuthorizerSignInsRefused"], line)]
+    refused = [it for it in logged["Authorizer"] if matches(patterns["AuthorizerSignInsRefused"], it)][-1]
     assert (refused["level"], refused["signInRefused"]) == ("INFO", "MALFORMED")
     emulator.call("GET", "/v1/whoami", Key(owner.username, owner.secret[:-1]))
     lines = map(json.loads, emulator.functions["APIHandler"].read_logs().splitlines())
