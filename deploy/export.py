@@ -100,17 +100,18 @@ def accounts_of(client: "DynamoDBClient", directory: str) -> list[str]:
 
 def read_events(client: "DynamoDBClient", table: str, account: str) -> Iterator[dict[str, Any]]:
     """Return an account's events as they are exported, the oldest first; refusals by network among them."""
-    parts = (_partition(client, table, part) for part in (account, refusals_of(account)))
+    parts = (partition(client, table, part) for part in (account, refusals_of(account)))
     for item in heapq.merge(*parts, key=lambda item: str(item["id"]["S"])):
         yield published(from_item({**item, "account": {"S": account}}, Event))
 
 
-def _partition(client: "DynamoDBClient", table: str, partition: str) -> Iterator[Item]:
+def partition(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:
+    """Yield the items of a partition of table Events: an account's events, or its refusals by network."""
     pages = client.get_paginator("query").paginate(
         TableName=table,
         KeyConditionExpression="#account = :account",
         ExpressionAttributeNames={"#account": "account"},
-        ExpressionAttributeValues={":account": {"S": partition}},
+        ExpressionAttributeValues={":account": {"S": account}},
         ConsistentRead=True,
     )
     for page in pages:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chalicelib.http.responses import moment
 from chalicelib.publishing.form import published
 from chalicelib.rules.identifiers import new_version
-from chalicelib.rules.model import Event, ServiceUser, User
+from chalicelib.rules.model import Cause, Event, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.store import counters
 from chalicelib.store.items import from_item
 from chalicelib.store.trail import index_key, refusals_of
 from deploy.bulk import Tables, account_name, directory_of, principals
+from deploy.export import partition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -34,6 +35,10 @@ _NAMED_BY = ("createdBy", "rotatedBy", "suspendedBy", "invitedBy", "username")
 
 _BY_NAME = ("told", "refused", "administrators")
 """Attributes of an event that have one entry for each person, by folded username."""
+
+
+_FREE = ("administrators", "description", "displayName", "labels", "name")
+"""Changed fields whose values can name somebody. Those of the others are words of ours, such as roles."""
 
 
 class Erased(NamedTuple):
@@ -161,7 +166,7 @@ class _Name:
         if "holders" in new:
             holders = [{"S": pseudonym} if self.is_it(it) else it for it in new["holders"]["L"]]
             new["holders"] = {"L": holders}
-        if "reason" in new:
+        if _reason_can_name(new):
             new["reason"] = {"S": self._text(new["reason"]["S"], pseudonym, emails)}
         if "changes" in new:
             is_subject = self.is_it(event.get("subject", {}).get("M", {}).get("username"))
@@ -177,6 +182,8 @@ class _Name:
                     for it in pair["L"]
                 ]
             }
+            if field in (*_FREE, *personal)
+            else pair
             for field, pair in changes.items()
         }
 
@@ -186,10 +193,17 @@ class _Name:
         return self._word.sub(pseudonym, text)
 
     def _texts(self, event: Item) -> Iterator[str]:
-        yield event.get("reason", {}).get("S", "")
-        for pair in event.get("changes", {}).get("M", {}).values():
-            for text in pair["L"]:
-                yield text["S"]
+        if _reason_can_name(event):
+            yield event["reason"]["S"]
+        for field, pair in event.get("changes", {}).get("M", {}).items():
+            if field in _FREE:
+                yield from (text["S"] for text in pair["L"])
+
+
+def _reason_can_name(event: Item) -> bool:
+    """Return whether a reason can name somebody: it says who was shown a secret, or is of version 1.0."""
+    cause = event.get("cause", {}).get("S", Cause.SHOWN_KEYS_ENDED.value)
+    return "reason" in event and cause == Cause.SHOWN_KEYS_ENDED.value
 
 
 def _described(user: User) -> dict[str, Any]:
@@ -238,16 +252,8 @@ def _described(user: User) -> dict[str, Any]:
 
 
 def _events(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:
-    for partition in (account, refusals_of(account)):
-        pages = client.get_paginator("query").paginate(
-            TableName=table,
-            KeyConditionExpression="#account = :account",
-            ExpressionAttributeNames={"#account": "account"},
-            ExpressionAttributeValues={":account": {"S": partition}},
-            ConsistentRead=True,
-        )
-        for page in pages:
-            yield from (dict(item) for item in page["Items"])
+    for part in (account, refusals_of(account)):
+        yield from map(dict, partition(client, table, part))
 
 
 def _members(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:

@@ -79,6 +79,26 @@ def test_a_revoked_person_still_gets_their_events(stack: Stack, owner: Key, mail
         export_person(stack.client, tables_of(stack), account_of(stack, owner), "nobody")
 
 
+def test_who_is_called_like_a_role_is_erased_and_no_role_is(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    """A role in an event is a word of ours; so is most of a reason."""
+    eve = stack.user(owner, "eve", "OWNER")
+    body = {"role": "READ_ONLY"}
+    assert stack.call("PUT", "/v1/users/ann", eve, body).status == 200
+    assert stack.call("DELETE", "/v1/users/owner", eve).status == 204
+    stack.clock.forward(3600)
+    mail.resend()
+    before = {it["id"]: it for it in stack.events()}
+    done = erase_person(stack.client, tables_of(stack), account_of(stack, eve), "owner")
+    after = {it["id"]: it for it in stack.events()}
+    roles = [(it.get("changes", {}).get("role"), it.get("reason")) for it in before.values()]
+    assert ["", "OWNER"] in [role for role, _ in roles]
+    assert [(it.get("changes", {}).get("role"), it.get("reason")) for it in after.values()] == roles
+    assert done.pseudonym in {it["actor"].get("username") for it in after.values()}
+    assert "'owner'" not in repr(list(after.values()))
+
+
 def test_an_erased_person_is_somebody_and_nobody_knows_who(
     stack: Stack, owner: Key, mail: MailFixture, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
