@@ -322,10 +322,10 @@ def test_the_commands_that_move_an_alias_back_do() -> None:
         made.writestr("app.py", "")
     with mock_aws(config={"lambda": {"use_docker": False}}):
         iam = boto3.client("iam", region_name="us-east-1")
-        role = iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        role = iam.create_role(RoleName="moves-an-alias", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         client = boto3.client("lambda", region_name="us-east-1")
         client.create_function(
-            FunctionName="api",
+            FunctionName="moves-an-alias",
             Runtime="python3.13",
             Role=role,
             Handler="app.app",
@@ -334,12 +334,12 @@ def test_the_commands_that_move_an_alias_back_do() -> None:
             Publish=True,
         )
         client.update_function_configuration(
-            FunctionName="api", Environment={"Variables": {"RELEASE": "1.1.1"}}
+            FunctionName="moves-an-alias", Environment={"Variables": {"RELEASE": "1.1.1"}}
         )
-        client.publish_version(FunctionName="api")
-        client.create_alias(FunctionName="api", Name=ALIAS, FunctionVersion="2")
+        client.publish_version(FunctionName="moves-an-alias")
+        client.create_alias(FunctionName="moves-an-alias", Name=ALIAS, FunctionVersion="2")
         listing, asking, moving = (words for words in commands("## Roll back") if words[0] == "lambda")
-        values = {"FUNCTION": "api", "GOOD": "1"}
+        values = {"FUNCTION": "moves-an-alias", "GOOD": "1"}
 
         def made_call(words: list[str]) -> Any:
             method, parameters = parsed(client, words, values)
