@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
+from bench import costs
+
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = PROJECT / "docs" / "performance.md"
 CHART = PROJECT / "docs" / "images" / "performance.svg"
@@ -66,6 +68,15 @@ _PAGES = """
 
 | list, size of the account | first page | later page | calls | read units |
 |---|---:|---:|---:|---:|
+"""
+
+_COSTS = """
+**The price of a million sign-ins**, US $ at list prices in us-east-1, of a stack with a REST API and with \
+an HTTP API (`GATEWAY=http`); the units are the measured ones, and `bench/costs.py` has every price and \
+assumption.
+
+| | REST API | HTTP API |
+|---|---:|---:|
 """
 
 _SUMMARY = """\
@@ -132,7 +143,7 @@ def tables(results: dict[str, Any]) -> str:
     for name, one in results["pages"].items():
         first, late = one["first"]["ms"], one["late"]["ms"]
         lines.append(f"| {name} | {first:.1f} | {late:.1f} | {one['calls']} | {one['reads']:g} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_COSTS.splitlines()]) + "\n" + costs.sign_in_table(results)
 
 
 def _started(one: dict[str, Any]) -> str:

@@ -133,9 +133,11 @@ def _call_alias(resources: dict[str, Any], function: str) -> None:
         if resource["Type"] == "AWS::Lambda::Permission":
             if resource["Properties"]["FunctionName"] == {"Ref": function}:
                 resources[name] = _of_alias(resource, function)
-        elif resource["Type"] in ("AWS::Serverless::Api", "AWS::Serverless::HttpApi"):
+        elif resource["Type"] == "AWS::Serverless::Api":
             definition = resource["Properties"]["DefinitionBody"]
             resource["Properties"]["DefinitionBody"] = _with_alias(definition, function)
+        elif resource.get("Properties", {}).get("IntegrationUri") == {"Fn::GetAtt": [function, "Arn"]}:
+            resource["Properties"]["IntegrationUri"] = {"Ref": f"{function}.Alias"}  # of an HTTP API
 
 
 def _of_alias(permission: dict[str, Any], function: str) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def engine(tables: dict[str, str]) -> Iterator[Any]:
         client = boto3.client("dynamodb", region_name="us-east-1")
         create_tables(client, tables)
         yield client
-        for name in tables.values():  # moto forgets nothing while another test of this process uses it
+        for name in tables.values():  # moto keeps them as long as another test's moto runs
             client.delete_table(TableName=name)
 
 

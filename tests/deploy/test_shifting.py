@@ -80,7 +80,10 @@ def test_on_changes_what_calls_are_shifted_and_nothing_else(plain: dict[str, Any
     before, after = plain["Resources"], made["Resources"]
     assert after.keys() - before.keys() == {"AuthorizerAliasPermission", "AuthorizerFailsAlarm", "ShiftRole"}
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {*SHIFTED, "RestAPI", "APIHandlerInvokePermission"}
+    assert changed == {
+        *(*SHIFTED, "RestAPI", "APIHandlerInvokePermission"),
+        *("HttpApiIntegration", "HttpApiInvokePermission"),
+    }
     assert made["Outputs"].keys() - plain["Outputs"].keys() == {
         *("Shift", "ShiftApplication", "AuthorizerAliasArn"),
     }
@@ -196,8 +199,10 @@ def test_sam_makes_aliases_that_are_called_and_moved(plain: dict[str, Any], tmp_
         assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["ShiftRole", "Arn"]}
     assert [name for name, it in resources.items() if it["Type"] == "AWS::IAM::Role"].count("ShiftRole") == 1
     assert "CodeDeployServiceRole" not in resources, "it would not have the permissions boundary"
-    permission = resources["APIHandlerInvokePermission"]["Properties"]
-    assert permission["FunctionName"] == {"Ref": f"APIHandlerAlias{ALIAS}"}
+    for permission in ("APIHandlerInvokePermission", "HttpApiInvokePermission"):
+        assert resources[permission]["Properties"]["FunctionName"] == {"Ref": f"APIHandlerAlias{ALIAS}"}
+    integration = resources["HttpApiIntegration"]["Properties"]
+    assert integration["IntegrationUri"] == {"Ref": f"APIHandlerAlias{ALIAS}"}
     api = json.dumps(resources["RestAPI"])
     assert f"${{APIHandlerAlias{ALIAS}}}/invocations" in api
     assert "APIHandler.Alias" not in json.dumps(made)
