@@ -108,9 +108,9 @@ def deploy(
 
     Parameters, a catalogue and how calls ``shift`` (``deploy.shifting``) keep their deployed values if they
     are not given. Without a ``bucket``, the code goes to the account's own code bucket, which is created if
-    it is missing. A change that replaces the URL of a stack is made only if the stage is ``confirmed``. Raises
-    DeployError if a parameter, the authorizer's rules or the change of the catalogue or the gateway are
-    invalid, the stack cannot be updated, or the AWS CLI fails.
+    it is missing. A change that replaces the URL of a stack is made only if the stage is ``confirmed``.
+    Raises DeployError if a parameter, the authorizer's rules or the change of the catalogue or the gateway
+    are invalid, the stack cannot be updated, or the AWS CLI fails.
     """
     from deploy.catalogue import catalogue_to_deploy
     from deploy.gateway import require_valid_gateway
