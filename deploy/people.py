@@ -30,7 +30,7 @@ Item = dict[str, Any]
 STATE = "ERASURE#"
 """The key of the item with the pseudonym of an unfinished erasure begins with this."""
 
-_NAMED_BY = ("createdBy", "rotatedBy", "suspendedBy", "invitedBy", "username")
+_NAMED_BY = ("createdBy", "rotatedBy", "shownTo", "suspendedBy", "invitedBy", "username")
 """Attributes of a principal, its keys and its invitation that name somebody."""
 
 _BY_NAME = ("told", "refused", "administrators")

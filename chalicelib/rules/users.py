@@ -646,7 +646,10 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended.
+    """Return the writes that update ``Account.owners``.
+
+    It has the activated OWNERs who are not suspended. Those whom the operator suspended with their account
+    stay in it: they come back with the account, and somebody has to be its last OWNER meanwhile.
 
     ``LoseOwner`` is refused for the last OWNER (product page: last-owner).
     """
@@ -662,8 +665,9 @@ def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Wri
 
 
 def _counts_as_owner(user: User) -> bool:
-    """Return whether a User is one of their account's OWNERs who can act: activated, and not suspended."""
-    return user.role is Role.OWNER and user.invitation is None and user.suspended_at is None
+    """Return whether a User is in ``Account.owners``: an activated OWNER whom nobody of it has suspended."""
+    active = user.suspended_at is None or user.suspended_by == suspension.OPERATOR
+    return user.role is Role.OWNER and user.invitation is None and active
 
 
 def _commit(

@@ -29,7 +29,7 @@ def owner(stack: Stack, mail: MailFixture) -> Key:
     both = {"administrators": ["ann", "owner"]}
     assert stack.call("PUT", "/v1/service-users/anns-bot", owner, both).status == 200
     stack.service_user(owner, "bot")
-    rotated = {"keyType": "MONITORING"}
+    rotated = {"keyType": "MONITORING", "overlapSeconds": 3600}
     path = "/v1/service-users/anns-bot/api-keys/rotate"
     assert stack.call("POST", path, ann, rotated, source_ip=ELSEWHERE).status == 200
     assert stack.call("POST", "/v1/service-users/anns-bot/suspend", ann, source_ip=ELSEWHERE).status == 200
@@ -136,6 +136,7 @@ def test_an_erased_person_is_somebody_and_nobody_knows_who(
     bot = stack.item("anns-bot")
     assert bot["suspendedBy"] == pseudonym
     assert {key["createdBy"] for key in bot["keys"].values()} == {pseudonym}
+    assert bot["keys"]["MONITORING"]["predecessor"]["shownTo"] == pseudonym
     assert stack.call("GET", "/v1/service-users/anns-bot", owner).status == 200
     assert stack.call("POST", "/v1/service-users/anns-bot/resume", owner).status == 200
 
