@@ -5,13 +5,13 @@ PORT ?= 8000
 PAYLOAD ?= 1.0
 
 # Many environments define these variables for other purposes, so only values given on the command line count.
-$(foreach name,NAME USERNAME EMAIL ARCH CATALOGUE TYPE DAYS,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
+$(foreach name,NAME USERNAME EMAIL ARCH CATALOGUE GATEWAY TYPE DAYS LOAD,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript importers clients clients-install clients-generate e2e bench lock lock-check advisories audit
+.PHONY: teardown deploy-test doctor smoke whose-key end-keys help run example test test-second check clean package deploy account owner browser typescript importers clients clients-install clients-generate e2e bench load lock lock-check advisories audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,7 +89,7 @@ deploy: $(READY) ## build and deploy; STAGE=acme SENDER=users@example.com, furth
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
 	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)" --arch "$(ARCH)" \
-	    --catalogue "$(CATALOGUE)"
+	    --catalogue "$(CATALOGUE)" --gateway "$(GATEWAY)" --confirm "$(CONFIRM)"
 
 account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"
@@ -125,6 +125,10 @@ e2e: $(READY) $(CHECKS) $(RUNTIME) ## test the package on Lambda's runtime clien
 bench: $(READY) $(RUNTIME) ## measure the package and update docs/performance.md
 	@$(PYTHON) -m deploy package --stage bench
 	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench
+
+load: $(READY) $(RUNTIME) ## put load on the package and update docs/performance.md; LOAD="--seconds 5 --environments 4"
+	@$(PYTHON) -m deploy package --stage bench
+	@SERVICE_USERS_PACKAGE=build/bench $(PYTHON) -m local.dynamodb_local -- $(PYTHON) -m bench.load --publish $(LOAD)
 
 browser: $(READY) $(BROWSER) ## test the console in Chromium (Debian's, or CHROMIUM=path), with a virtual authenticator
 	@.tools/browser/bin/python -m pytest -q -p no:cacheprovider --confcutdir tests/browser tests/browser

@@ -11,13 +11,14 @@ from typing import Any
 
 gc.disable()  # What is imported stays: collecting in between finds nothing, and slows a cold start.
 
-from chalice.app import Chalice, Response
+from chalice.app import Response
 
 from chalicelib.functions.settings import service
 from chalicelib.http import account, keys, service_users, system, users
+from chalicelib.http.http_api import Application
 from chalicelib.http.routes import Routes
 
-app = Chalice(app_name="service-users")
+app = Application(app_name="service-users")
 api = Routes(app, service)
 
 if "DIRECTORY_TABLE" in os.environ:

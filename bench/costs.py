@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 MILLION = 1_000_000
 GIB = 2**30
 
-GATEWAY_CALL = 3.50 / MILLION
+GATEWAY_CALLS = {"rest": 3.50 / MILLION, "http": 1.00 / MILLION}
+"""One call, by the parameter Gateway; of an HTTP API for each 512 kB, and a sign-in is far below that."""
 LAMBDA_CALL = 0.20 / MILLION
 LAMBDA_GIB_SECOND = 0.0000166667
 READ_UNIT = 0.125 / MILLION
@@ -45,17 +46,52 @@ class Usage(NamedTuple):
 USAGE = Usage(sign_ins=720, rotations=2, administrators=2)
 
 
-def monthly_costs(measured: dict[str, Any], users: int, usage: Usage = USAGE) -> dict[str, float]:
+SIGN_IN_PARTS = (
+    "API Gateway, a call",
+    "Lambda, a call",
+    f"Lambda, {CALL_SECONDS * 1000:g} ms at {MEMORY_GIB:g} GiB",
+    f"the access log, a line of {LINE_BYTES} bytes",
+    "DynamoDB, the sign-in",
+    "DynamoDB, the note of the key's use",
+)
+
+
+def sign_in_costs(measured: dict[str, Any], gateway: str = "rest") -> dict[str, float]:
+    """Return what one sign-in costs, by its parts; at one an hour, each notes the key's use."""
+    again = measured["warm"]["GET /v1/whoami"]
+    first = measured["warm"]["GET /v1/whoami (first use of a key)"]
+    read = again["reads"] * READ_UNIT + again["writes"] * WRITE_UNIT
+    parts = (
+        GATEWAY_CALLS[gateway],
+        LAMBDA_CALL,
+        CALL_SECONDS * MEMORY_GIB * LAMBDA_GIB_SECOND,
+        LINE_BYTES / GIB * LOGGED_GIB,
+        read,
+        first["reads"] * READ_UNIT + first["writes"] * WRITE_UNIT - read,
+    )
+    return dict(zip(SIGN_IN_PARTS, parts, strict=True))
+
+
+def sign_in_table(measured: dict[str, Any]) -> str:
+    """Return what a million sign-ins cost, by part and gateway, as Markdown."""
+    rest, http = (sign_in_costs(measured, gateway) for gateway in GATEWAY_CALLS)
+    rows = [(name, rest[name], http[name]) for name in rest]
+    note = SIGN_IN_PARTS[-1]
+    rows.append(("**together**", sum(rest.values()), sum(http.values())))
+    noted = (sum(rest.values()) - rest[note], sum(http.values()) - http[note])
+    rows.append(("where the use was noted before", *noted))
+    return "".join(f"| {name} | {a * MILLION:.3f} | {b * MILLION:.3f} |\n" for name, a, b in rows)
+
+
+def monthly_costs(
+    measured: dict[str, Any], users: int, usage: Usage = USAGE, gateway: str = "rest"
+) -> dict[str, float]:
     """Return the monthly costs of ``users`` Service Users, by purpose."""
     warm, mailer = measured["warm"], measured["mailer"]
-    recorded = warm["GET /v1/whoami (first use of a key)"]  # at one call an hour, every call records its use
     rotation = warm["POST /v1/api-keys/rotate"]
-    call = (
-        GATEWAY_CALL
-        + LAMBDA_CALL
-        + CALL_SECONDS * MEMORY_GIB * LAMBDA_GIB_SECOND
-        + LINE_BYTES / GIB * LOGGED_GIB
-    )
+    parts = sign_in_costs(measured, gateway)
+    sign_in = sum(parts.values())
+    call = sum(parts[name] for name in SIGN_IN_PARTS[:4])
     notified = (
         mailer["reads"] * READ_UNIT
         # A claim and a "notified" write for the first recipient, one write for each further one.
@@ -66,7 +102,6 @@ def monthly_costs(measured: dict[str, Any], users: int, usage: Usage = USAGE) ->
     stored = 2 * ITEM_BYTES + 2 * EVENT_BYTES * usage.rotations * RETENTION_MONTHS
     swept = users * ITEM_BYTES / 8192 * 30 * READ_UNIT
     scheduled = 43_200 * (16 * 0.5 * READ_UNIT + LAMBDA_CALL + 0.2 * 0.5 * LAMBDA_GIB_SECOND)
-    sign_in = call + recorded["reads"] * READ_UNIT + recorded["writes"] * WRITE_UNIT
     rotate = call + rotation["reads"] * READ_UNIT + rotation["writes"] * WRITE_UNIT
     return {
         "sign-ins": users * usage.sign_ins * sign_in,
@@ -87,6 +122,8 @@ def main() -> None:
     for name in columns[100]:
         print(f"| {name} |" + "".join(f" {costs[name]:,.2f} |" for costs in columns.values()))
     print("| **total** |" + "".join(f" **{sum(costs.values()):,.2f}** |" for costs in columns.values()))
+    cheaper = [sum(monthly_costs(measured, users, gateway="http").values()) for users in columns]
+    print("| total with an HTTP API |" + "".join(f" {cost:,.2f} |" for cost in cheaper))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from chalicelib.store.items import to_item
 from chalicelib.store.trail import event_item
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from types_boto3_dynamodb import DynamoDBClient
 
 _BATCH = 25
@@ -31,14 +33,26 @@ MEMBERSHIP = "m" * 22
 """The membership that the Service Users name as their Administrator's."""
 
 
-def fill(client: DynamoDBClient, directory: str, events: str, account: str, owner: str, count: int) -> None:
-    """Write ``count`` Service Users with two keys each, and the event of each creation."""
+def fill(
+    client: DynamoDBClient,
+    directory: str,
+    events: str,
+    account: str,
+    owner: str,
+    count: int,
+    secret_of: Callable[[str], str] | None = None,
+) -> None:
+    """Write ``count`` Service Users with two keys each, and the event of each creation.
+
+    The keys were used once, and nobody can sign in with them. With ``secret_of``, which gives a secret for a
+    username, that is the secret of the first key, and both were never used.
+    """
 
     def batch(first: int) -> None:
         users: list[Any] = []
         trail: list[Any] = []
         for n in range(first, min(first + _BATCH, count)):
-            user, event = _service_user(account, owner, n)
+            user, event = _service_user(account, owner, n, secret_of)
             name = f"{user.username}"
             item = to_item(user, pk=f"USER#{name}", listKey=f"SERVICE_USER#{name}")
             users.append({"PutRequest": {"Item": item}})
@@ -53,12 +67,15 @@ def fill(client: DynamoDBClient, directory: str, events: str, account: str, owne
             pass
 
 
-def _service_user(account: str, owner: str, n: int) -> tuple[ServiceUser, Event]:
+def _service_user(
+    account: str, owner: str, n: int, secret_of: Callable[[str], str] | None
+) -> tuple[ServiceUser, Event]:
     username = f"bot-{account[:8]}-{n:06}"
-    digest = key_format.digest(username)
+    secrets = (secret_of(username) if secret_of else username, f"{username}-2" if secret_of else username)
+    used = None if secret_of else _START
     keys = {
-        kind: ApiKey(digest, "abcde", _START, owner, last_used_at=_START)
-        for kind in Role.READ_ONLY.key_types()
+        kind: ApiKey(key_format.digest(secret), "abcde", _START, owner, last_used_at=used)
+        for kind, secret in zip(Role.READ_ONLY.key_types(), secrets, strict=True)
     }
     user = ServiceUser(
         username=username,

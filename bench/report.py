@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
+from bench import costs
+
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = PROJECT / "docs" / "performance.md"
 CHART = PROJECT / "docs" / "images" / "performance.svg"
@@ -68,6 +70,15 @@ _PAGES = """
 |---|---:|---:|---:|---:|
 """
 
+_COSTS = """
+**The price of a million sign-ins**, US $ at list prices in us-east-1, of a stack with a REST API and with \
+an HTTP API (`GATEWAY=http`); the units are the measured ones, and `bench/costs.py` has every price and \
+assumption.
+
+| | REST API | HTTP API |
+|---|---:|---:|
+"""
+
 _SUMMARY = """\
 A sign-in is {calls} DynamoDB {noun}, and nothing is cached. A cold start to the first sign-in takes
 {ratio:.2f} times as long as that of a bare handler with one boto3 client, and {slimmed:.2f} times that of one
@@ -82,12 +93,12 @@ def publish(results: dict[str, Any]) -> None:
         file.write_text(with_generated(file.read_text(encoding="utf-8"), text), encoding="utf-8")
 
 
-def with_generated(page: str, text: str) -> str:
+def with_generated(page: str, text: str, begin: str = BEGIN, end: str = END) -> str:
     """Return ``page`` with ``text`` between its markers. Raises ValueError if it has no such markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"The page has no {BEGIN.strip()} … {END.strip()}")
+    before, found, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise ValueError(f"The page has no {begin.strip()} … {end.strip()}")
     return f"{before}{begin}{text}{end}{after}"
 
 
@@ -132,7 +143,7 @@ def tables(results: dict[str, Any]) -> str:
     for name, one in results["pages"].items():
         first, late = one["first"]["ms"], one["late"]["ms"]
         lines.append(f"| {name} | {first:.1f} | {late:.1f} | {one['calls']} | {one['reads']:g} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_COSTS.splitlines()]) + "\n" + costs.sign_in_table(results)
 
 
 def _started(one: dict[str, Any]) -> str:
@@ -151,14 +162,19 @@ def chart(results: dict[str, Any]) -> str:
     calls = sorted(results["warm"].items(), key=lambda one: one[1]["outside"])
     warm = [(name, one["own"], one["client"]) for name, one in calls]
     parts: list[str] = []
-    y = _title(parts, 28, "Cold start until the first sign-in (ms)")
+    y = title(parts, 28, "Cold start until the first sign-in (ms)")
     longest = max(value for _, value in cold)
     for name, value in cold:
-        y = _row(parts, y, name, [(value, "#2a6fb0" if name in OURS else "#9aa5b1")], longest, "{:.0f}")
-    y = _title(parts, y + 36, "A warm call outside DynamoDB (ms): our code, and botocore")
+        y = row(parts, y, name, [(value, "#2a6fb0" if name in OURS else "#9aa5b1")], longest, "{:.0f}")
+    y = title(parts, y + 36, "A warm call outside DynamoDB (ms): our code, and botocore")
     longest = max(own + client for _, own, client in warm)
     for name, own, client in warm:
-        y = _row(parts, y, name, [(own, "#2a6fb0"), (client, "#9aa5b1")], longest, "{:.2f}")
+        y = row(parts, y, name, [(own, "#2a6fb0"), (client, "#9aa5b1")], longest, "{:.2f}")
+    return svg(parts, y)
+
+
+def svg(parts: list[str], y: int) -> str:
+    """Return a chart of these parts, which end at ``y``."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y + 12}" '
         'font-family="system-ui, sans-serif" font-size="13">\n'
@@ -166,16 +182,16 @@ def chart(results: dict[str, Any]) -> str:
     )
 
 
-def _title(parts: list[str], y: int, text: str) -> int:
+def title(parts: list[str], y: int, text: str) -> int:
+    """Add a heading of a chart at ``y``; return where the next row begins."""
     parts.append(
         f'<text x="12" y="{y}" font-size="15" font-weight="600" fill="#1b1f24">{escape(text)}</text>'
     )
     return y + 16
 
 
-def _row(
-    parts: list[str], y: int, name: str, bars: list[tuple[float, str]], longest: float, form: str
-) -> int:
+def row(parts: list[str], y: int, name: str, bars: list[tuple[float, str]], longest: float, form: str) -> int:
+    """Add a row of stacked bars, each a value and a colour, with their sum; return where the next begins."""
     parts.append(f'<text x="{_LABEL}" y="{y + 16}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>')
     x = _LABEL + 8.0
     for value, colour in bars:

@@ -63,19 +63,42 @@ def writes_of(operation: str, parameters: Mapping[str, Any], tables: Mapping[str
 
 def units(write: Write, table: Table, before: Item | None, after: Item | None) -> int:
     """Return the write units of one item, with those of its index entries."""
-    total = write.units * max(_kilobytes(before), _kilobytes(after), 1)
-    return total + sum(_index_units(own, kept, table, before, after) for own, kept in table.indexes)
+    return sum(part.units for part in parts(write, table, before, after))
 
 
-def _index_units(
+class Part(NamedTuple):
+    """What a write costs one partition: of the table, or of the index with these keys."""
+
+    keys: tuple[str, ...]
+    partition: str
+    units: int
+
+
+def parts(write: Write, table: Table, before: Item | None, after: Item | None) -> list[Part]:
+    """Return the write units of one item, by the partitions that take them."""
+    own = write.units * max(_kilobytes(before), _kilobytes(after), 1)
+    found = [Part(table.key, partition(table.key, write.key), own)]
+    for keys, kept in table.indexes:
+        found += _index_parts(keys, kept, table, before, after)
+    return found
+
+
+def partition(keys: tuple[str, ...], item: Item) -> str:
+    """Return the value of an item's partition key in the table or index with these keys."""
+    [value] = item[keys[0]].values()
+    return str(value)
+
+
+def _index_parts(
     own: tuple[str, ...], kept: frozenset[str] | None, table: Table, before: Item | None, after: Item | None
-) -> int:
+) -> list[Part]:
     old, new = _entry(own, kept, before), _entry(own, kept, after)
     if old == new:
-        return 0
+        return []
     if old and new and all(old[name] == new[name] for name in (*own, *table.key)):
-        return max(_kilobytes(old), _kilobytes(new))
-    return _kilobytes(old) + _kilobytes(new)  # removed, added, or moved: which is both
+        return [Part(own, partition(own, new), max(_kilobytes(old), _kilobytes(new)))]
+    # Removed, added, or moved: which is both.
+    return [Part(own, partition(own, it), _kilobytes(it)) for it in (old, new) if it is not None]
 
 
 def _entry(own: Iterable[str], kept: frozenset[str] | None, item: Item | None) -> Item | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _PARAMETERS_BY_OPTION = {
     "sender": "SenderAddress",
+    "gateway": "Gateway",
     "public_url": "PublicUrl",
     "memory": "Memory",
     "log_days": "LogRetentionDays",
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(f"--{option.replace('_', '-')}", default="")
     command.add_argument("--authorizer-rules", default="", help="file with route rules: docs/authorizer.md")
     command.add_argument("--parameters", default="", help="further parameters: NAME=VALUE NAME=VALUE")
+    command.add_argument(
+        "--confirm", default="", help="the stage again, to confirm a change that replaces the URL"
+    )
     _add_architecture(command)
     _add_catalogue(command)
     command.set_defaults(command=_deploy)
@@ -199,7 +203,7 @@ def _deploy(args: argparse.Namespace) -> None:
     if args.authorizer_rules:
         names = None if catalogue is None else [it.name for it in catalogue.catalogue.key_types]
         parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules), names)
-    deploy(args.stage, args.bucket, parameters, args.arch, catalogue)
+    deploy(args.stage, args.bucket, parameters, args.arch, catalogue, args.confirm)
 
 
 def _require_given(args: argparse.Namespace, example: str, *options: str) -> None:

@@ -101,6 +101,8 @@ def _sender(sender: str) -> str:
 
 
 def _gateway_role(stack: Stack) -> str:
+    if not stack.is_new and stack.gateway == "http":
+        raise Skipped("An HTTP API writes its log without it.")
     role = aws_cli.ask("apigateway", "get-account").get("cloudwatchRoleArn")
     if role:
         return "already set; a first deploy does not change it"

@@ -6,6 +6,7 @@ makes the template. It would choose wheels and runtime by the Python it runs on,
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,11 +80,12 @@ def package(stage: str, out: Path, architecture: str = "", catalogue: str = "") 
 
 
 def finish(template: dict[str, Any], architecture: str) -> None:
-    """Complete Chalice's template in place: the runtime, the dashboard and the version."""
+    """Complete Chalice's template in place: runtime, the HTTP API's routes, dashboard and version."""
     resources = template["Resources"]
     for resource in resources.values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"].update({"Runtime": runtime.NAME, "Architectures": [architecture]})
+    _finish_apis(template)
     resources["Dashboard"] = {
         "Type": "AWS::CloudWatch::Dashboard",
         "Properties": {"DashboardBody": {"Fn::Sub": _dashboard(resources)}},
@@ -91,15 +93,56 @@ def finish(template: dict[str, Any], architecture: str) -> None:
     template["Outputs"]["Version"] = {"Description": "Version of Service Users", "Value": VERSION}
 
 
+def _finish_apis(template: dict[str, Any]) -> None:
+    """Give the HTTP API the REST API's routes, and each API its condition: a stack has one of them."""
+    resources = template["Resources"]
+    resources["APIHandlerInvokePermission"]["Condition"] = "HasRestApi"
+    template["Outputs"]["RestAPIId"]["Condition"] = "HasRestApi"
+    paths = resources["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    routes = {}
+    # The function responds to every method and, by the default route, to every path.
+    for path in (*paths, "$default"):
+        words = re.findall(r"[a-z0-9]+", path.lower()) or ["root"]
+        routes["HttpApiRoute" + "".join(word.capitalize() for word in words)] = {
+            "Type": "AWS::ApiGatewayV2::Route",
+            "Condition": "HasHttpApi",
+            "Properties": {
+                "ApiId": {"Ref": "HttpApi"},
+                "RouteKey": path if path == "$default" else f"ANY {path}",
+                "AuthorizationType": "NONE",
+                "Target": {"Fn::Sub": "integrations/${HttpApiIntegration}"},
+            },
+        }
+    if len(routes) != len(paths) + 1:
+        raise ValueError("Two routes have one logical name.")
+    resources.update(routes)
+    # The stage has limits for single routes, which must be there.
+    resources["HttpApiStage"]["DependsOn"] = list(routes)
+
+
+_OF_THE_API = {
+    "ApiDimension": ("ApiId", "ApiName"),
+    "Api": ({"Ref": "HttpApi"}, {"Ref": "AWS::StackName"}),
+    "ApiStage": ("$default", "api"),
+    "ClientErrors": ("4xx", "4XXError"),
+    "ServerErrors": ("5xx", "5XXError"),
+}
+"""How CloudWatch names the metrics of an HTTP API, and of a REST API."""
+
+
 def _dashboard(resources: dict[str, Any]) -> list[Any]:
-    """Return the arguments of ``Fn::Sub`` for the dashboard, without alarms that a stack does not have."""
-    body, optional = _one_line(DASHBOARD), {}
+    """Return the arguments of ``Fn::Sub`` for the dashboard.
+
+    They name the metrics of the stack's API, and leave out the alarms that the stack does not have.
+    """
+    body = _one_line(DASHBOARD)
+    values: dict[str, Any] = {name: {"Fn::If": ["HasHttpApi", *each]} for name, each in _OF_THE_API.items()}
     for name, resource in resources.items():
         entry = f',"${{{name}.Arn}}"'
         if "Condition" in resource and entry in body:
             body = body.replace(entry, f"${{{name}Entry}}")
-            optional[f"{name}Entry"] = {"Fn::If": [resource["Condition"], {"Fn::Sub": entry}, ""]}
-    return [body, optional]
+            values[f"{name}Entry"] = {"Fn::If": [resource["Condition"], {"Fn::Sub": entry}, ""]}
+    return [body, values]
 
 
 def _run_chalice(stage: str, out: Path, catalogue: str) -> None:

@@ -148,27 +148,41 @@ class Smoke:
         return f"version {self.report.about['deployed']}"
 
     def _one_stage(self) -> None:
-        stages = aws_cli.ask("apigateway", "get-stages", "--rest-api-id", self.resources["RestAPI"])["item"]
-        names = sorted(stage["stageName"] for stage in stages)
-        if names != ["api"]:
-            others = ", ".join(name for name in names if name != "api")
+        names = sorted(self._stages())
+        own = self._stage_name()
+        if names != [own]:
+            others = ", ".join(name for name in names if name != own)
+            service = "apigatewayv2" if self._is_http_api() else "apigateway"
             raise CheckFailed(
                 f"The API has other stages, without throttle, log and alarms: {others}. Delete them: "
-                "aws apigateway delete-stage"
+                f"aws {service} delete-stage"
             )
 
     def _throttle(self) -> str:
-        [stage] = [
-            one
-            for one in aws_cli.ask("apigateway", "get-stages", "--rest-api-id", self.resources["RestAPI"])[
-                "item"
-            ]
-            if one["stageName"] == "api"
-        ]
-        settings = stage.get("methodSettings", {}).get("*/*", {})
-        if not settings.get("throttlingRateLimit"):
-            raise CheckFailed("The stage 'api' has no throttle, which is the bound on cost: deploy again.")
-        return f"{settings['throttlingRateLimit']:g} calls a second"
+        stage = self._stages()[self._stage_name()]
+        if self._is_http_api():
+            limit = stage.get("DefaultRouteSettings", {}).get("ThrottlingRateLimit")
+        else:
+            limit = stage.get("methodSettings", {}).get("*/*", {}).get("throttlingRateLimit")
+        if not limit:
+            raise CheckFailed(
+                f"The stage '{self._stage_name()}' has no throttle, which is the bound on cost: deploy again."
+            )
+        return f"{float(limit):g} calls a second"
+
+    def _is_http_api(self) -> bool:
+        return self.stack.gateway == "http"
+
+    def _stage_name(self) -> str:
+        return "$default" if self._is_http_api() else "api"
+
+    def _stages(self) -> dict[str, dict[str, Any]]:
+        """Return the stages of the API by name, as API Gateway describes them."""
+        if self._is_http_api():
+            found = aws_cli.ask("apigatewayv2", "get-stages", "--api-id", self.resources["HttpApi"])
+            return {stage["StageName"]: stage for stage in found["Items"]}
+        found = aws_cli.ask("apigateway", "get-stages", "--rest-api-id", self.resources["RestAPI"])
+        return {stage["stageName"]: stage for stage in found["item"]}
 
     def _tls(self) -> str | None:
         parts = urlsplit(self.url)

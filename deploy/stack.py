@@ -44,6 +44,11 @@ class Stack(NamedTuple):
         """Whether it does not exist yet, so that the next deploy creates it."""
         return self.status in ("", "REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")
 
+    @property
+    def gateway(self) -> str:
+        """The kind of its API: ``rest``, as every stack of an earlier version has, or ``http``."""
+        return self.parameters.get("Gateway") or "rest"
+
 
 def stack_name(stage: str) -> str:
     """Return the name of a stage's stack. Raises DeployError if CloudFormation would refuse the name."""
@@ -94,20 +99,24 @@ def deploy(
     parameters: Mapping[str, str],
     architecture: str,
     catalogue: Checked | None = None,
+    confirmed: str = "",
 ) -> None:
     """Build the package of a stage, create or update its stack, and print the stack's outputs.
 
     Parameters and a catalogue that are not given keep their deployed values. Without a ``bucket``, the code
-    goes to the account's own code bucket, which is created if it is missing. Raises DeployError if a
-    parameter, the authorizer's rules or the change of the catalogue are invalid, the stack cannot be updated,
-    or the AWS CLI fails.
+    goes to the account's own code bucket, which is created if it is missing. A change that replaces the URL
+    of a stack is made only if the stage is ``confirmed``. Raises DeployError if a parameter, the authorizer's
+    rules or the change of the catalogue or the gateway are invalid, the stack cannot be updated, or the AWS
+    CLI fails.
     """
     from deploy.catalogue import catalogue_to_deploy
+    from deploy.gateway import require_valid_gateway
 
     require_known_parameters(parameters)
     if rules := parameters.get("AuthorizerRules"):
         require_valid_rules("AuthorizerRules", rules, None)
     stack = describe_stack(stack_name(stage))
+    require_valid_gateway(stage, stack, parameters, confirmed)
     parameters = _prepare(stage, stack, parameters)
     checked = catalogue_to_deploy(stage, stack, parameters, catalogue)
     folder = package(stage, PROJECT / "build" / stage, architecture, checked.text)
@@ -130,8 +139,8 @@ def deploy(
     except DeployError as error:
         raise DeployError("\n".join([str(error), *failures(stack.name)])) from None
     outputs = stack_outputs(stack.name)
-    if "DefaultEndpoint" in parameters and not stack.is_new:
-        # API Gateway closes or opens the endpoint only with a deployment, which a parameter does not cause.
+    if "DefaultEndpoint" in parameters and not stack.is_new and "RestAPIId" in outputs:
+        # A REST API closes or opens its endpoint only with a deployment, which a parameter does not cause.
         aws_cli.run(
             *("apigateway", "create-deployment", "--rest-api-id", outputs["RestAPIId"], "--stage-name", "api")
         )
@@ -148,6 +157,8 @@ def _prepare(stage: str, stack: Stack, parameters: Mapping[str, str]) -> dict[st
         raise DeployError(advice)
     prepared = dict(parameters)
     if not stack.is_new:
+        if stack.gateway != "rest" and prepared.get("Gateway") == "rest":
+            _keep_logging_role(prepared)
         return prepared
     if "SenderAddress" not in prepared:
         raise DeployError("A first deploy needs SENDER=address: the verified SES identity for emails.")
@@ -163,12 +174,19 @@ def _prepare(stage: str, stack: Stack, parameters: Mapping[str, str]) -> dict[st
             "An earlier stack of this stage left log groups, and a new one cannot be created beside them. "
             f"Keep what you need of them, and delete them:\n  {commands}"
         )
-    if "GatewayLogging" not in prepared:
-        account = aws_cli.ask("apigateway", "get-account")
-        if role := account.get("cloudwatchRoleArn"):
-            print(f"API Gateway writes logs in this region as {role} already: GatewayLogging=there-already.")
-            prepared["GatewayLogging"] = "there-already"
+    if prepared.get("Gateway", "rest") == "rest":
+        _keep_logging_role(prepared)
     return prepared
+
+
+def _keep_logging_role(parameters: dict[str, str]) -> None:
+    """Let a new REST API use the region's role for logs, if there is one: it is one for all of them."""
+    if "GatewayLogging" in parameters:
+        return
+    account = aws_cli.ask("apigateway", "get-account")
+    if role := account.get("cloudwatchRoleArn"):
+        print(f"API Gateway writes logs in this region as {role} already: GatewayLogging=there-already.")
+        parameters["GatewayLogging"] = "there-already"
 
 
 def stuck_advice(stage: str, stack: Stack) -> str:

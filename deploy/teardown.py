@@ -54,7 +54,7 @@ def what_stays(stack: Stack) -> Iterator[str]:
     for group in log_groups(stack.name):
         yield f"  log group {group} (a new stack of this stage needs it gone):"
         yield f"    aws logs delete-log-group --log-group-name {group}"
-    if stack.parameters.get("GatewayLogging") == "set-up":
+    if stack.parameters.get("GatewayLogging") == "set-up" and stack.gateway == "rest":
         yield "  API Gateway's role for logs in this region: other APIs use it; leave it."
     if stack.status:
         yield f"  the packages under {stack.name}/ in the code bucket: aws s3 ls, aws s3 rm --recursive"

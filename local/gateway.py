@@ -23,6 +23,7 @@ from chalice.config import Config
 from chalice.local import LambdaContext, LocalChalice, LocalGateway, LocalGatewayException
 
 from chalicelib.http import problems
+from chalicelib.http.http_api import find_route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,23 +127,12 @@ class Gateway(LocalGateway):
 def match_route(path: str, routes: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Return the route that matches ``path`` (percent-encoded, no query) and its decoded path parameters.
 
-    As in API Gateway, a fixed segment takes precedence over a parameter, one trailing slash is ignored,
-    and a parameter is never empty. Raises Refusal (404) if no route matches.
+    Raises Refusal (404) if no route matches.
     """
-    parts = (path[:-1] if path != "/" and path.endswith("/") else path).split("/")
-    for route in sorted(routes):  # "{" sorts after every character that a fixed segment may have
-        segments = route.split("/")
-        if len(segments) != len(parts):
-            continue
-        parameters: dict[str, str] = {}
-        for part, segment in zip(parts, segments, strict=True):
-            if segment.startswith("{") and part:
-                parameters[segment[1:-1]] = unquote(part)
-            elif segment != part:
-                break
-        else:
-            return route, parameters
-    raise Refusal(404, f"There is nothing at {path}.")
+    found = find_route(path, routes)
+    if found is None:
+        raise Refusal(404, f"There is nothing at {path}.")
+    return found[0], {name: unquote(value) for name, value in found[1].items()}
 
 
 def rest_event(
@@ -188,6 +178,46 @@ def rest_event(
             "requestTimeEpoch": int(now * 1000),
             "domainName": by_name.get("host", "localhost"),
             "identity": {"sourceIp": request.source_ip, "userAgent": by_name.get("user-agent", "")},
+        },
+        "body": body,
+        "isBase64Encoded": encoded,
+    }
+
+
+_TEXT_TYPES = ("application/json", "application/javascript", "application/xml")
+"""What an HTTP API passes on as text, beside text/*. It passes on everything else in base64."""
+
+
+def http_api_event(event: Mapping[str, Any], *, routed: bool = True) -> dict[str, Any]:
+    """Return the event that an HTTP API sends in payload format 1.0, where a REST API sends ``event``.
+
+    Its stage is ``$default``, which is in no path. ``routed``: whether a route of the API matches.
+    """
+    context, headers = event["requestContext"], event["headers"]
+    body, encoded = event["body"], event["isBase64Encoded"]
+    by_name = {name.lower(): value for name, value in headers.items()}
+    kind = by_name.get("content-type", "").partition(";")[0].strip().lower()
+    is_text = kind.startswith("text/") or kind in _TEXT_TYPES
+    if body is not None and not encoded and not is_text:
+        body, encoded = base64.b64encode(body.encode()).decode(), True
+    elif encoded and is_text:
+        with contextlib.suppress(UnicodeDecodeError):
+            body, encoded = base64.b64decode(body).decode(), False
+    path = str(context["path"]).removeprefix(f"/{context.get('stage', 'api')}") or "/"
+    route = event["resource"] if routed else "$default"
+    return {
+        **event,
+        "version": "1.0",
+        "resource": route,
+        "path": path,
+        "pathParameters": event["pathParameters"] if routed else None,
+        "requestContext": {
+            **context,
+            "stage": "$default",
+            "path": path,
+            "resourceId": f"ANY {route}" if routed else route,
+            "resourcePath": route,
+            "extendedRequestId": context["requestId"],
         },
         "body": body,
         "isBase64Encoded": encoded,

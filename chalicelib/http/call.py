@@ -202,7 +202,8 @@ class Call:
         if self.service.public_url:
             return self.service.public_url + path
         context = self._request.context
-        stage = f"/{context['stage']}" if context.get("stage") else ""
+        # An HTTP API has the stage "$default", which is in no URL.
+        stage = "" if context.get("stage") in (None, "", "$default") else f"/{context['stage']}"
         return f"https://{context['domainName']}{stage}{path}" if context.get("domainName") else stage + path
 
     def _authorization(self) -> str | None:

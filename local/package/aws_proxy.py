@@ -26,13 +26,14 @@ class DropConnectionError(Exception):
 
 
 class ServiceError(Exception):
-    """Raised by a hook to respond with this error instead."""
+    """Raised by a hook to respond with this error instead. ``more`` are further members of the response."""
 
-    def __init__(self, status: int, code: str, message: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str = "", **more: Any) -> None:
         super().__init__(code)
         self.status = status
         self.code = code
         self.message = message
+        self.more = more
 
 
 Hook = Callable[[AwsCall], None]
@@ -108,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         except ServiceError as error:
             status = error.status
-            payload = json.dumps({"__type": error.code, "message": error.message}).encode()
+            payload = json.dumps({"__type": error.code, "message": error.message, **error.more}).encode()
             headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", error.code)]
         self.send_response(status)
         for name, value in headers:

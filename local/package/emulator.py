@@ -20,7 +20,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from local import budgets
-from local.package.api_gateway import ApiGateway, ResponseObserver, ignore_response
+from local.package.api_gateway import ApiGateway, HttpApi, ResponseObserver, ignore_response
 from local.package.aws_proxy import AwsProxy
 from local.package.event_source_mapping import EventSourceMapping
 from local.package.runtime import Function
@@ -79,7 +79,7 @@ class Emulator(ExitStack):
     Local, ``logs`` a folder for the functions' logs. ``observe`` is called with every response of the
     API's function. The functions reach DynamoDB at ``endpoint``, if it is given. With ``proxied``, every
     function calls AWS through an ``AwsProxy``. Without a ``public_url``, the stack has API Gateway's own
-    address.
+    address. ``gateway`` is ``rest`` or ``http``, as the stack's parameter.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Emulator(ExitStack):
         endpoint: str = "",
         observe: ResponseObserver = ignore_response,
         public_url: str = "https://users.example.com",
+        gateway: str = "rest",
     ) -> None:
         super().__init__()
         suffix = uuid4().hex[:8]
@@ -109,7 +110,7 @@ class Emulator(ExitStack):
         self.stream_arn = tables["Events"]["LatestStreamArn"]
         self.template = Template.read(
             resources,
-            {"SenderAddress": SENDER, "PublicUrl": public_url},
+            {"SenderAddress": SENDER, "PublicUrl": public_url, "Gateway": gateway},
             names,
             {("Events", "StreamArn"): self.stream_arn},
         )
@@ -126,8 +127,9 @@ class Emulator(ExitStack):
                 endpoints = proxies.dynamodb.url, proxies.ses.url
             self.functions[name] = self._function(packaged / "unpacked", name, *endpoints, logs)
             self.callback(self.functions[name].close)
-        gateway = ApiGateway(self.template, self.functions["APIHandler"], observe)
-        self.url = self.enter_context(HttpServer(gateway.respond).serving()).url
+        api = HttpApi if self.template.exists("HttpApi") else ApiGateway
+        respond = api(self.template, self.functions["APIHandler"], observe).respond
+        self.url = self.enter_context(HttpServer(respond).serving()).url
         mapping = self.template.properties("Notify")["Events"]["NotifyDynamodbEventSource"]["Properties"]
         self.event_source = EventSourceMapping(
             self.streams, self.stream_arn, mapping, self.functions["Notify"].invoke

@@ -6,7 +6,10 @@ import app
 from tests.support.api_client import Stack
 
 
-def test_links_are_by_api_gateways_own_address(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("stage", "prefix"), [("api", "/api"), ("$default", "")])
+def test_links_are_by_api_gateways_own_address(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, stage: str, prefix: str
+) -> None:
     owner = stack.account()
     service = stack.service._replace(public_url="")
     monkeypatch.setattr(app.api, "service", lambda: service)
@@ -16,11 +19,11 @@ def test_links_are_by_api_gateways_own_address(stack: Stack, monkeypatch: pytest
         owner,
         {"username": "bot", "email": "bot@machines.example", "role": "READ_ONLY"},
     )
-    event["requestContext"].update(domainName="abc.execute-api.eu-west-1.amazonaws.com", stage="api")
+    event["requestContext"].update(domainName="abc.execute-api.eu-west-1.amazonaws.com", stage=stage)
     response = stack.app(event, None)
     assert response["statusCode"] == 201
     assert response["headers"]["Location"] == (
-        "https://abc.execute-api.eu-west-1.amazonaws.com/api/v1/service-users/bot"
+        f"https://abc.execute-api.eu-west-1.amazonaws.com{prefix}/v1/service-users/bot"
     )
 
 

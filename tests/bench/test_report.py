@@ -57,3 +57,19 @@ def test_a_page_without_markers_is_refused() -> None:
 def test_the_operations_page_has_the_monthly_costs(capsys: pytest.CaptureFixture[str]) -> None:
     costs.main()
     assert capsys.readouterr().out in OPERATIONS_PAGE.read_text(encoding="utf-8")
+
+
+def test_a_sign_in_by_an_http_api_costs_less_than_three_dollars_a_million(results: dict[str, Any]) -> None:
+    parts = costs.sign_in_costs(results, "http")
+    assert sum(parts.values()) * costs.MILLION < 3.00
+    assert all(parts.values())
+    rest = costs.sign_in_costs(results, "rest")
+    assert {name for name in parts if parts[name] != rest[name]} == {"API Gateway, a call"}
+    table = costs.sign_in_table(results)
+    for name, cost in parts.items():
+        assert f"| {name} |" in table
+        assert f"| {cost * costs.MILLION:.3f} |" in table
+    assert table in report.tables(results)
+    page = OPERATIONS_PAGE.read_text(encoding="utf-8")
+    named = " | ".join(f"${sum(it.values()) * costs.MILLION:.2f}" for it in (rest, parts))
+    assert f"| {named} |" in page

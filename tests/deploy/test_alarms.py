@@ -27,9 +27,13 @@ THRESHOLDS = {
 
 @pytest.fixture
 def monitoring() -> Monitoring:
+    return monitoring_of("rest")
+
+
+def monitoring_of(gateway: str) -> Monitoring:
     document = json.loads(RESOURCES.read_text(encoding="utf-8"))
     parameters = {"SenderAddress": "service-users@example.com", "EventBus": "on", **THRESHOLDS}
-    made = Monitoring(Template(document, parameters))
+    made = Monitoring(Template(document, {**parameters, "Gateway": gateway}))
     made.add("ServiceUsers/service-users-test", "EventsUnpublished", 0)
     return made
 
@@ -151,10 +155,31 @@ def test_the_keys_of_a_suspended_holder_raise_nothing(stack: Stack, monitoring: 
     assert monitoring.raised() == set()
 
 
-def test_a_429_of_the_gateway_and_one_of_a_budget_raise_one_alarm_each(monitoring: Monitoring) -> None:
+@pytest.mark.parametrize("gateway", ["rest", "http"])
+@pytest.mark.parametrize(
+    ("refused_by_gateway", "raised", "composite"),
+    [("THROTTLED", "GatewayThrottlesAlarm", "PageMe"), ("-", "BudgetRefusalsAlarm", "LookTomorrow")],
+)
+def test_a_429_of_the_gateway_and_one_of_a_budget_raise_one_alarm_each(
+    gateway: str, refused_by_gateway: str, raised: str, composite: str
+) -> None:
+    monitoring = monitoring_of(gateway)
     for _ in range(3):
-        monitoring.respond(429, "THROTTLED")
-    assert (monitoring.raised(), monitoring.composites()) == ({"GatewayThrottlesAlarm"}, {"PageMe"})
+        monitoring.respond(429, refused_by_gateway)
+    assert (monitoring.raised(), monitoring.composites()) == ({raised}, {composite})
+
+
+@pytest.mark.parametrize("gateway", ["rest", "http"])
+def test_the_api_is_watched_whichever_its_kind(gateway: str) -> None:
+    monitoring = monitoring_of(gateway)
+    for status in (200, 404, 429):
+        monitoring.respond(status)
+    assert monitoring.raised() == set()
+    monitoring.respond(500)
+    assert monitoring.raised() == {"ServerErrorsAlarm"}
+    monitoring = monitoring_of(gateway)
+    monitoring.add("AWS/ApiGateway", "Latency", 2500, **monitoring.api)
+    assert monitoring.raised() == {"LatencyAlarm"}
 
 
 def test_a_429_of_a_budget_raises_the_budgets_alarm(

@@ -129,6 +129,12 @@ BROKEN: dict[str, tuple[str, str, str, dict[str, Any]]] = {
         "GatewayLogging=set-up",
         {"cloudformation describe-stacks": deployed(GatewayLogging="there-already")},
     ),
+    "an HTTP API needs no role": (
+        "API Gateway's role for logs",
+        "skipped",
+        "without it",
+        {"cloudformation describe-stacks": deployed(Gateway="http")},
+    ),
     "Lambda's quota is a new account's": (
         "Lambda concurrency",
         "warning",

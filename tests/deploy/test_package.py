@@ -15,7 +15,7 @@ from chalicelib.http.problems import title_of, type_of
 from chalicelib.version import VERSION
 from deploy.package import REQUIREMENTS, RESOURCES, package
 from deploy.wheels import locked
-from local.package.template import FUNCTIONS, OPTIONAL_FUNCTIONS
+from local.package.template import FUNCTIONS, OPTIONAL_FUNCTIONS, Template
 from tests.support.filter_patterns import matches
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -235,6 +235,73 @@ def test_the_api_has_one_stage(deployed: dict[str, Any]) -> None:
     assert api["Properties"]["Body"]["swagger"] == "2.0"
 
 
+def test_the_http_api_has_the_rest_apis_routes_and_one_stage(deployed: dict[str, Any]) -> None:
+    """A stack has one of the two; what only one of them needs has its condition."""
+    [rest] = deployed_resources(deployed, "AWS::ApiGateway::RestApi").values()
+    routes = [it["Properties"] for it in deployed_resources(deployed, "AWS::ApiGatewayV2::Route").values()]
+    assert {it["RouteKey"] for it in routes} == {
+        "$default",
+        *(f"ANY {path}" for path in rest["Properties"]["Body"]["paths"]),
+    }
+    assert {json.dumps(it["Target"]) for it in routes} == {
+        '{"Fn::Sub": "integrations/${HttpApiIntegration}"}'
+    }
+    [integration] = deployed_resources(deployed, "AWS::ApiGatewayV2::Integration").values()
+    assert integration["Properties"]["PayloadFormatVersion"] == "1.0"
+    timeout = deployed["Resources"]["APIHandler"]["Properties"]["Timeout"]
+    assert timeout * 1000 < integration["Properties"]["TimeoutInMillis"] <= 30_000
+    [stage] = deployed_resources(deployed, "AWS::ApiGatewayV2::Stage").values()
+    properties = stage["Properties"]
+    assert (properties["StageName"], properties["AutoDeploy"]) == ("$default", True)
+    assert properties["DefaultRouteSettings"]["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    assert properties["DefaultRouteSettings"]["ThrottlingBurstLimit"] == {"Ref": "BurstOfRequests"}
+    assert properties["RouteSettings"].keys() <= {it["RouteKey"] for it in routes}
+    assert set(stage["DependsOn"]) == deployed_resources(deployed, "AWS::ApiGatewayV2::Route").keys()
+    for name, resource in deployed["Resources"].items():
+        if resource["Type"].startswith("AWS::ApiGatewayV2::"):
+            assert resource["Condition"] == "HasHttpApi", name
+        if resource["Type"] in (
+            "AWS::ApiGateway::RestApi",
+            "AWS::ApiGateway::Stage",
+            "AWS::ApiGateway::Deployment",
+        ):
+            assert resource["Condition"] == "HasRestApi", name
+    invokers = {
+        name: (it["Condition"], json.dumps(it["Properties"]["SourceArn"]))
+        for name, it in deployed_resources(deployed, "AWS::Lambda::Permission").items()
+        if it["Properties"]["FunctionName"] == {"Ref": "APIHandler"}
+    }
+    assert {condition for condition, _ in invokers.values()} == {"HasRestApi", "HasHttpApi"}
+    assert "${HttpApi}/*" in invokers["HttpApiInvokePermission"][1]
+    outputs = deployed["Outputs"]
+    assert (outputs["RestAPIId"]["Condition"], outputs["HttpApiId"]["Condition"]) == (
+        "HasRestApi",
+        "HasHttpApi",
+    )
+
+
+@pytest.mark.parametrize("gateway", ["rest", "http"])
+def test_the_dashboard_shows_the_stacks_api(gateway: str) -> None:
+    document = json.loads((PACKAGE / "sam.json").read_text(encoding="utf-8"))
+    made = Template(document, {"SenderAddress": "users@example.com", "Gateway": gateway})
+    widgets = json.loads(made.properties("Dashboard")["DashboardBody"])["widgets"]
+    found = {
+        tuple(metric[:6])
+        for widget in widgets
+        for metric in widget["properties"].get("metrics", ())
+        if metric[0] == "AWS/ApiGateway"
+    }
+    own = (
+        ("ApiId", "HttpApi", "Stage", "$default")
+        if gateway == "http"
+        else ("ApiName", "service-users-test", "Stage", "api")
+    )
+    names = ("4xx", "5xx") if gateway == "http" else ("4XXError", "5XXError")
+    assert found == {
+        ("AWS/ApiGateway", name, *own) for name in ("Count", *names, "Latency", "IntegrationLatency")
+    }
+
+
 def test_the_apis_own_url_refuses_old_tls_and_can_be_closed(deployed: dict[str, Any]) -> None:
     [api] = deployed_resources(deployed, "AWS::ApiGateway::RestApi").values()
     properties = api["Properties"]
@@ -365,8 +432,13 @@ def test_each_functions_log_is_searched_for_denied_calls(line: dict[str, Any], c
 
 def test_each_line_of_the_access_log_is_json_whatever_the_caller_sends() -> None:
     """API Gateway escapes nothing, so the log has no header, path or query as it was sent."""
-    logged = json.loads(template()["Resources"]["RestAPI"]["Properties"]["AccessLogSetting"]["Format"])
+    declared = template()["Resources"]
+    logged = json.loads(declared["RestAPI"]["Properties"]["AccessLogSetting"]["Format"])
     assert logged["tls"] == "$context.tlsVersion"
+    by_http_api = json.loads(declared["HttpApiStage"]["Properties"]["AccessLogSettings"]["Format"])
+    assert by_http_api.keys() == logged.keys() - {"tls"}, "an HTTP API has no such variable"
+    assert by_http_api.pop("route") == "$context.routeKey"
+    assert by_http_api.items() < logged.items()
     assert set(logged.values()) <= {
         *("$context.requestId", "$context.integration.requestId", "$context.requestTime"),
         *("$context.identity.sourceIp", "$context.tlsVersion", "$context.httpMethod"),
@@ -499,8 +571,11 @@ def test_every_alarm_has_a_recipient_and_names_its_section() -> None:
 def test_the_dashboard_refers_to_existing_resources() -> None:
     [board] = resources("AWS::CloudWatch::Dashboard").values()
     body, optional = board["Properties"]["DashboardBody"]["Fn::Sub"]
-    entries = {name: it["Fn::If"][1]["Fn::Sub"] for name, it in optional.items()}
-    for values in (dict.fromkeys(entries, ""), entries):
+    entries = {
+        name: it["Fn::If"][1]["Fn::Sub"] for name, it in optional.items() if name.endswith("AlarmEntry")
+    }
+    of_the_api = dict.fromkeys(optional.keys() - entries.keys(), "x")
+    for values in ({**dict.fromkeys(entries, ""), **of_the_api}, {**entries, **of_the_api}):
         shown = body
         for name, entry in values.items():
             shown = shown.replace(f"${{{name}}}", entry)
@@ -529,3 +604,18 @@ def test_the_outputs_are_complete() -> None:
     } <= outputs.keys()
     parameters = template()["Parameters"]
     assert [name for name, one in parameters.items() if "Default" not in one] == ["SenderAddress"]
+
+
+@pytest.mark.parametrize(
+    ("gateway", "url"),
+    [
+        ("rest", "https://RestAPI.execute-api.us-east-1.amazonaws.com/api"),
+        ("http", "https://HttpApi.execute-api.us-east-1.amazonaws.com"),
+    ],
+)
+def test_the_url_is_of_the_api_that_there_is_in_outputs_and_emails(gateway: str, url: str) -> None:
+    document = json.loads((PACKAGE / "sam.json").read_text(encoding="utf-8"))
+    made = Template(document, {"SenderAddress": "users@example.com", "Gateway": gateway})
+    assert made.resolve(document["Outputs"]["EndpointURL"]["Value"]) == url
+    for name in ("Notify", "Resend"):
+        assert made.properties(name)["Environment"]["Variables"]["PUBLIC_URL"] == url

@@ -34,8 +34,8 @@ def checked_emulator(logs: Path, **options: Any) -> Iterator[Emulator]:
     drifts: list[str] = []
 
     def observe(event: dict[str, Any], result: dict[str, Any], response: HttpResponse) -> None:
-        if event["resource"] == "/" or event["resource"].startswith("/console"):
-            return  # pages, which are no part of the contract
+        if event["resource"] in ("/", "$default") or event["resource"].startswith("/console"):
+            return  # pages, and paths without a route, which are no part of the contract
         try:
             committed().check(event, response.status, result["headers"], response.body.decode())
         except ContractMismatch as drift:
@@ -58,7 +58,14 @@ def assert_no_secret_anywhere(emulator: Emulator) -> None:
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """One emulated stack for all tests of this process; each test creates an account of its own in it."""
-    with checked_emulator(tmp_path_factory.mktemp("logs")) as made:
+def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One emulated stack for all tests of this process; each test creates an account of its own in it.
+
+    A test that is parametrized with it (``by_either_gateway``) gets one behind a REST or an HTTP API.
+    """
+    gateway = getattr(request, "param", "rest")
+    with checked_emulator(tmp_path_factory.mktemp("logs"), gateway=gateway) as made:
         yield made
+
+
+by_either_gateway = pytest.mark.parametrize("emulator", ["rest", "http"], indirect=True)

@@ -6,13 +6,21 @@ from urllib.parse import urljoin
 
 import pytest
 
+from local.package.api_gateway import DOMAIN
 from local.package.emulator import ApiResponse
 from tests.e2e.conftest import checked_emulator
 from tests.e2e.test_customer_journey import mails
 from tests.e2e.visitor import PUBLIC, Visitor
 
-STAGE = "https://abc.execute-api.us-east-1.amazonaws.com/api"
-"""API Gateway's own address of a stack without another: its stage is in no path that the function sees."""
+OWN = f"https://{DOMAIN}"
+"""API Gateway's own address of an HTTP API, and of a REST API without its stage: that is in no path that the
+function sees."""
+
+STACKS: dict[str, tuple[str, dict[str, str]]] = {
+    "public address": (PUBLIC, {}),
+    "stage": (f"{OWN}/api", {"public_url": ""}),
+    "HTTP API": (OWN, {"public_url": "", "gateway": "http"}),
+}
 
 ALWAYS = {
     "Strict-Transport-Security": "max-age=31536000",
@@ -28,13 +36,12 @@ ON_PAGES = {
 }
 
 
-@pytest.fixture(scope="module", params=["public address", "stage"])
+@pytest.fixture(scope="module", params=STACKS)
 def visitor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     """The OWNER's browser, at the address of the stack; whatever it was answered is checked in the end."""
-    public = request.param == "public address"
-    options = {} if public else {"public_url": ""}
+    address, options = STACKS[request.param]
     with checked_emulator(tmp_path_factory.mktemp("logs"), **options) as emulator:
-        made = Visitor(emulator, PUBLIC if public else STAGE)
+        made = Visitor(emulator, address)
         made.enrol(emulator.create_account(username="owner"))
         yield made
         assert made.responses

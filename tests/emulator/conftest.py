@@ -55,7 +55,9 @@ class Emulator:
         self._schedules.unlink()
 
     def api(self, stack: Stack, stage: str = "api") -> str:
-        """Return where a stage of a stack's API is called."""
+        """Return where a stage of a stack's API is called; an HTTP API has one stage."""
+        if api := stack.outputs.get("HttpApiId"):
+            return f"{self.url}/_aws/execute-api/{api}/$default"
         return f"{self.url}/restapis/{stack.outputs['RestAPIId']}/{stage}/_user_request_"
 
     def emails(self) -> list[dict[str, Any]]:

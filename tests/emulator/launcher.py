@@ -2,9 +2,11 @@
 
 It knows no alarms on an expression of metrics; here they are taken for alarms on one. It makes no composite
 alarms from a template; here their rules are checked against the alarms that there are. And it creates a log
-group that is there already; CloudFormation does not, and so neither does this. Where the file in
-``EMULATOR_FAULTS`` names a type of resource, CloudFormation fails to create or update one. While there is a
-file ``EMULATOR_SCHEDULES``, every rate is one a second.
+group that is there already; CloudFormation does not, and so neither does this. Its HTTP APIs know payload
+format 2.0 alone; here they send 1.0, as the stack's does. It stores the settings of their stages in the
+template's spelling; here in the API's. Where the file in ``EMULATOR_FAULTS`` names a type of resource,
+CloudFormation fails to create or update one. While there is a file ``EMULATOR_SCHEDULES``, every rate is one
+a second.
 """
 
 import json
@@ -12,15 +14,19 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from ministack.app import main
-from ministack.services import eventbridge
+from ministack.services import apigateway, eventbridge, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 FAULTS = Path(os.environ["EMULATOR_FAULTS"])
 SCHEDULES = Path(os.environ["EMULATOR_SCHEDULES"])
 _alarm_record = provisioners._cw_metric_alarm_record
 _seconds = eventbridge._parse_rate_seconds
+_stage_properties = provisioners._apigw_v2_stage_props
+_handle_execute = apigateway._handle_execute_in_scope
+_execute = lambda_svc._execute_function_with_config_scope
 
 
 def alarm_record(name: str, properties: dict[str, Any]) -> Any:
@@ -52,6 +58,59 @@ def rate_seconds(expression: str) -> int | None:
     return min(1, seconds) if seconds and SCHEDULES.exists() else seconds
 
 
+def payload_1_0(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an HTTP API's event of payload format 2.0 in format 1.0."""
+    context, http = event["requestContext"], event["requestContext"]["http"]
+    route = event["routeKey"].rpartition(" ")[2]
+    query = parse_qs(event["rawQueryString"], keep_blank_values=True)
+    return {
+        "version": "1.0",
+        "resource": route,
+        "path": event["rawPath"],
+        "httpMethod": http["method"].upper(),
+        "headers": event["headers"],
+        "multiValueHeaders": {name: [value] for name, value in event["headers"].items()},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": event["pathParameters"],
+        "stageVariables": None,
+        "requestContext": {
+            **{name: context[name] for name in ("accountId", "apiId", "domainName", "requestId", "stage")},
+            "extendedRequestId": context["requestId"],
+            "httpMethod": http["method"].upper(),
+            "identity": {"sourceIp": http["sourceIp"], "userAgent": http["userAgent"]},
+            "path": event["rawPath"],
+            "protocol": http["protocol"],
+            "resourceId": event["routeKey"],
+            "resourcePath": route,
+        },
+        "body": event.get("body"),
+        "isBase64Encoded": event["isBase64Encoded"],
+    }
+
+
+def stage_properties(properties: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = _stage_properties(properties)
+    made["defaultRouteSettings"] = {
+        name[0].lower() + name[1:]: float(value) if name.startswith("Throttling") else value
+        for name, value in made["defaultRouteSettings"].items()
+    }
+    return made
+
+
+async def handle_execute(api: str, stage: str, path: str, method: str, *more: Any, **others: Any) -> Any:
+    # It responds to OPTIONS as an API with CORS does; in small letters it does not take it for that.
+    has_cors = apigateway._apis.get(api, {}).get("corsConfiguration")
+    method = method.lower() if method == "OPTIONS" and not has_cors else method
+    return await _handle_execute(api, stage, path, method, *more, **others)
+
+
+def execute(record: Any, event: Any, *more: Any, **others: Any) -> Any:
+    if isinstance(event, dict) and event.get("version") == "2.0" and "routeKey" in event:
+        event = payload_1_0(event)
+    return _execute(record, event, *more, **others)
+
+
 def refusing(kind: str, function: Any) -> Any:
     def call(*arguments: Any, **more: Any) -> Any:
         if FAULTS.exists() and kind in json.loads(FAULTS.read_text(encoding="utf-8")):
@@ -78,6 +137,9 @@ provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
     "update": updated_composite_alarm,
     "delete": lambda *_arguments: None,
 }
+provisioners._apigw_v2_stage_props = stage_properties
+apigateway._handle_execute_in_scope = handle_execute
+lambda_svc._execute_function_with_config_scope = execute
 eventbridge._parse_rate_seconds = rate_seconds
 eventbridge._SCHEDULER_TICK_INTERVAL = 1
 for kind, handlers in provisioners._RESOURCE_HANDLERS.items():

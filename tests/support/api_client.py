@@ -24,12 +24,15 @@ from chalicelib.rules.limits import Limits
 from chalicelib.store.directory import DynamoDirectory
 from chalicelib.store.items import from_attribute
 from chalicelib.store.trail import DynamoTrail
+from local.gateway import http_api_event
 from tests.support import moto_internals, openapi_assertions
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 NO_BODY = object()
+GATEWAY = os.environ.get("GATEWAY_OF_TESTS", "rest")
+"""Whether calls are events of a REST API (``rest``) or of an HTTP API (``http``)."""
 ENGINE = os.environ.get("DYNAMODB_LOCAL_URL", "")
 """Where DynamoDB Local listens; empty for moto and for tables in memory."""
 
@@ -113,6 +116,7 @@ class Stack:
     tables: Tables
     clock: Clock
     service: Any
+    gateway: str = GATEWAY
 
     def call(
         self,
@@ -125,15 +129,19 @@ class Stack:
         raw: bytes | str | None = None,
         source_ip: str = "198.51.100.7",
     ) -> Response:
-        """Make a call as API Gateway passes it to the function (REST API, proxy integration).
+        """Make a call as API Gateway passes it to the function (by the stack's ``gateway``).
 
         Raises ContractMismatch if the OpenAPI document does not describe the response.
         """
         event = self.event(method, path, key, body, headers=headers, raw=raw, source_ip=source_ip)
-        response = self.app(event, None)
+        response = self.app(self.as_sent(event), None)
         told = Response(response["statusCode"], dict(response["headers"]), response["body"] or "")
         openapi_assertions.committed().check(event, told.status, told.headers, told.text)
         return told
+
+    def as_sent(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return a REST API's event in the form of the stack's gateway."""
+        return http_api_event(event) if self.gateway == "http" else event
 
     def event(
         self,

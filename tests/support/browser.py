@@ -102,7 +102,7 @@ class Browser:
             from urllib.parse import parse_qs
 
             event["multiValueQueryStringParameters"] = parse_qs(query, keep_blank_values=True)
-        response = self.stack.app(event, None)
+        response = self.stack.app(self.stack.as_sent(event), None)
         page = Page(response["statusCode"], dict(response["headers"]), response["body"] or "")
         if "Set-Cookie" in page.headers:
             name, _, rest = page.headers["Set-Cookie"].partition("=")

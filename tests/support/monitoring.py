@@ -79,13 +79,27 @@ class Monitoring:
                 }
                 self.add(made["MetricNamespace"], made["MetricName"], number, **dimensions)
 
+    @property
+    def api(self) -> dict[str, str]:
+        """The dimensions of the metrics of the stack's API."""
+        if self._template.exists("HttpApi"):
+            return {"ApiId": "HttpApi", "Stage": "$default"}
+        return {"ApiName": "service-users-test", "Stage": "api"}
+
     def respond(self, status: int, refused_by_gateway: str = "-") -> None:
         """Add what API Gateway measures and logs of one response."""
-        api = {"ApiName": "service-users-test", "Stage": "api"}
-        self.add("AWS/ApiGateway", "5XXError", int(status >= 500), **api)
-        self.add("AWS/ApiGateway", "4XXError", int(400 <= status < 500), **api)
-        logged = json.loads(self._template.properties("RestAPI")["AccessLogSetting"]["Format"])
-        values = {"$context.status": str(status), "$context.error.responseType": refused_by_gateway}
+        is_http_api = self._template.exists("HttpApi")
+        server_errors, client_errors = ("5xx", "4xx") if is_http_api else ("5XXError", "4XXError")
+        self.add("AWS/ApiGateway", server_errors, int(status >= 500), **self.api)
+        self.add("AWS/ApiGateway", client_errors, int(400 <= status < 500), **self.api)
+        values = {"$context.status": str(status)}
+        if refused_by_gateway == "-":
+            values["$context.integration.requestId"] = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+        if is_http_api:
+            logged = json.loads(self._template.properties("HttpApiStage")["AccessLogSettings"]["Format"])
+        else:
+            logged = json.loads(self._template.properties("RestAPI")["AccessLogSetting"]["Format"])
+            values["$context.error.responseType"] = refused_by_gateway
         self.log("AccessLog", {name: values.get(value, "-") for name, value in logged.items()})
 
     @contextmanager

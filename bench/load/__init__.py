@@ -1,0 +1,1 @@
+"""``make load``: many clients of the package at once, and what DynamoDB's limits do to them."""
