@@ -274,7 +274,7 @@ def _restore(args: argparse.Namespace) -> None:
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     if args.directory:
-        withdrawn = withdrawn_since(client, outputs["EventsName"], since)
+        withdrawn = withdrawn_since(client, outputs["EventsName"], args.directory, since)
         done = restore_directory(client, args.directory, outputs["DirectoryName"], withdrawn)
         counts = f"{done.written} items written, {done.deleted} deleted"
         print(f"Directory: {counts}, {done.revoked} keys revoked again.")

@@ -16,6 +16,7 @@ from chalicelib.rules.key_search import keys_of
 from chalicelib.rules.model import Action, Change, Event, Kind
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.roles import Role
+from chalicelib.rules.suspension import OPERATOR
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
 from chalicelib.store.principals import principal_from_item
@@ -129,11 +130,15 @@ def restore_directory(
 
 
 def _owners_left_active(client: "DynamoDBClient", source: str, withdrawn: Withdrawn) -> set[str]:
-    """Return the OWNERs who are not suspended again, because all OWNERs of their account would be."""
+    """Return the OWNERs who are not suspended again, because all OWNERs of their account would be.
+
+    But whom the operator suspended, the operator can resume.
+    """
     found: set[str] = set()
-    for item in _items(client, source) if withdrawn.suspended else ():
+    by_others = {name for name, it in withdrawn.suspended.items() if it.by != OPERATOR}
+    for item in _items(client, source) if by_others else ():
         owners = item.get("owners", {}).get("M", {}).keys()
-        if owners and owners <= withdrawn.suspended.keys():
+        if owners and owners <= by_others:
             found |= owners
     return found
 
@@ -150,8 +155,10 @@ def _credentials_withdrawn(client: "DynamoDBClient", source: str, withdrawn: Wit
     return found
 
 
-def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdrawn:
-    """Return what was withdrawn since a time (Unix time), by the events.
+def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: int) -> Withdrawn:
+    """Return what was withdrawn since a time (Unix time), by the events, from the table ``source``.
+
+    Somebody who was erased since has a pseudonym in the events, and is known by their membership.
 
     A key with an overlap is among the ``keys``: its successor is lost by a restore, and its holder gets a new
     one. What a call that began within a minute before the time has withdrawn is withdrawn too, because its
@@ -165,46 +172,41 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     signed_out: set[str] = set()
     inviters: set[str] = set()
     switched: dict[str, Event] = {}
-    scanned = client.get_paginator("scan").paginate(
-        TableName=events,
-        ConsistentRead=True,
-        # A marker of an event that is not published yet is no event.
-        FilterExpression="#at >= :since AND attribute_exists(#action)",
-        ExpressionAttributeNames={"#at": "at", "#action": "action"},
-        ExpressionAttributeValues={":since": {"N": str(since - _UNDER_WAY)}},
-    )
-    for page in scanned:
-        for item in page["Items"]:
-            event = stored_event(cast("Any", item))
-            if event is None:  # a later version recorded it, which has been rolled back
-                continue
-            holder = fold_username(event.subject.username or "")
-            for key in event.keys:
-                if key.change is Change.REVOKED:
-                    keys.add(DeadKey(holder, key.key_type.value, key.last5))
-                    # In the second of a call that began before the time, another key may have been generated.
-                    before = event.at + (event.at >= since)
-                    revoked[holder, key.key_type.value].add((key.last5, before))
-                if key.previous_last5 and event.at >= since:
-                    keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
-                if key.change is Change.ROTATED and event.at >= since:
-                    rotated[holder, key.key_type.value].add(key.last5)
-            if event.action is Action.PASSKEY_REMOVED:
-                passkeys.add((holder, event.changes["passkey"][0]))
-            recovered = event.actor.kind is Kind.OPERATOR and event.action in _RECOVERIES
-            if event.action is Action.USER_REVOKED or (
-                (event.action is Action.USER_INVITED or recovered) and event.at >= since
-            ):
-                users.add(holder)
-            if event.action in _SIGN_OUTS or event.actor.kind is Kind.OPERATOR:
-                signed_out.add(holder)
-            if event.action in _REMOVALS or event.changes.get("role", ("", ""))[0] == Role.OWNER.value:
-                inviters.add(holder)
-            if event.action in _SWITCHES:
-                last = switched.get(holder)
-                switched[holder] = event if last is None or event.id > last.id else last
+    memberships = _memberships(client, source)
+    erased = {
+        fold_username(it.subject.username): memberships[it.subject.id]
+        for it in _events_since(client, events, since)
+        if it.subject.id in memberships
+    }
+    for event in _events_since(client, events, since):
+        holder = fold_username(event.subject.username)
+        holder = erased.get(holder, holder)
+        for key in event.keys:
+            if key.change is Change.REVOKED:
+                keys.add(DeadKey(holder, key.key_type.value, key.last5))
+                # In the second of a call that began before the time, another key may have been generated.
+                before = event.at + (event.at >= since)
+                revoked[holder, key.key_type.value].add((key.last5, before))
+            if key.previous_last5 and event.at >= since:
+                keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
+            if key.change is Change.ROTATED and event.at >= since:
+                rotated[holder, key.key_type.value].add(key.last5)
+        if event.action is Action.PASSKEY_REMOVED:
+            passkeys.add((holder, event.changes["passkey"][0]))
+        recovered = event.actor.kind is Kind.OPERATOR and event.action in _RECOVERIES
+        if event.action is Action.USER_REVOKED or (
+            (event.action is Action.USER_INVITED or recovered) and event.at >= since
+        ):
+            users.add(holder)
+        if event.action in _SIGN_OUTS or event.actor.kind is Kind.OPERATOR:
+            signed_out.add(holder)
+        if event.action in _REMOVALS or event.changes.get("role", ("", ""))[0] == Role.OWNER.value:
+            inviters.add(holder)
+        if event.action in _SWITCHES:
+            last = switched.get(holder)
+            switched[holder] = event if last is None or event.id > last.id else last
     suspended = {
-        holder: Suspension(event.at, event.actor.username)
+        holder: Suspension(event.at, OPERATOR if event.actor.kind is Kind.OPERATOR else event.actor.username)
         for holder, event in switched.items()
         if event.action in _SUSPENSIONS
     }
@@ -220,6 +222,32 @@ def withdrawn_since(client: "DynamoDBClient", events: str, since: int) -> Withdr
     )
 
 
+def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[Event]:
+    """Return the events since a time, and those of calls that were under way then."""
+    scanned = client.get_paginator("scan").paginate(
+        TableName=table,
+        ConsistentRead=True,
+        # A marker of an event that is not published yet is no event.
+        FilterExpression="#at >= :since AND attribute_exists(#action)",
+        ExpressionAttributeNames={"#at": "at", "#action": "action"},
+        ExpressionAttributeValues={":since": {"N": str(since - _UNDER_WAY)}},
+    )
+    for page in scanned:
+        for item in page["Items"]:
+            event = stored_event(cast("Any", item))
+            if event is not None:  # a later version recorded it, which has been rolled back
+                yield event
+
+
+def _memberships(client: "DynamoDBClient", source: str) -> dict[str, str]:
+    """Return the folded usernames of the Users in a table by their memberships."""
+    return {
+        item["membership"]["S"]: item["pk"]["S"].removeprefix("USER#")
+        for item in _items(client, source)
+        if "membership" in item
+    }
+
+
 _RECOVERIES = (Action.API_KEY_GENERATED, Action.API_KEY_ROTATED)
 _SIGN_OUTS = (Action.SIGNED_OUT, Action.PASSKEY_REMOVED)
 _REMOVALS = (Action.USER_REVOKED, Action.SERVICE_USER_DELETED)
@@ -231,7 +259,8 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
     """Return an item without the passkeys, sessions, tokens and OWNERs that were withdrawn, and suspended."""
     if "owners" in item:
         owners = item["owners"]["M"]
-        left = {name: it for name, it in owners.items() if name not in withdrawn.suspended}
+        suspended = {name for name, it in withdrawn.suspended.items() if it.by != OPERATOR}
+        left = {name: it for name, it in owners.items() if name not in suspended}
         return {**item, "owners": {"M": left}}
     holder = item["pk"]["S"].removeprefix("USER#")
     new = dict(item)

@@ -8,11 +8,13 @@ says that somebody did it, and what else the same somebody did, and no longer wh
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.http.responses import moment
 from chalicelib.publishing.form import published
+from chalicelib.rules import api_keys
 from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.model import Cause, Event, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
@@ -30,7 +32,7 @@ Item = dict[str, Any]
 STATE = "ERASURE#"
 """The key of the item with the pseudonym of an unfinished erasure begins with this."""
 
-_NAMED_BY = ("createdBy", "rotatedBy", "suspendedBy", "invitedBy", "username")
+_NAMED_BY = ("createdBy", "rotatedBy", "shownTo", "suspendedBy", "invitedBy", "username")
 """Attributes of a principal, its keys and its invitation that name somebody."""
 
 _BY_NAME = ("told", "refused", "administrators")
@@ -90,18 +92,27 @@ def erase_person(
     account: str,
     username: str,
     report: Callable[[str], None] = print,
+    now: float | None = None,
 ) -> Erased:
     """Replace a revoked person by a pseudonym wherever the account's tables name them.
 
     If it is interrupted, run it again: it goes on with the same pseudonym. Raises LookupError if there is no
-    such account, if somebody of the account still has the username, or if events about the person are still
-    to be mailed.
+    such account, if somebody of the account still has the username, if API keys that they were shown still
+    work, which nobody could find by their name afterwards, or if events about the person are still to be
+    mailed.
     """
     account_name(client, tables.directory, account)
     found = directory_of(client, tables).principal(username)
     if found is not None and found.account == account:
         raise LookupError(f"'{username}' is still there. Revoke them first (DELETE /v1/users/{username}).")
     name = _Name(fold_username(username))
+    members = principals(client, tables.directory, account)
+    shown = [it for it in members if isinstance(it, ServiceUser)]
+    if known := sum(len(api_keys.shown_keys(it, name.folded, now or time.time())) for it in shown):
+        raise LookupError(
+            f"{known} API keys of Service Users that '{username}' was shown still work. End them first "
+            f"(DELETE /v1/users/{username}/shown-keys), or have them rotated."
+        )
     concerned = [it for it in _events(client, tables.events, account) if name.is_in(it)]
     if waiting := sum("waiting" in it for it in concerned):
         raise LookupError(f"{waiting} events about '{username}' are still to be mailed. Try again later.")

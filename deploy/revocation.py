@@ -406,7 +406,7 @@ def _without_keys(old: Principal) -> Principal:
     if invitation is not None:
         # Nobody has this id, so the invitation counts as withdrawn, and no token of it is valid.
         inviter = Inviter(machine=False, username=old.invited_by or old.username, id="")
-        invitation = Invitation(new_id(), inviter=inviter)
+        invitation = Invitation(new_id(), inviter=inviter, again=invitation.again)
     return replace(old, keys={}, sessions={}, enrolment=None, invitation=invitation, version=new_version())
 
 

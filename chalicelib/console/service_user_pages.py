@@ -193,11 +193,11 @@ def edit(visit: Visit, username: str) -> Response:
             fields["description"] = visit.field("description") or None
         if "labels" in visit.form():
             fields["labels"] = forms.labels(visit.field("labels"))
-        if auth.role.covers(it.role):
-            fields |= {
-                "role": visit.field("role"),
-                "administrators": forms.lines(visit.field("administrators")),
-            }
+        # By what the form had, not by what it would have now: a change that may not be made is refused.
+        if "role" in visit.form():
+            fields["role"] = visit.field("role")
+        if "administrators" in visit.form():
+            fields["administrators"] = forms.lines(visit.field("administrators"))
         shown = dict(parse_qsl(visit.field("was")))
         changed = {name: it for name, it in fields.items() if forms.state_of_field(it) != shown.get(name)}
         if not changed:

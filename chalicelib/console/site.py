@@ -55,6 +55,9 @@ PAGES: dict[str, tuple[View | None, View | None]] = {
 }
 """The views for GET and POST of each page, below ``/console``."""
 
+_HAS_BUTTONS = ("you",)
+"""Pages with buttons, beside those that take a POST themselves."""
+
 _WITHOUT_SESSION = ("sign-in", "enrol")
 """Pages whose forms do nothing without a passkey, a key or a token."""
 
@@ -96,10 +99,19 @@ def _show(visit: Visit) -> Response:
             raise HttpError(405, detail, {"Allow": "POST" if get is None else "GET"})
         if visit.method == "POST":
             visit.require_same_origin()
-        elif visit.path and visit.path[0] not in _WITHOUT_SESSION and visit.is_from_elsewhere():
-            return _ask_first(visit)
+        elif visit.path and visit.path[0] not in _WITHOUT_SESSION:
+            has_buttons = post is not None or pattern in _HAS_BUTTONS
+            if visit.is_from_elsewhere() or (has_buttons and visit.is_typed()):
+                return _ask_first(visit)
         return view(visit, *parameters)
     raise NotFound("There is no such page in the console.")
+
+
+_ASKED = "asked=1"
+"""In the query of a page that was asked for. The script removes it."""
+
+_SHOWN = 80
+"""The most characters of an address that the page has in its link."""
 
 
 def _ask_first(visit: Visit) -> Response:
@@ -107,12 +119,19 @@ def _ask_first(visit: Visit) -> Response:
 
     A sibling host's link is sent with the session's cookie (``SameSite=Strict`` allows it), and its page can
     have somebody click twice, so that the second click meets a button of the console ("double-clickjacking",
-    which no header prevents). So no such link leads to a page with a form. The link stands where other pages
-    have their heading, so that a third click meets no button either.
+    which no header prevents). So no such link leads to a page with a form; nor does an address that was
+    typed, since a page that was itself opened by typing can be reloaded, or gone back to, as a redirect to
+    the console, and browsers call that typed. The link stands where other pages
+    have their heading, and is short whatever was asked for, so that a third click meets no button either;
+    and the page that it opens sends nothing for a second (``console.js``).
     """
     visit.sign_in()
     visit.auth, visit.csrf = None, ""  # The page has no button either, not even the one that signs out.
-    return pages.page(visit, "from-elsewhere.html", address=visit.address())
+    path, _, query = visit.address().partition("?")
+    parts = [it for it in query.split("&") if it not in ("", _ASKED)]
+    shown = (path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…") + ("?…" if parts else "")
+    address = f"{path}?{'&'.join([*parts, _ASKED])}"
+    return pages.page(visit, "from-elsewhere.html", address=address, shown=shown)
 
 
 def _match(pattern: str, path: tuple[str, ...]) -> list[str] | None:

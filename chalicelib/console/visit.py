@@ -168,6 +168,10 @@ class Visit:
             return site in ("same-site", "cross-site")
         return origin not in ("", self.party.origin)
 
+    def is_typed(self) -> bool:
+        """Return whether the address was typed, or is a bookmark, as far as the browser can tell."""
+        return self.header("sec-fetch-site") == "none"
+
     def require_not_embedded(self) -> None:
         """Raise Forbidden for what a page of another site or a sibling host loads, unless by a link.
 

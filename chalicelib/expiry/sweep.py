@@ -35,7 +35,7 @@ from chalicelib.rules.model import (
     User,
 )
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.networks import are_all
+from chalicelib.rules.networks import are_every_ipv4
 from chalicelib.rules.policies import ClearNotice, Decision, Revoke, SendNotice
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sweeps import Page, Position, SweepChange, SweepStore
@@ -443,7 +443,7 @@ def _has_lasting_key(user: User, now: int) -> bool:
     key = user.keys.get(KeyType.USER_MANAGEMENT)
     if key is None or is_expired(key, now + policies.FIRST_NOTICE):
         return False
-    return are_all(key.networks) or (key.last_used_at is not None and now - key.last_used_at <= LATELY)
+    return are_every_ipv4(key.networks) or (key.last_used_at is not None and now - key.last_used_at <= LATELY)
 
 
 def _is_owner(user: User, account: Account) -> bool:

@@ -72,11 +72,13 @@ def _labels(query: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     given = query["label"].split(",")
     found = [re.fullmatch(f"(?P<name>{LABEL_NAME}):(?P<value>{LABEL_VALUE})", it) for it in given]
     labels = tuple((it["name"], it["value"]) for it in found if it is not None)
-    if len(labels) < len(given) or len(dict(labels)) < len(given) or len(given) > MAX_LABELS:
+    if len(labels) < len(given) or len(given) > MAX_LABELS:
         raise ValidationError(
             "'label' must be a label's name and value with a ':' between, as team:payments; several of "
             f"different names, at most {MAX_LABELS}, with a ',' between."
         )
+    if len(dict(labels)) < len(labels):
+        raise ValidationError("'label' has one name twice, and a label has one value. Give each name once.")
     return labels
 
 

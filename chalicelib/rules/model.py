@@ -273,7 +273,8 @@ class Policy(Value, frozen=True):
 class Account(Value, frozen=True, kw_only=True):
     """A customer's account.
 
-    ``owners`` maps each activated OWNER User who is not suspended to their membership id.
+    ``owners`` maps each activated OWNER User to their membership id, without those whom somebody of the
+    account has suspended.
     ``machines_manage_owners``: a Service User with the role OWNER may invite, change and revoke OWNERs.
     ``user_count`` and ``service_user_count`` are valid if ``counted``. An account of the first release is not
     counted until it needs to be; before that, both hold the (negative) number of those removed since.

@@ -81,6 +81,11 @@ def are_all(networks: tuple[str, ...]) -> bool:
     return sizes[4] == 2**32 or sizes[6] == 2**128
 
 
+def are_every_ipv4(networks: tuple[str, ...]) -> bool:
+    """Return whether networks allow every IPv4 address: the API may be reachable by IPv4 alone."""
+    return _sizes(networks)[4] == 2**32
+
+
 def _sizes(networks: tuple[str, ...]) -> dict[int, int]:
     """Return the number of addresses of IPv4 and of IPv6."""
     parsed = [ipaddress.ip_network(network) for network in networks or ("0.0.0.0/0", "::/0")]

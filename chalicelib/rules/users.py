@@ -605,14 +605,21 @@ def _invitation(auth: AuthContext, username: str, *, again: bool = False) -> Inv
     """Return a new invitation of a User from the caller.
 
     It is valid only while the caller is an OWNER, and has the credential that they sent it with. Somebody
-    who invites themselves has no credential any more.
+    who invites themselves has no credential any more. Raises Conflict for a session whose passkey the caller
+    has removed.
     """
     caller, credential = auth.caller, auth.credential
     inviter = Inviter(isinstance(caller, ServiceUser), caller.username, _id_of(caller))
     if fold_username(username) == fold_username(caller.username):
         return Invitation(new_id(), inviter=inviter, again=again)
     if isinstance(credential, PresentedSession):
-        inviter = replace(inviter, passkey=sessions.current(auth)[1].passkey)
+        user, session = sessions.current(auth)
+        if session.passkey not in user.passkeys:
+            raise Conflict(
+                "You have removed the passkey that you signed in with, and invitations sent with it are not "
+                "valid. Sign in again, then send it."
+            )
+        inviter = replace(inviter, passkey=session.passkey)
     else:
         created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which they have signed in
         inviter = replace(inviter, key_created_at=created_at, key=api_keys.beginning(credential.digest))
@@ -646,7 +653,10 @@ def _invitation_budgets(directory: Directory, auth: AuthContext, user: User) -> 
 
 
 def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Write]:
-    """Return the writes that update ``Account.owners``, the activated OWNERs who are not suspended.
+    """Return the writes that update ``Account.owners``.
+
+    It has the activated OWNERs who are not suspended. Those whom the operator suspended with their account
+    stay in it: they come back with the account, and somebody has to be its last OWNER meanwhile.
 
     ``LoseOwner`` is refused for the last OWNER (product page: last-owner).
     """
@@ -662,8 +672,9 @@ def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Wri
 
 
 def _counts_as_owner(user: User) -> bool:
-    """Return whether a User is one of their account's OWNERs who can act: activated, and not suspended."""
-    return user.role is Role.OWNER and user.invitation is None and user.suspended_at is None
+    """Return whether a User is in ``Account.owners``: an activated OWNER whom nobody of it has suspended."""
+    active = user.suspended_at is None or user.suspended_by == suspension.OPERATOR
+    return user.role is Role.OWNER and user.invitation is None and active
 
 
 def _commit(

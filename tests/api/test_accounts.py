@@ -171,6 +171,28 @@ def test_an_owner_who_lost_their_key_gets_a_new_one_and_the_lost_one_is_refused(
     ]
 
 
+@pytest.mark.parametrize("overlap", [0, 3600])
+def test_what_was_invited_with_any_secret_of_the_lost_key_is_withdrawn(stack: Stack, overlap: int) -> None:
+    lost = stack.account()
+    body = {"username": "eve", "email": "eve@people.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", lost, body).status == 201
+    token = stack.token("eve")
+    for _ in range(2):
+        rotated = stack.call(
+            "POST",
+            "/v1/users/owner/api-keys/rotate",
+            lost,
+            {"keyType": "USER_MANAGEMENT", "overlapSeconds": overlap},
+        )
+        lost = Key("owner", rotated.json["key"])
+    stack.clock.forward(60)
+    key = recover("owner")
+    [invited] = [it for it in stack.call("GET", "/v1/users", key).json if it["username"] == "eve"]
+    assert invited["invitation"] == "WITHDRAWN"
+    asked = {"username": "eve", "token": token}
+    assert stack.call("POST", "/v1/users/activate", body=asked).status == 400
+
+
 @pytest.mark.parametrize("how", ["revoked", "expired", "networks", "overlapping"])
 def test_an_owner_is_recovered_whatever_locked_them_out(stack: Stack, how: str) -> None:
     owner = stack.account()

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-not-found]
 from playwright.sync_api import Browser  # type: ignore[import-not-found]
 
-from tests.browser.conftest import Person, Server
+from tests.browser.conftest import Person, Server, go
 
 SIGNED_OUT = ["sign-in", "enrol"]
 PAGES = [
@@ -59,7 +59,7 @@ def test_axe_finds_no_accessibility_error_on_any_page(tour: tuple[Person, dict[s
         for scheme in ("light", "dark"):
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme)
-            page.goto(f"{it.server.console}/{path}")
+            page = go(page, f"{it.server.console}/{path}")
             wide = page.evaluate(
                 "document.documentElement.scrollWidth > document.documentElement.clientWidth"
             )
@@ -77,7 +77,7 @@ def test_a_form_with_errors_and_the_page_with_a_key_are_for_everybody(
     axe = Axe()
     page.set_viewport_size({"width": 390, "height": 900})
     steps: list[Callable[[], object]] = [
-        lambda: page.goto(f"{it.server.console}/create/service-user"),
+        lambda: go(page, f"{it.server.console}/create/service-user"),
         lambda: page.get_by_label("Username", exact=True).fill("x"),
         lambda: page.get_by_label("Email").fill("bot@demo.example"),
         lambda: page.get_by_label("Ends", exact=True).select_option("never"),
@@ -91,7 +91,7 @@ def test_a_form_with_errors_and_the_page_with_a_key_are_for_everybody(
         assert axe.run(page, options=RULES).violations_count == 0, axe.run(
             page, options=RULES
         ).generate_report()
-    page.goto(f"{it.server.console}/service-users/{names['BOT']}/rotate?key=MONITORING")
+    go(page, f"{it.server.console}/service-users/{names['BOT']}/rotate?key=MONITORING")
     page.get_by_role("button", name="Rotate MONITORING").click()
     page.get_by_label("I have put it where it belongs").check()
     for scheme in ("light", "dark"):

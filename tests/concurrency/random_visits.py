@@ -453,8 +453,11 @@ class Visits(Machine):
         fields = {**change, "administrators": "\n".join(change["administrators"]), "was": was}
 
         def edit(it: Desk) -> Outcome:
-            covers = it.by.at_least(it.book.machine(it.by, name).role)
-            return it.update(name, change if covers else {"displayName": change["displayName"]})
+            stored = it.book.machine(it.by, name)
+            fields = (change["role"], sorted(change["administrators"]))
+            same = fields == (stored.role, sorted(self.book.administrators(stored)))
+            covers = it.by.at_least(stored.role)
+            return it.update(name, {"displayName": change["displayName"]} if same and not covers else change)
 
         self.press(seat, f"service-users/{name}/edit", fields, Caller.staff, edit)
 

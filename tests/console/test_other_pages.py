@@ -285,6 +285,22 @@ def test_an_invitation_ends_with_the_passkey_of_the_session_that_sent_it(
     assert accounts.call("POST", "/v1/users/activate", "nobody", activation).status == wanted[1]
 
 
+def test_nothing_is_invited_from_a_session_whose_passkey_was_removed_in_it(
+    accounts: Accounts, person: Person
+) -> None:
+    """The invitation would not be valid, and inviting again would end what somebody has."""
+    ann = person()
+    made = Browser(accounts.stack).passkey.create(ann.call("add-begin").json["challenge"])
+    assert ann.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+    bea = accounts.stack.user(accounts["owner"], "bea", "READ_ONLY")
+    ids = {it["name"]: id_ for id_, it in accounts.stack.item("ann")["passkeys"].items()}
+    assert ann.post(f"you/passkey?id={ids['Laptop']}").status == 303
+    refused = ann.post("create/user", {"username": "eve", "email": "eve@people.example", "role": "READ_ONLY"})
+    assert (refused.status, "Sign in again" in refused.words) == (409, True)
+    assert ann.edit("people/bea/invite-again", {}).status == 409
+    assert accounts.stack.signs_in(bea)
+
+
 def test_passkeys_are_added_only_so_often_and_removed_at_any_time(accounts: Accounts, person: Person) -> None:
     ann = person("ann", "READ_ONLY")
     accounts.stack.service.directory.limits = DEFAULT
@@ -464,11 +480,51 @@ def test_a_link_of_another_host_leads_to_no_button(
     ann.headers = linked
     page = ann.open(path)
     assert (page.status, "<form" in page.text, "<button" in page.text) == (200, False, False)
-    [link] = re.findall(r'<h1><a href="(?:\.\./)*([^"]+)"', page.text)
+    [link] = re.findall(r'<h1><a href="(?:\.\./)*([^"]+)[?;]asked=1"', page.text)
+    link = link.removesuffix("&amp")
     ann.headers = {**linked, "sec-fetch-site": "same-origin"}
     assert "<form" in ann.open(link).text
     wanted = {"": "service-users", "sign-in?next=you%2Fleave": "you/leave"}
     assert link == wanted.get(path, path)
+
+
+@pytest.mark.parametrize(
+    ("path", "asks"),
+    [
+        ("service-users", False),
+        ("service-users/bot", False),
+        ("people", False),
+        ("events", False),
+        ("service-users/bot/suspend", True),
+        ("people/owner/edit", True),
+        ("create/user", True),
+        ("account", True),
+        ("you", True),
+        ("you/leave", True),
+        ("sign-in", False),
+    ],
+)
+def test_an_address_that_is_typed_leads_to_no_button_of_a_form(
+    accounts: Accounts, person: Person, path: str, asks: bool
+) -> None:
+    """A page that was opened by its address can be reloaded as a redirect: that is called typed as well."""
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot")
+    ann.headers = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    page = ann.open(path, follow=False)
+    assert ("asked=1" in page.text) is asks
+
+
+def test_the_link_to_what_another_host_asked_for_is_short(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot")
+    ann.headers = {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    for path in ("service-users/bot/suspend?x=" + "A" * 1500, "service-users/" + "b" * 1500):
+        page = ann.open(path)
+        [text] = re.findall(r"<h1><a [^>]+>([^<]+)</a>", page.text)
+        assert len(text) < 100
+        assert "…" in text
+        assert "A" * 99 not in text
 
 
 def test_a_link_of_another_host_leads_whoever_is_signed_out_to_the_sign_in(person: Person) -> None:

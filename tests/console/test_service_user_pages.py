@@ -334,6 +334,28 @@ def test_a_form_changes_what_was_changed_in_it_whatever_somebody_else_changes(
     assert accounts.call("GET", path, "owner").json == now
 
 
+@pytest.mark.parametrize("change", [{"administrators": "cat"}, {"role": "READ_ONLY"}])
+def test_a_change_that_one_may_no_longer_make_is_refused_and_not_left_out(
+    accounts: Accounts, person: Person, change: dict[str, str]
+) -> None:
+    cat = person("cat", "CLUSTER_ADMIN")
+    accounts.stack.service_user(accounts["owner"], "bot", "CLUSTER_ADMIN", administrators=["cat", "admin"])
+    form, path = "service-users/bot/edit", "/v1/service-users/bot"
+    fields = {
+        "was": cat.open(form).hidden("was"),
+        "displayName": "Mine",
+        "role": accounts.call("GET", path, "owner").json["role"],
+        "administrators": "cat\nadmin",
+    }
+    assert accounts.call("PUT", path, "owner", {"role": "OWNER"}).status == 200
+    refused = cat.post(form, {**fields, **change})
+    assert refused.status in (403, 409)
+    assert accounts.call("GET", path, "owner").json["displayName"] == "bot"
+    assert cat.post(form, fields).status == 303, "what it had was not changed in it"
+    now = accounts.call("GET", path, "owner").json
+    assert (now["displayName"], now["administrators"], now["role"]) == ("Mine", ["admin", "cat"], "OWNER")
+
+
 def test_a_description_and_labels_are_shown_and_changed(accounts: Accounts, person: Person) -> None:
     ann = person()
     labels = {"team": "payments", "env": "prod"}

@@ -25,6 +25,8 @@ URL = OWNER["baseUrl"]
 ADA = "ada"
 SECONDS_FOR_AN_EMAIL = 90.0
 CALLS_BETWEEN_TENDING = 50
+FINDINGS = "findings.txt"
+"""In CONTRACT_HOME: the good requests that were refused, which a log cut to its end would not show."""
 
 # Values of formats
 
@@ -189,6 +191,8 @@ _OTHERWISE = (
     "The body and the query differ in",
     "'sort=oldest' takes no condition",  # no schema can say that two parameters exclude each other
     "'sort=newest' takes no condition",
+    "'until' must be later than 'since'",  # nor how two parameters compare
+    "'label' has one name twice",  # nor that names in a string differ
     "'If-Match' must be '*' or quoted entity tags",  # a body can be right beside a header that is not
 )
 
@@ -211,4 +215,7 @@ def refused_for_what_is_there(_ctx: Any, response: Response, case: Case) -> None
     allowed = _REFUSED_FOR_WHAT_IS_THERE.get((case.method, case.operation.path))
     pointers = [error["pointer"] for error in problem.get("errors", ())]
     if not pointers or allowed is None or not all(re.fullmatch(allowed, it) for it in pointers):
-        raise AssertionError(f"A good request is refused: {response.text}")
+        sent = f"{case.method} {response.request.url} {response.request.body!r}"
+        with (HOME / FINDINGS).open("a", encoding="utf-8") as findings:
+            findings.write(f"{sent}\n  {response.text}\n")
+        raise AssertionError(f"A good request is refused: {sent} {response.text}")

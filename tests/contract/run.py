@@ -93,6 +93,8 @@ def judge(python: Path, home: Path, log: Path, examples: int, seed: int) -> None
             re.findall(r"^  \d\d:\d\d:\d\d  (\d{3}) ", log.read_text(encoding="utf-8"), re.MULTILINE)
         )
         print(f"{answered.total()} requests answered:", dict(sorted(answered.items())))
+        if (findings := home / "findings.txt").exists():  # a long log is cut to its end
+            print("Good requests that were refused:", findings.read_text(encoding="utf-8"), sep="\n")
     if any(status >= "500" for status in answered):
         print(log.read_text(encoding="utf-8")[-4000:])
         raise SystemExit("The server failed: see above.")

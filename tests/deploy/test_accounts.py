@@ -114,6 +114,48 @@ def test_nobody_gets_in_by_an_open_invitation(stack: Stack) -> None:
     assert stack.call("POST", "/v1/users/activate", body=asked).status == 200
 
 
+def owners_of(stack: Stack, owner: Key) -> list[str]:
+    return list(stack.call("GET", "/v1/account", owner).json["owners"])
+
+
+def test_whoever_activates_while_the_account_is_suspended_can_be_revoked_after_it(stack: Stack) -> None:
+    owner = stack.account()
+    bob = stack.user(owner, "bob", "OWNER")
+    assert stack.call("POST", "/v1/users/owner/invitation", owner).status == 200
+    token = stack.token("owner")
+    account = account_of(stack, bob)
+    suspend_account(stack.client, tables_of(stack), account, now=stack.clock)
+    activated = stack.call("POST", "/v1/users/activate", body={"username": "owner", "token": token})
+    assert activated.status == 200
+    resume_account(stack.client, tables_of(stack), account, now=stack.clock)
+    assert owners_of(stack, bob) == ["bob", "owner"]
+    assert stack.call("DELETE", "/v1/users/owner", bob).status == 204
+    assert owners_of(stack, bob) == ["bob"]
+
+
+@pytest.mark.parametrize("change", ["DELETE", "PUT"])
+def test_an_owner_who_is_revoked_or_lowered_while_others_are_resumed_is_no_longer_counted(
+    stack: Stack, change: str
+) -> None:
+    owner = stack.account()
+    bob = stack.user(owner, "bob", "OWNER")
+    account = account_of(stack, owner)
+    suspend_account(stack.client, tables_of(stack), account, now=stack.clock)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with before_next_call(stack, "TransactWriteItems", die, skip=1), pytest.raises(KeyboardInterrupt):
+        resume_account(stack.client, tables_of(stack), account, now=stack.clock)
+    [active] = [key for key in (owner, bob) if stack.signs_in(key)]
+    [other] = [key for key in (owner, bob) if key is not active]
+    body = ({"role": "CLUSTER_ADMIN"},) if change == "PUT" else ()
+    assert stack.call(change, f"/v1/users/{other.username}", active, *body).status < 300
+    resume_account(stack.client, tables_of(stack), account, now=stack.clock)
+    assert owners_of(stack, active) == [active.username]
+    assert stack.call("DELETE", f"/v1/users/{active.username}", active).status == 409, "the last OWNER"
+
+
 def test_whoever_is_created_or_changed_meanwhile_is_suspended_too(stack: Stack) -> None:
     owner = stack.account()
     account = account_of(stack, owner)

@@ -183,7 +183,7 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     monkeypatch.setattr(
         maintenance,
         "withdrawn_since",
-        lambda _, events, since: maintenance.Withdrawn(users=frozenset({events, str(since)})),
+        lambda _, events, source, since: maintenance.Withdrawn(users=frozenset({events, source, str(since)})),
     )
     monkeypatch.setattr(
         maintenance,
@@ -200,7 +200,7 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies", *moment]) == 0
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Directory: 4 items written, 1 deleted, 2 keys revoked again.",
+        "Directory: 4 items written, 1 deleted, 3 keys revoked again.",
         "Suspended again: bot, eve.",
         "Not suspended, as all OWNERs of an account: ann.",
         "Events: 7 restored.",

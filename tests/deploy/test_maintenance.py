@@ -9,6 +9,7 @@ import pytest
 from chalicelib.rules import key_format
 from chalicelib.store import addresses, pointers
 from deploy import maintenance
+from deploy.accounts import resume_account, suspend_account
 from deploy.bulk import Tables
 from deploy.maintenance import (
     Restored,
@@ -18,11 +19,13 @@ from deploy.maintenance import (
     restore_events,
     withdrawn_since,
 )
+from deploy.people import erase_person
 from deploy.revocation import revoke_account
 from local.tables import create_tables
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
+from tests.support.mail import MailFixture
 from tests.support.version_1_0 import addresses_of, keep_address_as_1_0, put_old_address
 
 if TYPE_CHECKING:
@@ -208,7 +211,7 @@ def test_what_was_being_revoked_at_the_time_does_not_come_back(stack: Stack, res
 
 def restore_again(stack: Stack, directory: str, since: int) -> Restored:
     """Restore the directory, without what the events since then withdrew."""
-    withdrawn = withdrawn_since(stack.client, stack.tables.events, since)
+    withdrawn = withdrawn_since(stack.client, stack.tables.events, directory, since)
     return restore_directory(stack.client, directory, stack.tables.directory, withdrawn)
 
 
@@ -344,6 +347,51 @@ def test_who_was_suspended_since_is_suspended_again(stack: Stack, restored: Any)
     assert refused.status == 409, "a suspended OWNER does not count as one"
     assert stack.call("POST", "/v1/users/eve/resume", owner).status == 200
     assert whoami(stack, eve) == 200
+
+
+def test_a_suspended_account_is_suspended_again_and_resumed_by_the_operator(
+    stack: Stack, restored: Any
+) -> None:
+    owner = stack.account()
+    eve, bot = stack.user(owner, "eve", "OWNER"), stack.service_user(owner, "bot")["MONITORING"]
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    tables = Tables(*stack.tables, 400)
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    assert suspend_account(stack.client, tables, account, now=stack.clock) == 3
+    done = restore_again(stack, directory, since)
+    assert (done.suspended, done.not_suspended) == (("bot", "eve", "owner"), ())
+    assert [whoami(stack, key) for key in (owner, eve, bot)] == [403, 403, 403]
+    assert resume_account(stack.client, tables, account, now=stack.clock) == 3
+    assert [whoami(stack, key) for key in (owner, eve, bot)] == [200, 200, 200]
+    assert stack.call("GET", "/v1/account", owner).json["owners"] == ["eve", "owner"]
+
+
+def test_whoever_was_erased_since_has_no_way_in(stack: Stack, restored: Any, mail: MailFixture) -> None:
+    owner = stack.account()
+    ann = stack.user(owner, "ann", "OWNER")
+    low = stack.user(owner, "low", "OWNER")
+    mine = stack.own_key(low, "MONITORING")
+    invite(stack, ann, "eve")
+    token = stack.token("eve")
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    directory, _ = restored()
+    stack.clock.forward(301)
+    since = int(stack.clock())
+    stack.clock.forward(1)
+    # Lowered to READ_ONLY, somebody has another membership from then on.
+    assert stack.call("PUT", "/v1/users/low", owner, {"role": "READ_ONLY"}).status == 200
+    stack.clock.forward(60)
+    for name in ("ann", "low"):
+        assert stack.call("DELETE", f"/v1/users/{name}", owner).status == 204
+    mail.resend()
+    for name in ("ann", "low"):
+        erase_person(stack.client, Tables(*stack.tables, 400), account, name, report=lambda _: None)
+    restore_again(stack, directory, since)
+    assert [whoami(stack, key) for key in (owner, ann, low, mine)] == [200, 401, 401, 401]
+    refused = stack.call("POST", "/v1/users/activate", None, {"username": "eve", "token": token})
+    assert refused.status == 400, "an invitation of somebody who was revoked"
 
 
 def test_all_owners_are_not_suspended_again(stack: Stack, restored: Any) -> None:

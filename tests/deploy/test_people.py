@@ -40,6 +40,10 @@ def owner(stack: Stack, mail: MailFixture) -> Key:
 
 def revoke(stack: Stack, owner: Key, mail: MailFixture) -> None:
     assert stack.call("DELETE", "/v1/users/ann", owner).status == 204
+    for key_type in list(stack.item("anns-bot")["keys"]):
+        rotated = {"keyType": key_type, "overlapSeconds": 60}
+        path = "/v1/service-users/anns-bot/api-keys/rotate"
+        assert stack.call("POST", path, owner, rotated).status == 200
     stack.clock.forward(3600)
     mail.resend()
 
@@ -87,10 +91,11 @@ def test_who_is_called_like_a_role_is_erased_and_no_role_is(
     body = {"role": "READ_ONLY"}
     assert stack.call("PUT", "/v1/users/ann", eve, body).status == 200
     assert stack.call("DELETE", "/v1/users/owner", eve).status == 204
+    assert stack.call("DELETE", "/v1/service-users/bot", eve).status == 204, "whose keys they know"
     stack.clock.forward(3600)
     mail.resend()
     before = {it["id"]: it for it in stack.events()}
-    done = erase_person(stack.client, tables_of(stack), account_of(stack, eve), "owner")
+    done = erase_person(stack.client, tables_of(stack), account_of(stack, eve), "owner", now=stack.clock())
     after = {it["id"]: it for it in stack.events()}
     roles = [(it.get("changes", {}).get("role"), it.get("reason")) for it in before.values()]
     assert ["", "OWNER"] in [role for role, _ in roles]
@@ -100,12 +105,18 @@ def test_who_is_called_like_a_role_is_erased_and_no_role_is(
 
 
 def test_an_erased_person_is_somebody_and_nobody_knows_who(
-    stack: Stack, owner: Key, mail: MailFixture, command: Command, capsys: pytest.CaptureFixture[str]
+    stack: Stack,
+    owner: Key,
+    mail: MailFixture,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     revoke(stack, owner, mail)
     before = {it["id"]: it for it in stack.events()}
     account = account_of(stack, owner)
     asked = ("--account", account, "--username", "ann")
+    monkeypatch.setattr("time.time", stack.clock)
     assert command("erase-person", *asked) == 1
     assert {it["id"]: it for it in stack.events()} == before, "nothing was confirmed"
     assert command("erase-person", *asked, "--confirm", "ann") == 0
@@ -136,19 +147,34 @@ def test_an_erased_person_is_somebody_and_nobody_knows_who(
     bot = stack.item("anns-bot")
     assert bot["suspendedBy"] == pseudonym
     assert {key["createdBy"] for key in bot["keys"].values()} == {pseudonym}
+    assert {key["predecessor"]["shownTo"] for key in bot["keys"].values()} == {pseudonym}
     assert stack.call("GET", "/v1/service-users/anns-bot", owner).status == 200
     assert stack.call("POST", "/v1/service-users/anns-bot/resume", owner).status == 200
+
+
+def test_nobody_is_erased_while_keys_work_that_they_were_shown(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    assert stack.call("DELETE", "/v1/users/ann", owner).status == 204
+    mail.resend()
+    tables, account = tables_of(stack), account_of(stack, owner)
+    with pytest.raises(LookupError, match="2 API keys of Service Users"):
+        erase_person(stack.client, tables, account, "ANN", now=stack.clock())
+    assert stack.call("DELETE", "/v1/users/ann/shown-keys", owner).json["complete"]
+    mail.resend()
+    assert erase_person(stack.client, tables, account, "ANN", now=stack.clock()).events
 
 
 def test_only_whoever_is_revoked_and_mailed_is_erased(stack: Stack, owner: Key) -> None:
     account = account_of(stack, owner)
     with pytest.raises(LookupError, match="Revoke them first"):
-        erase_person(stack.client, tables_of(stack), account, "ann")
+        erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
     assert stack.call("DELETE", "/v1/users/ann", owner).status == 204
+    assert stack.call("DELETE", "/v1/users/ann/shown-keys", owner).status == 200
     with pytest.raises(LookupError, match="still to be mailed"):
-        erase_person(stack.client, tables_of(stack), account, "ann")
+        erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
     with pytest.raises(LookupError, match="There is no account"):
-        erase_person(stack.client, tables_of(stack), "nobody", "ann")
+        erase_person(stack.client, tables_of(stack), "nobody", "ann", now=stack.clock())
 
 
 def test_an_interrupted_erasure_goes_on_with_the_same_pseudonym(
@@ -161,8 +187,8 @@ def test_an_interrupted_erasure_goes_on_with_the_same_pseudonym(
         raise KeyboardInterrupt
 
     with before_next_call(stack, "PutItem", die, skip=2), pytest.raises(KeyboardInterrupt):
-        erase_person(stack.client, tables_of(stack), account, "ann")
-    done = erase_person(stack.client, tables_of(stack), account, "ann")
+        erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
+    done = erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
     names = {it["actor"].get("username") for it in stack.events()} | {
         it["subject"].get("username") for it in stack.events()
     }
@@ -180,7 +206,7 @@ def test_a_change_made_meanwhile_is_not_lost(stack: Stack, owner: Key, mail: Mai
         assert stack.call("PUT", "/v1/service-users/anns-bot", owner, body).status == 200
 
     with before_next_call(stack, "UpdateItem", rename, skip=1):
-        erase_person(stack.client, tables_of(stack), account, "ann")
+        erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
     bot: dict[str, Any] = stack.item("anns-bot")
     assert bot["displayName"] == "Another"
     assert bot["suspendedBy"].startswith("erased-")
@@ -192,6 +218,8 @@ def test_another_account_is_left_alone(stack: Stack, owner: Key, mail: MailFixtu
     stack.user(other, "ann", "READ_ONLY")
     mail.resend()
     before = [it for it in stack.events() if it["account"] == account_of(stack, other)]
-    assert erase_person(stack.client, tables_of(stack), account_of(stack, owner), "ann").events
+    assert erase_person(
+        stack.client, tables_of(stack), account_of(stack, owner), "ann", now=stack.clock()
+    ).events
     assert [it for it in stack.events() if it["account"] == account_of(stack, other)] == before
     assert stack.item("ann")["account"] == account_of(stack, other)

@@ -309,6 +309,19 @@ def test_an_invitation_that_a_thief_sent_is_withdrawn_with_the_users_keys(stack:
     assert stack.call("POST", "/v1/users/activate", None, {"username": "eve", "token": token}).status == 200
 
 
+def test_whoever_was_invited_again_is_still_told_of_a_later_revocation(stack: Stack, owner: Key) -> None:
+    stack.user(owner, "eve", "CLUSTER_ADMIN")
+    assert stack.call("POST", "/v1/users/eve/invitation", owner).status == 200
+    mailed(stack)
+    revoke(stack, owner, users=True)
+    stack.clock.forward(10)
+    back = Key("owner", application.recover_owner({"username": "owner"}, None)["apiKey"])
+    mailed(stack)
+    assert stack.call("DELETE", "/v1/users/eve", back).status == 204
+    stack.clock.forward(10)
+    assert "eve@people.example" in mailed(stack)
+
+
 def test_who_signs_in_again_and_again_prevents_no_end(
     stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,21 +174,23 @@ def test_an_owners_key_that_soon_expires_does_not_replace_their_last_passkey(acc
     assert ann.sign_in().status == 200
 
 
+@pytest.mark.parametrize(("network", "address"), [("192.0.2.1/32", "192.0.2.1"), ("::/0", "2001:db8::1")])
 @pytest.mark.parametrize("used", [False, True])
 def test_a_key_tied_to_networks_replaces_an_owners_last_passkey_only_while_it_is_used(
-    account: PolicyAccount, used: bool
+    account: PolicyAccount, used: bool, network: str, address: str
 ) -> None:
+    """Every address of IPv6 is a network too: the API may be reachable by IPv4 alone."""
     ann = enrolled(account)
     account.set_policy(revokeInactiveAfterDays=90)
     leave(account)
     account.send_mail()
-    key = {"type": "USER_MANAGEMENT", "expiry": "never", "allowedNetworks": "192.0.2.1/32"}
+    key = {"type": "USER_MANAGEMENT", "expiry": "never", "allowedNetworks": network}
     page = ann.edit("you/generate?key=USER_MANAGEMENT", key)
     secret = Key("ann", re.findall(r"suk_[0-9A-Za-z]{49}", page.text)[0])
     for day in range(0, 110, 10 if used else 110):
         account.set_day(day)
         if used:
-            assert account.stack.call("GET", "/v1/whoami", secret, source_ip="192.0.2.1").status == 200
+            assert account.stack.call("GET", "/v1/whoami", secret, source_ip=address).status == 200
         done = of_passkeys(account, day, day + (10 if used else 110))
     assert (REMOVED in [it[1] for it in done]) is used
     assert ann.sign_in().status == (401 if used else 200)

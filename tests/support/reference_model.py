@@ -863,9 +863,10 @@ class ReferenceModel:
         if person.suspended is not None:
             raise Refused(409)
         self._not_the_last(person)
+        invitation = _invitation(by, person.name)
         self._send_invitation(person)
         lost = [("REVOKED", kind) for kind in person.keys]
-        person.keys, person.open = {}, _invitation(by, person.name)
+        person.keys, person.open = {}, invitation
         person.invited_by = by.who.username
         person.passkeys, person.sessions, person.wish = [], [], None
         return self._done(200, by, "USER_INVITED", person, lost, of=person)
@@ -1371,5 +1372,7 @@ def _invitation(by: Caller, whom: str) -> Invitation:
     if by.who.name == whom:
         return Invitation(by.who, by.who.stay)
     if by.session is not None:
+        if by.session.passkey not in by.who.passkeys:
+            raise Refused(409)
         return Invitation(by.who, by.who.stay, passkey=by.session.passkey)
     return Invitation(by.who, by.who.stay, born=_born(by.who))

@@ -114,15 +114,28 @@ async function confirmed() {
   confirmedUntil = Date.now() + 1000 * seconds;
 }
 
-// A page that one goes back to is there at once. So a page of another site can go back at the first of two clicks, and
-// the second would meet a button here: for a second, nothing is sent.
+// Another site can have a page of ours appear under the second of two clicks: by going back to it, by a link to the page
+// that asks first, or by a window over it that closes. So for a second after that, nothing is sent that was clicked.
 
 let backAt = -1000;
-const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
-if (isBack) backAt = performance.now();
-addEventListener("pageshow", (event) => { if (event.persisted) backAt = performance.now(); });
+let away = !document.hasFocus();
+const back = () => { backAt = performance.now(); };
+if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") back();
+const query = new URLSearchParams(location.search);
+if (query.has("asked")) {
+  back();
+  query.delete("asked");
+  history.replaceState(null, "", location.pathname + (String(query) && `?${query}`));
+}
+addEventListener("pageshow", (event) => { if (event.persisted) back(); });
+addEventListener("blur", () => { away = true; });
+addEventListener("focus", () => {
+  if (away) back();
+  away = false;
+});
 addEventListener("submit", (event) => {
-  if (performance.now() - backAt > 1000 || "passkey" in event.target.dataset) return; // a passkey needs a touch
+  if (performance.now() - backAt > 1000 || !event.submitter) return;
+  if ("passkey" in event.target.dataset) return; // a passkey needs a touch
   event.preventDefault();
   event.stopImmediatePropagation();
   say("Nothing was sent: you have just come back to this page. Look at it, and try again.");
