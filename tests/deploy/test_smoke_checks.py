@@ -26,7 +26,10 @@ from deploy.smoke import Smoke
 from deploy.stack import Stack
 from tests.deploy.conftest import Aws
 
-DEFAULT_STAGE = {"StageName": "$default", "DefaultRouteSettings": {"ThrottlingRateLimit": 200.0}}
+DEFAULT_STAGE: dict[str, object] = {
+    "StageName": "$default",
+    "DefaultRouteSettings": {"ThrottlingRateLimit": 200.0},
+}
 
 
 @pytest.fixture(scope="module")
