@@ -5,7 +5,7 @@ PORT ?= 8000
 PAYLOAD ?= 1.0
 
 # Many environments define these variables for other purposes, so only values given on the command line count.
-$(foreach name,NAME USERNAME EMAIL ARCH CATALOGUE GATEWAY TYPE DAYS LOAD,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
+$(foreach name,NAME USERNAME EMAIL ARCH CATALOGUE GATEWAY TYPE DAYS SHIFT LOAD,$(if $(filter environment,$(origin $(name))),$(eval override $(name) :=)))
 
 PYTHON := .venv/bin/python
 READY := .venv/.ready
@@ -89,7 +89,7 @@ deploy: $(READY) ## build and deploy; STAGE=acme SENDER=users@example.com, furth
 	@$(PYTHON) -m deploy deploy --stage "$(STAGE)" --sender "$(SENDER)" --public-url "$(PUBLIC_URL)" \
 	    --memory "$(MEMORY)" --log-days "$(LOG_DAYS)" --event-days "$(EVENT_DAYS)" --alarms "$(ALARMS)" \
 	    --bucket "$(BUCKET)" --authorizer-rules "$(RULES)" --parameters "$(PARAMETERS)" --arch "$(ARCH)" \
-	    --catalogue "$(CATALOGUE)" --gateway "$(GATEWAY)" --confirm "$(CONFIRM)"
+	    --catalogue "$(CATALOGUE)" --gateway "$(GATEWAY)" --confirm "$(CONFIRM)" --shift "$(SHIFT)"
 
 account: $(READY) ## create an account in a deployed stack; STAGE=acme NAME=Acme USERNAME=ann EMAIL=ann@example.com
 	@$(PYTHON) -m deploy account --stage "$(STAGE)" --name "$(NAME)" --username "$(USERNAME)" --email "$(EMAIL)"

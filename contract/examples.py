@@ -274,7 +274,7 @@ EVENT = responses.EventResponse(
 )
 
 HEALTH = Health("ok", VERSION)
-HEALTH_AND_TABLES = Health("ok", VERSION, TableStates("ok", "ok"))
+HEALTH_AND_TABLES = Health("ok", VERSION, tables=TableStates("ok", "ok"))
 
 
 def _problem(status: int, detail: str, *errors: tuple[str, str]) -> problems.Problem:

@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--authorizer-rules", default="", help="file with route rules: docs/authorizer.md")
     command.add_argument("--parameters", default="", help="further parameters: NAME=VALUE NAME=VALUE")
     command.add_argument(
+        "--shift", default="", help="shift calls to the new version: Canary10Percent5Minutes"
+    )
+    command.add_argument(
         "--confirm", default="", help="the stage again, to confirm a change that replaces the URL"
     )
     _add_architecture(command)
@@ -203,7 +206,7 @@ def _deploy(args: argparse.Namespace) -> None:
     if args.authorizer_rules:
         names = None if catalogue is None else [it.name for it in catalogue.catalogue.key_types]
         parameters["AuthorizerRules"] = read_authorizer_rules(Path(args.authorizer_rules), names)
-    deploy(args.stage, args.bucket, parameters, args.arch, catalogue, args.confirm)
+    deploy(args.stage, args.bucket, parameters, args.arch, catalogue, args.confirm, args.shift)
 
 
 def _require_given(args: argparse.Namespace, example: str, *options: str) -> None:

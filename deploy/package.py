@@ -18,6 +18,7 @@ from typing import Any
 from chalicelib.rules.catalogue import FILE, VARIABLE
 from chalicelib.version import VERSION
 from deploy import runtime, wheels
+from deploy.release import name_release, release
 from deploy.sbom import bill_of_materials
 from deploy.slim import compile_modules, compile_templates, slim
 
@@ -73,6 +74,7 @@ def package(stage: str, out: Path, architecture: str = "", catalogue: str = "") 
     (out / BILL_OF_MATERIALS).write_text(bill, encoding="utf-8")
     template = json.loads((out / TEMPLATE).read_text(encoding="utf-8"))
     finish(template, architecture)
+    name_release(template, release(PROJECT))
     if catalogue:
         template["Metadata"] = {**template.get("Metadata", {}), METADATA: json.loads(catalogue)}
     (out / TEMPLATE).write_text(json.dumps(template, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -15,6 +15,8 @@ from chalicelib.authorizer.route_rules import check_rules
 from deploy import aws_cli
 from deploy.aws_cli import DeployError
 from deploy.package import PROJECT, RESOURCES, TEMPLATE, package
+from deploy.release import TAG as RELEASE_TAG
+from deploy.shifting import preference_to_deploy, shift_template
 
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,100}")
 _DOES_NOT_EXIST = "does not exist"
@@ -100,14 +102,15 @@ def deploy(
     architecture: str,
     catalogue: Checked | None = None,
     confirmed: str = "",
+    shift: str = "",
 ) -> None:
     """Build the package of a stage, create or update its stack, and print the stack's outputs.
 
-    Parameters and a catalogue that are not given keep their deployed values. Without a ``bucket``, the code
-    goes to the account's own code bucket, which is created if it is missing. A change that replaces the URL
-    of a stack is made only if the stage is ``confirmed``. Raises DeployError if a parameter, the authorizer's
-    rules or the change of the catalogue or the gateway are invalid, the stack cannot be updated, or the AWS
-    CLI fails.
+    Parameters, a catalogue and how calls ``shift`` (``deploy.shifting``) keep their deployed values if they
+    are not given. Without a ``bucket``, the code goes to the account's own code bucket, which is created if
+    it is missing. A change that replaces the URL of a stack is made only if the stage is ``confirmed``.
+    Raises DeployError if a parameter, the authorizer's rules or the change of the catalogue or the gateway
+    are invalid, the stack cannot be updated, or the AWS CLI fails.
     """
     from deploy.catalogue import catalogue_to_deploy
     from deploy.gateway import require_valid_gateway
@@ -119,7 +122,9 @@ def deploy(
     require_valid_gateway(stage, stack, parameters, confirmed)
     parameters = _prepare(stage, stack, parameters)
     checked = catalogue_to_deploy(stage, stack, parameters, catalogue)
+    preference = preference_to_deploy(shift, stack.outputs)
     folder = package(stage, PROJECT / "build" / stage, architecture, checked.text)
+    release = shift_template(folder, preference, {**stack.parameters, **parameters})
     bucket = bucket or _code_bucket()
     packaged = folder / "packaged.json"
     aws_cli.run(
@@ -133,6 +138,7 @@ def deploy(
             *("cloudformation", "deploy", "--template-file", str(packaged), "--stack-name", stack.name),
             *("--s3-bucket", bucket, "--s3-prefix", stack.name, "--no-fail-on-empty-changeset"),
             *("--capabilities", "CAPABILITY_IAM", "--tags", f"service-users-stage={stage}"),
+            f"{RELEASE_TAG}={release}",
             *(("--parameter-overrides", *overrides) if overrides else ()),
             shown=True,
         )
@@ -219,12 +225,15 @@ def failures(stack: str) -> Iterator[str]:
 
 
 def retained(stack: str) -> list[str]:
-    """Return what a deleted or rolled back stack has left behind: its resources' physical names."""
+    """Return what a deleted or rolled back stack has left behind: its resources' physical names.
+
+    A version that is kept is deleted with its function.
+    """
     listed = aws_cli.run("cloudformation", "list-stack-resources", "--stack-name", stack, check=False)
     return [
         f"{one['ResourceType']} {one['PhysicalResourceId']}"
         for one in json.loads(listed or "{}").get("StackResourceSummaries", ())
-        if one["ResourceStatus"] == "DELETE_SKIPPED"
+        if (one["ResourceStatus"] == "DELETE_SKIPPED" and one["ResourceType"] != "AWS::Lambda::Version")
         or (one["ResourceType"] == "AWS::DynamoDB::Table" and one["ResourceStatus"] != "DELETE_COMPLETE")
     ]
 

@@ -191,7 +191,8 @@ _TEXT_TYPES = ("application/json", "application/javascript", "application/xml")
 def http_api_event(event: Mapping[str, Any], *, routed: bool = True) -> dict[str, Any]:
     """Return the event that an HTTP API sends in payload format 1.0, where a REST API sends ``event``.
 
-    Its stage is ``$default``, which is in no path. ``routed``: whether a route of the API matches.
+    Its stage is ``$default``, which is in no path; a REST API's is in the path of its ``requestContext``.
+    ``routed``: whether a route of the API matches.
     """
     context, headers = event["requestContext"], event["headers"]
     body, encoded = event["body"], event["isBase64Encoded"]

@@ -46,6 +46,10 @@ class Health(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: Annotated[str, Meta(description="Health status.")]
     version: Annotated[str, Meta(description="The version of the contract that this stack serves.")]
+    release: Annotated[
+        str | msgspec.UnsetType,
+        Meta(description="The deployed release: the version, and the commit if it is not a tag."),
+    ] = msgspec.UNSET
     tables: Annotated[
         TableStates | msgspec.UnsetType, Meta(description="With `check=state`, the state of the tables.")
     ] = msgspec.UNSET
@@ -58,7 +62,7 @@ def health(call: Call) -> Response:
     """
     check = call.query("check").get("check")
     if check is None:
-        return reply(200, Health("ok", VERSION))
+        return reply(200, Health("ok", VERSION, _release()))
     if check != "state":
         raise ValidationError("'check' must be 'state', or left out.")
     readable = {
@@ -68,7 +72,12 @@ def health(call: Call) -> Response:
     if broken := [name for name, works in readable.items() if not works]:
         tables = f"The table {broken[0]}" if len(broken) == 1 else "Both tables"
         raise Unavailable(f"{tables} cannot be read. The log of the API says why; ask again in ten seconds.")
-    return reply(200, Health("ok", VERSION, TableStates("ok", "ok")))
+    return reply(200, Health("ok", VERSION, _release(), TableStates("ok", "ok")))
+
+
+def _release() -> str | msgspec.UnsetType:
+    """Return the name of the release; nothing where this is not deployed."""
+    return os.environ.get("RELEASE") or msgspec.UNSET
 
 
 def front_door(call: Call) -> Response:

@@ -110,7 +110,7 @@ class HttpApi:
         route, raw = found or ("$default", {})
         parameters = {name: unquote(value) for name, value in raw.items()}
         event = rest_event(request, route, parameters, request_id)
-        event["requestContext"]["domainName"] = DOMAIN
+        event["requestContext"].update(path=f"/api{path}", domainName=DOMAIN)
         event = http_api_event(event, routed=route != "$default")
         try:
             result = self._function.invoke(event)

@@ -89,6 +89,6 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     made = tmp_path / "package"
     made.mkdir()
-    (made / "sam.json").write_text("{}")
+    (made / "sam.json").write_text(json.dumps({"Outputs": {"Release": {"Value": "1.1.0"}}}))
     monkeypatch.setattr(stack, "package", lambda *_: made)
     return Aws(tmp_path)

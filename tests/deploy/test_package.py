@@ -1,5 +1,6 @@
 """The package and its template, as deployed: ``make e2e`` builds them and runs these tests."""
 
+import copy
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from chalicelib.http.problems import title_of, type_of
 from chalicelib.version import VERSION
 from deploy.package import REQUIREMENTS, RESOURCES, package
+from deploy.shifting import shift
 from deploy.wheels import locked
 from local.package.template import FUNCTIONS, OPTIONAL_FUNCTIONS, Template
 from tests.support.filter_patterns import matches
@@ -179,12 +181,16 @@ def test_the_slimmed_models_make_the_same_requests() -> None:
 # The template
 
 
-def test_cfn_lint_finds_nothing_in_the_template_its_translation_and_the_examples(
-    translated: Path,
+def test_cfn_lint_finds_nothing_in_the_templates_their_translations_and_the_examples(
+    translated: Path, tmp_path: Path
 ) -> None:
     examples = sorted((ROOT / "examples").glob("*/template*.yaml"))
     assert examples
-    for file in (PACKAGE / "sam.json", translated, *examples):
+    shifting = copy.deepcopy(template())
+    shift(shifting, "Canary10Percent5Minutes", b"", {})
+    shifted = tmp_path / "shifted.json"
+    shifted.write_text(json.dumps(shifting), encoding="utf-8")
+    for file in (PACKAGE / "sam.json", translated, translate(shifted, tmp_path), *examples):
         found = run(CHECKS / "cfn-lint", file)
         assert (found.returncode, found.stdout) == (0, "")
 
@@ -590,6 +596,7 @@ def test_the_dashboard_refers_to_existing_resources() -> None:
 def test_the_outputs_are_complete() -> None:
     outputs = template()["Outputs"]
     assert outputs["Version"]["Value"] == VERSION
+    assert outputs["Release"]["Value"].partition("+")[0] == VERSION
     assert outputs["AuthorizerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-AuthorizerArn"}
     assert {
         "EndpointURL",

@@ -185,6 +185,8 @@ def test_gateway_responses_are_problems_too(emulator: Emulator, owner: Key) -> N
     assert nowhere.json["status"] == 404
     assert nowhere.json["requestId"] == nowhere.headers["x-amzn-RequestId"]
     assert owner.secret not in nowhere.body.decode()
+    for other in ("/api/v1/whoami", "/v1//whoami", "/v1/whoami/.."):
+        assert emulator.call("GET", other, owner).status == 404
     large = emulator.call("POST", "/v1/service-users", owner, {"username": "x" * 1_000_000})
     assert (large.status, large.json["status"]) == (413, 413)
     too_large = emulator.call("POST", "/v1/service-users", owner, {"username": "x" * 11_000_000})

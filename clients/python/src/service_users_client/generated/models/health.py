@@ -22,11 +22,13 @@ class Health:
     Attributes:
         status (str): Health status.
         version (str): The version of the contract that this stack serves.
+        release (str | Unset): The deployed release: the version, and the commit if it is not a tag.
         tables (TableStates | Unset): The state of the tables.
     """
 
     status: str
     version: str
+    release: str | Unset = UNSET
     tables: TableStates | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -34,6 +36,8 @@ class Health:
         status = self.status
 
         version = self.version
+
+        release = self.release
 
         tables: dict[str, Any] | Unset = UNSET
         if not isinstance(self.tables, Unset):
@@ -47,6 +51,8 @@ class Health:
                 "version": version,
             }
         )
+        if release is not UNSET:
+            field_dict["release"] = release
         if tables is not UNSET:
             field_dict["tables"] = tables
 
@@ -61,6 +67,8 @@ class Health:
 
         version = d.pop("version")
 
+        release = d.pop("release", UNSET)
+
         _tables = d.pop("tables", UNSET)
         tables: TableStates | Unset
         if isinstance(_tables, Unset):
@@ -71,6 +79,7 @@ class Health:
         health = cls(
             status=status,
             version=version,
+            release=release,
             tables=tables,
         )
 
