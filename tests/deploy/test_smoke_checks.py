@@ -1,5 +1,7 @@
 """The checks of ``make smoke`` that no emulator can fail: TLS, IPv6 and who is mailed by the alarms.
 
+The stages of an HTTP API too, which an emulator takes a minute for.
+
 All others are tried on a deployed stack: ``make deploy-test``.
 """
 
@@ -23,6 +25,11 @@ from deploy.checks import CheckFailed, Skipped, Warned
 from deploy.smoke import Smoke
 from deploy.stack import Stack
 from tests.deploy.conftest import Aws
+
+DEFAULT_STAGE: dict[str, object] = {
+    "StageName": "$default",
+    "DefaultRouteSettings": {"ThrottlingRateLimit": 200.0},
+}
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +158,32 @@ def test_whoever_is_mailed_by_the_alarms_has_confirmed_it(
             smoke._subscription()
     else:
         smoke._subscription()
+
+
+def smoke_of_http_api(aws: Aws, *stages: dict[str, object]) -> Smoke:
+    aws.responses["apigatewayv2 get-stages"] = {"says": {"Items": list(stages)}}
+    aws.write()
+    smoke = Smoke("acme")
+    smoke.stack = Stack("s", "", {"Gateway": "http"})
+    smoke.resources = {"HttpApi": "abc"}
+    return smoke
+
+
+def test_an_http_api_has_one_stage_with_a_throttle(aws: Aws) -> None:
+    smoke = smoke_of_http_api(aws, DEFAULT_STAGE)
+    smoke._one_stage()
+    assert smoke._throttle() == "200 calls a second"
+    assert aws.calls[0][:4] == ["apigatewayv2", "get-stages", "--api-id", "abc"]
+
+
+def test_a_second_stage_of_an_http_api_is_named(aws: Aws) -> None:
+    smoke = smoke_of_http_api(aws, DEFAULT_STAGE, {"StageName": "try"})
+    with pytest.raises(CheckFailed, match=r"other stages.*: try\. .*apigatewayv2 delete-stage"):
+        smoke._one_stage()
+
+
+@pytest.mark.parametrize("limits", [{}, {"ThrottlingRateLimit": 0.0}, {"DetailedMetricsEnabled": False}])
+def test_an_http_api_without_a_throttle_is_found(aws: Aws, limits: dict[str, object]) -> None:
+    smoke = smoke_of_http_api(aws, {"StageName": "$default", "DefaultRouteSettings": limits})
+    with pytest.raises(CheckFailed, match="no throttle"):
+        smoke._throttle()

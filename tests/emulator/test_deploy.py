@@ -12,20 +12,12 @@ import boto3
 import pytest
 
 from deploy import aws_cli
-from deploy.smoke import Smoke
 from deploy.stack import Stack, describe_stack, log_groups, stack_name
 from tests.emulator.conftest import SENDER, Emulator, wait_for
 
 RELEASED = Path(__file__).with_name("released.json")
 """The template of the last release, as its ``make package`` made it."""
 PUBLIC_URL = "PublicUrl=https://users.example.com"
-OF_THE_API = frozenset(
-    {
-        *("one stage", "throttle", "documentation", "wrong key", "method not allowed", "unknown path"),
-        *("media type", "large body", "a machine manages nothing", "networks", "rotate", "revoke"),
-    }
-)
-"""The checks of ``make smoke`` that an HTTP API could fail."""
 
 
 def call(
@@ -201,53 +193,6 @@ def test_a_stack_from_its_first_failure_to_its_end(
 
     assert program(*first) == 1, "the log groups would make it fail"
     assert "aws logs delete-log-group" in capfd.readouterr().err
-
-
-def test_a_stack_with_an_http_api_from_its_start_to_a_rest_api(
-    emulator: Emulator, program: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
-    stage, name = "http", stack_name("http")
-    strict = f"{PUBLIC_URL} TlsPolicy=SecurityPolicy_TLS13_1_3_2025_09"
-    first = ("deploy", "--stage", stage, "--sender", SENDER, "--gateway", "http", "--parameters")
-    assert program(*first, strict) == 1
-    assert "TlsPolicy" in capfd.readouterr().err
-    assert not describe_stack(name).status
-    assert program(*first, PUBLIC_URL) == 0
-    created = describe_stack(name)
-    assert (created.status, created.gateway) == ("CREATE_COMPLETE", "http")
-    assert created.outputs["EndpointURL"].startswith(f"https://{created.outputs['HttpApiId']}.execute-api.")
-    assert not created.outputs["EndpointURL"].endswith("/api")
-    assert "RestAPIId" not in created.outputs
-    resources: dict[str, Any] = aws_cli.ask("cloudformation", "list-stack-resources", "--stack-name", name)
-    types = {one["ResourceType"] for one in resources["StackResourceSummaries"]}
-    assert not {it for it in types if it.startswith("AWS::ApiGateway::")}, "nor a role for logs"
-    url = emulator.api(created)
-    owner = create_account(program, stage, "http-owner", capfd)
-    assert status(url, "/v1/whoami", owner) == 200
-    assert status(url, "/v1/whoami/", owner) == 200
-    assert call(url, "GET", "/v1/nowhere", owner)[1]["status"] == 404
-    report = Smoke(stage, url, OF_THE_API).run()
-    assert report.failed() == [], report.json()
-    assert {one["check"] for one in report.checks} >= OF_THE_API
-
-    gateway: Any = boto3.client("apigatewayv2", region_name="us-east-1")
-    api = {"ApiId": created.outputs["HttpApiId"]}
-    gateway.create_stage(**api, StageName="second")
-    assert Smoke(stage, url, frozenset({"one stage"})).run().failed() == ["one stage"]
-    gateway.delete_stage(**api, StageName="second")
-    gateway.update_stage(**api, StageName="$default", DefaultRouteSettings={"ThrottlingRateLimit": 0})
-    assert Smoke(stage, url, frozenset({"throttle"})).run().failed() == ["throttle"]
-
-    capfd.readouterr()
-    assert program("deploy", "--stage", stage, "--gateway", "rest") == 1
-    assert f"CONFIRM={stage}" in capfd.readouterr().err
-    assert describe_stack(name) == created
-    assert program("deploy", "--stage", stage, "--gateway", "rest", "--confirm", stage) == 0
-    changed = describe_stack(name)
-    assert (changed.status, changed.gateway) == ("UPDATE_COMPLETE", "rest")
-    assert "HttpApiId" not in changed.outputs
-    assert status(emulator.api(changed), "/v1/whoami", owner) == 200
-    assert status(url, "/v1/whoami", owner) != 200
 
 
 def test_a_stack_of_the_last_release_is_upgraded_and_rolled_back(
