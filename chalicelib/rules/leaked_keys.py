@@ -150,4 +150,4 @@ def _reported(key: ApiKey, leak: _Leak, now: int) -> ApiKey:
 def _place(url: str) -> str:
     """Return the part of a URL to record: no query, and nothing that is formed like a key."""
     place = _PLACE.match(url[:_MAX_PLACE])
-    return re.sub(r"su[ki]_[0-9A-Za-z]*", "…", place.group()) if place else ""
+    return re.sub(r"su[kisce]_[0-9A-Za-z]*", "…", place.group()) if place else ""

@@ -184,7 +184,7 @@ def activate(
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, changes=changes)
-    writes = [_with_new_passkey(user, entry.user), *activation_writes(directory, user, entry.user)]
+    writes = [_with_new_passkey(user, entry.user), *activation_writes(directory, user, entry.user, origin)]
     directory.commit(event, *writes, _use_challenge(secret))
     return entry
 

@@ -149,11 +149,13 @@ class InviterIsOwner(NamedTuple):
     """Require that the inviter is still an OWNER of the account, not suspended, and the same principal.
 
     They must still have the key with which they invited, or its successor, or the passkey: whoever revokes a
-    credential that somebody else has ends the invitations that were sent with it.
+    credential that somebody else has ends the invitations that were sent with it. At ``now`` (Unix time) the
+    key must not have expired.
     """
 
     account: str
     inviter: Inviter
+    now: int
     ended: ApiError
 
 

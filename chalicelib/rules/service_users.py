@@ -357,7 +357,7 @@ def suspend(directory: Directory, auth: AuthContext, username: str, if_match: If
     def attempt(*, any_version: bool) -> None:
         nonlocal new
         old = new = _find_administered(directory, auth, username, if_match)
-        if old.suspended_at is not None:
+        if suspension.is_by_account(old):
             return
         new = suspension.suspended(old, auth.caller, auth.origin.second)
         write = suspension.write_of(old, new, any_version=any_version and if_match is None)

@@ -45,6 +45,11 @@ def require_not_suspended(principal: Principal) -> None:
         raise Forbidden(detail, SignInRefusal.SUSPENDED)
 
 
+def is_by_account(principal: Principal) -> bool:
+    """Return whether somebody of the account suspended a principal; the operator resumes no such one."""
+    return principal.suspended_at is not None and principal.suspended_by != OPERATOR
+
+
 def suspended(principal: P, by: Principal, now: int) -> P:
     """Return a principal as it is once suspended: as before, but for a User's sessions and codes."""
     new = replace(principal, suspended_at=now, suspended_by=by.username, version=new_version())

@@ -218,7 +218,7 @@ def activate(
     event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes))
     writes: list[Write] = [
         Replace(user, new, concurrent_change()),
-        *activation_writes(directory, user, new),
+        *activation_writes(directory, user, new, origin),
     ]
     try:
         directory.commit(event, *writes)
@@ -242,7 +242,7 @@ def open_invitation(directory: Directory, username: str, token: str, origin: Ori
     return user
 
 
-def activation_writes(directory: Directory, old: User, new: User) -> list[Write]:
+def activation_writes(directory: Directory, old: User, new: User, origin: Origin) -> list[Write]:
     """Return the writes and conditions of an activation, without the write of the User.
 
     The conditions are that whoever sent the invitation is still an OWNER (a Service User also with the key
@@ -260,7 +260,7 @@ def activation_writes(directory: Directory, old: User, new: User) -> list[Write]
         if (old.role, old.membership) != (Role.OWNER, inviter.id):
             raise refused
         return writes
-    writes.append(InviterIsOwner(old.account, inviter, refused))
+    writes.append(InviterIsOwner(old.account, inviter, origin.second, refused))
     if _needs_machines_manage_owners(old):
         writes.append(MachineMayManageOwners(old.account, refused))
     return writes
@@ -411,7 +411,7 @@ def suspend(directory: Directory, auth: AuthContext, username: str, if_match: If
         machine_condition = _require_may_manage_owners(directory, auth, old.role)
         sessions.require_confirmed(auth)
         _require_can_be_suspended(auth, old)
-        if old.suspended_at is not None:
+        if suspension.is_by_account(old):
             return
         new = suspension.suspended(old, auth.caller, auth.origin.second)
         write = suspension.write_of(old, new, any_version=any_version and if_match is None)
@@ -511,7 +511,7 @@ def _invitation_state(
     inviter = invitation.inviter
     if inviter is not None:
         found = inviters.get(fold_username(inviter.username))
-        if found is None or not _is_inviter(found, inviter, user.account):
+        if found is None or not _is_inviter(found, inviter, user.account, origin):
             return InvitationState.WITHDRAWN
     if _needs_machines_manage_owners(user) and not (account and account.machines_manage_owners):
         return InvitationState.WITHDRAWN
@@ -520,7 +520,7 @@ def _invitation_state(
     return InvitationState.OPEN
 
 
-def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
+def _is_inviter(found: Principal, inviter: Inviter, account: str, origin: Origin) -> bool:
     """Return whether a principal sent an invitation and may still invite: what ``InviterIsOwner`` requires.
 
     A username may belong to another principal by now, so the id decides; of a User, the membership.
@@ -531,7 +531,7 @@ def _is_inviter(found: Principal, inviter: Inviter, account: str) -> bool:
         and found.suspended_at is None
         and isinstance(found, ServiceUser) is inviter.machine
         and _id_of(found) == inviter.id
-        and _has_credential_of(found, inviter)
+        and _has_credential_of(found, inviter, origin)
     )
 
 
@@ -542,8 +542,8 @@ def _id_of(principal: Principal) -> str:
     return principal.membership if isinstance(principal, User) else ""
 
 
-def _has_credential_of(principal: Principal, inviter: Inviter) -> bool:
-    """Return whether what somebody invited with was not revoked; a key may have been rotated."""
+def _has_credential_of(principal: Principal, inviter: Inviter, origin: Origin) -> bool:
+    """Return whether what somebody invited with has not ended; a key may have been rotated."""
     if inviter.passkey:
         return isinstance(principal, User) and inviter.passkey in principal.passkeys
     if inviter.key_created_at is None:
@@ -553,6 +553,7 @@ def _has_credential_of(principal: Principal, inviter: Inviter) -> bool:
         key is not None
         and key.created_at == inviter.key_created_at
         and inviter.key not in key.revoked_predecessors
+        and not api_keys.is_expired(key, origin.now)
     )
 
 
@@ -673,8 +674,7 @@ def _owner_writes(directory: Directory, old: User, new: User | None) -> list[Wri
 
 def _counts_as_owner(user: User) -> bool:
     """Return whether a User is in ``Account.owners``: an activated OWNER whom nobody of it has suspended."""
-    active = user.suspended_at is None or user.suspended_by == suspension.OPERATOR
-    return user.role is Role.OWNER and user.invitation is None and active
+    return user.role is Role.OWNER and user.invitation is None and not suspension.is_by_account(user)
 
 
 def _commit(

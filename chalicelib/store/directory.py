@@ -733,9 +733,14 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
     elif inviter.key_created_at is not None:
         same_key = Condition(
             "#keys.#type.createdAt = :created AND NOT contains(#keys.#type.revokedPredecessors, :key) "
-            "AND NOT #keys.#type.digest = #ended",
+            "AND NOT #keys.#type.digest = #ended "
+            "AND (attribute_not_exists(#keys.#type.expiresAt) OR #keys.#type.expiresAt > :now)",
             {"#keys": "keys", "#type": KeyType.USER_MANAGEMENT.value, "#ended": ENDED_MANAGEMENT_KEY},
-            {":created": {"N": str(inviter.key_created_at)}, ":key": {"B": inviter.key}},
+            {
+                ":created": {"N": str(inviter.key_created_at)},
+                ":key": {"B": inviter.key},
+                ":now": {"N": str(write.now)},
+            },
         )
         condition = condition.and_also(same_key)
     return {"Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}}, **condition.parameters()}

@@ -321,6 +321,10 @@ def test_a_thief_who_rotates_with_overlap_meanwhile_gains_nothing(stack: Stack) 
         ("", None),
         ("https://example.com/" + "a" * 1000, "https://example.com/" + "a" * 180),
         ("https://ex\u00e4mple.com/", "https://ex"),
+        *(
+            (f"https://forge.example/{prefix}{'a' * 49}/x", "https://forge.example/…/x")
+            for prefix in ("suk_", "sui_", "sus_", "sue_", "suc_")
+        ),
     ],
 )
 def test_only_a_plain_place_without_a_secret_is_put_on_record(

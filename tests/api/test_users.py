@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
@@ -779,7 +780,7 @@ def test_an_invitation_ends_with_the_predecessor_that_sent_it(stack: Stack, how:
     assert stack.signs_in(stack.activate("hal"))
 
 
-@pytest.mark.parametrize("how", ["revoked", "leaked", "invited again", "recovered"])
+@pytest.mark.parametrize("how", ["revoked", "leaked", "invited again", "recovered", "expired"])
 def test_a_persons_invitation_ends_with_the_key_that_sent_it(stack: Stack, how: str) -> None:
     """A thief has invited somebody with it: whatever ends the key ends that, too."""
     owner = stack.account()
@@ -799,6 +800,13 @@ def test_a_persons_invitation_ends_with_the_key_that_sent_it(stack: Stack, how: 
         assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
     elif how == "recovered":
         accounts.recover(stack.service.directory, "eve", Origin("", "", stack.clock()))
+    elif how == "expired":
+        ends = datetime.fromtimestamp(stack.clock() + 90, UTC).isoformat(timespec="seconds")
+        body = {"keyType": "USER_MANAGEMENT", "expiresAt": ends, "evenIfLockedOut": True}
+        assert stack.call("PATCH", f"{USERS}/eve/api-keys", rotated, body).status == 200
+        stack.clock.forward(89)
+        assert _invitation(stack, owner, "gus") == "OPEN"
+        stack.clock.forward(2)
     else:
         assert stack.call("POST", f"{USERS}/eve/invitation", owner).status == 200
         assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400

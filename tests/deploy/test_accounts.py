@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deploy.__main__ import main
-from deploy.accounts import resume_account, suspend_account
+from deploy.accounts import _Job, resume_account, suspend_account
 from deploy.bulk import Tables
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call
@@ -118,6 +118,11 @@ def owners_of(stack: Stack, owner: Key) -> list[str]:
     return list(stack.call("GET", "/v1/account", owner).json["owners"])
 
 
+def resume_alone(stack: Stack, account: str, username: str) -> None:
+    """Resume one of a suspended account, as a resumption does that is interrupted after it."""
+    assert _Job(stack.client, tables_of(stack), account, stack.clock).resume(username)
+
+
 def test_whoever_activates_while_the_account_is_suspended_can_be_revoked_after_it(stack: Stack) -> None:
     owner = stack.account()
     bob = stack.user(owner, "bob", "OWNER")
@@ -141,19 +146,27 @@ def test_an_owner_who_is_revoked_or_lowered_while_others_are_resumed_is_no_longe
     bob = stack.user(owner, "bob", "OWNER")
     account = account_of(stack, owner)
     suspend_account(stack.client, tables_of(stack), account, now=stack.clock)
-
-    def die() -> None:
-        raise KeyboardInterrupt
-
-    with before_next_call(stack, "TransactWriteItems", die, skip=1), pytest.raises(KeyboardInterrupt):
-        resume_account(stack.client, tables_of(stack), account, now=stack.clock)
-    [active] = [key for key in (owner, bob) if stack.signs_in(key)]
-    [other] = [key for key in (owner, bob) if key is not active]
+    resume_alone(stack, account, "bob")
     body = ({"role": "CLUSTER_ADMIN"},) if change == "PUT" else ()
-    assert stack.call(change, f"/v1/users/{other.username}", active, *body).status < 300
+    assert stack.call(change, "/v1/users/owner", bob, *body).status < 300
     resume_account(stack.client, tables_of(stack), account, now=stack.clock)
-    assert owners_of(stack, active) == [active.username]
-    assert stack.call("DELETE", f"/v1/users/{active.username}", active).status == 409, "the last OWNER"
+    assert owners_of(stack, bob) == ["bob"]
+    assert stack.call("DELETE", "/v1/users/bob", bob).status == 409, "the last OWNER"
+
+
+def test_whom_somebody_of_the_account_suspends_while_it_is_resumed_stays_suspended(stack: Stack) -> None:
+    owner = stack.account()
+    bob, bot = stack.user(owner, "bob", "OWNER"), stack.service_user(owner, "bot")["MONITORING"]
+    account = account_of(stack, owner)
+    suspend_account(stack.client, tables_of(stack), account, now=stack.clock)
+    resume_alone(stack, account, "bob")
+    for path in ("users/owner", "service-users/bot"):
+        assert stack.call("POST", f"/v1/{path}/suspend", bob).status == 200
+    assert resume_account(stack.client, tables_of(stack), account, now=stack.clock) == 0
+    assert not any(stack.signs_in(key) for key in (owner, bot))
+    assert owners_of(stack, bob) == ["bob"]
+    assert stack.call("POST", "/v1/users/owner/resume", bob).status == 200
+    assert owners_of(stack, bob) == ["bob", "owner"]
 
 
 def test_whoever_is_created_or_changed_meanwhile_is_suspended_too(stack: Stack) -> None:

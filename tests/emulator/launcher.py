@@ -4,11 +4,13 @@ It knows no alarms on an expression of metrics; here they are taken for alarms o
 alarms from a template; here their rules are checked against the alarms that there are. And it creates a log
 group that is there already; CloudFormation does not, and so neither does this. It has no CodeDeploy; here an
 alias moves at once. Its HTTP APIs know payload format 2.0 alone; here they send 1.0, as the stack's does. It
-stores the settings of their stages in the template's spelling; here in the API's. Where the file in
-``EMULATOR_FAULTS`` names a type of resource, CloudFormation fails to create or update one. While there is a
-file ``EMULATOR_SCHEDULES``, every rate is one a second.
+stores the settings of their stages in the template's spelling; here in the API's. Two attributes that one
+expression sets to the same map are one map to it; here two. Where the file in ``EMULATOR_FAULTS`` names a
+type of resource, CloudFormation fails to create or update one. While there is a file ``EMULATOR_SCHEDULES``,
+every rate is one a second.
 """
 
+import copy
 import json
 import os
 import re
@@ -17,13 +19,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ministack.app import main
-from ministack.services import apigateway, eventbridge, lambda_svc
+from ministack.services import apigateway, dynamodb, eventbridge, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 FAULTS = Path(os.environ["EMULATOR_FAULTS"])
 SCHEDULES = Path(os.environ["EMULATOR_SCHEDULES"])
 _alarm_record = provisioners._cw_metric_alarm_record
 _seconds = eventbridge._parse_rate_seconds
+_set_value = dynamodb._eval_set_value
 _stage_properties = provisioners._apigw_v2_stage_props
 _handle_execute = apigateway._handle_execute_in_scope
 _execute = lambda_svc._execute_function_with_config_scope
@@ -51,6 +54,10 @@ def updated_composite_alarm(
     name: str, _old: dict[str, Any], new: dict[str, Any], stack: str, *_more: Any
 ) -> Any:
     return composite_alarm(name.removeprefix(f"{stack}-"), new, stack)
+
+
+def set_value(*arguments: Any) -> Any:
+    return copy.deepcopy(_set_value(*arguments))
 
 
 def rate_seconds(expression: str) -> int | None:
@@ -147,6 +154,7 @@ provisioners._apigw_v2_stage_props = stage_properties
 apigateway._handle_execute_in_scope = handle_execute
 lambda_svc._execute_function_with_config_scope = execute
 eventbridge._parse_rate_seconds = rate_seconds
+dynamodb._eval_set_value = set_value
 eventbridge._SCHEDULER_TICK_INTERVAL = 1
 for kind, handlers in provisioners._RESOURCE_HANDLERS.items():
     for operation in ("create", "update"):

@@ -919,10 +919,14 @@ class ReferenceModel:
             or inviter.role != "OWNER"
             or inviter.stay is not invitation.stay
             or inviter.suspended is not None
-            or (invitation.born is not None and _born(inviter) != invitation.born)
+            or (invitation.born is not None and self._is_over(inviter, invitation.born))
             or (invitation.passkey is not None and invitation.passkey not in inviter.passkeys)
             or (inviter.machine and person.role == "OWNER" and person.account not in self.machines_run_owners)
         )
+
+    def _is_over(self, inviter: Someone, born: int) -> bool:
+        key = inviter.keys.get("USER_MANAGEMENT")
+        return key is None or key.born != born or key.over(self.now)
 
     # The console: people alone, with passkeys
 
