@@ -15,7 +15,7 @@ import pytest
 from deploy import aws_cli
 from deploy.stack import Stack, describe_stack, stack_name
 from tests.emulator.conftest import Emulator, wait_for
-from tests.emulator.test_deploy import call, invite, mails_to, status
+from tests.emulator.test_deploy import call, invite, mails_to, stack_stream, status
 from tests.emulator.test_smoke import Breaker
 from tests.support.doc_commands import PAGES, RUN_ELSEWHERE, doc_commands
 
@@ -139,7 +139,8 @@ def read_events_by_hand(
     wait_for("the mark of who was notified", lambda: "waiting" not in stored())
     assert stored()["subject"]["M"]["username"]["S"] == "by-hand"
     assert "ConditionalCheckFailed" in operator.run(now, refused=True)
-    [mapping] = aws_cli.ask("lambda", "list-event-source-mappings")["EventSourceMappings"]
+    listed = ("lambda", "list-event-source-mappings", "--event-source-arn", stack_stream(stack))
+    [mapping] = aws_cli.ask(*listed)["EventSourceMappings"]
     stream = ("lambda", "update-event-source-mapping", "--uuid", mapping["UUID"])
     aws_cli.run(*stream, "--no-enabled")  # the emulator passes changes on that the stack's filter leaves out
     operator.change(stack, "SET refused = told, told = :map", {":map": {"M": {}}})
