@@ -304,9 +304,10 @@ def parsed(client: Any, words: list[str], values: dict[str, str]) -> tuple[str, 
 def test_the_commands_that_stop_a_shift_are_codedeploys() -> None:
     client = boto3.client("codedeploy", region_name="us-east-1")
     calls = [words for words in commands("## Roll back") if words[0] == "deploy"]
-    assert [words[1] for words in calls] == ["list-deployments", "stop-deployment"]
+    assert [words[1] for words in calls] == ["list-deployment-groups", "list-deployments", "stop-deployment"]
     values = {"APPLICATION": "app", "GROUP": "group", "DEPLOYMENT": "d-123456789"}
     expected: dict[str, dict[str, Any]] = {
+        "list-deployment-groups": {"applicationName": "app"},
         "list-deployments": {
             "applicationName": "app",
             "deploymentGroupName": "group",

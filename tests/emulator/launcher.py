@@ -2,12 +2,12 @@
 
 It knows no alarms on an expression of metrics; here they are taken for alarms on one. It makes no composite
 alarms from a template; here their rules are checked against the alarms that there are. And it creates a log
-group that is there already; CloudFormation does not, and so neither does this. Its HTTP APIs know payload
-format 2.0 alone; here they send 1.0, as the stack's does. It stores the settings of their stages in the
-template's spelling; here in the API's. Two attributes that one expression sets to the same map are one map
-to it; here two. Where the file in ``EMULATOR_FAULTS`` names a type of resource,
-CloudFormation fails to create or update one. While there is a file ``EMULATOR_SCHEDULES``, every rate is one
-a second.
+group that is there already; CloudFormation does not, and so neither does this. It has no CodeDeploy; here an
+alias moves at once. Its HTTP APIs know payload format 2.0 alone; here they send 1.0, as the stack's does. It
+stores the settings of their stages in the template's spelling; here in the API's. Two attributes that one
+expression sets to the same map are one map to it; here two. Where the file in ``EMULATOR_FAULTS`` names a
+type of resource, CloudFormation fails to create or update one. While there is a file ``EMULATOR_SCHEDULES``,
+every rate is one a second.
 """
 
 import copy
@@ -144,6 +144,12 @@ provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {
     "update": updated_composite_alarm,
     "delete": lambda *_arguments: None,
 }
+for kind in ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup"):
+    provisioners._RESOURCE_HANDLERS[kind] = {
+        "create": lambda logical_id, _properties, stack, *_more: (f"{stack}-{logical_id}", {}),
+        "update": lambda name, *_more: (name, {}),
+        "delete": lambda *_arguments: None,
+    }
 provisioners._apigw_v2_stage_props = stage_properties
 apigateway._handle_execute_in_scope = handle_execute
 lambda_svc._execute_function_with_config_scope = execute
