@@ -43,12 +43,28 @@ RUN_ELSEWHERE = {
     "make smoke STAGE=acme": "tests/emulator/test_smoke.py",
     "make deploy STAGE=acme GATEWAY=http CONFIRM=acme": "tests/deploy/test_gateway.py",
     "make deploy STAGE=acme SHIFT=AllAtOnce": "tests/deploy/test_shifting.py",
-    "make deploy STAGE=acme SHIFT=Canary10Percent5Minutes": "tests/deploy/test_shifting.py",
-    "aws deploy list-deployment-groups --application-name APPLICATION": "tests/deploy/test_shifting.py",
-    "aws deploy list-deployments --application-name APPLICATION --deployment-group-name GROUP "
-    "--include-only-statuses InProgress": "tests/deploy/test_shifting.py",
-    "aws deploy stop-deployment --deployment-id DEPLOYMENT --auto-rollback-enabled": (
-        "tests/deploy/test_shifting.py"
+    "make deploy STAGE=acme SHIFT=Canary10Percent5Minutes": "tests/emulator/test_shift.py",
+    **dict.fromkeys(
+        (
+            "aws deploy list-deployment-groups --application-name APPLICATION",
+            (
+                "aws deploy list-deployments --application-name APPLICATION --deployment-group-name GROUP "
+                "--include-only-statuses InProgress"
+            ),
+            "aws deploy stop-deployment --deployment-id DEPLOYMENT --auto-rollback-enabled",
+        ),
+        "tests/deploy/test_shifting.py",
+    ),
+    **dict.fromkeys(
+        (
+            (
+                "aws lambda list-versions-by-function --function-name FUNCTION "
+                "--query 'Versions[].[Version,LastModified,Environment.Variables.RELEASE]'"
+            ),
+            "aws lambda get-alias --function-name FUNCTION --name live",
+            "aws lambda update-alias --function-name FUNCTION --name live --function-version GOOD",
+        ),
+        "tests/emulator/test_shift.py",
     ),
     "git pull && make deploy STAGE=acme": "tests/emulator/test_deploy.py",
     "git checkout v1.1.0 && make deploy STAGE=acme": "tests/emulator/test_deploy.py",
