@@ -368,9 +368,8 @@ REFUSALS: dict[int, Refused] = {
         None,
         _problem(
             429,
-            "'ada' has been changed too often (120 changes an hour, 10 at once); nothing was done. Wait as "
-            "many seconds as Retry-After says, and send the call again. Revoking and deleting are always "
-            "possible.",
+            "'ada' has been changed too often (120 changes an hour, 10 at once); nothing was done. Wait 30 "
+            "seconds, as Retry-After says, and send it again. Revoking and deleting are always possible.",
         ),
         during="a flood",
     ),

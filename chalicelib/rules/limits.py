@@ -115,8 +115,8 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
         who = f"'{holder.name if isinstance(holder, Account) else holder.username}'"
         raise TooManyRequests(
             f"{who} has been changed too often ({limits.key_changes_per_hour} changes an hour, "
-            f"{limits.key_change_burst} at once); nothing was done. Wait as many seconds as Retry-After "
-            "says, and send the call again. Revoking and deleting are always possible.",
+            f"{limits.key_change_burst} at once); nothing was done. Wait {wait} seconds, as Retry-After "
+            "says, and send it again. Revoking and deleting are always possible.",
             wait,
         )
     return replace(holder, budget_full_at=full_at)
@@ -144,7 +144,7 @@ def account_change(account: str, limits: Limits, now: int) -> CountChange:
         limits.account_changes_per_minute,
         TooManyRequests(
             f"The account has made more than {limits.account_changes_per_minute} changes in this minute; "
-            "nothing was done. Wait as many seconds as Retry-After says, and send the call again. Revoking "
+            f"nothing was done. Wait {wait} seconds, as Retry-After says, and send it again. Revoking "
             "and deleting are always possible.",
             wait,
         ),
@@ -161,17 +161,19 @@ def invitation(account: str, email: str, limits: Limits, now: int) -> tuple[Coun
     in_all = limits.account_invitations_per_day
 
     def refused(last: int, today: int) -> TooManyRequests:
+        wait = _wait(now, last + pause, today >= most)
         return TooManyRequests(
             f"'{email}' was invited a moment ago, or often today (once in {pause} seconds, {most} times a "
-            "day); nothing was mailed. Wait as many seconds as Retry-After says, and send the call again.",
-            _wait(now, last + pause, today >= most),
+            f"day); nothing was mailed. Wait {wait} seconds, as Retry-After says, and send it again.",
+            wait,
         )
 
     def account_refused(_last: int, _today: int) -> TooManyRequests:
+        wait = _wait(now, 0, True)
         return TooManyRequests(
             f"The account has sent {in_all} invitations today, as many as it may; nothing was mailed. "
-            "Wait as many seconds as Retry-After says, or ask the operator to raise the budget.",
-            _wait(now, 0, True),
+            f"Wait {wait} seconds, as Retry-After says, or ask the operator to raise the budget.",
+            wait,
         )
 
     return (
@@ -209,8 +211,8 @@ def key_search(caller: Principal, limits: Limits, now: int) -> CountCall:
         now // MINUTE,
         most,
         TooManyRequests(
-            f"You have searched for keys {most} times in this minute, as often as you may. Wait as many "
-            "seconds as Retry-After says, and send the call again.",
+            f"You have searched for keys {most} times in this minute, as often as you may. Wait "
+            f"{MINUTE - now % MINUTE} seconds, as Retry-After says, and send the call again.",
             MINUTE - now % MINUTE,
         ),
     )
@@ -228,8 +230,8 @@ def leak_report(source_ip: str, limits: Limits, now: int) -> CountCall:
         most,
         TooManyRequests(
             f"Your address has sent {most} reports in this minute, as many as it may; nothing was done with "
-            "this one. Wait as many seconds as Retry-After says, and send it again; a report takes up to 100 "
-            "keys.",
+            f"this one. Wait {MINUTE - now % MINUTE} seconds, as Retry-After says, and send it again; a "
+            "report takes up to 100 keys.",
             MINUTE - now % MINUTE,
         ),
     )

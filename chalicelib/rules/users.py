@@ -63,7 +63,7 @@ INVITATION_SECONDS = 72 * 3600
 
 _NOT_VALID = (
     "The username or the token is not valid, or the token was used or is older than 72 hours. "
-    "Ask an OWNER of the account for a new invitation."
+    "Take both from the invitation's email; or ask an OWNER of the account for a new invitation."
 )
 _LAST_OWNER = (
     "An account needs at least one activated OWNER who is not suspended. Make another User an OWNER first."

@@ -23,7 +23,14 @@ MONITORING = {"keyType": "MONITORING"}
 
 
 def limited(stack: Stack, **limits: int) -> None:
-    """Have the defaults from now on, but for these."""
+    """Have the defaults from now on, but for these, and nothing counted yet.
+
+    What was done without limits was counted in one of many counters by chance, the only one of a small budget
+    among them.
+    """
+    for item in stack.items(stack.tables.directory):
+        if item["pk"].startswith(counters.BUDGET):
+            stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": item["pk"]}})
     stack.service.directory.limits = DEFAULT._replace(**limits)
 
 

@@ -252,7 +252,7 @@ def test_every_invalid_token_gets_the_same_response(stack: Stack) -> None:
 
     assert len(set(responses.values())) == 1, responses
     assert responses["wrong"][0] == 400
-    assert "Ask an OWNER of the account for a new invitation" in responses["wrong"][2]
+    assert "ask an OWNER of the account for a new invitation" in responses["wrong"][2]
     assert stack.snapshot() == before
     assert activate(stack, "eve", eve).status == 200
 
