@@ -163,20 +163,24 @@ def map_case(_context: HookContext, case: Case) -> Case:
 # What OpenAPI cannot say
 
 _REFUSED_FOR_WHAT_IS_THERE = {
-    # The account's policy may want an earlier end; two spellings can be one network. Version 1.0 published no
+    # The account's policy may want an earlier end; two spellings can be one network; a type of the operator's
+    # may require networks. Version 1.0 published no
     # pattern of display names, so that none may be published later; yet control characters are refused.
     ("POST", "/v1/service-users"): (
-        r"/expiresAt|/allowedNetworks/\d+|/displayName|/description|/administrators(/\d+)?"
+        r"/expiresAt|/allowedNetworks(/\d+)?|/displayName|/description|/administrators(/\d+)?"
     ),
     ("POST", "/v1/users"): r"/displayName",
     ("PUT", "/v1/users/{username}"): r"/displayName",
-    ("POST", "/v1/service-users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
-    ("POST", "/v1/users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
-    ("PATCH", "/v1/service-users/{username}/api-keys"): r"/expiresAt|/allowedNetworks/\d+",
+    ("POST", "/v1/service-users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks(/\d+)?",
+    ("POST", "/v1/users/{username}/api-keys"): r"/keyType|/expiresAt|/allowedNetworks(/\d+)?",
+    ("PATCH", "/v1/service-users/{username}/api-keys"): r"/expiresAt|/allowedNetworks(/\d+)?",
     # The type may be in the body too, and does not differ from that in the path.
-    ("PATCH", "/v1/service-users/{username}/api-keys/{keyType}"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
-    ("PATCH", "/v1/users/{username}/api-keys/{keyType}"): r"/keyType|/expiresAt|/allowedNetworks/\d+",
-    ("PATCH", "/v1/users/{username}/api-keys"): r"/expiresAt|/allowedNetworks/\d+",
+    (
+        "PATCH",
+        "/v1/service-users/{username}/api-keys/{keyType}",
+    ): r"/keyType|/expiresAt|/allowedNetworks(/\d+)?",
+    ("PATCH", "/v1/users/{username}/api-keys/{keyType}"): r"/keyType|/expiresAt|/allowedNetworks(/\d+)?",
+    ("PATCH", "/v1/users/{username}/api-keys"): r"/expiresAt|/allowedNetworks(/\d+)?",
     # Whoever is no OWNER or CLUSTER_ADMIN of the account cannot be an Administrator; one has to be there.
     ("PUT", "/v1/service-users/{username}"): r"/administrators(/\d+)?|/displayName|/description",
     # With pciCompliance, given now or before, both are at most 90 days.
