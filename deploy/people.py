@@ -38,7 +38,6 @@ _NAMED_BY = ("createdBy", "rotatedBy", "shownTo", "suspendedBy", "invitedBy", "u
 _BY_NAME = ("told", "refused", "administrators")
 """Attributes of an event that have one entry for each person, by folded username."""
 
-
 _FREE = ("administrators", "description", "displayName", "labels", "name")
 """Changed fields whose values can name somebody. Those of the others are words of ours, such as roles."""
 
@@ -106,9 +105,10 @@ def erase_person(
     if found is not None and found.account == account:
         raise LookupError(f"'{username}' is still there. Revoke them first (DELETE /v1/users/{username}).")
     name = _Name(fold_username(username))
+    at = time.time() if now is None else now
     members = principals(client, tables.directory, account)
-    shown = [it for it in members if isinstance(it, ServiceUser)]
-    if known := sum(len(api_keys.shown_keys(it, name.folded, now or time.time())) for it in shown):
+    machines = (it for it in members if isinstance(it, ServiceUser))
+    if known := sum(len(api_keys.shown_keys(it, name.folded, at)) for it in machines):
         raise LookupError(
             f"{known} API keys of Service Users that '{username}' was shown still work. End them first "
             f"(DELETE /v1/users/{username}/shown-keys), or have them rotated."

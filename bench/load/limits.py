@@ -20,8 +20,6 @@ Kind = Literal["reads", "writes"]
 
 PARTITION: dict[Kind, int] = {"reads": 3_000, "writes": 1_000}
 NEW_TABLE: dict[Kind, int] = {"reads": 12_000, "writes": 4_000}
-PEAK_SECONDS = 1_800
-"""Within which an on-demand table takes at most twice its previous peak."""
 
 
 class Bucket:

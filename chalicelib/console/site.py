@@ -121,9 +121,9 @@ def _ask_first(visit: Visit) -> Response:
     have somebody click twice, so that the second click meets a button of the console ("double-clickjacking",
     which no header prevents). So no such link leads to a page with a form; nor does an address that was
     typed, since a page that was itself opened by typing can be reloaded, or gone back to, as a redirect to
-    the console, and browsers call that typed. The link stands where other pages
-    have their heading, and is short whatever was asked for, so that a third click meets no button either;
-    and the page that it opens sends nothing for a second (``console.js``).
+    the console, and browsers call that typed. The link stands where other pages have their heading, and is
+    short whatever was asked for, so that a third click meets no button either; and the page that it opens
+    sends nothing for a second (``console.js``).
     """
     visit.sign_in()
     visit.auth, visit.csrf = None, ""  # The page has no button either, not even the one that signs out.

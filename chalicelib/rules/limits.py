@@ -205,15 +205,15 @@ def _wait(now: int, after_pause: int, day_is_full: bool) -> int:
 
 def key_search(caller: Principal, limits: Limits, now: int) -> CountCall:
     """Return the count of a caller's search for a key's holder."""
-    most = limits.key_searches_per_minute
+    most, wait = limits.key_searches_per_minute, MINUTE - now % MINUTE
     return CountCall(
         f"{caller.account}#SEARCH#{fold_username(caller.username)}",
         now // MINUTE,
         most,
         TooManyRequests(
             f"You have searched for keys {most} times in this minute, as often as you may. Wait "
-            f"{MINUTE - now % MINUTE} seconds, as Retry-After says, and send the call again.",
-            MINUTE - now % MINUTE,
+            f"{wait} seconds, as Retry-After says, and send it again.",
+            wait,
         ),
     )
 
@@ -223,16 +223,16 @@ def leak_report(source_ip: str, limits: Limits, now: int) -> CountCall:
 
     It is the sender's, and nobody else's: a budget for all would let one sender silence the others.
     """
-    most = limits.leak_reports_per_minute
+    most, wait = limits.leak_reports_per_minute, MINUTE - now % MINUTE
     return CountCall(
         f"REPORT#{sender(source_ip)}",
         now // MINUTE,
         most,
         TooManyRequests(
             f"Your address has sent {most} reports in this minute, as many as it may; nothing was done with "
-            f"this one. Wait {MINUTE - now % MINUTE} seconds, as Retry-After says, and send it again; a "
-            "report takes up to 100 keys.",
-            MINUTE - now % MINUTE,
+            f"this one. Wait {wait} seconds, as Retry-After says, and send it again; a report takes up to "
+            "100 keys.",
+            wait,
         ),
     )
 

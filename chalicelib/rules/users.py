@@ -615,7 +615,7 @@ def _invitation(auth: AuthContext, username: str, *, again: bool = False) -> Inv
         return Invitation(new_id(), inviter=inviter, again=again)
     if isinstance(credential, PresentedSession):
         user, session = sessions.current(auth)
-        if session.passkey not in user.passkeys:
+        if session.passkey and session.passkey not in user.passkeys:  # the link of "make run" needs none
             raise Conflict(
                 "You have removed the passkey that you signed in with, and invitations sent with it are not "
                 "valid. Sign in again, then send it."

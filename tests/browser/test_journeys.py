@@ -537,6 +537,15 @@ def test_a_service_user_is_created_by_keyboard_and_without_a_script(newcomer: Pe
     assert (made["description"], made["labels"]) == ("Types by itself", {"team": "payments"})
 
 
+def test_whoever_came_by_the_link_of_make_run_invites_people(owner: Person) -> None:
+    page = owner.open("create/user")
+    page.get_by_label("Username", exact=True).fill("by-link")
+    page.get_by_label("Email").fill("by-link@demo.example")
+    page.get_by_role("button", name="Invite").click()
+    owner.see("The invitation is on its way by email.")
+    assert owner.server.api("GET", "/v1/users/by-link")["invitation"] == "OPEN"
+
+
 def test_a_form_that_one_goes_back_to_has_nothing_of_what_was_chosen_before(owner: Person) -> None:
     """Somebody else may have changed it meanwhile, and the choice was made for what there was."""
     bot = owner.server.service_user()
@@ -574,11 +583,13 @@ def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: Peop
     page.get_by_role("link", name="Open ").click()
     page.get_by_role("button", name="Suspend").wait_for()
     page.mouse.click(*button)
-    ann.see("Nothing was sent")
+    said = page.locator("form [role=alert]").get_by_text("Nothing was sent")
+    said.wait_for()
     assert page.url == form
     page.wait_for_timeout(1000)
     page.evaluate("() => { dispatchEvent(new Event('blur')); dispatchEvent(new Event('focus')); }")
+    page.locator("form [role=alert]").evaluate("it => { it.textContent = '' }")
     page.mouse.click(*button)
-    page.wait_for_timeout(300)
+    said.wait_for()
     assert page.url == form, "a window over it may have closed at the first of two clicks"
     assert ann.server.api("GET", f"{path}/double-click")["suspendedAt"] is None

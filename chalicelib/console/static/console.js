@@ -138,7 +138,8 @@ addEventListener("submit", (event) => {
   if ("passkey" in event.target.dataset) return; // a passkey needs a touch
   event.preventDefault();
   event.stopImmediatePropagation();
-  say("Nothing was sent: you have just come back to this page. Look at it, and try again.");
+  const place = find("[role=alert]", event.target) || find("#status");
+  place.textContent = "Nothing was sent: this page has only just appeared. Look at it, and try again.";
 }, true);
 
 for (const form of all("form[data-passkey]")) {
