@@ -71,8 +71,20 @@ class ConsoleLink:
             text = b"This link was used, or is not the last one. The terminal of make run shows a new one.\n"
             return HttpResponse(403, [("Content-Type", "text/plain; charset=utf-8")], text, "local")
         self._say(f"  The console was opened. To open it again: {self.link()}")
-        headers = [("Location", self.address), ("Set-Cookie", self._session()), ("Cache-Control", "no-store")]
-        return HttpResponse(303, headers, b"", "local")
+        # Not a redirect: where the link stands on a page of another site, a browser would not send the cookie
+        # with it (SameSite=Strict). What this page itself goes to is of the same site.
+        page = (
+            "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>The console</title>"
+            f'<meta http-equiv=refresh content="0; url={self.address}">'
+            f'<p><a href="{self.address}">Open the console</a></p></html>\n'
+        )
+        headers = [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Set-Cookie", self._session()),
+            ("Cache-Control", "no-store"),
+            ("Referrer-Policy", "no-referrer"),
+        ]
+        return HttpResponse(200, headers, page.encode(), "local")
 
     def _session(self) -> str:
         from chalicelib.console.visit import Cookie

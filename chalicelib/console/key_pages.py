@@ -11,7 +11,7 @@ from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
-from chalicelib.rules import api_keys, key_operations, networks
+from chalicelib.rules import api_keys, key_operations
 from chalicelib.rules.api_keys import IssuedKey
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Conflict
@@ -177,12 +177,10 @@ def _of_key(visit: Visit, holder: ServiceUser | User, lookup: Lookup) -> dict[st
     given = visit.query().get("key") or (visit.field("type") if visit.method == "POST" else "")
     kind = forms.key_type(given, holder)
     key = holder.keys.get(kind)
-    inside = key is None or networks.admits(key.networks, visit.origin.source_ip)
     return {
         "holder": holder,
         "type": kind,
         "key": key,
         "was": forms.state_of(key),
         "lookup": lookup,
-        "inside": inside,
     }

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from chalicelib.console.visit import NO_STORE, Visit, respond
 from chalicelib.http.call import log_refused_sign_in
 from chalicelib.http.problems import HttpError, headers_of, status_of
-from chalicelib.rules import api_keys, sessions
+from chalicelib.rules import api_keys, networks, sessions
 from chalicelib.rules.catalogue import CATALOGUE, DEFAULT
 from chalicelib.rules.errors import ApiError, Forbidden, Unauthenticated
 from chalicelib.rules.roles import Role, in_order
@@ -155,6 +155,7 @@ def environment() -> Environment:
     )
     made.filters |= {"ago": ago, "used": used, "words": words}
     made.globals |= {
+        "admits": networks.admits,
         "current_predecessor": api_keys.current_predecessor,
         "types_shown": api_keys.types_shown,
         "in_order": in_order,

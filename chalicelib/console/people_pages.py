@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 from chalice.app import Response
 
@@ -10,7 +11,7 @@ from chalicelib.console.pages import page, require_role
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies, keys
 from chalicelib.http.service_users import NAME_FORM
-from chalicelib.rules import permissions, users
+from chalicelib.rules import offboarding, permissions, users
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import NotFound, validation_error
 from chalicelib.rules.model import User
@@ -54,6 +55,8 @@ def invite(visit: Visit) -> Response:
 
 def form(visit: Visit, username: str, action: str) -> Response:
     """Show a form about a User, or submit it."""
+    if action == "shown-keys":
+        return _shown_keys(visit, username)
     forms = {
         "edit": _edit,
         "revoke": _revoke,
@@ -107,9 +110,46 @@ def _revoke(visit: Visit, auth: AuthContext, person: User) -> Response:
         if visit.field("name") != person.username:
             raise validation_error("/name", f"Type {person.username}, exactly as it is written there.")
         users.revoke(visit.directory, auth, person.username)
-        return visit.redirect_to("people?done=revoked")
+        return visit.redirect_to(f"people/{person.username}/shown-keys?done=revoked")
 
     return submit(visit, "people-revoke.html", act, person=person)
+
+
+def _shown_keys(visit: Visit, username: str) -> Response:
+    """Show the keys of Service Users that somebody was shown, who may have left already, or revoke them."""
+    auth = visit.sign_in()
+    permissions.require_can_see_shown_keys(auth)
+    if not re.fullmatch(NAME_FORM, username):
+        raise NotFound("There is no such page in the console.")
+    start = visit.query().get("after", "") if visit.method == "GET" else visit.field("after")
+    if not re.fullmatch(NAME_FORM, start):
+        start = ""
+
+    def show(status: str = "") -> dict[str, Any]:
+        shown, after = offboarding.search(visit.directory, auth, username, start or None)
+        return {
+            "username": username,
+            "shown": shown,
+            "start": start,
+            "after": after,
+            "most": offboarding.MAX_SERVICE_USERS_CHANGED,
+            "done": status,
+        }
+
+    if visit.method == "GET":
+        return page(visit, "people-shown-keys.html", **show(visit.query().get("done", "")))
+
+    def act() -> Response:
+        if visit.field("ends") != "yes":
+            raise validation_error("/ends", "Tick this to revoke the keys.")
+        ended = offboarding.end(visit.directory, auth, username, start or None, revoke_user=False)
+        query = {"done": "ended"} if ended.keys else {}
+        if ended.left and ended.after is not None:
+            query["after"] = ended.after
+        asked = f"?{urlencode(query)}" if query else ""
+        return visit.redirect_to(f"people/{username}/shown-keys{asked}")
+
+    return submit(visit, "people-shown-keys.html", act, **show())
 
 
 def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:

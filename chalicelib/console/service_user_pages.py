@@ -174,6 +174,7 @@ def edit(visit: Visit, username: str) -> Response:
         "it": it,
         "roles": [role for role in Role if auth.role.covers(role) or role is it.role],
         "covers": auth.role.covers(it.role),
+        "listed": permissions.is_administrator(visit.user, it),
     }
     if visit.method == "GET":
         view = service_users.read(visit.directory, auth, username)

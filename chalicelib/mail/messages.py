@@ -640,6 +640,8 @@ class _View:
         if name == "policy-loosened":
             return "account"
         if self._kind() == "User":
+            if action is Action.USER_REVOKED and self._end_shown_keys():
+                return f"people/{quote(self.subject, safe='')}/shown-keys"
             return "people"
         if action is Action.SERVICE_USER_DELETED:
             return "create/service-user"

@@ -49,6 +49,21 @@ def listing(
     return tuple(key for it in page.members for key in api_keys.shown_keys(it, name, now)), page.after
 
 
+def search(
+    directory: Directory, auth: AuthContext, username: str, after: str | None
+) -> tuple[tuple[ShownKey, ...], str | None]:
+    """Return the keys that somebody was shown, as :func:`listing` does, from the first page that has some.
+
+    Reads at most ``MAX_PAGES`` pages. Raises Forbidden.
+    """
+    shown: tuple[ShownKey, ...] = ()
+    for _ in range(MAX_PAGES):
+        shown, after = listing(directory, auth, username, PAGE, after)
+        if shown or after is None:
+            break
+    return shown, after
+
+
 def end(
     directory: Directory, auth: AuthContext, username: str, after: str | None, *, revoke_user: bool
 ) -> EndedKeys:

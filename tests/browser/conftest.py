@@ -191,6 +191,12 @@ def go(page: Page, url: str) -> Page:
     return page
 
 
+def open_by_link(page: Page, server: Server) -> None:
+    """Open the console by the link of ``make run``, which answers with a page that leads there."""
+    page.goto(server.link())
+    page.wait_for_url(f"{server.console}/service-users")
+
+
 @pytest.fixture
 def newcomer(server: Server, chromium: Browser) -> Iterator[Callable[..., Person]]:
     """Makes people with a browser of their own; afterwards nothing wrong may stand on its console."""
@@ -216,7 +222,7 @@ def newcomer(server: Server, chromium: Browser) -> Iterator[Callable[..., Person
 def owner(newcomer: Callable[..., Person]) -> Person:
     """The OWNER, by the link of ``make run``: without a passkey."""
     person = newcomer()
-    person.page.goto(person.server.link())
+    open_by_link(person.page, person.server)
     person.username = "owner"
     return person
 

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-not-found]
 from playwright.sync_api import Browser  # type: ignore[import-not-found]
 
-from tests.browser.conftest import Person, Server, go
+from tests.browser.conftest import Person, Server, go, open_by_link
 
 SIGNED_OUT = ["sign-in", "enrol"]
 PAGES = [
@@ -24,6 +24,7 @@ PAGES = [
     "create/user",
     "people/OTHER/edit",
     "people/OTHER/revoke",
+    "people/OTHER/shown-keys",
     "people/OTHER/invite-again",
     "events",
     "account",
@@ -40,7 +41,7 @@ def tour(server: Server, chromium: Browser) -> Iterator[tuple[Person, dict[str, 
     context = chromium.new_context()
     page = context.new_page()
     it = Person(server, context, page)
-    page.goto(server.link())
+    open_by_link(page, server)
     other, _token = server.invite("CLUSTER_ADMIN")
     yield it, {"BOT": server.service_user(expiresAt=None), "OTHER": other}
     context.close()

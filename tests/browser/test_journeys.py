@@ -546,6 +546,30 @@ def test_whoever_came_by_the_link_of_make_run_invites_people(owner: Person) -> N
     assert owner.server.api("GET", "/v1/users/by-link")["invitation"] == "OPEN"
 
 
+def test_the_link_of_make_run_works_from_a_page_of_another_site(server: Server, person: People) -> None:
+    page = person().context.browser.new_context().new_page()
+    link = f'<a href="{server.link()}">the console</a>'
+    page.route("http://notes.example/", lambda it: it.fulfill(body=link, content_type="text/html"))
+    page.goto("http://notes.example/")
+    page.get_by_role("link").click()
+    page.get_by_role("heading", name="Service Users", exact=True).wait_for()
+    page.context.close()
+
+
+def test_whoever_revokes_a_colleague_is_led_to_the_keys_that_they_know(person: People) -> None:
+    ann, eve = person(), person("CLUSTER_ADMIN")
+    create(eve, "eves-bot")
+    ann.open(f"people/{eve.username}/revoke")
+    ann.page.get_by_label(f"Type {eve.username}").fill(eve.username)
+    ann.page.get_by_role("button", name=f"Revoke {eve.username}").click()
+    ann.see(f"{eve.username} was revoked.")
+    ann.page.get_by_role("link", name="eves-bot").wait_for()
+    ann.page.get_by_label("Revoke these keys").check()
+    ann.page.get_by_role("button", name="Revoke the keys").click()
+    ann.see("Keys were revoked.")
+    assert ann.server.api("GET", "/v1/service-users/eves-bot")["apiKeys"]["apiKeys"] == []
+
+
 def test_a_form_that_one_goes_back_to_has_nothing_of_what_was_chosen_before(owner: Person) -> None:
     """Somebody else may have changed it meanwhile, and the choice was made for what there was."""
     bot = owner.server.service_user()

@@ -198,7 +198,7 @@ def test_a_key_is_restricted_and_revoked(accounts: Accounts, person: Person) -> 
     assert (done.status, done.headers["Location"]) == (303, f"../../{home}?done=restricted")
     assert accounts.stack.sign_in(key) == 403
     shown = ann.open(f"{home}/restrict?key=MONITORING")
-    assert "198.51.100.7, is in none of its networks" in shown.words
+    assert "198.51.100.7, is in none of them" in shown.words
     refused = ann.post(f"{home}/revoke", fields)
     assert refused.status == 409
     fields = was(ann, f"{home}/revoke?key=MONITORING")

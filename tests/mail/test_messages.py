@@ -18,7 +18,18 @@ from msgspec.structs import replace
 from chalicelib.mail import messages
 from chalicelib.mail.messages import EmailContent, EmailContext, email_content, email_of, plain, unlinked
 from chalicelib.mail.mime import is_address, message
-from chalicelib.rules.model import Action, Actor, Audience, Cause, Change, Event, KeyChange, Kind, Subject
+from chalicelib.rules.model import (
+    Action,
+    Actor,
+    Audience,
+    Cause,
+    Change,
+    Event,
+    KeyChange,
+    Kind,
+    ShownKey,
+    Subject,
+)
 from chalicelib.rules.notifications import ADMINISTRATOR, EVERY_OWNER, OWNER, PERSON, Recipient
 from chalicelib.rules.roles import KeyType, Role
 from deploy import slim
@@ -912,6 +923,16 @@ def test_an_invitation_carries_a_line_that_activates() -> None:
     assert TOKEN not in email_content(event, recipient, setting).subject
 
 
+def test_an_invitation_leads_with_the_browser_where_there_is_a_console() -> None:
+    event, recipient, setting = EVERY["invited"]
+    text = email_content(event, recipient, setting._replace(console=True)).text
+    assert 0 < text.index("/console/enrol") < text.index("curl ")
+    assert "works once, in one of the two, until" in text
+    text = email_content(event, recipient, setting._replace(console=False)).text
+    assert "browser" not in text
+    assert "The command works once, until" in text
+
+
 @pytest.mark.parametrize("role", Role)
 def test_an_invitation_says_what_the_role_means(role: Role) -> None:
     event, recipient, setting = EVERY["invited"]
@@ -1026,6 +1047,14 @@ def addresses(event: Event, recipient: Recipient, context: EmailContext) -> list
         (own(action=Action.USER_REVOKED, keys=(revoked(),), actor=ALICE), SELF, ""),
         (own(action=Action.USER_UPDATED, keys=(), changes={"role": ("OWNER", "READ_ONLY")}), SELF, ""),
         (of_owner(action=Action.USER_SUSPENDED, keys=()), CHIEF, "people"),
+        (of_owner(action=Action.USER_REVOKED, keys=()), CHIEF, "people"),
+        (
+            of_owner(
+                action=Action.USER_REVOKED, keys=(), shown_keys=(ShownKey("ci", KeyType.MONITORING, "7ac6a"),)
+            ),
+            CHIEF,
+            "people/Bea/shown-keys",
+        ),
         (
             of_owner(action=Action.USER_UPDATED, keys=(), changes={"role": ("READ_ONLY", "OWNER")}),
             CHIEF,
