@@ -72,12 +72,12 @@ def load(
     """
     manifest = _manifest(folder)
     for kind, table in names.items():
-        expected = {_key(item) for item in _read(folder, kind)}
+        expected = {_key(item) for item in _read(folder, manifest, kind)}
         if others := [key for key in map(_key, _items(client, table)) if key not in expected]:
             raise LookupError(f"The table {table} has {len(others)} items that are not in {folder}.")
     for kind, table in names.items():
         batch: list[Any] = []
-        for number, item in enumerate(_read(folder, kind), 1):
+        for number, item in enumerate(_read(folder, manifest, kind), 1):
             batch.append({"PutRequest": {"Item": item}})
             if len(batch) == 500:
                 write_items(client, table, batch)
@@ -146,8 +146,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read(folder: Path, kind: str) -> Iterator[Item]:
-    for file in sorted(folder.glob(f"{kind}-*.jsonl")):
-        for line in file.read_text(encoding="utf-8").split("\n"):
+def _read(folder: Path, manifest: dict[str, Any], kind: str) -> Iterator[Item]:
+    """Yield the items of a table, from the files that the manifest names, whatever else the folder has."""
+    for name in sorted(it for it in manifest["files"] if it.startswith(f"{kind}-")):
+        for line in (folder / name).read_text(encoding="utf-8").split("\n"):
             if line:
                 yield {name: _decoded(attribute) for name, attribute in json.loads(line).items()}

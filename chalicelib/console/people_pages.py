@@ -119,8 +119,6 @@ def _shown_keys(visit: Visit, username: str) -> Response:
     """Show the keys of Service Users that somebody was shown, who may have left already, or revoke them."""
     auth = visit.sign_in()
     permissions.require_can_see_shown_keys(auth)
-    if not re.fullmatch(NAME_FORM, username):
-        raise NotFound("There is no such page in the console.")
     start = visit.query().get("after", "") if visit.method == "GET" else visit.field("after")
     if not re.fullmatch(NAME_FORM, start):
         start = ""

@@ -1,6 +1,7 @@
 """The map of the console: every page, and its view."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,9 @@ PAGES: dict[str, tuple[View | None, View | None]] = {
 }
 """The views for GET and POST of each page, below ``/console``."""
 
+_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+"""A part of a page's path: a name of this console or of the API. None is "." or "..", or needs an escape."""
+
 _HAS_BUTTONS = ("you",)
 """Pages with buttons, beside those that take a POST themselves."""
 
@@ -89,6 +93,8 @@ def _show(visit: Visit) -> Response:
     if not visit.is_on_own_host():
         return respond("", 303, {"Location": visit.home})
     visit.require_not_embedded()
+    if not all(map(_SEGMENT.fullmatch, visit.path)):
+        raise NotFound("There is no such page in the console.")
     for pattern, (get, post) in PAGES.items():
         parameters = _match(pattern, visit.path)
         if parameters is None:

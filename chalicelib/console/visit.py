@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import quote, parse_qsl, urlencode, urlsplit
 
 import msgspec
 from chalice.app import Response
@@ -236,9 +236,12 @@ class Visit:
         return self.call.last_query()
 
     def address(self) -> str:
-        """Return this page's path below the console's root, with its query."""
+        """Return this page's path below the console's root, with its query, as they stand in a link.
+
+        A '#' or '?' in the path must not end it: what follows would not be what the server is asked for.
+        """
         query = urlencode(self.query())
-        return "/".join(self.path) + (f"?{query}" if query else "")
+        return "/".join(quote(it, safe="") for it in self.path) + (f"?{query}" if query else "")
 
     def next_page(self) -> str:
         """Return the page to show after signing in: the query's ``next``, or the console's first page.

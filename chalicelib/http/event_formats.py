@@ -32,6 +32,8 @@ CSV_COLUMNS = (
     "requestId",
     "mailed",
 )
+_WEIGHT = r"q=(0(\.\d{0,3})?|1(\.0{0,3})?)"
+
 _FORMULA = (*"=+-@", *"\uff1d\uff0b\uff0d\uff20", "\u2212", "\t", "\r", "\n")
 """Spreadsheets run a cell with one of these prefixes as a formula (OWASP, CSV injection). Some of them do so
 with the full-width forms too, and with the mathematical minus."""
@@ -44,14 +46,23 @@ _INNER_FORMULA = re.compile(f"((?:^|[;|\uff1b\t\r\n]){_SKIPPED})(?=[=+@\uff1d\uf
 
 
 def preferred_format(accept: str | None) -> str | None:
-    """Return NDJSON or CSV if an ``Accept`` header names it before JSON and ``*/*``; None otherwise."""
-    for entry in (accept or "").lower().split(","):
-        media_type = entry.partition(";")[0].strip()
-        if media_type in (NDJSON, CSV):
+    """Return NDJSON or CSV if an ``Accept`` header prefers it to JSON and ``*/*``; None otherwise.
+
+    Of equal weight (RFC 9110, 12.4.2), what is named first counts. A weight of 0 refuses a type.
+    """
+    entries = [_weighted(entry) for entry in (accept or "").lower().split(",")]
+    for weight, media_type in sorted(entries, key=lambda it: -it[0]):
+        if media_type in (NDJSON, CSV) and weight > 0:
             return media_type
         if media_type in ("application/json", "application/*", "*/*"):
             return None
     return None
+
+
+def _weighted(entry: str) -> tuple[float, str]:
+    media_type, *parameters = (part.strip() for part in entry.split(";"))
+    weights = [it[2:] for it in parameters if re.fullmatch(_WEIGHT, it)]
+    return float(weights[0]) if weights else 1.0, media_type
 
 
 def ndjson(events: Iterable[EventResponse]) -> str:

@@ -25,6 +25,7 @@ from chalicelib.rules.names import fold_username
 from chalicelib.rules.ports import AddAccount, Directory, Replace, UpdateAccount
 from chalicelib.rules.preconditions import IfMatch, require_match
 from chalicelib.rules.roles import KeyType, Role
+from chalicelib.rules.suspension import OPERATOR
 from chalicelib.rules.users import check_username
 from chalicelib.rules.writes import add_first_principal, until_revoked
 
@@ -104,6 +105,10 @@ def _recover(directory: Directory, username: str, origin: Origin) -> tuple[User,
     if old.role is not Role.OWNER or old.invitation is not None:
         raise Conflict(f"'{old.username}' is not an activated OWNER. An OWNER can send them an invitation.")
     if old.suspended_at is not None:
+        if old.suspended_by == OPERATOR:
+            raise Conflict(
+                f"The operator has suspended '{old.username}' with the account: resume that first."
+            )
         raise Conflict(f"'{old.username}' is suspended. Another OWNER can resume them; recover that one.")
     key_type, now = KeyType.USER_MANAGEMENT, origin.second
     key = old.keys.get(key_type)

@@ -441,6 +441,26 @@ def test_json_lines_have_an_event_a_line(history: Accounts) -> None:
     assert lines == stack.call("GET", f"{EVENTS}?limit=3", owner).json
 
 
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/csv;q=0", "application/json"),
+        ("text/csv;q=0.000, */*", "application/json"),
+        ("text/csv;q=0, application/x-ndjson", "application/x-ndjson"),
+        ("application/json;q=0.5, text/csv;q=0.9", "text/csv"),
+        ("text/csv;q=0.5, application/json", "application/json"),
+        ("text/csv; header=present, application/json", "text/csv"),
+        ("text/csv;q=oops", "text/csv"),
+        ("application/pdf", "application/json"),
+    ],
+)
+def test_the_form_is_chosen_by_weight(history: Accounts, accept: str, media_type: str) -> None:
+    """RFC 9110, 12.4.2 and 12.5.1: a weight of 0 is a refusal; of equal weights the first one counts."""
+    listed = history.stack.call("GET", EVENTS, history["owner"], headers={"accept": accept})
+    assert listed.status == 200
+    assert listed.headers["Content-Type"].partition(";")[0] == media_type
+
+
 def test_csv_has_a_line_of_names_and_a_line_an_event(history: Accounts) -> None:
     stack, owner = history.stack, history["owner"]
 

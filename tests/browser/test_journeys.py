@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser  # type: ignore[import-not-found]
 
-from tests.browser.conftest import CHROMIUM, FLAGS, Person, Server, go
+from tests.browser.conftest import CHROMIUM, FLAGS, Person, Server, go, open_by_link
 
 People = Callable[..., Person]
 KEY = re.compile(r"suk_[0-9A-Za-z]{49}")
@@ -99,7 +99,7 @@ def test_the_key_is_gone_from_a_page_that_the_browser_kept_to_go_back_to(
     kept = ["--disable-back-forward-cache"]
     browser = chromium.browser_type.launch(executable_path=CHROMIUM, args=FLAGS, ignore_default_args=kept)
     page = browser.new_page()
-    page.goto(server.link())
+    open_by_link(page, server)
     go(page, f"{server.console}/create/service-user")
     page.get_by_label("Username", exact=True).fill("kept-bot")
     page.get_by_label("Email").fill("kept-bot@demo.example")
@@ -512,7 +512,7 @@ def test_a_service_user_is_created_by_keyboard_and_without_a_script(newcomer: Pe
     person = newcomer(java_script_enabled=False)
     person.expect_errors("400 (Bad Request)")
     page, server = person.page, person.server
-    page.goto(server.link())
+    open_by_link(page, server)
     go(page, f"{server.console}/create/service-user")
     keys = page.keyboard
     page.get_by_label("Username", exact=True).focus()

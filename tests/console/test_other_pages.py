@@ -489,6 +489,36 @@ def test_a_link_of_another_host_leads_to_no_button(
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "service-users/bot/suspend%23wait",
+        "service-users/bot/suspend%23:~:text=Cancel%26y",
+        "you/revoke%3Fkey=USER_MANAGEMENT%23x",
+        "service-users/bot/..",
+        "service-users/%2E%2E/%2E%2E%2Fdocs%23",
+        "people/x%00y/edit",
+    ],
+)
+@pytest.mark.parametrize("site", ["same-site", "none", "same-origin"])
+def test_what_would_end_an_address_in_a_link_is_no_page(
+    accounts: Accounts, person: Person, path: str, site: str
+) -> None:
+    """Or the link to it would lead to a page that takes a click at once, or out of the console."""
+    ann = person()
+    accounts.stack.service_user(accounts["owner"], "bot")
+    ann.headers = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    page = ann.open(path)
+    assert (page.status, "asked=1" in page.text) == (404, False)
+
+
+def test_the_page_after_the_sign_in_is_the_one_that_was_asked_for(person: Person) -> None:
+    ann = person()
+    ann.cookies.clear()
+    refused = ann.post("people/x%23y/edit", {"role": "OWNER"})
+    assert 'data-next="people/x#y' not in refused.text
+
+
+@pytest.mark.parametrize(
     ("path", "asks"),
     [
         ("service-users", False),
@@ -519,7 +549,8 @@ def test_the_link_to_what_another_host_asked_for_is_short(accounts: Accounts, pe
     ann = person()
     accounts.stack.service_user(accounts["owner"], "bot")
     ann.headers = {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
-    for path in ("service-users/bot/suspend?x=" + "A" * 1500, "service-users/" + "b" * 1500):
+    long = f"service-users/{'b' * 64}/{'c' * 64}"
+    for path in ("service-users/bot/suspend?x=" + "A" * 1500, long):
         page = ann.open(path)
         [text] = re.findall(r"<h1><a [^>]+>([^<]+)</a>", page.text)
         assert len(text) < 100

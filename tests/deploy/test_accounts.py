@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.rules.accounts import recover
+from chalicelib.rules.context import Origin
+from chalicelib.rules.errors import Conflict
 from deploy.__main__ import main
 from deploy.accounts import _Job, resume_account, suspend_account
 from deploy.bulk import Tables
@@ -77,6 +80,8 @@ def test_a_suspended_account_is_refused_everywhere_and_comes_back_as_it_was(
         assert refused.status == 403
         assert refused.json["detail"].startswith("The operator of this service has suspended the account")
     assert stack.signs_in(other)
+    with pytest.raises(Conflict, match="The operator has suspended 'owner' with the account"):
+        recover(stack.service.directory, "owner", Origin("", "", stack.clock()))
     command("accounts")
     [line] = [it for it in capsys.readouterr().out.splitlines() if it.startswith(account)]
     assert line.endswith("2 Users, 2 Service Users  suspended")

@@ -114,3 +114,16 @@ def test_a_copy_that_is_not_whole_is_refused(
     with pytest.raises(LookupError, match=r"is missing"):
         load(stack.client, names_of(elsewhere), folder, quiet)
     assert stack.client.scan(TableName=elsewhere.directory)["Items"] == []
+
+
+def test_a_file_that_the_copy_does_not_name_is_not_loaded(
+    stack: Stack, elsewhere: Tables, tmp_path: Path
+) -> None:
+    stack.account()
+    folder = tmp_path / "copy"
+    counts = dump(stack.client, names_of(stack.tables), folder, quiet)
+    foreign = '{"pk":{"S":"USER#thief"}}\n'
+    (folder / "directory-00001.jsonl").write_text(foreign, encoding="utf-8")
+    assert load(stack.client, names_of(elsewhere), folder, quiet) == counts
+    keys = [it["pk"]["S"] for it in stack.client.scan(TableName=elsewhere.directory)["Items"]]
+    assert "USER#thief" not in keys
