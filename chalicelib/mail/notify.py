@@ -179,7 +179,7 @@ class _Run:
         self._cache = _RecipientCache(mailer)
         self._ses_failures: Counter[str] = Counter()
         self._store_failures = 0
-        self._notified: dict[tuple[str, str, Action], dict[str, list[int]]] = {}
+        self._notified: dict[tuple[str, str, str, Action], dict[str, list[int]]] = {}
 
     def should_continue(self, account: str = "") -> bool:
         """Return whether to process another event of an account.
@@ -250,7 +250,8 @@ class _Run:
 
     def _notified_of(self, event: Event) -> dict[str, list[int]]:
         """Return when each recipient was notified of events with this one's subject and action."""
-        kind = (event.account, fold_username(event.subject.username), event.action)
+        subject = event.subject
+        kind = (event.account, fold_username(subject.username), subject.id, event.action)
         if kind not in self._notified:
             since = int(self.mailer.now()) - folding.LOOK_BACK
             self._notified[kind] = self.mailer.outbox.notified_since(event, since)
@@ -586,7 +587,9 @@ class _Digest:
             recipients, context = claimed.delivery.audience(claimed.event)
             claimed.without_recipients = not recipients
             for recipient in recipients:
-                if recipient.name not in claimed.tried and (found is None or recipient.name == found[0].name):
+                if recipient.name in claimed.tried:
+                    continue
+                if found is None or (recipient.name, recipient.email) == (found[0].name, found[0].email):
                     found = found or (recipient, context)
                     claimed_events.append(claimed)
                     break

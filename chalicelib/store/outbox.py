@@ -112,9 +112,8 @@ class DynamoOutbox:
             event,
             event.at - LOOK_BACK,
             {":held": {"S": _HELD}, **folded},
-            FilterExpression=f"begins_with(waiting, :held) AND #action IN ({', '.join(folded)})",
+            f"begins_with(waiting, :held) AND #action IN ({', '.join(folded)})",
             ProjectionExpression="account, id",
-            ExpressionAttributeNames={"#action": "action"},
             limit=limit,
         )
         return [EventKey(item["account"]["S"], item["id"]["S"]) for item in found]
@@ -129,9 +128,8 @@ class DynamoOutbox:
             event,
             since,
             {":action": {"S": event.action.value}},
-            FilterExpression="#action = :action",
+            "#action = :action",
             ProjectionExpression="told",
-            ExpressionAttributeNames={"#action": "action"},
             limit=MAX_READ,
         ):
             for name, at in item.get("told", {"M": {}})["M"].items():
@@ -139,10 +137,16 @@ class DynamoOutbox:
         return notified
 
     def _query_by_subject(
-        self, event: Event, since: int, values: "Item", limit: int, **query: Any
+        self, event: Event, since: int, values: "Item", condition: str, limit: int, **query: Any
     ) -> "list[Item]":
-        """Return up to ``limit`` events with the subject of this one, from the time ``since`` on."""
+        """Return up to ``limit`` events with the subject of this one, from the time ``since`` on.
+
+        Not those of an earlier or later one of the same username, who may have another address.
+        """
         found: list[Item] = []
+        same = "attribute_not_exists(subject.id)"
+        if event.subject.id:
+            same, values = "subject.id = :id", {**values, ":id": {"S": event.subject.id}}
         start: dict[str, Any] = {}
         while len(found) < limit:
             page: Any = self._client.query(
@@ -154,6 +158,8 @@ class DynamoOutbox:
                     ":since": {"S": f"{since * 1000:012x}"},
                     **values,
                 },
+                FilterExpression=f"{condition} AND {same}",
+                ExpressionAttributeNames={"#action": "action"},
                 **query,
                 **start,
             )

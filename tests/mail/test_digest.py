@@ -154,6 +154,25 @@ def test_a_person_has_a_digest_of_their_own_keys(mail: MailFixture) -> None:
     assert mail.ses.sent[-1][1]["Subject"] == "3 changes of your API keys (Demo)"
 
 
+@pytest.mark.parametrize("old_id", ["m-first", ""])
+def test_a_namesake_shares_neither_the_count_nor_the_digest(mail: MailFixture, old_id: str) -> None:
+    """A User is revoked, and invited again under the same username with another address."""
+    own: dict[str, Any] = {"administrators": {}, "audience": Audience.PERSON}
+    first = Subject(Kind.USER, "Bea", "", "bea@old.example", old_id)
+    second = Subject(Kind.USER, "Bea", "", "bea@new.example", "m-second")
+    before = flood(mail, 8, **own, subject=first)
+    after = flood(mail, 5, **own, subject=second)
+    assert mail.ses.addresses == ["bea@old.example"] * 4 + ["bea@new.example"] * 4
+    mail.clock.at = NOW + 2 * HOUR
+    mail.resend()
+    assert sorted(mail.ses.addresses[8:]) == ["bea@new.example", "bea@old.example"]
+    for address, message in mail.ses.sent[8:]:
+        body = str(message.get_body(("plain",)).get_content())
+        new = address == "bea@new.example"
+        assert [it.id in body for it in (*before[4:], *after[4:])] == [not new] * 4 + [new]
+    assert told(mail, [*before, *after]) == [{"bea"}] * 13
+
+
 def test_one_held_event_alone_is_mailed_as_itself(mail: MailFixture) -> None:
     [*_, last] = flood(mail, 5)
     mail.clock.at = NOW + HOUR
