@@ -960,6 +960,7 @@ def test_a_new_invitation_says_what_it_ends(keys: tuple[KeyChange, ...]) -> None
     ended = "API key MONITORING …7ac6a, and every passkey." if keys else "every passkey."
     assert f"What you signed in with before ended at once: {ended}" in text
     assert "You have no access until you accept it." in text
+    assert "not every email about the account reaches you: GET /v1/events has everything" in text
     assert "Nothing happens" not in text
     if keys:
         by_1_0 = email_content(replace(again, cause=None), recipient, setting).text
