@@ -402,6 +402,7 @@ def _export_person(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     args.out.touch(mode=0o600)
+    args.out.chmod(0o600)  # a file that was there may be readable for others
     args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{len(found['events'])} events, and what the tables have of {args.username}: {args.out}")
 
