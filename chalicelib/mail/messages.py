@@ -779,8 +779,12 @@ class _View:
     def _restore_service_user(self) -> list[Step]:
         changes = self.event.changes
         body: dict[str, object] = {}
+        hint = ""
         if "administrators" in changes:
-            body["administrators"] = changes["administrators"][0].split(", ")
+            before = changes["administrators"][0]
+            # A Service User keeps at least one, so that there was none cannot be set back.
+            body["administrators"] = before.split(", ") if before else [self.recipient.username]
+            hint = " (leave out Administrators who have left)" if before else " (it had none; this names you)"
         if "role" in changes:
             body["role"] = changes["role"][0]
         needed = [Role(role) for role in changes.get("role", ())]
@@ -792,7 +796,7 @@ class _View:
         anew = " Then generate the revoked keys again." if self.event.keys else ""
         return [
             Step(
-                f"{who} (leave out Administrators who have left).{anew}",
+                f"{who}{hint}.{anew}",
                 self._curl("PUT", self._path(), body, "" if able else _OWNER),
             )
         ]

@@ -285,7 +285,9 @@ def update(
     if wanted.administrators is not None and asked != frozenset(map(fold_username, before.administrators)):
         links = _links(old, wanted.administrators, users)
         new = replace(new, administrators=links)
-        changes["administrators"] = (", ".join(sorted(old.administrators)), ", ".join(sorted(links)))
+        # Of the links before, those that still give rights: a name whose link has ended is added anew.
+        entitled = map(fold_username, before.administrators)
+        changes["administrators"] = (", ".join(sorted(entitled)), ", ".join(sorted(links)))
     if wanted.display_name is not None and wanted.display_name != old.display_name:
         changes["displayName"] = (old.display_name, wanted.display_name)
         new = replace(new, display_name=wanted.display_name)

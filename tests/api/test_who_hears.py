@@ -90,6 +90,31 @@ def test_owners_are_notified_of_new_administrators_where_none_was_left(stack: St
     assert stack.signs_in(dan)
 
 
+@pytest.mark.parametrize("comes_back", ["lowered and raised", "revoked and invited"])
+def test_owners_are_notified_of_a_new_administrator_whose_earlier_link_has_ended(
+    stack: Stack, owner: Key, comes_back: str
+) -> None:
+    """The OWNERs stood in for them meanwhile, and stop it with this change."""
+    dora = stack.user(owner, "dora", "CLUSTER_ADMIN")
+    stack.service_user(dora, "ant", keyTypes=["MONITORING"])
+    if comes_back == "lowered and raised":
+        for role in ("READ_ONLY", "CLUSTER_ADMIN"):
+            change(stack, owner, "PUT", f"{USERS}/dora", role=role)
+    else:
+        assert stack.call("DELETE", f"{USERS}/dora", owner).status == 204
+        stack.user(owner, "dora", "CLUSTER_ADMIN")
+    hears(stack)
+    change(stack, owner, "PUT", f"{PATH}/ant", administrators=["dora"])
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    assert sorted(to.partition("@")[0] for to, _ in mail.ses.sent) == ["alice", "dora", "owner"]
+    text = str(dict(mail.ses.sent)["alice@people.example"].get_body(("plain",)).get_content())
+    assert '-d \'{"administrators":["alice"]}\'' in text
+    assert "Set it back (it had none; this names you)" in " ".join(text.split())
+    [said] = stack.call("GET", "/v1/events?username=ant&action=SERVICE_USER_UPDATED", owner).json
+    assert [(it["oldValue"], it["newValue"]) for it in said["changes"]] == [([], ["dora"])]
+
+
 @pytest.mark.parametrize("role", ["CLUSTER_ADMIN", "OWNER"])
 def test_administrators_are_notified_of_a_raised_role(stack: Stack, owner: Key, role: str) -> None:
     change(stack, owner, "PUT", f"{PATH}/bot", role=role)
