@@ -48,6 +48,8 @@ HEADERS = {
     # Not "no-referrer": with that, browsers send "Origin: null" with the forms of one's own pages.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    # So that no page of a sibling host shares this one's thread, where the browser can have it so.
+    "Origin-Agent-Cluster": "?1",
     "Permissions-Policy": (
         "publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self), "
         "camera=(), microphone=(), geolocation=(), payment=()"

@@ -616,4 +616,18 @@ def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: Peop
     page.mouse.click(*button)
     said.wait_for()
     assert page.url == form, "a window over it may have closed at the first of two clicks"
+    page.wait_for_timeout(1000)
+    page.locator("form [role=alert]").evaluate("it => { it.textContent = '' }")
+    busy = "const at = performance.now(); while (performance.now() - at < 1500);"
+    page.evaluate(
+        f"""() => {{
+            dispatchEvent(new Event('blur'));
+            dispatchEvent(new Event('focus'));
+            setTimeout(() => {{ {busy} }}, 50);
+        }}"""
+    )
+    page.wait_for_timeout(200)
+    page.mouse.click(*button)
+    said.wait_for()
+    assert page.url == form, "the click was handled late, because another window kept the thread busy"
     assert ann.server.api("GET", f"{path}/double-click")["suspendedAt"] is None

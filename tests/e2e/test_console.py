@@ -32,6 +32,7 @@ ON_PAGES = {
     "Content-Type": "text/html; charset=utf-8",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Origin-Agent-Cluster": "?1",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 

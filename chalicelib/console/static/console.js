@@ -115,7 +115,8 @@ async function confirmed() {
 }
 
 // Another site can have a page of ours appear under the second of two clicks: by going back to it, by a link to the page
-// that asks first, or by a window over it that closes. So for a second after that, nothing is sent that was clicked.
+// that asks first, or by a window over it that closes. So for a second after that, nothing is sent that was clicked. What
+// counts is when the click was made: a page that shares this one's thread can have it handled later.
 
 let backAt = -1000;
 let away = !document.hasFocus();
@@ -133,8 +134,12 @@ addEventListener("focus", () => {
   if (away) back();
   away = false;
 });
+let pressed = Infinity;
+for (const name of ["pointerdown", "keydown", "click"]) {
+  addEventListener(name, (event) => { if (event.isTrusted) pressed = event.timeStamp; }, true);
+}
 addEventListener("submit", (event) => {
-  if (performance.now() - backAt > 1000 || !event.submitter) return;
+  if (Math.min(performance.now(), pressed) - backAt > 1000 || !event.submitter) return;
   if ("passkey" in event.target.dataset) return; // a passkey needs a touch
   event.preventDefault();
   event.stopImmediatePropagation();
