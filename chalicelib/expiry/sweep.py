@@ -385,11 +385,13 @@ class _Run:
         """Return another OWNER whose USER_MANAGEMENT key works for at least 10 more days; None without one.
 
         A key that expires sooner does not count: its OWNER has had the first notice of that already.
-        ``with_passkey``: an OWNER who has a passkey counts, too.
+        ``with_passkey``: an OWNER who has a passkey counts, too, and a key with an expiry does not.
         """
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MAX_OWNERS_READ]
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
-            signs_in = _has_lasting_key(user, now) or (with_passkey and user.passkeys)
+            signs_in = (
+                _has_endless_key(user, now) or user.passkeys if with_passkey else _has_lasting_key(user, now)
+            )
             if _is_owner(user, account) and signs_in:
                 return user
         return None
@@ -432,7 +434,7 @@ def moment(second: int) -> str:
 
 def _needs_passkey(user: User, account: Account, now: int) -> bool:
     """Return whether a User is an OWNER who could not manage the account without a passkey."""
-    return _is_owner(user, account) and not _has_lasting_key(user, now)
+    return _is_owner(user, account) and not _has_endless_key(user, now)
 
 
 def _has_lasting_key(user: User, now: int) -> bool:
@@ -444,6 +446,16 @@ def _has_lasting_key(user: User, now: int) -> bool:
     if key is None or is_expired(key, now + policies.FIRST_NOTICE):
         return False
     return are_every_ipv4(key.networks) or (key.last_used_at is not None and now - key.last_used_at <= LATELY)
+
+
+def _has_endless_key(user: User, now: int) -> bool:
+    """Return whether a User has a USER_MANAGEMENT key that can stand in for a passkey.
+
+    A key with an expiry cannot: it works no longer than that, whoever needs it, and the passkey would be gone
+    by then.
+    """
+    key = user.keys.get(KeyType.USER_MANAGEMENT)
+    return key is not None and key.expires_at is None and _has_lasting_key(user, now)
 
 
 def _is_owner(user: User, account: Account) -> bool:

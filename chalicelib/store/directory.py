@@ -532,18 +532,27 @@ def _moved_uses(old: Principal, new: Principal) -> "Iterable[str]":
 
 
 class _Update:
-    """Builds an UpdateExpression from two items: what differs, field by field within some maps."""
+    """Builds an UpdateExpression from two items: what differs, field by field within some maps.
+
+    An expression has at most 4,096 bytes. So placeholders are numbered: with the names themselves, the change
+    of a principal with a key of each of thirty types with long names would be longer.
+    """
 
     def __init__(self) -> None:
-        self.names: dict[str, str] = {}
         self.values: Item = {}
-        self._set: dict[str, str] = {}
-        self._removed: dict[str, None] = {}
+        self._placeholders: dict[str, str] = {}
+        self._set: dict[tuple[str, ...], str] = {}
+        self._removed: dict[tuple[str, ...], None] = {}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names, by their placeholders."""
+        return {placeholder: name for name, placeholder in self._placeholders.items()}
 
     def path(self, names: tuple[str, ...]) -> str:
         """Return a document path of placeholders, because any name may be a reserved word."""
-        self.names |= {_placeholder(name): name for name in names}
-        return _text(names)
+        found = self._placeholders
+        return ".".join(found.setdefault(name, f"#n{len(found)}") for name in names)
 
     def write_difference(self, parent: tuple[str, ...], old: Item, new: Item) -> None:
         """Set and remove what turns the map ``old`` at the path ``parent`` into ``new``."""
@@ -556,29 +565,20 @@ class _Update:
             elif after is None:
                 self.remove(path)
             else:
-                value = f":value{len(self.values)}"
+                value = f":v{len(self.values)}"
                 self.values[value] = after
-                self._set[self.path(path)] = value
+                self._set[path] = value
 
     def remove(self, path: tuple[str, ...]) -> None:
         """Remove what is at a path, unless it or one of its parents is set or removed already."""
-        parents = {_text(path[:depth]) for depth in range(1, len(path) + 1)}
+        parents = {path[:depth] for depth in range(1, len(path) + 1)}
         if not parents & (self._set.keys() | self._removed.keys()):
-            self._removed[self.path(path)] = None
+            self._removed[path] = None
 
     def expression(self) -> str:
         """Return the UpdateExpression. It always has a SET, because the version is always new."""
-        removal = f" REMOVE {', '.join(self._removed)}" if self._removed else ""
-        return f"SET {', '.join(f'{path} = {value}' for path, value in self._set.items())}{removal}"
-
-
-def _text(path: tuple[str, ...]) -> str:
-    return ".".join(map(_placeholder, path))
-
-
-def _placeholder(name: str) -> str:
-    """Return a name's placeholder, which has no hyphen. The name of a key type has no double underscore."""
-    return f"#{name.replace('-', '__')}"
+        removal = f" REMOVE {', '.join(map(self.path, self._removed))}" if self._removed else ""
+        return f"SET {', '.join(f'{self.path(it)} = {value}' for it, value in self._set.items())}{removal}"
 
 
 def _compare_fields(path: tuple[str, ...], before: Item, after: Item) -> bool:

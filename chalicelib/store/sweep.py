@@ -256,8 +256,13 @@ class _Notes:
     def __init__(self) -> None:
         self.sets: list[str] = []
         self.conditions: list[str] = []
-        self.names: dict[str, str] = {}
         self.values: Item = {}
+        self._placeholders: dict[str, str] = {}  # numbered, since an expression has at most 4,096 bytes
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of the notes, by their placeholders."""
+        return {placeholder: name for name, placeholder in self._placeholders.items()}
 
     def set(self, name: str, value: object) -> None:
         """Write a note."""
@@ -271,10 +276,9 @@ class _Notes:
         self.conditions.append(absent if used is None else f"({absent} OR {name} <= {self._value(used)})")
 
     def _name(self, name: str) -> str:
-        self.names[f"#{name}"] = name
-        return f"#{name}"
+        return self._placeholders.setdefault(name, f"#n{len(self._placeholders)}")
 
     def _value(self, value: object) -> str:
-        name = f":value{len(self.values)}"
+        name = f":v{len(self.values)}"
         self.values[name] = to_attribute(value)
         return name

@@ -111,3 +111,26 @@ def test_a_service_user_with_a_key_of_each_of_thirty_types_fits(of: Any) -> None
         before = len(stack.items(stack.tables.directory))
         assert stack.call("DELETE", BOT, owner).status == 204
         assert before - len(stack.items(stack.tables.directory)) <= 100, "the most of one transaction"
+
+
+def test_every_change_of_thirty_types_with_long_names_fits_into_an_expression(of: Any) -> None:
+    """An expression has at most 4,096 bytes. Ending what a leaver was shown must not fail for its length."""
+    long = [{"name": f"a-{number:02}{'-z' * 14}", "opens": OPENS} for number in range(29)]
+    catalogue = of({"name": "USER_MANAGEMENT"}, *long)
+    with in_force(catalogue), pytest.MonkeyPatch.context() as patch:
+        stack = served(patch)
+        owner = stack.account()
+        eve = stack.user(owner, "eve", "OWNER")
+        body = {"username": "bot", "email": "b@a.example", "role": "CLUSTER_ADMIN"}
+        made = stack.call("POST", "/v1/service-users", eve, body).json["apiKeys"]["apiKeys"]
+        assert len(made) == 30
+        for key in made:  # the machine rotates each key itself, and uses the old one and the new one
+            old = type(owner)("bot", key["key"])
+            rotated = stack.call("POST", "/v1/api-keys/rotate", old, {"overlapSeconds": 604_800})
+            assert rotated.status == 200
+            for one in (old, type(owner)("bot", rotated.json["key"])):
+                assert stack.call("GET", "/v1/whoami", one).status == 200
+        ended = stack.call("DELETE", "/v1/users/eve/shown-keys?revokeUser=true", owner)
+        assert (ended.status, len(ended.json["ended"]), ended.json["complete"]) == (200, 30, True)
+        assert stack.call("GET", "/v1/users/eve/shown-keys", owner).status == 200
+        assert stack.call("PUT", BOT, owner, {"role": "READ_ONLY"}).status == 200

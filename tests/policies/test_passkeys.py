@@ -163,14 +163,19 @@ def test_an_owners_last_passkey_is_kept_if_the_other_owners_way_in_is_gone(accou
     assert (ann.sign_in().status, bea.sign_in().status) == (200, 401)
 
 
-def test_an_owners_key_that_soon_expires_does_not_replace_their_last_passkey(account: PolicyAccount) -> None:
+@pytest.mark.parametrize(
+    ("expiry", "days"), [({"expiry": "date", "expiresAt": "2030-02-02"}, 45), ({"expiry": "90"}, 95)]
+)
+def test_an_owners_key_with_an_expiry_does_not_replace_their_last_passkey(
+    account: PolicyAccount, expiry: dict[str, str], days: int
+) -> None:
     ann = enrolled(account)
     account.set_policy(revokeInactiveAfterDays=30)
     leave(account)
     account.send_mail()
-    key = {"type": "USER_MANAGEMENT", "expiry": "date", "expiresAt": "2030-02-02"}
+    key = {"type": "USER_MANAGEMENT", **expiry}
     assert ann.edit("you/generate?key=USER_MANAGEMENT", key).status == 200
-    assert REMOVED not in [it[1] for it in of_passkeys(account, 0, 45)]
+    assert REMOVED not in [it[1] for it in of_passkeys(account, 0, days)]
     assert ann.sign_in().status == 200
 
 

@@ -233,6 +233,7 @@ _Holds = Callable[[Item, _Names, Item], bool]
 
 
 def _tokens(text: str) -> list[str]:
+    _valid(len(text.encode()) <= 4096, "the length of an expression")
     found = _TOKEN.findall(text)
     assert "".join(found) == re.sub(r"\s+", "", text), f"an expression this cannot read: {text}"
     return found
