@@ -75,6 +75,7 @@ class ConsoleLink:
         # with it (SameSite=Strict). What this page itself goes to is of the same site.
         page = (
             "<!DOCTYPE html><html lang=en><meta charset=utf-8><title>The console</title>"
+            '<link rel=icon href="data:,">'
             f'<meta http-equiv=refresh content="0; url={self.address}">'
             f'<p><a href="{self.address}">Open the console</a></p></html>\n'
         )

@@ -67,6 +67,7 @@ def page(
     auth = visit.auth
     session = sessions.current(auth)[1] if auth is not None else None
     now = visit.origin.now
+    unsaid = {} if visit.may_say_what_was_done() else {"done": "", "said": ""}
     text = (
         environment()
         .get_template(template)
@@ -87,7 +88,7 @@ def page(
             if auth is not None
             else 0,
             now=int(now),
-            **{"errors": {}, "form": {}, "done": "", "restored": False, **values},
+            **{"errors": {}, "form": {}, "done": "", "restored": False, **values, **unsaid},
         )
     )
     secure = {"Strict-Transport-Security": "max-age=31536000"} if visit.session_cookie.secure else {}

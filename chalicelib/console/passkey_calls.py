@@ -10,9 +10,9 @@ from msgspec import Meta
 from chalicelib.console import webauthn
 from chalicelib.console.visit import NO_STORE, Visit, respond
 from chalicelib.console.webauthn import AssertionBody, RegistrationBody, base64url
-from chalicelib.http.problems import problem_of
+from chalicelib.http.problems import headers_of, problem_of
 from chalicelib.rules import key_format, passkeys, sessions
-from chalicelib.rules.errors import ApiError, NotFound, ValidationError
+from chalicelib.rules.errors import ApiError, NotFound, Unauthenticated, ValidationError
 from chalicelib.rules.model import Passkey, User
 from chalicelib.rules.passkeys import CHALLENGE_SECONDS, Assertion, BrowserChallenge, Registration
 
@@ -65,7 +65,9 @@ def call(visit: Visit, step: str) -> Response:
         return view(visit)
     except ApiError as error:
         problem = problem_of(error, visit.origin.request_id)
-        return _reply({"detail": problem.detail}, problem.status)
+        # Not WWW-Authenticate: browsers would ask for a username and a password.
+        headers = {} if isinstance(error, Unauthenticated) else headers_of(error)
+        return _reply({"detail": problem.detail}, problem.status, headers)
 
 
 def begin_sign_in(visit: Visit) -> Response:

@@ -16,7 +16,7 @@ from chalicelib.console import (
     you_pages,
 )
 from chalicelib.console.settings import settings
-from chalicelib.console.visit import Visit, respond
+from chalicelib.console.visit import ASKED, Visit, respond
 from chalicelib.http.problems import HttpError
 from chalicelib.rules.errors import ApiError, NotFound
 
@@ -113,9 +113,6 @@ def _show(visit: Visit) -> Response:
     raise NotFound("There is no such page in the console.")
 
 
-_ASKED = "asked=1"
-"""In the query of a page that was asked for. The script removes it."""
-
 _SHOWN = 80
 """The most characters of an address that the page has in its link."""
 
@@ -134,9 +131,9 @@ def _ask_first(visit: Visit) -> Response:
     visit.sign_in()
     visit.auth, visit.csrf = None, ""  # The page has no button either, not even the one that signs out.
     path, _, query = visit.address().partition("?")
-    parts = [it for it in query.split("&") if it not in ("", _ASKED)]
+    parts = [it for it in query.split("&") if it not in ("", ASKED)]
     shown = (path if len(path) <= _SHOWN else f"{path[:_SHOWN]}…") + ("?…" if parts else "")
-    address = f"{path}?{'&'.join([*parts, _ASKED])}"
+    address = f"{path}?{'&'.join([*parts, ASKED])}"
     return pages.page(visit, "from-elsewhere.html", address=address, shown=shown)
 
 

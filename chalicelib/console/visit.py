@@ -37,6 +37,9 @@ TYPED_BY = "typedBy"
 _NOT_KEPT = frozenset({"csrf", SHOWN_TO, TYPED_BY, "key", "code", "token"})
 """Fields that are not kept for a form to be shown again: secrets, and what belongs to the old session."""
 
+ASKED = "asked=1"
+"""In the query of a page that was asked for: it sends nothing for a second. The script removes it."""
+
 _NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{3,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
 """A page of the console, without "." and "..", which lead out of it."""
 
@@ -168,6 +171,14 @@ class Visit:
             return site in ("same-site", "cross-site")
         return origin not in ("", self.party.origin)
 
+    def may_say_what_was_done(self) -> bool:
+        """Return whether a page may say what was done, by its query: not where a link of somebody else led.
+
+        Otherwise a link could say that a person was revoked, or that one has left the account.
+        """
+        own = self.header("sec-fetch-site") in ("", "same-origin")
+        return own and "asked" not in self.query()
+
     def is_typed(self) -> bool:
         """Return whether the address was typed, or is a bookmark, as far as the browser can tell."""
         return self.header("sec-fetch-site") == "none"
@@ -259,7 +270,12 @@ class Visit:
         return f"{name} on {system}" if system else name
 
     def redirect_to(self, page: str, headers: Mapping[str, str] | None = None) -> Response:
-        """Return a redirect (303) to a page of the console, given below its root."""
+        """Return a redirect (303) to a page of the console, given below its root.
+
+        Where a page leads that was asked for (:data:`ASKED`), it is known, too.
+        """
+        if self.method == "GET" and "asked" in self.query():
+            page += f"{'&' if '?' in page else '?'}{ASKED}"
         return respond("", 303, {"Location": self.root + page or "./", **NO_STORE, **(headers or {})})
 
     def sign_out_redirect(self, why: str = "out") -> Response:

@@ -584,7 +584,7 @@ class _View:
             case "invitation":
                 if self.again:
                     return [Step(f"You have no access until you accept it. {self._ask()}")]
-                return [Step(f"Leave it. Nothing happens unless somebody pastes the command. {self._ask()}")]
+                return [Step(f"Leave it. Nothing happens unless somebody uses the token. {self._ask()}")]
             case "access-revoked":
                 return [Step(self._ask()), *self._invite_back(_OWNER)]
             case "console-access":
@@ -895,7 +895,9 @@ class _View:
         ]
 
     def _replace_own(self) -> list[Step]:
-        fresh = f"an OWNER of {self.account} for a new invitation: that revokes every key you have."
+        fresh = f"an OWNER of {self.account} for a new invitation: that revokes every key you have" + (
+            ", and every passkey and session." if self.context.console else "."
+        )
         if self.event.action is Action.USER_ACTIVATED:
             return [Step(f"If it was not you, somebody else has your key. Ask {fresh}")]
         return [
@@ -903,6 +905,7 @@ class _View:
                 "If it was not you, somebody has your key. Replace it; the old one stops working at once:",
                 self._curl("POST", "/v1/api-keys/rotate"),
             ),
+            *([_SESSIONS] if self.context.console else []),
             Step(f"If you have no {_MANAGEMENT} key, or it is refused, ask {fresh}"),
         ]
 
@@ -962,6 +965,12 @@ class _View:
             lines[1:] = [" ".join((*lines[1:], json_type))]
             lines.append(f"-d {shlex.quote(json.dumps(body, separators=(',', ':')))}")
         return tuple(lines)
+
+
+_SESSIONS = Step(
+    "Or somebody is signed in to the console as you: on its page You, remove the passkeys that you do not "
+    "know, then sign out everywhere."
+)
 
 
 @cache

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from chalicelib.rules.errors import Conflict, TooManyRequests
-from chalicelib.rules.model import Account, Principal, ServiceUser, User
+from chalicelib.rules.model import Account, Passkey, Principal, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.rules.networks import sender
 from chalicelib.rules.ports import Count, CountCall, CountChange, CountEmail, Emails
@@ -133,6 +133,31 @@ def pay_for_sign_in_email(user: User, now: int) -> User:
     """
     full_at = max(user.sign_in_emails_full_at or 0, now) + HOUR // SIGN_IN_EMAILS_PER_HOUR
     return user if full_at > now + HOUR else replace(user, sign_in_emails_full_at=full_at)
+
+
+PASSKEY_USES_PER_HOUR = 120
+PASSKEY_USE_BURST = 30
+"""Sign-ins and confirmations with one passkey: in an hour, and at once when its budget is full."""
+
+
+def pay_for_passkey_use(passkey: Passkey, now: int) -> Passkey:
+    """Return a passkey whose budget has paid for one more sign-in or confirmation.
+
+    Each one changes its User. So without a budget, whoever signs in again and again with one passkey could
+    keep the person from signing in with another one, and from every change that is made to the User as read.
+    Raises TooManyRequests, with the seconds to wait, if the budget is used up; that writes nothing.
+    """
+    interval = HOUR // PASSKEY_USES_PER_HOUR
+    full_at = max(passkey.budget_full_at or 0, now) + interval
+    wait = full_at - now - interval * PASSKEY_USE_BURST
+    if wait > 0:
+        raise TooManyRequests(
+            f"This passkey was used too often ({PASSKEY_USES_PER_HOUR} times an hour, {PASSKEY_USE_BURST} at "
+            f"once). Wait {wait} seconds, or use another. If it was not you, somebody else has it: remove "
+            "it, or ask an OWNER of the account for a new invitation.",
+            wait,
+        )
+    return replace(passkey, budget_full_at=full_at)
 
 
 def account_change(account: str, limits: Limits, now: int) -> CountChange:

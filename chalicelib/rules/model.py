@@ -166,7 +166,7 @@ class Passkey(Value, frozen=True, kw_only=True):
 
     ``public_key`` is a SubjectPublicKeyInfo (DER), ``algorithm`` its COSE number. ``counter`` is the
     authenticator's signature counter, 0 for one that has none. ``last_ip`` is the address of the last
-    sign-in.
+    sign-in. ``budget_full_at`` is when the budget of its uses is full again (:mod:`chalicelib.rules.limits`).
     """
 
     credential_id: bytes
@@ -180,6 +180,7 @@ class Passkey(Value, frozen=True, kw_only=True):
     last_used_at: int | None = None
     last_ip: str = ""
     notice: Notice | None = None
+    budget_full_at: int | None = None
 
 
 class Session(Value, frozen=True, kw_only=True):

@@ -96,8 +96,8 @@ def sign_in(
 ) -> Entry:
     """Sign a person in with a passkey, and return their new session.
 
-    Raises Unauthenticated in the same words for every passkey that is not valid, and Forbidden for the valid
-    passkey of a suspended User.
+    Raises Unauthenticated in the same words for every passkey that is not valid, Forbidden for the valid
+    passkey of a suspended User, and TooManyRequests if the budget of its uses is used up.
     """
     kept, username = _find(directory, secret, credential_id, Purpose.SIGN_IN, origin)
     for last in (*(False,) * (TRIES - 1), True):
@@ -133,7 +133,8 @@ def confirm(
 ) -> None:
     """Confirm a session with one of the person's passkeys: for 5 minutes it may issue keys and grant rights.
 
-    Raises Unauthenticated for any other passkey, and ValidationError for a challenge of another session.
+    Raises Unauthenticated for any other passkey, ValidationError for a challenge of another session, and
+    TooManyRequests if the budget of the passkey's uses is used up.
     """
     kept = _find_own(directory, auth, secret, Purpose.CONFIRM)
 
@@ -407,12 +408,12 @@ def _after_use(passkey: Passkey, assertion: Assertion, origin: Origin) -> Passke
     """Return a passkey as it is to be stored after a signature.
 
     Raises Unauthenticated if its counter has not risen, because it may have been copied (WebAuthn, 7.2 step
-    22).
+    22), and TooManyRequests if the budget of its uses is used up.
     """
     if (assertion.counter or passkey.counter) and assertion.counter <= passkey.counter:
         raise Unauthenticated(_NOT_KNOWN)
     return replace(
-        passkey,
+        limits.pay_for_passkey_use(passkey, origin.second),
         counter=assertion.counter,
         backed_up=assertion.backed_up,
         last_used_at=origin.second,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.console import account_pages
-from chalicelib.rules import key_format, passkeys, sessions
+from chalicelib.rules import key_format, limits, passkeys, sessions
 from chalicelib.rules.authentication import sign_in
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import ConcurrentChange, Unauthenticated
@@ -218,6 +218,34 @@ def test_whoever_signs_in_again_and_again_ends_no_session_of_another_passkey(
         *(303, 303),
         *[200] * 5,
     ]
+
+
+def test_a_passkey_that_is_used_too_often_is_refused_and_holds_nothing_else_up(
+    accounts: Accounts, person: Person
+) -> None:
+    """Each sign-in changes the person, and would be in the way of what they and the OWNERs do."""
+    ann, bea = person(), person("bea")
+    phone, phone_id = add_phone(ann)
+    thief = Browser(accounts.stack, passkey=phone)
+    for _ in range(limits.PASSKEY_USE_BURST):
+        assert thief.sign_in().status == 200
+    before = accounts.stack.item("ann")
+    refused = thief.sign_in()
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
+    assert "used too often" in refused.text
+    assert "WWW-Authenticate" not in thief.call("sign-in-finish", {}).headers
+    assert thief.confirm().status == 429
+    assert accounts.stack.item("ann") == before, "a refusal writes nothing"
+    other = Browser(accounts.stack, passkey=ann.passkey)
+    assert other.sign_in().status == 200
+    accounts.stack.clock.forward(29)
+    assert thief.sign_in().status == 429
+    accounts.stack.clock.forward(1)
+    assert [thief.sign_in().status for _ in range(2)] == [200, 429]
+    assert other.confirm().status == 200
+    assert other.post(f"you/passkey?id={phone_id}").status == 303
+    assert thief.sign_in().status == 401
+    assert bea.edit("people/ann/invite-again", {}).status == 303
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])

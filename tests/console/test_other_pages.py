@@ -488,6 +488,41 @@ def test_a_link_of_another_host_leads_to_no_button(
     assert link == wanted.get(path, path)
 
 
+@pytest.mark.parametrize("site", ["none", "same-site", "cross-site", "same-origin"])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("people?done=revoked", "stopped working at once"),
+        ("account?done=changed", "The account was changed"),
+        ("sign-in?left=1", "You have left the account"),
+    ],
+)
+def test_a_link_says_nothing_of_what_was_done(person: Person, path: str, said: str, site: str) -> None:
+    ann = person()
+    if path.startswith("sign-in"):
+        ann.cookies.clear()
+    navigation = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    ann.headers = {**navigation, "sec-fetch-site": site}
+    assert (said in ann.open(path).words) is (site == "same-origin")
+    ann.headers = {**navigation, "sec-fetch-site": "same-origin"}
+    assert said not in ann.open(f"{path}&asked=1").words
+
+
+@pytest.mark.parametrize(
+    ("path", "leads"),
+    [
+        ("you/sessions?asked=1", "../you?asked=1"),
+        ("people/ann/revoke?asked=1", "../../you/leave?asked=1"),
+        ("sign-in?next=you%2Fleave&asked=1", "you/leave?asked=1"),
+        ("sign-in?next=you%2Frestrict%3Fkey%3DX&asked=1", "you/restrict?key=X&asked=1"),
+        ("sign-in?next=you%2Fleave", "you/leave"),
+    ],
+)
+def test_what_was_asked_for_is_known_where_it_leads(person: Person, path: str, leads: str) -> None:
+    """Or the page there would send at once what is clicked."""
+    assert person().open(path, follow=False).headers["Location"] == leads
+
+
 @pytest.mark.parametrize(
     "path",
     [

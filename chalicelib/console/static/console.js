@@ -50,6 +50,8 @@ function start() {
   const decode = (text) =>
     Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (one) => one.charCodeAt(0));
 
+  // Where a link of another site led to a page by way of the sign-in, that page waits for a second as well.
+  const asked = (page) => `${page}${page.includes("?") ? "&" : "?"}asked=1`;
   const say = (text) => { find("#status").textContent = text; };
 
   async function post(path, content) {
@@ -165,7 +167,7 @@ function start() {
         await acts[form.dataset.passkey](form);
         const kept = find("#kept-form");
         if (kept) kept.submit();
-        else location.assign(root + (form.dataset.next || "") || "./");
+        else location.assign(root + (form.dataset.next ? asked(form.dataset.next) : "") || "./");
       });
     });
   }
@@ -237,6 +239,10 @@ function start() {
   let end = Date.now() + 1000 * Number(body.dataset.left);
   let last = Date.now() + 1000 * Number(body.dataset.longest);
   let over = false;
+  // What is done in another tab keeps the session alive, too.
+  const tabs = new BroadcastChannel("session");
+  tabs.onmessage = ({ data }) => { if (data.me === me && !over) ({ end, last } = data); };
+  if (me) tabs.postMessage({ me, end, last });
 
   function ended() {
     end = 0;
@@ -288,6 +294,7 @@ function start() {
       try {
         await post("seen");
         end = Math.min(Date.now() + 900000, last);
+        tabs.postMessage({ me, end, last });
         warning.close();
         say("You stay signed in.");
       } catch (error) {
