@@ -385,6 +385,14 @@ def enforce_policies(event: Any) -> dict[str, int]:
     return enforce_policies_function(event.to_dict(), event.context)
 
 
+@app.lambda_function(name="feedback")
+def feedback(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Take SES's reports of emails that bounce or that somebody complained of."""
+    from chalicelib.functions.feedback import feedback_function
+
+    return feedback_function(event, context)
+
+
 @app.lambda_function(name="publish")
 def publish(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Publish events on EventBridge: those that the stream brings, and each minute those that wait."""

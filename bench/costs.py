@@ -23,7 +23,9 @@ ALARMED_METRIC = 0.10
 COMPOSITE_ALARM = 0.50
 METRIC = 0.30
 
-ALARMED_METRICS = 34
+QUEUE_REQUEST = 0.40 / MILLION
+
+ALARMED_METRICS = 36
 COMPOSITE_ALARMS = 2
 METRICS = 9  # a metric is billed for the hours that have values; these usually do
 MEMORY_GIB = 1.0
@@ -33,6 +35,7 @@ LINE_BYTES = 450  # one line of the access log
 ITEM_BYTES = 1_300  # a Service User with two keys; the index holds a copy
 EVENT_BYTES = 1_200  # an event; the index by subject holds a copy
 RETENTION_MONTHS = 13
+QUEUE_POLLS = 648_000  # a month: five pollers of Lambda ask FeedbackQueue, each for 20 seconds
 
 
 class Usage(NamedTuple):
@@ -108,7 +111,7 @@ def monthly_costs(
         "rotations": users * usage.rotations * rotate,
         "emails": users * usage.rotations * notified,
         "storage": users * stored / GIB * STORED_GIB,
-        "schedules": swept + scheduled,
+        "schedules": swept + scheduled + QUEUE_POLLS * QUEUE_REQUEST,
         "alarms": ALARMED_METRICS * ALARMED_METRIC + COMPOSITE_ALARMS * COMPOSITE_ALARM + METRICS * METRIC,
     }
 

@@ -133,6 +133,7 @@ def _user(username: str, role: Role, status: Any, name: str) -> responses.UserRe
         created_at=NOW,
         suspended_at=None,
         suspended_by=None,
+        email_failure=None,
     )
 
 
@@ -200,6 +201,7 @@ JOAN_ACTIVE = responses.ActivatedResponse(
     created_at=NOW,
     suspended_at=None,
     suspended_by=None,
+    email_failure=None,
     api_keys=_keys(
         Role.READ_ONLY,
         *(key("joan", kind, KEY, by="joan") for kind in Role.READ_ONLY.default_key_types()),
@@ -270,7 +272,7 @@ EVENT = responses.EventResponse(
     reason=None,
     source_ip="198.51.100.7",
     request_id=REQUEST_ID,
-    mail=responses.MailResponse(waiting=True, told=(), undeliverable=()),
+    mail=responses.MailResponse(waiting=True, told=(), undeliverable=(), feedback=()),
 )
 
 HEALTH = Health("ok", VERSION)

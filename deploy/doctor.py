@@ -93,7 +93,9 @@ def _sender(sender: str) -> str:
         if identity.get("VerifiedForSendingStatus"):
             default = identity.get("ConfigurationSetName")
             return f"verified, by {'address' if candidate == sender else 'domain'}" + (
-                f", configuration set {default}" if default else ""
+                f", configuration set {default} (a stack sends with its own, unless EmailFeedback=off)"
+                if default
+                else ""
             )
     raise CheckFailed(
         "Neither the sender nor its domain is a verified SES identity in this region. Verify one of them."

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chalicelib.publishing.form import line, published
 from chalicelib.rules.model import Event
 from chalicelib.store.items import from_item
-from chalicelib.store.trail import refusals_of
+from chalicelib.store.trail import aside_of
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -100,7 +100,7 @@ def accounts_of(client: "DynamoDBClient", directory: str) -> list[str]:
 
 def read_events(client: "DynamoDBClient", table: str, account: str) -> Iterator[dict[str, Any]]:
     """Return an account's events as they are exported, the oldest first; refusals by network among them."""
-    parts = (partition(client, table, part) for part in (account, refusals_of(account)))
+    parts = (partition(client, table, part) for part in (account, aside_of(account)))
     for item in heapq.merge(*parts, key=lambda item: str(item["id"]["S"])):
         yield published(from_item({**item, "account": {"S": account}}, Event))
 

@@ -20,7 +20,7 @@ from chalicelib.rules.suspension import OPERATOR
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
 from chalicelib.store.principals import principal_from_item
-from chalicelib.store.trail import refusals_of, stored_event
+from chalicelib.store.trail import aside_of, stored_event
 from deploy import revocation
 
 if TYPE_CHECKING:
@@ -351,9 +351,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account
     ]:
         count += sum(_delete_principal(client, directory, item) for item in principals)
-    trail = [
-        item for part in (account, refusals_of(account)) for item in _keys_of_events(client, events, part)
-    ]
+    trail = [item for part in (account, aside_of(account)) for item in _keys_of_events(client, events, part)]
     write_items(client, events, [{"DeleteRequest": {"Key": item}} for item in trail])
     left = [
         item["pk"]["S"]

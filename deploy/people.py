@@ -20,7 +20,7 @@ from chalicelib.rules.model import Cause, Event, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.store import counters
 from chalicelib.store.items import from_item
-from chalicelib.store.trail import index_key, refusals_of
+from chalicelib.store.trail import FEEDBACK, aside_of, index_key
 from deploy.bulk import Tables, account_name, directory_of, principals
 from deploy.export import partition
 
@@ -148,6 +148,8 @@ class _Name:
         parts = (event.get("actor", {}).get("M", {}), event.get("subject", {}).get("M", {}))
         if any(self.is_it(part.get("username")) for part in parts):
             return True
+        if f"{FEEDBACK}{self.folded}" in event:
+            return True
         if any(self.folded in event.get(field, {}).get("M", {}) for field in _BY_NAME):
             return True
         if any(self.is_it(it) for it in event.get("holders", {}).get("L", ())):
@@ -165,10 +167,12 @@ class _Name:
                 left = {it: value for it, value in part.items() if it not in ("displayName", "email")}
                 new[field] = {"M": {**left, "username": {"S": pseudonym}}}
                 if key in new:
-                    account = event["account"]["S"].removeprefix(refusals_of(""))
+                    account = event["account"]["S"].removeprefix(aside_of(""))
                     new[key] = {"S": index_key(account, pseudonym)}
                 if field == "actor":
                     new.pop("sourceIp", None)
+        if (outcome := new.pop(f"{FEEDBACK}{self.folded}", None)) is not None:
+            new[f"{FEEDBACK}{pseudonym}"] = outcome
         for field in _BY_NAME:
             if self.folded in new.get(field, {}).get("M", {}):
                 entries = dict(new[field]["M"])
@@ -230,6 +234,8 @@ def _described(user: User) -> dict[str, Any]:
         "invitedBy": user.invited_by or None,
         "activated": user.invitation is None,
         "suspendedAt": time(user.suspended_at),
+        "emailFailure": user.email_failure
+        and {"outcome": user.email_failure.outcome.value, "at": time(user.email_failure.at)},
         "apiKeys": [
             {
                 "keyType": key_type.value,
@@ -263,7 +269,7 @@ def _described(user: User) -> dict[str, Any]:
 
 
 def _events(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:
-    for part in (account, refusals_of(account)):
+    for part in (account, aside_of(account)):
         yield from map(dict, partition(client, table, part))
 
 

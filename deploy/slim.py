@@ -106,6 +106,8 @@ def slim(package: Path) -> None:
     keep_roots(package / "botocore" / "cacert.pem")
     if (package / "jinja2").exists():  # the bare handler of the bench has none
         leave_out_template_compiler(package / "jinja2")
+    if (package / "pycparser").exists():  # cffi parses C with it, and cryptography has none to parse
+        shutil.rmtree(package / "pycparser")
     for stub in package.rglob("*.pyi"):
         stub.unlink()
 

@@ -673,7 +673,7 @@ _FUNCTIONS = (
     *("APIHandler", "Authorizer", "Verify", "Notify", "Resend"),
     *("EnforcePolicies", "CreateAccount", "RecoverOwner"),
 )
-_OPTIONAL_FUNCTIONS = ("Publish", "Archive")
+_OPTIONAL_FUNCTIONS = ("Feedback", "Publish", "Archive")
 _RIGHTS = (
     ("APIHandlerRole", "dynamodb:GetItem", True),
     ("APIHandlerRole", "dynamodb:Scan", False),

@@ -115,7 +115,8 @@ def iam_requests(
             found = re.search(r"<?([^<>\s]+@[^<>\s]+?)>?$", parameters["FromEmailAddress"])
             sender = found[1] if found else ""
             context = {"ses:FromAddress": frozenset({sender})}
-            for resource in _ses_resources(sender, parameters["Destination"]["ToAddresses"]):
+            used = parameters.get("ConfigurationSetName", "default-of-the-identity")
+            for resource in _ses_resources(sender, parameters["Destination"]["ToAddresses"], used):
                 # SES checks both for a raw message (SendEmail of its second API).
                 for action in ("ses:SendEmail", "ses:SendRawEmail"):
                     yield IamRequest(action, f"arn:aws:ses:{region}:{account}:{resource}", context)
@@ -140,17 +141,18 @@ def iam_requests(
             yield _dynamodb_request(operation, parameters, table_arns, reading)
 
 
-def _ses_resources(sender: str, recipients: Iterable[str]) -> Iterator[str]:
+def _ses_resources(sender: str, recipients: Iterable[str], used: str) -> Iterator[str]:
     """Yield every resource that SES was observed to authorize for one message.
 
-    The sender's identity, which can be the address, its domain, or a domain above it; the identity's default
-    configuration set; and a recipient that is an identity of the account as well, as all are in the sandbox.
+    The sender's identity, which can be the address, its domain, or a domain above it; the configuration set
+    that is ``used``, the identity's default one if the message names none; and a recipient that is an
+    identity of the account as well, as all are in the sandbox.
     """
     yield f"identity/{sender}"
     labels = sender.partition("@")[2].split(".")
     for start in range(len(labels) - 1):
         yield f"identity/{'.'.join(labels[start:])}"
-    yield "configuration-set/default-of-the-identity"
+    yield f"configuration-set/{used}"
     for recipient in recipients:
         yield f"identity/{recipient}"
 

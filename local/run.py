@@ -171,6 +171,7 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     from local.event_folder import EventFolder
     from local.event_sources import Schedule, Scheduler, StreamPoller, schedules
     from local.gateway import Gateway
+    from local.mailbox_simulator import CONFIGURATION_SET, MailboxSimulator
     from local.outbox_pages import OutboxPages
     from local.server import HttpServer
     from local.tables import declared_api
@@ -183,10 +184,14 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
     events = EventFolder(home / "events", terminal.log_event)
     with contextlib.ExitStack() as stack:
         stack.enter_context(emails.recording())
+        simulator = MailboxSimulator(lock)
+        stack.enter_context(simulator.reporting())
         stack.enter_context(_aws(endpoints))
         os.environ.setdefault("DIRECTORY_TABLE", "service-users-directory")
         os.environ.setdefault("EVENTS_TABLE", "service-users-events")
         os.environ.setdefault("SENDER", SENDER)
+        if not endpoints.ses:
+            os.environ.setdefault("CONFIGURATION_SET", CONFIGURATION_SET)
         os.environ.setdefault("EVENT_BUS", "on")
         os.environ.setdefault("EVENT_BUS_NAME", "local")
         stack.enter_context(_replaced(publisher, "_bridge", lambda: events))
@@ -245,6 +250,9 @@ def local_system(port: int, home: Path, module: str, terminal: Terminal) -> Iter
             )
             pollers.append(_start(stack, poller))
         _start(stack, Scheduler(scheduled, lock))
+        if feedback := app.handler_map.get("feedback"):
+            simulator.handler = feedback
+            _start(stack, simulator)
 
         credentials = home / "owner.json"
         owner = _owner_credentials(app, server.url, credentials, new=new)

@@ -54,6 +54,7 @@ def _mailer(context: Any) -> Mailer:
         share=_share(),
         operator=os.environ.get("OPERATOR_NAME") or OPERATOR,
         console=os.environ.get("CONSOLE") != "off",
+        configuration_set=os.environ.get("CONFIGURATION_SET", ""),
     )
 
 

@@ -400,6 +400,7 @@ class UpdateUser(Body, frozen=True, kw_only=True):
     invitation: ReadOnly | UnsetType = UNSET
     suspended_at: ReadOnly | UnsetType = UNSET
     suspended_by: ReadOnly | UnsetType = UNSET
+    email_failure: ReadOnly | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     display_name: DisplayName | UnsetType = UNSET
 

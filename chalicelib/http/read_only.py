@@ -21,8 +21,9 @@ READ_ONLY: dict[type[Body], tuple[str, ...]] = {
     ),
     UpdateAccount: ("account", "owners", "created_at"),
 }
-"""The fields of each body that cannot be changed. ``invitation`` of a User: :func:`require_same_user`."""
+"""The fields of each body that cannot be changed, but two of a User (:func:`require_same_user`)."""
 
+_FAILURE = {"outcome", "at"}
 _CHANGES_BY_ITSELF = frozenset({"lastUsedAt"})
 """What may have changed since it was read without anybody's doing."""
 
@@ -38,11 +39,17 @@ def require_same_user(body: UpdateUser, response: UserResponse, now: float) -> N
     """Raise ValidationError as :func:`require_unchanged` does.
 
     The state of an invitation changes by itself and with whoever sent it: only whether there is one counts.
+    Whether emails fail changes by itself.
     """
     changed = _changed(body, response, now)
     allowed = list(InvitationState) if response.status == "INVITED" else [None]
     if body.invitation is not msgspec.UNSET and body.invitation not in allowed:
         changed.append(FieldError("/invitation", _ADVICE))
+    failure = body.email_failure
+    if failure not in (msgspec.UNSET, None) and not (
+        isinstance(failure, dict) and failure.keys() == _FAILURE
+    ):
+        changed.append(FieldError("/emailFailure", _ADVICE))
     _refuse(changed)
 
 

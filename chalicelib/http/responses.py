@@ -3,6 +3,7 @@
 The types are the contract: the OpenAPI document takes its descriptions from them.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -19,9 +20,11 @@ from chalicelib.rules.model import (
     Actor,
     ApiKey,
     Change,
+    EmailFailure,
     Event,
     KeyChange,
     Kind,
+    Outcome,
     Principal,
     ShownKey,
     Subject,
@@ -157,6 +160,22 @@ class ServiceUserResponse(ResponseBody, frozen=True, kw_only=True):
     labels: Annotated[dict[str, str], Meta(description="Its labels, values by name.")]
 
 
+class EmailFailureResponse(ResponseBody, frozen=True, kw_only=True):
+    """That emails to a User fail, as their account's OWNERs were last notified of it."""
+
+    outcome: Annotated[
+        str,
+        Meta(
+            description=(
+                "`PERMANENT_BOUNCE`: the address rejects emails. `COMPLAINT`: one was marked as spam. Open "
+                "set: one of these, or a value added later."
+            ),
+            examples=[Outcome.PERMANENT_BOUNCE.value, Outcome.COMPLAINT.value],
+        ),
+    ]
+    at: Time
+
+
 class UserResponse(ResponseBody, frozen=True, kw_only=True):
     """A User of the account: INVITED until they activate, then ACTIVE."""
 
@@ -173,6 +192,10 @@ class UserResponse(ResponseBody, frozen=True, kw_only=True):
     created_at: Time
     suspended_at: SuspendedAt
     suspended_by: SuspendedBy
+    email_failure: Annotated[
+        EmailFailureResponse | None,
+        Meta(description="The last failure of emails to the address; null if none is known."),
+    ]
 
 
 class PersonResponse(UserResponse, frozen=True, kw_only=True):
@@ -335,6 +358,23 @@ class FieldChange(ResponseBody, frozen=True, kw_only=True):
     new_value: FieldValue
 
 
+class FeedbackResponse(ResponseBody, frozen=True, kw_only=True):
+    """What became of an email to one recipient, although it was sent."""
+
+    username: str
+    outcome: Annotated[
+        str,
+        Meta(
+            description=(
+                "`PERMANENT_BOUNCE`: the address rejects emails. `TRANSIENT_BOUNCE`: this one could not be "
+                "delivered, also after retries, or was replied to automatically. `COMPLAINT`: it was marked "
+                "as spam. Open set: one of these, or a value added later."
+            ),
+            examples=[outcome.value for outcome in Outcome],
+        ),
+    ]
+
+
 class MailResponse(ResponseBody, frozen=True, kw_only=True):
     """Who has been notified of an event. ``waiting`` is true while a recipient has still to be notified."""
 
@@ -342,6 +382,10 @@ class MailResponse(ResponseBody, frozen=True, kw_only=True):
     told: Annotated[tuple[str, ...], Meta(description="Usernames of those who were notified.")]
     undeliverable: Annotated[
         tuple[str, ...], Meta(description="Usernames of those whose address rejects email.")
+    ]
+    feedback: Annotated[
+        tuple[FeedbackResponse, ...],
+        Meta(description="What became of emails that were not simply delivered, for each recipient."),
     ]
 
 
@@ -445,7 +489,12 @@ def user(it: User) -> UserResponse:
         created_at=moment(it.created_at),
         suspended_at=maybe(it.suspended_at),
         suspended_by=it.suspended_by or None,
+        email_failure=_email_failure(it.email_failure),
     )
+
+
+def _email_failure(it: EmailFailure | None) -> EmailFailureResponse | None:
+    return None if it is None else EmailFailureResponse(outcome=it.outcome.value, at=moment(it.at))
 
 
 def person(it: Person) -> PersonResponse:
@@ -538,7 +587,15 @@ def event(it: Event | UnknownEvent) -> EventResponse:
             waiting=it.due_at is not None,
             told=tuple(sorted(it.told)),
             undeliverable=tuple(sorted(it.refused)),
+            feedback=_feedback(it.feedback.items()),
         ),
+    )
+
+
+def _feedback(outcomes: Iterable[tuple[str, str]]) -> tuple[FeedbackResponse, ...]:
+    return tuple(
+        FeedbackResponse(username=name, outcome=_unknown_text(getattr(outcome, "value", outcome)) or "")
+        for name, outcome in sorted(outcomes)
     )
 
 
@@ -629,6 +686,7 @@ def _unknown_event(fields: dict[str, Any]) -> EventResponse:
             waiting=False,
             told=tuple(sorted(name for name, _ in _members(fields.get("told")))),
             undeliverable=tuple(sorted(name for name, _ in _members(fields.get("refused")))),
+            feedback=_feedback(_members(fields.get("feedback"))),
         ),
     )
 

@@ -57,6 +57,8 @@ _EMAILS = {
     Action.ACCOUNT_UPDATED: "policy-loosened",
     Action.API_KEY_LEAKED: "api-key-leaked",
     Action.ALL_API_KEYS_REVOKED: "all-keys-revoked",
+    Action.EMAIL_BOUNCED: "address-failing",
+    Action.EMAIL_COMPLAINT: "address-failing",
 }
 _WITHOUT_KEYS = (
     "access-revoked",
@@ -65,11 +67,14 @@ _WITHOUT_KEYS = (
     "console-access",
     "all-keys-revoked",
     "suspension",
+    "address-failing",
 )
 _TO_EVERY_OWNER = "user-changed"
-_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked", "suspension")
+_THE_SAME_TO_OWNERS = (None, "policy-loosened", "api-key-leaked", "suspension", "address-failing")
 _OWNER = "OWNER-USERNAME"
 """Placeholder in a command for the OWNER whom the reader has to ask."""
+_NEW_ADDRESS, _ROLE = "NEW-ADDRESS", "ROLE"
+"""Placeholders in a command for what the reader knows."""
 _ACCESS = {
     Action.PASSKEY_ADDED: (
         "A passkey was added for you",
@@ -309,6 +314,7 @@ class _View:
             "opened": event.action is Action.ACCOUNT_CREATED,
             "deleted": event.action is Action.SERVICE_USER_DELETED,
             "suspended": self._is_suspension(),
+            "complained": event.action is Action.EMAIL_COMPLAINT,
             "by_operator": self.event.actor.kind is Kind.OPERATOR,
             "subject_kind": self._kind(),
             "lowered": _role_labels(event),
@@ -512,7 +518,7 @@ class _View:
             named = unlinked(named)
         facts = [("Account", self.account)]
         if self.subject:
-            about_user = name == _TO_EVERY_OWNER
+            about_user = name in (_TO_EVERY_OWNER, "address-failing")
             facts.append(("Your username" if self.person else self._kind(), named))
             if about_user:
                 facts.append(("Their email", _short(subject.email)))
@@ -532,7 +538,7 @@ class _View:
                 ("When", _when(event.at)),
                 ("From address", event.source_ip),
             ]
-        reason = event.reason if event.actor.kind is Kind.POLICY else ""
+        reason = event.reason if event.actor.kind in (Kind.POLICY, Kind.EMAIL_FEEDBACK) else ""
         if event.actor.kind is Kind.LEAK_REPORT:
             reason = unlinked(event.reason)  # the reporter of the key chose the URL in it
         facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
@@ -551,6 +557,8 @@ class _View:
                 return "the expiry of the key (expiresAt)" if self.given_end else "the account's key policy"
             case Kind.LEAK_REPORT:
                 return "a report of a leaked key, by whoever found it"
+            case Kind.EMAIL_FEEDBACK:
+                return "the email service (Amazon SES)"
         return "the operator of this service"
 
     def _why(self) -> str:
@@ -559,7 +567,7 @@ class _View:
         if self.recipient.why.owner:
             return (
                 f"You get this as an OWNER of {self.account}: no Administrator of {self.subject} is left "
-                "there, or one is suspended. So the OWNERs are notified."
+                "there, one is suspended, or emails to all of them fail. So the OWNERs are notified."
             )
         if self.event.action is Action.ALL_API_KEYS_REVOKED:
             return (
@@ -569,7 +577,11 @@ class _View:
         if self.person:
             return f"You get this because it is about your own access to {self.account}."
         if self.recipient.why.every_owner:
-            what = "leaked keys" if self.event.action is Action.API_KEY_LEAKED else "changes of rights"
+            what = {
+                Action.API_KEY_LEAKED: "leaked keys",
+                Action.EMAIL_BOUNCED: "addresses that fail",
+                Action.EMAIL_COMPLAINT: "addresses that fail",
+            }.get(self.event.action, "changes of rights")
             return f"You get this as an OWNER of {self.account}. Every OWNER is notified of {what} there."
         if self._is_dropped():
             return f"You get this because you were an Administrator of {self.subject} in {self.account}."
@@ -608,6 +620,8 @@ class _View:
                 return [Step(self._ask())] if self.person else [*self._undo_suspension(), *self._mend()]
             case "all-keys-revoked":
                 return [self._generate_again(), Step("To find out why, ask the operator of this service.")]
+            case "address-failing":
+                return self._replace_address()
             case "user-changed":
                 return [*self._restore_user(), *self._mend()]
             case "api-key-revoked":
@@ -730,6 +744,32 @@ class _View:
                 self._curl("DELETE", self._path("api-keys"), self._key_type()),
             ),
             last,
+        ]
+
+    def _replace_address(self) -> list[Step]:
+        """Return the steps after emails to a User fail, for an OWNER."""
+        subject = self.event.subject
+        listing = f"/v1/service-users?administrator={quote(subject.username, safe='')}"
+        anew: dict[str, object] = {"username": subject.username, "email": _NEW_ADDRESS, "role": _ROLE}
+        return [
+            Step(
+                f"See which Service Users {subject.username} administers. Where nobody else does, add "
+                "another Administrator:",
+                self._curl("GET", listing),
+            ),
+            Step(
+                f"If the address is wrong or gone, revoke {subject.username}. This ends their access, their "
+                "keys and their links to Service Users:",
+                self._curl("DELETE", self._user_path(subject.username)),
+            ),
+            Step(
+                "Then invite them at another address, and name them as Administrator again:",
+                self._curl("POST", "/v1/users", anew),
+            ),
+            Step(
+                "If the address is right, ask the operator of this service to remove it from the suppression "
+                "list of SES, which sends nothing to it until then."
+            ),
         ]
 
     def _restore_user(self) -> list[Step]:

@@ -3,7 +3,7 @@
 import logging
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -52,21 +52,32 @@ class SendResult(NamedTuple):
     code: str = ""
 
 
-def send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> SendResult:
+class BySet(NamedTuple):
+    """A configuration set to send with, and the tags that SES repeats in what it reports of the email."""
+
+    name: str
+    tags: list[dict[str, str]]
+
+
+def send(
+    ses: "SESV2Client", message: "EmailMessage", recipient: str, by_set: BySet | None = None
+) -> SendResult:
     """Send one message to one address, and return the result. Raises no error of SES.
 
     A refused message is tried twice, because SES has been seen to refuse valid addresses temporarily.
     """
-    first = _send(ses, message, recipient)
-    return first if first.verdict is not Verdict.REFUSED else _send(ses, message, recipient)
+    first = _send(ses, message, recipient, by_set)
+    return first if first.verdict is not Verdict.REFUSED else _send(ses, message, recipient, by_set)
 
 
-def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str) -> SendResult:
+def _send(ses: "SESV2Client", message: "EmailMessage", recipient: str, by_set: BySet | None) -> SendResult:
+    more: Any = {"ConfigurationSetName": by_set.name, "EmailTags": by_set.tags} if by_set else {}
     try:
         ses.send_email(
             FromEmailAddress=str(message["From"]),
             Destination={"ToAddresses": [recipient]},
             Content={"Raw": {"Data": message.as_bytes()}},
+            **more,
         )
     except ClientError as error:
         result = classify(error, recipient)

@@ -237,6 +237,24 @@ class Challenge(Value, frozen=True, kw_only=True):
     proof: str = ""
 
 
+class Outcome(str, Enum):
+    """What became of an email after SES took it, if anything did. A later one overrides an earlier one.
+
+    A TRANSIENT_BOUNCE is final too: SES has retried, and gave up; or the recipient's absence was reported.
+    """
+
+    TRANSIENT_BOUNCE = "TRANSIENT_BOUNCE"
+    PERMANENT_BOUNCE = "PERMANENT_BOUNCE"
+    COMPLAINT = "COMPLAINT"
+
+
+class EmailFailure(Value, frozen=True):
+    """That emails to a person's address bounce, or that the person complained of one, and when that was."""
+
+    outcome: Outcome
+    at: int
+
+
 class User(Principal, frozen=True, kw_only=True, tag="USER"):
     """A person in an account.
 
@@ -247,6 +265,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
 
     ``passkeys`` and ``sessions`` map ids to values. ``handle`` is the random id that authenticators know the
     User by. ``sign_in_emails_full_at`` is when the budget of emails about sign-ins is full again.
+    ``email_failure`` is the last one that the account's OWNERs were notified of.
     """
 
     membership: str
@@ -257,6 +276,7 @@ class User(Principal, frozen=True, kw_only=True, tag="USER"):
     handle: bytes = b""
     enrolment: Enrolment | None = None
     sign_in_emails_full_at: int | None = None
+    email_failure: EmailFailure | None = None
 
 
 class Policy(Value, frozen=True):
@@ -303,6 +323,7 @@ class UserSummary(Value, frozen=True, kw_only=True):
     role: Role
     membership: str
     suspended_at: int | None = None
+    email_failure: EmailFailure | None = None
 
 
 class AccountSummary(Value, frozen=True, kw_only=True):
@@ -322,6 +343,7 @@ class Kind(str, Enum):
     OPERATOR = "OPERATOR"
     ACCOUNT = "ACCOUNT"
     LEAK_REPORT = "LEAK_REPORT"
+    EMAIL_FEEDBACK = "EMAIL_FEEDBACK"
 
 
 class Action(str, Enum):
@@ -354,6 +376,8 @@ class Action(str, Enum):
     PASSKEY_CODE_REQUESTED = "PASSKEY_CODE_REQUESTED"
     SIGNED_IN = "SIGNED_IN"
     SIGNED_OUT = "SIGNED_OUT"
+    EMAIL_BOUNCED = "EMAIL_BOUNCED"
+    EMAIL_COMPLAINT = "EMAIL_COMPLAINT"
 
 
 class Change(str, Enum):
@@ -386,7 +410,7 @@ class Cause(str, Enum):
 
 
 class Actor(Value, frozen=True):
-    """Who did it. ``username`` is empty for a POLICY, an OPERATOR and a LEAK_REPORT.
+    """Who did it. ``username`` is empty for a POLICY, an OPERATOR, a LEAK_REPORT and EMAIL_FEEDBACK.
 
     ``id`` is a Service User's id or a User's membership. It and ``display_name`` are empty in events stored
     before they were recorded.
@@ -463,9 +487,10 @@ class Event(Value, frozen=True, kw_only=True):
     whether there may be more. ``changes`` maps each field that an update changed to its old and new value, as
     text. ``administrators`` are those of the Service User at the time; if the event changed them, those
     before and after. ``told`` maps the folded username of each notified recipient to the time, and
-    ``refused`` that of each undeliverable one to the reason. ``due_at`` is when to try next, None once nobody
-    is left to be notified. It is later than ``at`` if the event is held from the start, because one email
-    will notify its recipients of many events.
+    ``refused`` that of each undeliverable one to the reason. ``feedback`` maps it to what became of an email
+    that SES took, if it was not simply delivered. ``due_at`` is when to try next, None once nobody is left to
+    be notified. It is later than ``at`` if the event is held from the start, because one email will notify
+    its recipients of many events.
 
     ``holders`` are the usernames of the first of ``holder_count`` principals of which an operator revoked
     every key, in the event that notifies one User of all of them.
@@ -493,5 +518,6 @@ class Event(Value, frozen=True, kw_only=True):
     due_at: int | None = None
     told: dict[str, int] = {}
     refused: dict[str, str] = {}
+    feedback: dict[str, Outcome] = {}
     holders: tuple[str, ...] = ()
     holder_count: int = 0

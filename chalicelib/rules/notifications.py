@@ -19,6 +19,7 @@ from chalicelib.rules.model import (
     Action,
     Actor,
     Audience,
+    EmailFailure,
     Event,
     KeyChange,
     Kind,
@@ -39,6 +40,10 @@ HELD_SHARDS = ("held0", "held1")
 
 LEASE = 120
 """Seconds for which a claimed event belongs to the mailer that claimed it; each mark renews the lease."""
+
+FAILING = 30 * DAY
+"""Seconds for which an address counts as failing after it failed, and in which the OWNERs are not notified of
+it again."""
 
 FIRST_PAUSE = 60
 MAX_PAUSE = 21_600
@@ -229,6 +234,11 @@ def owners_if_loosened(occurrence: Occurrence) -> Recipients:
     return nobody(occurrence)
 
 
+def owners_of_account(_occurrence: Occurrence) -> Recipients:
+    """Notify all OWNERs, but the one whom the event is about (see :func:`owners`)."""
+    return Recipients(Audience.OWNERS)
+
+
 def is_policy_looser(old: Account, new: Account) -> bool:
     """Return whether keys (also leaked ones) may work longer now, or machines may now manage OWNERs."""
     was, now = old.policy, new.policy
@@ -285,6 +295,8 @@ NOTIFIED = for_every_action(
         Action.PASSKEY_CODE_REQUESTED: administrators_or_person,
         Action.SIGNED_IN: person_if_signed_in_elsewhere,
         Action.SIGNED_OUT: nobody,
+        Action.EMAIL_BOUNCED: owners_of_account,
+        Action.EMAIL_COMPLAINT: owners_of_account,
     }
 )
 """Who is notified of each action (product page: who-is-notified).
@@ -299,11 +311,37 @@ def recipients(action: Action, occurrence: Occurrence) -> Recipients:
     return NOTIFIED[action](occurrence)
 
 
-class EventKey(NamedTuple):
-    """The key of an event."""
+ASIDE = "REFUSED#"
+"""What the partition begins with that has those events of an account which the authorizer and ``feedback``
+write; the account follows. They may write no event of another partition."""
 
-    account: str
+
+ABOUT_FAILURES = frozenset({Action.EMAIL_BOUNCED, Action.EMAIL_COMPLAINT})
+"""The actions whose events are about a person's address that fails."""
+
+_ASIDE_ACTIONS = frozenset({Action.API_KEY_REFUSED, *ABOUT_FAILURES})
+
+
+class EventKey(NamedTuple):
+    """The key of an event. Its ``partition`` is its account, or that account's partition ``ASIDE``."""
+
+    partition: str
     id: str
+
+    @property
+    def account(self) -> str:
+        """The account of the event."""
+        return self.partition.removeprefix(ASIDE)
+
+
+def key_of(event: Event) -> EventKey:
+    """Return the key of an event."""
+    return EventKey(f"{ASIDE}{event.account}" if is_aside(event.action) else event.account, event.id)
+
+
+def is_aside(action: str) -> bool:
+    """Return whether events with an action are in their account's partition ``ASIDE``."""
+    return action in _ASIDE_ACTIONS
 
 
 class RecipientLookup(NamedTuple):
@@ -424,30 +462,42 @@ def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
     ]
 
 
-def owners_stand_in(event: Event, administrators: list[Recipient], directory: RecipientLookup) -> bool:
+def owners_stand_in(
+    event: Event, administrators: list[Recipient], directory: RecipientLookup, now: float
+) -> bool:
     """Return whether the OWNERs are notified, because no entitled Administrator is left or one is suspended.
 
     Otherwise whoever suspends an Administrator for a minute could act in that minute with nobody notified.
-    If the event changed the Administrators, those before the change count: whoever was notified until then is
-    notified of the change too.
+    They also are if the addresses of all who are left fail, who may never see their emails. If the event
+    changed the Administrators, those before the change count: whoever was notified until then is notified of
+    the change too.
     """
     named = _found(event.administrators, directory)
     if any(permissions.is_administrator(user, event) and user.suspended_at is not None for _, user in named):
         return True
     if "administrators" not in event.changes:
-        return not administrators
-    before = event.changes["administrators"][0].split(", ")
-    return not any(one.name in before for one in administrators)
+        concerned = administrators
+    else:
+        before = event.changes["administrators"][0].split(", ")
+        concerned = [one for one in administrators if one.name in before]
+    return all(is_failing(directory.people[one.name].email_failure, now) for one in concerned)
+
+
+def is_failing(failure: EmailFailure | None, now: float) -> bool:
+    """Return whether a person's address counts as failing: it has failed within ``FAILING``."""
+    return failure is not None and failure.at > now - FAILING
 
 
 def owners(event: Event, directory: RecipientLookup, why: RecipientReason = OWNER) -> list[Recipient]:
     """Return the OWNERs of an event's account, by username; ``why`` says why they are notified.
 
-    The User whom the event is about is not among them, because they are notified as that person.
+    The User whom the event is about is not among them if they are notified as that person, or if emails to
+    them are what fails.
     """
     account = directory.accounts.get(event.account)
     links = account.owners if account else {}
-    about = fold_username(event.subject.username) if event.audience is Audience.PERSON_AND_OWNERS else ""
+    leaves_out = event.audience is Audience.PERSON_AND_OWNERS or event.action in ABOUT_FAILURES
+    about = fold_username(event.subject.username) if leaves_out else ""
     return [
         Recipient(name, user.username, user.email, why, user.role)
         for name, user in _found(links, directory)

@@ -32,7 +32,9 @@ MAX_READ = 1_000
 BATCH = 100
 """The most keys that one BatchGetItem takes."""
 
-_READ = "pk, #kind, #account, #id, #name, #role, username, email, membership, owners, suspendedAt"
+_READ = (
+    "pk, #kind, #account, #id, #name, #role, username, email, membership, owners, suspendedAt, emailFailure"
+)
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
 
 
@@ -78,7 +80,7 @@ class DynamoOutbox:
             },
             ReturnValues="ALL_NEW",
         )
-        return None if item is None else from_item(item, Event)
+        return None if item is None else from_item({**item, "account": {"S": key.account}}, Event)
 
     def mark_notified(self, key: EventKey, name: str, now: int, lease: int, renewed: int | None) -> bool:
         """Mark a recipient as notified; see :class:`chalicelib.rules.notifications.Outbox`."""
@@ -316,7 +318,7 @@ class DynamoOutbox:
         try:
             response: Any = self._client.update_item(
                 TableName=self._events,
-                Key={"account": {"S": key.account}, "id": {"S": key.id}},
+                Key={"account": {"S": key.partition}, "id": {"S": key.id}},
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeValues=values,

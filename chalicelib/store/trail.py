@@ -1,18 +1,18 @@
 """Table Events: the audit trail, which is also the outbox.
 
-An account's events are one partition. Its refusals by network are another, ``REFUSED#`` and the account,
-because the authorizer may write only there and so can overwrite no other event. IAM can restrict the
-partition, but not the conditions of a write. Where events are published, each has a marker beside it until
-that is done (``chalicelib.store.publications``).
+An account's events are one partition. Its refusals by network and the failures of its people's addresses are
+another, ``REFUSED#`` and the account, because the functions that write them may write events only there and
+so can overwrite no other. IAM can restrict the partition, but not the conditions of a write. Where events are
+published, each has a marker beside it until that is done (``chalicelib.store.publications``).
 """
 
 import zlib
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules.errors import ValidationError
-from chalicelib.rules.model import Action, Event
+from chalicelib.rules.model import Event
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.notifications import HELD_SHARDS, SHARDS
+from chalicelib.rules.notifications import ASIDE, HELD_SHARDS, SHARDS, is_aside, key_of
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
 from chalicelib.store.items import AttributeValue, Item, from_attribute, from_item, to_item
 from chalicelib.store.probe import NOTHING, Probe
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 EXAMINED = 500
 """The most events to read for a page if a condition has no index: about 500 KB, to bound a page's cost."""
 
+FEEDBACK = "feedback_"
+"""What the attribute begins with that has what became of an email to a recipient, whose name follows. It is
+an attribute of its own, because IAM can restrict writes to those, but not to parts of one."""
+
 _DAY = 86_400
-_REFUSED = "REFUSED#"
 _FIRST_ID, _LAST_ID = "0", "~"  # sort before and after every id
-_REFUSAL = {"S": Action.API_KEY_REFUSED.value}
 _OUTBOX_ONLY = frozenset(
     {
         "ttl",
@@ -53,14 +55,13 @@ def event_item(event: Event, retention_days: int) -> Item:
     if event.due_at is not None:
         held = event.due_at > event.at
         more["waiting"] = held_shard_of(event.id) if held else shard_of(event.id)
-    if event.action is Action.API_KEY_REFUSED:
-        more["account"] = refusals_of(event.account)
+    more["account"] = key_of(event).partition
     return to_item(event, **more)
 
 
 def stored_event(item: Item) -> Event | None:
     """Return the event of an item; None for what is no event, or one that this version cannot read."""
-    account = item["account"]["S"].removeprefix(_REFUSED)
+    account = item["account"]["S"].removeprefix(ASIDE)
     found = _event(item, account)
     return found if isinstance(found, Event) else None
 
@@ -75,9 +76,9 @@ def held_shard_of(event_id: str) -> str:
     return HELD_SHARDS[int(shard_of(event_id)) % len(HELD_SHARDS)]
 
 
-def refusals_of(account: str) -> str:
-    """Return the partition of an account's refusals by network."""
-    return f"{_REFUSED}{account}"
+def aside_of(account: str) -> str:
+    """Return the partition of an account's refusals by network and failures of addresses."""
+    return f"{ASIDE}{account}"
 
 
 class DynamoTrail:
@@ -102,13 +103,13 @@ class DynamoTrail:
         )
 
     def events(self, account: str, query: EventQuery, limit: int, after: str | None) -> EventPage:
-        """Return a page of a trail: one Query of the events, and one of the refusals by network.
+        """Return a page of a trail: one Query of each of the account's partitions.
 
         With ``username`` or ``actor``, it is one Query of an index instead, eventually consistent; ``actor``
         alone takes a BatchGetItem more. Without either, the page is strongly consistent.
         """
         parts: list[tuple[list[Item], str | None]] = []
-        for partition in (account, refusals_of(account)):
+        for partition in (account, aside_of(account)):
             selection = _Selection(account, query, partition)
             response = call_dynamodb(
                 self._client.query, TableName=self._table, **selection.parameters(limit, after)
@@ -206,11 +207,16 @@ class _Selection:
 
 
 def _event(item: Item, account: str) -> Event | UnknownEvent | None:
-    """Return the event of an item; None for one among the refusals that is not a refusal."""
+    """Return the event of an item; None for one that does not belong into its partition."""
     if item["account"]["S"] != account:
-        if item["account"]["S"] != refusals_of(account) or item.get("action") != _REFUSAL:
+        action = item.get("action", {"S": ""})["S"]
+        if item["account"]["S"] != aside_of(account) or not is_aside(action):
             return None
         item = {**item, "account": {"S": account}}
+    feedback = {name.removeprefix(FEEDBACK): it for name, it in item.items() if name.startswith(FEEDBACK)}
+    if feedback:
+        others = {name: it for name, it in item.items() if not name.startswith(FEEDBACK)}
+        item = {**others, "feedback": {"M": feedback}}
     try:
         return from_item(item, Event)
     except ValueError:  # so is msgspec.ValidationError

@@ -18,7 +18,7 @@ FUNCTIONS = (
     "CreateAccount",
     "RecoverOwner",
 )
-OPTIONAL_FUNCTIONS = ("Publish", "Archive")
+OPTIONAL_FUNCTIONS = ("Feedback", "Publish", "Archive")
 """Functions that a stack has where its parameters say so. The emulator does not start them."""
 
 _PSEUDO = {

@@ -343,7 +343,7 @@ def test_an_event_of_a_kind_that_this_version_does_not_know_is_shown_as_it_is(ac
         {"field": "place", "old": "here", "new": "there", "oldValue": "here", "newValue": "there"}
     ]
     assert event["reason"] == "Because"
-    assert event["mail"] == {"waiting": False, "told": ["owner"], "undeliverable": []}
+    assert event["mail"] == {"waiting": False, "told": ["owner"], "undeliverable": [], "feedback": []}
 
 
 ODD: dict[str, dict[str, Any]] = {

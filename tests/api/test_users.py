@@ -86,6 +86,7 @@ def test_an_invited_user_is_listed_and_has_no_keys(stack: Stack) -> None:
         "createdAt": "2030-03-17T17:46:40Z",
         "suspendedAt": None,
         "suspendedBy": None,
+        "emailFailure": None,
         "invitation": "OPEN",
     }
     assert stack.call("GET", f"{USERS}/bea", owner).json == made.json

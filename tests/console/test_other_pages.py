@@ -11,6 +11,7 @@ from chalicelib.console.settings import settings
 from chalicelib.rules.limits import DEFAULT
 from tests.support.accounts import CLEAR, Accounts
 from tests.support.browser import Browser
+from tests.support.feedback import COMPLAINT, Feedback
 from tests.support.mail import MailFixture
 
 Person = Callable[..., Browser]
@@ -836,3 +837,21 @@ def test_a_confirmation_does_not_make_an_address_known(accounts: Accounts, perso
     assert ann.sign_in().status == 200
     (signed_in,) = [it for it in accounts.stack.events("SIGNED_IN") if it["sourceIp"] == "192.0.2.77"]
     assert signed_in.get("audience") == "PERSON"
+
+
+def test_pages_show_whose_emails_fail(accounts: Accounts, person: Person) -> None:
+    ann = person()
+    stack = accounts.stack
+    feedback = Feedback(MailFixture(stack.client, stack.tables, stack.clock))
+    stack.user(accounts["owner"], "bea", "CLUSTER_ADMIN")
+    feedback.mail.resend()
+    assert "bounces" not in ann.open("people").words
+    feedback.fails("bea@people.example")
+    assert "bea@people.example bounces" in ann.open("people").words
+    events = ann.open("events").words
+    assert "Email bounced bea" in events
+    assert "bea: Permanent bounce" in events
+    stack.user(accounts["owner"], "eve", "CLUSTER_ADMIN")
+    feedback.mail.resend()
+    feedback.fails("eve@people.example", COMPLAINT)
+    assert "eve@people.example marked as spam" in ann.open("people").words

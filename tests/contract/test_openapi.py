@@ -632,7 +632,9 @@ RIGHT: dict[str, st.SearchStrategy[Any]] = {
     ),
     **dict.fromkeys(("account", "createdAt", "apiKeys", "keysBelowRole"), JSON),
     **dict.fromkeys(("userCount", "serviceUserCount"), JSON),
-    **dict.fromkeys(("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy"), JSON),
+    **dict.fromkeys(
+        ("status", "invitedBy", "invitation", "owners", "suspendedAt", "suspendedBy", "emailFailure"), JSON
+    ),
 }
 BODIES = sorted({it.body for it in OPERATIONS.values() if it.body is not None}, key=lambda it: it.__name__)
 

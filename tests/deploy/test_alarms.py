@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import app
 from bench import costs
@@ -13,7 +14,8 @@ from local.package.template import Template
 from tests.authorizer.test_gateway import NAMES, golden
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import inject_faults, refuses
-from tests.support.mail import MailFixture
+from tests.support.feedback import COMPLAINT, Feedback
+from tests.support.mail import Faults, MailFixture
 from tests.support.monitoring import Monitoring
 
 ELSEWHERE = "203.0.113.9"
@@ -224,6 +226,54 @@ def test_a_new_owner_raises_the_owners_alarm_and_is_counted(
     assert (monitoring.raised(), monitoring.composites()) == ({"OwnersChangeAlarm"}, {"LookTomorrow"})
 
 
+def test_an_owner_whom_emails_do_not_reach_raises_its_alarm_and_other_failures_none(
+    mail: MailFixture, monitoring: Monitoring
+) -> None:
+    """An address that bounces is the OWNERs' business; their own, where nobody else is notified, ours."""
+    mail.demo_account("alice")
+    feedback = Feedback(mail)
+    mail.notify(mail.event())
+    with monitoring.running("FeedbackLog"):
+        feedback.fails("alice@people.example")
+        feedback.fails("alice@people.example", COMPLAINT)
+    with monitoring.running("ResendLog"):
+        mail.resend()
+    assert monitoring.total("EmailsFailed", Outcome="PERMANENT_BOUNCE") == 1
+    assert monitoring.total("EmailsFailed", Outcome="COMPLAINT") == 1
+    assert monitoring.raised() == set()
+    with monitoring.running("FeedbackLog"):
+        feedback.fails("owner@people.example")
+    assert (monitoring.raised(), monitoring.composites()) == ({"OwnerUnreachableAlarm"}, {"LookTomorrow"})
+
+
+@pytest.mark.parametrize("log", ["NotifyLog", "ResendLog"])
+def test_the_failing_address_of_the_only_owner_raises_its_alarm(
+    mail: MailFixture, monitoring: Monitoring, log: str
+) -> None:
+    mail.demo_account()
+    feedback = Feedback(mail)
+    mail.notify(mail.event(administrators={"owner": "m-owner"}))
+    with monitoring.running("FeedbackLog"):
+        feedback.fails("owner@people.example")
+    assert monitoring.raised() == set()
+    with monitoring.running(log):
+        mail.resend()
+    assert monitoring.raised() == {"OwnerUnreachableAlarm"}
+
+
+def test_a_denied_call_of_feedback_pages(mail: MailFixture, monitoring: Monitoring) -> None:
+    def deny(_number: int, operation: str) -> str:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, operation)
+
+    mail.demo_account("alice")
+    feedback = Feedback(mail)
+    mail.notify(mail.event())
+    feedback.client = Faults(deny).wrap(mail.client)
+    with monitoring.running("FeedbackLog"):
+        assert feedback.fails("alice@people.example") == ["0"]
+    assert (monitoring.raised(), monitoring.composites()) == ({"AccessDeniedAlarm"}, {"PageMe"})
+
+
 def test_a_server_error_pages(stack: Stack, monitoring: Monitoring) -> None:
     owner = stack.account()
     with inject_faults(stack, "GetItem", refuses("InternalServerError", 500), repeat_last=True):
@@ -262,6 +312,9 @@ MEASURED: dict[str, Callable[[Monitoring], object]] = {
         and None
     ),
     "BouncesAlarm": lambda it: it.add("AWS/SES", "Reputation.BounceRate", 0.06),
+    "FeedbackBehindAlarm": lambda it: it.add(
+        "AWS/SQS", "ApproximateAgeOfOldestMessage", 3600, QueueName="FeedbackQueue.QueueName"
+    ),
     "ComplaintsAlarm": lambda it: it.add("AWS/SES", "Reputation.ComplaintRate", 0.002),
     "PublishErrorsAlarm": lambda it: it.add("AWS/Lambda", "Errors", 1, FunctionName="Publish"),
 }
@@ -281,10 +334,10 @@ def test_usual_rates_of_bounces_and_complaints_raise_nothing(monitoring: Monitor
 
 
 def test_the_costs_count_every_alarm() -> None:
-    template = json.loads(RESOURCES.read_text(encoding="utf-8"))["Resources"]
-    alarms = [
-        it for it in template.values() if it["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in it
-    ]
+    """Those of a stack with every parameter at its default."""
+    document = json.loads(RESOURCES.read_text(encoding="utf-8"))
+    made, template = Template(document, {"SenderAddress": "a@example.com"}), document["Resources"]
+    alarms = [template[name] for name in made.of_type("AWS::CloudWatch::Alarm") if made.exists(name)]
     expressions = [it["Properties"].get("Metrics", ()) for it in alarms]
     counted = sum(sum("MetricStat" in it for it in metrics) or 1 for metrics in expressions)
     composites = sum(it["Type"] == "AWS::CloudWatch::CompositeAlarm" for it in template.values())

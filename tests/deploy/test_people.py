@@ -10,6 +10,7 @@ from deploy.people import STATE, erase_person, export_person
 from tests.deploy.test_accounts import Command, account_of, command, tables_of
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call
+from tests.support.feedback import BOUNCE, COMPLAINT, Feedback, report
 from tests.support.mail import MailFixture
 
 __all__ = ["command"]
@@ -226,3 +227,27 @@ def test_another_account_is_left_alone(stack: Stack, owner: Key, mail: MailFixtu
     ).events
     assert [it for it in stack.events() if it["account"] == account_of(stack, other)] == before
     assert stack.item("ann")["account"] == account_of(stack, other)
+
+
+def test_an_erased_person_is_not_in_what_became_of_their_emails(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    """Nor does a report bring them back that comes later."""
+    feedback = Feedback(mail)
+    mail.resend()
+    assert stack.call("POST", "/v1/users/ann/suspend", owner).status == 200
+    mail.resend()
+    suspended = feedback.sent_to("Ann@people.example")
+    feedback.take(report(suspended, BOUNCE))
+    mail.resend()
+    revoke(stack, owner, mail)
+    done = erase_person(stack.client, tables_of(stack), account_of(stack, owner), "ann", now=stack.clock())
+    feedback.take(report(suspended, COMPLAINT))
+    events = stack.events()
+    assert "ann'" not in repr(events).lower()
+    assert "feedback_ann" not in repr(events)
+    [left] = [it for it in events if it["action"] == "USER_SUSPENDED"]
+    assert left[f"feedback_{done.pseudonym}"] == "PERMANENT_BOUNCE"
+    [told] = [it for it in events if it["action"] == "EMAIL_BOUNCED"]
+    assert told["subject"]["username"] == done.pseudonym
+    assert "email" not in told["subject"]

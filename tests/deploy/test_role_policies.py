@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from chalicelib.rules.notifications import FAILING
 from chalicelib.rules.publications import Marker
 from local.iam import Reading, iam_requests, permissions_for
 from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
+from tests.support.feedback import COMPLAINT, Feedback
 from tests.support.mail import MailFixture
 from tests.support.policies import policy_account
 from tests.support.publishing import Publishing
@@ -137,7 +139,7 @@ TAKING_OVER = {
 }
 
 
-@pytest.mark.parametrize("role", ["Authorizer", "EnforcePolicies"])
+@pytest.mark.parametrize("role", ["Authorizer", "EnforcePolicies", "Feedback"])
 @pytest.mark.parametrize("what", TAKING_OVER)
 def test_roles_that_do_not_need_to_write_keys_cannot(role: str, what: str) -> None:
     operation, parameters = TAKING_OVER[what]
@@ -231,6 +233,74 @@ def test_the_authorizer_may_mark_the_refusals_that_it_puts_on_record(
         for operation, parameters in calls:
             assert allowed(role, operation, parameters), operation
     assert len(publishing.markers()) == 3
+
+
+WRITING_AS_FEEDBACK: dict[str, tuple[str, dict[str, Any]]] = {
+    "an event": ("PutItem", event()),
+    "an event in another's partition": ("PutItem", event(account={"S": "one#REFUSED#"})),
+    "keys in an event": ("PutItem", event(account={"S": "REFUSED#one"}, keys={"L": []})),
+    "marks in an event": ("PutItem", event(account={"S": "REFUSED#one"}, told={"M": {}})),
+    **{
+        f"{field} of an event": (
+            "UpdateItem",
+            {
+                "TableName": "Events",
+                "Key": {"account": {"S": "one"}, "id": {"S": "0" * 28}},
+                "UpdateExpression": f"SET #outcome = :new, {field} = :new",
+                "ConditionExpression": "attribute_exists(id)",
+                "ExpressionAttributeNames": {"#outcome": "feedback_ann"},
+                "ExpressionAttributeValues": {":new": {"S": "x"}},
+            },
+        )
+        for field in ("reason", "told", "waiting", "subject", "sourceIp", "administrators")
+    },
+    "the address of a person": (
+        "UpdateItem",
+        update("SET emailFailure = :d, email = :d", condition="version = :d", **{":d": {"S": "x"}}),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRITING_AS_FEEDBACK)
+def test_feedback_writes_outcomes_and_events_about_failures_alone(what: str) -> None:
+    operation, parameters = WRITING_AS_FEEDBACK[what]
+    assert not allowed("Feedback", operation, parameters)
+    assert allowed("Feedback", "PutItem", event(account={"S": "REFUSED#one"}))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"TableName": "Directory", "Key": KEY},
+        {"TableName": "Directory", "Key": KEY, "ProjectionExpression": "pk, sessions"},
+        {"TableName": "Directory", "Key": {"pk": {"S": "ACCOUNT#one"}}, "ProjectionExpression": "pk"},
+        {"TableName": "Events", "Key": event()["Item"]},
+        {"TableName": "Events", "Key": {"account": {"S": "one"}}, "ProjectionExpression": "sourceIp"},
+    ],
+)
+def test_feedback_reads_no_more_than_it_needs(asked: dict[str, Any]) -> None:
+    names = {"#keys": "keys"} if "#keys" in asked.get("ProjectionExpression", "") else {}
+    assert not allowed("Feedback", "GetItem", {**asked, "ExpressionAttributeNames": names})
+
+
+@pytest.mark.parametrize("publishes", [True, False])
+def test_feedback_may_do_what_it_does(stack: Stack, publishes: bool) -> None:
+    stack.service_user(stack.account(), "bot")
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    feedback = Feedback(mail, publishes=publishes)
+    mail.resend()
+    with recorded(stack) as calls:
+        assert feedback.fails("owner@people.example") == []
+        stack.clock.forward(FAILING + 1)
+        assert feedback.fails("owner@people.example", COMPLAINT) == []
+    assert [operation for operation, _ in calls] == 2 * [
+        "GetItem",
+        "UpdateItem",
+        "GetItem",
+        "TransactWriteItems",
+    ]
+    for operation, parameters in calls:
+        assert allowed("Feedback", operation, parameters), operation
 
 
 def test_the_sweep_may_do_what_it_does(stack: Stack) -> None:

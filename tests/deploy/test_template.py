@@ -1,11 +1,13 @@
 """What CloudFormation refuses of a template, and cfn-lint does not know; and what no emulator shows."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from chalicelib.rules.limits import DEFAULT, VARIABLES
 from deploy.package import RESOURCES
+from local.package.template import Template
 
 IN_RULES = {
     *("Ref", "Fn::And", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn", "Fn::Equals", "Fn::Not"),
@@ -43,6 +45,39 @@ def test_the_archive_keeps_each_event_as_its_parameters_say() -> None:
     rule = properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
     assert rule == {"Mode": {"Ref": "EventArchive"}, "Days": {"Ref": "EventArchiveDays"}}
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_only_reports_of_the_stacks_own_set_reach_its_queue() -> None:
+    """The emulator reports too; which rules and policies bound it there, no emulator shows."""
+    template = json.loads(RESOURCES.read_text(encoding="utf-8"))
+    resources = template["Resources"]
+    own = {"Ref": "EmailConfigurationSet"}
+    destination = resources["EmailEventDestination"]["Properties"]
+    assert destination["ConfigurationSetName"] == own
+    assert destination["EventDestination"]["MatchingEventTypes"] == ["bounce", "complaint"]
+    rule = resources["FeedbackRule"]["Properties"]
+    assert "EventBusName" not in rule  # SES reports to the default bus alone
+    assert rule["EventPattern"]["source"] == ["aws.ses"]
+    assert rule["EventPattern"]["detail"]["mail"]["tags"] == {"ses:configuration-set": [own]}
+    [denied, allowed] = resources["FeedbackQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (denied["Effect"], allowed["Principal"]) == ("Deny", {"Service": "events.amazonaws.com"})
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["FeedbackRule", "Arn"]}}}
+    assert resources["Feedback"]["Properties"]["Environment"]["Variables"]["CONFIGURATION_SET"] == own
+
+
+def test_without_feedback_a_stack_has_nothing_of_it_and_sends_as_before() -> None:
+    document = json.loads(RESOURCES.read_text(encoding="utf-8"))
+    parameters = {"SenderAddress": "service-users@example.com"}
+    for value in ("on", "off"):
+        template = Template(document, {**parameters, "EmailFeedback": value})
+        own = {name for name in template.resources if re.match("Feedback|Email|OwnerUnreachable", name)}
+        assert len(own) >= 14
+        assert {template.exists(name) for name in own} == {value == "on"}
+        for mailer in ("Notify", "Resend"):
+            variables = template.properties(mailer)["Environment"]["Variables"]
+            assert variables["CONFIGURATION_SET"] == ("EmailConfigurationSet" if value == "on" else "")
+        raised_by = template.properties("LookTomorrow")["AlarmRule"]
+        assert ("FeedbackBehindAlarm" in raised_by) is (value == "on")
 
 
 def test_a_limits_parameter_takes_what_the_functions_take() -> None:

@@ -5,7 +5,8 @@ alarms from a template; here their rules are checked against the alarms that the
 group that is there already; CloudFormation does not, and so neither does this. It has no CodeDeploy; here an
 alias moves at once. Its HTTP APIs know payload format 2.0 alone; here they send 1.0, as the stack's does. It
 stores the settings of their stages in the template's spelling; here in the API's. Two attributes that one
-expression sets to the same map are one map to it; here two. Where the file in ``EMULATOR_FAULTS`` names a
+expression sets to the same map are one map to it; here two. Its SES reports no bounces to EventBridge and
+has no suppression list; here it does for its mailbox simulator. Where the file in ``EMULATOR_FAULTS`` names a
 type of resource, CloudFormation fails to create or update one. While there is a file ``EMULATOR_SCHEDULES``,
 every rate is one a second.
 """
@@ -16,10 +17,10 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from ministack.app import main
-from ministack.services import apigateway, dynamodb, eventbridge, lambda_svc
+from ministack.services import apigateway, dynamodb, eventbridge, lambda_svc, ses_v2
 from ministack.services.cloudformation import provisioners
 
 FAULTS = Path(os.environ["EMULATOR_FAULTS"])
@@ -30,6 +31,8 @@ _set_value = dynamodb._eval_set_value
 _stage_properties = provisioners._apigw_v2_stage_props
 _handle_execute = apigateway._handle_execute_in_scope
 _execute = lambda_svc._execute_function_with_config_scope
+_handle_ses = ses_v2.handle_request
+_suppressed: set[str] = set()
 
 
 def alarm_record(name: str, properties: dict[str, Any]) -> Any:
@@ -118,6 +121,46 @@ def execute(record: Any, event: Any, *more: Any, **others: Any) -> Any:
     return _execute(record, event, *more, **others)
 
 
+async def handle_ses(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+    address = unquote(path.rpartition("/suppression/addresses/")[2])
+    if address != path and method in ("GET", "DELETE"):
+        if address not in _suppressed:
+            return 404, {"x-amzn-ErrorType": "NotFoundException"}, b'{"message": "not on the list"}'
+        _suppressed.difference_update({address} if method == "DELETE" else ())
+        found = {"EmailAddress": address, "Reason": "BOUNCE", "LastUpdateTime": 1_900_000_000}
+        content = {"SuppressedDestination": found} if method == "GET" else {}
+        return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
+    response = await _handle_ses(method, path, headers, body, query)
+    if path.endswith("/outbound-emails") and response[0] == 200:
+        report(json.loads(body))
+    return response
+
+
+def report(sent: dict[str, Any]) -> None:
+    """Report of an email to the mailbox simulator, where its configuration set says so."""
+    [address] = sent["Destination"]["ToAddresses"]
+    name = address.partition("@")[0].partition("+")[0]
+    kinds = {"bounce": ("Bounce", "Email Bounced"), "complaint": ("Complaint", "Email Complaint Received")}
+    of_set = ses_v2._config_sets.get(sent.get("ConfigurationSetName", ""), {})
+    if not address.endswith("@simulator.amazonses.com") or name not in kinds:
+        return
+    _suppressed.add(address)
+    kind, title = kinds[name]
+    tags = {it["Name"]: [it["Value"]] for it in sent.get("EmailTags", ())}
+    for destination in of_set.get("EventDestinations", {}).values():
+        if kind.upper() in destination["MatchingEventTypes"] and "EventBridgeDestination" in destination:
+            detail = {
+                "eventType": kind,
+                kind.lower(): {"bounceType": "Permanent"} if kind == "Bounce" else {},
+                "mail": {
+                    "destination": [address],
+                    "tags": {"ses:configuration-set": [sent["ConfigurationSetName"]], **tags},
+                },
+            }
+            entry = {"Source": "aws.ses", "DetailType": title, "Detail": json.dumps(detail)}
+            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
 def refusing(kind: str, function: Any) -> Any:
     def call(*arguments: Any, **more: Any) -> Any:
         if FAULTS.exists() and kind in json.loads(FAULTS.read_text(encoding="utf-8")):
@@ -153,6 +196,7 @@ for kind in ("AWS::CodeDeploy::Application", "AWS::CodeDeploy::DeploymentGroup")
 provisioners._apigw_v2_stage_props = stage_properties
 apigateway._handle_execute_in_scope = handle_execute
 lambda_svc._execute_function_with_config_scope = execute
+ses_v2.handle_request = handle_ses
 eventbridge._parse_rate_seconds = rate_seconds
 dynamodb._eval_set_value = set_value
 eventbridge._SCHEDULER_TICK_INTERVAL = 1

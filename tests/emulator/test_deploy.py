@@ -122,6 +122,30 @@ def try_the_bus_and_the_archive(emulator: Emulator, stack: Stack, owner: tuple[s
     return bucket
 
 
+def try_the_feedback(emulator: Emulator, stack: Stack, owner: tuple[str, str]) -> None:
+    """Have an invitation bounce: its event and the person show it, and the OWNER is mailed."""
+    url, configured = emulator.api(stack), stack.outputs["ConfigurationSetName"]
+    named = ("--configuration-set-name", configured)
+    [made] = aws_cli.ask("sesv2", "get-configuration-set-event-destinations", *named)["EventDestinations"]
+    assert (made["Enabled"], made["MatchingEventTypes"]) == (True, ["BOUNCE", "COMPLAINT"])
+    body = {"username": "bouncer", "email": "bounce@simulator.amazonses.com", "role": "READ_ONLY"}
+    assert call(url, "POST", "/v1/users", owner, body)[0] == 201
+
+    def bounced() -> Any:
+        return call(url, "GET", "/v1/events?action=EMAIL_BOUNCED", owner)[1]
+
+    wait_for("the event of the bounce", lambda: bool(bounced()))
+    [event] = bounced()
+    assert (event["actor"]["kind"], event["subject"]["username"]) == ("EMAIL_FEEDBACK", "bouncer")
+    [invited] = call(url, "GET", "/v1/events?action=USER_INVITED&username=bouncer", owner)[1]
+    assert invited["mail"]["feedback"] == [{"username": "bouncer", "outcome": "PERMANENT_BOUNCE"}]
+    assert call(url, "GET", "/v1/users/bouncer", owner)[1]["emailFailure"]["outcome"] == "PERMANENT_BOUNCE"
+    wait_for(
+        "the email to the OWNER",
+        lambda: "Emails to bouncer bounce" in json.dumps(mails_to(emulator, f"{owner[0]}@example.com")),
+    )
+
+
 def stack_stream(stack: Stack) -> str:
     table = aws_cli.ask("dynamodb", "describe-table", "--table-name", stack.outputs["EventsName"])["Table"]
     return str(table["LatestStreamArn"])
@@ -151,6 +175,7 @@ def test_a_stack_from_its_first_failure_to_its_end(
     assert status(url, "/v1/whoami", owner) == 200
     assert status(emulator.api(created, "Stage"), "/health") != 200
     try_the_stream_and_the_schedules(emulator, created, owner)
+    try_the_feedback(emulator, created, owner)
 
     assert program("deploy", "--stage", stage) == 0
     assert "No changes to deploy" in "".join(capfd.readouterr())

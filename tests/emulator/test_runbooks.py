@@ -192,6 +192,34 @@ def stop_and_restore(
     assert "Messages" not in queues.receive_message(QueueUrl=queue)
 
 
+def look_at_bounces(emulator: Emulator, operator: Operator, stack: Stack, owner: tuple[str, str]) -> None:
+    """Run "Bounces and complaints", and "Feedback behind"."""
+    body = {"username": "bouncer", "email": "bounce@simulator.amazonses.com", "role": "READ_ONLY"}
+    assert call(emulator.api(stack), "POST", "/v1/users", owner, body)[0] == 201
+    wait_for("the email", lambda: bool(mails_to(emulator, str(body["email"]))))
+    simulated = ("ann@example.com", str(body["email"]))
+    command = "aws sesv2 {}-suppressed-destination --email-address ann@example.com"
+    assert "BOUNCE" in operator.run(command.format("get"), replacing=simulated)
+    operator.run(command.format("delete"), replacing=simulated)
+    assert "NotFound" in operator.run(command.format("get"), refused=True, replacing=simulated)
+
+    name = next(it for it in doc_commands("operations.md") if it.startswith("QUEUE="))
+    queue, queues = operator.run(name, then='; printf "$QUEUE"'), Breaker(stack).client("sqs")
+    assert queue == stack.outputs["FeedbackQueueUrl"]
+    operator.variables["QUEUE"] = queue
+    queues.send_message(QueueUrl=queue, MessageBody="no report")
+    by_url = ("aws ", f"aws --endpoint-url {emulator.url} ")
+    receive, purge = (
+        next(
+            it for it in doc_commands("operations.md") if it.startswith(f"aws sqs {what}") and "$QUEUE" in it
+        )
+        for what in ("receive-message", "purge-queue")
+    )
+    assert operator.run(receive, replacing=by_url)
+    operator.run(purge, replacing=by_url)
+    assert "Messages" not in queues.receive_message(QueueUrl=queue)
+
+
 def recover_and_find(operator: Operator, url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """Run "Let an OWNER back in" and "A leaked key of unknown holder"; return the OWNER and the new key."""
     owner = ("ann", key_in(operator.run("make owner STAGE=acme USERNAME=ann")))
@@ -309,6 +337,7 @@ def test_each_command_does_what_its_page_says(
     url = emulator.api(stack)
     read_events_by_hand(emulator, operator, stack, owner, account)
     stop_and_restore(emulator, operator, url, stack, owner)
+    look_at_bounces(emulator, operator, stack, owner)
     owner = recover_and_find(operator, url, monkeypatch)
     run_accounts(emulator, operator, url, owner, account)
     delete_a_version(operator, stack)

@@ -1,5 +1,6 @@
 """``make run``, as a process of its own."""
 
+import base64
 import http.client
 import json
 import os
@@ -11,9 +12,11 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -318,5 +321,45 @@ def test_the_printed_commands_work_as_pasted(start):
     actions = {event["action"] for event in events}
     assert {"ACCOUNT_CREATED", "SERVICE_USER_CREATED", "API_KEY_ROTATED"} <= actions
     assert all(event["schemaVersion"] == "1" for event in events)
+    assert running.end(signal.SIGINT) == 0
+    assert "Traceback" not in running.output
+
+
+def test_an_administrator_whose_emails_bounce_is_shown_and_told_the_owner(start):
+    """From an invitation to SES's simulated address to the events, the person and the OWNER's email."""
+    running = start("--port", "0", real=True)
+    running.serving()
+    owner = running.owner()
+    me = (owner["username"], owner["apiKey"])
+
+    def api(method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            owner["baseUrl"] + path, json.dumps(body).encode() if body else None, method=method
+        )
+        request.add_header("Content-Type", "application/json")
+        request.add_header("Authorization", "Basic " + base64.b64encode(":".join(me).encode()).decode())
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    address = "bounce@simulator.amazonses.com"
+    api("POST", "/v1/users", {"username": "ann", "email": address, "role": "CLUSTER_ADMIN"})
+    running.wait_for(rf"mail +{re.escape(address)}: .*invites you")
+    running.wait_for(r"mail +owner@demo.example: Emails to ann bounce \(Demo\)")
+    [invitation] = (running.home / "outbox").glob(f"*-{address}.eml")
+    text = message_from_bytes(invitation.read_bytes()).get_payload(0).get_payload(decode=True).decode()
+    [token] = set(re.findall(r"sui_[0-9A-Za-z]+", text))
+    api("POST", "/v1/users/activate", {"username": "ann", "token": token})
+
+    api("POST", "/v1/service-users", {"username": "bot", "email": "bot@demo.example", "role": "READ_ONLY"})
+    api("PUT", "/v1/service-users/bot", {"administrators": ["ann"]})
+    api("POST", "/v1/service-users/bot/api-keys/rotate", {"keyType": "MONITORING"})
+    running.wait_for(rf"mail +{re.escape(address)}: API key rotated")
+    running.wait_for(r"mail +owner@demo.example: API key rotated")  # no Administrator can be reached
+    failed = [{"username": "ann", "outcome": "PERMANENT_BOUNCE"}]
+    deadline = time.monotonic() + 30
+    while [it["mail"]["feedback"] for it in api("GET", "/v1/events?action=API_KEY_ROTATED")] != [failed]:
+        assert time.monotonic() < deadline
+    assert api("GET", "/v1/users/ann")["emailFailure"]["outcome"] == "PERMANENT_BOUNCE"
+    assert [it["subject"]["username"] for it in api("GET", "/v1/events?action=EMAIL_BOUNCED")] == ["ann"]
     assert running.end(signal.SIGINT) == 0
     assert "Traceback" not in running.output

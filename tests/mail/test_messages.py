@@ -109,6 +109,18 @@ def all_revoked(holders: tuple[str, ...] = ("ci-bot", "web"), count: int = 10_00
     )
 
 
+def failing(action: Action) -> Event:
+    return make_event(
+        action=action,
+        keys=(),
+        subject=BEA,
+        actor=Actor(Kind.EMAIL_FEEDBACK),
+        audience=Audience.OWNERS,
+        administrators={},
+        reason="An email to them bounced (event 01ba)",
+    )
+
+
 EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "generated": (make_event(), BOB, SETTING),
     "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=three()), BOB, SETTING),
@@ -164,6 +176,8 @@ EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "opened": (own(action=Action.ACCOUNT_CREATED, actor=Actor(Kind.OPERATOR)), SELF, SETTING),
     "access": (own(action=Action.USER_REVOKED, keys=(revoked(),), actor=ALICE), SELF, SETTING),
     "access without keys": (own(action=Action.USER_REVOKED, keys=(), actor=ALICE), SELF, SETTING),
+    "bounced": (failing(Action.EMAIL_BOUNCED), CHIEF, SETTING),
+    "complained": (failing(Action.EMAIL_COMPLAINT), CHIEF, SETTING),
     "suspended": (make_event(action=Action.SERVICE_USER_SUSPENDED, keys=()), BOB, SETTING),
     "resumed": (make_event(action=Action.SERVICE_USER_RESUMED, keys=()), BOB, SETTING),
     "suspended person": (own(action=Action.USER_SUSPENDED, keys=(), actor=ALICE), SELF, SETTING),
@@ -585,8 +599,8 @@ def test_administrators_owners_and_the_person_are_told_why() -> None:
     assert said in email_content(event, BOB, SETTING).text
     owners = " ".join(email_content(event, BOSS, SETTING).text.split())
     assert (
-        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, or one is suspended. "
-        "So the OWNERs are notified."
+        "You get this as an OWNER of Demo: no Administrator of ci-bot is left there, one is suspended, "
+        "or emails to all of them fail. So the OWNERs are notified."
     ) in owners
     assert "because it is about your own access to Demo" in email_content(own(), SELF, SETTING).text
 
@@ -991,6 +1005,23 @@ def test_who_hears_of_a_leaked_key_is_told_what_to_do() -> None:
     ]
 
 
+def test_who_hears_of_a_failing_address_is_told_what_to_do() -> None:
+    for name, subject in (
+        ("bounced", "Emails to Bea bounce (Demo)"),
+        ("complained", "Bea marked an email as spam (Demo)"),
+    ):
+        made = email_content(*EVERY[name])
+        assert made.subject == subject
+        assert [line.split(" -u ")[0] for line in commands(made.text)] == [
+            f"curl -X GET '{PUBLIC_URL}/v1/service-users?administrator=Bea'",
+            f"curl -X DELETE {PUBLIC_URL}/v1/users/Bea",
+            f"curl -X POST {PUBLIC_URL}/v1/users",
+        ]
+        for part in ("Their email: bea@people.example", "the email service (Amazon SES)", "NEW-ADDRESS"):
+            assert part in made.text
+        assert "Every OWNER is notified of addresses that fail" in " ".join(made.text.split())
+
+
 def test_every_action_has_its_email_or_none() -> None:
     keys = (generated(),)
     found = {action: email_of(make_event(action=action, keys=keys)) for action in Action}
@@ -1015,7 +1046,8 @@ def test_an_act_without_keys_is_not_mailed_but_for_access_and_deletions() -> Non
         Action.USER_RESUMED,
     }
     access = {Action.USER_INVITED, Action.USER_REVOKED, Action.ACCOUNT_UPDATED, Action.ALL_API_KEYS_REVOKED}
-    assert found == access | suspensions | passkeys | {Action.SERVICE_USER_DELETED}
+    failing = {Action.EMAIL_BOUNCED, Action.EMAIL_COMPLAINT}
+    assert found == access | suspensions | passkeys | failing | {Action.SERVICE_USER_DELETED}
 
 
 def addresses(event: Event, recipient: Recipient, context: EmailContext) -> list[str]:

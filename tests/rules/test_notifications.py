@@ -85,6 +85,8 @@ EXPECTED: dict[Action, tuple[Principal | Account, Recipients, Recipients]] = {
     Action.PASSKEY_CODE_REQUESTED: (ANN, HERSELF, HERSELF),
     Action.SIGNED_IN: (ANN, NOBODY, NOBODY),
     Action.SIGNED_OUT: (ANN, NOBODY, NOBODY),
+    Action.EMAIL_BOUNCED: (BEA, OWNERS, OWNERS),
+    Action.EMAIL_COMPLAINT: (BEA, OWNERS, OWNERS),
 }
 
 

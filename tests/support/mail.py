@@ -91,6 +91,7 @@ class Ses:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, EmailMessage]] = []
+        self.asked: list[dict[str, Any]] = []
         self.calls = 0
         self.hook: Callable[[str], None] = lambda _recipient: None
         self._lock = threading.Lock()
@@ -105,6 +106,7 @@ class Ses:
         assert message["To"] == recipient
         with self._lock:
             self.sent.append((recipient, message))
+            self.asked.append(asked)
         return {"MessageId": f"m-{len(self.sent)}"}
 
     def told(self) -> Counter[tuple[str, str]]:
@@ -129,6 +131,7 @@ class MailFixture:
     mails_per_hour: int | None = None
     share: Share | None = None
     sleep: Callable[[float], None] = lambda _seconds: None
+    configuration_set: str = ""
 
     @property
     def mailer(self) -> Mailer:
@@ -148,6 +151,7 @@ class MailFixture:
             sleep=self.sleep,
             mails_per_hour=self.mails_per_hour,
             share=self.share,
+            configuration_set=self.configuration_set,
         )
 
     # Users

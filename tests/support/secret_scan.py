@@ -45,9 +45,9 @@ def captured_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[CapturedOutput]
     handler = _Lines()
     said = CapturedOutput(handler.lines)
 
-    def send(client: Any, message: EmailMessage, recipient: str) -> ses.SendResult:
+    def send(client: Any, message: EmailMessage, recipient: str, *more: Any) -> ses.SendResult:
         said.emails.append((recipient, message))
-        return ses.send(client, message, recipient)
+        return ses.send(client, message, recipient, *more)
 
     monkeypatch.setattr(notify, "send", send)
     for name in ("app", "chalicelib"):

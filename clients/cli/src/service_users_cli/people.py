@@ -38,6 +38,12 @@ SHOWN_COLUMNS = {
 }
 
 
+def _failure(it: dict[str, Any]) -> str | None:
+    """Return how and when emails to a person last failed; None if they have not."""
+    failure = it.get("emailFailure")
+    return failure and f"{failure['outcome']} at {failure['at']}"
+
+
 def write_person(it: dict[str, Any]) -> None:
     """Write a person."""
     session().output.fields(
@@ -52,6 +58,7 @@ def write_person(it: dict[str, Any]) -> None:
             "Invited by": it["invitedBy"],
             "Created": it["createdAt"],
             "Suspended": it.get("suspendedAt"),
+            "Emails fail": _failure(it),
         },
     )
 

@@ -9,10 +9,12 @@ from .api_key import ApiKey
 from .api_keys import ApiKeys
 from .create_service_user import CreateServiceUser
 from .create_service_user_labels import CreateServiceUserLabels
+from .email_failure import EmailFailure
 from .end_shown_keys_revoke_user import EndShownKeysRevokeUser
 from .ended_keys import EndedKeys
 from .error_detail import ErrorDetail
 from .event import Event
+from .feedback import Feedback
 from .field_change import FieldChange
 from .find_key import FindKey
 from .found_key import FoundKey
@@ -76,10 +78,12 @@ __all__ = (
     "ApiKeys",
     "CreateServiceUser",
     "CreateServiceUserLabels",
+    "EmailFailure",
     "EndShownKeysRevokeUser",
     "EndedKeys",
     "ErrorDetail",
     "Event",
+    "Feedback",
     "FieldChange",
     "FindKey",
     "FoundKey",

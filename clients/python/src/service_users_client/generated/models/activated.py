@@ -13,6 +13,7 @@ from ..models.role import Role
 
 if TYPE_CHECKING:
     from ..models.api_keys import ApiKeys
+    from ..models.email_failure import EmailFailure
 
 
 T = TypeVar("T", bound="Activated")
@@ -33,6 +34,7 @@ class Activated:
         created_at (datetime.datetime): RFC 3339, UTC.
         suspended_at (datetime.datetime | None): Since when it is suspended: refused wherever it signs in; else null.
         suspended_by (None | str): The username of whoever suspended it.
+        email_failure (EmailFailure | None): The last failure of emails to the address; null if none is known.
         api_keys (ApiKeys): The key types that the role allows, and the keys.
     """
 
@@ -46,10 +48,13 @@ class Activated:
     created_at: datetime.datetime
     suspended_at: datetime.datetime | None
     suspended_by: None | str
+    email_failure: EmailFailure | None
     api_keys: ApiKeys
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.email_failure import EmailFailure
+
         account = str(self.account)
 
         username = self.username
@@ -76,6 +81,12 @@ class Activated:
         suspended_by: None | str
         suspended_by = self.suspended_by
 
+        email_failure: dict[str, Any] | None
+        if isinstance(self.email_failure, EmailFailure):
+            email_failure = self.email_failure.to_dict()
+        else:
+            email_failure = self.email_failure
+
         api_keys = self.api_keys.to_dict()
 
         field_dict: dict[str, Any] = {}
@@ -92,6 +103,7 @@ class Activated:
                 "createdAt": created_at,
                 "suspendedAt": suspended_at,
                 "suspendedBy": suspended_by,
+                "emailFailure": email_failure,
                 "apiKeys": api_keys,
             }
         )
@@ -101,6 +113,7 @@ class Activated:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.api_keys import ApiKeys
+        from ..models.email_failure import EmailFailure
 
         d = dict(src_dict)
         account = UUID(d.pop("account"))
@@ -146,6 +159,21 @@ class Activated:
 
         suspended_by = _parse_suspended_by(d.pop("suspendedBy"))
 
+        def _parse_email_failure(data: object) -> EmailFailure | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                email_failure_type_0 = EmailFailure.from_dict(data)
+
+                return email_failure_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EmailFailure | None, data)
+
+        email_failure = _parse_email_failure(d.pop("emailFailure"))
+
         api_keys = ApiKeys.from_dict(d.pop("apiKeys"))
 
         activated = cls(
@@ -159,6 +187,7 @@ class Activated:
             created_at=created_at,
             suspended_at=suspended_at,
             suspended_by=suspended_by,
+            email_failure=email_failure,
             api_keys=api_keys,
         )
 

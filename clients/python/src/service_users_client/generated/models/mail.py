@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.feedback import Feedback
+
 
 T = TypeVar("T", bound="Mail")
 
@@ -17,11 +21,13 @@ class Mail:
         waiting (bool):
         told (list[str]): Usernames of those who were notified.
         undeliverable (list[str]): Usernames of those whose address rejects email.
+        feedback (list[Feedback]): What became of emails that were not simply delivered, for each recipient.
     """
 
     waiting: bool
     told: list[str]
     undeliverable: list[str]
+    feedback: list[Feedback]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,6 +37,11 @@ class Mail:
 
         undeliverable = self.undeliverable
 
+        feedback = []
+        for feedback_item_data in self.feedback:
+            feedback_item = feedback_item_data.to_dict()
+            feedback.append(feedback_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -38,6 +49,7 @@ class Mail:
                 "waiting": waiting,
                 "told": told,
                 "undeliverable": undeliverable,
+                "feedback": feedback,
             }
         )
 
@@ -45,6 +57,8 @@ class Mail:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.feedback import Feedback
+
         d = dict(src_dict)
         waiting = d.pop("waiting")
 
@@ -52,10 +66,18 @@ class Mail:
 
         undeliverable = cast(list[str], d.pop("undeliverable"))
 
+        feedback = []
+        _feedback = d.pop("feedback")
+        for feedback_item_data in _feedback:
+            feedback_item = Feedback.from_dict(feedback_item_data)
+
+            feedback.append(feedback_item)
+
         mail = cls(
             waiting=waiting,
             told=told,
             undeliverable=undeliverable,
+            feedback=feedback,
         )
 
         mail.additional_properties = d

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -11,6 +11,10 @@ from attrs import field as _attrs_field
 from ..models.invitation_state import InvitationState
 from ..models.person_status import PersonStatus
 from ..models.role import Role
+
+if TYPE_CHECKING:
+    from ..models.email_failure import EmailFailure
+
 
 T = TypeVar("T", bound="Person")
 
@@ -30,6 +34,7 @@ class Person:
         created_at (datetime.datetime): RFC 3339, UTC.
         suspended_at (datetime.datetime | None): Since when it is suspended: refused wherever it signs in; else null.
         suspended_by (None | str): The username of whoever suspended it.
+        email_failure (EmailFailure | None): The last failure of emails to the address; null if none is known.
         invitation (InvitationState | None):
     """
 
@@ -43,10 +48,13 @@ class Person:
     created_at: datetime.datetime
     suspended_at: datetime.datetime | None
     suspended_by: None | str
+    email_failure: EmailFailure | None
     invitation: InvitationState | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.email_failure import EmailFailure
+
         account = str(self.account)
 
         username = self.username
@@ -73,6 +81,12 @@ class Person:
         suspended_by: None | str
         suspended_by = self.suspended_by
 
+        email_failure: dict[str, Any] | None
+        if isinstance(self.email_failure, EmailFailure):
+            email_failure = self.email_failure.to_dict()
+        else:
+            email_failure = self.email_failure
+
         invitation: None | str
         if isinstance(self.invitation, InvitationState):
             invitation = self.invitation.value
@@ -93,6 +107,7 @@ class Person:
                 "createdAt": created_at,
                 "suspendedAt": suspended_at,
                 "suspendedBy": suspended_by,
+                "emailFailure": email_failure,
                 "invitation": invitation,
             }
         )
@@ -101,6 +116,8 @@ class Person:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.email_failure import EmailFailure
+
         d = dict(src_dict)
         account = UUID(d.pop("account"))
 
@@ -145,6 +162,21 @@ class Person:
 
         suspended_by = _parse_suspended_by(d.pop("suspendedBy"))
 
+        def _parse_email_failure(data: object) -> EmailFailure | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                email_failure_type_0 = EmailFailure.from_dict(data)
+
+                return email_failure_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EmailFailure | None, data)
+
+        email_failure = _parse_email_failure(d.pop("emailFailure"))
+
         def _parse_invitation(data: object) -> InvitationState | None:
             if data is None:
                 return data
@@ -171,6 +203,7 @@ class Person:
             created_at=created_at,
             suspended_at=suspended_at,
             suspended_by=suspended_by,
+            email_failure=email_failure,
             invitation=invitation,
         )
 

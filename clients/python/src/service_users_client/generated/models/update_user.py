@@ -25,6 +25,7 @@ class UpdateUser:
         invitation (Any | Unset): Read-only: as it was read, or left out.
         suspended_at (Any | Unset): Read-only: as it was read, or left out.
         suspended_by (Any | Unset): Read-only: as it was read, or left out.
+        email_failure (Any | Unset): Read-only: as it was read, or left out.
         role (Role | Unset): What a principal may do, lowest first.
         display_name (str | Unset): Display name, without control characters, line ends and characters that change the
             direction of text; the username if not given.
@@ -39,6 +40,7 @@ class UpdateUser:
     invitation: Any | Unset = UNSET
     suspended_at: Any | Unset = UNSET
     suspended_by: Any | Unset = UNSET
+    email_failure: Any | Unset = UNSET
     role: Role | Unset = UNSET
     display_name: str | Unset = UNSET
 
@@ -60,6 +62,8 @@ class UpdateUser:
         suspended_at = self.suspended_at
 
         suspended_by = self.suspended_by
+
+        email_failure = self.email_failure
 
         role: str | Unset = UNSET
         if not isinstance(self.role, Unset):
@@ -88,6 +92,8 @@ class UpdateUser:
             field_dict["suspendedAt"] = suspended_at
         if suspended_by is not UNSET:
             field_dict["suspendedBy"] = suspended_by
+        if email_failure is not UNSET:
+            field_dict["emailFailure"] = email_failure
         if role is not UNSET:
             field_dict["role"] = role
         if display_name is not UNSET:
@@ -116,6 +122,8 @@ class UpdateUser:
 
         suspended_by = d.pop("suspendedBy", UNSET)
 
+        email_failure = d.pop("emailFailure", UNSET)
+
         _role = d.pop("role", UNSET)
         role: Role | Unset
         if isinstance(_role, Unset):
@@ -135,6 +143,7 @@ class UpdateUser:
             invitation=invitation,
             suspended_at=suspended_at,
             suspended_by=suspended_by,
+            email_failure=email_failure,
             role=role,
             display_name=display_name,
         )

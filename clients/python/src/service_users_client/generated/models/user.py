@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -10,6 +10,10 @@ from attrs import field as _attrs_field
 
 from ..models.role import Role
 from ..models.user_status import UserStatus
+
+if TYPE_CHECKING:
+    from ..models.email_failure import EmailFailure
+
 
 T = TypeVar("T", bound="User")
 
@@ -29,6 +33,7 @@ class User:
         created_at (datetime.datetime): RFC 3339, UTC.
         suspended_at (datetime.datetime | None): Since when it is suspended: refused wherever it signs in; else null.
         suspended_by (None | str): The username of whoever suspended it.
+        email_failure (EmailFailure | None): The last failure of emails to the address; null if none is known.
     """
 
     account: UUID
@@ -41,9 +46,12 @@ class User:
     created_at: datetime.datetime
     suspended_at: datetime.datetime | None
     suspended_by: None | str
+    email_failure: EmailFailure | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.email_failure import EmailFailure
+
         account = str(self.account)
 
         username = self.username
@@ -70,6 +78,12 @@ class User:
         suspended_by: None | str
         suspended_by = self.suspended_by
 
+        email_failure: dict[str, Any] | None
+        if isinstance(self.email_failure, EmailFailure):
+            email_failure = self.email_failure.to_dict()
+        else:
+            email_failure = self.email_failure
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -84,6 +98,7 @@ class User:
                 "createdAt": created_at,
                 "suspendedAt": suspended_at,
                 "suspendedBy": suspended_by,
+                "emailFailure": email_failure,
             }
         )
 
@@ -91,6 +106,8 @@ class User:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.email_failure import EmailFailure
+
         d = dict(src_dict)
         account = UUID(d.pop("account"))
 
@@ -135,6 +152,21 @@ class User:
 
         suspended_by = _parse_suspended_by(d.pop("suspendedBy"))
 
+        def _parse_email_failure(data: object) -> EmailFailure | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                email_failure_type_0 = EmailFailure.from_dict(data)
+
+                return email_failure_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(EmailFailure | None, data)
+
+        email_failure = _parse_email_failure(d.pop("emailFailure"))
+
         user = cls(
             account=account,
             username=username,
@@ -146,6 +178,7 @@ class User:
             created_at=created_at,
             suspended_at=suspended_at,
             suspended_by=suspended_by,
+            email_failure=email_failure,
         )
 
         user.additional_properties = d
