@@ -4,6 +4,7 @@ generate.py [FOLDER]
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,9 @@ OPEN = """
 SECRET = ("    key: str\n", "    key: str = _attrs_field(repr=False)\n")
 """Changed in the generated ``ApiKey``: a log or a notebook that shows one does not show its secret."""
 
+QUOTE = re.compile(r'\bquote\((str\(\w+\)), safe=""\)')
+"""Changed in each generated function with a name in its path: ``quote`` lets a name of dots pass."""
+
 
 def generate(folder: Path) -> None:
     """Write the generated client into a folder, in place of what is there. Raises CalledProcessError."""
@@ -47,8 +51,23 @@ def generate(folder: Path) -> None:
         if made.count(SECRET[0]) != 1:
             raise SystemExit(f"{api_key.name} has not one line {SECRET[0].strip()!r}. Correct SECRET.")
         api_key.write_text(made.replace(*SECRET), encoding="utf-8")
+        for function in (fresh / "api").rglob("*.py"):
+            _refuse_dots(function)
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(fresh, folder)
+
+
+def _refuse_dots(function: Path) -> None:
+    made = function.read_text(encoding="utf-8")
+    if "import quote\n" not in made:
+        return
+    made = QUOTE.sub(r"quoted_part(\1)", made).replace("from urllib.parse import quote\n", "")
+    made = made.replace(
+        "import httpx\n", "import httpx\nfrom service_users_client.paths import quoted_part\n", 1
+    )
+    if re.search(r"\bquote\b", made):
+        raise SystemExit(f"{function.name} calls quote() in another form. Correct QUOTE.")
+    function.write_text(made, encoding="utf-8")
 
 
 if __name__ == "__main__":

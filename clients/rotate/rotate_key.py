@@ -148,9 +148,9 @@ class File:
     def open(self) -> Iterator[None]:
         """Lock the file against another run; what a run that died left beside it is removed."""
         try:
-            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise RotationError(f"{self._path.parent}: {error.strerror}. Nothing was changed.") from None
+            raise RotationError(f"{self._lock}: {error.strerror}. Nothing was changed.") from None
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,18 +195,21 @@ class File:
     def _write_beside(self, text: str) -> None:
         try:
             present = self._path.stat()
-            descriptor = os.open(
-                self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
-            )
+            # A file of somebody else, who may have it open, would show them the key and stay theirs.
+            with contextlib.suppress(FileNotFoundError):
+                self._temporary.unlink()
+            descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as temporary:
                 temporary.write(text.encode())
-                if (present.st_uid, present.st_gid) != (os.geteuid(), os.getegid()):
+                made = os.fstat(temporary.fileno())
+                if (present.st_uid, present.st_gid) != (made.st_uid, made.st_gid):
                     os.fchown(temporary.fileno(), present.st_uid, present.st_gid)
                 os.fchmod(temporary.fileno(), present.st_mode & 0o7777)
                 temporary.flush()
                 os.fsync(temporary.fileno())
         except OSError as error:
-            raise RotationError(f"{self._path} cannot be replaced: {error.strerror}.") from None
+            place = error.filename or self._path
+            raise RotationError(f"{self._path} cannot be replaced: {place}: {error.strerror}.") from None
 
 
 class KubernetesSecret:

@@ -236,6 +236,58 @@ def test_a_run_killed_at_any_step_leaves_a_working_key_and_the_next_run_finishes
     assert file.stat().st_mode & 0o7777 == 0o640
 
 
+def test_a_file_that_somebody_prepared_gets_no_key(front: FaultyServer, key: Key, file: Path) -> None:
+    """Somebody who may create files in the folder, and may not read the key, keeps one open there."""
+    prepared = file.with_name(".app.env.rotating")
+    with prepared.open("w+") as theirs:
+        prepared.chmod(0o666)
+        number = os.fstat(theirs.fileno()).st_ino
+        assert run(front, key, "--file", file) == 0
+        assert theirs.read() == ""
+        assert file.stat().st_ino != number
+    assert key_in(file) != key.secret
+    assert file.stat().st_mode & 0o7777 == 0o640
+
+
+def test_the_owner_is_kept_whatever_the_folder_gives_new_files(
+    front: FaultyServer, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with the set-group-id bit gives new files its own group; only the system knows that."""
+    given: list[tuple[int, int]] = []
+    before = file.stat()
+    real = os.fstat
+
+    def of_another_group(descriptor: int) -> os.stat_result:
+        told = list(real(descriptor))
+        told[5] += 1
+        return os.stat_result(told)
+
+    monkeypatch.setattr(os, "fstat", of_another_group)
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: given.append((user, group)))
+    assert run(front, key, "--file", file) == 0
+    assert given == [(before.st_uid, before.st_gid)] * 2, "before the rotation, and after it"
+
+
+def test_a_temporary_file_that_cannot_be_removed_is_found_out_before_any_rotation(
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.with_name(".app.env.rotating").mkdir()
+    assert run(front, key, "--file", file) == 1
+    assert "/.app.env.rotating: " in capsys.readouterr().err
+    assert front.calls == []
+
+
+def test_a_lock_that_is_a_link_is_not_followed(
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = file.with_name("made-by-the-link")
+    file.with_name(".app.env.lock").symlink_to(target)
+    assert run(front, key, "--file", file) == 1
+    assert "/.app.env.lock: " in capsys.readouterr().err
+    assert not target.exists()
+    assert front.calls == []
+
+
 def test_of_two_runs_at_once_one_gives_way(front: FaultyServer, key: Key, file: Path) -> None:
     with program.File(file).open():
         assert run(front, key, "--file", file) == 1

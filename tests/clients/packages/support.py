@@ -79,7 +79,11 @@ def served(home: Path, **environment: str) -> Iterator[Server]:
 
 @dataclass
 class Fault:
-    """What happens to the next call that matches: ``kind`` is a status, "lost", "cut" or "refused"."""
+    """What happens to the next call that matches.
+
+    ``kind`` is a status, "lost" (done, and no response), "cut" (half of it), "refused", or "garbled" (done,
+    and a response that says it is JSON, and is not).
+    """
 
     kind: str
     path: str = ""
@@ -143,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "lost":
             self.close_connection = True
             return
+        if kind == "garbled":
+            content = b"<html>Sign in to the hotel"
         self.respond(status, headers, content, cut=kind == "cut")
 
     def respond(self, status: int, headers: Any, content: bytes, *, cut: bool = False) -> None:

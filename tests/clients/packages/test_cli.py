@@ -161,6 +161,37 @@ def test_any_call_is_made_by_its_operation_id(cli: Run, bot: Bot) -> None:
     assert cli("call", "rotateOwnKey", terminal=True) == 2
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_call_another_address_is_refused(
+    cli: Run, proxy: Proxy, bot: Bot, tmp_path: Path, name: str
+) -> None:
+    """Revoking the key ".." of a Service User would be deleting the Service User, and one's own, oneself."""
+    username = bot()["username"]
+    for words in (
+        ("keys", "revoke", username, name, "--yes"),
+        ("keys", "rotate", name, "MONITORING", "--key-file", tmp_path / "a.key"),
+        ("own-keys", "revoke", name, "--yes"),
+        ("people", "revoke", name, "--yes"),
+        ("bulk", "revoke", name, "--yes"),
+        ("call", "revokeServiceUserKeyOfType", f"username={username}", f"keyType={name}"),
+    ):
+        assert cli(*words) == 2, words
+        assert "Give the name as the API lists it" in cli.err
+    assert {path for _, path in proxy.calls} <= {"/openapi.json", "/v1/whoami"}
+    assert not (tmp_path / "a.key").exists()
+    assert cli.json("show", username)["username"] == username
+    assert cli.json("whoami")["username"] == "owner"
+
+
+def test_a_response_that_is_not_the_json_it_says_it_is_needs_no_traceback(
+    cli: Run, proxy: Proxy, bot: Bot
+) -> None:
+    proxy.faults += [Fault("garbled"), Fault("garbled")]
+    assert cli("whoami") == 7
+    assert "not the JSON that it says it is" in cli.err
+    assert cli("suspend", bot()["username"]) == 8
+
+
 # Secrets
 
 
@@ -207,6 +238,24 @@ def test_a_key_file_is_never_written_over_by_mistake(
     proxy.faults.append(Fault("403"))
     assert cli("keys", "rotate", name, "MONITORING", "--key-file", tmp_path / "b.key") == 3
     assert not (tmp_path / "b.key").exists()
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_key_file_that_could_not_be_written_is_found_out_before_the_call(
+    cli: Run, proxy: Proxy, bot: Bot, tmp_path: Path, replace: bool
+) -> None:
+    name = bot()["username"]
+    file = tmp_path / "a.key"
+    if replace:
+        file.write_text("kept")
+    (tmp_path / ".a.key.new").mkdir()  # stands where the key is written before it takes the file's place
+    more = ("--replace",) if replace else ()
+    assert cli("keys", "rotate", name, "MONITORING", "--key-file", file, *more) == 2
+    assert ".a.key.new: " in cli.err
+    assert "Nothing was done" in cli.err
+    assert proxy.calls == []
+    assert [it.name for it in tmp_path.iterdir() if it.is_file()] == (["a.key"] if replace else [])
+    assert not replace or file.read_text() == "kept"
 
 
 def test_no_secret_is_on_a_real_terminal(server: Server, home: Path, bot: Bot) -> None:
@@ -289,6 +338,7 @@ def test_what_the_service_sends_is_no_command_to_the_terminal(capsys: pytest.Cap
     harmless = "a\\u001b[31m\\u009b2J\\u202eb\nü"
     assert cell(hostile).plain == cell([hostile]).plain == harmless
     assert cell({"a": hostile}).plain == f"a={harmless}"
+    assert cell({hostile: "a"}).plain == f"{harmless}=a"
     out = Output("json")
     out.json({"name": hostile})
     assert json.loads(capsys.readouterr().out) == {"name": hostile}
@@ -297,7 +347,10 @@ def test_what_the_service_sends_is_no_command_to_the_terminal(capsys: pytest.Cap
     out.error(hostile)
     out.note(hostile)
     out.done(hostile)
+    table = Output("table")
+    table.fields({}, {f"[link=http://evil.example]{hostile}": hostile})
     shown = capsys.readouterr()
+    assert "[link=http://evil.example]a\\u001b[31m" in shown.out
     assert not {"\x1b", "\x9b", "\u202e"} & set(shown.out + shown.err)
 
 

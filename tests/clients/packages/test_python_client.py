@@ -16,6 +16,8 @@ from service_users_client import (
     BadRequest,
     Client,
     Conflict,
+    InvalidName,
+    InvalidResponse,
     NoResponse,
     NotFound,
     NotStored,
@@ -29,10 +31,15 @@ from service_users_client import (
     TooManyRequests,
     Unauthenticated,
 )
-from service_users_client.client import _proxy
+from service_users_client.client import _proxy, path_of
 from service_users_client.errors import problem_of
 from service_users_client.generated.api.people import list_users
-from service_users_client.generated.api.service_users import create_service_user, read_service_user
+from service_users_client.generated.api.service_users import (
+    create_service_user,
+    delete_service_user,
+    read_service_user,
+    revoke_service_user_key_of_type,
+)
 from service_users_client.generated.models import CreateServiceUser, KeyType, RotateKey, ServiceUser
 from service_users_client.profiles import checked_url
 
@@ -261,6 +268,42 @@ def test_a_service_that_cannot_be_reached_has_done_nothing(pauses: list[float]) 
     assert not caught.value.may_have_taken_effect
     assert len(pauses) == 2
     assert pauses[0] < pauses[1] * 2
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_call_another_address_is_refused_before_any_call(
+    client: Client, proxy: Proxy, bot: Bot, name: str
+) -> None:
+    """Revoking the key ".." of a Service User would be deleting the Service User."""
+    username = bot()["username"]
+    with pytest.raises(InvalidName, match="Nothing was sent"):
+        path_of("service-users", username, "api-keys", name)
+    with pytest.raises(InvalidName):
+        client.call(revoke_service_user_key_of_type.sync, username, name)
+    with pytest.raises(InvalidName):
+        client.call(delete_service_user.sync, name)
+    with pytest.raises(InvalidName):
+        list(client.shown_keys(name))
+    assert proxy.calls == []
+    assert client.call(read_service_user.sync, username).username == username
+    assert path_of("users", "...", "a/../b c") == "/v1/users/.../a%2F..%2Fb%20c"
+
+
+def test_a_response_that_is_not_the_json_it_says_it_is(client: Client, proxy: Proxy, bot: Bot) -> None:
+    made = bot()
+    path = f"/v1/service-users/{made['username']}"
+    proxy.faults += [Fault("garbled")] * 4
+    with pytest.raises(InvalidResponse, match="not the JSON") as caught:
+        client.request("GET", path)
+    assert not caught.value.may_have_taken_effect
+    with pytest.raises(InvalidResponse):
+        client.call(read_service_user.sync, made["username"])
+    with pytest.raises(InvalidResponse, match="read before you try again") as caught:
+        client.request("POST", f"{path}/suspend", body={})
+    assert caught.value.may_have_taken_effect
+    with pytest.raises(InvalidResponse):
+        list(client.service_users())
+    assert client.request("GET", path)["suspendedAt"], "it had taken effect"
 
 
 def test_no_key_is_in_a_representation_or_an_error(server: Server) -> None:

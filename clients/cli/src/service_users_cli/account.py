@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
+from service_users_client.paths import quoted_part
 
 from service_users_cli.options import KeyFile, Show, Url, command, given
 from service_users_cli.output import SECRET, SecretPlace
@@ -183,7 +183,7 @@ def add(app: typer.Typer) -> None:
                 names = ", ".join(places) or "none"
                 raise UsageError(f"'{parameter}' is not a parameter of {operation}, which takes: {names}.")
             if places[name] == "path":
-                path = path.replace(f"{{{name}}}", quote(value, safe=""))
+                path = path.replace(f"{{{name}}}", quoted_part(value))
             else:
                 (query if places[name] == "query" else headers)[name] = value
         if "{" in path:

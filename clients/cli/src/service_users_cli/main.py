@@ -13,6 +13,8 @@ from service_users_client import (
     BadRequest,
     Conflict,
     Forbidden,
+    InvalidName,
+    InvalidResponse,
     NoResponse,
     NotFound,
     PreconditionFailed,
@@ -120,7 +122,7 @@ def global_options(arguments: Sequence[str]) -> tuple[Session, list[str]]:
 
 def exit_code(error: ServiceUsersError) -> int:
     """Return the exit code of an error."""
-    if isinstance(error, UsageError | ProfileError | NoPlaceForSecret):
+    if isinstance(error, UsageError | InvalidName | ProfileError | NoPlaceForSecret):
         return 2
     if isinstance(error, Stopped):
         return 130
@@ -134,7 +136,7 @@ def exit_code(error: ServiceUsersError) -> int:
         return 5
     if isinstance(error, BadRequest):
         return 6
-    return 7 if isinstance(error, NoResponse | Problem) else 1
+    return 7 if isinstance(error, InvalidResponse | NoResponse | Problem) else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -109,7 +109,8 @@ class Output:
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for name, each in fields.items():
-            table.add_row(name, cell(each if self.secrets_allowed else masked(each)))
+            shown = (name, each) if self.secrets_allowed else (masked(name), masked(each))
+            table.add_row(*map(cell, shown))
         self.console.print(table)
 
     def done(self, text: str, value: dict[str, Any] | None = None) -> None:
@@ -169,15 +170,19 @@ class SecretPlace:
 
     def _make(self, file: Path, *, replace: bool) -> None:
         try:
-            if replace and file.exists():
-                write_private(file, file.read_bytes())  # so that what may fail fails before the call
-                return
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            self._made = True
+            if not (replace and file.exists()):
+                os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                self._made = True
+            write_private(file, file.read_bytes())  # so that what may fail fails before the call
         except FileExistsError:
             raise NoPlaceForSecret(f"{file} exists. Name another file, or add --replace.") from None
         except OSError as error:
-            raise NoPlaceForSecret(f"{file}: {error.strerror}.") from None
+            if self._made:
+                file.unlink(missing_ok=True)
+            raise NoPlaceForSecret(
+                f"{error.filename or file}: {error.strerror}. Nothing was done. "
+                "Correct this, or name another file."
+            ) from None
 
     def _warn_of_readable_stdout(self) -> None:
         try:

@@ -12,14 +12,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from service_users_client.errors import NotStored, ServiceUsersError
 from service_users_client.generated.client import Client as GeneratedClient
+from service_users_client.paths import quoted_part
 from service_users_client.profiles import Profile, Profiles, checked_key, checked_url
-from service_users_client.retries import AsyncRetryTransport, Policy, Retries, RetryTransport
+from service_users_client.retries import AsyncRetryTransport, Policy, Retries, RetryTransport, is_json
 
 if TYPE_CHECKING:
     import ssl
@@ -39,8 +40,8 @@ _LIMITS = httpx.Limits(max_connections=32)
 
 
 def path_of(*parts: str) -> str:
-    """Return a path under ``/v1``, each part percent-encoded."""
-    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+    """Return a path under ``/v1``, each part percent-encoded. Raises InvalidName for "", "." and ".."."""
+    return "/v1/" + "/".join(map(quoted_part, parts))
 
 
 def _model(name: str) -> Any:
@@ -162,19 +163,15 @@ def _raise_not_stored(error: Exception, key: str, issued: Mapping[str, Any]) -> 
 def _parse(response: httpx.Response) -> Any:
     if not response.content:
         return None
-    if (
-        "json" in response.headers.get("Content-Type", "")
-        and "ndjson" not in response.headers["Content-Type"]
-    ):
-        return response.json()
-    return response.text
+    return response.json() if is_json(response) else response.text
 
 
 class Client(_Base):
     """A signed-in caller of the API.
 
     Every method raises a ServiceUsersError: a Problem (by its class: NotFound, Forbidden, …) for what the API
-    refuses, NoResponse if it cannot be reached, ResponseLost for a change whose outcome is not known.
+    refuses, NoResponse if it cannot be reached, ResponseLost for a change whose outcome is not known,
+    InvalidResponse for JSON that is none, InvalidName for a name that no address can have.
     ``on_wait`` is called with the seconds and the reason before each wait. One client may be used by several
     threads.
     """

@@ -21,6 +21,10 @@ class ProfileError(ServiceUsersError):
     """There is no such profile, or its key cannot be read or stored."""
 
 
+class InvalidName(ServiceUsersError):
+    """A username or a key type is empty, "." or "..", which no address can have. Nothing was sent."""
+
+
 class NotStored(ServiceUsersError):
     """A key was rotated and its successor could not be stored. The present key works for the overlap."""
 
@@ -33,6 +37,14 @@ class ResponseLost(ServiceUsersError):
     """No response to a call that may have taken effect, and that must not be repeated blindly."""
 
     may_have_taken_effect = True
+
+
+class InvalidResponse(ServiceUsersError):
+    """A response of success that says it is JSON, and is not: from a gateway, or from another service."""
+
+    def __init__(self, text: str, *, may_have_taken_effect: bool) -> None:
+        self.may_have_taken_effect = may_have_taken_effect
+        super().__init__(text)
 
 
 class ErrorDetail(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 
 from service_users_client.errors import (
+    InvalidResponse,
     NoResponse,
     ResponseLost,
     ServiceUsersError,
@@ -72,12 +74,13 @@ class _Call:
     def received(self, response: httpx.Response) -> httpx.Response | float:
         """Return the response of a success, or the seconds to wait before the next try.
 
-        Raises the Problem of a response after which there is none.
+        Raises the Problem of a response after which there is none, and InvalidResponse.
         """
         self._tried += 1
         request, status = self._request, response.status_code
         self._policy.server_date = response.headers.get("Date", self._policy.server_date)
         if 200 <= status < 300 or status == 304:
+            self._require_json(response)
             return response
         if status == 404 and request.method == "DELETE" and self._uncertain:
             return httpx.Response(204, headers={"Date": self._policy.server_date})  # an earlier try did it
@@ -110,6 +113,22 @@ class _Call:
             return self._next(error, None)
         raise error
 
+    def _require_json(self, response: httpx.Response) -> None:
+        """Raise InvalidResponse if a response says it is JSON, and is not: also for generated functions."""
+        if not response.content or not is_json(response):
+            return
+        try:
+            json.loads(response.content)
+        except (ValueError, RecursionError):
+            request = self._request
+            changes = request.method not in _READS
+            told = "It may have taken effect: read before you try again. " if changes else ""
+            raise InvalidResponse(
+                f"{request.method} {request.url.path}: the response is not the JSON that it says it is. "
+                f"{told}See that {request.url.host} is the address of the API.",
+                may_have_taken_effect=changes,
+            ) from None
+
     def _next(self, error: ServiceUsersError, wait: int | None) -> float:
         pause = self._policy.retries.pause(self._tried, wait)
         if pause is None:
@@ -127,6 +146,12 @@ class Policy:
         self.on_wait = on_wait
         self.server_date = ""
         """The ``Date`` of the last response."""
+
+
+def is_json(response: httpx.Response) -> bool:
+    """Return whether a response says that its body is one JSON value."""
+    kind = response.headers.get("Content-Type", "")
+    return "json" in kind and "ndjson" not in kind
 
 
 def _is_repeatable(request: httpx.Request) -> bool:

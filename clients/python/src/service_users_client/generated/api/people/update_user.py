@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from service_users_client.paths import quoted_part
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
@@ -25,7 +25,7 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "put",
         "url": "/v1/users/{username}".format(
-            username=quote(str(username), safe=""),
+            username=quoted_part(str(username)),
         ),
     }
 

@@ -1,8 +1,8 @@
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import httpx
+from service_users_client.paths import quoted_part
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
@@ -20,8 +20,8 @@ def _get_kwargs(
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/v1/service-users/{username}/api-keys/{key_type}".format(
-            username=quote(str(username), safe=""),
-            key_type=quote(str(key_type), safe=""),
+            username=quoted_part(str(username)),
+            key_type=quoted_part(str(key_type)),
         ),
     }
 
