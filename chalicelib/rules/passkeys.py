@@ -107,7 +107,7 @@ def sign_in(
         passkey_id, passkey = _find_passkey(user, credential_id)
         used = _after_use(passkey, check(kept.challenge, passkey), origin)
         suspension.require_not_suspended(user)
-        new = _with_passkey(user, passkey_id, used)
+        new = _with_passkey(user, passkey_id, limits.pay_for_passkey_use(used, origin.second))
         if used.last_ip != passkey.last_ip:
             new = limits.pay_for_sign_in_email(new, origin.second)
         entry = sessions.start(new, passkey_id, origin, browser)
@@ -145,7 +145,7 @@ def confirm(
         confirmed = replace(session, confirmed_at=auth.origin.second)
         # Only a sign-in is mailed of, so only a sign-in makes an address one that the passkey was used from.
         used = replace(_after_use(passkey, assertion, auth.origin), last_ip=passkey.last_ip)
-        new = _with_passkey(user, passkey_id, used)
+        new = _with_passkey(user, passkey_id, limits.pay_for_passkey_use(used, auth.origin.second))
         new = replace(new, sessions={**user.sessions, sessions.id_of(auth): confirmed}, version=new_version())
         directory.commit(None, Replace(user, new, concurrent_change()), _use_challenge(secret))
 
@@ -408,12 +408,12 @@ def _after_use(passkey: Passkey, assertion: Assertion, origin: Origin) -> Passke
     """Return a passkey as it is to be stored after a signature.
 
     Raises Unauthenticated if its counter has not risen, because it may have been copied (WebAuthn, 7.2 step
-    22), and TooManyRequests if the budget of its uses is used up.
+    22).
     """
     if (assertion.counter or passkey.counter) and assertion.counter <= passkey.counter:
         raise Unauthenticated(_NOT_KNOWN)
     return replace(
-        limits.pay_for_passkey_use(passkey, origin.second),
+        passkey,
         counter=assertion.counter,
         backed_up=assertion.backed_up,
         last_used_at=origin.second,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 import app as application
-from chalicelib.rules import key_format
+from chalicelib.rules import key_format, limits
 from chalicelib.rules.errors import Conflict
 from chalicelib.rules.limits import Limits
 from chalicelib.store.outbox import DynamoOutbox
@@ -109,6 +109,7 @@ ALLOWED = Allowance(
     invitations_of_all=5,
     code_pause=30,
     codes_a_day=4,
+    touches=2,
     searches=3,
     reports=2,
     people=5,
@@ -175,6 +176,7 @@ class Machine(RuleBasedStateMachine):
             self.stack.clock.forward(172_800)  # on another day, nothing is paid for yet
             self.stack.service.directory.limits = TIGHT
             self.book.allowed = ALLOWED
+            limits.PASSKEY_USE_BURST = ALLOWED.touches  # the test's fixture sets it back
 
     @rule(data=st.data(), username=st.sampled_from([*PEOPLE, *MACHINES]), email=st.sampled_from(EMAILS))
     def create_account(self, data: st.DataObject, username: str, email: str) -> None:

@@ -19,6 +19,8 @@ IDLE, LONGEST = 15 * MINUTE, 8 * HOUR
 """A session ends after so long without use, and after so long however much it is used."""
 PROOF = 5 * MINUTE
 """For so long after a touch of the passkey, a session may do what changes who can do what."""
+TOUCH_PAUSE = 30
+"""Seconds for which a use of a passkey is paid for."""
 CHALLENGE, CODE = 5 * MINUTE, 15 * MINUTE
 """How long there is to touch the passkey, and to use a mailed code."""
 MAX_PASSKEYS = MAX_SESSIONS = 5
@@ -122,6 +124,7 @@ class Passkey:
     made: int
     used: int | None = None
     announced: Announced | None = None
+    paid: int = 0
 
 
 @dataclass(eq=False)
@@ -213,6 +216,7 @@ class Allowance:
     invitations_of_all: int
     code_pause: int
     codes_a_day: int
+    touches: int
     searches: int
     reports: int
     people: int
@@ -1092,8 +1096,12 @@ class ReferenceModel:
             raise Refused(401)
 
     def _touched(self, asked: Challenge, signed: Challenge | None, passkey: Passkey, counter: int) -> None:
-        """Use a signature up."""
+        """Use a signature up. Each use of a passkey is paid for half a minute, and not too far ahead."""
         self._right(asked, signed, passkey, counter)
+        paid = max(passkey.paid, self.second) + TOUCH_PAUSE
+        if self.allowed and paid > self.second + TOUCH_PAUSE * self.allowed.touches:
+            raise Refused(429)
+        passkey.paid = paid
         passkey.counter = counter
         passkey.used = self.second
         asked.used = True
