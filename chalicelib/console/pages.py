@@ -1,5 +1,6 @@
 """Pages: templates, the headers of every page, and pages for errors."""
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -34,9 +35,23 @@ _TYPES = {
     ".svg": "image/svg+xml; charset=utf-8",
 }
 
+GUARD = (_HERE / "guard.js").read_text(encoding="utf-8")
+"""The script in every page that sends nothing for a second after the page has appeared.
+
+Another site can have a page of ours appear under the second of two clicks: by going back to it, by a link to
+the page that asks first, or by a window over it that closes. What counts is when the click was made: a page
+that shares this one's thread can have it handled later. What needs a passkey needs a touch, so it is sent.
+
+It is in the page, and runs before the page has a button: a sibling host can keep a browser from loading a
+file, by cookies for the file's path that are larger than the gateway takes. A link that is followed in
+that second leads to a page that waits, too.
+"""
+
+_HASH = base64.b64encode(hashlib.sha256(GUARD.encode()).digest()).decode()
+
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    f"default-src 'none'; script-src 'self' 'sha256-{_HASH}'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 HEADERS = {
@@ -79,6 +94,7 @@ def page(
             role=auth.role if auth is not None else None,
             manages=auth is not None and auth.role.covers(Role.CLUSTER_ADMIN),
             owns=auth is not None and auth.role is Role.OWNER,
+            guard=Markup(GUARD),  # noqa: S704 - it is ours, and its hash is in the policy
             csrf=visit.csrf,
             here="/".join(visit.path),
             source_ip=visit.origin.source_ip,

@@ -56,7 +56,7 @@ PAGES: dict[str, tuple[View | None, View | None]] = {
 }
 """The views for GET and POST of each page, below ``/console``."""
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 """A part of a page's path: a name of this console or of the API. None is "." or "..", or needs an escape."""
 
 _HAS_BUTTONS = ("you",)

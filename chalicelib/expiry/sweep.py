@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from chalicelib.rules import api_keys, permissions, policies
 from chalicelib.rules.api_keys import is_expired
 from chalicelib.rules.audit import new_event
@@ -243,7 +245,10 @@ class _Run:
                         others = (other,)
             if decision is not None:
                 decisions[key_type] = decision
-        passkeys, with_a_way_in = self._decide_passkeys(principal, account, policy, notice_events, now)
+        left = {it: key for it, key in principal.keys.items() if not isinstance(decisions.get(it), Revoke)}
+        passkeys, with_a_way_in = self._decide_passkeys(
+            replace(principal, keys=left), account, policy, notice_events, now
+        )
         # A transaction may name an item only once.
         others = tuple({it.username: it for it in (*others, *with_a_way_in)}.values())
         if not decisions and not passkeys:

@@ -583,6 +583,37 @@ def test_a_form_that_one_goes_back_to_has_nothing_of_what_was_chosen_before(owne
     assert page.locator("textarea[name=administrators]").input_value() != "nobody"
 
 
+def test_a_second_is_waited_for_where_the_script_does_not_load(person: People) -> None:
+    """A sibling host can keep it from loading: by cookies for its path, larger than the gateway takes."""
+    ann = person()
+    ann.expect_errors("ERR_FAILED")
+    page = ann.page
+    name = ann.server.service_user(administrators=["owner"])
+    ann.open(f"service-users/{name}/suspend")
+    page.route("**/static/console-*.js", lambda it: it.abort())
+    ann.open("events")
+    page.go_back()
+    page.get_by_role("button", name="Suspend").click()
+    page.locator("form [role=alert]").get_by_text("Nothing was sent").wait_for()
+    page.wait_for_timeout(1000)
+    page.get_by_role("button", name="Suspend").click()
+    ann.see("The Service User is suspended.")
+
+
+def test_a_link_that_is_followed_at_once_leads_to_a_page_that_waits(person: People) -> None:
+    """Or by way of a page without forms, the third click of a game would meet a button that takes it."""
+    ann = person()
+    page = ann.page
+    name = ann.server.service_user(administrators=["owner"])
+    ann.open(f"service-users/{name}")
+    ann.open("events")
+    page.go_back()
+    page.get_by_role("link", name="Suspend").click()
+    page.get_by_role("button", name="Suspend").click()
+    page.locator("form [role=alert]").get_by_text("Nothing was sent").wait_for()
+    assert page.url.endswith(f"/service-users/{name}/suspend")
+
+
 def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: People) -> None:
     """A page of a sibling host leads to a form at the first click, or goes back to one that was open."""
     ann = person()

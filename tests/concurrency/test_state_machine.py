@@ -31,8 +31,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "engine" if ENGINE else "short")
 @pytest.fixture
 def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Stack]:
     """A way to the API on tables with nothing in them: in memory, or on the real engine."""
-    # As the other budgets, which are so high that nothing uses them up; or tight, which the machine sets.
-    monkeypatch.setattr(limits, "PASSKEY_USE_BURST", 10_000)
+    monkeypatch.setattr(limits, "PASSKEY_USE_BURST", 10_000)  # the machine makes it tight, as the others
     client: Any = None
     names = Tables("machine-directory", "machine-events")
     if ENGINE:

@@ -1,7 +1,9 @@
 """People, events, the account, oneself, and what every page has in common."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -855,3 +857,25 @@ def test_pages_show_whose_emails_fail(accounts: Accounts, person: Person) -> Non
     feedback.mail.resend()
     feedback.fails("eve@people.example", COMPLAINT)
     assert "eve@people.example marked as spam" in ann.open("people").words
+
+
+@pytest.mark.parametrize("name", [".eve", "...", "..eve", "eve."])
+def test_a_username_with_dots_has_its_pages(accounts: Accounts, person: Person, name: str) -> None:
+    ann, stack = person(), accounts.stack
+    new = {"username": name, "email": "dots@machines.example", "role": "READ_ONLY"}
+    assert accounts.call("POST", "/v1/service-users", "owner", new).status == 201
+    for page in ("", "/edit", "/suspend", "/delete", "/revoke?key=MONITORING"):
+        assert ann.open(f"service-users/{name}{page}").status == 200, page
+    assert ann.post(f"service-users/{name}/delete", {"name": name}).status == 303
+    invited = {"username": name, "email": "dots@people.example", "role": "CLUSTER_ADMIN"}
+    assert accounts.call("POST", "/v1/users", "owner", invited).status == 201
+    stack.activate(name)
+    for page in ("edit", "revoke", "suspend", "invite-again", "shown-keys"):
+        assert ann.open(f"people/{name}/{page}").status == 200, page
+
+
+def test_the_script_in_the_page_is_the_one_that_the_policy_names(person: Person) -> None:
+    page = person().open("people")
+    [script] = re.findall("<script>(.*?)</script>", page.text, re.DOTALL)
+    mark = b64encode(sha256(script.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{mark}';" in page.headers["Content-Security-Policy"]

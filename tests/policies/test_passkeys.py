@@ -179,6 +179,29 @@ def test_an_owners_key_with_an_expiry_does_not_replace_their_last_passkey(
     assert ann.sign_in().status == 200
 
 
+def test_an_owners_key_that_ends_in_the_same_sweep_does_not_replace_their_last_passkey(
+    account: PolicyAccount,
+) -> None:
+    """The other OWNER's key has an expiry: it lets the key end, but stands in for no passkey."""
+    ann = enrolled(account)
+    bea = account.stack.user(account.owner, "bea", "OWNER")
+    account.set_policy(revokeInactiveAfterDays=30)
+    leave(account)
+    account.send_mail()
+    key = {"type": "USER_MANAGEMENT", "expiry": "never"}
+    assert ann.edit("you/generate?key=USER_MANAGEMENT", key).status == 200
+    path, ends = "/v1/users/bea/api-keys/USER_MANAGEMENT", {"expiresAt": "2030-05-15T00:00:00Z"}
+    assert account.stack.call("PATCH", path, bea, ends).status == 200
+    for day in range(1, 36):
+        account.set_day(day)
+        assert account.stack.call("GET", "/v1/whoami", bea).status == 200
+        account.go_to(day)
+    ended = [(it[1], it[2]) for it in account.events_by_policy()]
+    assert ("API_KEY_REVOKED", "ann") in ended
+    assert (REMOVED, "ann") not in ended
+    assert ann.sign_in().status == 200
+
+
 @pytest.mark.parametrize(("network", "address"), [("192.0.2.1/32", "192.0.2.1"), ("::/0", "2001:db8::1")])
 @pytest.mark.parametrize("used", [False, True])
 def test_a_key_tied_to_networks_replaces_an_owners_last_passkey_only_while_it_is_used(

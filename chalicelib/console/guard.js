@@ -1,0 +1,39 @@
+"use strict";
+(() => {
+  let backAt = -1000;
+  let away = !document.hasFocus();
+  let pressed = Infinity;
+  const back = () => { backAt = performance.now(); };
+  if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") back();
+  const query = new URLSearchParams(location.search);
+  if (query.has("asked")) {
+    back();
+    query.delete("asked");
+    history.replaceState(null, "", location.pathname + (String(query) && `?${query}`));
+  }
+  addEventListener("pageshow", (event) => { if (event.persisted) back(); });
+  addEventListener("blur", () => { away = true; });
+  addEventListener("focus", () => {
+    if (away) back();
+    away = false;
+  });
+  for (const name of ["pointerdown", "keydown", "click"]) {
+    addEventListener(name, (event) => { if (event.isTrusted) pressed = event.timeStamp; }, true);
+  }
+  const early = () => Math.min(performance.now(), pressed) - backAt <= 1000;
+  addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[href]");
+    if (!link || !early()) return;
+    const to = new URL(link.href);
+    to.searchParams.set("asked", "1");
+    link.href = to;
+  }, true);
+  addEventListener("submit", (event) => {
+    if (!early() || !event.submitter) return;
+    if ("passkey" in event.target.dataset) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const place = event.target.querySelector("[role=alert]") || document.querySelector("#status");
+    place.textContent = "Nothing was sent: this page has only just appeared. Look at it, and try again.";
+  }, true);
+})();
