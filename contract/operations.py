@@ -691,7 +691,7 @@ OPERATIONS: dict[str, Operation] = {
         success="The resumed User. Their keys and passkeys work again.",
         response=responses.UserResponse,
         examples=(Example("A User", examples.GRACE, username="grace"),),
-        permission=_MANAGES_USERS,
+        permission=_SEES_SHOWN_KEYS,
         refusals=(404, 409, 429),
         no_body=True,
         notes="One who is not suspended stays as they are.",

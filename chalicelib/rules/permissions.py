@@ -148,6 +148,14 @@ def require_can_manage_users(auth: AuthContext) -> None:
         )
 
 
+def require_can_resume_users(auth: AuthContext) -> None:
+    """Requires a User with the role OWNER, and a USER_MANAGEMENT key.
+
+    Somebody who is suspended may know the key of a machine, and must not resume themselves with it.
+    """
+    _require_user(auth, "Resuming Users", Role.OWNER)
+
+
 def require_machines_manage_owners(account: Account | None) -> None:
     """Requires that the account lets machines manage OWNERs: a Service User is about to manage one."""
     if account is None or not account.machines_manage_owners:

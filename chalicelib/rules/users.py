@@ -442,16 +442,15 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     Raises Forbidden, NotFound, Conflict for one OWNER more than the account's quota, or TooManyRequests if
     the budget of changes is used up.
     """
-    permissions.require_can_manage_users(auth)
+    permissions.require_can_resume_users(auth)
     old = _find(directory, auth, username)
     require_match(if_match, old.version, old.username)
-    machine_condition = _require_may_manage_owners(directory, auth, old.role)
     sessions.require_confirmed(auth)
     if old.suspended_at is None:
         return old
     now = auth.origin.second
     new = limits.spend(suspension.resumed(old), directory.limits, now)
-    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
+    writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new)]
     counted = limits.account_change(new.account, directory.limits, now)
     _commit(directory, auth, old, suspension.event_of(auth, old, new), [*writes, counted])
     return new

@@ -395,8 +395,15 @@ def rotate(
                 return f"not due: the key …{key[-5:]} is {_days(age)} old"
         destination.prepare()
         response = service.rotate(key, overlap)
-        new = response["key"]
-        until = (response.get("predecessor") or {}).get("validUntil", "")
+        new = str(response.get("key"))
+        until = _clean(str((response.get("predecessor") or {}).get("validUntil", "")))
+        if not KEY.fullmatch(new):  # it would be more than a key that is written
+            raise RotationError(
+                "The response has no key of the form suk_…; nothing was stored. The key in place, "
+                f"…{key[-5:]}, works {_until(until)}: make sure that the address is "
+                "the service's, and run again.",
+                NOT_STORED,
+            )
         try:
             destination.write(new)
         except RotationError as error:
@@ -406,7 +413,8 @@ def rotate(
                 NOT_STORED,
             ) from None
         service.whoami(new)
-        return f"rotated: {response['keyType']} …{key[-5:]} to …{new[-5:]}; the old key works {_until(until)}"
+        kind = _clean(str(response.get("keyType")))
+        return f"rotated: {kind} …{key[-5:]} to …{new[-5:]}; the old key works {_until(until)}"
 
 
 def check(

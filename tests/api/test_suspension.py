@@ -180,7 +180,7 @@ def test_the_last_owner_who_is_not_suspended_is_never_suspended(stack: Stack, ow
     ):
         refused = stack.call(method, path, by, body)
         assert refused.status == 409, refused.text
-    done(stack, machine, f"{USERS}/owner", "resume")
+    done(stack, ann, f"{USERS}/owner", "resume")
     assert whoami(stack, owner).status == 200
     done(stack, owner, f"{USERS}/ann", "suspend")
     assert stack.call("DELETE", f"{USERS}/ann", owner).status == 204  # who is suspended counts no more
@@ -192,7 +192,21 @@ def test_a_machine_suspends_no_owner_unless_the_account_allows_it(stack: Stack, 
     stack.user(owner, "ben", "CLUSTER_ADMIN")
     assert act(stack, machine, f"{USERS}/ann", "suspend").status == 403
     done(stack, machine, f"{USERS}/ben", "suspend")
-    done(stack, machine, f"{USERS}/ben", "resume")
+
+
+def test_nobody_resumes_themselves_with_a_machines_key(stack: Stack, owner: Key) -> None:
+    """They may have been shown it, and rotate it with itself; the account's switch changes nothing."""
+    eve = stack.user(owner, "eve", "OWNER")
+    machine = stack.service_user(eve, "ops", "OWNER", keyTypes=["USER_MANAGEMENT"])["USER_MANAGEMENT"]
+    for name in ("eve", "ben"):
+        if name == "ben":
+            stack.user(owner, "ben", "CLUSTER_ADMIN")
+            assert stack.call("PUT", "/v1/account", owner, {"machinesManageOwners": True}).status == 200
+        done(stack, owner, f"{USERS}/{name}", "suspend")
+        refused = act(stack, machine, f"{USERS}/{name}", "resume")
+        assert refused.status == 403
+        assert "a Service User cannot do it" in refused.json["detail"]
+    assert whoami(stack, eve).status == 403
 
 
 def test_who_has_not_activated_is_not_suspended_and_who_is_suspended_not_invited(
@@ -247,7 +261,7 @@ def test_administrators_are_mailed_of_a_service_user_and_owners_of_an_owner(
     done(stack, ann, f"{PATH}/bot", "suspend")
     assert mailed(stack, "bot is suspended") == ["owner"]
     done(stack, ann, f"{PATH}/bot", "resume")
-    assert mailed(stack, "bot is resumed") == ["owner"]
+    assert mailed(stack, "bot is resumed") == ["ann", "owner"], "whoever suspended it is told as well"
     done(stack, owner, f"{USERS}/ben", "suspend")
     assert mailed(stack, "suspended") == ["ben"]
     done(stack, ann, f"{USERS}/owner", "suspend")
@@ -278,11 +292,11 @@ def test_owners_are_mailed_in_place_of_a_suspended_administrator(stack: Stack, o
     ]
     done(stack, mal, f"{USERS}/ann", "resume")
     mail.resend()
-    to, resumed = mail.ses.sent[-1]
-    assert to == "ann@people.example"
-    text = resumed.get_body(("plain",))
+    by_name = {to.partition("@")[0]: it for to, it in mail.ses.sent[-3:]}
+    assert sorted(by_name) == ["ann", "mal", "owner"], "all OWNERs are mailed of a resumption"
+    text = by_name["ann"].get_body(("plain",))
     assert text is not None
-    assert "GET /v1/events has it" in " ".join(text.get_content().split())
+    assert "GET /v1/events has all of it" in " ".join(text.get_content().split())
     stack.call("POST", f"{PATH}/bot/api-keys/rotate", mal, rotation)
     assert mailed(stack, "rotated") == ["ann", "mal"]
 

@@ -315,6 +315,20 @@ def test_a_place_that_cannot_be_written_is_found_out_before_the_rotation(
     assert not [call for call in front.calls if "rotate" in call]
 
 
+@pytest.mark.parametrize("said", [f"suk_{'x' * 49}\nLD_PRELOAD=/tmp/evil.so", "", None, 7])
+def test_a_service_that_was_taken_over_writes_nothing_of_its_own(
+    front: FaultyServer, key: Key, file: Path, said: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = file.read_text()
+    answer = {"key": said, "keyType": "\x1b[2Jfine", "predecessor": {"validUntil": "now\nrotated: fine"}}
+    front.others = lambda _method, path, *_: (200, answer) if path.endswith("/rotate") else None
+    assert run(front, key, "--file", file) == 3
+    assert file.read_text() == before
+    [line] = capsys.readouterr().err.splitlines()
+    assert "no key of the form" in line
+    assert "run again" in line
+
+
 def test_a_successor_that_cannot_be_stored_is_told_apart_and_the_next_run_mends_it(
     front: FaultyServer,
     key: Key,

@@ -454,10 +454,12 @@ class Visits(Machine):
 
         def edit(it: Desk) -> Outcome:
             stored = it.book.machine(it.by, name)
-            fields = (change["role"], sorted(change["administrators"]))
-            same = fields == (stored.role, sorted(self.book.administrators(stored)))
-            covers = it.by.at_least(stored.role)
-            return it.update(name, {"displayName": change["displayName"]} if same and not covers else change)
+            sent = {**change}  # the form sends only what is changed in it
+            if change["role"] == stored.role:
+                del sent["role"]
+            if sorted(change["administrators"]) == sorted(self.book.administrators(stored)):
+                del sent["administrators"]
+            return it.update(name, sent)
 
         self.press(seat, f"service-users/{name}/edit", fields, Caller.staff, edit)
 

@@ -798,6 +798,8 @@ class ReferenceModel:
         return self._done(200, by, "USER_SUSPENDED", person)
 
     def resume_person(self, by: Caller, name: str) -> Outcome:
+        if by.who.machine:
+            raise Refused(403)
         person = self.person(by, name)
         self._may_touch(by, person.role)
         by.prove(self.now)
