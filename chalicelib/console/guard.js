@@ -18,7 +18,7 @@
     away = false;
   });
   for (const name of ["pointerdown", "keydown", "click"]) {
-    addEventListener(name, (event) => { if (event.isTrusted) pressed = event.timeStamp; }, true);
+    addEventListener(name, (event) => { if (event.isTrusted) pressed = event.repeat ? -Infinity : event.timeStamp; }, true);
   }
   const early = () => Math.min(performance.now(), pressed) - backAt <= 1000;
   addEventListener("click", (event) => {

@@ -1008,8 +1008,8 @@ class _View:
 
 
 _SESSIONS = Step(
-    "Or somebody is signed in to the console as you: on its page You, remove the passkeys that you do not "
-    "know, then sign out everywhere."
+    "Or somebody is signed in to the console as you: on its page You, sign out everywhere, sign in again, "
+    "and remove the passkeys that you do not know."
 )
 
 

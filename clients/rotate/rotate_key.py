@@ -143,6 +143,7 @@ class File:
         self._lock = self._path.with_name(f".{self._path.name}.lock")
         self._text = ""
         self._key = ""
+        self._read: os.stat_result
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -167,7 +168,9 @@ class File:
     def read(self) -> str:
         """Return the one key in the file."""
         try:
-            self._text = self._path.read_bytes().decode()
+            with self._path.open("rb") as file:
+                self._read = os.fstat(file.fileno())
+                self._text = file.read().decode()
         except OSError as error:
             raise RotationError(f"{self._path}: {error.strerror}.") from None
         except UnicodeDecodeError:
@@ -194,7 +197,9 @@ class File:
 
     def _write_beside(self, text: str) -> None:
         try:
-            present = self._path.stat()
+            present, there = self._read, self._path.stat()
+            if (present.st_dev, present.st_ino) != (there.st_dev, there.st_ino):
+                raise RotationError(f"{self._path} is another file than the one that was read.")
             # A file of somebody else, who may have it open, would show them the key and stay theirs.
             with contextlib.suppress(FileNotFoundError):
                 self._temporary.unlink()

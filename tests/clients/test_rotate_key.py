@@ -259,7 +259,7 @@ def test_the_owner_is_kept_whatever_the_folder_gives_new_files(
 
     def of_another_group(descriptor: int) -> os.stat_result:
         told = list(real(descriptor))
-        told[5] += 1
+        told[5] += told[1] != before.st_ino  # the file that is there keeps its own
         return os.stat_result(told)
 
     monkeypatch.setattr(os, "fstat", of_another_group)
@@ -275,6 +275,24 @@ def test_a_temporary_file_that_cannot_be_removed_is_found_out_before_any_rotatio
     assert run(front, key, "--file", file) == 1
     assert "/.app.env.rotating: " in capsys.readouterr().err
     assert front.calls == []
+
+
+def test_a_file_that_is_exchanged_during_the_call_gets_no_key(
+    front: FaultyServer, key: Key, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or the new key would be written with the owner and mode of whatever somebody put there."""
+
+    def exchange(_method: str, path: str, *_: Any) -> None:
+        if path.endswith("/rotate"):
+            other = tmp_path / "other"
+            other.write_text("API_KEY=mine")
+            other.chmod(0o666)
+            other.rename(file)
+
+    front.others = exchange
+    assert run(front, key, "--file", file, "--overlap", "2h") == 3
+    assert file.read_text() == "API_KEY=mine"
+    assert "is another file than the one that was read" in capsys.readouterr().err
 
 
 def test_a_lock_that_is_a_link_is_not_followed(

@@ -742,7 +742,7 @@ def test_who_did_it_themselves_replaces_their_own_key() -> None:
     assert said[1] == f"{ROTATE_OWN} -u Alice"
     assert "If it was not you, somebody has your key." in text
     assert "ask an OWNER of Demo for a new invitation: that revokes every key you have, and every" in text
-    assert "is signed in to the console as you: on its page You, remove the passkeys" in text
+    assert "is signed in to the console as you: on its page You, sign out everywhere" in text
 
 
 def test_a_service_user_nobody_expected_is_deleted() -> None:

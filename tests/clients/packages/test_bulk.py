@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +329,27 @@ def test_all_that_a_person_was_shown_is_revoked(
     assert not works(server, "left-26", secret_of(known))
     assert not works(server, "leaver", key)
     assert cli.json("bulk", "revoke", "leaver", "--yes") == []
+
+
+@pytest.mark.parametrize("tries", [1, 3, 99])
+def test_revoking_goes_on_until_the_api_says_that_it_is_done(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    """A Service User that changes at every try is left out of a response without a cursor."""
+    calls: list[dict[str, Any]] = []
+
+    def pages(_self: Client, _path: str, query: Any = None, *, method: str = "GET") -> Iterator[Any]:
+        if method == "GET":
+            return
+        calls.append(query)
+        key = {"username": "bot", "keyType": "MONITORING", "key": "•••…abcde", "validUntil": None}
+        yield {"ended": [key], "complete": len(calls) >= tries}
+
+    monkeypatch.setattr(Client, "pages", pages)
+    status = cli("bulk", "revoke", "eve", "--revoke-person", "--yes")
+    assert status == (1 if tries == 99 else 0)
+    assert calls[0] == {"revokeUser": True}
+    assert calls[1:] == [None] * (min(tries, 6) - 1), "the person is revoked once"
 
 
 assert os.name == "posix"

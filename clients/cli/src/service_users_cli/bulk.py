@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     from service_users_cli.session import Session
 
+PASSES = 5
+"""How often all Service Users are gone through, while some change at every try."""
+
 ATTEMPTS = 5
 """How often a call whose response is lost is looked after within one run."""
 
@@ -619,13 +622,39 @@ def add(app: typer.Typer) -> None:
         also = " and revoke them from the account" if revoke_person else ""
         confirm(f"Revoke the {len(known)} keys that {who} know{also}?", yes=yes)
         ended: list[dict[str, Any]] = []
+        left = []
         for username in usernames:
-            query = {"revokeUser": True} if revoke_person else {}
-            for page in client.pages(path_of("users", username, "shown-keys"), query, method="DELETE"):
+            complete = False
+            for page in _revocation(client, username, revoke_person=revoke_person):
                 ended += page["ended"]
-                if not page["complete"]:
+                complete = page["complete"]
+                if not complete:
                     output.note(f"Revoked {len(ended)} so far …")
+            left += [] if complete else [username]
         output.rows(ended, SHOWN_COLUMNS, empty="There was no key to revoke.")
+        if left:
+            output.note(
+                f"Not all keys that {', '.join(left)} know were revoked: they change meanwhile. Run it again."
+            )
+            raise typer.Exit(1)
+
+
+def _revocation(client: Client, username: str, *, revoke_person: bool) -> Iterator[Any]:
+    """Yield the bodies of the calls that revoke what a person was shown, until the API says that all is done.
+
+    Only the first call revokes the person, who may be invited again meanwhile. A Service User that somebody
+    changes at every try is left out of a pass, so there are several.
+    """
+    path = path_of("users", username, "shown-keys")
+    page = None
+    if revoke_person:
+        page = next(client.pages(path, {"revokeUser": True}, method="DELETE"))
+        yield page
+    for _ in range(PASSES):
+        if page is not None and page["complete"]:
+            return
+        for page in client.pages(path, method="DELETE"):
+            yield page
 
 
 def resolver(document: dict[str, Any]) -> Callable[[Any], Any]:

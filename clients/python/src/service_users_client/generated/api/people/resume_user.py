@@ -129,8 +129,8 @@ def sync_detailed(
 ) -> Response[Problem | User]:
     """Resume a suspended User
 
-     Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key. One who is not
-    suspended stays as they are.
+     Requires a User with the role OWNER, and a USER_MANAGEMENT key. One who is not suspended stays as
+    they are.
 
     Args:
         username (str):
@@ -164,8 +164,8 @@ def sync(
 ) -> Problem | User | None:
     """Resume a suspended User
 
-     Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key. One who is not
-    suspended stays as they are.
+     Requires a User with the role OWNER, and a USER_MANAGEMENT key. One who is not suspended stays as
+    they are.
 
     Args:
         username (str):
@@ -194,8 +194,8 @@ async def asyncio_detailed(
 ) -> Response[Problem | User]:
     """Resume a suspended User
 
-     Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key. One who is not
-    suspended stays as they are.
+     Requires a User with the role OWNER, and a USER_MANAGEMENT key. One who is not suspended stays as
+    they are.
 
     Args:
         username (str):
@@ -227,8 +227,8 @@ async def asyncio(
 ) -> Problem | User | None:
     """Resume a suspended User
 
-     Requires the role OWNER (a User or a Service User) and a USER_MANAGEMENT key. One who is not
-    suspended stays as they are.
+     Requires a User with the role OWNER, and a USER_MANAGEMENT key. One who is not suspended stays as
+    they are.
 
     Args:
         username (str):
