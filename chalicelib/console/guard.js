@@ -11,6 +11,9 @@
     query.delete("asked");
     history.replaceState(null, "", location.pathname + (String(query) && `?${query}`));
   }
+  new PerformanceObserver((list) => {
+    for (const { startTime } of list.getEntries()) if (backAt >= 0) backAt = Math.max(backAt, startTime);
+  }).observe({ type: "paint", buffered: true });
   addEventListener("pageshow", (event) => { if (event.persisted) back(); });
   addEventListener("blur", () => { away = true; });
   addEventListener("focus", () => {

@@ -32,7 +32,7 @@ DOCUMENT = ROOT / "docs" / "openapi.json"
 REQUIREMENTS = ROOT / "requirements-contract.txt"
 REDOCLY = "2.77.0"
 SECONDS_TO_START = 120
-CHAINED = 3
+CHAINED = 2
 """Runs of the phase that chains calls."""
 
 
