@@ -112,6 +112,10 @@ def restrictions(visit: Visit) -> dict[str, Any]:
     Raises ValidationError if no expiry was chosen: a key without one must be a deliberate choice.
     """
     networks = {"allowedNetworks": lines(visit.field("allowedNetworks"))}
+    if visit.field("expiresAt") and visit.field("expiry") != "date":
+        raise validation_error(
+            "/expiry", "You gave a last day: choose the end of that day here, or leave the day empty."
+        )
     match visit.field("expiry"):
         case "keep":
             return networks

@@ -5,6 +5,7 @@
   let pressed = Infinity;
   const back = () => { backAt = performance.now(); };
   if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") back();
+  if ("elsewhere" in document.documentElement.dataset) back();
   const query = new URLSearchParams(location.search);
   if (query.has("asked")) {
     back();

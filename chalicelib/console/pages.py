@@ -94,6 +94,8 @@ def page(
             role=auth.role if auth is not None else None,
             manages=auth is not None and auth.role.covers(Role.CLUSTER_ADMIN),
             owns=auth is not None and auth.role is Role.OWNER,
+            # Also what browsers call typed: a typed page can be reloaded as a redirect to this one.
+            elsewhere=visit.header("sec-fetch-site") not in ("", "same-origin"),
             guard=Markup(GUARD),  # noqa: S704 - it is ours, and its hash is in the policy
             csrf=visit.csrf,
             here="/".join(visit.path),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from chalicelib.rules.api_keys import are_looser
 from chalicelib.rules.lifetimes import HOUR
-from chalicelib.rules.model import Action, Event
+from chalicelib.rules.model import Action, Event, Kind
 
 FOLDED = frozenset({Action.API_KEY_GENERATED, Action.API_KEY_ROTATED, Action.API_KEY_UPDATED})
 """The actions to fold. Never one that ends a key or changes rights, nor a change of restrictions by which a
@@ -22,8 +22,11 @@ LOOK_BACK = 2 * HOUR
 
 
 def is_folded(event: Event) -> bool:
-    """Return whether emails of an event may be folded into a digest email."""
-    return is_folded_action(event.action, event.changes)
+    """Return whether emails of an event may be folded into a digest email.
+
+    What the operator does is not: that is how somebody is let into an account again.
+    """
+    return event.actor.kind is not Kind.OPERATOR and is_folded_action(event.action, event.changes)
 
 
 def is_folded_action(action: str, changes: Mapping[str, Sequence[str]]) -> bool:

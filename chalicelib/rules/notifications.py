@@ -288,7 +288,7 @@ NOTIFIED = for_every_action(
         Action.USER_UPDATED: member_if_role_changed,
         Action.USER_REVOKED: member_on_revocation,
         Action.USER_SUSPENDED: person_and_owners_if_owner,
-        Action.USER_RESUMED: administrators_or_person_and_owners,
+        Action.USER_RESUMED: person_and_owners_if_owner,
         Action.PASSKEY_ADDED: administrators_or_person,
         Action.PASSKEY_REMOVED: administrators_or_person,
         Action.PASSKEY_ENDING: administrators_or_person,
@@ -515,7 +515,7 @@ def changes_owners(event: Event) -> bool:
         return Role.OWNER.value in event.changes.get("role", ())
     if event.action is Action.ACCOUNT_CREATED:
         return True
-    return event.audience is Audience.PERSON_AND_OWNERS
+    return event.audience is Audience.PERSON_AND_OWNERS and event.action is not Action.API_KEY_LEAKED
 
 
 def adds_owner(event: Event) -> bool:

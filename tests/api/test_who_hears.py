@@ -238,6 +238,8 @@ def test_the_log_line_of_the_operators_alarm(
     stack.activate("eve")
     change(stack, owner, "PUT", "/v1/account", machinesManageOwners=True)
     account_rules.recover(stack.service.directory, "alice", Origin("", "r", stack.clock()))
+    for what in ("suspend", "resume"):  # who is no OWNER
+        change(stack, owner, "POST", f"{USERS}/carol/{what}")
     hears(stack)
     said = [vars(line).get("ownersChange") for line in caplog.records]
     assert sorted(filter(None, said)) == [

@@ -607,11 +607,12 @@ def test_a_link_that_is_followed_at_once_leads_to_a_page_that_waits(person: Peop
     name = ann.server.service_user(administrators=["owner"])
     ann.open(f"service-users/{name}")
     ann.open("events")
-    page.go_back()
-    page.get_by_role("link", name="Suspend").click()
-    page.get_by_role("button", name="Suspend").click()
-    page.locator("form [role=alert]").get_by_text("Nothing was sent").wait_for()
-    assert page.url.endswith(f"/service-users/{name}/suspend")
+    for appears in (page.go_back, lambda: page.goto(f"{ann.server.console}/service-users/{name}")):
+        appears()
+        page.get_by_role("link", name="Suspend").click()
+        page.get_by_role("button", name="Suspend").click()
+        page.locator("form [role=alert]").get_by_text("Nothing was sent").wait_for()
+        assert page.url.endswith(f"/service-users/{name}/suspend")
 
 
 def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: People) -> None:

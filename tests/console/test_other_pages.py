@@ -879,3 +879,16 @@ def test_the_script_in_the_page_is_the_one_that_the_policy_names(person: Person)
     [script] = re.findall("<script>(.*?)</script>", page.text, re.DOTALL)
     mark = b64encode(sha256(script.encode()).digest()).decode()
     assert f"script-src 'self' 'sha256-{mark}';" in page.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("site", ["none", "same-site", "cross-site", "same-origin", ""])
+def test_a_page_says_whether_the_console_led_to_it(person: Person, site: str) -> None:
+    """Its script waits where it did not: a page that was typed can be reloaded as a redirect to this one."""
+    ann = person()
+    ann.headers = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    if site:
+        ann.headers["sec-fetch-site"] = site
+    for path in ("service-users", "people"):
+        assert ("data-elsewhere" in ann.open(path).text.partition("<head>")[0]) is (
+            site[-6:] not in ("origin", "")
+        )

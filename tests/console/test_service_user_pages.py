@@ -674,3 +674,15 @@ def test_issuing_keys_and_granting_rights_needs_a_confirmation_within_five_minut
     assert ann.post(f"{home}/restrict", loose).status == 303
     assert ann.post("create/user", forms["create/user"]).status == 303  # type: ignore[arg-type]
     assert key
+
+
+@pytest.mark.parametrize("expiry", ["", "30", "never", "keep"])
+def test_a_last_day_is_not_ignored(accounts: Accounts, person: Person, expiry: str) -> None:
+    ann = person()
+    key = accounts.service_user(keyTypes=["MONITORING"])["MONITORING"]
+    form = f"service-users/{key.username}/restrict?key=MONITORING"
+    fields = {**was(ann, form), "allowedNetworks": "", "expiry": expiry, "expiresAt": "2030-04-01"}
+    refused = ann.post(form, fields)
+    assert refused.status == 400
+    assert "You gave a last day" in refused.words
+    assert ann.post(form, {**fields, "expiry": "date"}).status == 303

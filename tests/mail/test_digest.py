@@ -110,6 +110,17 @@ def test_the_end_of_a_key_and_a_change_of_rights_are_mailed_at_once(mail: MailFi
     }
 
 
+def test_what_the_operator_does_is_mailed_at_once(mail: MailFixture) -> None:
+    """A flood must not hide for an hour that the operator let somebody into the account."""
+    own: dict[str, Any] = {"administrators": {}, "audience": Audience.PERSON_AND_OWNERS, "subject": BEA}
+    flood(mail, 6, **own)
+    before = len(mail.ses.sent)
+    event = rotated(mail, **own, actor=Actor(Kind.OPERATOR))
+    mail.notify(event)
+    assert "bea@people.example" in mail.ses.addresses[before:]
+    assert "bea" in told(mail, [event])[0]
+
+
 def test_a_flood_of_one_kind_holds_no_other_kind(mail: MailFixture) -> None:
     flood(mail, 6)
     mail.notify(mail.event(keys=(generated(),)))

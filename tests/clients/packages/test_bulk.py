@@ -59,6 +59,20 @@ def test_a_dry_run_changes_nothing(cli: Run, proxy: Proxy, keys: Path, tmp_path:
     assert {method for method, _ in proxy.calls} == {"GET"}
 
 
+@pytest.mark.parametrize("how", ["owner", "name"])
+def test_a_key_file_of_somebody_else_gets_no_key(
+    cli: Run, proxy: Proxy, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    keys.touch(mode=0o600)
+    if how == "name":
+        (tmp_path / "another").hardlink_to(keys)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: keys.stat().st_uid + 1)
+    assert cli("bulk", "create", csv_of(tmp_path / "a.csv", "not-1"), "--keys", keys) == 2
+    assert keys.read_bytes() == b""
+    assert "POST" not in {method for method, _ in proxy.calls}
+
+
 def test_every_field_of_the_api_is_a_column(cli: Run, owner: Client, keys: Path, tmp_path: Path) -> None:
     file = tmp_path / "all.csv"
     file.write_text(

@@ -80,6 +80,9 @@ class KeyFile:
             raise UsageError(f"{path} can be read by others. Name another file, or run: chmod 600 {path}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600)
         self._descriptors.append(descriptor)
+        found = os.fstat(descriptor)
+        if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_nlink != 1):
+            raise UsageError(f"{path} belongs to somebody else, or has another name too. Name another file.")
         content = path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
