@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from chalice.app import Response
 from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from chalicelib.console.visit import NO_STORE, Visit, respond
 from chalicelib.http.call import log_refused_sign_in
@@ -195,16 +195,14 @@ def stamp(second: int) -> str:
     return utc(second).replace(" UTC", "Z").replace(" ", "T")
 
 
-def ago(second: int | None, now: int, never: str = "never") -> Markup:
+def ago(second: int, now: int) -> Markup:
     """Return a time relative to now, with the exact time beside it."""
-    if second is None:
-        return escape(never)
     return moment(second, _seen_from(second, now))
 
 
-def used(second: int | None, now: int) -> Markup:
+def used(second: int, now: int) -> Markup:
     """Return when a key was last used, which is recorded at most once an hour."""
-    if second is not None and now - second < _HOUR:
+    if now - second < _HOUR:
         return moment(second, "within the hour")
     return ago(second, now)
 

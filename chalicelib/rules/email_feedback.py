@@ -1,9 +1,8 @@
 """What SES reports of an email that it took: a bounce or a complaint, recorded in the events it was about.
 
 The OWNERs of the account are notified if the address of a person fails: it bounces permanently, or the
-person complained, after which SES sends them nothing more. They are notified of an address at most once in
-``notifications.FAILING``, and never because of an email about such a failure, or one bounce would cause the
-next.
+person complained. They are notified of a person at most once in ``notifications.FAILING``, and never because
+of an email about such a failure, or one bounce would cause the next.
 
 A report can arrive twice, late, in any order, and before the mailer has recorded that it sent the email. So
 what is recorded does not depend on the order, and nothing is recorded of an email that was not sent.
