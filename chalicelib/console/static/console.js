@@ -126,9 +126,11 @@ for (const form of all("form[data-passkey]")) {
     }
     attempt(form, async () => {
       await acts[form.dataset.passkey](form);
+      const { next: page = "", passkey } = form.dataset;
+      const next = page && passkey === "sign-in" ? asked(page) : page;
       const kept = find("#kept-form");
       if (kept) kept.submit();
-      else location.assign(root + (form.dataset.next ? asked(form.dataset.next) : "") || "./");
+      else location.assign(root + next || "./");
     });
   });
 }
