@@ -1,7 +1,7 @@
 """Forms: a page's fields as bodies of the API, and the page shown again with its errors."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalice.app import Response
@@ -31,10 +31,13 @@ _FIELDS = (("The username '", "username"), ("The email '", "email"), ("The role 
 """Errors of the API about a whole call, by their first words, and the field to show each at."""
 
 Act = Callable[[], Response]
+Values = Callable[[], dict[str, Any]]
 
 
-def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
+def submit(visit: Visit, template: str, act: Act, late: Values | None = None, **values: Any) -> Response:
     """Submit a form. If that is refused, show it again with what was typed, and the errors.
+
+    ``late`` returns further variables of the template, which are read only if it is shown.
 
     A form that was sent after its session had ended comes back here once its person has signed in again
     (:func:`chalicelib.console.pages.sign_in_again`): it is shown with what was typed, and nothing is done.
@@ -43,18 +46,22 @@ def submit(visit: Visit, template: str, act: Act, **values: Any) -> Response:
     """
     _require_shown_to_caller(visit)
     typed = {name: "\n".join(given) for name, given in visit.form().items()}
+
+    def show(status: int = 200, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+        return page(visit, template, status, headers, **values, **(late() if late else {}), **more)
+
     if typed_by := visit.field(TYPED_BY):
         # This does nothing, so it needs no token: the person signed in after they had sent the form.
         if fold_username(typed_by) != fold_username(visit.user.username):
             return visit.redirect_to("")
-        return page(visit, template, form=typed, restored=True, **values)
+        return show(form=typed, restored=True)
     try:
         visit.require_form_token(visit.field("csrf"))
         return act()
     except (ValidationError, Conflict, PreconditionFailed, TooManyRequests, Forbidden) as error:
         log_refused_sign_in(error, visit.origin.request_id)
         status, headers = status_of(error), headers_of(error)
-        return page(visit, template, status, headers, errors=errors_of(error), form=typed, **values)
+        return show(status, headers, errors=errors_of(error), form=typed)
 
 
 def _require_shown_to_caller(visit: Visit) -> None:

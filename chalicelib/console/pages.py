@@ -95,7 +95,7 @@ def page(
             manages=auth is not None and auth.role.covers(Role.CLUSTER_ADMIN),
             owns=auth is not None and auth.role is Role.OWNER,
             # Also what browsers call typed: a typed page can be reloaded as a redirect to this one.
-            elsewhere=visit.header("sec-fetch-site") not in ("", "same-origin"),
+            elsewhere=not visit.is_from_own_page(),
             guard=Markup(GUARD),  # noqa: S704 - it is ours, and its hash is in the policy
             csrf=visit.csrf,
             here="/".join(visit.path),

@@ -123,7 +123,7 @@ def _shown_keys(visit: Visit, username: str) -> Response:
     if not re.fullmatch(NAME_FORM, start):
         start = ""
 
-    def show(status: str = "") -> dict[str, Any]:
+    def show() -> dict[str, Any]:
         shown, after = offboarding.search(visit.directory, auth, username, start or None)
         return {
             "username": username,
@@ -131,11 +131,10 @@ def _shown_keys(visit: Visit, username: str) -> Response:
             "start": start,
             "after": after,
             "most": offboarding.MAX_SERVICE_USERS_CHANGED,
-            "done": status,
         }
 
     if visit.method == "GET":
-        return page(visit, "people-shown-keys.html", **show(visit.query().get("done", "")))
+        return page(visit, "people-shown-keys.html", **show(), done=visit.query().get("done", ""))
 
     def act() -> Response:
         if visit.field("ends") != "yes":
@@ -147,7 +146,7 @@ def _shown_keys(visit: Visit, username: str) -> Response:
         asked = f"?{urlencode(query)}" if query else ""
         return visit.redirect_to(f"people/{username}/shown-keys{asked}")
 
-    return submit(visit, "people-shown-keys.html", act, **show())
+    return submit(visit, "people-shown-keys.html", act, late=show)
 
 
 def _invite_again(visit: Visit, auth: AuthContext, person: User) -> Response:

@@ -171,13 +171,16 @@ class Visit:
             return site in ("same-site", "cross-site")
         return origin not in ("", self.party.origin)
 
+    def is_from_own_page(self) -> bool:
+        """Return whether a page of the console led here, as far as the browser can tell."""
+        return self.header("sec-fetch-site") in ("", "same-origin")
+
     def may_say_what_was_done(self) -> bool:
         """Return whether a page may say what was done, by its query: not where a link of somebody else led.
 
         Otherwise a link could say that a person was revoked, or that one has left the account.
         """
-        own = self.header("sec-fetch-site") in ("", "same-origin")
-        return own and "asked" not in self.query()
+        return self.is_from_own_page() and "asked" not in self.query()
 
     def is_typed(self) -> bool:
         """Return whether the address was typed, or is a bookmark, as far as the browser can tell."""

@@ -109,7 +109,7 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
     Raises TooManyRequests, with the seconds to wait, if its budget is used up.
     """
     interval = HOUR / limits.key_changes_per_hour
-    full_at = max(holder.budget_full_at or 0, now) + ceil(interval)
+    full_at = _full_at(holder.budget_full_at, interval, now)
     wait = full_at - now - ceil(interval * limits.key_change_burst)
     if wait > 0:
         who = f"'{holder.name if isinstance(holder, Account) else holder.username}'"
@@ -122,6 +122,11 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
     return replace(holder, budget_full_at=full_at)
 
 
+def _full_at(before: int | None, interval: float, now: int) -> int:
+    """Return when a token bucket is full again that pays once more: a token each ``interval`` seconds."""
+    return max(before or 0, now) + ceil(interval)
+
+
 SIGN_IN_EMAILS_PER_HOUR = 10
 """The most emails in an hour to one person about sign-ins from other addresses."""
 
@@ -131,7 +136,7 @@ def pay_for_sign_in_email(user: User, now: int) -> User:
 
     The sign-in itself is never refused.
     """
-    full_at = max(user.sign_in_emails_full_at or 0, now) + HOUR // SIGN_IN_EMAILS_PER_HOUR
+    full_at = _full_at(user.sign_in_emails_full_at, HOUR / SIGN_IN_EMAILS_PER_HOUR, now)
     return user if full_at > now + HOUR else replace(user, sign_in_emails_full_at=full_at)
 
 
@@ -147,9 +152,9 @@ def pay_for_passkey_use(passkey: Passkey, now: int) -> Passkey:
     keep the person from signing in with another one, and from every change that is made to the User as read.
     Raises TooManyRequests, with the seconds to wait, if the budget is used up; that writes nothing.
     """
-    interval = HOUR // PASSKEY_USES_PER_HOUR
-    full_at = max(passkey.budget_full_at or 0, now) + interval
-    wait = full_at - now - interval * PASSKEY_USE_BURST
+    interval = HOUR / PASSKEY_USES_PER_HOUR
+    full_at = _full_at(passkey.budget_full_at, interval, now)
+    wait = full_at - now - ceil(interval * PASSKEY_USE_BURST)
     if wait > 0:
         raise TooManyRequests(
             f"This passkey was used too often ({PASSKEY_USES_PER_HOUR} times an hour, {PASSKEY_USE_BURST} at "

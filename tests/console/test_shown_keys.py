@@ -116,3 +116,12 @@ def test_a_large_account_is_searched_in_parts(
 
 def test_names_that_nobody_can_have_have_no_such_page(person: Person) -> None:
     assert person().open("people/x%00y/shown-keys").status == 404
+
+
+def test_the_keys_are_not_listed_to_end_them(accounts: Accounts, person: Person) -> None:
+    ann, eve = person("ann"), person("eve", "CLUSTER_ADMIN")
+    machine(eve, "eves")
+    page = ann.open(PAGE)
+    with accounts.stack.counted() as calls:
+        assert end(ann, page).status == 303
+    assert calls == {"GetItem": 2, "Query": 1, "TransactWriteItems": 1}
