@@ -394,6 +394,7 @@ def _export_person(args: argparse.Namespace) -> None:
 
     import boto3
 
+    from deploy import private_files
     from deploy.people import export_person
 
     client = boto3.client("dynamodb", region_name=aws_cli.region())
@@ -401,9 +402,7 @@ def _export_person(args: argparse.Namespace) -> None:
         found = export_person(client, _tables(args.stage), args.account, args.username)
     except LookupError as error:
         raise DeployError(str(error)) from None
-    args.out.touch(mode=0o600)
-    args.out.chmod(0o600)  # a file that was there may be readable for others
-    args.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    private_files.write(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(f"{len(found['events'])} events, and what the tables have of {args.username}: {args.out}")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.store import counters
+from deploy import private_files
 from deploy.maintenance import write_items
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def dump(
         if lines:
             digests |= _write_file(folder, kind, counts[kind] // _LINES, lines)
     manifest = {"counts": counts, "files": digests}
-    _private(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    private_files.write(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return counts
 
 
@@ -125,13 +126,8 @@ def _decoded(attribute: Item) -> Item:
 def _write_file(folder: Path, kind: str, number: int, lines: list[str]) -> dict[str, str]:
     text = "\n".join(lines) + "\n"
     name = f"{kind}-{number:05}.jsonl"
-    _private(folder / name, text)
+    private_files.write(folder / name, text)
     return {name: hashlib.sha256(text.encode()).hexdigest()}
-
-
-def _private(file: Path, text: str) -> None:
-    file.touch(mode=0o600)
-    file.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -61,9 +61,17 @@ def test_a_person_gets_what_is_known_of_them_and_no_secret(
     asked = ("--account", account_of(stack, owner), "--username", "ANN", "--out", str(out))
     assert command("export-person", *asked) == 0
     assert out.stat().st_mode & 0o777 == 0o600
-    out.chmod(0o644)
-    assert command("export-person", *asked) == 0
+    out.unlink()
+    out.touch(mode=0o666)  # by somebody who goes on reading it
+    with out.open(encoding="utf-8") as theirs:
+        assert command("export-person", *asked) == 0
+        assert theirs.read() == ""
     assert out.stat().st_mode & 0o777 == 0o600
+    elsewhere = tmp_path / "elsewhere"
+    out.unlink()
+    out.symlink_to(elsewhere)
+    assert command("export-person", *asked) == 0
+    assert not elsewhere.exists()
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["person"]["email"] == "Ann@people.example"
     assert found["person"]["displayName"] == "Ann Other"
