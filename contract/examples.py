@@ -264,6 +264,7 @@ EVENT = responses.EventResponse(
             previous_key=None,
             previous_last5=None,
             previous_valid_until=None,
+            also_ended=None,
             ends_at=None,
         )
         for kind in Role.READ_ONLY.default_key_types()

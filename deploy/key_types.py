@@ -113,7 +113,7 @@ class _Job:
             new, change, changes = api_keys.restrict(holder, self._key_type, UNSET, end)
             event = self._event(Action.API_KEY_UPDATED, holder, change, new=new, changes=changes)
             return event, Replace(holder, new, concurrent_change())
-        new, change = api_keys.revoke(holder, self._key_type)
+        new, change = api_keys.revoke(holder, self._key_type, self._now())
         event = self._event(Action.API_KEY_REVOKED, holder, change)
         if any_version:  # so that nobody prevents it by rotating in a loop
             return event, RevokeKey(holder, self._key_type, new.version, concurrent_change())

@@ -277,7 +277,7 @@ class _Job:
         return found if found is not None and found.account == self._account and _has_secrets(found) else None
 
     def _event(self, old: Principal, state: _State) -> Event:
-        keys = api_keys.revoke_all(old)
+        keys = api_keys.revoke_all(old, self._now())
         invited = _is_invited(old)
         action = Action.USER_UPDATED if invited else Action.SIGNED_OUT
         event = new_event(

@@ -346,7 +346,7 @@ class _Run:
                 change = KeyChange(Change.ENDING, key_type, last5, ends_at=expiry.at)
             else:
                 group = (Action.API_KEY_REVOKED, decision.cause, decision.reason)
-                change = KeyChange(Change.REVOKED, key_type, last5)
+                change = api_keys.revocation(principal.keys[key_type], key_type, now)
                 revoked.append(key_type)
             groups.setdefault(group, []).append((key_type, change))
         events: list[Event] = []

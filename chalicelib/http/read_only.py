@@ -8,6 +8,7 @@ from chalicelib.http.bodies import UpdateAccount, UpdateServiceUser, UpdateUser
 from chalicelib.http.responses import UserResponse, moment
 from chalicelib.http.validation import Body
 from chalicelib.rules.errors import FieldError, validation_error_of
+from chalicelib.rules.model import Outcome
 from chalicelib.rules.users import InvitationState
 
 READ_ONLY: dict[type[Body], tuple[str, ...]] = {
@@ -46,11 +47,19 @@ def require_same_user(body: UpdateUser, response: UserResponse, now: float) -> N
     if body.invitation is not msgspec.UNSET and body.invitation not in allowed:
         changed.append(FieldError("/invitation", _ADVICE))
     failure = body.email_failure
-    if failure not in (msgspec.UNSET, None) and not (
-        isinstance(failure, dict) and failure.keys() == _FAILURE
-    ):
+    if failure not in (msgspec.UNSET, None) and not _is_failure(failure):
         changed.append(FieldError("/emailFailure", _ADVICE))
     _refuse(changed)
+
+
+def _is_failure(value: Any) -> bool:
+    """Return whether a value has the form of an ``emailFailure``, as read then or now."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == _FAILURE
+        and value["outcome"] in list(Outcome)
+        and isinstance(value["at"], str)
+    )
 
 
 def _changed(body: Body, response: msgspec.Struct, now: float) -> list[FieldError]:

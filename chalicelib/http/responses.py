@@ -333,6 +333,19 @@ class KeyChangeResponse(ResponseBody, frozen=True, kw_only=True):
     previous_valid_until: (
         Annotated[Time, Meta(description="Until when that key keeps working; null if it does not.")] | None
     )
+    also_ended: (
+        Annotated[
+            Last5,
+            Meta(
+                description=(
+                    "The last five characters of another key of the type that stopped working with the "
+                    "change: the one that the key had replaced and that still worked, or one whose response "
+                    "was lost. Null if there is none, and in events from before 1.1."
+                )
+            ),
+        ]
+        | None
+    )
     ends_at: Annotated[Time, Meta(description="The expiry that an expiry notice announces.")] | None
 
 
@@ -617,6 +630,7 @@ def _key_change(key: KeyChange) -> KeyChangeResponse:
         previous_key=MASK + key.previous_last5 if key.previous_last5 else None,
         previous_last5=key.previous_last5 or None,
         previous_valid_until=maybe(key.previous_until),
+        also_ended=key.also_ended or None,
         ends_at=maybe(key.ends_at),
     )
 

@@ -343,7 +343,7 @@ class _View:
             "a_key": self._a_key(),
             "the_key": self._the_key(),
             "The_key": self._the_key()[:1].upper() + self._the_key()[1:],
-            "stopped": "It stopped working at once." if self.one else "They stopped working at once.",
+            "stopped": self._stopped(),
             "ends": self._ends(),
             "facts": self._facts(name),
             "steps": steps,
@@ -372,6 +372,7 @@ class _View:
         keys = [
             f"{key.key_type.value} …{key.last5} {done}"
             + (f", replaces …{key.previous_last5}" if key.previous_last5 else "")
+            + (f", ends …{key.also_ended}" if key.also_ended else "")
             for key in self.event.keys
         ]
         return {
@@ -472,6 +473,12 @@ class _View:
             return f"its own {which}"
         return f"the {which} of the Service User {self.subject}"
 
+    def _stopped(self) -> str:
+        also_ended = self.event.keys[0].also_ended if self.one else ""
+        if also_ended:
+            return f"It stopped working at once, and so did …{also_ended}, which it had replaced."
+        return "It stopped working at once." if self.one else "They stopped working at once."
+
     def _keys_line(self) -> str:
         keys = self.event.keys
         shown = keys if len(keys) <= 2 else keys[:1]
@@ -482,6 +489,8 @@ class _View:
         note = ""
         if key.previous_last5:
             note = f"replaces …{key.previous_last5}"
+        if key.also_ended:
+            note = f"{note}, ends …{key.also_ended}" if note else f"with …{key.also_ended}"
         if key.ends_at is not None:
             note = f"ends {_when(key.ends_at)}"
         return {
@@ -489,6 +498,7 @@ class _View:
             "type": key.key_type.value,
             "last5": key.last5,
             "previous_last5": key.previous_last5,
+            "also_ended": key.also_ended,
             "previous_until": "" if key.previous_until is None else _when(key.previous_until),
             "note": note,
         }

@@ -123,7 +123,9 @@ def _recover(directory: Directory, username: str, origin: Origin) -> tuple[User,
         holder = replace(old, keys={**old.keys, key_type: unrestricted})
         new, issued, change, _ = api_keys.rotate(holder, key_type, 0, now)
         # A key of its own, no successor: what was invited with any secret of the old one is withdrawn.
-        new = replace(new, keys={**new.keys, key_type: replace(new.keys[key_type], created_at=now)})
+        key = new.keys[key_type]
+        key = replace(key, created_at=now, first=api_keys.beginning(key.digest))
+        new = replace(new, keys={**new.keys, key_type: key})
     new = replace(new, passkeys={}, sessions={}, enrolment=None)
     event = new_event(origin, Actor(Kind.OPERATOR), action, old, (change,), cause=Cause.OPERATOR)
     directory.commit(event, Replace(old, new, concurrent_change()), patient=True)

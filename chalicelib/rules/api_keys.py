@@ -116,9 +116,10 @@ def generate(
         a_key = f"{with_article(key_type.value)} key"
         raise Conflict(f"'{holder.username}' already has {a_key}. Rotate it, or revoke it first.")
     secret = key_format.new_key()
+    digest = key_format.digest(secret)
     life_days = key_type.max_life_days if restrictions.expires_at is None else None
     key = ApiKey(
-        digest=key_format.digest(secret),
+        digest=digest,
         last5=key_format.last5(secret),
         created_at=now,
         created_by=by,
@@ -127,6 +128,7 @@ def generate(
         ceiling=ceiling,
         has_pointer=True,
         life_days=life_days,
+        first=beginning(digest),
     )
     change = KeyChange(Change.GENERATED, key_type, key.last5)
     return with_key(holder, key_type, key), IssuedKey(key_type, secret), change
@@ -197,10 +199,16 @@ def loosening_errors(
     return found
 
 
-def revoke(holder: Holder, key_type: KeyType) -> tuple[Holder, KeyChange]:
+def revoke(holder: Holder, key_type: KeyType, now: float) -> tuple[Holder, KeyChange]:
     """Revoke a key and its predecessor. Raises NotFound if there is no key of the type."""
-    key = find(holder, key_type)
-    return with_key(holder, key_type, None), KeyChange(Change.REVOKED, key_type, key.last5)
+    change = revocation(find(holder, key_type), key_type, now)
+    return with_key(holder, key_type, None), change
+
+
+def revocation(key: ApiKey, key_type: KeyType, now: float) -> KeyChange:
+    """Return what to record of a key that is revoked, with its predecessor if that one still works."""
+    predecessor = current_predecessor(key, now)
+    return KeyChange(Change.REVOKED, key_type, key.last5, also_ended=predecessor.last5 if predecessor else "")
 
 
 def without_predecessor(key: ApiKey) -> ApiKey:
@@ -245,6 +253,8 @@ def rotate(
     key = find_usable(holder, key_type, now)
     secret = key_format.new_key()
     predecessor: Predecessor | None = None
+    previous_predecessor = current_predecessor(key, now)
+    also_ended = previous_predecessor.last5 if previous_predecessor else ""
     response_was_lost = False
     if overlap:
         until = overlap_end(key, now + overlap)
@@ -258,7 +268,6 @@ def rotate(
             shown_to=shown_to(key),
             leaked_at=key.leaked_at,
         )
-        previous_predecessor = current_predecessor(key, now)
         if (
             previous_predecessor is not None
             and presented_digest == previous_predecessor.digest
@@ -266,6 +275,7 @@ def rotate(
         ):
             response_was_lost = True
             predecessor = previous_predecessor
+            also_ended = key.last5
     rotated = replace(
         key,
         digest=key_format.digest(secret),
@@ -287,6 +297,7 @@ def rotate(
         rotated.last5,
         previous_last5=predecessor.last5 if predecessor else key.last5,
         previous_until=predecessor.until if predecessor else None,
+        also_ended=also_ended,
     )
     return Rotation(
         with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
@@ -316,7 +327,7 @@ def restrict(
     return with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 
-def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ...]]:
+def change_role(holder: Holder, role: Role, now: float) -> tuple[Holder, tuple[KeyChange, ...]]:
     """Give the holder another role, and revoke the keys that a lower one may not hold.
 
     A role that is not lower keeps every key, also one that its holder could not get now, because the
@@ -327,7 +338,7 @@ def change_role(holder: Holder, role: Role) -> tuple[Holder, tuple[KeyChange, ..
     none.
     """
     allowed = in_order(holder.keys) if role.covers(holder.role) else role.key_types()
-    revoked = tuple(change for change in revoke_all(holder) if change.key_type not in allowed)
+    revoked = tuple(change for change in revoke_all(holder, now) if change.key_type not in allowed)
     keys = {key_type: key for key_type, key in holder.keys.items() if key_type in allowed}
     if isinstance(holder, ServiceUser) and role.covers(holder.role):
         keys = {key_type: _with_ceiling(key, holder.role) for key_type, key in keys.items()}
@@ -360,17 +371,22 @@ def shown_keys(holder: ServiceUser, username: str, now: float) -> tuple[ShownKey
 
 
 def revoke_shown(
-    holder: ServiceUser, shown: tuple[ShownKey, ...]
+    holder: ServiceUser, shown: tuple[ShownKey, ...], now: float
 ) -> tuple[ServiceUser, tuple[KeyChange, ...]]:
     """Revoke the keys of a Service User that somebody was shown. A predecessor is revoked without its key."""
     keys = {**holder.keys}
+    changes: list[KeyChange] = []
+    predecessors = {one.key_type for one in shown if one.until is not None}
     for one in shown:
+        change = KeyChange(Change.REVOKED, one.key_type, one.last5)
         if one.until is None:
-            del keys[one.key_type]
+            key = keys.pop(one.key_type)
+            if one.key_type not in predecessors:  # else it has a change of its own
+                change = revocation(key, one.key_type, now)
         elif one.key_type in keys:
             keys[one.key_type] = without_predecessor(keys[one.key_type])
-    changes = tuple(KeyChange(Change.REVOKED, one.key_type, one.last5) for one in shown)
-    return replace(holder, keys=keys, version=new_version()), changes
+        changes.append(change)
+    return replace(holder, keys=keys, version=new_version()), tuple(changes)
 
 
 def below_role(holder: Principal) -> tuple[KeyType, ...]:
@@ -404,11 +420,9 @@ def halves(old: ApiKey, new: ApiKey, now: int) -> bool:
     return (sooner and new.expires_at != old.expires_at) or halve(new.networks, old.networks)
 
 
-def revoke_all(holder: Principal) -> tuple[KeyChange, ...]:
+def revoke_all(holder: Principal, now: float) -> tuple[KeyChange, ...]:
     """Return the revocation of every key of a holder, in published order (a stored map has no order)."""
-    return tuple(
-        KeyChange(Change.REVOKED, key_type, holder.keys[key_type].last5) for key_type in in_order(holder.keys)
-    )
+    return tuple(revocation(holder.keys[key_type], key_type, now) for key_type in in_order(holder.keys))
 
 
 def find(holder: Principal, key_type: KeyType) -> ApiKey:

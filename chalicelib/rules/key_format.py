@@ -5,6 +5,7 @@ everything before them. The prefix lets a scanner find a leaked secret. The chec
 a mistyped one without a database call. Only the SHA-256 digest and the last five characters are ever stored.
 """
 
+import base64
 import hashlib
 import hmac
 import re
@@ -25,7 +26,12 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BODY = 43
 _CHECK = 6
 _SHAPE = re.compile(r"su[kisce]_[0-9A-Za-z]{49}")
+_BASE64 = re.compile(r"[0-9A-Za-z+/_-]{72,}")
+"""What may be the credentials of an ``Authorization: Basic`` header; a secret has 72 characters there."""
 _ANYWHERE = re.compile(rf"(?=({_SHAPE.pattern}))")
+
+
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def new_key() -> str:
@@ -55,9 +61,19 @@ def contains_secret(text: str) -> bool:
     """Return whether a text has a key, a token or another secret of this service in it, by its checksum.
 
     Also one that is broken by characters that are not ASCII: pages put invisible ones into long words, and
-    emails leave them out.
+    emails leave them out. And one in the credentials of HTTP Basic (RFC 7617), which are base64.
     """
     plain = text.encode("ascii", "ignore").decode()
+    return any(map(_has_secret, (plain, *map(_decoded, _BASE64.findall(plain)))))
+
+
+def _decoded(credentials: str) -> str:
+    whole = credentials[:-1] if len(credentials) % 4 == 1 else credentials  # which is no base64
+    padded = whole + "=" * (-len(whole) % 4)
+    return base64.b64decode(padded.translate(_URL_SAFE)).decode("latin-1")
+
+
+def _has_secret(plain: str) -> bool:
     return any(_checksum(it[:-_CHECK]) == it[-_CHECK:] for it in _ANYWHERE.findall(plain))
 
 

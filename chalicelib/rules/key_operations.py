@@ -65,7 +65,7 @@ def revoke(
     def attempt(*, any_version: bool) -> None:
         holder = find_holder()
         caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, holder) else None
-        new, change = api_keys.revoke(holder, key_type)
+        new, change = api_keys.revoke(holder, key_type, auth.origin.now)
         write: Write = Replace(holder, new, concurrent_change())
         if any_version and not this_version:
             write = RevokeKey(holder, key_type, new.version, concurrent_change(), caller)

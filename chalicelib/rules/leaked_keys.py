@@ -118,9 +118,9 @@ def _handle(directory: Directory, first: Principal, digest: bytes, url: str, ori
         elif not leak.revokes_key:
             new = api_keys.with_key(holder, leak.key_type, api_keys.without_predecessor(key))
         else:
-            new, change = api_keys.revoke(holder, leak.key_type)
+            new, change = api_keys.revoke(holder, leak.key_type, origin.now)
             if leak.predecessor is not None:
-                change = replace(change, previous_last5=leak.predecessor.last5)
+                change = replace(change, previous_last5=leak.predecessor.last5, also_ended="")
         write: Write = Replace(holder, new, concurrent_change())
         if any_version and not notify_only:
             predecessor = None if leak.revokes_key else digest

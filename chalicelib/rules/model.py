@@ -60,6 +60,10 @@ class ApiKey(Value, frozen=True):
     ``revoked_predecessors`` are the beginnings of the digests of predecessors that were revoked alone: what
     was invited with one of them is withdrawn.
 
+    ``first`` is the beginning of the digest of the first secret, which the key keeps when it is rotated: by
+    it, two keys that were generated one after the other in one second are not the same. It is empty in keys
+    that were stored before it was recorded.
+
     ``has_pointer``: the key has a pointer, by which it is found by its value. A key stored before there were
     pointers gets one from the daily sweep.
 
@@ -84,6 +88,7 @@ class ApiKey(Value, frozen=True):
     leaked_at: int | None = None
     revoked_predecessors: tuple[bytes, ...] = ()
     life_days: int | None = None
+    first: bytes = b""
 
 
 class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
@@ -131,9 +136,9 @@ class Inviter(Value, frozen=True):
     """The OWNER who invited somebody. ``id`` is a User's membership, or the id of a Service User.
 
     They did so with a USER_MANAGEMENT key or, in the console, with a ``passkey``, which is its id.
-    ``key_created_at`` is when the key was generated (Unix time), which a rotation does not change, and
-    ``key`` the beginning of the digest of the secret that was presented. All three are empty if they were not
-    recorded (version 1.0), or if somebody invited themselves.
+    ``key_created_at`` is when the key was generated (Unix time) and ``key_first`` its ``first``: a rotation
+    changes neither. ``key`` is the beginning of the digest of the secret that was presented. All four are
+    empty if they were not recorded (version 1.0), or if somebody invited themselves.
     """
 
     machine: bool
@@ -141,6 +146,7 @@ class Inviter(Value, frozen=True):
     id: str
     key_created_at: int | None = None
     key: bytes = b""
+    key_first: bytes = b""
     passkey: str = ""
 
 
@@ -441,7 +447,9 @@ class KeyChange(Value, frozen=True):
 
     ``previous_last5`` is that of the key a rotation replaced, and ``previous_until`` the end of its
     overlap, if it has one. Of a leak, it is the predecessor that was reported, if its successor was revoked
-    with it. ``ends_at`` is the announced expiry of an ENDING key.
+    with it. ``also_ended`` is that of another key of the type that stopped working with the change: the
+    predecessor of a key that ends or is rotated again, or the one whose response was lost.
+    ``ends_at`` is the announced expiry of an ENDING key.
     """
 
     change: Change
@@ -450,6 +458,7 @@ class KeyChange(Value, frozen=True):
     previous_last5: str = ""
     previous_until: int | None = None
     ends_at: int | None = None
+    also_ended: str = ""
 
 
 class ShownKey(Value, frozen=True):

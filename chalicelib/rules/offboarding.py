@@ -136,7 +136,7 @@ def _end(directory: Directory, auth: AuthContext, service_user: str, name: str) 
         shown = api_keys.shown_keys(old, name, auth.origin.now)
         if not shown:
             return ()
-        new, changes = api_keys.revoke_shown(old, shown)
+        new, changes = api_keys.revoke_shown(old, shown, auth.origin.now)
         event = new_event(
             auth.origin,
             actor(auth.caller),

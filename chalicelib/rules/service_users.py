@@ -271,7 +271,7 @@ def update(
     TooManyRequests if the budget is used up, unless the change only withdraws rights.
     """
     old = _find_administered(directory, auth, username, if_match)
-    if wanted.role is not None:
+    if wanted.role is not None and wanted.role is not old.role:  # to send back what was read grants nothing
         permissions.require_can_grant(auth, wanted.role)
     new = old
     revoked_keys: tuple[KeyChange, ...] = ()
@@ -299,7 +299,7 @@ def update(
         new = replace(new, labels=wanted.labels)
     if wanted.role is not None and wanted.role is not old.role:
         changes["role"] = (old.role.value, wanted.role.value)
-        new, revoked_keys = api_keys.change_role(new, wanted.role)
+        new, revoked_keys = api_keys.change_role(new, wanted.role, auth.origin.now)
     if changes.keys() & {"role", "administrators"}:
         permissions.require_can_change_rights(auth, old)
         sessions.require_confirmed(auth)
@@ -336,7 +336,7 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
             actor(auth.caller),
             Action.SERVICE_USER_DELETED,
             old,
-            api_keys.revoke_all(old),
+            api_keys.revoke_all(old, auth.origin.now),
             cause=Cause.SERVICE_USER_DELETED,
             reason="The Service User was deleted",
         )

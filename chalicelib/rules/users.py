@@ -169,7 +169,7 @@ def invite_again(
             invitation=_invitation(auth, old.username, again=old.invitation is None or old.invitation.again),
             invited_by=auth.caller.username,
         )
-        event = _invitation_event(auth, new, api_keys.revoke_all(old))
+        event = _invitation_event(auth, new, api_keys.revoke_all(old, auth.origin.now))
         replaced = Replace(old, new, concurrent_change())
         writes = [replaced, *_owner_writes(directory, old, new), *machine_condition]
         _commit(
@@ -328,7 +328,7 @@ def update(
         if permissions.is_same_principal(auth.caller, old):
             raise Forbidden("You cannot change your own role. Ask another OWNER.")
         changes["role"] = (old.role.value, role.value)
-        new, revoked_keys = api_keys.change_role(new, role)
+        new, revoked_keys = api_keys.change_role(new, role, auth.origin.now)
         if role is Role.READ_ONLY:
             # Links name the membership, so a new one voids them all, as in `revoke`.
             new = replace(new, membership=new_id())
@@ -373,7 +373,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
             actor(auth.caller),
             Action.USER_REVOKED,
             old,
-            api_keys.revoke_all(old),
+            api_keys.revoke_all(old, auth.origin.now),
             changes={"role": (old.role.value, "")},
             cause=Cause.USER_REVOKED,
             reason="The User was revoked from the account",
@@ -551,6 +551,7 @@ def _has_credential_of(principal: Principal, inviter: Inviter, origin: Origin) -
     return (
         key is not None
         and key.created_at == inviter.key_created_at
+        and key.first == inviter.key_first
         and inviter.key not in key.revoked_predecessors
         and not api_keys.is_expired(key, origin.now)
     )
@@ -621,8 +622,9 @@ def _invitation(auth: AuthContext, username: str, *, again: bool = False) -> Inv
             )
         inviter = replace(inviter, passkey=session.passkey)
     else:
-        created_at = caller.keys[KeyType.USER_MANAGEMENT].created_at  # with which they have signed in
-        inviter = replace(inviter, key_created_at=created_at, key=api_keys.beginning(credential.digest))
+        key = caller.keys[KeyType.USER_MANAGEMENT]  # with which they have signed in
+        presented = api_keys.beginning(credential.digest)
+        inviter = replace(inviter, key_created_at=key.created_at, key_first=key.first, key=presented)
     return Invitation(new_id(), inviter=inviter, again=again)
 
 

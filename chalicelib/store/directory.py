@@ -743,6 +743,11 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
             },
         )
         condition = condition.and_also(same_key)
+        if inviter.key_first:
+            first = {":first": {"B": inviter.key_first}}
+            condition = condition.and_also(
+                Condition("#keys.#type.#first = :first", {"#first": "first"}, first)
+            )
     return {"Key": {"pk": {"S": f"USER#{fold_username(inviter.username)}"}}, **condition.parameters()}
 
 

@@ -78,7 +78,8 @@ def test_a_person_shows_that_emails_fail_until_they_are_invited_anew(
         assert changed.status == 200, changed.text
         assert changed.json["emailFailure"] == failure
     wrong: Any
-    for wrong in ("x", {"outcome": "COMPLAINT"}, []):
+    odd = {"outcome": "COMPLAINT", "at": ["anything"]}, {"outcome": "ANYTHING", "at": failure["at"]}
+    for wrong in ("x", {"outcome": "COMPLAINT"}, [], {"outcome": [], "at": ""}, *odd):
         refused = stack.call("PUT", "/v1/users/admin", owner, {"emailFailure": wrong})
         assert (refused.status, refused.pointers) == (400, ["/emailFailure"])
 

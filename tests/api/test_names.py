@@ -1,6 +1,8 @@
 """Display names: whatever would not be shown as it is, is refused, and the response names the character."""
 
 import json
+import re
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -61,6 +63,8 @@ def test_a_name_with_a_control_character_is_refused(accounts: Accounts, what: st
         ("POST", PATH, {"labels": {"KEY": "key"}}),
         ("PUT", f"{PATH}/bot", {"labels": {"key": "KEY"}}),
         ("PUT", f"{PATH}/bot", {"description": "KEY"}),
+        ("PUT", f"{PATH}/bot", {"description": "curl -H 'Authorization: Basic HEADER'"}),
+        ("PUT", f"{PATH}/bot", {"description": "URL-SAFE"}),
         ("POST", "/v1/users", {"username": "KEY"}),
         ("POST", "/v1/users", {"displayName": "KEY"}),
         ("PUT", "/v1/users/admin", {"displayName": "KEY"}),
@@ -77,11 +81,16 @@ def test_a_key_that_somebody_pastes_into_a_field_is_neither_stored_nor_shown(
     body = json.dumps({**bodies.get((method, path), {}), **more})
     before = stack.snapshot()
     broken = f"{key[:20]}\u200b{key[20:40]}\u00ad{key[40:]}"  # as pages break long words; emails leave it out
-    refused = stack.call(method, path, owner, json.loads(body.replace("KEY", key).replace("BROKEN", broken)))
+    header = b64encode(f"bot:{key}".encode()).decode()
+    pasted = {"HEADER": header, "URL-SAFE": urlsafe_b64encode(f"x>:{key}".encode()).decode()}
+    pasted |= {"KEY": key, "BROKEN": broken}
+    sent = re.sub("|".join(pasted), lambda found: pasted[found[0]], body)
+    refused = stack.call(method, path, owner, json.loads(sent))
     [error] = assert_problem(refused, 400)["errors"]
     assert error["pointer"] == f"/{next(iter(more))}"
     assert "secret" in error["detail"]
     assert key not in refused.text
+    assert header not in refused.text
     assert stack.snapshot() == before
     if "label" not in body:  # a wrong checksum is no key
         accepted = stack.call(method, path, owner, json.loads(body.replace("KEY", key[:-1] + "_")))

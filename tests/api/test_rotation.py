@@ -122,6 +122,7 @@ def test_the_event_names_the_replaced_key_and_the_end_of_the_overlap(
             "previousKey": "•••…" + bot.secret[-5:],
             "previousLast5": bot.secret[-5:],
             "previousValidUntil": "2030-03-17T17:48:40Z",
+            "alsoEnded": None,
             "endsAt": None,
         }
     ]

@@ -828,6 +828,20 @@ def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: 
     assert stack.signs_in(stack.activate("eve"))
 
 
+def test_an_invitation_does_not_outlive_a_key_that_was_replaced_in_the_same_second(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "worker", "OWNER", keyTypes=["MONITORING"])
+    path = "/v1/service-users/worker/api-keys"
+    body = {"keyType": "USER_MANAGEMENT"}
+    first = Key("worker", stack.call("POST", path, owner, body).json["key"])
+    assert invite(stack, first, "gus", "CLUSTER_ADMIN").status == 201
+    activation = {"username": "gus", "token": stack.token("gus")}
+    assert stack.call("DELETE", f"{path}?keyType=USER_MANAGEMENT", owner).status == 204
+    assert stack.call("POST", path, owner, body).status == 201
+    assert _invitation(stack, owner, "gus") == "WITHDRAWN"
+    assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
+
+
 def test_offboarding_ends_what_a_leaver_invited_with_a_machines_key(stack: Stack) -> None:
     owner = stack.account()
     eve = stack.user(owner, "eve", "OWNER")

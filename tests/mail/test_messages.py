@@ -124,6 +124,16 @@ def failing(action: Action) -> Event:
 EVERY: dict[str, tuple[Event, Recipient, EmailContext]] = {
     "generated": (make_event(), BOB, SETTING),
     "created": (make_event(action=Action.SERVICE_USER_CREATED, keys=three()), BOB, SETTING),
+    "rotated again": (
+        make_event(action=Action.API_KEY_ROTATED, keys=(replace(rotated(), also_ended="older"),)),
+        BOB,
+        SETTING,
+    ),
+    "revoked with its predecessor": (
+        make_event(action=Action.API_KEY_REVOKED, keys=(replace(revoked(), also_ended="older"),)),
+        BOB,
+        SETTING,
+    ),
     "rotated": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(),)), BOB, SETTING),
     "overlap": (make_event(action=Action.API_KEY_ROTATED, keys=(rotated(NOW + 60),)), BOB, SETTING),
     "revoked": (make_event(action=Action.API_KEY_REVOKED, keys=(revoked(),)), BOB, SETTING),

@@ -447,7 +447,7 @@ class ReferenceModel:
         self, by: Caller, name: str, body: dict[str, Any], read: dict[str, Any] | None = None
     ) -> Outcome:
         machine = self._mine(by, name)
-        if "role" in body:
+        if body.get("role", machine.role) != machine.role:
             self._may_grant(by, body["role"])
         self._as_read(read, self.read_only(machine))
         links = machine.links

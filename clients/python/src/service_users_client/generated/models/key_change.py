@@ -25,6 +25,9 @@ class KeyChange:
         previous_key (None | str): The key that a rotation replaced, masked.
         previous_last_5 (None | str): The last five characters of that key.
         previous_valid_until (datetime.datetime | None): Until when that key keeps working; null if it does not.
+        also_ended (None | str): The last five characters of another key of the type that stopped working with the
+            change: the one that the key had replaced and that still worked, or one whose response was lost. Null if there
+            is none, and in events from before 1.1.
         ends_at (datetime.datetime | None): The expiry that an expiry notice announces.
     """
 
@@ -35,6 +38,7 @@ class KeyChange:
     previous_key: None | str
     previous_last_5: None | str
     previous_valid_until: datetime.datetime | None
+    also_ended: None | str
     ends_at: datetime.datetime | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -59,6 +63,9 @@ class KeyChange:
         else:
             previous_valid_until = self.previous_valid_until
 
+        also_ended: None | str
+        also_ended = self.also_ended
+
         ends_at: None | str
         if isinstance(self.ends_at, datetime.datetime):
             ends_at = self.ends_at.isoformat()
@@ -76,6 +83,7 @@ class KeyChange:
                 "previousKey": previous_key,
                 "previousLast5": previous_last_5,
                 "previousValidUntil": previous_valid_until,
+                "alsoEnded": also_ended,
                 "endsAt": ends_at,
             }
         )
@@ -122,6 +130,13 @@ class KeyChange:
 
         previous_valid_until = _parse_previous_valid_until(d.pop("previousValidUntil"))
 
+        def _parse_also_ended(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        also_ended = _parse_also_ended(d.pop("alsoEnded"))
+
         def _parse_ends_at(data: object) -> datetime.datetime | None:
             if data is None:
                 return data
@@ -145,6 +160,7 @@ class KeyChange:
             previous_key=previous_key,
             previous_last_5=previous_last_5,
             previous_valid_until=previous_valid_until,
+            also_ended=also_ended,
             ends_at=ends_at,
         )
 
