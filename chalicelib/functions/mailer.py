@@ -6,6 +6,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from chalicelib.functions.public_url import as_browsers_send
 from chalicelib.mail.fairness import Share
 from chalicelib.mail.messages import OPERATOR
 from chalicelib.mail.mime import is_address
@@ -47,7 +48,7 @@ def _mailer(context: Any) -> Mailer:
         outbox=_outbox(),
         ses=_ses(),
         sender=sender,
-        public_url=os.environ["PUBLIC_URL"].rstrip("/"),
+        public_url=as_browsers_send(os.environ["PUBLIC_URL"]),
         now=time.time,
         remaining_ms=context.get_remaining_time_in_millis,
         mails_per_hour=read_limits(os.environ).mails_per_hour,

@@ -4,6 +4,7 @@ import os
 from functools import cache
 from time import time
 
+from chalicelib.functions.public_url import as_browsers_send
 from chalicelib.http.call import Service
 from chalicelib.rules.limits import read_limits
 from chalicelib.store.client import dynamodb, notes
@@ -37,5 +38,5 @@ def service() -> Service:
         ),
         trail=DynamoTrail(client, events_table),
         now=time,
-        public_url=os.environ.get("PUBLIC_URL", ""),
+        public_url=as_browsers_send(os.environ.get("PUBLIC_URL", "")),
     )

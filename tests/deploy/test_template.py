@@ -93,3 +93,16 @@ def test_a_limits_parameter_takes_what_the_functions_take() -> None:
         parameter = template["Parameters"][variables[name]]
         bounds = [int(parameter[it]) for it in ("MinValue", "Default", "MaxValue")]
         assert bounds == [least, getattr(DEFAULT, field), most], name
+
+
+def test_an_address_is_refused_that_no_browser_would_send() -> None:
+    template = json.loads(RESOURCES.read_text(encoding="utf-8"))
+    allowed = re.compile(template["Parameters"]["PublicUrl"]["AllowedPattern"])
+    for good in ("", "https://a.example", "https://A.b-c.example:8443", "https://a.example/x/y"):
+        assert allowed.fullmatch(good), good
+    for bad in (
+        *("http://a.example", "HTTPS://a.example", "https://", "https://a.example/", "https://a.example/x/"),
+        *("https://a.example.", "https://ä.example", "https://me@a.example", "https://a.example:"),
+        *("https://a.example?x", "https://a.example/#x", "https://a .example"),
+    ):
+        assert not allowed.fullmatch(bad), bad

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib.functions import enforce_policies, mailer, publisher, settings
+from chalicelib.functions.public_url import as_browsers_send
 from chalicelib.http.call import Service
 from chalicelib.rules import service_users
 from chalicelib.rules.authentication import sign_in
@@ -68,6 +69,35 @@ def test_the_client_is_created_while_the_environment_starts(started: dict[str, A
     assert isinstance(service, Service)
     assert service.public_url == "https://api.example"
     assert service is started["api"].service()
+
+
+@pytest.mark.parametrize("port", ["", ":443"])
+def test_the_console_leads_no_browser_to_the_address_where_it_is(
+    started: dict[str, Any], stack: Stack, monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    """Browsers send the host in lower case, and without the usual port: else they would be led on forever."""
+    monkeypatch.setenv("PUBLIC_URL", f"https://Users.Example{port}/Base")
+    settings.service.cache_clear()
+    assert settings.service().public_url == "https://users.example/Base"
+    for host, status in (("users.example", 200), ("Users.Example", 200), ("users.example:8443", 303)):
+        shown = started["app"](stack.event("GET", "/console/sign-in", headers={"host": host}), Context())
+        assert shown["statusCode"] == status, host
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("", ""),
+        ("https://a.example", "https://a.example"),
+        ("https://A.example:8443", "https://a.example:8443"),
+        ("https://a.example:443/x/", "https://a.example/x"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://a.example:80", "https://a.example:80"),
+    ],
+)
+def test_the_address_of_the_stack_is_as_browsers_send_it(given: str, used: str) -> None:
+    assert as_browsers_send(given) == used
 
 
 def test_the_aws_client_never_logs_what_it_sends() -> None:
