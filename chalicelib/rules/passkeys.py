@@ -43,8 +43,8 @@ CODE_SECONDS = 15 * 60
 """How long a mailed code is valid."""
 
 _CODE_NOT_VALID = (
-    "The username or the code is not valid, or the code was used or is older than 15 minutes. "
-    "Ask for a new one."
+    "The username or the code is not valid, or the code was used, is older than 15 minutes, or was mailed "
+    "before your role changed. Ask for a new one."
 )
 _EXPIRED = "This took longer than five minutes, or was done already. Start again."
 

@@ -308,9 +308,9 @@ def update(
     ``check`` is called with the User as they were, before anything is changed, and may raise.
 
     The same write revokes the keys that a lower role may not hold, and ends the User's Administrator links if
-    the new role is READ_ONLY. Raises Forbidden and NotFound; Conflict if the User is the last OWNER, or would
-    be one more than the account's quota; TooManyRequests if the budget is used up, unless the change only
-    lowers the role.
+    the new role is READ_ONLY. A code for a passkey ends with any change of the role. Raises Forbidden and
+    NotFound; Conflict if the User is the last OWNER, or would be one more than the account's quota;
+    TooManyRequests if the budget is used up, unless the change only lowers the role.
     """
     permissions.require_can_manage_users(auth)
     old = _find(directory, auth, username)
@@ -329,6 +329,8 @@ def update(
             raise Forbidden("You cannot change your own role. Ask another OWNER.")
         changes["role"] = (old.role.value, role.value)
         new, revoked_keys = api_keys.change_role(new, role, auth.origin.now)
+        # A code for a passkey was asked for with a key that may be too little for the new role.
+        new = replace(new, enrolment=None)
         if role is Role.READ_ONLY:
             # Links name the membership, so a new one voids them all, as in `revoke`.
             new = replace(new, membership=new_id())

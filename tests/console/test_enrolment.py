@@ -130,6 +130,36 @@ def test_a_code_is_nothing_without_its_key_its_person_and_its_time(accounts: Acc
     assert "passkeys" not in accounts.stack.item("admin")
 
 
+@pytest.mark.parametrize("began", [False, True])
+@pytest.mark.parametrize("role", ["OWNER", "CLUSTER_ADMIN"])
+def test_a_code_is_nothing_once_its_person_has_another_role(
+    accounts: Accounts, role: str, *, began: bool
+) -> None:
+    """The key of a READ_ONLY person was enough for the code, and would be for no code of an OWNER."""
+    browser = Browser(accounts.stack)
+    assert ask(browser, accounts["reader"]).status == 200
+    with_code = code(accounts.stack, "reader")
+    begun = browser.call("enrol-begin", {"username": "reader", "code": with_code}) if began else None
+    assert accounts.call("PUT", "/v1/users/reader", "owner", {"role": role}).status == 200
+    if begun is None:
+        refused = enrol(browser, "reader", with_code)
+    else:
+        made = browser.passkey.create(begun.json["challenge"])
+        refused = browser.call("enrol-finish", {"code": with_code, "name": "", "passkey": made})
+    assert refused.status == 400
+    assert "Ask for a new one." in refused.json["detail"]
+    assert "passkeys" not in accounts.stack.item("reader")
+
+
+def test_a_code_outlives_a_change_of_the_name(accounts: Accounts) -> None:
+    browser = Browser(accounts.stack)
+    assert ask(browser, accounts["reader"]).status == 200
+    with_code = code(accounts.stack, "reader")
+    changed = {"role": "READ_ONLY", "displayName": "Reader"}
+    assert accounts.call("PUT", "/v1/users/reader", "owner", changed).status == 200
+    assert enrol(browser, "reader", with_code).status == 200
+
+
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 @pytest.mark.parametrize("how", ["expired", "overlap over"])
 def test_a_code_is_nothing_once_its_key_works_no_more(accounts: Accounts, how: str, when: str) -> None:

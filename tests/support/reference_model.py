@@ -772,6 +772,8 @@ class ReferenceModel:
             self._pay(person)
         if role == "READ_ONLY" != person.role:
             person.stay = Stay()
+        if role != person.role:
+            person.wish = None
         person.display = display
         lost = self._lower(person, role)
         return self._done(200, by, "USER_UPDATED", person, lost, of=person)
