@@ -726,8 +726,8 @@ def _inviter(write: InviterIsOwner) -> dict[str, Any]:
         },
     )
     if inviter.passkey:
-        # The daily function leaves a passkey that it ended in the item; but what was sent with one that was
-        # not used for so long has expired.
+        # The daily function leaves a passkey that it ended in the item until the next change; but what was
+        # sent with one that was not used for so long has expired.
         names = {"#passkeys": "passkeys", "#passkey": inviter.passkey}
         condition = condition.and_also(Condition("attribute_exists(#passkeys.#passkey)", names, {}))
     elif inviter.key_created_at is not None:

@@ -47,7 +47,7 @@ def principal_key(username: str) -> "Item":
 
 
 def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | User:
-    """Return an item's principal, without the keys that the sweep ended.
+    """Return an item's principal, without the keys and passkeys that the sweep ended.
 
     Raises msgspec.ValidationError, TypeError or ValueError if the item is not a valid principal.
     """
@@ -67,10 +67,12 @@ def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | U
         passkeys: dict[str, Passkey] = {}
         for passkey_id, passkey in principal.passkeys.items():
             digest = as_key(passkey).digest
-            noted -= {note(NOTICE, digest), note(ENDED, digest)}
-            if note(ENDED, digest) not in item:  # the sweep leaves one that it ended in the item
-                notice = _notice(item, digest, passkey.notice)
-                passkeys[passkey_id] = replace(passkey, notice=notice)
+            if note(ENDED, digest) in noted:
+                # With its notes: they name the credential, and the person may register it again.
+                stale.append(("passkeys", passkey_id))
+            else:
+                passkeys[passkey_id] = replace(passkey, notice=_notice(item, digest, passkey.notice))
+                noted.discard(note(NOTICE, digest))
         principal = replace(principal, passkeys=passkeys)
     stale += [(name,) for name in sorted(noted)]
     return replace(principal, keys=keys, stale=tuple(stale))

@@ -16,7 +16,7 @@ from chalicelib.rules.policies import as_key
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sweeps import Page, Position, SweepChange
 from chalicelib.store import addresses, pointers
-from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.directory import DynamoDirectory, credential_key
 from chalicelib.store.items import Item, from_item, to_attribute
 from chalicelib.store.principals import (
     ENDED,
@@ -137,6 +137,10 @@ class DynamoSweeps:
         items: list[Any] = [{"Update": {"TableName": self._table, **_update(change)}}]
         revoked = {key_type: change.old.keys[key_type] for key_type in change.revoked}
         items += pointers.changes(self._table, change.old, revoked, {})
+        passkeys = change.old.passkeys if isinstance(change.old, User) else {}
+        for passkey_id in change.removed_passkeys:
+            key = credential_key(passkeys[passkey_id].credential_id)
+            items.append({"Delete": {"TableName": self._table, "Key": key}})
         items += [{"ConditionCheck": self._unchanged(_pk(it), it.version)} for it in change.others]
         if change.account is not None:
             items.append({"ConditionCheck": self._same_account(change.account)})

@@ -18,6 +18,7 @@ from local.iam import Reading, iam_requests, permissions_for
 from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
 from tests.support.api_client import Stack
+from tests.support.browser import Browser
 from tests.support.feedback import COMPLAINT, Feedback
 from tests.support.mail import MailFixture
 from tests.support.policies import policy_account
@@ -130,6 +131,10 @@ TAKING_OVER = {
     "a change of an event": (
         "UpdateItem",
         {**update("SET #used = :d", **{":d": {"N": "1"}}), "TableName": "Events", "Key": event()["Item"]},  # type: ignore[arg-type]
+    ),
+    "a passkey's credential": (
+        "PutItem",
+        {"TableName": "Directory", "Item": {"pk": {"S": "CREDENTIAL#0"}, "username": {"S": "x"}}},
     ),
     "somebody's pointer as a person": (
         "PutItem",
@@ -313,6 +318,25 @@ def test_the_sweep_may_do_what_it_does(stack: Stack) -> None:
     assert not account.key_types("bot")
     made = [it for operation, it in calls if operation == "TransactWriteItems"]
     assert len(made) >= 3
+    for parameters in made:
+        assert allowed("EnforcePolicies", "TransactWriteItems", parameters)
+
+
+def test_the_sweep_may_end_passkeys(stack: Stack) -> None:
+    account = policy_account(stack)
+    ann = Browser(stack)
+    invited = {"username": "ann", "email": "ann@demo.example", "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/users", account.owner, invited).status == 201
+    assert ann.activate("ann").status == 200
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    with recorded(stack) as calls:
+        for day in (20, 29, 31):
+            account.go_to(day)
+    assert ann.sign_in().status == 401
+    made = [it for operation, it in calls if operation == "TransactWriteItems"]
+    deleted = [it["Delete"]["Key"]["pk"] for one in made for it in one["TransactItems"] if "Delete" in it]
+    assert deleted
     for parameters in made:
         assert allowed("EnforcePolicies", "TransactWriteItems", parameters)
 

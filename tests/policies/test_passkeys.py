@@ -89,6 +89,44 @@ def test_a_passkey_is_added_after_another_has_ended(account: PolicyAccount) -> N
     assert ann.sign_in().status == 401
 
 
+def credentials(account: PolicyAccount) -> list[str]:
+    """Return whose the credentials are that passkeys are looked up by."""
+    stored = account.stack.items(account.stack.tables.directory)
+    return sorted(it["username"] for it in stored if it["pk"].startswith("CREDENTIAL#"))
+
+
+def test_nothing_of_a_passkey_outlives_it(account: PolicyAccount) -> None:
+    ann, bea = enrolled(account), enrolled(account, "bea")
+    assert credentials(account) == ["ann", "bea"]
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 25)
+    assert bea.sign_in().status == 200
+    of_passkeys(account, 25, 31)
+    assert credentials(account) == ["bea"], "in the transaction that ended it"
+    assert account.stack.call("DELETE", "/v1/users/ann", account.owner).status == 204
+    assert ann.sign_in().status == 401
+
+
+def test_an_authenticator_whose_passkey_has_ended_can_be_registered_again(account: PolicyAccount) -> None:
+    """Also by the same credential id, for which the end of the earlier passkey was noted."""
+    ann = enrolled(account)
+    phone = add_phone(ann)
+    account.set_policy(revokeInactiveAfterDays=30)
+    account.send_mail()
+    of_passkeys(account, 0, 25)
+    assert phone.sign_in().status == 200
+    of_passkeys(account, 25, 31)
+    assert ann.sign_in().status == 401
+    assert phone.sign_in().status == 200
+    made = ann.passkey.create(phone.call("add-begin").json["challenge"])
+    assert phone.call("add-finish", {"name": "Laptop", "passkey": made}).status == 200
+    assert ann.sign_in().status == 200
+    stored = account.stack.item("ann")
+    assert sorted(it["name"] for it in stored["passkeys"].values()) == ["Laptop", "Phone"]
+    assert not [name for name in stored if name.startswith("ended_")]
+
+
 def test_one_of_two_ends_and_the_other_signs_in(account: PolicyAccount) -> None:
     ann, phone = enrolled(account), Browser(account.stack)
     made = phone.passkey.create(ann.call("add-begin").json["challenge"])
