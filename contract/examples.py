@@ -252,6 +252,9 @@ EVENT = responses.EventResponse(
     at=NOW,
     action="SERVICE_USER_CREATED",
     actor=responses.Who(kind="USER", username="ada", display_name="Ada", id="5c1de0f7b2a94836"),
+    credential=responses.CredentialResponse(
+        kind="API_KEY", key_type=KeyType.USER_MANAGEMENT, key=MASKED, last5=MASKED[-5:], passkey=None
+    ),
     subject=responses.Who(
         kind="SERVICE_USER", username="metrics-bot", display_name="Metrics", id="0f3b9d2c81e7465a"
     ),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chalicelib.http.responses import EventResponse, FieldChange
+from chalicelib.http.responses import CredentialResponse, EventResponse, FieldChange
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
@@ -31,6 +31,7 @@ CSV_COLUMNS = (
     "sourceIp",
     "requestId",
     "mailed",
+    "credential",
 )
 _WEIGHT = r"q=(0(\.\d{0,3})?|1(\.0{0,3})?)"
 
@@ -95,9 +96,18 @@ def csv_table(events: Iterable[EventResponse]) -> str:
             event.source_ip,
             event.request_id,
             " ".join(event.mail.told),
+            _credential(event.credential),
         )
         writer.writerow(cell(value) for value in row)
     return table.getvalue()
+
+
+def _credential(it: CredentialResponse | None) -> str:
+    """Return a credential as text: its kind, the key's type and last five characters, the passkey's name."""
+    if it is None:
+        return ""
+    key_type = it.key_type.value if it.key_type else None
+    return " ".join(filter(None, (it.kind, key_type, it.key, it.passkey)))
 
 
 def _change(it: FieldChange) -> str:

@@ -20,6 +20,7 @@ from chalicelib.rules.model import (
     Actor,
     ApiKey,
     Change,
+    CredentialKind,
     EmailFailure,
     Event,
     KeyChange,
@@ -28,6 +29,7 @@ from chalicelib.rules.model import (
     Principal,
     ShownKey,
     Subject,
+    UsedCredential,
     User,
 )
 from chalicelib.rules.offboarding import EndedKeys
@@ -402,6 +404,27 @@ class MailResponse(ResponseBody, frozen=True, kw_only=True):
     ]
 
 
+class CredentialResponse(ResponseBody, frozen=True, kw_only=True):
+    """The credential that the actor of an event used."""
+
+    kind: Annotated[
+        str,
+        Meta(
+            description=(
+                "`API_KEY`: a call with that key. `SESSION`: in the console, in a session that the passkey "
+                "started. `PASSKEY`: the sign-in to the console. `INVITATION`: an invitation's token. "
+                "`CODE`: a code for a passkey, which was mailed for an API key. Open set: one of these, or a "
+                "value added later."
+            ),
+            examples=[kind.value for kind in CredentialKind],
+        ),
+    ]
+    key_type: Annotated[KeyType, Meta(description="The type of an API key.")] | None
+    key: Masked | None
+    last5: Last5 | None
+    passkey: Annotated[str, Meta(description="The name of the passkey, if there still was one.")] | None
+
+
 class EventResponse(ResponseBody, frozen=True, kw_only=True):
     """One event of the audit trail."""
 
@@ -415,6 +438,18 @@ class EventResponse(ResponseBody, frozen=True, kw_only=True):
         ),
     ]
     actor: Who
+    credential: (
+        Annotated[
+            CredentialResponse,
+            Meta(
+                description=(
+                    "The credential that the actor used. Null for whoever has none, such as a policy or the "
+                    "operator, for a key that was refused, and in events from before 1.1."
+                )
+            ),
+        ]
+        | None
+    )
     subject: Who
     keys: tuple[KeyChangeResponse, ...]
     changes: tuple[FieldChange, ...]
@@ -590,6 +625,7 @@ def event(it: Event | UnknownEvent) -> EventResponse:
         at=moment(it.at),
         action=it.action.value,
         actor=_who(it.actor),
+        credential=_credential(it.actor.credential),
         subject=_who(it.subject),
         keys=tuple(_key_change(key) for key in it.keys if is_in_contract(key.key_type)),
         changes=tuple(_field_change(name, old, new) for name, (old, new) in it.changes.items()),
@@ -618,6 +654,18 @@ def _who(it: Actor | Subject) -> Who:
         username=it.username or None,
         display_name=it.display_name or None,
         id=it.id or None,
+    )
+
+
+def _credential(it: UsedCredential | None) -> CredentialResponse | None:
+    if it is None:
+        return None
+    return CredentialResponse(
+        kind=it.kind.value,
+        key_type=it.key_type if it.key_type is not None and is_in_contract(it.key_type) else None,
+        key=MASK + it.last5 if it.last5 else None,
+        last5=it.last5 or None,
+        passkey=it.passkey or None,
     )
 
 
@@ -690,6 +738,7 @@ def _unknown_event(fields: dict[str, Any]) -> EventResponse:
         at=moment(at if isinstance(at, int) else int(fields["id"][:12], 16) // 1000),
         action=str(fields.get("action", "")),
         actor=_unknown_who(fields.get("actor")),
+        credential=_unknown_credential(dict(_members(fields.get("actor"))).get("credential")),
         subject=_unknown_who(fields.get("subject")),
         keys=tuple(keys),
         changes=tuple(_unknown_change(name, it) for name, it in _members(fields.get("changes"))),
@@ -714,6 +763,15 @@ def _unknown_who(it: Any) -> Who:
         display_name=_unknown_text(known.get("displayName")),
         id=_unknown_text(known.get("id")),
     )
+
+
+def _unknown_credential(it: Any) -> CredentialResponse | None:
+    """Return the credential in an event that this version does not know: of a later kind, that alone."""
+    try:
+        return _credential(msgspec.convert(it, UsedCredential | None))
+    except msgspec.ValidationError:
+        kind = _unknown_text(dict(_members(it)).get("kind")) or ""
+        return CredentialResponse(kind=kind, key_type=None, key=None, last5=None, passkey=None)
 
 
 def _unknown_change(name: str, it: Any) -> FieldChange:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, limits, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import caller_as_actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import (
     Conflict,
@@ -194,7 +194,9 @@ def update(
         )
     if not _only_stricter(old, new):
         new = limits.spend(new, directory.limits, auth.origin.second)
-    event = new_event(auth.origin, actor(auth.caller), Action.ACCOUNT_UPDATED, old, changes=changes, new=new)
+    event = new_event(
+        auth.origin, caller_as_actor(auth), Action.ACCOUNT_UPDATED, old, changes=changes, new=new
+    )
     directory.commit(
         event,
         UpdateAccount(old, new, owners, concurrent_change()),

@@ -2,6 +2,7 @@
 
 from chalicelib.rules import api_keys, notifications
 from chalicelib.rules.context import AuthContext, Origin
+from chalicelib.rules.credentials import PresentedKey
 from chalicelib.rules.identifiers import new_event_id
 from chalicelib.rules.model import (
     Account,
@@ -9,6 +10,7 @@ from chalicelib.rules.model import (
     Actor,
     Audience,
     Cause,
+    CredentialKind,
     Event,
     KeyChange,
     Kind,
@@ -16,6 +18,7 @@ from chalicelib.rules.model import (
     ServiceUser,
     ShownKey,
     Subject,
+    UsedCredential,
     User,
 )
 from chalicelib.rules.notifications import Occurrence
@@ -88,7 +91,7 @@ def update_event(
     """Return the event of a principal's update; ``revoked_keys`` are those its new role may not hold."""
     return new_event(
         auth.origin,
-        actor(auth.caller),
+        caller_as_actor(auth),
         action,
         old,
         revoked_keys,
@@ -100,9 +103,27 @@ def update_event(
     )
 
 
-def actor(principal: Principal) -> Actor:
-    """Return a principal as the actor of an event."""
-    return Actor(_kind(principal), principal.username, principal.display_name, _id(principal))
+def actor(principal: Principal, credential: UsedCredential | None = None) -> Actor:
+    """Return a principal as the actor of an event, with the credential that they used."""
+    return Actor(_kind(principal), principal.username, principal.display_name, _id(principal), credential)
+
+
+def caller_as_actor(auth: AuthContext) -> Actor:
+    """Return the caller as the actor of an event, with the key or the session that they signed in with."""
+    return actor(auth.caller, _credential(auth))
+
+
+def _credential(auth: AuthContext) -> UsedCredential:
+    principal, presented = auth.caller, auth.credential
+    if isinstance(presented, PresentedKey):
+        key = principal.keys[presented.key_type]
+        predecessor = key.predecessor
+        is_old = predecessor is not None and predecessor.digest == presented.digest
+        last5 = predecessor.last5 if predecessor is not None and is_old else key.last5
+        return UsedCredential(CredentialKind.API_KEY, presented.key_type, last5)
+    assert isinstance(principal, User)  # noqa: S101 - for mypy; nobody else has sessions
+    passkey = principal.passkeys.get(principal.sessions[presented.id].passkey)
+    return UsedCredential(CredentialKind.SESSION, passkey=passkey.name if passkey else "")
 
 
 def cause_of(event: Event) -> Cause | None:

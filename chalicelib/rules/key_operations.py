@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from chalicelib.rules import api_keys, lifetimes, limits, lockout, permissions, sessions
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import caller_as_actor, new_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import concurrent_change, validation_error_of
 from chalicelib.rules.model import Action, KeyChange, Principal, ServiceUser, User
@@ -69,7 +69,7 @@ def revoke(
         write: Write = Replace(holder, new, concurrent_change())
         if any_version and not this_version:
             write = RevokeKey(holder, key_type, new.version, concurrent_change(), caller)
-        event = new_event(auth.origin, actor(auth.caller), Action.API_KEY_REVOKED, holder, (change,))
+        event = new_event(auth.origin, caller_as_actor(auth), Action.API_KEY_REVOKED, holder, (change,))
         entitled = () if caller else (auth.still_entitled(),)
         conditions = (
             ()
@@ -188,7 +188,7 @@ def _commit(
     now = auth.origin.second
     if has_budget:
         new = limits.spend(new, directory.limits, now)
-    event = new_event(auth.origin, actor(auth.caller), action, old, (change,), changes=changes, new=new)
+    event = new_event(auth.origin, caller_as_actor(auth), action, old, (change,), changes=changes, new=new)
     writes: list[Write] = [Replace(old, new, concurrent_change(), unused)]
     if not permissions.is_same_principal(auth.caller, old):
         writes.append(auth.still_entitled())

@@ -415,17 +415,41 @@ class Cause(str, Enum):
     SUSPENDED = "SUSPENDED"
 
 
+class CredentialKind(str, Enum):
+    """What an actor showed that they are who they are."""
+
+    API_KEY = "API_KEY"
+    SESSION = "SESSION"
+    PASSKEY = "PASSKEY"
+    INVITATION = "INVITATION"
+    CODE = "CODE"
+
+
+class UsedCredential(Value, frozen=True):
+    """The credential that an actor used. ``key_type`` and ``last5`` are those of an API key.
+
+    ``passkey`` is the name of the passkey that was used or that started the session; empty if it has been
+    removed since.
+    """
+
+    kind: CredentialKind
+    key_type: KeyType | None = None
+    last5: str = ""
+    passkey: str = ""
+
+
 class Actor(Value, frozen=True):
     """Who did it. ``username`` is empty for a POLICY, an OPERATOR, a LEAK_REPORT and EMAIL_FEEDBACK.
 
-    ``id`` is a Service User's id or a User's membership. It and ``display_name`` are empty in events stored
-    before they were recorded.
+    ``id`` is a Service User's id or a User's membership. It, ``display_name`` and ``credential`` are empty in
+    events stored before they were recorded, and ``credential`` where nobody was signed in.
     """
 
     kind: Kind
     username: str = ""
     display_name: str = ""
     id: str = ""
+    credential: UsedCredential | None = None
 
 
 class Subject(Value, frozen=True):

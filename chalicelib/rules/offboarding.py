@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from chalicelib.rules import api_keys, permissions, sessions, users
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import caller_as_actor, new_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
     ConcurrentChange,
@@ -139,7 +139,7 @@ def _end(directory: Directory, auth: AuthContext, service_user: str, name: str) 
         new, changes = api_keys.revoke_shown(old, shown, auth.origin.now)
         event = new_event(
             auth.origin,
-            actor(auth.caller),
+            caller_as_actor(auth),
             Action.API_KEY_REVOKED,
             old,
             changes,

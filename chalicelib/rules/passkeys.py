@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from chalicelib.rules import authentication, key_format, limits, permissions, sessions, suspension
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import actor, caller_as_actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.errors import (
     ConcurrentChange,
@@ -24,7 +24,17 @@ from chalicelib.rules.errors import (
     concurrent_change,
 )
 from chalicelib.rules.identifiers import new_id, new_version
-from chalicelib.rules.model import Action, Challenge, Enrolment, Event, Passkey, Purpose, User
+from chalicelib.rules.model import (
+    Action,
+    Challenge,
+    CredentialKind,
+    Enrolment,
+    Event,
+    Passkey,
+    Purpose,
+    UsedCredential,
+    User,
+)
 from chalicelib.rules.ports import Directory, Replace, UseChallenge
 from chalicelib.rules.roles import KeyType
 from chalicelib.rules.sessions import Entry
@@ -112,7 +122,8 @@ def sign_in(
             new = limits.pay_for_sign_in_email(new, origin.second)
         entry = sessions.start(new, passkey_id, origin, browser)
         changes = {"passkey": ("", passkey.name), "browser": ("", browser)}
-        event = new_event(origin, actor(user), Action.SIGNED_IN, user, changes=changes, new=entry.user)
+        by = actor(user, UsedCredential(CredentialKind.PASSKEY, passkey=passkey.name))
+        event = new_event(origin, by, Action.SIGNED_IN, user, changes=changes, new=entry.user)
         try:
             directory.commit(event, Replace(user, entry.user, concurrent_change()), _use_challenge(secret))
         except ConcurrentChange:
@@ -184,7 +195,8 @@ def activate(
     new = replace(user, invitation=None, passkeys={passkey_id: passkey}, handle=handle(user, kept))
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
-    event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, changes=changes)
+    by = actor(user, UsedCredential(CredentialKind.INVITATION))
+    event = new_event(origin, by, Action.USER_ACTIVATED, user, changes=changes)
     writes = [_with_new_passkey(user, entry.user), *activation_writes(directory, user, entry.user, origin)]
     directory.commit(event, *writes, _use_challenge(secret))
     return entry
@@ -206,7 +218,8 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
         permissions.require_management_key(auth)
     enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
     new = replace(user, enrolment=enrolment, version=new_version())
-    event = new_event(origin, actor(user), Action.PASSKEY_CODE_REQUESTED, user, invitation=enrolment.id)
+    by = caller_as_actor(auth)
+    event = new_event(origin, by, Action.PASSKEY_CODE_REQUESTED, user, invitation=enrolment.id)
     counted = limits.passkey_code(user.account, user.email, directory.limits, origin.second)
     directory.commit(event, Replace(user, new, concurrent_change()), counted)
     return new
@@ -246,7 +259,8 @@ def enrol(
     new = replace(_with_passkey(user, passkey_id, passkey), enrolment=None, handle=handle(user, kept))
     entry = sessions.start(new, passkey_id, origin, browser)
     changes = {"passkey": ("", passkey.name)}
-    event = new_event(origin, actor(user), Action.PASSKEY_ADDED, user, changes=changes)
+    by = actor(user, UsedCredential(CredentialKind.CODE))
+    event = new_event(origin, by, Action.PASSKEY_ADDED, user, changes=changes)
     directory.commit(event, _with_new_passkey(user, entry.user), _use_challenge(secret))
     return entry
 
@@ -447,4 +461,4 @@ def _require_room(user: User) -> None:
 
 
 def _change(auth: AuthContext, user: User, action: Action, old: str, new: str) -> Event:
-    return new_event(auth.origin, actor(user), action, user, changes={"passkey": (old, new)})
+    return new_event(auth.origin, caller_as_actor(auth), action, user, changes={"passkey": (old, new)})

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, lifetimes, limits, permissions, sessions, suspension
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
-from chalicelib.rules.audit import actor, new_event, update_event
+from chalicelib.rules.audit import caller_as_actor, new_event, update_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import (
     FieldError,
@@ -115,7 +115,7 @@ def create(
             recorded["administrators"] = (fold_username(creator.username), ", ".join(sorted(links)))
     event = new_event(
         auth.origin,
-        actor(creator),
+        caller_as_actor(auth),
         Action.SERVICE_USER_CREATED,
         by_default,
         tuple(changes),
@@ -333,7 +333,7 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         sessions.require_confirmed(auth)
         event = new_event(
             auth.origin,
-            actor(auth.caller),
+            caller_as_actor(auth),
             Action.SERVICE_USER_DELETED,
             old,
             api_keys.revoke_all(old, auth.origin.now),

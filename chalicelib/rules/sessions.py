@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from chalicelib.rules import key_format
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import caller_as_actor, new_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedSession
 from chalicelib.rules.errors import (
@@ -193,7 +193,7 @@ def _replace(directory: Directory, auth: AuthContext, old: User, left: dict[str,
     ended = len(old.sessions) - len(left)
     new = replace(old, sessions=left, version=new_version())
     changes = {"sessions": (str(ended), "")}
-    event = new_event(auth.origin, actor(old), Action.SIGNED_OUT, old, changes=changes)
+    event = new_event(auth.origin, caller_as_actor(auth), Action.SIGNED_OUT, old, changes=changes)
     directory.commit(event, Replace(old, new, concurrent_change()), patient=True)
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from chalicelib.rules.audit import actor, new_event
+from chalicelib.rules.audit import caller_as_actor, new_event
 from chalicelib.rules.context import AuthContext
 from chalicelib.rules.errors import Forbidden, SignInRefusal, concurrent_change
 from chalicelib.rules.identifiers import new_version
@@ -75,4 +75,4 @@ def event_of(auth: AuthContext, old: Principal, new: Principal) -> Event:
         action = Action.USER_RESUMED if person else Action.SERVICE_USER_RESUMED
     else:
         action = Action.USER_SUSPENDED if person else Action.SERVICE_USER_SUSPENDED
-    return new_event(auth.origin, actor(auth.caller), action, old, new=new)
+    return new_event(auth.origin, caller_as_actor(auth), action, old, new=new)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from chalicelib.rules import api_keys, key_format, limits, permissions, sessions, suspension
 from chalicelib.rules.api_keys import IssuedKey, KeyRestrictions
-from chalicelib.rules.audit import actor, new_event, update_event
+from chalicelib.rules.audit import actor, caller_as_actor, new_event, update_event
 from chalicelib.rules.context import AuthContext, Origin
 from chalicelib.rules.credentials import PresentedSession
 from chalicelib.rules.errors import (
@@ -27,12 +27,14 @@ from chalicelib.rules.model import (
     Account,
     Action,
     Cause,
+    CredentialKind,
     Event,
     Invitation,
     Inviter,
     KeyChange,
     Principal,
     ServiceUser,
+    UsedCredential,
     User,
 )
 from chalicelib.rules.names import fold_username, reserved_username_error
@@ -215,7 +217,8 @@ def activate(
         new, key, change = api_keys.generate(new, key_type, KeyRestrictions(), user.username, origin.second)
         issued.append(key)
         changes.append(change)
-    event = new_event(origin, actor(user), Action.USER_ACTIVATED, user, tuple(changes))
+    by = actor(user, UsedCredential(CredentialKind.INVITATION))
+    event = new_event(origin, by, Action.USER_ACTIVATED, user, tuple(changes))
     writes: list[Write] = [
         Replace(user, new, concurrent_change()),
         *activation_writes(directory, user, new, origin),
@@ -372,7 +375,7 @@ def revoke(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         known = [key for it in members for key in api_keys.shown_keys(it, name, auth.origin.now)]
         event = new_event(
             auth.origin,
-            actor(auth.caller),
+            caller_as_actor(auth),
             Action.USER_REVOKED,
             old,
             api_keys.revoke_all(old, auth.origin.now),
@@ -583,7 +586,7 @@ def _invitation_event(auth: AuthContext, user: User, revoked_keys: tuple[KeyChan
     again = user.invitation is not None and user.invitation.again
     return new_event(
         auth.origin,
-        actor(auth.caller),
+        caller_as_actor(auth),
         Action.USER_INVITED,
         user,
         revoked_keys,

@@ -870,6 +870,9 @@ class Machine(RuleBasedStateMachine):
                 item["actor"].get("username", "").lower(),
                 item["subject"].get("username", "").lower(),
                 sorted((key["change"], key["keyType"]) for key in item.get("keys", [])),
+                " ".join(
+                    filter(None, map(item["actor"].get("credential", {}).get, ("kind", "keyType", "last5")))
+                ),
             )
             for _, item in sorted(new.items())
         ]

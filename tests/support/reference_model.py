@@ -224,6 +224,10 @@ class Allowance:
     machines: int
 
 
+SHOWN = {"SIGNED_IN": "PASSKEY", "USER_ACTIVATED": "INVITATION", "PASSKEY_ADDED": "CODE"}
+"""What somebody shows with whom a session starts, by the event of that."""
+
+
 @dataclass
 class Record:
     """What the trail says of an act."""
@@ -233,6 +237,8 @@ class Record:
     actor: str
     subject: str
     keys: list[tuple[str, str]] = field(default_factory=list)
+    by: str = ""
+    """The credential that was used, with the end of a key."""
 
 
 @dataclass
@@ -258,6 +264,11 @@ class Caller:
     secret: Secret
     source_ip: str = ""
     session: Session | None = None
+
+    @property
+    def shown(self) -> str:
+        """What they signed in with, as the trail has it."""
+        return "SESSION" if self.session is not None else f"API_KEY {self.kind} {self.secret.text[-5:]}"
 
     @property
     def role(self) -> str:
@@ -851,7 +862,7 @@ class ReferenceModel:
             else:
                 del machine.keys[key.kind]
         for machine_name, changes in changed.items():
-            self._put(Record(by.who.account, "API_KEY_REVOKED", by.who.name, machine_name, changes))
+            self._put(Record(by.who.account, "API_KEY_REVOKED", by.who.name, machine_name, changes, by.shown))
         return Outcome(200, {"ended": told, "complete": True})
 
     def _shown(self, machine: Someone, key: Held, secret: Secret) -> dict[str, Any]:
@@ -891,7 +902,9 @@ class ReferenceModel:
         ]
         made = [("GENERATED", key.kind) for key in keys]
         outcome = Outcome(200, made=keys, of=person)
-        outcome.record = Record(person.account, "USER_ACTIVATED", person.name, person.name, made)
+        outcome.record = Record(
+            person.account, "USER_ACTIVATED", person.name, person.name, made, "INVITATION"
+        )
         self._put(outcome.record)
         return outcome
 
@@ -1004,7 +1017,7 @@ class ReferenceModel:
             self._inbox(sent, self.allowed.code_pause, self.allowed.codes_a_day)
             sent.append(self.second)
         by.who.wish = Wish(by.secret, self.second)
-        self._put(Record(by.who.account, "PASSKEY_CODE_REQUESTED", by.who.name, by.who.name))
+        self._put(Record(by.who.account, "PASSKEY_CODE_REQUESTED", by.who.name, by.who.name, by=by.shown))
         return by.who.wish
 
     def begin_enrolment(self, name: str, code: str) -> Challenge:
@@ -1048,7 +1061,7 @@ class ReferenceModel:
         challenge.used = True
         made = Passkey(counter, self.second)
         by.who.passkeys.append(made)
-        self._put(Record(by.who.account, "PASSKEY_ADDED", by.who.name, by.who.name))
+        self._put(Record(by.who.account, "PASSKEY_ADDED", by.who.name, by.who.name, by=by.shown))
         return made
 
     def remove_passkey(self, by: Caller, passkey: Passkey) -> Outcome:
@@ -1076,7 +1089,7 @@ class ReferenceModel:
         return self._of_oneself(by, "SIGNED_OUT")
 
     def _of_oneself(self, by: Caller, action: str) -> Outcome:
-        record = Record(by.who.account, action, by.who.name, by.who.name)
+        record = Record(by.who.account, action, by.who.name, by.who.name, by=by.shown)
         self._put(record)
         return Outcome(200, record=record)
 
@@ -1123,7 +1136,7 @@ class ReferenceModel:
         if len(live) == MAX_SESSIONS:
             live.remove(next((it for it in live if it.passkey is passkey), live[0]))
         who.sessions = [*live, new]
-        self._put(Record(who.account, action, who.name, who.name))
+        self._put(Record(who.account, action, who.name, who.name, by=SHOWN[action]))
         return new
 
     # Accounts
@@ -1167,7 +1180,7 @@ class ReferenceModel:
         ):
             (accounts.add if there else accounts.discard)(account)
         self.unused_days[account] = after
-        record = Record(account, "ACCOUNT_UPDATED", by.who.name, "")
+        record = Record(account, "ACCOUNT_UPDATED", by.who.name, "", by=by.shown)
         self._put(record)
         return Outcome(200, new, record=record)
 
@@ -1371,7 +1384,7 @@ class ReferenceModel:
     ) -> Outcome:
         if action == "SERVICE_USER_CREATED":
             changes = [("GENERATED", key.kind) for key in made or []]
-        record = Record(subject.account, action, by.who.name, subject.name, changes or [])
+        record = Record(subject.account, action, by.who.name, subject.name, changes or [], by.shown)
         self._put(record)
         return Outcome(status, made=made or [], record=record, of=of or subject)
 

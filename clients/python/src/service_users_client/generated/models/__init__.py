@@ -9,6 +9,7 @@ from .api_key import ApiKey
 from .api_keys import ApiKeys
 from .create_service_user import CreateServiceUser
 from .create_service_user_labels import CreateServiceUserLabels
+from .credential import Credential
 from .email_failure import EmailFailure
 from .end_shown_keys_revoke_user import EndShownKeysRevokeUser
 from .ended_keys import EndedKeys
@@ -78,6 +79,7 @@ __all__ = (
     "ApiKeys",
     "CreateServiceUser",
     "CreateServiceUserLabels",
+    "Credential",
     "EmailFailure",
     "EndShownKeysRevokeUser",
     "EndedKeys",

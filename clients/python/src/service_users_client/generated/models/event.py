@@ -8,6 +8,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.credential import Credential
     from ..models.field_change import FieldChange
     from ..models.key_change import KeyChange
     from ..models.mail import Mail
@@ -26,6 +27,7 @@ class Event:
         at (datetime.datetime): RFC 3339, UTC.
         action (str): What happened. Open set: one of the examples, or a value added later.
         actor (Who): The actor or subject of an event.
+        credential (Credential | None):
         subject (Who): The actor or subject of an event.
         keys (list[KeyChange]):
         changes (list[FieldChange]):
@@ -39,6 +41,7 @@ class Event:
     at: datetime.datetime
     action: str
     actor: Who
+    credential: Credential | None
     subject: Who
     keys: list[KeyChange]
     changes: list[FieldChange]
@@ -49,6 +52,8 @@ class Event:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.credential import Credential
+
         id = self.id
 
         at = self.at.isoformat()
@@ -56,6 +61,12 @@ class Event:
         action = self.action
 
         actor = self.actor.to_dict()
+
+        credential: dict[str, Any] | None
+        if isinstance(self.credential, Credential):
+            credential = self.credential.to_dict()
+        else:
+            credential = self.credential
 
         subject = self.subject.to_dict()
 
@@ -88,6 +99,7 @@ class Event:
                 "at": at,
                 "action": action,
                 "actor": actor,
+                "credential": credential,
                 "subject": subject,
                 "keys": keys,
                 "changes": changes,
@@ -102,6 +114,7 @@ class Event:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.credential import Credential
         from ..models.field_change import FieldChange
         from ..models.key_change import KeyChange
         from ..models.mail import Mail
@@ -115,6 +128,21 @@ class Event:
         action = d.pop("action")
 
         actor = Who.from_dict(d.pop("actor"))
+
+        def _parse_credential(data: object) -> Credential | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                credential_type_0 = Credential.from_dict(data)
+
+                return credential_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Credential | None, data)
+
+        credential = _parse_credential(d.pop("credential"))
 
         subject = Who.from_dict(d.pop("subject"))
 
@@ -160,6 +188,7 @@ class Event:
             at=at,
             action=action,
             actor=actor,
+            credential=credential,
             subject=subject,
             keys=keys,
             changes=changes,
