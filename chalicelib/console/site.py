@@ -106,8 +106,8 @@ def _show(visit: Visit) -> Response:
         if visit.method == "POST":
             visit.require_same_origin()
         elif visit.path and visit.path[0] not in _WITHOUT_SESSION:
-            has_buttons = post is not None or pattern in _HAS_BUTTONS
-            if visit.is_from_elsewhere() or (has_buttons and visit.is_typed()):
+            asks = post is not None or pattern in _HAS_BUTTONS or visit.query().get("format") == "csv"
+            if visit.is_from_elsewhere() or (asks and visit.is_typed()):
                 return _ask_first(visit)
         return view(visit, *parameters)
     raise NotFound("There is no such page in the console.")
@@ -124,9 +124,10 @@ def _ask_first(visit: Visit) -> Response:
     have somebody click twice, so that the second click meets a button of the console ("double-clickjacking",
     which no header prevents). So no such link leads to a page with a form; nor does an address that was
     typed, since a page that was itself opened by typing can be reloaded, or gone back to, as a redirect to
-    the console, and browsers call that typed. The link stands where other pages have their heading, and is
-    short whatever was asked for, so that a third click meets no button either; and the page that it opens
-    sends nothing for a second (``console.js``).
+    the console, and browsers call that typed; nor to a download, so that no page of another site has one
+    made. The link stands where other pages have their heading, and is short whatever was asked for, so that a
+    third click meets no button either; and the page that it opens sends nothing for a second
+    (``console.js``).
     """
     visit.sign_in()
     visit.auth, visit.csrf = None, ""  # The page has no button either, not even the one that signs out.

@@ -560,6 +560,8 @@ def test_the_page_after_the_sign_in_is_the_one_that_was_asked_for(person: Person
     ("path", "asks"),
     [
         ("service-users", False),
+        ("service-users?role=OWNER", False),
+        ("service-users?format=csv", True),
         ("service-users/bot", False),
         ("people", False),
         ("events", False),

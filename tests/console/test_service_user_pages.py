@@ -465,6 +465,21 @@ def test_a_beginning_that_no_username_has_finds_none(accounts: Accounts, person:
         assert (page.status, "No Service User matches" in page.words) == (200, True)
 
 
+@pytest.mark.parametrize(("address", "own"), [("198.51.100.7", "/32"), ("2001:db8::7", "/128")])
+def test_a_form_for_networks_says_how_to_write_ones_own_address_alone(
+    accounts: Accounts, person: Person, address: str, own: str
+) -> None:
+    ann = person()
+    ann.source_ip = address
+    page = ann.open("create/service-user")
+    assert f"Your own address alone is {address}{own}." in page.words
+    fields = {**NEW, "expiry": "never", "keyTypes": ["MONITORING"], "allowedNetworks": f"{address}{own}"}
+    assert ann.post("create/service-user", fields).status == 200
+    assert accounts.stack.only_key(accounts["owner"], NEW["username"])["allowedNetworks"] == [
+        f"{address}{own}"
+    ]
+
+
 def test_what_is_shown_is_had_as_csv_and_starts_no_formula(accounts: Accounts, person: Person) -> None:
     ann = person()
     accounts.stack.service_user(
