@@ -102,6 +102,10 @@ _HEADERS: dict[str, Json] = {
         "description": "The page loads nothing from another host.",
         "schema": {"type": "string"},
     },
+    "Cross-Origin-Opener-Policy": {
+        "description": "A page of another site that opens this one keeps no hold of its window.",
+        "schema": {"type": "string", "const": "same-origin"},
+    },
 }
 _OPTIONAL_HEADERS = frozenset({"Link", "Next-Cursor", "WWW-Authenticate"})
 _REFUSAL_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}

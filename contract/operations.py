@@ -67,6 +67,7 @@ class Header(Enum):
     LINK = "Link"
     NEXT_CURSOR = "Next-Cursor"
     SECURITY = "Content-Security-Policy"
+    OPENER = "Cross-Origin-Opener-Policy"
     NO_SNIFFING = "X-Content-Type-Options"
     VARY = "Vary"
 
@@ -992,7 +993,7 @@ OPERATIONS: dict[str, Operation] = {
         success="The API reference as a page, which loads nothing from another host.",
         response=str,
         examples=(),
-        headers=(Header.SECURITY, Header.NO_SNIFFING, Header.VARY),
+        headers=(Header.SECURITY, Header.OPENER, Header.NO_SNIFFING, Header.VARY),
         signs_in=False,
         reads=False,
         media_type="text/html",

@@ -113,8 +113,8 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 9
 
 
-def restrictions(visit: Visit) -> dict[str, Any]:
-    """Return a key's restrictions as fields of the API's body.
+def restrictions(visit: Visit, *, keep: bool = False) -> dict[str, Any]:
+    """Return a key's restrictions as fields of the API's body; ``keep`` lets it keep the expiry that it has.
 
     Raises ValidationError if no expiry was chosen: a key without one must be a deliberate choice.
     """
@@ -124,7 +124,7 @@ def restrictions(visit: Visit) -> dict[str, Any]:
             "/expiry", "You gave a last day: choose the end of that day here, or leave the day empty."
         )
     match visit.field("expiry"):
-        case "keep":
+        case "keep" if keep:
             return networks
         case "never":
             return {**networks, "expiresAt": None}

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from chalicelib.console import forms
 from chalicelib.console.forms import submit
 from chalicelib.console.pages import page
-from chalicelib.console.visit import Visit, check_fields
+from chalicelib.console.visit import TYPED_BY, Visit, check_fields
 from chalicelib.http import bodies, keys
 from chalicelib.rules import api_keys, key_operations
 from chalicelib.rules.api_keys import IssuedKey
@@ -98,7 +98,7 @@ def restrict(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
 
     def act() -> Response:
         forms.require_unchanged(visit, values["was"])
-        fields = {"keyType": kind.value, **forms.restrictions(visit)}
+        fields = {"keyType": kind.value, **forms.restrictions(visit, keep=True)}
         body = check_fields(bodies.RestrictKey, fields, visit.origin.now)
         terms = keys.key_restrictions(body)
         expires_at = UNSET if body.expires_at is UNSET else terms.expires_at
@@ -127,11 +127,18 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         api_keys.find(holder, kind)
         return page(visit, "key-revoke.html", **values)
 
+    stale = (
+        "This key was revoked already; another may have been generated since. Nothing was done now. "
+        "Open the page again to revoke that one."
+    )
+    if visit.field(TYPED_BY) and visit.field("was") != values["was"]:
+        values["errors"] = {
+            "": [stale]
+        }  # the form comes back after a sign-in: it shows a key by its last five
+
     def act() -> Response:
         if visit.field("was") != values["was"]:
-            raise Conflict(
-                "This key was revoked already; another may have been generated since. Nothing was done now."
-            )
+            raise Conflict(stale)
         found = [holder]  # the first try uses what was just read; later ones read the holder again
 
         def find() -> ServiceUser | User:

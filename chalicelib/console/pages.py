@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -174,7 +175,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"ago": ago, "used": used, "words": words}
+    made.filters |= {"ago": ago, "used": used, "words": words, "quoted": quoted}
     made.globals |= {
         "admits": networks.admits,
         "current_predecessor": api_keys.current_predecessor,
@@ -218,6 +219,11 @@ def words(name: str) -> str:
     """Return a name of the API in words: ``API_KEY_ROTATED`` as "API key rotated"."""
     text = name.replace("_", " ").capitalize()
     return text.replace("Api key", "API key").replace("Service user", "Service User")
+
+
+def quoted(value: str) -> str:
+    """Return a value of an event as JSON, as in CSV: what somebody typed is taken for nothing else."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _seen_from(second: int, now: int) -> str:

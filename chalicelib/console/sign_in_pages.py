@@ -66,7 +66,8 @@ def sign_out(visit: Visit) -> Response:
     """End this session, and clear the browser's cache and storage, even if it has ended already."""
     with suppress(Unauthenticated):
         auth = visit.sign_in()
-        visit.require_form_token(visit.field("csrf"))
+        still = "You are still signed in: to end that, choose 'Sign out' on this page."
+        visit.require_form_token(visit.field("csrf"), still)
         sessions.end(visit.directory, auth, sessions.id_of(auth))
     return visit.sign_out_redirect()
 

@@ -202,13 +202,12 @@ class Visit:
         if ahead or (self.is_from_elsewhere() and not linked):
             raise Forbidden("A page of another site may only link to the console, and not embed or load it.")
 
-    def require_form_token(self, token: str) -> None:
+    def require_form_token(
+        self, token: str, what_to_do: str = "Go back, reload the page, and try again."
+    ) -> None:
         """Raise Forbidden if a form's token (CSRF) is not that of the session."""
         if not hmac.compare_digest(token.encode(), self.csrf.encode()):
-            raise Forbidden(
-                "This form is from another session, and nothing was done. "
-                "Go back, reload the page, and try again."
-            )
+            raise Forbidden(f"This form is from another session, and nothing was done. {what_to_do}")
 
     def form(self) -> dict[str, list[str]]:
         """Return the fields of the form, each with its values. Raises HttpError and ValidationError."""

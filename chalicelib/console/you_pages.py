@@ -150,6 +150,7 @@ def _end_all(visit: Visit) -> Response:
     auth = visit.sign_in()
     if visit.method == "GET":
         return visit.redirect_to("you")
-    visit.require_form_token(visit.field("csrf"))
+    still = "You are still signed in. Open 'You', and sign out everywhere there."
+    visit.require_form_token(visit.field("csrf"), still)
     sessions.end_all(visit.directory, auth)
     return visit.sign_out_redirect()

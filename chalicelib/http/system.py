@@ -102,7 +102,12 @@ def docs(call: Call) -> Response:
     page = _read(os.path.join(_VIEWER, "page.html"))
     # So that relative links work from /docs and from /docs/, with and without a stage in the path.
     page = page.replace("{base}", "../" if call.path.endswith("/") else "./")
-    return _file(page, "text/html; charset=utf-8", _BRIEFLY, {"Content-Security-Policy": _POLICY})
+    headers = {
+        "Content-Security-Policy": _POLICY,
+        # No page that opened this one keeps a hold of its window, in which somebody may sign in with a key.
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    return _file(page, "text/html; charset=utf-8", _BRIEFLY, headers)
 
 
 def docs_asset(call: Call, name: str) -> Response:

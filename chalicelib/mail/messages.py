@@ -387,8 +387,9 @@ class _View:
         """Return the texts of an email about a passkey."""
         subject, text = _ACCESS.get(self.event.action, ("", ""))
         old, new = self.event.changes.get("passkey", ("", ""))
-        old = _name(old)
-        new = _short(new) if self.event.action is Action.PASSKEY_ENDING else _name(new)  # there it is a time
+        old = _quotable(old)
+        if self.event.action is not Action.PASSKEY_ENDING:  # there it is a time
+            new = _quotable(new)
         return {"subject": subject, "text": text.format(old=old, new=new), "code": self.context.token}
 
     # Who, and which keys
@@ -518,7 +519,7 @@ class _View:
     def _facts(self, name: str) -> list[tuple[str, str]]:
         event = self.event
         subject = event.subject
-        shown = _name(subject.display_name)
+        shown = _quotable(subject.display_name)
         named = (
             self.subject
             if shown == "" or subject.display_name == self.subject
@@ -1058,6 +1059,19 @@ def _setting(field: str, value: str) -> str:
 
 def _name(text: str) -> str:
     return _short(unlinked(text))
+
+
+_QUOTES = re.compile(
+    '["\u02ba\u02dd\u02ee\u02f5\u02f6\u05f4\u201c-\u201f\u2033\u2034\u2036\u2037\u2057\u275d\u275e\u2760\u3003'
+    "\u301d-\u301f\uff02\U0001f676-\U0001f678]"
+    f"|(?:['`\u00b4\u02b9-\u02bd\u02c8\u02ca\u02cb\u05f3\u2018-\u201b\u2032\u2035\u275b\u275c\uff07\uff40]{_INVISIBLE}){{2,}}"
+)
+"""Quotation marks, and what looks like one; of two apostrophes, also with what nobody sees between them."""
+
+
+def _quotable(text: str) -> str:
+    """Return a chosen name that stands between quotation marks, with none of its own that would end them."""
+    return _short(_QUOTES.sub("'", unlinked(text)))
 
 
 def _role_labels(event: Event) -> tuple[str, ...] | None:

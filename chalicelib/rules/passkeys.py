@@ -46,8 +46,8 @@ TRIES = 3
 """How often a sign-in is tried if concurrent calls change the User."""
 
 _NOT_KNOWN = (
-    "This passkey is not known here, or was removed. Sign in with another one, "
-    "or ask an OWNER of the account for a new invitation."
+    "This passkey is not known here, was removed, or did not confirm who you are. Try again, "
+    "sign in with another one, or ask an OWNER of the account for a new invitation."
 )
 CODE_SECONDS = 15 * 60
 """How long a mailed code is valid."""
@@ -115,7 +115,11 @@ def sign_in(
         if not isinstance(user, User):
             raise Unauthenticated(_NOT_KNOWN)
         passkey_id, passkey = _find_passkey(user, credential_id)
-        used = _after_use(passkey, check(kept.challenge, passkey), origin)
+        try:
+            assertion = check(kept.challenge, passkey)
+        except Unauthenticated:  # in the words for one that is not known: nobody learns whether it is
+            raise Unauthenticated(_NOT_KNOWN) from None
+        used = _after_use(passkey, assertion, origin)
         suspension.require_not_suspended(user)
         new = _with_passkey(user, passkey_id, limits.pay_for_passkey_use(used, origin.second))
         if used.last_ip != passkey.last_ip:

@@ -192,8 +192,19 @@ def test_a_warning_comes_before_the_session_ends_and_one_stays_signed_in(person:
     ann.open("you")
     page.clock.fast_forward(13 * 60 * 1000 + 5000)
     assert not page.get_by_role("button", name="Sign in with a passkey").is_visible()
-    page.get_by_role("button", name="Stay signed in").click()
+    stay = page.get_by_role("button", name="Stay signed in")
+    stay.wait_for()
+    page.clock.run_for(1100)
+    asked: list[str] = []
+    page.on("request", lambda it: asked.append(it.url) if it.method == "POST" else None)
+    page.evaluate("() => { dispatchEvent(new Event('blur')); dispatchEvent(new Event('focus')); }")
+    stay.click()
+    page.get_by_role("dialog").get_by_text("Nothing was sent").wait_for()
+    assert asked == [], "a window over it may have closed at the first of two clicks"
+    page.clock.run_for(1100)
+    stay.click()
     ann.see("You stay signed in.")
+    assert [it.rpartition("/")[2] for it in asked] == ["seen"]
     page.clock.fast_forward(13 * 60 * 1000 + 5000)
     page.get_by_role("heading", name="Are you still there?").wait_for()
     page.keyboard.press("Escape")
@@ -594,7 +605,7 @@ def test_a_second_is_waited_for_where_the_script_does_not_load(person: People) -
     ann.open("events")
     page.go_back()
     page.get_by_role("button", name="Suspend").click()
-    page.locator("form [role=alert]").get_by_text("Nothing was sent").wait_for()
+    page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
     page.wait_for_timeout(1000)
     page.get_by_role("button", name="Suspend").click()
     ann.see("The Service User is suspended.")
@@ -611,7 +622,7 @@ def test_a_link_that_is_followed_at_once_leads_to_a_page_that_waits(person: Peop
         appears()
         page.get_by_role("link", name="Suspend").click()
         page.get_by_role("button", name="Suspend").click()
-        page.locator("form [role=alert]").get_by_text("Nothing was sent").wait_for()
+        page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
         assert page.url.endswith(f"/service-users/{name}/suspend")
 
 
@@ -639,17 +650,17 @@ def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: Peop
     page.get_by_role("link", name="Open ").click()
     page.get_by_role("button", name="Suspend").wait_for()
     page.mouse.click(*button)
-    said = page.locator("form [role=alert]").get_by_text("Nothing was sent")
+    said = page.locator("main form [role=alert]").get_by_text("Nothing was sent")
     said.wait_for()
     assert page.url == form
     page.wait_for_timeout(1000)
     page.evaluate("() => { dispatchEvent(new Event('blur')); dispatchEvent(new Event('focus')); }")
-    page.locator("form [role=alert]").evaluate("it => { it.textContent = '' }")
+    page.locator("main form [role=alert]").evaluate("it => { it.textContent = '' }")
     page.mouse.click(*button)
     said.wait_for()
     assert page.url == form, "a window over it may have closed at the first of two clicks"
     page.wait_for_timeout(1000)
-    page.locator("form [role=alert]").evaluate("it => { it.textContent = '' }")
+    page.locator("main form [role=alert]").evaluate("it => { it.textContent = '' }")
     busy = "const at = performance.now(); while (performance.now() - at < 1500);"
     page.evaluate(
         f"""() => {{

@@ -1,5 +1,7 @@
 """People, events, the account, oneself, and what every page has in common."""
 
+import html
+import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -176,6 +178,31 @@ def test_events_say_what_happened_and_are_filtered(accounts: Accounts, person: P
     only = ann.open("events?username=bot").words
     assert "User activated ann" not in only
     assert ann.open("events?username=%00&after=x&action=NONE").status == 200
+
+
+def test_a_value_in_an_event_is_taken_for_no_other_change_and_no_mail(
+    accounts: Accounts, person: Person
+) -> None:
+    """Each change is an entry of a list, values are JSON, as in CSV, and who was mailed has its own line."""
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    forged = 'x"; role: "READ_ONLY" → "OWNER"; administrators: "owner" → "mallory". Mailed: ann.'
+    path = "/v1/service-users/bot"
+    changed = {"description": forged, "labels": {"a": "b"}}
+    assert accounts.call("PUT", path, "owner", changed).status == 200
+    for page in ("events?username=bot&action=SERVICE_USER_UPDATED", "service-users/bot"):
+        text = html.unescape(ann.open(page).text)
+        entry = text[text.index("Service User updated</strong>") :].partition("</ul>")[0]
+        changes = re.findall(r"<li>(\w+): (.*?) → (.*?)</li>", entry)
+        written = json.dumps(forged, ensure_ascii=False)
+        assert changes == [
+            ("description", "none", f"<code>{written}</code>"),
+            ("labels", "none", '<code>"a=b"</code>'),
+        ]
+        assert not re.search("Mailed|mallory", entry.replace(written, ""))
+    MailFixture(accounts.stack.client, accounts.stack.tables, accounts.stack.clock).resend()
+    created = ann.open("events?action=SERVICE_USER_CREATED").text
+    assert re.search(r"<p[^>]*>Mailed: admin\.", created)
 
 
 def test_the_account_is_read_by_a_cluster_admin_and_changed_by_an_owner(person: Person) -> None:

@@ -249,7 +249,8 @@ def test_what_takes_rights_away_is_done_however_often_somebody_changes_the_keys(
     late = ann.post(f"{home}/revoke", shown["revoke"])
     assert late.status == 409
     assert "another may have been generated since" in late.words
-    assert ann.post(f"{home}/revoke", {**shown["revoke"], "was": late.hidden("was")}).status == 303
+    assert ann.post(f"{home}/revoke", {**shown["revoke"], "was": late.hidden("was")}).status == 409
+    assert ann.post(f"{home}/revoke", was(ann, f"{home}/revoke?key=MONITORING")).status == 303
 
 
 def test_a_key_is_generated_where_there_is_none(accounts: Accounts, person: Person) -> None:
@@ -689,6 +690,27 @@ def test_issuing_keys_and_granting_rights_needs_a_confirmation_within_five_minut
     assert ann.post(f"{home}/restrict", loose).status == 303
     assert ann.post("create/user", forms["create/user"]).status == 303  # type: ignore[arg-type]
     assert key
+
+
+@pytest.mark.parametrize("expiry", ["", "keep", "0"])
+def test_a_new_key_has_an_end_unless_somebody_chose_that_it_has_none(
+    accounts: Accounts, person: Person, expiry: str
+) -> None:
+    ann = person()
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["PROVISIONING_READONLY"])
+    new = {"username": "new", "email": "new@machines.example", "role": "READ_ONLY", "keyTypes": "MONITORING"}
+    for form, fields in (
+        ("service-users/bot/generate?key=MONITORING", {}),
+        ("you/generate?key=MONITORING", {}),
+        ("create/service-user", new),
+    ):
+        given = {**fields, "allowedNetworks": "", "expiry": expiry}
+        if not fields:
+            given["was"] = ann.open(form).hidden("was")
+        refused = ann.post(form, given)
+        assert refused.status == 400, form
+        assert "Choose when the key ends." in refused.errors
+        assert ann.post(form, {**given, "expiry": "never"}).status == 200
 
 
 @pytest.mark.parametrize("expiry", ["", "30", "never", "keep"])

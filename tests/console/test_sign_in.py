@@ -55,6 +55,22 @@ def test_signing_in_with_the_passkey_starts_a_new_session(accounts: Accounts, pe
     assert len(accounts.stack.item("ann")["sessions"]) == 2
 
 
+def test_a_passkey_that_is_not_valid_is_refused_in_the_same_words_whether_it_is_known_or_not(
+    accounts: Accounts, person: Person
+) -> None:
+    ann = person()
+    refusals = set()
+    for more in ({"key": SoftPasskey().key}, {"flags": 0x01}, {"origin": "https://evil.example"}):
+        for credential_id in (ann.passkey.credential_id, b"unknown"):
+            passkey = SoftPasskey(credential_id=credential_id)
+            for name, value in more.items():
+                setattr(passkey, name, value)
+            refused = Browser(accounts.stack, passkey=passkey).sign_in()
+            refusals.add((refused.status, refused.json["detail"], *sorted(refused.headers)))
+    [refusal] = refusals
+    assert refusal[0] == 401
+
+
 @pytest.mark.parametrize(
     "bend",
     [
@@ -197,6 +213,23 @@ def test_a_form_of_another_session_is_refused(person: Person) -> None:
     assert refused.status == 403
     assert "another session" in refused.words
     assert ann.open("you").status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "what_to_do"),
+    [("sign-out", "choose 'Sign out' on this page"), ("you/sessions", "Open 'You', and sign out everywhere")],
+)
+def test_a_tab_of_an_earlier_session_says_how_to_sign_out(person: Person, path: str, what_to_do: str) -> None:
+    ann = person()
+    earlier = ann.csrf
+    assert ann.sign_in().status == 200
+    refused = ann.post(path, csrf=earlier)
+    assert refused.status == 403
+    assert "You are still signed in" in refused.words
+    assert what_to_do in refused.words
+    assert refused.csrf == ann.csrf, "the button of the page that says so is of this session"
+    assert ann.post("sign-out", csrf=refused.csrf).status == 303
+    assert ann.open("you", follow=False).status == 303
 
 
 def test_a_service_user_is_refused_by_every_way_to_sign_in(accounts: Accounts) -> None:

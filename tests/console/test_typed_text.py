@@ -67,6 +67,30 @@ def test_a_form_sent_after_its_session_ended_comes_back_after_the_sign_in(
     assert accounts.call("GET", "/v1/service-users/bot", "owner").status == 200
 
 
+def test_a_form_that_revokes_a_key_comes_back_for_that_key_alone(accounts: Accounts, person: Person) -> None:
+    """Neither after the sign-in nor after the refusal does it revoke one that was generated meanwhile."""
+    ann, stack = person(), accounts.stack
+    stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    form, keys = "service-users/bot/revoke?key=MONITORING", "/v1/service-users/bot/api-keys"
+    fields = {"type": "MONITORING", "was": ann.open(form).hidden("was")}
+    stack.clock.forward(900)
+    late = ann.post(form, {**fields, "shownTo": "ann"})
+    assert late.status == 401
+    assert ann.sign_in().status == 200
+    assert "was revoked already" not in ann.post(form, kept(late), csrf="").words
+    assert stack.call("DELETE", f"{keys}/MONITORING", accounts["admin"]).status == 204
+    assert stack.call("POST", keys, accounts["admin"], {"keyType": "MONITORING"}).status == 201
+    page = ann.post(form, kept(late), csrf="")
+    assert page.status == 200
+    assert "was revoked already" in page.words
+    for _ in range(2):
+        page = ann.post(form, {"type": "MONITORING", "was": page.hidden("was")})
+        assert page.status == 409
+        assert "was revoked already" in page.words
+    assert "keys" in stack.item("bot")
+    assert ann.post(form, {**fields, "was": ann.open(form).hidden("was")}).status == 303
+
+
 def test_what_one_typed_is_not_shown_to_another_who_signs_in(
     person: Person, late: tuple[Browser, Page]
 ) -> None:

@@ -63,7 +63,7 @@ def test_what_is_done_in_the_console_names_the_passkey_of_the_session(accounts: 
     assert ann.post("create/service-user", fields).status in (200, 303)
     assert used(accounts, "SERVICE_USER_CREATED") == SESSION
     words = ann.open("events").words
-    assert "by ann in the console (passkey Laptop) from 198.51.100.7" in words
+    assert 'by ann in the console (passkey "Laptop" ) from 198.51.100.7' in words, "its name is quoted"
     assert f"by owner with the key USER_MANAGEMENT …{accounts['owner'].secret[-5:]} from" in words
     table = accounts.stack.call("GET", "/v1/events", accounts["owner"], headers={"accept": "text/csv"}).text
     assert "SESSION Laptop" in [row["credential"] for row in csv.DictReader(io.StringIO(table))]

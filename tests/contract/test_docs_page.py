@@ -58,6 +58,12 @@ def test_the_page_may_take_nothing_from_another_host_nor_run_what_is_not_a_file(
     assert "//" not in re.sub(r"^\s*//.*|// .*$", "", ours, flags=re.MULTILINE)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_page_that_opens_it_keeps_no_hold_of_its_window(stack: Stack, method: str) -> None:
+    """It could scroll the page, in which somebody may have signed in with a key, under the pointer."""
+    assert stack.call(method, "/docs").headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
 @pytest.mark.parametrize("name", system._ASSETS)
 def test_its_files_are_served_and_kept_where_they_never_change(stack: Stack, name: str) -> None:
     response = stack.call("GET", f"/docs/{name}")

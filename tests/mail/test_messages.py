@@ -704,6 +704,46 @@ def test_several_keys_end_in_one_notice() -> None:
     assert "API keys have ended" in late.subject
 
 
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "“”",
+        "„“",
+        "‟”",
+        '""',
+        "\uff02\uff02",
+        "〝〞",
+        "❝❞",
+        "″″",
+        "''''",
+        "\u2019" * 4,
+        "\u2018\u2019\u2019'",
+        "\u00b4\u00b4``",
+        "'\u200d''\u200d'",
+    ],
+)
+def test_no_name_ends_the_quotation_marks_around_it(mark: str) -> None:
+    middle = len(mark) // 2
+    name = f"L{mark[middle:]} was removed. {mark[:middle]}"
+    for action, changes in (
+        (Action.PASSKEY_ADDED, ("", name)),
+        (Action.PASSKEY_REMOVED, (name, "")),
+        (Action.PASSKEY_ENDING, (name, "2030-01-01T00:00:00Z")),
+        (Action.SIGNED_IN, ("", name)),
+        (Action.USER_ACTIVATED, ("", name)),
+    ):
+        said = email_content(own(action=action, keys=(), changes={"passkey": changes}), SELF, SETTING)
+        for text in (said.text, Page(said.html).text):
+            assert "“L' was removed. '”" in " ".join(text.split()), action
+    event = make_event(subject=Subject(Kind.SERVICE_USER, "ci-bot", name))
+    assert "ci-bot (“L' was removed. '”)" in email_content(event, BOB, SETTING).text
+
+
+def test_one_apostrophe_of_a_name_stays() -> None:
+    event = make_event(subject=Subject(Kind.SERVICE_USER, "ci-bot", "Bea\u2019s and Al's"))
+    assert "ci-bot (“Bea\u2019s and Al's”)" in email_content(event, BOB, SETTING).text
+
+
 def test_a_display_name_is_shown_beside_the_username_where_it_says_more() -> None:
     assert "Service User: ci-bot (“CI bot”)" in email_content(make_event(), BOB, SETTING).text
     same = make_event(subject=Subject(Kind.SERVICE_USER, "ci-bot", "ci-bot"))

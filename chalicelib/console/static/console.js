@@ -253,7 +253,9 @@ if (warning) {
     }
   };
   setInterval(tick, 1000);
-  find("#ending-stay").addEventListener("click", async () => {
+  find("#ending-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
     try {
       await post("seen");
       end = Math.min(Date.now() + 900000, last);

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from service_users_cli import manual, options
+from service_users_cli.account import EVENT_COLUMNS
 from service_users_cli.main import EXIT_CODES
 from service_users_cli.output import Output, cell
 from service_users_client import Client, NotFound
@@ -352,6 +353,17 @@ def test_what_the_service_sends_is_no_command_to_the_terminal(capsys: pytest.Cap
     shown = capsys.readouterr()
     assert "[link=http://evil.example]a\\u001b[31m" in shown.out
     assert not {"\x1b", "\x9b", "\u202e"} & set(shown.out + shown.err)
+
+
+def test_a_value_in_an_event_is_taken_for_no_other_change() -> None:
+    changes = [
+        {"field": "description", "old": None, "new": 'x", role: "READ_ONLY" → "OWNER'},
+        {"field": "displayName", "old": "\u2013", "new": "é"},
+    ]
+    assert EVENT_COLUMNS["CHANGES"]({"changes": changes}) == [
+        'description: \u2013 → "x\\", role: \\"READ_ONLY\\" → \\"OWNER"',
+        'displayName: "\u2013" → "é"',
+    ]
 
 
 def test_events_are_streamed(cli: Run, bot: Bot) -> None:

@@ -14,6 +14,12 @@ from service_users_cli.options import KeyFile, Show, Url, command, given
 from service_users_cli.output import SECRET, SecretPlace
 from service_users_cli.session import UsageError, session
 
+
+def _quoted(value: str | None) -> str:
+    """Return a changed value as JSON, so that none is taken for another change."""
+    return json.dumps(value, ensure_ascii=False) if value else "–"
+
+
 EVENT_COLUMNS = {
     "WHEN": lambda it: it["at"],
     "ACTION": lambda it: it["action"],
@@ -21,7 +27,7 @@ EVENT_COLUMNS = {
     "SUBJECT": lambda it: it["subject"]["username"] or it["subject"]["kind"],
     "KEYS": lambda it: [f"{key['keyType']} {key['key']}" for key in it["keys"]],
     "CHANGES": lambda it: [
-        f"{each['field']}: {each['old'] or '–'} → {each['new'] or '–'}" for each in it["changes"]
+        f"{each['field']}: {_quoted(each['old'])} → {_quoted(each['new'])}" for each in it["changes"]
     ],
     "FROM": lambda it: it["sourceIp"],
 }
