@@ -360,7 +360,8 @@ def test_a_value_in_an_event_is_taken_for_no_other_change() -> None:
         {"field": "description", "old": None, "new": 'x", role: "READ_ONLY" → "OWNER'},
         {"field": "displayName", "old": "\u2013", "new": "é"},
     ]
-    assert EVENT_COLUMNS["CHANGES"]({"changes": changes}) == [
+    columns: dict[str, Any] = EVENT_COLUMNS
+    assert columns["CHANGES"]({"changes": changes}) == [
         'description: \u2013 → "x\\", role: \\"READ_ONLY\\" → \\"OWNER"',
         'displayName: "\u2013" → "é"',
     ]
