@@ -113,7 +113,7 @@ def cpu_ms(pid: int) -> float:
 def without_console(code: Path, target: Path) -> Path:
     """Return a copy of the package's code without the console and what only it uses."""
     shutil.copytree(code, target)
-    for name in ("chalicelib/console", "cryptography", "cffi", "pycparser", "__pycache__"):
+    for name in ("chalicelib/console", "cryptography", "cffi", "__pycache__"):
         shutil.rmtree(target / name)
     app = target / "app.py"
     source = app.read_text(encoding="utf-8")

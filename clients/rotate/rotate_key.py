@@ -127,7 +127,7 @@ class Service:
             if attempt < TRIES - 1:
                 self._sleep(max(wait, 2**attempt))
         raise RotationError(
-            f"{method} {path}: {problem}, {TRIES} times. The key in place is unchanged; run again."
+            f"{method} {path}: {problem}, {TRIES} times. The key in place works as before; run again."
         )
 
 

@@ -345,6 +345,23 @@ def test_all_that_a_person_was_shown_is_revoked(
     assert cli.json("bulk", "revoke", "leaver", "--yes") == []
 
 
+def test_revoking_several_people_is_gone_on_with_where_it_was_stopped(cli: Run) -> None:
+    for name in ("gone", "stays"):
+        cli.json("people", "invite", name, "--email", f"{name}@demo.example", "--role", "CLUSTER_ADMIN")
+    assert cli.json("bulk", "revoke", "gone", "--revoke-person", "--yes") == []
+    assert cli("bulk", "revoke", "gone", "stays", "--revoke-person", "--yes") == 0, "as after it was killed"
+    assert cli("people", "show", "stays") == 4
+    assert cli("bulk", "revoke", "nobody-ever", "gone", "--revoke-person", "--yes") == 1
+    assert "There is no User 'nobody-ever'" in cli.err
+
+
+def test_who_cannot_be_revoked_keeps_nobody_else(cli: Run) -> None:
+    cli.json("people", "invite", "second", "--email", "second@demo.example", "--role", "CLUSTER_ADMIN")
+    assert cli("bulk", "revoke", "owner", "second", "--revoke-person", "--yes") == 3, "not oneself"
+    assert cli.out.strip() == "[]", "what was done is shown nevertheless"
+    cli.json("bulk", "revoke", "second", "--revoke-person", "--yes")
+
+
 @pytest.mark.parametrize("tries", [1, 3, 99])
 def test_revoking_goes_on_until_the_api_says_that_it_is_done(
     cli: Run, monkeypatch: pytest.MonkeyPatch, tries: int

@@ -622,21 +622,39 @@ def add(app: typer.Typer) -> None:
         also = " and revoke them from the account" if revoke_person else ""
         confirm(f"Revoke the {len(known)} keys that {who} know{also}?", yes=yes)
         ended: list[dict[str, Any]] = []
-        left = []
-        for username in usernames:
-            complete = False
-            for page in _revocation(client, username, revoke_person=revoke_person):
-                ended += page["ended"]
-                complete = page["complete"]
-                if not complete:
-                    output.note(f"Revoked {len(ended)} so far …")
-            left += [] if complete else [username]
-        output.rows(ended, SHOWN_COLUMNS, empty="There was no key to revoke.")
+        left, unknown = [], []
+        try:
+            for username in usernames:
+                complete = False
+                try:
+                    for page in _revocation(client, username, revoke_person=revoke_person):
+                        ended += page["ended"]
+                        complete = page["complete"]
+                        if not complete:
+                            output.note(f"Revoked {len(ended)} so far …")
+                except NotFound as problem:  # and no key that they know
+                    unknown += [] if _was_revoked(client, username) else [str(problem)]
+                    continue
+                except Conflict as problem:
+                    output.note(str(problem))
+                left += [] if complete else [username]
+        finally:  # also of a run that fails, so that it is known what it did
+            output.rows(ended, SHOWN_COLUMNS, empty="There was no key to revoke.")
+        for detail in unknown:
+            output.note(detail)
         if left:
             output.note(
-                f"Not all keys that {', '.join(left)} know were revoked: they change meanwhile. Run it again."
+                f"Not all that {', '.join(left)} have or know was revoked: it changed meanwhile, or see "
+                "above. Run it again."
             )
+        if left or unknown:
             raise typer.Exit(1)
+
+
+def _was_revoked(client: Client, username: str) -> bool:
+    """Return whether somebody who is not in the account was revoked from it, by this run or before."""
+    found = client.items("/v1/events", {"username": username, "action": "USER_REVOKED", "limit": 1})
+    return next(found, None) is not None
 
 
 def _revocation(client: Client, username: str, *, revoke_person: bool) -> Iterator[Any]:

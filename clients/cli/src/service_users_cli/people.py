@@ -72,12 +72,10 @@ def add(app: typer.Typer) -> None:
     def list_(
         role: Annotated[str | None, typer.Option(help="The role.")] = None,
         status: Annotated[str | None, typer.Option(help="INVITED or ACTIVE.")] = None,
-        suspended: Annotated[
-            bool | None, typer.Option("--suspended/--not-suspended", help="Suspended, or not.")
-        ] = None,
+        suspended: Annotated[bool, typer.Option("--suspended", help="Only who is suspended.")] = False,
     ) -> None:
         """List people, all pages."""
-        query = given(role=role, status=status, suspended=suspended)
+        query = given(role=role, status=status, suspended=suspended or None)
         session().output.rows(session().client.items("/v1/users", query), COLUMNS, empty="Nobody.")
 
     @command(people, "people show", "service-users people show grace")
