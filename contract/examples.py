@@ -272,7 +272,9 @@ EVENT = responses.EventResponse(
         )
         for kind in Role.READ_ONLY.default_key_types()
     ),
-    changes=(),
+    changes=(
+        responses.FieldChange(field="role", old="", new="READ_ONLY", old_value=None, new_value="READ_ONLY"),
+    ),
     reason=None,
     source_ip="198.51.100.7",
     request_id=REQUEST_ID,

@@ -192,7 +192,7 @@ def report_leaked(call: Call) -> Response:
     """Report leaked keys; respond with the number of keys received, and nothing about the result."""
     call.query()
     body = call.body_list(bodies.LeakedKey, leaked_keys.MAX_REPORTED)
-    reports = tuple(Report(it.token, or_default(it.url, "")) for it in body)
+    reports = tuple(Report(it.token.strip(), or_default(it.url, "")) for it in body)
     leaked_keys.report(call.directory, reports, call.origin)
     return reply(200, responses.ReceivedResponse(received=len(body)))
 

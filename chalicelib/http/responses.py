@@ -330,7 +330,7 @@ class KeyChangeResponse(ResponseBody, frozen=True, kw_only=True):
     key_type: KeyType
     key: Masked
     last5: Last5
-    previous_key: Annotated[Masked, Meta(description="The key that a rotation replaced, masked.")] | None
+    previous_key: Annotated[Masked, Meta(description="The key that this one replaced, masked.")] | None
     previous_last5: Annotated[Last5, Meta(description="The last five characters of that key.")] | None
     previous_valid_until: (
         Annotated[Time, Meta(description="Until when that key keeps working; null if it does not.")] | None

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined, select_autoescape
 
-from chalicelib.rules import folding
+from chalicelib.rules import folding, notifications
 from chalicelib.rules.audit import cause_of
 from chalicelib.rules.model import Action, Cause, Change, Event, KeyChange, Kind
 from chalicelib.rules.names import fold_username, with_article
@@ -275,6 +275,12 @@ def _digest_variables(
     }
 
 
+_WHOLE_LIFE = (Action.SERVICE_USER_CREATED, Action.SERVICE_USER_DELETED)
+"""The actions whose events have the role that a Service User was created or deleted with."""
+_NOT_MAILED_BEFORE = (
+    "What the OWNERs were mailed until now, you were not: who became or ceased to be an OWNER, and which "
+    "rules were loosened. GET /v1/events has all of it."
+)
 _DONE = {Action.API_KEY_GENERATED: "generated", Action.API_KEY_ROTATED: "rotated"}
 
 
@@ -540,6 +546,8 @@ class _View:
                 ("Key they know", f"{key.username} {key.key_type.value} …{key.last5}")
                 for key in event.shown_keys
             ]
+        if event.action is Action.SERVICE_USER_CREATED and "role" in event.changes:
+            facts += [("Role", Role(event.changes["role"][1]).label)]
         facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
@@ -553,6 +561,8 @@ class _View:
         if event.actor.kind is Kind.LEAK_REPORT:
             reason = unlinked(event.reason)  # the reporter of the key chose the URL in it
         facts += [("Reason", _short(reason, 200)), ("Request", _short(event.request_id))]
+        if self.person and notifications.adds_owner(event) and event.action is not Action.ACCOUNT_CREATED:
+            facts += [("Before this", _NOT_MAILED_BEFORE)]
         return [(label, value) for label, value in facts if value]
 
     def _actor(self) -> str:
@@ -749,6 +759,9 @@ class _View:
                 ),
                 last,
             ]
+        if self.person:  # a READ_ONLY User has no other way
+            instead = "Replace the key, with the key itself. The old one stops working at once:"
+            return [Step(instead, self._curl("POST", "/v1/api-keys/rotate")), last]
         return [
             Step(
                 "Revoke the key. It stops working at once:",
@@ -828,7 +841,9 @@ class _View:
         return [Step(f"{who} again by this command:", self._curl("POST", "/v1/users", body, by))]
 
     def _restore_service_user(self) -> list[Step]:
-        changes = self.event.changes
+        changes = {**self.event.changes}
+        if self.event.action is Action.SERVICE_USER_CREATED:
+            changes.pop("role", None)  # which it was created with
         body: dict[str, object] = {}
         hint = ""
         if "administrators" in changes:
@@ -1076,7 +1091,7 @@ def _quotable(text: str) -> str:
 
 def _role_labels(event: Event) -> tuple[str, ...] | None:
     """Return the old and the new role of an event as people read them; None if it changed no role."""
-    change = event.changes.get("role")
+    change = None if event.action in _WHOLE_LIFE else event.changes.get("role")
     return None if change is None else tuple(Role(name).label if name else "" for name in change)
 
 

@@ -319,6 +319,7 @@ class _Delivery:
         self._mailer = run.mailer
         self._key = key
         self._lease = int(run.mailer.now()) + LEASE
+        self._refused: set[str] = set()
 
     def run(self) -> None:
         """Claim the event, and notify every recipient who has not been notified."""
@@ -433,7 +434,8 @@ class _Delivery:
                 audience += [one for one in every_owner if one.name not in named]
             case _:
                 audience = notifications.administrators(event, directory)
-                if notifications.owners_stand_in(event, audience, directory, self._mailer.now()):
+                refused = {*event.refused, *self._refused}
+                if notifications.owners_stand_in(event, audience, directory, self._mailer.now(), refused):
                     named = {one.name for one in audience}
                     stand_in = self._owners(event, directory, notifications.OWNER)
                     audience += [one for one in stand_in if one.name not in named]
@@ -480,7 +482,8 @@ class _Delivery:
             if verdict in RETRIED:
                 failed = True
                 continue
-            done = len(waiting) == 1 and not failed and not held_until
+            # For who is refused, others may stand in, who are asked for next.
+            done = len(waiting) == 1 and verdict is Verdict.SENT and not failed and not held_until
             if not self.mark(recipient, verdict, code, done=done):
                 self._run.counts["lost"] += 1
                 return
@@ -509,6 +512,10 @@ class _Delivery:
         if verdict is Verdict.SENT:
             claimed = outbox.mark_notified(self._key, recipient.name, now, self._lease, renewed)
         else:
+            self._refused.add(recipient.name)
+            if recipient.role is Role.OWNER:
+                # The stack has metric filters on this line, and an alarm.
+                _LOG.warning("an OWNER cannot be mailed", extra={"ownerUnreachable": self._key.id})
             claimed = outbox.mark_undeliverable(self._key, recipient.name, code, self._lease, renewed)
         if renewed is not None:
             self._lease = renewed

@@ -64,6 +64,16 @@ class Rotation(NamedTuple, Generic[Holder]):
     replaced_unused: bool
 
 
+def recorded_restrictions(restrictions: KeyRestrictions) -> dict[str, tuple[str, str]]:
+    """Return the restrictions that a new key was given, as an event records them."""
+    recorded: dict[str, tuple[str, str]] = {}
+    if restrictions.networks:
+        recorded["allowedNetworks"] = ("", " ".join(restrictions.networks))
+    if restrictions.expires_at is not None:
+        recorded["expiresAt"] = ("", str(restrictions.expires_at))
+    return recorded
+
+
 def is_expired(key: ApiKey, now: float) -> bool:
     """Return whether a key has expired; from the second of its expiry on."""
     return key.expires_at is not None and now >= key.expires_at
@@ -130,7 +140,9 @@ def generate(
         life_days=life_days,
         first=beginning(digest),
     )
-    change = KeyChange(Change.GENERATED, key_type, key.last5)
+    change = KeyChange(
+        Change.GENERATED, key_type, key.last5, previous_last5="" if current is None else current.last5
+    )
     return with_key(holder, key_type, key), IssuedKey(key_type, secret), change
 
 

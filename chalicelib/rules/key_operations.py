@@ -38,7 +38,8 @@ def generate(
     new, issued, change = api_keys.generate(
         holder, key_type, restrictions, auth.caller.username, now, _ceiling(auth, holder)
     )
-    _commit(directory, auth, holder, new, Action.API_KEY_GENERATED, change)
+    recorded = api_keys.recorded_restrictions(restrictions)
+    _commit(directory, auth, holder, new, Action.API_KEY_GENERATED, change, recorded)
     return new, issued
 
 
@@ -63,8 +64,15 @@ def revoke(
         sessions.require_confirmed(auth)
 
     def attempt(*, any_version: bool) -> None:
+        nonlocal auth
         holder = find_holder()
-        caller = auth.still_entitled() if permissions.is_same_principal(auth.caller, holder) else None
+        is_own = permissions.is_same_principal(auth.caller, holder)
+        if is_own and any_version and not this_version:
+            # The caller is as read at sign-in. The event must name what is revoked now.
+            auth = auth.read_again(directory.principal(holder.username))
+            assert isinstance(auth.caller, User)  # noqa: S101 - for mypy; nobody else revokes keys of their own
+            holder = auth.caller
+        caller = auth.still_entitled() if is_own else None
         new, change = api_keys.revoke(holder, key_type, auth.origin.now)
         write: Write = Replace(holder, new, concurrent_change())
         if any_version and not this_version:

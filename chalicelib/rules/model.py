@@ -469,10 +469,11 @@ class Subject(Value, frozen=True):
 class KeyChange(Value, frozen=True):
     """The change of one key in an event. ``last5`` is the key's after the change (before it, if revoked).
 
-    ``previous_last5`` is that of the key a rotation replaced, and ``previous_until`` the end of its
-    overlap, if it has one. Of a leak, it is the predecessor that was reported, if its successor was revoked
-    with it. ``also_ended`` is that of another key of the type that stopped working with the change: the
-    predecessor of a key that ends or is rotated again, or the one whose response was lost.
+    ``previous_last5`` is that of the key that was replaced, by a rotation or, if it had expired, by a new
+    one, and ``previous_until`` the end of its overlap, if it has one. Of a leak, it is the predecessor that
+    was reported, if its successor was revoked with it. ``also_ended`` is that of another key of the type
+    that stopped working with the change: the predecessor of a key that ends or is rotated again, or the one
+    whose response was lost.
     ``ends_at`` is the announced expiry of an ENDING key.
     """
 

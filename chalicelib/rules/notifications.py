@@ -7,7 +7,7 @@ The events are their own outbox. An event is pending until every recipient has b
 claims it for a limited time (a lease), then marks each recipient as notified.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from chalicelib.rules import permissions
@@ -208,9 +208,13 @@ def member_if_role_changed(occurrence: Occurrence) -> Recipients:
 def member_on_revocation(occurrence: Occurrence) -> Recipients:
     """Notify a revoked User, unless they never activated.
 
-    Notify all OWNERs too, if the User was an OWNER or knows keys of Service Users.
+    Notify all OWNERs too, if the User was an OWNER, knows keys of Service Users, or was suspended: they could
+    be invited again at once, by a machine whose key they know, although no machine resumes them.
     """
-    return _unless_never_activated(occurrence, owners=_is_owner(occurrence.subject) or occurrence.knows_keys)
+    subject = occurrence.subject
+    was_suspended = isinstance(subject, User) and subject.suspended_at is not None
+    owners = _is_owner(subject) or occurrence.knows_keys or was_suspended
+    return _unless_never_activated(occurrence, owners=owners)
 
 
 def _unless_never_activated(occurrence: Occurrence, *, owners: bool) -> Recipients:
@@ -463,14 +467,18 @@ def administrators(event: Event, directory: RecipientLookup) -> list[Recipient]:
 
 
 def owners_stand_in(
-    event: Event, administrators: list[Recipient], directory: RecipientLookup, now: float
+    event: Event,
+    administrators: list[Recipient],
+    directory: RecipientLookup,
+    now: float,
+    refused: Collection[str] = (),
 ) -> bool:
     """Return whether the OWNERs are notified, because no entitled Administrator is left or one is suspended.
 
     Otherwise whoever suspends an Administrator for a minute could act in that minute with nobody notified.
-    They also are if the addresses of all who are left fail, who may never see their emails. If the event
-    changed the Administrators, those before the change count: whoever was notified until then is notified of
-    the change too.
+    They also are if the addresses of all who are left fail, who may never see their emails, or if emails to
+    them about this very event were ``refused``. If the event changed the Administrators, those before the
+    change count: whoever was notified until then is notified of the change too.
     """
     named = _found(event.administrators, directory)
     if any(permissions.is_administrator(user, event) and user.suspended_at is not None for _, user in named):
@@ -480,7 +488,9 @@ def owners_stand_in(
     else:
         before = event.changes["administrators"][0].split(", ")
         concerned = [one for one in administrators if one.name in before]
-    return all(is_failing(directory.people[one.name].email_failure, now) for one in concerned)
+    return all(
+        one.name in refused or is_failing(directory.people[one.name].email_failure, now) for one in concerned
+    )
 
 
 def is_failing(failure: EmailFailure | None, now: float) -> bool:

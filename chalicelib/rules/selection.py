@@ -5,6 +5,7 @@ from typing import NamedTuple
 from chalicelib.rules.api_keys import is_expired, lifetime_start
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import ApiKey, Policy, ServiceUser, User
+from chalicelib.rules.networks import are_all
 from chalicelib.rules.policies import expected_end
 from chalicelib.rules.roles import Role
 
@@ -62,7 +63,7 @@ class Selection(NamedTuple):
             return False
         if self.never_used and key.last_used_at is not None:
             return False
-        if self.without_networks and key.networks:
+        if self.without_networks and not are_all(key.networks):
             return False
         if self.unused_for_days is not None and not is_unused_for(key, self.unused_for_days * DAY, now):
             return False

@@ -107,7 +107,9 @@ def create(
         changes.append(change)
     by_default = new
     shown: tuple[str, ...] = (creator.username,)
-    recorded: dict[str, tuple[str, str]] = {}
+    recorded = {"role": ("", new.role.value)}
+    if key_types:
+        recorded |= api_keys.recorded_restrictions(wanted.restrictions)
     if wanted.administrators is not None:
         links, shown = _first_administrators(directory, creator, new, wanted.administrators)
         new = replace(new, administrators=links)
@@ -337,6 +339,7 @@ def delete(directory: Directory, auth: AuthContext, username: str, if_match: IfM
             Action.SERVICE_USER_DELETED,
             old,
             api_keys.revoke_all(old, auth.origin.now),
+            changes={"role": (old.role.value, "")},
             cause=Cause.SERVICE_USER_DELETED,
             reason="The Service User was deleted",
         )

@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from chalicelib.rules.key_format import digest
+from chalicelib.store.pointers import name
 from tests.support.api_client import Key, Stack
+from tests.support.dynamodb_faults import before_next_call
 from tests.support.mail import MailFixture
+from tests.support.reference_model import moment
 
 SERVICE_USER = "/v1/service-users/bot"
 KEYS = f"{SERVICE_USER}/api-keys"
@@ -113,3 +117,43 @@ def test_the_key_of_a_lost_response_is_named(stack: Stack, owner: Key, old: Key)
     assert response.status == 200
     [change] = stack.call("GET", "/v1/events?username=bot&limit=1", owner).json[0]["keys"]
     assert (change["previousLast5"], change["alsoEnded"]) == (old.secret[-5:], lost[-5:])
+
+
+def test_a_key_that_is_generated_names_the_expired_one_that_it_replaces(
+    stack: Stack, owner: Key, old: Key
+) -> None:
+    soon = {"keyType": "PROVISIONING", "expiresAt": moment(int(stack.clock()) + 60)}
+    assert stack.call("PATCH", KEYS, owner, soon).status == 200
+    stack.clock.forward(61)
+    new = stack.call("POST", KEYS, owner, {"keyType": "PROVISIONING"})
+    assert new.status == 201
+    [change] = stack.call("GET", "/v1/events?username=bot&limit=1", owner).json[0]["keys"]
+    assert (change["change"], change["previousLast5"]) == ("GENERATED", old.secret[-5:])
+    assert f"replaces …{old.secret[-5:]}" in mailed(stack)
+
+
+@pytest.mark.parametrize("presented", ["key", "predecessor"])
+def test_revoking_ones_own_key_names_the_one_that_a_rotation_has_put_there(
+    stack: Stack, owner: Key, presented: str
+) -> None:
+    """A thief who rotates it at that moment must not have the event name a key that was dead by then."""
+    eve = stack.user(owner, "eve", "CLUSTER_ADMIN")
+    path = "/v1/users/eve/api-keys"
+    assert stack.call("POST", path, eve, {"keyType": "PROVISIONING"}).status == 201
+    new: list[str] = []
+
+    def rotate_meanwhile() -> None:
+        stack.clock.forward(1)
+        response = stack.call("POST", f"{path}/rotate", eve, {"keyType": "PROVISIONING"})
+        new.append(response.json["key"])
+        if presented == "predecessor":
+            body = {"keyType": "USER_MANAGEMENT", "overlapSeconds": 60}
+            assert stack.call("POST", f"{path}/rotate", eve, body).status == 200
+        stack.clock.forward(1)
+
+    with before_next_call(stack, "TransactWriteItems", rotate_meanwhile):
+        assert stack.call("DELETE", f"{path}?keyType=PROVISIONING", eve).status == 204
+    events = stack.call("GET", "/v1/events?username=eve&action=API_KEY_REVOKED", owner).json
+    assert [it["keys"][0]["last5"] for it in events] == [new[0][-5:]]
+    pointers = {it["pk"] for it in stack.items(stack.tables.directory)}
+    assert name(digest(new[0])) not in pointers

@@ -29,7 +29,7 @@ def test_a_description_and_labels_are_given_at_creation_and_shown_wherever_it_is
     assert (made.status, about(made.json)) == (201, ("Pays what is due", LABELS))
     assert about(stack.call("GET", BOT, owner).json) == ("Pays what is due", LABELS)
     assert about(stack.call("GET", PATH, owner).json[0]) == ("Pays what is due", LABELS)
-    assert stack.events("SERVICE_USER_CREATED")[0].get("changes", {}) == {}
+    assert stack.events("SERVICE_USER_CREATED")[0]["changes"] == {"role": ["", "READ_ONLY"]}
 
 
 def test_without_them_there_is_none(accounts: Accounts) -> None:

@@ -113,6 +113,13 @@ def test_a_key_restricted_to_networks_is_ended_from_anywhere(stack: Stack) -> No
     assert stack.sign_in(key, source_ip="203.0.113.9") == 401
 
 
+def test_a_leaked_key_is_found_with_the_space_around_it(stack: Stack) -> None:
+    """As a scanner may cut it out of a file; the response says nothing of what was found."""
+    key = stack.service_user(stack.account(), "bot")["MONITORING"]
+    report(stack, f"\t{key.secret} \n")
+    assert not works(stack, key)
+
+
 # Keys that were rotated
 
 

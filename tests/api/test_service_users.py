@@ -22,6 +22,7 @@ from tests.support.accounts import (
 )
 from tests.support.api_client import Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
+from tests.support.reference_model import moment
 
 
 def keys_of(response: Response) -> dict[str, str]:
@@ -476,8 +477,9 @@ def test_administrators_can_be_named_at_the_creation(accounts: Accounts) -> None
     assert accounts.call("PUT", f"{PATH}/named", "bystander", rename).status == 200
     assert accounts.call("PUT", f"{PATH}/named", "admin", rename).status == 403
     [event] = accounts.stack.events("SERVICE_USER_CREATED")
-    assert event["changes"] == {"administrators": ["admin", "bystander, owner"]}
-    [shown] = accounts.call("GET", "/v1/events?action=SERVICE_USER_CREATED", "owner").json[0]["changes"]
+    assert event["changes"] == {"administrators": ["admin", "bystander, owner"], "role": ["", "READ_ONLY"]}
+    changes = accounts.call("GET", "/v1/events?action=SERVICE_USER_CREATED", "owner").json[0]["changes"]
+    [shown] = [it for it in changes if it["field"] == "administrators"]
     assert (shown["oldValue"], shown["newValue"]) == (["admin"], ["bystander", "owner"])
 
 
@@ -487,7 +489,28 @@ def test_naming_oneself_alone_is_what_happens_without_a_name(accounts: Accounts)
         assert accounts.call("POST", PATH, "admin", body).json["administrators"] == ["admin"]
     assert calls == {"GetItem": 1, "TransactWriteItems": 1}
     [event] = accounts.stack.events("SERVICE_USER_CREATED")
-    assert not event.get("changes")
+    assert event["changes"] == {"role": ["", "READ_ONLY"]}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_trail_has_the_role_and_restrictions_that_were_granted(accounts: Accounts, role: str) -> None:
+    """Also after the Service User is deleted: an OWNER machine can be told from another."""
+    stack, username = accounts.stack, unused_username()
+    ends, networks = moment(int(stack.clock()) + 86_400), ["198.51.100.0/24"]
+    given = {"allowedNetworks": networks, "expiresAt": ends}
+    body = service_user_body(username, role=role, keyTypes=["MONITORING"], **given)
+    assert accounts.call("POST", PATH, "owner", body).status == 201
+    stack.clock.forward(1)
+    generated = {"keyType": "PROVISIONING_READONLY", **given}
+    assert accounts.call("POST", f"{PATH}/{username}/api-keys", "owner", generated).status == 201
+    stack.clock.forward(1)
+    assert accounts.call("DELETE", f"{PATH}/{username}", "owner").status == 204
+    events = accounts.call("GET", f"/v1/events?username={username}&order=oldest", "owner").json
+    recorded = [
+        {it["field"]: (it["oldValue"], it["newValue"]) for it in event["changes"]} for event in events
+    ]
+    restrictions: dict[str, Any] = {"allowedNetworks": ([], networks), "expiresAt": (None, ends)}
+    assert recorded == [{"role": (None, role), **restrictions}, restrictions, {"role": (role, None)}]
 
 
 @pytest.mark.parametrize(

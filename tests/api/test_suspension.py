@@ -301,6 +301,35 @@ def test_owners_are_mailed_in_place_of_a_suspended_administrator(stack: Stack, o
     assert mailed(stack, "rotated") == ["ann", "mal"]
 
 
+@pytest.mark.parametrize("way", ["raised again", "invited anew"])
+def test_who_becomes_an_owner_is_told_that_they_were_not_mailed_before(
+    stack: Stack, owner: Key, way: str
+) -> None:
+    """Or whoever lowers the other OWNERs for five seconds could add another in those, with nobody told."""
+    mal = stack.user(owner, "mal", "OWNER")
+    stack.user(owner, "ann", "OWNER")
+    if way == "raised again":
+        for role in ("CLUSTER_ADMIN", "OWNER"):
+            assert stack.call("PUT", f"{USERS}/ann", mal, {"role": role}).status == 200
+            stack.clock.forward(1)
+    else:
+        assert stack.call("DELETE", f"{USERS}/ann", mal).status == 204
+        stack.user(mal, "ann", "OWNER")
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    hint = "What the OWNERs were mailed until now, you were not"
+    told = [
+        str(it["Subject"])
+        for to, it in mail.ses.sent
+        if to == "ann@people.example"
+        and (part := it.get_body(("plain",)))
+        and hint in " ".join(part.get_content().split())
+    ]
+    activated, raised = "Your API key generated", "Your role in "
+    expected = [activated, raised] if way == "raised again" else [activated, activated]
+    assert [it.startswith(begin) for it, begin in zip(sorted(told), expected, strict=True)] == [True, True]
+
+
 def test_an_administrator_below_suspends_and_does_not_resume(stack: Stack, owner: Key) -> None:
     ann = stack.user(owner, "ann", "CLUSTER_ADMIN")
     stack.service_user(owner, "boss", "OWNER", keyTypes=["MONITORING"])

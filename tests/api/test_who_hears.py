@@ -274,3 +274,13 @@ def test_administrators_are_notified_at_once_of_an_end_that_leaves_no_time_for_n
         change(stack, owner, "PATCH", keys, keyType="MONITORING", expiresAt=moment(now + seconds))
         told_of = ["alice", "carol", "mallory"] if heard else []
         assert told(stack, "API key ends soon") == told_of
+
+
+def test_the_revocation_of_who_is_suspended_is_mailed_to_all_owners(stack: Stack, owner: Key) -> None:
+    """A machine whose key they know could revoke them and invite them again, although it resumes nobody."""
+    machine = stack.service_user(owner, "opsbot", "OWNER", keyTypes=["USER_MANAGEMENT"])["USER_MANAGEMENT"]
+    stack.user(owner, "eve", "CLUSTER_ADMIN")
+    assert stack.call("POST", f"{USERS}/eve/suspend", owner).status == 200
+    hears(stack)
+    assert stack.call("DELETE", f"{USERS}/eve", machine).status == 204
+    assert {who for who, subject in hears(stack) if "eve" in subject.lower()} >= {"owner", "alice"}

@@ -13,7 +13,7 @@ import pytest
 import app
 from chalicelib.console.settings import settings
 from chalicelib.rules.limits import DEFAULT
-from tests.support.accounts import CLEAR, Accounts
+from tests.support.accounts import CLEAR, PATH, Accounts
 from tests.support.browser import Browser
 from tests.support.feedback import COMPLAINT, Feedback
 from tests.support.mail import MailFixture
@@ -174,6 +174,13 @@ def test_events_say_what_happened_and_are_filtered(accounts: Accounts, person: P
     words = ann.open("events").words
     assert "Service User created" in words
     assert re.search(r"by admin with the key USER_MANAGEMENT ….{5} from 198.51.100.7", words)
+    body = {"keyType": "MONITORING", "overlapSeconds": 60}
+    first, second, third = (
+        accounts.call("GET", f"{PATH}/bot", "owner").json["apiKeys"]["apiKeys"][0]["last5"]
+        for _ in range(3)
+        if accounts.call("POST", f"{PATH}/bot/api-keys/rotate", "owner", body).status == 200
+    )
+    assert f"…{third} replaces …{second} with …{first}, which stopped working too" in ann.open("events").words
     assert "Signed in" not in ann.open("events?action=SERVICE_USER_CREATED").text.partition("<ul")[2]
     only = ann.open("events?username=bot").words
     assert "User activated ann" not in only

@@ -26,6 +26,7 @@ from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
 from tests.support.mail import MailFixture
+from tests.support.reference_model import moment
 from tests.support.version_1_0 import addresses_of, keep_address_as_1_0, put_old_address
 
 if TYPE_CHECKING:
@@ -120,6 +121,22 @@ def test_a_key_that_died_with_its_leaked_predecessor_does_not_come_back(stack: S
     assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
     assert restore_again(stack, directory, since).revoked == 1
     assert [whoami(stack, key) for key in (old, new)] == [401, 401]
+
+
+def test_a_key_that_expired_since_and_was_replaced_does_not_come_back(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    old = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    directory, _ = restored()
+    stack.clock.forward(100)
+    since = int(stack.clock())
+    path = "/v1/service-users/bot/api-keys"
+    body = {"keyType": "MONITORING"}
+    soon = {**body, "expiresAt": moment(since + 60)}
+    assert stack.call("PATCH", path, owner, soon).status == 200
+    stack.clock.forward(61)
+    assert stack.call("POST", path, owner, body).status == 201
+    restore_again(stack, directory, since)
+    assert whoami(stack, old) == 401
 
 
 def test_a_key_whose_response_was_lost_does_not_come_back(stack: Stack, restored: Any) -> None:

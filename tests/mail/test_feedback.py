@@ -21,7 +21,7 @@ from chalicelib.store.trail import DynamoTrail, event_item
 from local.event_sources import lambda_context
 from tests.support.api_client import items
 from tests.support.feedback import ATTACK, BOUNCE, COMPLAINT, SET, Feedback, report, transient
-from tests.support.mail import BEA, Faults, Killed, MailFixture, make_event
+from tests.support.mail import BEA, Faults, Killed, MailFixture, make_event, ses_error
 from tests.support.secret_scan import CapturedOutput
 from tests.support.write_units import write_units
 
@@ -347,6 +347,28 @@ def test_owners_stand_in_for_administrators_whose_addresses_all_fail(feedback: F
     feedback.mail.clock.forward(FAILING + 1)
     feedback.mail.notify(feedback.mail.event(administrators=BOTH))
     assert feedback.mail.ses.addresses[7:] == [ALICE, BOB]
+
+
+@pytest.mark.parametrize("refused", [[ALICE], [ALICE, BOB], [ALICE, BOB, OWNER]])
+def test_owners_stand_in_for_administrators_whose_emails_ses_refuses_at_once(
+    feedback: Feedback, refused: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no report of such an email, so nothing notes that the address fails."""
+    mail = feedback.mail
+
+    def hook(recipient: str) -> None:
+        if recipient in refused:
+            raise ses_error("MessageRejected", "The address is on the suppression list.")
+
+    mail.ses.hook = hook
+    event = mail.event(administrators=BOTH)
+    mail.notify(event)
+    expected = {1: [BOB], 2: [OWNER], 3: []}[len(refused)]
+    assert mail.ses.addresses == expected
+    assert len(mail.stored(event)["refused"]) == len(refused)
+    assert mail.waiting() == []
+    told = [record for record in caplog.records if hasattr(record, "ownerUnreachable")]
+    assert len(told) == (len(refused) == 3)
 
 
 def test_an_event_about_a_failure_is_published_as_any_other(mail: MailFixture) -> None:

@@ -1047,7 +1047,7 @@ def test_who_hears_of_a_leaked_key_is_told_what_to_do() -> None:
     assert found["leaked"] == found["leaked, to an OWNER"] == [generate, see]
     assert found["leaked, and kept"] == [DELETE_KEY, see]
     assert found["own leaked"] == [f"curl -X POST {PUBLIC_URL}/v1/users/Bea/api-keys"]
-    assert found["own leaked, and kept"] == [f"curl -X DELETE {PUBLIC_URL}/v1/users/Bea/api-keys"]
+    assert found["own leaked, and kept"] == [f"curl -X POST {PUBLIC_URL}/v1/api-keys/rotate"]
     assert found["a User's leaked"] == [see.replace("ci-bot", "Bea")]
     assert found["a User's leaked, and kept"] == [
         f"curl -X DELETE {PUBLIC_URL}/v1/users/Bea",

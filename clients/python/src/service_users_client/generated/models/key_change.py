@@ -22,7 +22,7 @@ class KeyChange:
             catalogue.
         key (str): A key, masked to its last five characters.
         last5 (str): The last five characters of the key, by which people tell keys apart.
-        previous_key (None | str): The key that a rotation replaced, masked.
+        previous_key (None | str): The key that this one replaced, masked.
         previous_last_5 (None | str): The last five characters of that key.
         previous_valid_until (datetime.datetime | None): Until when that key keeps working; null if it does not.
         also_ended (None | str): The last five characters of another key of the type that stopped working with the
