@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--directory", default="", help="table that Directory was restored to")
     command.add_argument("--events", default="", help="table that Events was restored to")
     command.add_argument("--since", default="", help="the time it was restored to: 2026-11-23T14:30:00Z")
+    command.add_argument(
+        "--bring-back", default="", help="id of an account that was deleted; without any key that it had"
+    )
     command.set_defaults(command=_restore)
 
     for name, does in (
@@ -268,11 +271,24 @@ def _moment(text: str) -> int:
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement, which no deployed function has
 
+    from deploy.deletions import bring_back
     from deploy.maintenance import restore_directory, restore_events, withdrawn_since
 
+    if not args.directory and not args.events:
+        raise DeployError("Give the restored table, with --directory or --events.")
     since = _moment(args.since) if args.directory else 0
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb", region_name=aws_cli.region())
+    if args.bring_back:
+        try:
+            bring_back(client, outputs["EventsName"], args.bring_back)
+        except LookupError as error:
+            raise DeployError(str(error)) from None
+    left_out: set[str] = set()
+    if args.events:  # first, because they say what the restored Directory must not bring back
+        events = restore_events(client, args.events, outputs["EventsName"])
+        print(f"Events: {events.events} restored.")
+        left_out.update(events.left_out)
     if args.directory:
         withdrawn = withdrawn_since(client, outputs["EventsName"], args.directory, since)
         done = restore_directory(client, args.directory, outputs["DirectoryName"], withdrawn)
@@ -282,8 +298,12 @@ def _restore(args: argparse.Namespace) -> None:
             print(f"Suspended again: {', '.join(done.suspended)}.")
         if done.not_suspended:
             print(f"Not suspended, as all OWNERs of an account: {', '.join(done.not_suspended)}.")
-    if args.events:
-        print(f"Events: {restore_events(client, args.events, outputs['EventsName'])} restored.")
+        left_out.update(done.left_out)
+    if left_out:
+        print(
+            f"Left out, because they were deleted since: {', '.join(sorted(left_out))}. "
+            "To have one back after all: docs/operations.md, Delete an account."
+        )
 
 
 def _move(args: argparse.Namespace) -> None:

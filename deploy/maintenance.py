@@ -20,8 +20,9 @@ from chalicelib.rules.suspension import OPERATOR
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
 from chalicelib.store.principals import principal_from_item
+from chalicelib.store.publications import PREFIX as MARKERS
 from chalicelib.store.trail import aside_of, stored_event
-from deploy import revocation
+from deploy import credentials, deletions, people, revocation
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -37,7 +38,7 @@ class Restored(NamedTuple):
     """The result of restoring table Directory; ``revoked`` counts ended keys that were left out.
 
     ``suspended`` are those who were suspended again, ``not_suspended`` those who could not be: all OWNERs of
-    their account, whom nobody could resume.
+    their account, whom nobody could resume. ``left_out`` are accounts that were deleted.
     """
 
     written: int
@@ -45,6 +46,14 @@ class Restored(NamedTuple):
     revoked: int
     suspended: tuple[str, ...] = ()
     not_suspended: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+class RestoredEvents(NamedTuple):
+    """How many events were restored, and the deleted accounts whose events were not."""
+
+    events: int
+    left_out: tuple[str, ...] = ()
 
 
 class DeadKey(NamedTuple):
@@ -74,6 +83,8 @@ class Withdrawn(NamedTuple):
     session or token.
     ``inviters`` were revoked or are no longer an OWNER, so that the invitations they sent have no token left.
     ``suspended`` are those who were suspended and not resumed. All by folded username.
+    ``deleted`` are the ids of accounts that were deleted, and do not come back. Those ``brought_back`` do,
+    without a key, passkey, session or token: only the deleted events said which of these had been withdrawn.
     """
 
     keys: frozenset[DeadKey] = frozenset()
@@ -84,6 +95,8 @@ class Withdrawn(NamedTuple):
     signed_out: frozenset[str] = frozenset()
     inviters: frozenset[str] = frozenset()
     suspended: dict[str, Suspension] = {}
+    deleted: frozenset[str] = frozenset()
+    brought_back: frozenset[str] = frozenset()
 
 
 _NOTHING = Withdrawn()
@@ -100,17 +113,30 @@ def restore_directory(
     """
     written = deleted = revoked = 0
     again: set[str] = set()
+    left_out: set[str] = set()
+    members = _members(client, source, withdrawn.deleted | withdrawn.brought_back)
+    powerless = {name for name, account in members.items() if account in withdrawn.brought_back}
+    withdrawn = withdrawn._replace(users=withdrawn.users | powerless)
     active = _owners_left_active(client, source, withdrawn)
-    credentials = _credentials_withdrawn(client, source, withdrawn)
+    ended_credentials = _credentials_withdrawn(client, source, withdrawn)
     withdrawn = withdrawn._replace(
         suspended={name: it for name, it in withdrawn.suspended.items() if name not in active}
     )
+
+    def stays_out(item: Item) -> bool:
+        pk, account = item["pk"]["S"], _account_of(item, members)
+        if account in withdrawn.deleted:
+            left_out.add(account)
+            return True
+        is_pointer = pk.startswith(pointers.PREFIX)
+        return pk in ended_credentials or (is_pointer and account in withdrawn.brought_back)
+
     for page in _pages(client, source):
         wanted = {}
         for item in page:
-            if _counts(item) or item["pk"]["S"] in credentials:
+            if _counts(item) or stays_out(item):
                 continue
-            restored, ended = _without(item, withdrawn)
+            restored, ended = _without(item, withdrawn, powerless)
             wanted[item["pk"]["S"]] = _withdraw(restored, withdrawn)
             revoked += ended
             again |= {item["pk"]["S"].removeprefix("USER#")} & withdrawn.suspended.keys()
@@ -120,13 +146,37 @@ def restore_directory(
         written += len(puts)
     for page in _pages(client, target):
         here = [item["pk"]["S"] for item in page]
-        kept = _get(client, source, here)
+        kept = {key for key, item in _get(client, source, here).items() if not stays_out(item)}
         deletions = [
             _deletion(key) for key in here if key not in kept and not key.startswith(counters.BUDGET)
         ]
         write_items(client, target, deletions)
         deleted += len(deletions)
-    return Restored(written, deleted, revoked, tuple(sorted(again)), tuple(sorted(active)))
+    suspended = tuple(sorted(again)), tuple(sorted(active))
+    return Restored(written, deleted, revoked, *suspended, tuple(sorted(left_out)))
+
+
+def _members(client: "DynamoDBClient", source: str, accounts: frozenset[str]) -> dict[str, str]:
+    """Return the accounts, of some, of the principals in a table, by folded username."""
+    return {
+        item["pk"]["S"].removeprefix("USER#"): item["account"]["S"]
+        for item in (_items(client, source) if accounts else ())
+        if item["pk"]["S"].startswith("USER#") and item["account"]["S"] in accounts
+    }
+
+
+def _account_of(item: Item, members: dict[str, str]) -> str:
+    """Return the account of an item of table Directory; of what names only a holder, that of the member."""
+    if "account" in item:
+        return str(item["account"]["S"])
+    kind, _, rest = item["pk"]["S"].partition("#")
+    if f"{kind}#" in _OF_ACCOUNTS:
+        return str(rest.partition("#")[0])
+    return members.get(fold_username(item.get("username", {}).get("S", "")), "")
+
+
+_OF_ACCOUNTS = ("ACCOUNT#", addresses.PREFIX, revocation.STATE, people.STATE)
+"""The prefixes of keys that have an account's id after them."""
 
 
 def _owners_left_active(client: "DynamoDBClient", source: str, withdrawn: Withdrawn) -> set[str]:
@@ -212,6 +262,7 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
         for holder, event in switched.items()
         if event.action in _SUSPENSIONS
     }
+    found = list(deletions.deletions(client, events))
     return Withdrawn(
         frozenset(keys),
         {of: frozenset(last5s) for of, last5s in rotated.items()},
@@ -221,6 +272,13 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
         frozenset(signed_out),
         frozenset(inviters),
         suspended,
+        frozenset(it.account for it in found if it.brought_back_at is None),
+        # A copy that was made since has nothing of before; the clocks may differ a little.
+        frozenset(
+            it.account
+            for it in found
+            if it.brought_back_at is not None and since < it.brought_back_at + _UNDER_WAY
+        ),
     )
 
 
@@ -289,11 +347,16 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
     return new
 
 
-def _without(item: Item, withdrawn: Withdrawn) -> tuple[Item, int]:
-    """Return a principal's item without its ended keys, and their number; any other item unchanged."""
+def _without(item: Item, withdrawn: Withdrawn, powerless: set[str]) -> tuple[Item, int]:
+    """Return a principal's item without its ended keys, and their number; any other item unchanged.
+
+    Of whoever is ``powerless``, every key has ended.
+    """
     dead = withdrawn.keys
     holder = item["pk"]["S"].removeprefix("USER#")
     keys = item.get("keys", {}).get("M", {})
+    if keys and item["pk"]["S"].startswith("USER#") and holder in powerless:
+        return {**item, "keys": {"M": {}}}, len(keys)
     left, ended = {}, 0
     for key_type, key in keys.items():
         fields = dict(key["M"])
@@ -320,11 +383,23 @@ def _without(item: Item, withdrawn: Withdrawn) -> tuple[Item, int]:
     return ({**item, "keys": {"M": left}} if ended else item), ended
 
 
-def restore_events(client: "DynamoDBClient", source: str, target: str) -> int:
-    """Restore the events that are missing in table Events, without notifications; return how many."""
+def restore_events(client: "DynamoDBClient", source: str, target: str) -> RestoredEvents:
+    """Restore the events that are missing in table Events, without notifications.
+
+    But for those of accounts that were deleted, by the records in the two tables.
+    """
+    records = {it.account: it for table in (source, target) for it in deletions.deletions(client, table)}
+    deleted = {account for account, it in records.items() if it.brought_back_at is None}
     restored = 0
+    left_out: set[str] = set()
     for page in _pages(client, source):
-        wanted = {_event_key(item): item for item in page}
+        wanted = {}
+        for item in page:
+            account = _account_of_event(item)
+            if account in deleted:
+                left_out.add(account)
+            else:
+                wanted[_event_key(item)] = item
         present = {_event_key(item) for item in _get_keys(client, target, [_key_of(k) for k in wanted])}
         missing = [item for key, item in wanted.items() if key not in present]
         for item in missing:
@@ -333,18 +408,27 @@ def restore_events(client: "DynamoDBClient", source: str, target: str) -> int:
             item.pop("dueAt", None)
         write_items(client, target, [{"PutRequest": {"Item": item}} for item in missing])
         restored += len(missing)
-    return restored
+    return RestoredEvents(restored, tuple(sorted(left_out)))
+
+
+def _account_of_event(item: Item) -> str:
+    """Return the account of an event, or of a marker of one that is to be published."""
+    partition, id_ = _event_key(item)
+    of_event = id_.rpartition("#")[0] if partition.startswith(MARKERS) else partition
+    return of_event.removeprefix(aside_of(""))
 
 
 def delete_account(client: "DynamoDBClient", directory: str, events: str, account: str) -> tuple[int, int]:
     """Delete an account with all its data; return the numbers of principals and events deleted.
 
-    The account item is deleted last, so that an interrupted deletion can be repeated. Raises LookupError
-    if there is no such account.
+    A record stays, so that a restored table does not bring it back (:mod:`deploy.deletions`). It is written
+    first and the account item is deleted last, so that an interrupted deletion can be repeated. Raises
+    LookupError if there is no such account.
     """
     key: Item = {"pk": {"S": f"ACCOUNT#{account}"}}
     if "Item" not in client.get_item(TableName=directory, Key=key, ConsistentRead=True):
         raise LookupError(f"There is no account {account}. Its id is in GET /v1/whoami and in every event.")
+    deletions.record(client, events, account)
     count = 0
     # Not by the index, which may lag; and repeated, for principals created in the meantime.
     while principals := [
@@ -362,6 +446,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
     ]
     write_items(client, directory, [_deletion(pk) for pk in left])
+    credentials.delete_left_behind(client, directory)
     client.delete_item(TableName=directory, Key={"pk": {"S": f"{revocation.STATE}{account}"}})
     client.delete_item(TableName=directory, Key=key)
     return count, len(trail)

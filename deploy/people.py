@@ -20,7 +20,9 @@ from chalicelib.rules.model import Cause, Event, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.store import counters
 from chalicelib.store.items import from_item
+from chalicelib.store.principals import LIST_PREFIX
 from chalicelib.store.trail import FEEDBACK, aside_of, index_key
+from deploy import credentials
 from deploy.bulk import Tables, account_name, directory_of, principals
 from deploy.export import partition
 
@@ -118,16 +120,19 @@ def erase_person(
         raise LookupError(f"{waiting} events about '{username}' are still to be mailed. Try again later.")
     state = f"{STATE}{account}#{hashlib.sha256(name.folded.encode()).hexdigest()}"
     pseudonym = _pseudonym(client, tables.directory, state)
+    # Before the events lose the addresses, so that an interrupted erasure still knows them.
+    emails = _emails(concerned, name)
+    changed = sum(
+        _rename(client, tables.directory, it, name, pseudonym, emails)
+        for it in _members(client, tables.directory, account)
+    )
+    _delete_counters(client, tables.directory, account, name, emails)
     for done, item in enumerate(concerned, 1):
         new = name.replaced(item, pseudonym)
         client.put_item(TableName=tables.events, Item=new, ConditionExpression="attribute_exists(id)")
         if done % 500 == 0:
             report(f"Changed {done} events.")
-    changed = sum(
-        _rename(client, tables.directory, it, name, pseudonym)
-        for it in _members(client, tables.directory, account)
-    )
-    _delete_counters(client, tables.directory, account, name, concerned)
+    credentials.delete_left_behind(client, tables.directory)
     client.delete_item(TableName=tables.directory, Key={"pk": {"S": state}})
     return Erased(pseudonym, len(concerned), changed)
 
@@ -182,7 +187,7 @@ class _Name:
             holders = [{"S": pseudonym} if self.is_it(it) else it for it in new["holders"]["L"]]
             new["holders"] = {"L": holders}
         if _reason_can_name(new):
-            new["reason"] = {"S": self._text(new["reason"]["S"], pseudonym, emails)}
+            new["reason"] = {"S": self.in_text(new["reason"]["S"], pseudonym, emails)}
         if "changes" in new:
             is_subject = self.is_it(event.get("subject", {}).get("M", {}).get("username"))
             new["changes"] = {"M": self._changes(new["changes"]["M"], pseudonym, emails, is_subject)}
@@ -193,7 +198,7 @@ class _Name:
         return {
             field: {
                 "L": [
-                    {"S": "" if field in personal else self._text(it["S"], pseudonym, emails)}
+                    {"S": "" if field in personal else self.in_text(it["S"], pseudonym, emails)}
                     for it in pair["L"]
                 ]
             }
@@ -202,9 +207,11 @@ class _Name:
             for field, pair in changes.items()
         }
 
-    def _text(self, text: str, pseudonym: str, emails: set[str]) -> str:
+    def in_text(self, text: str, pseudonym: str, emails: set[str]) -> str:
+        """Return a text that has the pseudonym in place of the username and the addresses."""
         for email in emails - {""}:
-            text = text.replace(email, pseudonym)
+            whole = rf"(?<![\w.+-]){re.escape(email)}(?![\w-])"
+            text = re.sub(whole, pseudonym, text, flags=re.IGNORECASE)
         return self._word.sub(pseudonym, text)
 
     def _texts(self, event: Item) -> Iterator[str]:
@@ -292,13 +299,15 @@ def _pseudonym(client: "DynamoDBClient", table: str, state: str) -> str:
     return str(stored["Attributes"]["pseudonym"]["S"])
 
 
-def _rename(client: "DynamoDBClient", table: str, item: Item, name: _Name, pseudonym: str) -> bool:
+def _rename(
+    client: "DynamoDBClient", table: str, item: Item, name: _Name, pseudonym: str, emails: set[str]
+) -> bool:
     """Replace the person in one principal; return whether it named them.
 
     A call that changes the principal meanwhile wins: then it is read again.
     """
     while True:
-        changed = _renamed(item, name, pseudonym)
+        changed = _renamed(item, name, pseudonym, emails)
         if not changed:
             return False
         names = {f"#{number}": field for number, field in enumerate(changed)}
@@ -322,16 +331,33 @@ def _rename(client: "DynamoDBClient", table: str, item: Item, name: _Name, pseud
             return True
 
 
-def _renamed(item: Item, name: _Name, pseudonym: str) -> Item:
-    """Return the attributes of a principal that name the person, changed."""
+def _renamed(item: Item, name: _Name, pseudonym: str, emails: set[str]) -> Item:
+    """Return the attributes of a principal that name the person, changed.
+
+    In what people wrote of a Service User, the pseudonym is cut off where the text would be too long. A
+    label's name stays: tools look for it. A User's display name is their own.
+    """
     changed: Item = {}
+    if item["listKey"]["S"].startswith(LIST_PREFIX[ServiceUser]):
+        for field, most in _TEXTS.items():
+            text = item.get(field, {}).get("S", "")
+            if (new := name.in_text(text, pseudonym, emails)) != text:
+                changed[field] = {"S": new[:most].rstrip()}
+        labels = item.get("labels", {}).get("M", {})
+        replaced = {it: {"S": pseudonym} if name.is_it(value) else value for it, value in labels.items()}
+        if replaced != labels:
+            changed["labels"] = {"M": replaced}
     for field, value in item.items():
         if field == "username":
             continue
-        new = _replace(field, value, name, pseudonym)
-        if new != value:
-            changed[field] = new
+        new_value = _replace(field, value, name, pseudonym)
+        if new_value != value:
+            changed[field] = new_value
     return changed
+
+
+_TEXTS = {"displayName": 128, "description": 500}
+"""Texts of a Service User that can name somebody, and their most characters."""
 
 
 def _replace(field: str, value: Any, name: _Name, pseudonym: str) -> Any:
@@ -344,20 +370,20 @@ def _replace(field: str, value: Any, name: _Name, pseudonym: str) -> Any:
     return value
 
 
+def _emails(events: list[Item], name: _Name) -> set[str]:
+    """Return the addresses that a person had, as the events about them have them."""
+    parts = (it.get("subject", {}).get("M", {}) for it in events)
+    return {part["email"]["S"] for part in parts if name.is_it(part.get("username")) and "email" in part}
+
+
 def _delete_counters(
-    client: "DynamoDBClient", table: str, account: str, name: _Name, events: list[Item]
+    client: "DynamoDBClient", table: str, account: str, name: _Name, emails: set[str]
 ) -> None:
-    """Delete the counters of the person's addresses and searches; they would end by themselves in a day."""
-    emails = {
-        it["subject"]["M"].get("email", {}).get("S", "")
-        for it in events
-        if name.is_it(it.get("subject", {}).get("M", {}).get("username"))
-    } - {""}
+    """Delete the counters of the person's addresses and searches; they would end by themselves."""
     prefix = counters.budgets_of(account)
+    theirs = {name.folded} | {hashlib.sha256(fold_email(it).encode()).hexdigest() for it in emails}
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in page["Items"]:
-            key = item["pk"]["S"].removeprefix(prefix)
-            if key != item["pk"]["S"] and (
-                any(fold_email(email) in key for email in emails) or name.folded in key.split("#")
-            ):
+            pk = item["pk"]["S"]
+            if pk.startswith(prefix) and theirs.intersection(pk.removeprefix(prefix).split("#")):
                 client.delete_item(TableName=table, Key={"pk": item["pk"]})

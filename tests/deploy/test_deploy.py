@@ -192,7 +192,11 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
             len(source), len(target), len(withdrawn.users), ("bot", "eve"), ("ann",)
         ),
     )
-    monkeypatch.setattr(maintenance, "restore_events", lambda _, source, target: len(source + target))
+    monkeypatch.setattr(
+        maintenance,
+        "restore_events",
+        lambda _, source, target: maintenance.RestoredEvents(len(source + target)),
+    )
     monkeypatch.setattr(maintenance, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
     assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies"]) == 1
     assert "--since" in capsys.readouterr().err
@@ -200,10 +204,10 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
     assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies", *moment]) == 0
     assert main(["delete-account", "--stage", "acme", "--account", "abc"]) == 0
     assert capsys.readouterr().out.splitlines() == [
+        "Events: 7 restored.",
         "Directory: 4 items written, 1 deleted, 3 keys revoked again.",
         "Suspended again: bot, eve.",
         "Not suspended, as all OWNERs of an account: ann.",
-        "Events: 7 restored.",
         "Deleted the account, 2 Users and Service Users, and 3 events.",
     ]
 

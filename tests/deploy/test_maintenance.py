@@ -1,16 +1,22 @@
 """Maintenance of the tables: copying a restored table back, deleting an account."""
 
+import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import pytest
 
 from chalicelib.rules import key_format
+from chalicelib.rules.accounts import recover
+from chalicelib.rules.context import Origin
 from chalicelib.store import addresses, pointers
+from chalicelib.store.directory import credential_key
 from deploy import maintenance
 from deploy.accounts import resume_account, suspend_account
 from deploy.bulk import Tables
+from deploy.credentials import delete_left_behind
+from deploy.deletions import bring_back
 from deploy.maintenance import (
     Restored,
     delete_account,
@@ -22,6 +28,7 @@ from deploy.maintenance import (
 from deploy.people import erase_person
 from deploy.revocation import revoke_account
 from local.tables import create_tables
+from tests.deploy.test_accounts import Command, command
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
@@ -31,6 +38,8 @@ from tests.support.version_1_0 import addresses_of, keep_address_as_1_0, put_old
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+__all__ = ["command"]
 
 
 @pytest.fixture
@@ -72,9 +81,9 @@ def test_the_directory_is_restored_exactly(stack: Stack, restored: Any) -> None:
     assert whoami(stack, key) == 401
     done = restore_directory(stack.client, directory, stack.tables.directory)
     # Of each the principal, its address and a pointer to each key; the account tells how many it has.
-    assert done == (5, 120, 0, (), ())
+    assert done == (5, 120, 0, (), (), ())
     assert lasting(stack.snapshot()[0]) == lasting(before)
-    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0, 0, (), ())
+    assert restore_directory(stack.client, directory, stack.tables.directory) == (0, 0, 0, (), (), ())
     assert whoami(stack, key) == 200
 
 
@@ -427,7 +436,7 @@ def test_an_event_that_waits_to_be_published_stops_no_restore(stack: Stack, rest
     directory, _ = restored()
     marker = {"account": {"S": "PUBLISH#0"}, "id": {"S": "acme#1"}, "at": {"N": str(int(stack.clock()))}}
     stack.client.put_item(TableName=stack.tables.events, Item=marker)
-    assert restore_again(stack, directory, 0) == (0, 0, 0, (), ())
+    assert restore_again(stack, directory, 0) == (0, 0, 0, (), (), ())
 
 
 def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,7 +463,7 @@ def test_a_restore_reads_page_by_page(stack: Stack, restored: Any, monkeypatch: 
     stack.client.meta.events.register("provide-client-params.dynamodb.Scan", cut)
     try:
         done = restore_directory(stack.client, directory, stack.tables.directory)
-        assert restore_events(stack.client, events, stack.tables.events) == 0
+        assert restore_events(stack.client, events, stack.tables.events).events == 0
     finally:
         stack.client.meta.events.unregister("provide-client-params.dynamodb.Scan", cut)
     assert done.written == sum(seen)
@@ -472,10 +481,10 @@ def test_missing_events_are_restored_without_notifications(stack: Stack, restore
     assert "waiting" in old
     key = {name: {"S": old[name]} for name in ("account", "id")}
     stack.client.delete_item(TableName=stack.tables.events, Key=key)
-    assert restore_events(stack.client, copy, stack.tables.events) == 1
+    assert restore_events(stack.client, copy, stack.tables.events) == (1, ())
     [back] = [event for event in stack.snapshot()[1] if event["id"] == old["id"]]
     assert back == {name: value for name, value in old.items() if name not in ("waiting", "dueAt")}
-    assert restore_events(stack.client, copy, stack.tables.events) == 0
+    assert restore_events(stack.client, copy, stack.tables.events) == (0, ())
 
 
 def test_an_account_is_deleted_with_all_its_data_and_no_other(stack: Stack) -> None:
@@ -487,12 +496,210 @@ def test_an_account_is_deleted_with_all_its_data_and_no_other(stack: Stack) -> N
     person = stack.user(owner, "person", "CLUSTER_ADMIN")
     account = stack.call("GET", "/v1/whoami", owner).json["account"]
     events = len(stack.call("GET", "/v1/events?limit=100", owner).json)
+    now = int(time.time())
     assert delete_account(stack.client, *stack.tables, account) == (3, events)
+    [record] = [it for it in stack.items(stack.tables.events) if it["account"] == "DELETED#"]
+    assert record.pop("ttl") == record["deletedAt"] + 100 * 86_400
+    assert 0 <= record.pop("deletedAt") - now < 60
+    assert record == {"account": "DELETED#", "id": account}, "and nothing of whoever was in it"
+    stack.client.delete_item(TableName=stack.tables.events, Key=record_key(account))
     assert stack.snapshot() == before
     for key in (owner, person, keys["MONITORING"]):
         assert whoami(stack, key) == 401
     assert whoami(stack, other) == 200
     assert stack.account().username == "owner"  # its names and addresses are free again
+
+
+def record_key(account: str) -> Any:
+    return {"account": {"S": "DELETED#"}, "id": {"S": account}}
+
+
+class DeletedSince(NamedTuple):
+    """An account that was deleted after both tables were copied, and what could lead back into it."""
+
+    account: str
+    directory: str
+    events: str
+    since: int
+    keys: dict[str, Key]
+    browser: Browser
+    token: str
+
+    def restore(self, stack: Stack) -> Restored:
+        return restore_again(stack, self.directory, self.since)
+
+    def ways_in(self, stack: Stack) -> list[int]:
+        """Return how each key, the passkey, the session and the invitation fare."""
+        activation = {"username": "open", "token": self.token}
+        activated = stack.call("POST", "/v1/users/activate", None, activation).status
+        pages = [self.browser.open("you", follow=False).status, self.browser.sign_in().status]
+        return [*(whoami(stack, key) for key in self.keys.values()), *pages, activated]
+
+
+@pytest.fixture
+def deleted(stack: Stack, restored: Any) -> DeletedSince:
+    """An account with a revoked key, a leaked one and others, deleted; its names are another account's."""
+    tina = stack.account("tina")
+    account = str(stack.call("GET", "/v1/whoami", tina).json["account"])
+    assert stack.call("PUT", "/v1/account", tina, {"machinesManageOwners": True}).status == 200
+    stolen = stack.service_user(tina, "t-bot", "OWNER")
+    leaked = stack.service_user(tina, "t-leak", keyTypes=["MONITORING"])["MONITORING"]
+    rotating = stack.service_user(tina, "t-turn", keyTypes=["MONITORING"])["MONITORING"]
+    new = rotated(stack, rotating)
+    browser = Browser(stack)
+    invite(stack, tina, "pat")
+    assert browser.activate("pat").status == 200
+    token = invite(stack, tina, "open")
+    directory, events = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    path = "/v1/service-users/t-bot/api-keys/USER_MANAGEMENT"
+    assert stack.call("DELETE", path, tina).status == 204
+    found = [{"token": leaked.secret, "type": "service_users_api_key", "url": ""}]
+    assert stack.call("POST", "/v1/leaked-keys", None, found).status == 200
+    delete_account(stack.client, *stack.tables, account)
+    keys = {"tina": tina, "leaked": leaked, "old": rotating, "new": new, **stolen}
+    return DeletedSince(account, directory, events, since, keys, browser, token)
+
+
+def of_account(stack: Stack, account: str) -> list[str]:
+    """Return the keys of the items in both tables that say anything of an account or its people."""
+    names = ("tina", "t-bot", "t-leak", "t-turn", "pat", "open", account)
+    found = [(it.get("pk") or it["account"], it) for table in stack.tables for it in stack.items(table)]
+    return [pk for pk, it in found if any(f"'{name}" in repr(it) or f"#{name}" in repr(it) for name in names)]
+
+
+def test_a_deleted_account_does_not_come_back(stack: Stack, deleted: DeletedSince) -> None:
+    other = stack.account("other")
+    taken = stack.service_user(other, "t-bot")["MONITORING"]
+    theirs = stack.call("GET", "/v1/whoami", other).json["account"]
+    done = deleted.restore(stack)
+    assert done.left_out == (deleted.account,)
+    assert set(of_account(stack, deleted.account)) == {"DELETED#", theirs}
+    assert set(deleted.ways_in(stack)) <= {303, 400, 401}
+    assert whoami(stack, taken) == 401, "was made since"
+    assert deleted.restore(stack).left_out == (deleted.account,), "also by another restore"
+
+
+def test_neither_do_its_events(stack: Stack, deleted: DeletedSince) -> None:
+    marker = {"account": {"S": "PUBLISH#0"}, "id": {"S": f"{deleted.account}#1"}, "at": {"N": "1"}}
+    stack.client.put_item(TableName=deleted.events, Item=marker)
+    aside = {"account": {"S": f"REFUSED#{deleted.account}"}, "id": {"S": "1"}, "at": {"N": "1"}}
+    stack.client.put_item(TableName=deleted.events, Item=aside)
+    assert restore_events(stack.client, deleted.events, stack.tables.events) == (0, (deleted.account,))
+    assert of_account(stack, deleted.account) == ["DELETED#"]
+
+
+def test_a_record_that_was_lost_with_the_events_is_restored_with_them(
+    stack: Stack, restored: Any, deleted: DeletedSince
+) -> None:
+    _, later = restored()
+    stack.client.delete_item(TableName=stack.tables.events, Key=record_key(deleted.account))
+    assert restore_events(stack.client, later, stack.tables.events).events == 1
+    assert deleted.restore(stack).left_out == (deleted.account,)
+
+
+def test_an_account_is_brought_back_without_any_way_in(
+    stack: Stack, restored: Any, deleted: DeletedSince, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(LookupError, match="No account nobody was deleted"):
+        bring_back(stack.client, stack.tables.events, "nobody")
+    monkeypatch.setattr("time.time", stack.clock)
+    bring_back(stack.client, stack.tables.events, deleted.account)
+    done = deleted.restore(stack)
+    assert (done.left_out, done.revoked) == ((), len(deleted.keys) - 1), "with an overlap, two are one"
+    assert set(deleted.ways_in(stack)) <= {303, 400, 401}
+    left = [it["pk"] for it in stack.items(stack.tables.directory)]
+    assert not [pk for pk in left if pk.startswith(("KEY#", "CREDENTIAL#"))]
+
+    _, issued = recover(stack.service.directory, "tina", Origin("", "", stack.clock()))
+    tina = Key("tina", issued.secret)
+    assert stack.call("GET", "/v1/service-users/t-bot", tina).json["apiKeys"]["apiKeys"] == []
+    assert stack.call("POST", "/v1/users/open/invitation", tina).status == 200
+    path = "/v1/service-users/t-turn/api-keys"
+    made = stack.call("POST", path, tina, {"keyType": "MONITORING"})
+    fresh = Key("t-turn", made.json["key"])
+    assert restore_events(stack.client, deleted.events, stack.tables.events).left_out == ()
+    assert len(stack.call("GET", "/v1/events?limit=100", tina).json) > 5
+
+    stack.clock.forward(120)
+    directory, _ = restored()
+    restore_again(stack, directory, int(stack.clock()))
+    assert [whoami(stack, key) for key in (tina, fresh)] == [200, 200], "were made after it came back"
+    deleted.restore(stack)
+    assert [whoami(stack, key) for key in (tina, fresh)] == [401, 401]
+    assert set(deleted.ways_in(stack)) <= {303, 400, 401}, "not from the earlier copy either"
+    delete_account(stack.client, *stack.tables, deleted.account)
+    assert deleted.restore(stack).left_out == (deleted.account,), "it was deleted again"
+
+
+def test_the_command_names_whom_it_left_out_and_brings_them_back(
+    stack: Stack,
+    deleted: DeletedSince,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copies = ("--directory", deleted.directory, "--events", deleted.events, "--since", moment(deleted.since))
+    monkeypatch.setattr("time.time", stack.clock)
+    assert command("restore") == 1
+    assert "--directory or --events" in capsys.readouterr().err
+    assert command("restore", *copies) == 0
+    assert f"Left out, because they were deleted since: {deleted.account}." in capsys.readouterr().out
+    assert command("restore", *copies, "--bring-back", "nobody") == 1
+    assert "No account nobody" in capsys.readouterr().err
+    assert command("restore", *copies, "--bring-back", deleted.account) == 0
+    assert "Left out" not in capsys.readouterr().out
+    assert stack.item("tina")["keys"] == {}
+
+
+def test_a_credential_that_outlived_its_passkey_is_deleted_with_an_account(stack: Stack) -> None:
+    """A passkey that a policy ended left it, in an earlier version, with its person's name."""
+    owner, other = stack.account(), stack.account("other")
+    invite(stack, other, "eve")
+    assert Browser(stack).activate("eve").status == 200
+    before = {it["pk"] for it in stack.items(stack.tables.directory) if it["pk"].startswith("CREDENTIAL#")}
+    for number, name in enumerate(("gone", "owner", "eve")):
+        put_credential(stack, f"CREDENTIAL#{number}", name)
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    delete_account(stack.client, *stack.tables, account)
+    left = {it["pk"] for it in stack.items(stack.tables.directory) if it["pk"].startswith("CREDENTIAL#")}
+    assert len(before) == 1
+    assert left == before
+
+
+def put_credential(stack: Stack, pk: str, username: str) -> None:
+    item = {"pk": {"S": pk}, "username": {"S": username}}
+    stack.client.put_item(TableName=stack.tables.directory, Item=item)
+
+
+def test_a_credential_that_is_being_registered_is_not_deleted(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "eve")
+    eve, phone = Browser(stack), Browser(stack)
+    assert eve.activate("eve").status == 200
+    pk = str(credential_key(phone.passkey.credential_id)["pk"]["S"])
+    put_credential(stack, pk, "eve")
+
+    def register() -> None:
+        stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": pk}})
+        made = phone.passkey.create(eve.call("add-begin").json["challenge"])
+        assert eve.call("add-finish", {"name": "Phone", "passkey": made}).status == 200
+
+    with before_next_call(stack, "TransactWriteItems", register):
+        assert delete_left_behind(stack.client, stack.tables.directory) == 0
+    assert phone.sign_in().status == 200
+
+
+def test_a_credential_that_somebody_else_has_meanwhile_is_not_deleted(stack: Stack) -> None:
+    put_credential(stack, "CREDENTIAL#0", "gone")
+
+    def taken() -> None:
+        put_credential(stack, "CREDENTIAL#0", "another")
+
+    with before_next_call(stack, "TransactWriteItems", taken):
+        assert delete_left_behind(stack.client, stack.tables.directory) == 0
+    assert delete_left_behind(stack.client, stack.tables.directory) == 1
 
 
 def test_an_account_of_version_1_0_is_deleted_with_its_addresses_and_no_others(stack: Stack) -> None:

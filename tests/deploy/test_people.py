@@ -1,5 +1,6 @@
 """What is known of a person: exported for them, and erased once they are revoked, by the commands."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,7 @@ def revoke(stack: Stack, owner: Key, mail: MailFixture) -> None:
 
 
 def whole(stack: Stack) -> str:
-    counted = [it for it in stack.items(stack.tables.directory) if not it["pk"].startswith("BUDGET#")]
-    return repr((counted, stack.items(stack.tables.events)))
+    return repr((stack.items(stack.tables.directory), stack.items(stack.tables.events)))
 
 
 def test_a_person_gets_what_is_known_of_them_and_no_secret(
@@ -162,6 +162,51 @@ def test_an_erased_person_is_somebody_and_nobody_knows_who(
     assert {key["predecessor"]["shownTo"] for key in bot["keys"].values()} == {pseudonym}
     assert stack.call("GET", "/v1/service-users/anns-bot", owner).status == 200
     assert stack.call("POST", "/v1/service-users/anns-bot/resume", owner).status == 200
+
+
+def test_nothing_is_left_of_an_address_or_a_passkey(stack: Stack, owner: Key, mail: MailFixture) -> None:
+    """Neither what counted the emails to the address, nor what an earlier version left of ended passkeys."""
+    address = hashlib.sha256(b"ann@people.example").hexdigest()
+    assert address in whole(stack)
+    item = {"pk": {"S": "CREDENTIAL#0"}, "username": {"S": "ann"}}
+    stack.client.put_item(TableName=stack.tables.directory, Item=item)
+    revoke(stack, owner, mail)
+    account = account_of(stack, owner)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with before_next_call(stack, "PutItem", die, skip=2), pytest.raises(KeyboardInterrupt):
+        erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
+    erase_person(stack.client, tables_of(stack), account, "ann", now=stack.clock())
+    left = whole(stack)
+    assert address not in left
+    assert "CREDENTIAL#" not in left
+    assert hashlib.sha256(b"joanna@people.example").hexdigest() in left
+
+
+def test_what_people_wrote_of_service_users_names_the_pseudonym(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    texts = {
+        "description": "Ask Ann, or ann@people.example; not joanna@people.example. " + "x" * 435 + " ann",
+        "displayName": "ann's bot",
+        "labels": {"contact": "Ann", "ann": "b", "team": "tills"},
+    }
+    assert stack.call("PUT", "/v1/service-users/bot", owner, texts).status == 200
+    assert stack.call("PUT", "/v1/users/joanna", owner, {"displayName": "Ann Joanna"}).status == 200
+    revoke(stack, owner, mail)
+    before = stack.call("GET", "/v1/service-users/bot", owner).json
+    name = erase_person(
+        stack.client, tables_of(stack), account_of(stack, owner), "ann", now=stack.clock()
+    ).pseudonym
+    shown = stack.call("GET", "/v1/service-users/bot", owner).json
+    assert shown["description"].startswith(f"Ask {name}, or {name}; not joanna@people.example. xxx")
+    assert len(shown["description"]) == 500
+    assert "ann" not in shown["description"].replace("joanna", "")
+    assert shown["displayName"] == f"{name}'s bot"
+    assert shown["labels"] == {**before["labels"], "contact": name}
+    assert stack.item("joanna")["displayName"] == "Ann Joanna", "is somebody else's own name"
 
 
 def test_nobody_is_erased_while_keys_work_that_they_were_shown(

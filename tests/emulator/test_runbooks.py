@@ -164,7 +164,10 @@ def read_events_by_hand(
 def stop_and_restore(
     emulator: Emulator, operator: Operator, url: str, stack: Stack, owner: tuple[str, str]
 ) -> None:
-    """Run "Restore a table", and "Work the dead letters"."""
+    """Run "Restore a table", with an account that was deleted since, and "Work the dead letters"."""
+    made = 'make account STAGE=acme NAME="Acme" USERNAME=ann EMAIL=ann@example.com'
+    tina = ("tina", key_in(operator.run(made, replacing=("ann", "tina"))))
+    acme, deleted = (str(call(url, "GET", "/v1/whoami", it)[1]["account"]) for it in (owner, tina))
     listed = next(it for it in doc_commands("operations.md") if "describe-stack-resources" in it)
     functions = dict(line.split() for line in operator.run(listed).splitlines())
     assert functions["APIHandler"] == stack.outputs["APIHandlerName"]
@@ -173,14 +176,25 @@ def stop_and_restore(
         "aws dynamodb restore-table-to-point-in-time --source-table-name TABLE "
         "--target-table-name restored --restore-date-time …"
     )
+    restored = ("--source-table-name", stack.outputs["EventsName"], "--target-table-name", "restored-events")
+    at = ("--restore-date-time", "2026-11-23T14:30:00Z")
+    aws_cli.run("dynamodb", "restore-table-to-point-in-time", *restored, *at)
     operator.fill_in(dots=functions["APIHandler"])
     operator.run("aws lambda put-function-concurrency --function-name … --reserved-concurrent-executions 0")
     assert status(url, "/health") >= 429
-    operator.run(
+    deletion = ".venv/bin/python -m deploy delete-account --stage acme --account ID"
+    operator.run(deletion, replacing=(acme, deleted))
+    restore = (
         ".venv/bin/python -m deploy restore --stage acme --directory restored --since 2026-11-23T14:30:00Z"
     )
+    assert deleted in operator.run(restore)
+    back = next(it for it in doc_commands("operations.md") if "--bring-back" in it)
+    assert deleted not in operator.run(back, replacing=(acme, deleted))
     aws_cli.run("lambda", "delete-function-concurrency", "--function-name", functions["APIHandler"])
     assert status(url, "/v1/whoami", owner) == 200
+    assert status(url, "/v1/whoami", tina) == 401
+    recovered = operator.run("make owner STAGE=acme USERNAME=ann", replacing=("ann", "tina"))
+    assert status(url, "/v1/whoami", ("tina", key_in(recovered))) == 200
 
     queue, queues = stack.outputs["DeadLettersUrl"], Breaker(stack).client("sqs")
     queues.send_message(QueueUrl=queue, MessageBody="{}")
