@@ -176,6 +176,12 @@ class _Name:
                     new[key] = {"S": index_key(account, pseudonym)}
                 if field == "actor":
                     new.pop("sourceIp", None)
+                    credential = left.get("credential", {}).get("M", {})
+                    if "passkey" in credential:  # its name, which the person chose
+                        left["credential"] = {
+                            "M": {it: credential[it] for it in credential if it != "passkey"}
+                        }
+                        new[field] = {"M": {**left, "username": {"S": pseudonym}}}
         if (outcome := new.pop(f"{FEEDBACK}{self.folded}", None)) is not None:
             new[f"{FEEDBACK}{pseudonym}"] = outcome
         for field in _BY_NAME:

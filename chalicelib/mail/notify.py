@@ -320,6 +320,7 @@ class _Delivery:
         self._key = key
         self._lease = int(run.mailer.now()) + LEASE
         self._refused: set[str] = set()
+        self._told = False
 
     def run(self) -> None:
         """Claim the event, and notify every recipient who has not been notified."""
@@ -494,11 +495,19 @@ class _Delivery:
         elif held_until:
             self._mailer.outbox.hold(self._key, self._lease, held_until)
         else:
-            self.finish()
+            self.finish_refused(event)
 
     def should_continue(self) -> bool:
         """Return whether to start another message: the run should continue, and the lease is long enough."""
         return self._run.should_continue(self._key.account) and self._mailer.now() + SECONDS < self._lease
+
+    def finish_refused(self, event: Event) -> None:
+        """Finish the event. If every email about it was refused, the operator gets an alarm."""
+        refused = self._refused or event.refused
+        if refused and not (self._told or event.told):
+            # The stack has metric filters on this line, and an alarm.
+            _LOG.warning("nobody could be mailed of an event", extra={"ownerUnreachable": event.id})
+        self.finish()
 
     def finish(self) -> None:
         """Finish the event: it is no longer pending."""
@@ -510,12 +519,10 @@ class _Delivery:
         renewed = None if done else now + LEASE
         outbox = self._mailer.outbox
         if verdict is Verdict.SENT:
+            self._told = True
             claimed = outbox.mark_notified(self._key, recipient.name, now, self._lease, renewed)
         else:
             self._refused.add(recipient.name)
-            if recipient.role is Role.OWNER:
-                # The stack has metric filters on this line, and an alarm.
-                _LOG.warning("an OWNER cannot be mailed", extra={"ownerUnreachable": self._key.id})
             claimed = outbox.mark_undeliverable(self._key, recipient.name, code, self._lease, renewed)
         if renewed is not None:
             self._lease = renewed
@@ -643,7 +650,7 @@ class _Digest:
         elif any(recipient.name not in claimed.tried for recipient in recipients):
             claimed.delivery.postpone(0)
         else:
-            claimed.delivery.finish()
+            claimed.delivery.finish_refused(claimed.event)
 
 
 class _ClaimedEvent:

@@ -556,7 +556,7 @@ def _has_credential_of(principal: Principal, inviter: Inviter, origin: Origin) -
     return (
         key is not None
         and key.created_at == inviter.key_created_at
-        and key.first == inviter.key_first
+        and inviter.key_first in (b"", key.first)
         and inviter.key not in key.revoked_predecessors
         and not api_keys.is_expired(key, origin.now)
     )

@@ -816,13 +816,14 @@ def test_a_persons_invitation_ends_with_the_key_that_sent_it(stack: Stack, how: 
     assert stack.call("POST", f"{USERS}/activate", None, activation).status == 400
 
 
-def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: Stack) -> None:
+@pytest.mark.parametrize("recorded", ["keyCreatedAt", "keyFirst"])
+def test_a_machines_invitation_from_before_its_key_was_recorded_is_valid(stack: Stack, recorded: str) -> None:
     owner, worker = account_with_a_machine(stack)
     assert invite(stack, worker, "eve", "READ_ONLY").status == 201
     stack.client.update_item(
         TableName=stack.tables.directory,
         Key={"pk": {"S": "USER#eve"}},
-        UpdateExpression="REMOVE invitation.inviter.keyCreatedAt",
+        UpdateExpression=f"REMOVE invitation.inviter.{recorded}",
     )
     assert _invitation(stack, owner, "eve") == "OPEN"
     assert stack.signs_in(stack.activate("eve"))

@@ -15,7 +15,7 @@ from tests.authorizer.test_gateway import NAMES, golden
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import inject_faults, refuses
 from tests.support.feedback import COMPLAINT, Feedback
-from tests.support.mail import Faults, MailFixture
+from tests.support.mail import Faults, MailFixture, ses_error
 from tests.support.monitoring import Monitoring
 
 ELSEWHERE = "203.0.113.9"
@@ -259,6 +259,24 @@ def test_the_failing_address_of_the_only_owner_raises_its_alarm(
     with monitoring.running(log):
         mail.resend()
     assert monitoring.raised() == {"OwnerUnreachableAlarm"}
+
+
+@pytest.mark.parametrize("log", ["NotifyLog", "ResendLog"])
+@pytest.mark.parametrize("others", [True, False])
+def test_an_event_of_which_ses_refuses_every_email_raises_its_alarm(
+    mail: MailFixture, monitoring: Monitoring, log: str, others: bool
+) -> None:
+    mail.demo_account("alice")
+
+    def hook(recipient: str) -> None:
+        if not others or recipient == "alice@people.example":
+            raise ses_error("MessageRejected", "The address is on the suppression list.")
+
+    mail.ses.hook = hook
+    event = mail.event(administrators={"alice": "m-alice"})
+    with monitoring.running(log):
+        mail.notify(event) if log == "NotifyLog" else mail.resend()
+    assert monitoring.raised() == (set() if others else {"OwnerUnreachableAlarm"})
 
 
 def test_a_denied_call_of_feedback_pages(mail: MailFixture, monitoring: Monitoring) -> None:

@@ -10,6 +10,7 @@ import pytest
 from deploy.people import STATE, erase_person, export_person
 from tests.deploy.test_accounts import Command, account_of, command, tables_of
 from tests.support.api_client import Key, Stack
+from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
 from tests.support.feedback import BOUNCE, COMPLAINT, Feedback, report
 from tests.support.mail import MailFixture
@@ -304,3 +305,23 @@ def test_an_erased_person_is_not_in_what_became_of_their_emails(
     [told] = [it for it in events if it["action"] == "EMAIL_BOUNCED"]
     assert told["subject"]["username"] == done.pseudonym
     assert "email" not in told["subject"]
+
+
+def test_the_name_of_a_passkey_is_not_left_beside_what_was_done_with_it(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    body = {"username": "zoe", "email": "zoe@people.example", "role": "CLUSTER_ADMIN"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    browser = Browser(stack)
+    assert browser.activate("zoe").status == 200
+    assert browser.sign_in().status == 200
+    assert stack.call("DELETE", "/v1/users/zoe", owner).status == 204
+    stack.clock.forward(3600)
+    mail.resend()
+    assert "Laptop" in whole(stack)
+    account = account_of(stack, owner)
+    pseudonym = erase_person(stack.client, tables_of(stack), account, "zoe", now=stack.clock()).pseudonym
+    assert "Laptop" not in whole(stack)
+    events = stack.call("GET", f"/v1/events?actor={pseudonym}", owner).json
+    kinds = {it["action"]: it["credential"]["kind"] for it in events}
+    assert kinds["SIGNED_IN"] == "PASSKEY"

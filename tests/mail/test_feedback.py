@@ -371,6 +371,22 @@ def test_owners_stand_in_for_administrators_whose_emails_ses_refuses_at_once(
     assert len(told) == (len(refused) == 3)
 
 
+def test_a_persons_email_that_ses_refuses_at_once_is_the_operators_to_see(
+    feedback: Feedback, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail = feedback.mail
+
+    def hook(_recipient: str) -> None:
+        raise ses_error("MessageRejected", "The address is on the suppression list.")
+
+    mail.ses.hook = hook
+    event = mail.event(audience=Audience.PERSON, subject=BEA, action=Action.API_KEY_ROTATED)
+    mail.notify(event)
+    [line] = [record for record in caplog.records if hasattr(record, "ownerUnreachable")]
+    assert line.ownerUnreachable == event.id
+    assert mail.waiting() == []
+
+
 def test_an_event_about_a_failure_is_published_as_any_other(mail: MailFixture) -> None:
     mail.demo_account("alice")
     feedback = Feedback(mail, publishes=True)
