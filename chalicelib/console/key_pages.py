@@ -122,7 +122,8 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
     values = _of_key(visit, holder, lookup)
     kind: KeyType = values["type"]
     # Only the key's creation: rotating or restricting it again and again keeps nobody from revoking it.
-    values["was"] = str(values["key"].created_at) if values["key"] else ""
+    key = values["key"]
+    values["was"] = f"{key.created_at} {key.first.hex()}".strip() if key else ""
     if visit.method == "GET":
         api_keys.find(holder, kind)
         return page(visit, "key-revoke.html", **values)

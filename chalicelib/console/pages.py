@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, ModuleLoader, StrictUndefined
 from markupsafe import Markup
 
 from chalicelib.console.visit import NO_STORE, Visit, respond
+from chalicelib.http import responses
 from chalicelib.http.call import log_refused_sign_in
 from chalicelib.http.problems import HttpError, headers_of, status_of
 from chalicelib.rules import api_keys, networks, sessions
@@ -175,7 +176,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {"ago": ago, "used": used, "words": words, "quoted": quoted}
+    made.filters |= {"ago": ago, "used": used, "words": words, "quoted": quoted, "recorded": recorded}
     made.globals |= {
         "admits": networks.admits,
         "current_predecessor": api_keys.current_predecessor,
@@ -218,7 +219,16 @@ def moment(second: int, text: str) -> Markup:
 def words(name: str) -> str:
     """Return a name of the API in words: ``API_KEY_ROTATED`` as "API key rotated"."""
     text = name.replace("_", " ").capitalize()
-    return text.replace("Api key", "API key").replace("Service user", "Service User")
+    return (
+        text.replace("Api key", "API key")
+        .replace("api key", "API key")
+        .replace("Service user", "Service User")
+    )
+
+
+def recorded(change: tuple[str, str], field: str) -> tuple[str, ...]:
+    """Return the old and the new value of a changed field, as the API has them."""
+    return tuple(responses.moment(int(text)) if text and field == "expiresAt" else text for text in change)
 
 
 def quoted(value: str) -> str:

@@ -259,9 +259,13 @@ class Visit:
     def next_page(self) -> str:
         """Return the page to show after signing in: the query's ``next``, or the console's first page.
 
-        Only a page of this console is accepted, so that a link cannot lead to another site.
+        Only a page of this console is accepted, so that a link cannot lead to another site; and no download,
+        which somebody's link would have made without a question.
         """
         page = self.query().get("next", "")
+        path, _, query = page.partition("?")
+        if "format" in dict(parse_qsl(query)):
+            page = path
         return page if _NEXT.fullmatch(page) and not page.startswith("sign-in") else ""
 
     def browser(self) -> str:

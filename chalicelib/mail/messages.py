@@ -275,6 +275,7 @@ def _digest_variables(
     }
 
 
+_NEW_KEYS = (Action.SERVICE_USER_CREATED, Action.API_KEY_GENERATED)
 _WHOLE_LIFE = (Action.SERVICE_USER_CREATED, Action.SERVICE_USER_DELETED)
 """The actions whose events have the role that a Service User was created or deleted with."""
 _NOT_MAILED_BEFORE = (
@@ -548,7 +549,8 @@ class _View:
             ]
         if event.action is Action.SERVICE_USER_CREATED and "role" in event.changes:
             facts += [("Role", Role(event.changes["role"][1]).label)]
-        facts += [(label, f"{old} → {new}") for label, old, new in self._changed_fields()]
+        is_new = event.action in _NEW_KEYS and not any(key.previous_last5 for key in event.keys)
+        facts += [(label, new if is_new else f"{old} → {new}") for label, old, new in self._changed_fields()]
         if name != "api-key-ending":
             facts += [
                 ("Invited by", unlinked(self._actor()))

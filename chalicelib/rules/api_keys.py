@@ -64,13 +64,19 @@ class Rotation(NamedTuple, Generic[Holder]):
     replaced_unused: bool
 
 
-def recorded_restrictions(restrictions: KeyRestrictions) -> dict[str, tuple[str, str]]:
-    """Return the restrictions that a new key was given, as an event records them."""
+def recorded_restrictions(
+    new: KeyRestrictions | ApiKey, replaced: ApiKey | None = None
+) -> dict[str, tuple[str, str]]:
+    """Return the restrictions of a new key as an event records them, beside those of one that it replaces.
+
+    Empty if neither has any, and without those that are the same.
+    """
+    old = replaced or KeyRestrictions()
     recorded: dict[str, tuple[str, str]] = {}
-    if restrictions.networks:
-        recorded["allowedNetworks"] = ("", " ".join(restrictions.networks))
-    if restrictions.expires_at is not None:
-        recorded["expiresAt"] = ("", str(restrictions.expires_at))
+    if set(new.networks) != set(old.networks):
+        recorded["allowedNetworks"] = (" ".join(old.networks), " ".join(new.networks))
+    if new.expires_at != old.expires_at:
+        recorded["expiresAt"] = (str(old.expires_at or ""), str(new.expires_at or ""))
     return recorded
 
 

@@ -1,6 +1,7 @@
 """No key is ended without an event and an email that name it, also one that ends with another."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -122,14 +123,17 @@ def test_the_key_of_a_lost_response_is_named(stack: Stack, owner: Key, old: Key)
 def test_a_key_that_is_generated_names_the_expired_one_that_it_replaces(
     stack: Stack, owner: Key, old: Key
 ) -> None:
-    soon = {"keyType": "PROVISIONING", "expiresAt": moment(int(stack.clock()) + 60)}
+    soon: dict[str, Any] = {"keyType": "PROVISIONING", "expiresAt": moment(int(stack.clock()) + 60)}
+    soon["allowedNetworks"] = ["203.0.113.0/24"]
     assert stack.call("PATCH", KEYS, owner, soon).status == 200
     stack.clock.forward(61)
     new = stack.call("POST", KEYS, owner, {"keyType": "PROVISIONING"})
     assert new.status == 201
     [change] = stack.call("GET", "/v1/events?username=bot&limit=1", owner).json[0]["keys"]
     assert (change["change"], change["previousLast5"]) == ("GENERATED", old.secret[-5:])
-    assert f"replaces …{old.secret[-5:]}" in mailed(stack)
+    texts = mailed(stack)
+    assert f"replaces …{old.secret[-5:]}" in texts
+    assert "Allowed networks: 203.0.113.0/24 → every address" in texts, "it is wider than what it replaces"
 
 
 @pytest.mark.parametrize("presented", ["key", "predecessor"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chalicelib.rules.names import fold_email
+from chalicelib.rules.roles import Role
 from tests.support.accounts import (
     ALL_TYPES,
     CLEAR,
@@ -22,6 +23,7 @@ from tests.support.accounts import (
 )
 from tests.support.api_client import Key, Response, Stack
 from tests.support.dynamodb_faults import before_commit
+from tests.support.mail import MailFixture
 from tests.support.reference_model import moment
 
 
@@ -505,6 +507,11 @@ def test_the_trail_has_the_role_and_restrictions_that_were_granted(accounts: Acc
     assert accounts.call("POST", f"{PATH}/{username}/api-keys", "owner", generated).status == 201
     stack.clock.forward(1)
     assert accounts.call("DELETE", f"{PATH}/{username}", "owner").status == 204
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    texts = [message.get_body(("plain",)) for _, message in mail.ses.sent]
+    made = " ".join(" ".join(str(text.get_content()).split()) for text in texts if text is not None)
+    assert f"Role: {Role(role).label} Allowed networks: 198.51.100.0/24 Ends: " in made
     events = accounts.call("GET", f"/v1/events?username={username}&order=oldest", "owner").json
     recorded = [
         {it["field"]: (it["oldValue"], it["newValue"]) for it in event["changes"]} for event in events

@@ -211,6 +211,23 @@ def test_a_warning_comes_before_the_session_ends_and_one_stays_signed_in(person:
     assert not page.get_by_role("heading", name="Are you still there?").is_visible()
 
 
+def test_the_warning_at_the_end_of_the_8_hours_offers_what_there_is_and_stays_closed(person: People) -> None:
+    ann = person()
+    page = ann.page
+    page.clock.install()
+    ann.open("you")
+    said = "{ me: document.body.dataset.me, end: Date.now() + 130000, last: Date.now() + 130000 }"
+    page.evaluate(f"() => new BroadcastChannel('session').postMessage({said})")  # as another tab would
+    page.clock.run_for(15_000)
+    page.get_by_text("a session lasts 8 hours at most").wait_for()
+    assert not page.get_by_role("button", name="Stay signed in").is_visible()
+    page.get_by_role("button", name="Close").click()
+    page.clock.run_for(5_000)
+    assert not page.get_by_role("heading", name="Are you still there?").is_visible()
+    page.clock.run_for(115_000)
+    page.get_by_role("heading", name="You are signed out").wait_for()
+
+
 def fill_in(it: Person) -> str:
     """Fill in the form that creates a Service User, and stay there; returns the username that was typed."""
     page = it.open("create/service-user")

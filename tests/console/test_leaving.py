@@ -16,7 +16,7 @@ def test_an_owner_leaves_and_is_signed_out(accounts: Accounts, person: Person) -
     assert "Leave the account" in ann.open("you").words
     page = ann.open("you/leave")
     assert "stop working at once" in page.words
-    assert "Hand over first" not in page.words
+    assert "What you administer" not in page.words
     refused = ann.post("you/leave", {"name": "an"})
     assert refused.errors == ["Type ann, as it stands there."]
     done = ann.post("you/leave", {"name": "ann"})

@@ -741,13 +741,26 @@ def test_another_host_leads_to_the_one_that_passkeys_are_for(accounts: Accounts)
 def test_signing_in_leads_back_to_a_page_of_ours_and_no_other(
     accounts: Accounts, person: Person, wanted: str, led: bool
 ) -> None:
-    from urllib.parse import quote
-
     page = Browser(accounts.stack).open(f"sign-in?next={quote(wanted, safe='')}")
     assert f'data-next="{wanted if led else ""}"' in page.text.replace("&amp;", "&")
     ann = person()
     location = ann.open(f"sign-in?next={quote(wanted, safe='')}", follow=False).headers["Location"]
     assert location == (wanted if led else "./")
+
+
+@pytest.mark.parametrize("query", ["?format=csv", "?prefix=b&format=csv", "?%66ormat=c%73v"])
+def test_signing_in_leads_to_no_download(accounts: Accounts, person: Person, query: str) -> None:
+    """A link of somebody else to it would make one without a question, after the touch of a passkey."""
+    page = Browser(accounts.stack).open(f"sign-in?next={quote(f'service-users{query}', safe='')}")
+    [led] = re.findall(r'data-next="([^"]*)"', page.text)
+    ann = person()
+    assert ann.open(led.replace("&amp;", "&")).headers["Content-Type"].startswith("text/html")
+
+
+def test_events_show_an_expiry_as_a_time(accounts: Accounts, person: Person) -> None:
+    ends = "2030-06-01T00:00:00Z"
+    accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"], expiresAt=ends)
+    assert f'expiresAt: none → "{ends}"' in person().open("events").words
 
 
 def test_what_is_no_page_or_no_way_to_use_one_is_said_so(person: Person) -> None:

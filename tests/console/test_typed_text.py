@@ -91,6 +91,19 @@ def test_a_form_that_revokes_a_key_comes_back_for_that_key_alone(accounts: Accou
     assert ann.post(form, {**fields, "was": ann.open(form).hidden("was")}).status == 303
 
 
+def test_a_form_revokes_no_other_key_that_was_generated_in_the_same_second(
+    accounts: Accounts, person: Person
+) -> None:
+    ann, stack = person(), accounts.stack
+    stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"])
+    form, keys = "service-users/bot/revoke?key=MONITORING", "/v1/service-users/bot/api-keys"
+    fields = {"type": "MONITORING", "was": ann.open(form).hidden("was")}
+    assert stack.call("DELETE", f"{keys}/MONITORING", accounts["admin"]).status == 204
+    assert stack.call("POST", keys, accounts["admin"], {"keyType": "MONITORING"}).status == 201
+    assert ann.post(form, fields).status == 409
+    assert "keys" in stack.item("bot")
+
+
 def test_what_one_typed_is_not_shown_to_another_who_signs_in(
     person: Person, late: tuple[Browser, Page]
 ) -> None:

@@ -202,6 +202,7 @@ const warning = find("#ending");
 let end = Date.now() + 1000 * Number(body.dataset.left);
 let last = Date.now() + 1000 * Number(body.dataset.longest);
 let over = false;
+let closed = 0; // the end of which somebody has closed the warning
 // What is done in another tab keeps the session alive, too.
 const tabs = new BroadcastChannel("session");
 tabs.onmessage = ({ data }) => { if (data.me === me && !over) ({ end, last } = data); };
@@ -241,15 +242,16 @@ if (warning) {
     const left = Math.round((end - Date.now()) / 1000);
     if (left <= 0) {
       ended();
-    } else if (left <= 120) {
+    } else if (left <= 120 && closed !== end) {
+      const longest = last - end < 1000;
+      find("#ending-stay").hidden = longest;
       if (!warning.open) {
         find("#ending-title").textContent = title;
-        find("#ending-stay").hidden = false;
         find("#ending-sign-in").hidden = true;
         warning.showModal();
       }
-      text.textContent =
-        `You will be signed out in ${left > 60 ? "2 minutes" : "a minute"}, because nothing was done for a while.`;
+      const why = longest ? "a session lasts 8 hours at most. Finish, or sign in again then." : "nothing was done for a while.";
+      text.textContent = `You will be signed out in ${left > 60 ? "2 minutes" : "a minute"}: ${why}`;
     }
   };
   setInterval(tick, 1000);
@@ -271,5 +273,7 @@ if (warning) {
     problem.textContent = "";
     resume().catch((error) => { problem.textContent = explain(error); });
   });
-  find("#ending-close").addEventListener("click", () => warning.close());
+  const close = () => { closed = end; warning.close(); };
+  find("#ending-close").addEventListener("click", close);
+  warning.addEventListener("cancel", close);
 }
