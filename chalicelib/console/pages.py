@@ -121,7 +121,7 @@ def refusal(visit: Visit, error: ApiError) -> Response:
     if isinstance(error, Unauthenticated):
         if visit.method == "GET":
             return visit.redirect_to(
-                f"sign-in?next={quote(visit.address(), safe='')}" if visit.path else "sign-in"
+                f"sign-in?next={quote(visit.address(), safe='')}" if visit.has_next() else "sign-in"
             )
         return sign_in_again(visit, error)
     status = status_of(error)

@@ -128,7 +128,7 @@ def begin_enrolment(visit: Visit) -> Response:
     """Respond with a challenge for the passkey of a person with a mailed code."""
     body = visit.json(CodeBody)
     browser_challenge, user = passkeys.begin_enrolment(
-        visit.directory, body.username, body.code, visit.origin
+        visit.directory, body.username, body.code, visit.enrolment_secret(), visit.origin
     )
     return _challenge(visit, browser_challenge, _creation(visit, browser_challenge, user))
 
@@ -140,6 +140,7 @@ def finish_enrolment(visit: Visit) -> Response:
         visit.directory,
         visit.challenge_secret(),
         body.code,
+        visit.enrolment_secret(),
         _name(visit, body.name),
         _registration(visit, body.passkey),
         visit.origin,

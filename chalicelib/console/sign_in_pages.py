@@ -11,8 +11,11 @@ from chalicelib.http.call import log_refused_sign_in
 from chalicelib.http.problems import headers_of
 from chalicelib.rules import passkeys, sessions
 from chalicelib.rules.errors import TooManyRequests, Unauthenticated
+from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
 
+_ENROLMENT_SECONDS = 4 * CODE_SECONDS
+"""How long a browser may use a code that it asked for: the email may be late, and then the code begins."""
 _SAID = {
     "out": "You are signed out.",
     "left": "You have left the account. Your keys, passkeys and sessions stopped working at once.",
@@ -43,8 +46,10 @@ def enrol(visit: Visit) -> Response:
 
     def act() -> Response:
         username, key = visit.field("username"), visit.field("key")
-        user = passkeys.ask_for_code(visit.directory, username, key, visit.origin)
-        return page(visit, "enrol.html", mailed=user.username, form={"username": user.username})
+        user, secret = passkeys.ask_for_code(visit.directory, username, key, visit.origin)
+        cookie = visit.enrolment_cookie.set(secret, _ENROLMENT_SECONDS)
+        form = {"username": user.username}
+        return page(visit, "enrol.html", headers=cookie, mailed=user.username, form=form)
 
     def ask() -> Response:
         try:

@@ -42,6 +42,7 @@ ASKED = "asked=1"
 
 _NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{3,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
 """A page of the console, without "." and "..", which lead out of it."""
+_LONGEST_NEXT = 700
 
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -97,6 +98,7 @@ class Visit:
         secure = parts.scheme == "https"
         self.session_cookie = Cookie("session", secure)
         self.challenge_cookie = Cookie("challenge", secure)
+        self.enrolment_cookie = Cookie("enrolment", secure)
         self._form: dict[str, list[str]] | None = None
 
     @property
@@ -146,6 +148,10 @@ class Visit:
     def challenge_secret(self) -> str:
         """Return the secret of the browser's challenge; empty if it has none."""
         return self._cookie(self.challenge_cookie)
+
+    def enrolment_secret(self) -> str:
+        """Return the secret of the browser's request for a code; empty if it has made none."""
+        return self._cookie(self.enrolment_cookie)
 
     def require_same_origin(self) -> None:
         """Raise Forbidden unless the request comes from a page of the console.
@@ -267,6 +273,10 @@ class Visit:
         if "format" in dict(parse_qsl(query)):
             page = path
         return page if _NEXT.fullmatch(page) and not page.startswith("sign-in") else ""
+
+    def has_next(self) -> bool:
+        """Return whether this address is a page to come back to: not the first, nor longer than any is."""
+        return bool(self.path) and len(self.address()) <= _LONGEST_NEXT
 
     def browser(self) -> str:
         """Return a short name of the browser, by which people recognise it."""

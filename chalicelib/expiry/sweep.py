@@ -237,7 +237,8 @@ class _Run:
                     self.counts["waiting"] += 1
                     continue
                 if _is_owner_key(principal, key_type, account):
-                    other = self._other_owner(principal, account, now)
+                    counts = _has_lasting_key if key.expires_at else _has_endless_key
+                    other = self._other_owner(principal, account, now, counts)
                     if other is None:
                         self.counts["kept"] += 1
                         decision = policies.notify_again(key, decision, _KEPT_KEY_REASON, now)
@@ -285,7 +286,7 @@ class _Run:
                     self.counts["waiting"] += 1
                     continue
                 if left == 1 and account is not None and _needs_passkey(principal, account, now):
-                    other = self._other_owner(principal, account, now, with_passkey=True)
+                    other = self._other_owner(principal, account, now, _has_endless_way_in)
                     others = () if other is None else (other,)
                     if other is None:
                         self.counts["kept"] += 1
@@ -385,19 +386,12 @@ class _Run:
         return policies.were_delivered_in_time(notice, *notice_events[ids], now)
 
     def _other_owner(
-        self, principal: Principal, account: Account, now: int, *, with_passkey: bool = False
+        self, principal: Principal, account: Account, now: int, counts: Callable[[User, int], bool]
     ) -> User | None:
-        """Return another OWNER whose USER_MANAGEMENT key works for at least 10 more days; None without one.
-
-        A key that expires sooner does not count: its OWNER has had the first notice of that already.
-        ``with_passkey``: an OWNER who has a passkey counts, too, and a key with an expiry does not.
-        """
+        """Return another OWNER with a way in that ``counts``; None without one."""
         names = sorted(account.owners.keys() - {fold_username(principal.username)})[:MAX_OWNERS_READ]
         for user in self._sweeps.users(frozenset(names)).values() if names else ():
-            signs_in = (
-                _has_endless_key(user, now) or user.passkeys if with_passkey else _has_lasting_key(user, now)
-            )
-            if _is_owner(user, account) and signs_in:
+            if _is_owner(user, account) and counts(user, now):
                 return user
         return None
 
@@ -445,6 +439,7 @@ def _needs_passkey(user: User, account: Account, now: int) -> bool:
 def _has_lasting_key(user: User, now: int) -> bool:
     """Return whether a User's USER_MANAGEMENT key works for at least 10 more days, as far as one can tell.
 
+    A key that expires sooner does not count: its OWNER has had the first notice of that already.
     A key that is tied to networks counts only if it was used lately: there may be nobody in them any more.
     """
     key = user.keys.get(KeyType.USER_MANAGEMENT)
@@ -454,13 +449,18 @@ def _has_lasting_key(user: User, now: int) -> bool:
 
 
 def _has_endless_key(user: User, now: int) -> bool:
-    """Return whether a User has a USER_MANAGEMENT key that can stand in for a passkey.
+    """Return whether a User has a USER_MANAGEMENT key that can stand in for a passkey, or for such a key.
 
-    A key with an expiry cannot: it works no longer than that, whoever needs it, and the passkey would be gone
-    by then.
+    A key with an expiry cannot: it works no longer than that, whoever needs it, and what it stood in for
+    would be gone by then.
     """
     key = user.keys.get(KeyType.USER_MANAGEMENT)
     return key is not None and key.expires_at is None and _has_lasting_key(user, now)
+
+
+def _has_endless_way_in(user: User, now: int) -> bool:
+    """Return whether a User has a passkey or such a key."""
+    return bool(user.passkeys) or _has_endless_key(user, now)
 
 
 def _is_owner(user: User, account: Account) -> bool:

@@ -208,6 +208,7 @@ class Session(Value, frozen=True, kw_only=True):
 class Enrolment(Value, frozen=True, kw_only=True):
     """A User's request for a passkey, made with one of their API keys, whose digest is ``key``.
 
+    ``browser`` is the digest of a secret that the browser has that asked: a code is of use there alone.
     ``digests`` maps the digest (hex) of each mailed code to its expiry, as those of an invitation's tokens.
     """
 
@@ -215,6 +216,7 @@ class Enrolment(Value, frozen=True, kw_only=True):
     key: bytes
     asked_at: int
     digests: dict[str, int] = {}
+    browser: bytes = b""
 
 
 class Purpose(str, Enum):

@@ -53,8 +53,8 @@ CODE_SECONDS = 15 * 60
 """How long a mailed code is valid."""
 
 _CODE_NOT_VALID = (
-    "The username or the code is not valid, or the code was used, is older than 15 minutes, or was mailed "
-    "before your role changed. Ask for a new one."
+    "The username or the code is not valid, or the code was used, is older than 15 minutes, was asked for in "
+    "another browser, or was mailed before your role changed. Ask for a new one in this browser."
 )
 _EXPIRED = "This took longer than five minutes, or was done already. Start again."
 
@@ -206,11 +206,12 @@ def activate(
     return entry
 
 
-def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) -> User:
-    """Have a code mailed to a User with an API key, with which they can get a passkey. Return the User.
+def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) -> tuple[User, str]:
+    """Have a code mailed to a User with an API key, with which they can get a passkey.
 
-    Both the key and the code are needed, so a leaked key alone gives no access, and neither does an inbox
-    that somebody else reads. The key must be a USER_MANAGEMENT key if the User's role may hold one.
+    Return the User, and a secret for the cookie of the browser that asked. The code is valid with that secret
+    alone: so both the key and the code are needed, a leaked key alone gives no access, and neither does an
+    inbox that somebody else reads. The key must be a USER_MANAGEMENT key if the User's role may hold one.
 
     Raises Unauthenticated in the words of a wrong key, for a Service User too, Forbidden, and TooManyRequests
     if a code was mailed a moment ago, or often today: the key may be stolen.
@@ -220,23 +221,26 @@ def ask_for_code(directory: Directory, username: str, key: str, origin: Origin) 
     assert isinstance(user, User)  # noqa: S101 - for mypy; nobody else signs in here
     if KeyType.USER_MANAGEMENT in user.role.key_types():
         permissions.require_management_key(auth)
-    enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second)
+    secret = key_format.new_secret(key_format.CHALLENGE_PREFIX)
+    browser = key_format.digest(secret)
+    enrolment = Enrolment(id=new_id(), key=auth.digest, asked_at=origin.second, browser=browser)
     new = replace(user, enrolment=enrolment, version=new_version())
     by = caller_as_actor(auth)
     event = new_event(origin, by, Action.PASSKEY_CODE_REQUESTED, user, invitation=enrolment.id)
     counted = limits.passkey_code(user.account, user.email, directory.limits, origin.second)
     directory.commit(event, Replace(user, new, concurrent_change()), counted)
-    return new
+    return new, secret
 
 
 def begin_enrolment(
-    directory: Directory, username: str, code: str, origin: Origin
+    directory: Directory, username: str, code: str, asked: str, origin: Origin
 ) -> tuple[BrowserChallenge, User]:
     """Store a challenge for the passkey of a User with a mailed code, and return it with the User.
 
-    Raises ValidationError in the same words whatever is wrong with the code, and Conflict for too many.
+    ``asked`` is the secret of the browser, from :func:`ask_for_code`. Raises ValidationError in the same
+    words whatever is wrong with the code or the browser, and Conflict for too many passkeys.
     """
-    user = _find_by_code(directory, username, code, origin)
+    user = _find_by_code(directory, username, code, asked, origin)
     _require_room(user)
     return _begin(directory, origin, _challenge_for(user, Purpose.ENROL, token_digest(code))), user
 
@@ -245,17 +249,18 @@ def enrol(
     directory: Directory,
     secret: str,
     code: str,
+    asked: str,
     name: str,
     check: CheckRegistration,
     origin: Origin,
     browser: str,
 ) -> Entry:
-    """Register a passkey for a User with a mailed code, and sign them in.
+    """Register a passkey for a User with a mailed code, in the browser that ``asked``, and sign them in.
 
     Raises ValidationError for a code, a challenge or a passkey that is not valid, and Conflict for too many.
     """
     kept, _ = _find(directory, secret, None, Purpose.ENROL, origin)
-    user = _find_by_code(directory, kept.username, code, origin)
+    user = _find_by_code(directory, kept.username, code, asked, origin)
     if (kept.proof, kept.membership) != (token_digest(code), user.membership):
         raise ValidationError(_EXPIRED)
     _require_room(user)
@@ -269,8 +274,8 @@ def enrol(
     return entry
 
 
-def _find_by_code(directory: Directory, username: str, code: str, origin: Origin) -> User:
-    """Return the User with a mailed code, while the key is valid with which they asked for it."""
+def _find_by_code(directory: Directory, username: str, code: str, asked: str, origin: Origin) -> User:
+    """Return the User with a mailed code, in the browser and while the key is valid with which they asked."""
     user = directory.principal(username) if key_format.well_formed(code, key_format.CODE_PREFIX) else None
     enrolment = user.enrolment if isinstance(user, User) else None
     if not isinstance(user, User) or enrolment is None:
@@ -280,6 +285,7 @@ def _find_by_code(directory: Directory, username: str, code: str, origin: Origin
         hmac.compare_digest(other, digest) and origin.now < until
         for other, until in enrolment.digests.items()
     )
+    valid &= hmac.compare_digest(enrolment.browser, key_format.digest(asked))
     if not valid or not authentication.is_valid(user, enrolment.key, origin.now):
         raise ValidationError(_CODE_NOT_VALID)
     return user

@@ -52,11 +52,12 @@ Guard = Callable[[Caller], None]
 
 @dataclass(eq=False)
 class Seat:
-    """A browser, with the session and the challenge that its cookies have."""
+    """A browser, with the session, the challenge and the wish for a passkey that its cookies have."""
 
     browser: Browser
     session: Session | None = None
     challenge: Challenge | None = None
+    wish: Wish | None = None
     asked: str = ""
     """What the challenge is, as the browser was told."""
 
@@ -199,7 +200,9 @@ class Visits(Machine):
         if data.draw(st.integers(0, 9), "of another") == 9:
             username = data.draw(st.sampled_from([*PEOPLE, *MACHINES]))
         counts = data.draw(st.booleans(), "counts")
-        self.enrol(self.seat(data), username, code, counts=counts, late=late)
+        asked_in = [it for it in self.seats if it.wish is not None and it.wish is wished.get(username)]
+        seat = data.draw(st.sampled_from([*asked_in * 6, *self.seats]), "browser")
+        self.enrol(seat, username, code, counts=counts, late=late)
 
     def ask(self, seat: Seat, key: Key) -> bool:
         """Ask for a code to be mailed, as the form of the page does."""
@@ -215,6 +218,7 @@ class Visits(Machine):
         assert page.status == expected, (key, page.words)
         self.judge_page(page, None, before)
         if wish is not None:
+            seat.wish = wish
             self.wishes.append((self.book.all[key.username.lower()], wish))
         return wish is not None
 
@@ -240,7 +244,7 @@ class Visits(Machine):
             seat,
             "enrol-begin",
             {"username": username, "code": code},
-            lambda: self.book.begin_enrolment(username, code),
+            lambda: self.book.begin_enrolment(username, code, seat.wish),
         )
         if begun is None:
             return
@@ -250,7 +254,7 @@ class Visits(Machine):
             seat,
             "enrol-finish",
             {"code": code, "name": "", "passkey": soft.create(begun)},
-            lambda: self.book.enrol(seat.challenge, code, soft.counter),
+            lambda: self.book.enrol(seat.challenge, code, seat.wish, soft.counter),
             soft,
         )
 
@@ -375,7 +379,8 @@ class Visits(Machine):
         held = whose.keys.get(kind) if whose else None
         was = f"{held.now.text[-5:]} {held.ends or ''} {' '.join(held.offices)}".strip() if held else ""
         if action == "revoke":
-            was = str(self.stack.item(name)["keys"][kind]["createdAt"]) if held else ""
+            key = self.stack.item(name)["keys"][kind] if held else {}
+            was = f"{key['createdAt']} {bytes(key['first']).hex()}" if held else ""
         if action == "generate" and whose:
             was = (
                 self.state_of_credentials(name)

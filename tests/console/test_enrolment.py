@@ -47,8 +47,35 @@ def test_a_key_and_a_code_get_a_passkey_and_both_stay_good(accounts: Accounts) -
     assert enrol(browser, "owner", with_code).status == 200
     assert browser.open("service-users").status == 200
     assert accounts.stack.signs_in(owner)
-    assert enrol(Browser(accounts.stack), "owner", with_code).status == 400, "a code works once"
+    assert enrol(browser, "owner", with_code).status == 400, "a code works once"
     assert len(accounts.stack.events("PASSKEY_CODE_REQUESTED", "PASSKEY_ADDED")) == 2
+
+
+@pytest.mark.parametrize("step", ["begin", "finish"])
+def test_who_reads_the_inbox_gets_no_passkey_in_another_browser(accounts: Accounts, step: str) -> None:
+    """Neither with no cookie, nor with that of a request of their own."""
+    stack, owner = accounts.stack, accounts["owner"]
+    thief, asker = Browser(stack), Browser(stack)
+    theirs = accounts.stack.user(owner, "mal", "READ_ONLY")
+    assert ask(thief, theirs).status == 200
+    assert ask(asker, owner).status == 200
+    cookies = [asker.cookies, {}, thief.cookies]
+    with_code = code(stack, "owner")
+    before = stack.snapshot()
+    for other in cookies[1:]:
+        asker.cookies = dict(cookies[0]) if step == "finish" else dict(other)
+        begun = asker.call("enrol-begin", {"username": "owner", "code": with_code})
+        assert begun.status == (200 if step == "finish" else 400)
+        if step == "finish":
+            made = asker.passkey.create(begun.json["challenge"])
+            own = {name: it for name, it in asker.cookies.items() if "enrolment" not in name}
+            asker.cookies = {**{name: it for name, it in other.items() if "enrolment" in name}, **own}
+            body = {"code": with_code, "name": "", "passkey": made}
+            assert asker.call("enrol-finish", body).status == 400
+        else:
+            assert stack.snapshot() == before
+    asker.cookies = dict(cookies[0])
+    assert enrol(asker, "owner", with_code).status == 200
 
 
 def test_a_service_users_key_is_refused_in_the_words_of_a_wrong_one(accounts: Accounts) -> None:
@@ -147,7 +174,7 @@ def test_a_code_is_nothing_once_its_person_has_another_role(
         made = browser.passkey.create(begun.json["challenge"])
         refused = browser.call("enrol-finish", {"code": with_code, "name": "", "passkey": made})
     assert refused.status == 400
-    assert "Ask for a new one." in refused.json["detail"]
+    assert "Ask for a new one" in refused.json["detail"]
     assert "passkeys" not in accounts.stack.item("reader")
 
 

@@ -757,6 +757,13 @@ def test_signing_in_leads_to_no_download(accounts: Accounts, person: Person, que
     assert ann.open(led.replace("&amp;", "&")).headers["Content-Type"].startswith("text/html")
 
 
+def test_a_long_address_makes_no_long_header(accounts: Accounts) -> None:
+    """API Gateway would respond with an error of its own, and anybody could raise the operator's alarm."""
+    browser = Browser(accounts.stack)
+    for query, led in ((f"a={'/' * 3000}", "sign-in"), ("a=b", "sign-in?next=you%3Fa%3Db")):
+        assert browser.open(f"you?{query}", follow=False).headers["Location"] == led
+
+
 def test_events_show_an_expiry_as_a_time(accounts: Accounts, person: Person) -> None:
     ends = "2030-06-01T00:00:00Z"
     accounts.stack.service_user(accounts["admin"], "bot", keyTypes=["MONITORING"], expiresAt=ends)

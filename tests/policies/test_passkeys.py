@@ -217,17 +217,16 @@ def test_an_owners_key_with_an_expiry_does_not_replace_their_last_passkey(
     assert ann.sign_in().status == 200
 
 
-def test_an_owners_key_that_ends_in_the_same_sweep_does_not_replace_their_last_passkey(
-    account: PolicyAccount,
-) -> None:
-    """The other OWNER's key has an expiry: it lets the key end, but stands in for no passkey."""
+def test_an_owners_endless_key_is_no_less_than_their_last_passkey(account: PolicyAccount) -> None:
+    """The other OWNER's key has an expiry: it stands in for neither."""
     ann = enrolled(account)
     bea = account.stack.user(account.owner, "bea", "OWNER")
     account.set_policy(revokeInactiveAfterDays=30)
     leave(account)
     account.send_mail()
     key = {"type": "USER_MANAGEMENT", "expiry": "never"}
-    assert ann.edit("you/generate?key=USER_MANAGEMENT", key).status == 200
+    page = ann.edit("you/generate?key=USER_MANAGEMENT", key)
+    [secret] = re.findall(r"suk_[0-9A-Za-z]{49}", page.text)
     path, ends = "/v1/users/bea/api-keys/USER_MANAGEMENT", {"expiresAt": "2030-05-15T00:00:00Z"}
     assert account.stack.call("PATCH", path, bea, ends).status == 200
     for day in range(1, 36):
@@ -235,9 +234,33 @@ def test_an_owners_key_that_ends_in_the_same_sweep_does_not_replace_their_last_p
         assert account.stack.call("GET", "/v1/whoami", bea).status == 200
         account.go_to(day)
     ended = [(it[1], it[2]) for it in account.events_by_policy()]
-    assert ("API_KEY_REVOKED", "ann") in ended
-    assert (REMOVED, "ann") not in ended
-    assert ann.sign_in().status == 200
+    assert ("API_KEY_REVOKED", "ann") not in ended
+    assert account.stack.call("GET", "/v1/whoami", Key("ann", secret)).status == 200
+
+
+@pytest.mark.parametrize("days", ["90", "365"])
+def test_of_passkeys_endless_keys_and_keys_with_an_expiry_one_way_in_is_left(
+    account: PolicyAccount, days: str
+) -> None:
+    """Nobody is there for months: passkeys go because of an endless key, which must not go then."""
+    ann, bea = enrolled(account), enrolled(account, "bea")
+    account.set_policy(revokeInactiveAfterDays=60)
+    account.send_mail()
+    keys = []
+    for browser, name, expiry in ((ann, "ann", "never"), (bea, "bea", days)):
+        fields = {"type": "USER_MANAGEMENT", "expiry": expiry, "allowedNetworks": ""}
+        page = browser.edit("you/generate?key=USER_MANAGEMENT", fields)
+        keys.append(Key(name, re.findall(r"suk_[0-9A-Za-z]{49}", page.text)[0]))
+    leave(account)
+    account.send_mail()
+    for day, key in ((3, keys[0]), (5, keys[1])):
+        account.set_day(day)
+        assert account.stack.call("GET", "/v1/whoami", key).status == 200
+    for day in range(6, int(days) + 5):
+        account.go_to(day)
+    ways_in = [account.stack.call("GET", "/v1/whoami", key).status for key in keys]
+    ways_in += [browser.sign_in().status for browser in (ann, bea)]
+    assert 200 in ways_in
 
 
 @pytest.mark.parametrize(("network", "address"), [("192.0.2.1/32", "192.0.2.1"), ("::/0", "2001:db8::1")])
