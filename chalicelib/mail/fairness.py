@@ -2,17 +2,29 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import NamedTuple
 
 from chalicelib.rules.notifications import EventKey
 
 SHARE = 120
-"""The most messages of one account, folded or not, that ``notify`` sends in a minute in one environment. The
+"""The most messages of one account and one kind that ``notify`` sends in a minute in one environment. The
 stream delivers the events of all accounts in one order. Events past this wait for ``resend``, where accounts
 take turns."""
 
 MAX_EVENTS_PER_ACCOUNT = 2_000
 """The most due events of one account that ``resend`` remembers: more than it mails until it reads again."""
+
+
+class Kind(Enum):
+    """A kind of messages, which has a share of its own: a flood of one kind delays no other.
+
+    ``FOLDED`` may be folded into a digest email, ``OWNERS`` go to all OWNERs.
+    """
+
+    FOLDED = "FOLDED"
+    OWNERS = "OWNERS"
+    OTHER = "OTHER"
 
 
 class Due(NamedTuple):
@@ -28,17 +40,17 @@ class Share:
     def __init__(self, most: int = SHARE) -> None:
         self._most = most
         self._minute = 0
-        self._sent: Counter[tuple[str, bool]] = Counter()
+        self._sent: Counter[tuple[str, Kind]] = Counter()
 
-    def allows(self, account: str, now: float, *, folded: bool) -> bool:
-        """Return whether an account may send more; ``folded`` messages are counted separately."""
+    def allows(self, account: str, now: float, kind: Kind) -> bool:
+        """Return whether an account may send more messages of a kind."""
         self._start_minute(now)
-        return self._sent[account, folded] < self._most
+        return self._sent[account, kind] < self._most
 
-    def spend(self, account: str, now: float, *, folded: bool) -> None:
+    def spend(self, account: str, now: float, kind: Kind) -> None:
         """Count a message."""
         self._start_minute(now)
-        self._sent[account, folded] += 1
+        self._sent[account, kind] += 1
 
     def _start_minute(self, now: float) -> None:
         minute = int(now) // 60

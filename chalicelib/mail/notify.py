@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec.structs import replace
 
 from chalicelib.mail import messages, mime
-from chalicelib.mail.fairness import RoundRobin, Share
+from chalicelib.mail.fairness import Kind, RoundRobin, Share
 from chalicelib.mail.ses import RETRIED, SECONDS, THROTTLED, BySet, SendResult, Verdict, send
 from chalicelib.mail.tags import tags_of
 from chalicelib.rules import folding, key_format, notifications
@@ -37,7 +37,7 @@ from chalicelib.rules.roles import Role
 from chalicelib.rules.users import INVITATION_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from email.message import EmailMessage
 
     from types_boto3_sesv2 import SESV2Client
@@ -115,7 +115,7 @@ def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, lis
     failures = []
     for record, key in new:
         lookups.popleft()
-        if not run.share.allows(key.account, mailer.now(), folded=_folds(record)):
+        if not run.share.allows(key.account, mailer.now(), _kind_of_record(record)):
             run.counts["left"] += 1
         elif not run.deliver(key):
             failures.append({"itemIdentifier": str(record["dynamodb"]["SequenceNumber"])})
@@ -305,7 +305,8 @@ class _Run:
 
     def _count_sent(self, events: "Sequence[Event]", recipient: Recipient) -> None:
         now = self.mailer.now()
-        self.share.spend(events[0].account, now, folded=folding.is_folded(events[0]))
+        kind = _kind_of(events[0].action, events[0].changes, events[0].audience)
+        self.share.spend(events[0].account, now, kind)
         for event in events:
             if self.mailer.mails_per_hour is not None and folding.is_folded(event):
                 self._notified_of(event).setdefault(recipient.name, []).append(int(now))
@@ -714,12 +715,21 @@ def _new_event_key(record: dict[str, Any]) -> EventKey | None:
     return EventKey(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
 
 
-def _folds(record: dict[str, Any]) -> bool:
-    """Return whether the event of a record may be folded, as far as the record says."""
+def _kind_of(action: str, changes: "Mapping[str, Sequence[str]]", audience: str) -> Kind:
+    """Return the kind of an event's messages. A change of OWNERs must not wait behind somebody's flood."""
+    if folding.is_folded_action(action, changes):
+        return Kind.FOLDED
+    to_owners = audience in (Audience.OWNERS, Audience.PERSON_AND_OWNERS)
+    return Kind.OWNERS if to_owners else Kind.OTHER
+
+
+def _kind_of_record(record: dict[str, Any]) -> Kind:
+    """Return the kind of the messages of a record's event, as far as the record says."""
     image = record["dynamodb"].get("NewImage", {})
     recorded = image.get("changes", {}).get("M", {})
     changes = {field: [text["S"] for text in pair["L"]] for field, pair in recorded.items()}
-    return folding.is_folded_action(image.get("action", {}).get("S", ""), changes)
+    action, audience = (image.get(name, {}).get("S", "") for name in ("action", "audience"))
+    return _kind_of(action, changes, audience)
 
 
 def _lookups_of(record: dict[str, Any]) -> tuple[frozenset[str], str]:
