@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -237,7 +238,8 @@ class _Run:
                     self.counts["waiting"] += 1
                     continue
                 if _is_owner_key(principal, key_type, account):
-                    counts = _has_lasting_key if key.expires_at else _has_endless_key
+                    lasting = key.expires_at is not None or decision.cause is Cause.POLICY_AGE
+                    counts = _has_lasting_key if lasting else _has_endless_key
                     other = self._other_owner(principal, account, now, counts)
                     if other is None:
                         self.counts["kept"] += 1
@@ -286,7 +288,7 @@ class _Run:
                     self.counts["waiting"] += 1
                     continue
                 if left == 1 and account is not None and _needs_passkey(principal, account, now):
-                    other = self._other_owner(principal, account, now, _has_endless_way_in)
+                    other = self._other_owner(principal, account, now, partial(_has_endless_way_in, policy))
                     others = () if other is None else (other,)
                     if other is None:
                         self.counts["kept"] += 1
@@ -433,7 +435,8 @@ def moment(second: int) -> str:
 
 def _needs_passkey(user: User, account: Account, now: int) -> bool:
     """Return whether a User is an OWNER who could not manage the account without a passkey."""
-    return _is_owner(user, account) and not _has_endless_key(user, now)
+    has_key = account.policy.max_key_age_days is None and _has_endless_key(user, now)
+    return _is_owner(user, account) and not has_key
 
 
 def _has_lasting_key(user: User, now: int) -> bool:
@@ -458,9 +461,9 @@ def _has_endless_key(user: User, now: int) -> bool:
     return key is not None and key.expires_at is None and _has_lasting_key(user, now)
 
 
-def _has_endless_way_in(user: User, now: int) -> bool:
-    """Return whether a User has a passkey or such a key."""
-    return bool(user.passkeys) or _has_endless_key(user, now)
+def _has_endless_way_in(policy: Policy, user: User, now: int) -> bool:
+    """Return whether a User has a passkey or such a key, which no policy ends by its age."""
+    return bool(user.passkeys) or (policy.max_key_age_days is None and _has_endless_key(user, now))
 
 
 def _is_owner(user: User, account: Account) -> bool:

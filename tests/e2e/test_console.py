@@ -128,7 +128,7 @@ def test_cookies_in_headers_of_their_own_are_one_browsers_cookies(visitor: Visit
     """Browsers may send several Cookie headers by HTTP/2; the event has the last of them in ``headers``."""
     visitor.split_cookies = True
     try:
-        assert len(visitor.cookies) == 2
+        assert len(visitor.cookies) >= 2
         assert visitor.sign_in().status == 200
         assert visitor.confirm().status == 200
         visitor.cookies = dict(reversed(visitor.cookies.items()))

@@ -238,6 +238,28 @@ def test_an_owners_endless_key_is_no_less_than_their_last_passkey(account: Polic
     assert account.stack.call("GET", "/v1/whoami", Key("ann", secret)).status == 200
 
 
+def test_a_policy_of_age_ends_an_owners_endless_key_and_no_last_passkey(account: PolicyAccount) -> None:
+    """Under it no key is endless. The other OWNER's key is enough for this one to go, and for no passkey."""
+    ann = enrolled(account)
+    bea = account.stack.user(account.owner, "bea", "OWNER")
+    account.set_policy(revokeInactiveAfterDays=60, maxKeyAgeDays=30)
+    account.send_mail()
+    key = {"type": "USER_MANAGEMENT", "expiry": "never"}
+    assert ann.edit("you/generate?key=USER_MANAGEMENT", key).status == 200
+    leave(account)
+    account.send_mail()
+    for day in range(1, 70):
+        account.set_day(day)
+        if day == 20:
+            rotated = account.stack.call("POST", "/v1/api-keys/rotate", bea, {})
+            bea = Key("bea", rotated.json["key"])
+        account.go_to(day)
+    ended = [(it[1], it[2]) for it in account.events_by_policy()]
+    assert ("API_KEY_REVOKED", "ann") in ended
+    assert (REMOVED, "ann") not in ended
+    assert ann.sign_in().status == 200
+
+
 @pytest.mark.parametrize("days", ["90", "365"])
 def test_of_passkeys_endless_keys_and_keys_with_an_expiry_one_way_in_is_left(
     account: PolicyAccount, days: str

@@ -437,9 +437,14 @@ def test_of_two_owners_with_overdue_keys_one_keeps_theirs(account: PolicyAccount
     assert len([it for it in account.events_by_policy() if it[1] == REVOKED]) == 1
 
 
+@pytest.mark.parametrize("end", [None, "2031-01-01T00:00:00Z"])
 @pytest.mark.parametrize("why", ["invited", "lowered", "no key", "key ends", "revoked"])
-def test_an_owner_who_cannot_sign_in_does_not_count(account: PolicyAccount, why: str) -> None:
+def test_an_owner_who_cannot_sign_in_does_not_count(
+    account: PolicyAccount, why: str, end: str | None
+) -> None:
     stack = account.stack
+    own = {"keyType": "USER_MANAGEMENT", "expiresAt": end}
+    assert stack.call("PATCH", "/v1/users/owner/api-keys", account.owner, own).status == 200
     if why == "invited":
         body = {"username": "otto", "email": "otto@people.example", "role": "OWNER"}
         assert stack.call("POST", "/v1/users", account.owner, body).status == 201
