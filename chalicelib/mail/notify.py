@@ -614,13 +614,15 @@ class _Digest:
         for claimed in self._claimed:
             recipients, context = claimed.delivery.audience(claimed.event)
             claimed.without_recipients = not recipients
-            for recipient in recipients:
-                if recipient.name in claimed.tried:
-                    continue
-                if found is None or (recipient.name, recipient.email) == (found[0].name, found[0].email):
-                    found = found or (recipient, context)
-                    claimed_events.append(claimed)
-                    break
+            same = None if found is None else (found[0].name, found[0].email)
+            waiting = [
+                it
+                for it in recipients
+                if it.name not in claimed.tried and same in (None, (it.name, it.email))
+            ]
+            if waiting:
+                found = found or (waiting[0], context)
+                claimed_events.append(claimed)
         return (*found, claimed_events) if found else None
 
     def _notify(
