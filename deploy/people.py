@@ -170,18 +170,15 @@ class _Name:
             if self.is_it(part.get("username")):
                 emails.add(part.get("email", {}).get("S", ""))
                 left = {it: value for it, value in part.items() if it not in ("displayName", "email")}
+                if "credential" in left:  # without its passkey's name, which the person chose
+                    used = left["credential"]["M"]
+                    left["credential"] = {"M": {it: used[it] for it in used if it != "passkey"}}
                 new[field] = {"M": {**left, "username": {"S": pseudonym}}}
                 if key in new:
                     account = event["account"]["S"].removeprefix(aside_of(""))
                     new[key] = {"S": index_key(account, pseudonym)}
                 if field == "actor":
                     new.pop("sourceIp", None)
-                    credential = left.get("credential", {}).get("M", {})
-                    if "passkey" in credential:  # its name, which the person chose
-                        left["credential"] = {
-                            "M": {it: credential[it] for it in credential if it != "passkey"}
-                        }
-                        new[field] = {"M": {**left, "username": {"S": pseudonym}}}
         if (outcome := new.pop(f"{FEEDBACK}{self.folded}", None)) is not None:
             new[f"{FEEDBACK}{pseudonym}"] = outcome
         for field in _BY_NAME:

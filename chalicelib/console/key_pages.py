@@ -132,13 +132,12 @@ def revoke(visit: Visit, auth: AuthContext, lookup: Lookup) -> Response:
         "This key was revoked already; another may have been generated since. Nothing was done now. "
         "Open the page again to revoke that one."
     )
-    if visit.field(TYPED_BY) and visit.field("was") != values["was"]:
-        values["errors"] = {
-            "": [stale]
-        }  # the form comes back after a sign-in: it shows a key by its last five
+    is_stale = visit.field("was") != values["was"]
+    if is_stale and visit.field(TYPED_BY):  # the form comes back after a sign-in, and shows the other key
+        values["errors"] = {"": [stale]}
 
     def act() -> Response:
-        if visit.field("was") != values["was"]:
+        if is_stale:
             raise Conflict(stale)
         found = [holder]  # the first try uses what was just read; later ones read the holder again
 

@@ -54,8 +54,10 @@ def enrol(visit: Visit) -> Response:
     def ask() -> Response:
         try:
             return act()
-        except TooManyRequests as refused:  # the last code may still be good: show the form that takes it
-            typed = visit.field("username")
+        except (
+            TooManyRequests
+        ) as refused:  # the last code may still be good here: show the form that takes it
+            typed = visit.field("username") if visit.enrolment_secret() else ""
             errors = {"": [refused.detail]}
             return page(visit, "enrol.html", 429, headers_of(refused), mailed=typed, errors=errors)
 

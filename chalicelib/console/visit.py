@@ -42,7 +42,6 @@ ASKED = "asked=1"
 
 _NEXT = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9._-]{3,64}){0,2}(\?[A-Za-z0-9=&_.%+-]{0,500})?")
 """A page of the console, without "." and "..", which lead out of it."""
-_LONGEST_NEXT = 700
 
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -275,8 +274,8 @@ class Visit:
         return page if _NEXT.fullmatch(page) and not page.startswith("sign-in") else ""
 
     def has_next(self) -> bool:
-        """Return whether this address is a page to come back to: not the first, nor longer than any is."""
-        return bool(self.path) and len(self.address()) <= _LONGEST_NEXT
+        """Return whether this address is a page that :meth:`next_page` takes, and not the first one."""
+        return _NEXT.fullmatch(self.address()) is not None
 
     def browser(self) -> str:
         """Return a short name of the browser, by which people recognise it."""

@@ -435,8 +435,7 @@ def moment(second: int) -> str:
 
 def _needs_passkey(user: User, account: Account, now: int) -> bool:
     """Return whether a User is an OWNER who could not manage the account without a passkey."""
-    has_key = account.policy.max_key_age_days is None and _has_endless_key(user, now)
-    return _is_owner(user, account) and not has_key
+    return _is_owner(user, account) and not _has_key_for_good(account.policy, user, now)
 
 
 def _has_lasting_key(user: User, now: int) -> bool:
@@ -461,9 +460,14 @@ def _has_endless_key(user: User, now: int) -> bool:
     return key is not None and key.expires_at is None and _has_lasting_key(user, now)
 
 
+def _has_key_for_good(policy: Policy, user: User, now: int) -> bool:
+    """Return whether a User has such a key, and the policy ends none by its age."""
+    return policy.max_key_age_days is None and _has_endless_key(user, now)
+
+
 def _has_endless_way_in(policy: Policy, user: User, now: int) -> bool:
-    """Return whether a User has a passkey or such a key, which no policy ends by its age."""
-    return bool(user.passkeys) or (policy.max_key_age_days is None and _has_endless_key(user, now))
+    """Return whether a User has a passkey, or a key that can stand in for one."""
+    return bool(user.passkeys) or _has_key_for_good(policy, user, now)
 
 
 def _is_owner(user: User, account: Account) -> bool:

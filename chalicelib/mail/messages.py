@@ -843,9 +843,7 @@ class _View:
         return [Step(f"{who} again by this command:", self._curl("POST", "/v1/users", body, by))]
 
     def _restore_service_user(self) -> list[Step]:
-        changes = {**self.event.changes}
-        if self.event.action is Action.SERVICE_USER_CREATED:
-            changes.pop("role", None)  # which it was created with
+        changes, role = self.event.changes, _changed_role(self.event)
         body: dict[str, object] = {}
         hint = ""
         if "administrators" in changes:
@@ -853,9 +851,9 @@ class _View:
             # A Service User keeps at least one, so that there was none cannot be set back.
             body["administrators"] = before.split(", ") if before else [self.recipient.username]
             hint = " (leave out Administrators who have left)" if before else " (it had none; this names you)"
-        if "role" in changes:
-            body["role"] = changes["role"][0]
-        needed = [Role(role) for role in changes.get("role", ())]
+        if role:
+            body["role"] = role[0]
+        needed = [Role(name) for name in role or ()]
         mine = self.recipient.role
         able = mine is Role.OWNER or (
             mine is not None and not self._is_dropped() and all(mine.covers(role) for role in needed)
@@ -1091,9 +1089,14 @@ def _quotable(text: str) -> str:
     return _short(_QUOTES.sub("'", unlinked(text)))
 
 
+def _changed_role(event: Event) -> tuple[str, str] | None:
+    """Return the old and the new role of an event; None if it changed no role."""
+    return None if event.action in _WHOLE_LIFE else event.changes.get("role")
+
+
 def _role_labels(event: Event) -> tuple[str, ...] | None:
     """Return the old and the new role of an event as people read them; None if it changed no role."""
-    change = None if event.action in _WHOLE_LIFE else event.changes.get("role")
+    change = _changed_role(event)
     return None if change is None else tuple(Role(name).label if name else "" for name in change)
 
 

@@ -496,14 +496,14 @@ class _Delivery:
         elif held_until:
             self._mailer.outbox.hold(self._key, self._lease, held_until)
         else:
-            self.finish_refused(event)
+            self.finish_delivery(event)
 
     def should_continue(self) -> bool:
         """Return whether to start another message: the run should continue, and the lease is long enough."""
         return self._run.should_continue(self._key.account) and self._mailer.now() + SECONDS < self._lease
 
-    def finish_refused(self, event: Event) -> None:
-        """Finish the event. If every email about it was refused, the operator gets an alarm."""
+    def finish_delivery(self, event: Event) -> None:
+        """Finish the event, whose recipients were all tried. An alarm is raised if each was refused."""
         refused = self._refused or event.refused
         if refused and not (self._told or event.told):
             # The stack has metric filters on this line, and an alarm.
@@ -653,7 +653,7 @@ class _Digest:
         elif any(recipient.name not in claimed.tried for recipient in recipients):
             claimed.delivery.postpone(0)
         else:
-            claimed.delivery.finish_refused(claimed.event)
+            claimed.delivery.finish_delivery(claimed.event)
 
 
 class _ClaimedEvent:

@@ -64,16 +64,16 @@ class Rotation(NamedTuple, Generic[Holder]):
     replaced_unused: bool
 
 
-def recorded_restrictions(
-    new: KeyRestrictions | ApiKey, replaced: ApiKey | None = None
+def changed_restrictions(
+    new: KeyRestrictions | ApiKey, old: KeyRestrictions | ApiKey | None = None
 ) -> dict[str, tuple[str, str]]:
-    """Return the restrictions of a new key as an event records them, beside those of one that it replaces.
+    """Return the restrictions that differ, the old value and the new one as text, as an event records them.
 
-    Empty if neither has any, and without those that are the same.
+    ``old`` are those that the key had, or those of a key that this one replaces; None for none.
     """
-    old = replaced or KeyRestrictions()
+    old = old or KeyRestrictions()
     recorded: dict[str, tuple[str, str]] = {}
-    if set(new.networks) != set(old.networks):
+    if set(new.networks) != set(old.networks):  # another order is no change
         recorded["allowedNetworks"] = (" ".join(old.networks), " ".join(new.networks))
     if new.expires_at != old.expires_at:
         recorded["expiresAt"] = (str(old.expires_at or ""), str(new.expires_at or ""))
@@ -333,15 +333,12 @@ def restrict(
     The third value returned maps each changed field to its old and new value, as text; it is empty if nothing
     changed. Raises NotFound if there is no key of the type.
     """
-    key = find(holder, key_type)
-    changes: dict[str, tuple[str, str]] = {}
-    new = key
-    if networks is not UNSET and set(networks) != set(key.networks):  # another order is no change
-        changes["allowedNetworks"] = (" ".join(key.networks), " ".join(networks))
+    key = new = find(holder, key_type)
+    if networks is not UNSET:
         new = replace(new, networks=networks)
     if expires_at is not UNSET and expires_at != key.expires_at:
-        changes["expiresAt"] = (str(key.expires_at or ""), str(expires_at or ""))
         new = replace(new, expires_at=expires_at, life_days=None)
+    changes = changed_restrictions(new, key)
     return with_key(holder, key_type, new), KeyChange(Change.UPDATED, key_type, key.last5), changes
 
 

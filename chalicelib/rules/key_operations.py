@@ -38,7 +38,7 @@ def generate(
     new, issued, change = api_keys.generate(
         holder, key_type, restrictions, auth.caller.username, now, _ceiling(auth, holder)
     )
-    recorded = api_keys.recorded_restrictions(new.keys[key_type], holder.keys.get(key_type))
+    recorded = api_keys.changed_restrictions(new.keys[key_type], holder.keys.get(key_type))
     _commit(directory, auth, holder, new, Action.API_KEY_GENERATED, change, recorded)
     return new, issued
 

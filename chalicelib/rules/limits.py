@@ -220,8 +220,8 @@ def passkey_code(account: str, email: str, limits: Limits, now: int) -> CountEma
         wait = _wait(now, last + pause, today >= most)
         return TooManyRequests(
             f"A code was mailed a moment ago, or often today (once in {pause} seconds, {most} times a day); "
-            f"none was mailed now. Use the last one, or wait {wait} seconds and ask again. If somebody else "
-            "asks for them, they have your key: rotate it.",
+            "none was mailed now. Use the last one, in the browser that asked for it, or wait "
+            f"{wait} seconds and ask again. If somebody else asks for them, they have your key: rotate it.",
             wait,
         )
 

@@ -109,7 +109,7 @@ def create(
     shown: tuple[str, ...] = (creator.username,)
     recorded = {"role": ("", new.role.value)}
     if key_types:
-        recorded |= api_keys.recorded_restrictions(wanted.restrictions)
+        recorded |= api_keys.changed_restrictions(wanted.restrictions)
     if wanted.administrators is not None:
         links, shown = _first_administrators(directory, creator, new, wanted.administrators)
         new = replace(new, administrators=links)

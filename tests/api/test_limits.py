@@ -463,6 +463,11 @@ def test_a_code_is_mailed_once_a_minute_and_ten_times_a_day(stack: Stack) -> Non
         assert refused.headers["Retry-After"] == ("60" if number < 9 else str(86_400 - 540))
         assert stack.snapshot() == before
     assert "Code of the email" in refused.words, "the last one still works: the page takes it"
+    fields = {"username": "owner", "key": owner.secret}
+    elsewhere = Browser(stack).post("enrol", fields, csrf="")
+    assert elsewhere.status == 429
+    assert "in the browser that asked for it" in elsewhere.words
+    assert "Code of the email" not in elsewhere.words, "no code works there"
     assert len(stack.events("PASSKEY_CODE_REQUESTED")) == 10
     # Another key of the same person, and the same inbox by another name, have no budget of their own.
     stack.clock.forward(3_600)
