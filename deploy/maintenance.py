@@ -239,8 +239,6 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
                 revoked[holder, key.key_type.value].add((key.last5, before))
             if key.previous_last5 and event.at >= since:
                 keys.add(DeadKey(holder, key.key_type.value, key.previous_last5))
-            if key.also_ended and event.at >= since:
-                keys.add(DeadKey(holder, key.key_type.value, key.also_ended))
             if key.change is Change.ROTATED and event.at >= since:
                 rotated[holder, key.key_type.value].add(key.last5)
         if event.action is Action.PASSKEY_REMOVED:

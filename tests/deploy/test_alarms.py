@@ -266,14 +266,14 @@ def test_the_failing_address_of_the_only_owner_raises_its_alarm(
 def test_an_event_of_which_ses_refuses_every_email_raises_its_alarm(
     mail: MailFixture, monitoring: Monitoring, log: str, others: bool
 ) -> None:
-    mail.demo_account("alice")
+    mail.demo_account("alice", "bob")
 
     def hook(recipient: str) -> None:
-        if not others or recipient == "alice@people.example":
+        if not others or recipient == "bob@people.example":
             raise ses_error("MessageRejected", "The address is on the suppression list.")
 
     mail.ses.hook = hook
-    event = mail.event(administrators={"alice": "m-alice"})
+    event = mail.event(administrators={"alice": "m-alice", "bob": "m-bob"})
     with monitoring.running(log):
         mail.notify(event) if log == "NotifyLog" else mail.resend()
     assert monitoring.raised() == (set() if others else {"OwnerUnreachableAlarm"})
