@@ -717,16 +717,19 @@ class _View:
         if role is None:
             return [
                 Step(
-                    "If the key is still needed, generate a new one:",
+                    f"If the key is still needed, generate a new one{self._unless_owner()}:",
                     self._curl("POST", self._path("api-keys"), self._key_type()),
                 )
             ]
         if self.person:
             return []
+        mine = self.recipient.role
+        able = mine is not None and mine.covers(Role(role[0]))
+        who = "set it back" if able else f"ask an OWNER of {self.account} to set it back"
         return [
             Step(
-                "If it should keep its earlier role, set it back, and generate the keys again:",
-                self._curl("PUT", self._path(), {"role": role[0]}),
+                f"If it should keep its earlier role, {who}, and generate the keys again:",
+                self._curl("PUT", self._path(), {"role": role[0]}, "" if able else _OWNER),
             )
         ]
 
@@ -842,6 +845,13 @@ class _View:
         who = "An OWNER invites you" if by else f"If {self.subject} should have access, invite them"
         return [Step(f"{who} again by this command:", self._curl("POST", "/v1/users", body, by))]
 
+    def _unless_owner(self) -> str:
+        """Return who has to do it if the Service User has a higher role than the Administrator who reads.
+
+        The event does not have that role, and no Administrator has a lower role than CLUSTER_ADMIN.
+        """
+        return " (if its role is OWNER, an OWNER has to)" if self.recipient.role is Role.CLUSTER_ADMIN else ""
+
     def _restore_service_user(self) -> list[Step]:
         changes, role = self.event.changes, _changed_role(self.event)
         body: dict[str, object] = {}
@@ -862,7 +872,7 @@ class _View:
         anew = " Then generate the revoked keys again." if self.event.keys else ""
         return [
             Step(
-                f"{who}{hint}.{anew}",
+                f"{who}{hint}{self._unless_owner() if able and not role else ''}.{anew}",
                 self._curl("PUT", self._path(), body, "" if able else _OWNER),
             )
         ]
@@ -871,7 +881,8 @@ class _View:
         path = self._user_path(self.subject) if self._kind() == "User" else self._path()
         if self._is_suspension():
             command = self._curl("POST", f"{path}/resume")
-            return [Step("If it should not be, resume it. What is kept works again at once:", command)]
+            who = self._unless_owner()
+            return [Step(f"If it should not be, resume it{who}. What is kept works again at once:", command)]
         command = self._curl("POST", f"{path}/suspend")
         return [Step("If it should not be, suspend it again. What it has is refused at once:", command)]
 
@@ -883,7 +894,8 @@ class _View:
         if "expiresAt" in changes:
             former = changes["expiresAt"][0]
             body["expiresAt"] = f"{utc(int(former)):%Y-%m-%dT%H:%M:%SZ}" if former else None
-        return [Step("Set it back as it was:", self._curl("PATCH", self._path("api-keys"), body))]
+        who = self._unless_owner()
+        return [Step(f"Set it back as it was{who}:", self._curl("PATCH", self._path("api-keys"), body))]
 
     def _restore_policy(self) -> list[Step]:
         former = {field: old for field, (old, _) in self.event.changes.items() if field in _SETTINGS}
@@ -893,7 +905,8 @@ class _View:
     def _prolong(self, key: KeyChange) -> Step:
         if self.given_end:
             return Step(
-                f"Take the end of the {key.key_type.display_name} key away, or put a later one for null:",
+                f"Take the end of the {key.key_type.display_name} key away, or put a later one for "
+                f"null{self._unless_owner()}:",
                 self._curl(
                     "PATCH", self._path("api-keys"), {"keyType": key.key_type.value, "expiresAt": None}
                 ),
@@ -906,7 +919,7 @@ class _View:
                 self._curl("POST", "/v1/api-keys/rotate", {**day}),
             )
         return Step(
-            f"Rotate the {key.key_type.display_name} key, with a day in which both work:",
+            f"Rotate the {key.key_type.display_name} key, with a day in which both work{self._unless_owner()}:",
             self._curl("POST", self._path("api-keys/rotate"), {"keyType": key.key_type.value, **day}),
         )
 

@@ -590,7 +590,8 @@ def test_every_command_is_one_a_shell_reads(name: str) -> None:
         assert parts[:2] == ["curl", "-X"]
         assert parts[3].startswith(f"{PUBLIC_URL}/v1/")
         if "activate" not in command:
-            whose = "OWNER-USERNAME" if name in ("role", "administrators and role") else recipient.username
+            above = ("role", "administrators and role", "lowered")
+            whose = "OWNER-USERNAME" if name in above else recipient.username
             assert parts[4:6] == ["-u", whose]
 
 
@@ -819,7 +820,9 @@ def test_a_revoked_key_is_generated_anew() -> None:
 
 def test_a_lowered_role_is_set_back_and_a_deleted_service_user_is_not() -> None:
     said, _ = steps(EVERY["lowered"][0], BOB)
-    assert said[0].startswith(f"curl -X PUT {PUBLIC_URL}/v1/service-users/ci-bot -u Bob")
+    assert said[0].startswith(f"curl -X PUT {PUBLIC_URL}/v1/service-users/ci-bot -u OWNER-USERNAME")
+    said, _ = steps(EVERY["lowered"][0], BOSS)
+    assert said[0].startswith(f"curl -X PUT {PUBLIC_URL}/v1/service-users/ci-bot -u Boss")
     assert said[0].endswith("""-d '{"role":"OWNER"}'""")
     said, text = steps(EVERY["deleted"][0], BOB)
     assert said == []
@@ -941,6 +944,14 @@ def test_an_owner_may_have_a_role_above_an_administrators() -> None:
     assert "Ask an OWNER of Demo to set it back" in text
     assert "curl asks" not in text
     assert "-u Boss" in steps(event, BOSS)[0][0]
+
+
+@pytest.mark.parametrize("name", ["revoked", "suspended", "loosened", "ends soon", "ending", "administrators"])
+def test_a_cluster_admin_reads_that_an_owner_has_to_if_the_role_is_above_theirs(name: str) -> None:
+    event, recipient, setting = EVERY[name]
+    assert recipient.role is Role.CLUSTER_ADMIN
+    assert "if its role is OWNER, an OWNER has to" in " ".join(email_content(event, BOB, setting).text.split())
+    assert "an OWNER has to" not in " ".join(email_content(event, BOSS, setting).text.split())
 
 
 @pytest.mark.parametrize(
