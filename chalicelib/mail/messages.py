@@ -919,7 +919,8 @@ class _View:
                 self._curl("POST", "/v1/api-keys/rotate", {**day}),
             )
         return Step(
-            f"Rotate the {key.key_type.display_name} key, with a day in which both work{self._unless_owner()}:",
+            f"Rotate the {key.key_type.display_name} key, with a day in which both "
+            f"work{self._unless_owner()}:",
             self._curl("POST", self._path("api-keys/rotate"), {"keyType": key.key_type.value, **day}),
         )
 

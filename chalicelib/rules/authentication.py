@@ -90,9 +90,12 @@ def sign_in(
     return AuthContext(principal, PresentedKey(match.key_type, digest), origin)
 
 
-def is_valid(principal: Principal, digest: bytes, now: float) -> bool:
-    """Return whether a principal's key or predecessor with this digest signs in, wherever from."""
-    return principal.suspended_at is None and isinstance(_match(principal, digest, now), _Match)
+def is_valid(principal: Principal, digest: bytes, origin: Origin) -> bool:
+    """Return whether a principal's key or predecessor with this digest signs in from where the call is."""
+    match = _match(principal, digest, origin.now)
+    if isinstance(match, SignInRefusal) or principal.suspended_at is not None:
+        return False
+    return networks.admits(match.key.networks, origin.source_ip)
 
 
 def _with_use(principal: Principal, match: "_Match", now: int) -> Principal:

@@ -54,7 +54,8 @@ CODE_SECONDS = 15 * 60
 
 _CODE_NOT_VALID = (
     "The username or the code is not valid, or the code was used, is older than 15 minutes, was asked for in "
-    "another browser, or was mailed before your role changed. Ask for a new one in this browser."
+    "another browser or with a key that may not be used from here, or was mailed before your role changed. "
+    "Ask for a new one in this browser."
 )
 _EXPIRED = "This took longer than five minutes, or was done already. Start again."
 
@@ -286,7 +287,7 @@ def _find_by_code(directory: Directory, username: str, code: str, asked: str, or
         for other, until in enrolment.digests.items()
     )
     valid &= hmac.compare_digest(enrolment.browser, key_format.digest(asked))
-    if not valid or not authentication.is_valid(user, enrolment.key, origin.now):
+    if not valid or not authentication.is_valid(user, enrolment.key, origin):
         raise ValidationError(_CODE_NOT_VALID)
     return user
 

@@ -244,7 +244,7 @@ class Visits(Machine):
             seat,
             "enrol-begin",
             {"username": username, "code": code},
-            lambda: self.book.begin_enrolment(username, code, seat.wish),
+            lambda: self.book.begin_enrolment(username, code, seat.wish, seat.browser.source_ip),
         )
         if begun is None:
             return
@@ -254,7 +254,7 @@ class Visits(Machine):
             seat,
             "enrol-finish",
             {"code": code, "name": "", "passkey": soft.create(begun)},
-            lambda: self.book.enrol(seat.challenge, code, seat.wish, soft.counter),
+            lambda: self.book.enrol(seat.challenge, code, seat.wish, soft.counter, seat.browser.source_ip),
             soft,
         )
 

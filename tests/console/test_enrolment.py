@@ -213,6 +213,28 @@ def test_a_code_is_nothing_once_its_key_works_no_more(accounts: Accounts, how: s
     assert "passkeys" not in accounts.stack.item("admin")
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_code_is_nothing_where_its_key_may_not_be_used(accounts: Accounts, when: str) -> None:
+    admin, browser = accounts["admin"], Browser(accounts.stack)
+    office = {"keyType": "USER_MANAGEMENT", "allowedNetworks": ["203.0.113.0/24"]}
+    assert ask(browser, admin).status == 200
+    with_code = code(accounts.stack, "admin")
+    elsewhere, browser.source_ip = browser.source_ip, "203.0.113.7"
+    begun = browser.call("enrol-begin", {"username": "admin", "code": with_code}).json
+    made = browser.passkey.create(begun["challenge"])
+    restricted = accounts.call("PATCH", "/v1/users/admin/api-keys", "admin", office, source_ip="203.0.113.7")
+    assert restricted.status == 200
+    browser.source_ip = elsewhere
+    if when == "before":
+        refused = browser.call("enrol-begin", {"username": "admin", "code": with_code})
+    else:
+        refused = browser.call("enrol-finish", {"code": with_code, "name": "", "passkey": made})
+    assert refused.status == 400
+    assert "may not be used from here" in refused.json["detail"]
+    browser.source_ip = "203.0.113.7"
+    assert browser.call("enrol-finish", {"code": with_code, "name": "", "passkey": made}).status == 200
+
+
 def test_a_challenge_for_one_code_takes_no_other(accounts: Accounts) -> None:
     browser = Browser(accounts.stack)
     assert ask(browser, accounts["owner"]).status == 200

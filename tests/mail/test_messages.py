@@ -946,11 +946,15 @@ def test_an_owner_may_have_a_role_above_an_administrators() -> None:
     assert "-u Boss" in steps(event, BOSS)[0][0]
 
 
-@pytest.mark.parametrize("name", ["revoked", "suspended", "loosened", "ends soon", "ending", "administrators"])
+@pytest.mark.parametrize(
+    "name", ["revoked", "suspended", "loosened", "ends soon", "ending", "administrators"]
+)
 def test_a_cluster_admin_reads_that_an_owner_has_to_if_the_role_is_above_theirs(name: str) -> None:
     event, recipient, setting = EVERY[name]
     assert recipient.role is Role.CLUSTER_ADMIN
-    assert "if its role is OWNER, an OWNER has to" in " ".join(email_content(event, BOB, setting).text.split())
+    assert "if its role is OWNER, an OWNER has to" in " ".join(
+        email_content(event, BOB, setting).text.split()
+    )
     assert "an OWNER has to" not in " ".join(email_content(event, BOSS, setting).text.split())
 
 

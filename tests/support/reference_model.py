@@ -1020,17 +1020,19 @@ class ReferenceModel:
         self._put(Record(by.who.account, "PASSKEY_CODE_REQUESTED", by.who.name, by.who.name, by=by.shown))
         return by.who.wish
 
-    def begin_enrolment(self, name: str, code: str, wish: Wish | None) -> Challenge:
+    def begin_enrolment(self, name: str, code: str, wish: Wish | None, source_ip: str) -> Challenge:
         """Begin in the browser in which ``wish`` was the last that was made."""
-        person = self._wishes(name, code, wish)
+        person = self._wishes(name, code, wish, source_ip)
         self._has_room(person)
         return self._challenge("ENROL", person, code)
 
-    def enrol(self, asked: Challenge | None, code: str, wish: Wish | None, counter: int) -> Session:
+    def enrol(
+        self, asked: Challenge | None, code: str, wish: Wish | None, counter: int, source_ip: str
+    ) -> Session:
         """Turn a mailed code into a passkey and a session."""
         challenge = self._good(asked, "ENROL")
         assert challenge.whom is not None
-        person = self._wishes(challenge.whom.name, code, wish)
+        person = self._wishes(challenge.whom.name, code, wish, source_ip)
         if challenge.proof != code or challenge.stay is not person.stay:
             raise Refused(400)
         self._has_room(person)
@@ -1039,12 +1041,15 @@ class ReferenceModel:
         person.passkeys.append(Passkey(counter, self.second))
         return self._start(person, person.passkeys[-1], "PASSKEY_ADDED")
 
-    def _wishes(self, name: str, code: str, wish: Wish | None) -> Someone:
+    def _wishes(self, name: str, code: str, wish: Wish | None, source_ip: str) -> Someone:
         """Who is let in by a code: it takes the code, the browser that asked and a key that works."""
         person = self.all.get(name.lower())
         if person is None or person.wish is None or person.wish is not wish:
             raise Refused(400)
-        works = [it for key in person.keys.values() for it in key.works(self.now)]
+        open_here = [
+            it for it in person.keys.values() if OFFICE not in it.offices or source_ip == AT_THE_OFFICE
+        ]
+        works = [it for key in open_here for it in key.works(self.now)]
         if self.now >= person.wish.codes.get(code, 0) or person.wish.key not in works:
             raise Refused(400)
         return person
