@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-not-found]
 from playwright.sync_api import Browser  # type: ignore[import-not-found]
 
 from tests.browser.conftest import CHROMIUM, FLAGS, Person, Server, go, open_by_link
+from tests.browser.test_accessibility import RULES
 
 People = Callable[..., Person]
 KEY = re.compile(r"suk_[0-9A-Za-z]{49}")
@@ -65,6 +67,32 @@ def test_a_wrong_token_is_said_on_the_page(newcomer: People, server: Server) -> 
     it.page.get_by_label("Token of the invitation").fill("sui_wrong")
     it.page.get_by_role("button", name="Make a passkey and sign in").click()
     it.see("The username or the token is not valid")
+
+
+def test_a_key_and_a_mailed_code_get_a_passkey_also_in_another_tab(newcomer: People, server: Server) -> None:
+    it = newcomer()
+    it.username, token = server.invite("CLUSTER_ADMIN")
+    activated = server.api("POST", "/v1/users/activate", {"username": it.username, "token": token})
+    made = activated["apiKeys"]["apiKeys"]
+    key = next(one["key"] for one in made if one["keyType"] == "USER_MANAGEMENT")
+    it.open("enrol")
+    it.page.wait_for_timeout(1100)  # for a second, nothing is sent from a page that has just appeared
+    it.page.get_by_label("Your username").fill(it.username)
+    it.page.get_by_label("API key", exact=True).fill(key)
+    it.page.get_by_role("button", name="Mail me a code").click()
+    it.see("A code was mailed to you")
+    code = re.search(r"sue_\w+", server.mail(it.username, "sue_"))
+    assert code
+    closed, it.page = it.page, it.context.new_page()
+    closed.close()
+    it.watch(it.page)
+    it.page.goto(f"{server.console}/enrol")
+    it.plug_in()
+    assert Axe().run(it.page, options=RULES).violations_count == 0
+    it.page.get_by_label("Username", exact=True).fill(it.username)
+    it.page.get_by_label("Code of the email").fill(code[0])
+    it.page.get_by_role("button", name="Make a passkey and sign in").click()
+    it.page.get_by_role("heading", name="Service Users").wait_for()
 
 
 def test_a_key_is_created_copied_and_not_made_twice_by_reloading(person: People) -> None:

@@ -51,6 +51,22 @@ def test_a_key_and_a_code_get_a_passkey_and_both_stay_good(accounts: Accounts) -
     assert len(accounts.stack.events("PASSKEY_CODE_REQUESTED", "PASSKEY_ADDED")) == 2
 
 
+def test_the_page_has_a_field_for_the_code_in_the_browser_that_asked(accounts: Accounts) -> None:
+    """Also once its tab is closed, such as by a phone on which the email was read."""
+    browser = Browser(accounts.stack)
+    assert 'id="code"' not in browser.open("enrol").text
+    assert ask(browser, accounts["owner"]).status == 200
+    again = browser.open("enrol")
+    assert 'id="code"' in again.text
+    assert 'id="username"' in again.text
+    assert "owner" not in again.text, "the page does not tell who asked"
+    assert 'id="token"' not in again.text
+    anew = browser.open("enrol?anew=yes")
+    assert 'id="code"' not in anew.text
+    assert 'id="token"' in anew.text
+    assert 'id="code"' not in Browser(accounts.stack).open("enrol").text
+
+
 @pytest.mark.parametrize("step", ["begin", "finish"])
 def test_who_reads_the_inbox_gets_no_passkey_in_another_browser(accounts: Accounts, step: str) -> None:
     """Neither with no cookie, nor with that of a request of their own."""
