@@ -598,6 +598,8 @@ class ReferenceModel:
         return self._done(201, by, "API_KEY_GENERATED", holder, [("GENERATED", kind)], [key])
 
     def revoke(self, by: Caller, holder: Someone, kind: str, *, meant: bool = True) -> Outcome:
+        if meant:
+            by.prove(self.now)
         if kind not in holder.keys:
             raise Refused(404)
         if not meant:
@@ -625,6 +627,8 @@ class ReferenceModel:
             raise Refused(409)
 
     def restrict(self, by: Caller, holder: Someone, body: dict[str, Any], *, meant: bool = True) -> Outcome:
+        if meant:
+            by.prove(self.now)
         key = self._living(holder, body["keyType"])
         ends = body.get("ends", key.ends)
         offices = body.get("allowedNetworks", key.offices)
