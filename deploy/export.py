@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -61,7 +62,7 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
 
     The folder is an export, or another archive of it: files that end in ``.jsonl`` anywhere below the
     account's, with events twice or in another order. Events that the table keeps no longer are no difference;
-    nor are fields that a later version added.
+    nor are fields that a later version added, which have no value in an event of an earlier one.
     """
     home = folder / account
     archived: dict[str, dict[str, Any]] = {}
@@ -81,10 +82,27 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
         found = archived.pop(event["id"], None)
         if found is None:
             differences.append(f"{event['id']}: is missing ({event['action']} at {event['at']})")
-        elif any(event.get(field) != value for field, value in found.items()):
+        elif _is_changed(found, event):
             differences.append(f"{event['id']}: differs from the recorded event")
-    differences += [f"{name}: is not recorded" for name in sorted(archived) if first and name > first]
+    for name, event in sorted(archived.items()):
+        if first and (name > first or not _is_as_old_as_its_id(event)):
+            differences.append(f"{name}: is not recorded")
     return differences
+
+
+def _is_as_old_as_its_id(event: dict[str, Any]) -> bool:
+    """Return whether an event's id has the time of the event, as every event's has (in milliseconds)."""
+    try:
+        second = int(event["id"][:12], 16) // 1000
+        return datetime.fromtimestamp(second, UTC) == datetime.fromisoformat(event["at"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+
+
+def _is_changed(archived: dict[str, Any], recorded: dict[str, Any]) -> bool:
+    """Return whether a value is another one than recorded, or was taken out."""
+    added = any(value != recorded.get(field) for field, value in archived.items())
+    return added or any(value for field, value in recorded.items() if field not in archived)
 
 
 def accounts_of(client: "DynamoDBClient", directory: str) -> list[str]:

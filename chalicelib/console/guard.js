@@ -2,7 +2,7 @@
 (() => {
   let backAt = -1000;
   let away = !document.hasFocus();
-  let pressed = Infinity;
+  const held = new Map();
   const back = () => { backAt = performance.now(); };
   if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") back();
   if ("elsewhere" in document.documentElement.dataset) back();
@@ -21,10 +21,17 @@
     if (away) back();
     away = false;
   });
-  for (const name of ["pointerdown", "keydown", "click"]) {
-    addEventListener(name, (event) => { if (event.isTrusted) pressed = event.repeat ? -Infinity : event.timeStamp; }, true);
+  const which = (event) => event.code ?? event.pointerId;
+  for (const name of ["pointerdown", "keydown"]) {
+    addEventListener(name, (event) => {
+      if (event.isTrusted && !held.has(which(event))) held.set(which(event), event.repeat ? -Infinity : event.timeStamp);
+    }, true);
   }
-  const early = () => Math.min(performance.now(), pressed) - backAt <= 1000;
+  for (const name of ["pointerup", "pointercancel", "keyup"]) {
+    addEventListener(name, (event) => { setTimeout(() => held.delete(which(event))); }, true);
+  }
+  addEventListener("click", () => { setTimeout(() => held.clear()); }, true);
+  const early = () => Math.min(performance.now(), ...held.values()) - backAt <= 1000;
   addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
     if (!link || !early()) return;

@@ -721,7 +721,7 @@ def _kind_of(action: str, changes: "Mapping[str, Sequence[str]]", audience: str)
     """Return the kind of an event's messages. A change of OWNERs must not wait behind somebody's flood."""
     if folding.is_folded_action(action, changes):
         return Kind.FOLDED
-    to_owners = audience in (Audience.OWNERS, Audience.PERSON_AND_OWNERS)
+    to_owners = audience in list(Audience) and Audience(audience).has_every_owner
     return Kind.OWNERS if to_owners else Kind.OTHER
 
 

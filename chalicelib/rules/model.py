@@ -514,6 +514,11 @@ class Audience(str, Enum):
     PERSON_AND_OWNERS = "PERSON_AND_OWNERS"
     ADMINISTRATORS_AND_OWNERS = "ADMINISTRATORS_AND_OWNERS"
 
+    @property
+    def has_every_owner(self) -> bool:
+        """Return whether all OWNERs of the account are to be notified."""
+        return self.value.endswith("OWNERS")
+
 
 class Event(Value, frozen=True, kw_only=True):
     """An audit event; also its own notification outbox entry until all recipients are notified.

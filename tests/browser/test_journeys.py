@@ -671,6 +671,41 @@ def test_a_link_that_is_followed_at_once_leads_to_a_page_that_waits(person: Peop
         assert page.url.endswith(f"/service-users/{name}/suspend")
 
 
+@pytest.mark.parametrize("how", ["mouse", "Space", "Enter"])
+def test_a_press_that_began_too_early_does_nothing_however_long_it_is_held(person: People, how: str) -> None:
+    """Another page may say "press and hold", and lead here meanwhile: the press ends when the second is over."""
+    ann = person()
+    page = ann.page
+    name = ann.server.service_user(administrators=["owner"])
+    ann.open(f"service-users/{name}/suspend")
+    ann.open("events")
+    page.go_back()
+    button = page.get_by_role("button", name="Suspend")
+    said = page.locator("main form [role=alert]").get_by_text("Nothing was sent")
+    if how == "mouse":
+        box = button.bounding_box()
+        assert box
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.wait_for_timeout(1300)
+        page.mouse.up()
+    else:
+        button.focus()
+        key = {"key": {"Space": " "}.get(how, how), "code": how, "text": {"Space": " "}.get(how, "\r")}
+        code = {"windowsVirtualKeyCode": {"Space": 32}.get(how, 13)}
+        page.wait_for_timeout(1300)
+        for _ in range(3):  # the key that is held down repeats, and its first press was on another page
+            ann.devtools.send(
+                "Input.dispatchKeyEvent", {"type": "keyDown", "autoRepeat": True, **key, **code}
+            )
+        ann.devtools.send("Input.dispatchKeyEvent", {"type": "keyUp", **key, **code})
+    said.wait_for()
+    assert ann.server.api("GET", f"/v1/service-users/{name}")["suspendedAt"] is None
+    page.wait_for_timeout(1000)
+    button.click()
+    ann.see("The Service User is suspended.")
+
+
 def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: People) -> None:
     """A page of a sibling host leads to a form at the first click, or goes back to one that was open."""
     ann = person()

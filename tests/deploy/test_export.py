@@ -200,14 +200,49 @@ def test_an_archive_may_have_events_twice_in_any_order_and_those_that_are_over(
     lines = lines_of(tmp_path / "export" / account)
     home = tmp_path / "archive" / account / "2030"
     home.mkdir(parents=True)
-    old = {**lines[0], "id": "0" * 28}
+    old = {**lines[0], "id": "0" * 28, "at": "1970-01-01T00:00:00Z"}
     (home / "a.jsonl").write_text("\n".join(json.dumps(it) for it in [*reversed(lines), old]))
     (home / "b.jsonl").write_text("\n".join(json.dumps(it) for it in lines[:2]))
     assert check_account(stack.client, stack.tables.events, account, tmp_path / "archive") == []
-    later = [{name: value for name, value in it.items() if name != "requestId"} for it in lines]
+    # A field that a later version added has no value in the events of an earlier one.
+    later = [{name: value for name, value in it.items() if value} for it in lines]
     (home / "a.jsonl").write_text("\n".join(map(json.dumps, later)))
     (home / "b.jsonl").unlink()
     assert check_account(stack.client, stack.tables.events, account, tmp_path / "archive") == []
+
+
+def test_a_value_that_was_taken_out_is_found_whichever_it_is(
+    trail: tuple[Stack, Key, str], tmp_path: Path
+) -> None:
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, tmp_path / "export")
+    lines = lines_of(tmp_path / "export" / account)
+    file = tmp_path / "archive" / account / "all.jsonl"
+    file.parent.mkdir(parents=True)
+    taken = {name for it in lines for name, value in it.items() if value} - {"id"}
+    assert {"actor", "credential", "changes", "sourceIp", "at"} <= taken
+    for name in sorted(taken):
+        spoilt = [{field: value for field, value in it.items() if field != name} for it in lines]
+        file.write_text("\n".join(map(json.dumps, spoilt)))
+        found = check_account(stack.client, stack.tables.events, account, tmp_path / "archive")
+        assert len(found) == sum(bool(it[name]) for it in lines), name
+        assert all(fault.endswith("differs from the recorded event") for fault in found)
+
+
+@pytest.mark.parametrize("at", ["2030-03-18T10:00:00Z", "yesterday", None])
+def test_an_event_that_was_never_recorded_does_not_pass_for_one_that_is_over(
+    trail: tuple[Stack, Key, str], tmp_path: Path, at: str | None
+) -> None:
+    """Its id may be lower than the first recorded one, but has the time of the event."""
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, tmp_path / "export")
+    lines = lines_of(tmp_path / "export" / account)
+    forged = {**lines[-1], "id": f"{'0' * 27}1", "at": at}
+    file = tmp_path / "archive" / account / "all.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("\n".join(json.dumps(it) for it in [*lines, forged]))
+    found = check_account(stack.client, stack.tables.events, account, tmp_path / "archive")
+    assert found == [f"{forged['id']}: is not recorded"]
 
 
 def test_an_account_without_events_has_an_empty_manifest(stack: Stack, tmp_path: Path) -> None:

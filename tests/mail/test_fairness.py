@@ -240,7 +240,9 @@ def test_a_share_is_of_an_account_a_kind_and_a_minute() -> None:
     assert share.allows("acme", 120, Kind.FOLDED)
 
 
-@pytest.mark.parametrize("audience", [Audience.OWNERS, Audience.PERSON_AND_OWNERS])
+@pytest.mark.parametrize(
+    "audience", [Audience.OWNERS, Audience.PERSON_AND_OWNERS, Audience.ADMINISTRATORS_AND_OWNERS]
+)
 def test_a_change_of_owners_does_not_wait_behind_a_flood_of_its_own_account(
     audience: Audience, caplog: pytest.LogCaptureFixture
 ) -> None:
