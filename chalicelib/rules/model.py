@@ -36,7 +36,8 @@ class Notice(Value, frozen=True):
     """The expiry notices of a key.
 
     ``ends_at`` is the announced expiry; ``first_at`` and ``last_at`` are when the notices of 10 days and
-    1 day were recorded, ``first_event`` and ``last_event`` the ids of those events.
+    1 day were recorded, ``first_event`` and ``last_event`` the ids of those events. ``by_policy`` says
+    whether one of them announced an end by the account's policy, and not only the key's own expiry.
     """
 
     ends_at: int
@@ -44,6 +45,7 @@ class Notice(Value, frozen=True):
     last_at: int | None = None
     first_event: str = ""
     last_event: str = ""
+    by_policy: bool = True
 
 
 class ApiKey(Value, frozen=True):

@@ -90,9 +90,8 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
     own, by_policy = _own_expiry(key), _policy_expiry(key, policy)
     if own is not None and is_expired(key, now):
         return Revoke(own.cause, own.reason)
-    expiries = [expiry.at for expiry in (own, by_policy) if expiry is not None]
     notice = key.notice
-    if notice is not None and expiries and min(expiries) <= notice.ends_at + MOVED:
+    if notice is not None and _is_announced(notice, own, by_policy):
         return _after_first_notice(notice, own, by_policy, now)
     first = _first_notice(key, own, by_policy, now)
     return first or (ClearNotice() if notice is not None else None)
@@ -109,6 +108,7 @@ def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNot
 
 def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice:
     """Return the updated Notice of a key. ``event`` is the id of the event that notifies."""
+    by_policy = sent.expiry.cause is not Cause.EXPIRY
     if sent.first or key.notice is None:
         return Notice(
             sent.expiry.at,
@@ -116,8 +116,10 @@ def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice
             now if sent.last else None,
             first_event=event,
             last_event=event if sent.last else "",
+            by_policy=by_policy,
         )
-    return Notice(sent.expiry.at, key.notice.first_at, now, key.notice.first_event, event)
+    by_policy = by_policy or key.notice.by_policy
+    return Notice(sent.expiry.at, key.notice.first_at, now, key.notice.first_event, event, by_policy)
 
 
 def delivered_at(event: Event | None, recorded: int) -> int | None:
@@ -166,8 +168,7 @@ def expected_end(key: ApiKey, policy: Policy, now: int) -> int | None:
     by_policy = _policy_expiry(key, policy)
     if by_policy is None:
         return key.expires_at
-    expiries = [by_policy.at, *([] if key.expires_at is None else [key.expires_at])]
-    if key.notice is None or min(expiries) > key.notice.ends_at + MOVED:
+    if key.notice is None or not _is_announced(key.notice, _own_expiry(key), by_policy):
         earliest = now + FIRST_NOTICE
     elif key.notice.last_at is None:
         earliest = max(key.notice.ends_at, now + LAST_NOTICE)
@@ -206,12 +207,25 @@ def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now
     return None
 
 
+def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiry | None) -> bool:
+    """Return whether notices announced the expiry that applies now, or an earlier one.
+
+    What they said of the key's own expiry announces no end by the policy, once that expiry was taken away or
+    is later. What they said of the policy stays said, so that nobody puts its end off by giving the key an
+    expiry and taking it away.
+    """
+    announced = notice.ends_at + MOVED
+    if own is not None and own.at <= announced:
+        return True
+    return notice.by_policy and by_policy is not None and by_policy.at <= announced
+
+
 def _after_first_notice(
     notice: Notice, own: Expiry | None, by_policy: Expiry | None, now: int
 ) -> Decision | None:
     """Return the last notice or the revocation, which is never before the announced expiry."""
     expiry = own
-    if by_policy is not None:
+    if by_policy is not None and notice.by_policy:
         expiry = _sooner(own, by_policy._replace(at=max(by_policy.at, notice.ends_at)))
     if expiry is None:  # pragma: no cover - there is one, or the notice would be cleared
         return None

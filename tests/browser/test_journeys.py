@@ -673,7 +673,7 @@ def test_a_link_that_is_followed_at_once_leads_to_a_page_that_waits(person: Peop
 
 @pytest.mark.parametrize("how", ["mouse", "Space", "Enter"])
 def test_a_press_that_began_too_early_does_nothing_however_long_it_is_held(person: People, how: str) -> None:
-    """Another page may say "press and hold", and lead here meanwhile: the press ends when the second is over."""
+    """Another page may say "press and hold", and lead here meanwhile: the press ends after the second."""
     ann = person()
     page = ann.page
     name = ann.server.service_user(administrators=["owner"])

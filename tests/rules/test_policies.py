@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from chalicelib.rules import policies
 from chalicelib.rules.api_keys import is_expired
-from chalicelib.rules.model import Action, Actor, ApiKey, Audience, Event, Kind, Notice, Policy, Subject
+from chalicelib.rules.model import (
+    Action,
+    Actor,
+    ApiKey,
+    Audience,
+    Cause,
+    Event,
+    Kind,
+    Notice,
+    Policy,
+    Subject,
+)
 from chalicelib.rules.policies import SWEEP_INTERVAL, ClearNotice, Revoke, SendNotice
 
 DAY, HOUR = 86_400, 3600
@@ -110,6 +121,11 @@ class SimulatedKey:
         assert notice.ends_at <= self.now
         assert self.sent[notice.first_event] <= self.now - 10 * DAY + HOUR
         assert self.sent[notice.last_event] <= self.now - DAY + HOUR
+        made = self.key.rotated_at or self.key.created_at
+        assert any(
+            at >= made and at <= self.now - DAY and tell.expiry.cause is not Cause.EXPIRY
+            for at, tell in self.told
+        ), "a notice said that the policy ends it"
 
     def step(self, what: str, how: object) -> None:
         if what == "use" and self.revoked is None and not is_expired(self.key, self.now):
@@ -189,6 +205,37 @@ def test_each_notice_is_sent_once_for_each_expiry(
     firsts = [at for at, tell in life.told if tell.first]
     # An expiry that moved by more than a day has notices of its own, a sweep later at the earliest.
     assert all(later - earlier >= SWEEP_INTERVAL for earlier, later in itertools.pairwise(firsts))
+
+
+def test_the_notices_of_an_expiry_that_was_taken_away_announce_no_end_by_the_policy() -> None:
+    life = SimulatedKey()
+    life.key = replace(life.key, expires_at=START + 40 * DAY)
+    life.days(38)
+    assert [tell.expiry.cause for _, tell in life.told] == [Cause.EXPIRY]
+    life.policy = Policy(max_key_age_days=14)
+    life.days(1)
+    life.key = replace(life.key, expires_at=None)
+    assert policies.expected_end(life.key, life.policy, life.now) == life.now + 10 * DAY
+    life.days(9)
+    assert life.revoked is None
+    life.days(3)
+    assert life.revoked == Revoke(Cause.POLICY_AGE, "The account revokes every key 14 days after it was made")
+    by_policy = [tell for _, tell in life.told if tell.expiry.cause is Cause.POLICY_AGE]
+    assert [(tell.first, tell.last) for tell in by_policy] == [(True, False), (False, True)]
+
+
+def test_nobody_puts_the_policys_end_off_by_an_expiry_that_comes_and_goes() -> None:
+    life = SimulatedKey(policy=Policy(max_key_age_days=60))
+    life.days(55)
+    for _ in range(8):
+        if life.revoked is None:
+            life.key = replace(life.key, expires_at=life.now + DAY + HOUR)
+            life.days(1)
+            life.key = replace(life.key, expires_at=None)
+            life.days(4)
+    assert life.revoked is not None
+    assert life.revoked.by_policy
+    assert life.now <= START + 95 * DAY
 
 
 AGED = Policy(max_key_age_days=60)
