@@ -14,8 +14,10 @@ from chalicelib.rules.identifiers import new_version
 from chalicelib.rules.lifetimes import DAY
 from chalicelib.rules.model import (
     ApiKey,
+    Cause,
     Change,
     KeyChange,
+    Notice,
     Predecessor,
     Principal,
     ServiceUser,
@@ -302,7 +304,7 @@ def rotate(
         last_used_at=None,
         refused_at=None,
         predecessor=predecessor,
-        notice=None,
+        notice=_kept_notice(key),
         ceiling=ceiling,
         rotated_by=by,
         has_pointer=True,
@@ -320,6 +322,13 @@ def rotate(
     return Rotation(
         with_key(holder, key_type, rotated), IssuedKey(key_type, secret), change, response_was_lost
     )
+
+
+def _kept_notice(key: ApiKey) -> Notice | None:
+    """Return what the notice of a key says of an expiry that a rotation does not change; None if nothing."""
+    if key.notice is None or key.expires_at is None or key.life_days is not None:
+        return None
+    return replace(key.notice, causes=(Cause.EXPIRY,)) if Cause.EXPIRY in key.notice.causes else None
 
 
 def restrict(

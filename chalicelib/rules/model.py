@@ -15,6 +15,27 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """An immutable value; fields at their default are not stored."""
 
 
+class Cause(str, Enum):
+    """Why something happened, if it is not simply what the actor asked for."""
+
+    EXPIRY = "EXPIRY"
+    POLICY_AGE = "POLICY_AGE"
+    POLICY_INACTIVITY = "POLICY_INACTIVITY"
+    ROLE_LOWERED = "ROLE_LOWERED"
+    NETWORK_NOT_ALLOWED = "NETWORK_NOT_ALLOWED"
+    USER_REVOKED = "USER_REVOKED"
+    USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
+    SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
+    OPERATOR = "OPERATOR"
+    LEAKED = "LEAKED"
+    SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
+    SUSPENDED = "SUSPENDED"
+
+
+ENDS = (Cause.EXPIRY, Cause.POLICY_AGE, Cause.POLICY_INACTIVITY)
+"""The causes of which notices announce the end of a key."""
+
+
 class Predecessor(Value, frozen=True):
     """The key a rotation replaced, which still works until ``until``.
 
@@ -36,8 +57,8 @@ class Notice(Value, frozen=True):
     """The expiry notices of a key.
 
     ``ends_at`` is the announced expiry; ``first_at`` and ``last_at`` are when the notices of 10 days and
-    1 day were recorded, ``first_event`` and ``last_event`` the ids of those events. ``by_policy`` says
-    whether one of them announced an end by the account's policy, and not only the key's own expiry.
+    1 day were recorded, ``first_event`` and ``last_event`` the ids of those events. ``causes`` are
+    why the announced ends were to come; of a notice that an earlier version recorded, any of them.
     """
 
     ends_at: int
@@ -45,7 +66,7 @@ class Notice(Value, frozen=True):
     last_at: int | None = None
     first_event: str = ""
     last_event: str = ""
-    by_policy: bool = True
+    causes: tuple[Cause, ...] = ENDS
 
 
 class ApiKey(Value, frozen=True):
@@ -400,23 +421,6 @@ class Change(str, Enum):
     REFUSED = "REFUSED"
     ENDING = "ENDING"
     LEAKED = "LEAKED"
-
-
-class Cause(str, Enum):
-    """Why something happened, if it is not simply what the actor asked for."""
-
-    EXPIRY = "EXPIRY"
-    POLICY_AGE = "POLICY_AGE"
-    POLICY_INACTIVITY = "POLICY_INACTIVITY"
-    ROLE_LOWERED = "ROLE_LOWERED"
-    NETWORK_NOT_ALLOWED = "NETWORK_NOT_ALLOWED"
-    USER_REVOKED = "USER_REVOKED"
-    USER_INVITED_AGAIN = "USER_INVITED_AGAIN"
-    SERVICE_USER_DELETED = "SERVICE_USER_DELETED"
-    OPERATOR = "OPERATOR"
-    LEAKED = "LEAKED"
-    SHOWN_KEYS_ENDED = "SHOWN_KEYS_ENDED"
-    SUSPENDED = "SUSPENDED"
 
 
 class CredentialKind(str, Enum):

@@ -35,6 +35,9 @@ class Expiry(NamedTuple):
     reason: str
 
 
+Expiries = tuple[Expiry, ...]
+
+
 class SendNotice(NamedTuple):
     """Send the first notice, the last one, or both in one."""
 
@@ -87,13 +90,13 @@ def decide_passkey(passkey: Passkey, policy: Policy, now: int) -> "Decision | No
 
 def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
     """Return what the sweep does about a key now; None for nothing."""
-    own, by_policy = _own_expiry(key), _policy_expiry(key, policy)
+    own, by_policy = _own_expiry(key), _policy_expiries(key, policy)
     if own is not None and is_expired(key, now):
         return Revoke(own.cause, own.reason)
     notice = key.notice
     if notice is not None and _is_announced(notice, own, by_policy):
         return _after_first_notice(notice, own, by_policy, now)
-    first = _first_notice(key, own, by_policy, now)
+    first = _first_notice(key, own, _soonest(by_policy), now)
     return first or (ClearNotice() if notice is not None else None)
 
 
@@ -108,7 +111,7 @@ def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNot
 
 def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice:
     """Return the updated Notice of a key. ``event`` is the id of the event that notifies."""
-    by_policy = sent.expiry.cause is not Cause.EXPIRY
+    causes: tuple[Cause, ...] = (sent.expiry.cause,)
     if sent.first or key.notice is None:
         return Notice(
             sent.expiry.at,
@@ -116,10 +119,10 @@ def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice
             now if sent.last else None,
             first_event=event,
             last_event=event if sent.last else "",
-            by_policy=by_policy,
+            causes=causes,
         )
-    by_policy = by_policy or key.notice.by_policy
-    return Notice(sent.expiry.at, key.notice.first_at, now, key.notice.first_event, event, by_policy)
+    causes = tuple(sorted({*causes, *key.notice.causes}))
+    return Notice(sent.expiry.at, key.notice.first_at, now, key.notice.first_event, event, causes)
 
 
 def delivered_at(event: Event | None, recorded: int) -> int | None:
@@ -152,7 +155,7 @@ def planned_end(key: ApiKey, policy: Policy, now: int) -> Expiry | None:
 
     None if the policy does not revoke it, or its own expiry comes first.
     """
-    expiry = _policy_expiry(key, policy)
+    expiry = _soonest(_policy_expiries(key, policy))
     if expiry is None:
         return None
     later = expiry._replace(at=max(expiry.at, now + FIRST_NOTICE))
@@ -165,10 +168,14 @@ def expected_end(key: ApiKey, policy: Policy, now: int) -> int | None:
     A policy ends a key only after both notices, so not before the time that was announced. None for a key
     that neither ends.
     """
-    by_policy = _policy_expiry(key, policy)
+    expiries = _policy_expiries(key, policy)
+    announced = key.notice is not None and _is_announced(key.notice, _own_expiry(key), expiries)
+    if announced and key.notice is not None:
+        expiries = tuple(it for it in expiries if it.cause in key.notice.causes)
+    by_policy = _soonest(expiries)
     if by_policy is None:
         return key.expires_at
-    if key.notice is None or not _is_announced(key.notice, _own_expiry(key), by_policy):
+    if not announced or key.notice is None:
         earliest = now + FIRST_NOTICE
     elif key.notice.last_at is None:
         earliest = max(key.notice.ends_at, now + LAST_NOTICE)
@@ -199,7 +206,8 @@ def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now
             if policy is not None and policy.at - now < FIRST_NOTICE + SWEEP_INTERVAL
             else None
         )
-    left, lifetime = own.at - now, own.at - lifetime_start(key)
+    # A rotation keeps an expiry that somebody chose; one that nobody chose begins anew with the secret.
+    left, lifetime = own.at - now, own.at - (key.created_at if key.life_days is None else lifetime_start(key))
     if left < LAST_NOTICE + SWEEP_INTERVAL:
         return SendNotice(own, first=True, last=True) if lifetime > LAST_NOTICE + SWEEP_INTERVAL else None
     if left < FIRST_NOTICE + SWEEP_INTERVAL:
@@ -207,26 +215,25 @@ def _first_notice(key: ApiKey, own: Expiry | None, by_policy: Expiry | None, now
     return None
 
 
-def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiry | None) -> bool:
-    """Return whether notices announced the expiry that applies now, or an earlier one.
+def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiries) -> bool:
+    """Return whether notices announced an expiry that still applies.
 
-    What they said of the key's own expiry announces no end by the policy, once that expiry was taken away or
-    is later. What they said of the policy stays said, so that nobody puts its end off by giving the key an
+    An expiry is announced by its cause: what was said of the key's own expiry, or of one policy, announces no
+    end by another. What was said stays said, so that nobody puts a policy's end off by giving the key an
     expiry and taking it away.
     """
     announced = notice.ends_at + MOVED
     if own is not None and own.at <= announced:
         return True
-    return notice.by_policy and by_policy is not None and by_policy.at <= announced
+    return any(expiry.at <= announced for expiry in by_policy if expiry.cause in notice.causes)
 
 
-def _after_first_notice(
-    notice: Notice, own: Expiry | None, by_policy: Expiry | None, now: int
-) -> Decision | None:
+def _after_first_notice(notice: Notice, own: Expiry | None, by_policy: Expiries, now: int) -> Decision | None:
     """Return the last notice or the revocation, which is never before the announced expiry."""
     expiry = own
-    if by_policy is not None and notice.by_policy:
-        expiry = _sooner(own, by_policy._replace(at=max(by_policy.at, notice.ends_at)))
+    told = _soonest(tuple(it for it in by_policy if it.cause in notice.causes))
+    if told is not None:
+        expiry = _sooner(own, told._replace(at=max(told.at, notice.ends_at)))
     if expiry is None:  # pragma: no cover - there is one, or the notice would be cleared
         return None
     if notice.last_at is not None:
@@ -243,7 +250,7 @@ def _own_expiry(key: ApiKey) -> Expiry | None:
     return Expiry(key.expires_at, Cause.EXPIRY, "The key's own expiry (expiresAt)")
 
 
-def _policy_expiry(key: ApiKey, policy: Policy) -> Expiry | None:
+def _policy_expiries(key: ApiKey, policy: Policy) -> Expiries:
     made = lifetime_start(key)
     expiries: list[Expiry] = []
     if (days := policy.max_key_age_days) is not None:
@@ -253,6 +260,10 @@ def _policy_expiry(key: ApiKey, policy: Policy) -> Expiry | None:
         active = max(made, key.last_used_at or 0)
         reason = f"The account revokes keys that are not used for {days} days"
         expiries.append(Expiry(active + days * DAY, Cause.POLICY_INACTIVITY, reason))
+    return tuple(expiries)
+
+
+def _soonest(expiries: Expiries) -> Expiry | None:
     return min(expiries, key=lambda expiry: expiry.at, default=None)
 
 

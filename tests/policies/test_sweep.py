@@ -18,6 +18,7 @@ from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call, inject_faults, refuses
 from tests.support.mail import Faults, Killed, ses_error
 from tests.support.policies import DAY, HOUR, LONG, START, PolicyAccount, policy_account
+from tests.support.reference_model import moment
 from tests.support.version_1_0 import addresses_of, keep_address_as_1_0
 
 ENDING, REVOKED = "API_KEY_ENDING", "API_KEY_REVOKED"
@@ -392,7 +393,32 @@ def test_a_key_whose_near_expiry_is_removed_still_gets_ten_days(account: PolicyA
     assert account.events(ENDING)[0]["reason"].endswith("(expiresAt)")
     assert account.stack.call("PATCH", path, account.owner, {**body, "expiresAt": None}).status == 200
     happened = [it for it in days(account, 101, 115) if it[2] == "bot"]
-    assert happened == [(101, ENDING, "bot"), (110, ENDING, "bot"), (111, REVOKED, "bot")]
+    assert happened == [
+        (100, ENDING, "bot"),
+        (101, ENDING, "bot"),
+        (110, ENDING, "bot"),
+        (111, REVOKED, "bot"),
+    ]
+
+
+@pytest.mark.parametrize("hours", [24, 12, 24 * 58])
+def test_a_key_that_is_rotated_gets_the_notices_of_an_expiry_that_a_rotation_keeps(
+    account: PolicyAccount, hours: int
+) -> None:
+    """Or a timer that rotates it every day, or a thief who does it once, would silence its Administrators."""
+    ends = moment(START + 60 * DAY)
+    bot = account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"], expiresAt=ends)[
+        "MONITORING"
+    ]
+    for hour in range(min(hours, 24), 61 * 24, min(hours, 24)):
+        account.stack.clock.at = START + hour * HOUR
+        if hour % hours == 0 and hour < 60 * 24:
+            rotated = account.stack.call("POST", "/v1/api-keys/rotate", bot, {"overlapSeconds": 60})
+            bot = bot._replace(secret=rotated.json["key"])
+        if hour % 24 == 0:
+            account.sweep()
+    happened = [(day, action) for day, action, _ in account.events_by_policy()]
+    assert happened == [(50, ENDING), (59, ENDING), (60, REVOKED)]
 
 
 # The last way in
