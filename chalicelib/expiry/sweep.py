@@ -4,10 +4,13 @@ A sweep reads the table page by page and stores its position after each page, on
 run has moved it since. So a run that was overtaken stops, and after a run that crashed the next one continues
 at the last page. Each change of a principal is one transaction: notices, revoked keys and their events, on
 the condition that the principal has not changed since it was read. So a principal that is processed twice, or
-by two runs at once, is changed once.
+by two runs at once, is changed once. Nobody keeps a key by changing it in a loop meanwhile: the sweep tries
+often, at times that nobody can foresee, and the day's later runs come back to it.
 """
 
 import logging
+import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,8 +51,14 @@ _LOG = logging.getLogger(__name__)
 MARGIN_MS = 20_000
 """Start no principal with less time left: reading it again and changing it can take this long."""
 
-TRIES = 3
-"""Tries for a principal that is changed concurrently, before it is left to the next sweep."""
+TRIES = 20
+"""Tries for a principal that is changed concurrently, before it is left to the next run."""
+
+MAX_PAUSE = 0.2
+"""The longest pause between two of these tries, in seconds. Each is of random length."""
+
+MAX_CONTENDED = 100
+"""The most principals that a day's later runs come back to. Further ones wait for the next day."""
 
 MAX_FAILURES_IN_A_ROW = 3
 """The run ends after this many failing principals in a row: the cause is probably elsewhere."""
@@ -70,14 +79,18 @@ class UncheckedError(Exception):
 
 
 def sweep(
-    sweeps: SweepStore, now: Callable[[], float], remaining_ms: Callable[[], int], request_id: str = ""
+    sweeps: SweepStore,
+    now: Callable[[], float],
+    remaining_ms: Callable[[], int],
+    request_id: str = "",
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, int]:
     """Start or continue the day's sweep, until it is done or time is short.
 
-    Returns the counts of what it did (see ``_Run``); ``done`` is 1 if nothing is left to do today. Raises
-    UncheckedError at the end if it could not check some principals.
+    Returns the counts of what it did (see ``_Run``); ``done`` is 1 if every principal was looked at today.
+    Raises UncheckedError at the end if it could not check some principals.
     """
-    run = _Run(sweeps, now, remaining_ms, request_id)
+    run = _Run(sweeps, now, remaining_ms, request_id, sleep)
     try:
         run.walk()
     except Unavailable:
@@ -105,8 +118,11 @@ class _Run:
         now: Callable[[], float],
         remaining_ms: Callable[[], int],
         request_id: str,
+        sleep: Callable[[float], None],
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self._contended: list[str] = []
+        self._sleep = sleep
         self._sweeps = sweeps
         self._now = now
         self._remaining_ms = remaining_ms
@@ -115,23 +131,41 @@ class _Run:
         self._failures = 0
 
     def walk(self) -> None:
-        """Process the remaining pages."""
+        """Process the remaining pages, and come back to principals that others kept changing before."""
         position = self._begin()
+        before = position.contended if position is not None else ()
         while position is not None and not position.done:
             if not self._should_continue():
                 return
             page = self._sweeps.page(position.after)
             stopped_at = self._process_page(page)
+            contended = tuple(dict.fromkeys((*before, *self._contended)))[:MAX_CONTENDED]
             if stopped_at is None:
-                new = Position(position.day, new_version(), page.after, done=page.after is None)
+                done = page.after is None
+                new = Position(position.day, new_version(), page.after, done=done, contended=contended)
             else:
-                new = Position(position.day, new_version(), stopped_at or position.after)
+                after = stopped_at or position.after
+                new = Position(position.day, new_version(), after, contended=contended)
             if not self._sweeps.move(position, new):
                 self.counts["overtaken"] = 1
                 return
             position = new
         if position is not None:
             self.counts["done"] = 1
+            self._come_back(position, before)
+
+    def _come_back(self, position: Position, before: tuple[str, ...]) -> None:
+        """Process the principals that others kept changing in the day's earlier runs."""
+        settled = set()
+        for username in before:
+            if not self._should_continue():
+                break
+            principal = self._sweeps.principal(username)
+            if principal is None or self._process(username, principal):
+                settled.add(username)
+        if settled:
+            left = tuple(it for it in position.contended if it not in settled)
+            self._sweeps.move(position, position._replace(version=new_version(), contended=left))
 
     def _begin(self) -> Position | None:
         """Return the position to continue from; None if another run is starting."""
@@ -162,25 +196,32 @@ class _Run:
         for position, principal in page.entries:
             if not self._should_continue():
                 return last_processed
-            try:
-                self._check(principal)
-                self._failures = 0
-            except Unavailable:
-                self.counts["unavailable"] = 1
+            if not self._process(position, principal) and self.counts["unavailable"]:
                 return last_processed
-            except Exception:
-                # One principal that cannot be checked must not keep the sweep from checking the others.
-                _LOG.exception("a principal cannot be checked", extra={"place": position})
-                self.counts["failed"] += 1
-                self._failures += 1
             last_processed = position
         return None
 
-    def _check(self, principal: Principal | None) -> None:
+    def _process(self, place: str, principal: Principal | None) -> bool:
+        """Process a principal, whatever goes wrong. Return False if it has to be processed again."""
+        try:
+            settled = self._check(principal)
+            self._failures = 0
+        except Unavailable:
+            self.counts["unavailable"] = 1
+            return False
+        except Exception:
+            # One principal that cannot be checked must not keep the sweep from checking the others.
+            _LOG.exception("a principal cannot be checked", extra={"place": place})
+            self.counts["failed"] += 1
+            self._failures += 1
+            return True
+        return settled
+
+    def _check(self, principal: Principal | None) -> bool:
         """Decide about one principal's keys and passkeys, and make the change.
 
-        If a concurrent call changed the principal, reads it again and decides anew, a few times. Raises
-        LookupError if the principal cannot be read.
+        If a concurrent call changed the principal, reads it again and decides anew, up to ``TRIES`` times.
+        Returns False if it was changed each time. Raises LookupError if the principal cannot be read.
         """
         if principal is None:
             raise LookupError("It cannot be read.")
@@ -188,17 +229,22 @@ class _Run:
         current: Principal | None = principal
         for _ in range(TRIES):
             if current is None:
-                return
+                return True
             change = self._decide(current)
             if change is None:
                 self._upgrade(current)
-                return
+                return True
             if self._sweeps.apply(change):
                 self._count(change)
-                return
+                return True
+            if not self._should_continue():
+                break
+            self._sleep(random.uniform(0, MAX_PAUSE))  # noqa: S311 - it need not be secret
             self._accounts.pop(principal.account, None)
             current = self._sweeps.principal(principal.username)
         self.counts["contended"] += 1
+        self._contended.append(fold_username(principal.username))
+        return False
 
     def _upgrade(self, principal: Principal) -> None:
         """Write what an earlier version of the service did not write for this principal.

@@ -2,7 +2,6 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from typing import NamedTuple
 
 from chalicelib.rules.notifications import EventKey
@@ -16,15 +15,12 @@ MAX_EVENTS_PER_ACCOUNT = 2_000
 """The most due events of one account that ``resend`` remembers: more than it mails until it reads again."""
 
 
-class Kind(Enum):
-    """A kind of messages, which has a share of its own: a flood of one kind delays no other.
+FOLDED, OTHER = "FOLDED", "OTHER"
+"""Kinds of messages, each with a share of its own: a flood of one kind delays no other.
 
-    ``FOLDED`` may be folded into a digest email, ``OWNERS`` go to all OWNERs.
-    """
-
-    FOLDED = "FOLDED"
-    OWNERS = "OWNERS"
-    OTHER = "OTHER"
+``FOLDED`` may be folded into a digest email. Of messages to all OWNERs, each action is a kind: one that a
+CLUSTER_ADMIN can do again and again, such as resuming a Service User, must not delay the others.
+"""
 
 
 class Due(NamedTuple):
@@ -40,14 +36,14 @@ class Share:
     def __init__(self, most: int = SHARE) -> None:
         self._most = most
         self._minute = 0
-        self._sent: Counter[tuple[str, Kind]] = Counter()
+        self._sent: Counter[tuple[str, str]] = Counter()
 
-    def allows(self, account: str, now: float, kind: Kind) -> bool:
+    def allows(self, account: str, now: float, kind: str) -> bool:
         """Return whether an account may send more messages of a kind."""
         self._start_minute(now)
         return self._sent[account, kind] < self._most
 
-    def spend(self, account: str, now: float, kind: Kind) -> None:
+    def spend(self, account: str, now: float, kind: str) -> None:
         """Count a message."""
         self._start_minute(now)
         self._sent[account, kind] += 1

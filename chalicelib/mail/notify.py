@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec.structs import replace
 
 from chalicelib.mail import messages, mime
-from chalicelib.mail.fairness import Kind, RoundRobin, Share
+from chalicelib.mail.fairness import FOLDED, OTHER, RoundRobin, Share
 from chalicelib.mail.ses import RETRIED, SECONDS, THROTTLED, BySet, SendResult, Verdict, send
 from chalicelib.mail.tags import tags_of
 from chalicelib.rules import folding, key_format, notifications
@@ -305,7 +305,7 @@ class _Run:
 
     def _count_sent(self, events: "Sequence[Event]", recipient: Recipient) -> None:
         now = self.mailer.now()
-        kind = _kind_of(events[0].action, events[0].changes, events[0].audience)
+        kind = _kind_of(events[0].action.value, events[0].changes, events[0].audience.value)
         self.share.spend(events[0].account, now, kind)
         for event in events:
             if self.mailer.mails_per_hour is not None and folding.is_folded(event):
@@ -717,15 +717,15 @@ def _new_event_key(record: dict[str, Any]) -> EventKey | None:
     return EventKey(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
 
 
-def _kind_of(action: str, changes: "Mapping[str, Sequence[str]]", audience: str) -> Kind:
-    """Return the kind of an event's messages. A change of OWNERs must not wait behind somebody's flood."""
+def _kind_of(action: str, changes: "Mapping[str, Sequence[str]]", audience: str) -> str:
+    """Return the kind of an event's messages. What all OWNERs are to know must not wait behind a flood."""
     if folding.is_folded_action(action, changes):
-        return Kind.FOLDED
+        return FOLDED
     to_owners = audience in list(Audience) and Audience(audience).has_every_owner
-    return Kind.OWNERS if to_owners else Kind.OTHER
+    return action if to_owners else OTHER
 
 
-def _kind_of_record(record: dict[str, Any]) -> Kind:
+def _kind_of_record(record: dict[str, Any]) -> str:
     """Return the kind of the messages of a record's event, as far as the record says."""
     image = record["dynamodb"].get("NewImage", {})
     recorded = image.get("changes", {}).get("M", {})

@@ -9,13 +9,15 @@ from chalicelib.rules.roles import KeyType
 class Position(NamedTuple):
     """How far the sweep of a day has come: ``after`` a position in the table, or ``done``.
 
-    ``version`` is new at every move.
+    ``version`` is new at every move. ``contended`` are the folded usernames of principals that others kept
+    changing, which the day's later runs come back to.
     """
 
     day: int
     version: str
     after: str | None = None
     done: bool = False
+    contended: tuple[str, ...] = ()
 
 
 class Page(NamedTuple):

@@ -76,6 +76,7 @@ class DynamoSweeps:
             item["version"]["S"],
             item["after"]["S"] if "after" in item else None,
             item["done"]["BOOL"],
+            tuple(sorted(item["contended"]["SS"])) if "contended" in item else (),
         )
 
     def move(self, old: Position | None, new: Position) -> bool:
@@ -88,6 +89,8 @@ class DynamoSweeps:
         }
         if new.after is not None:
             item["after"] = {"S": new.after}
+        if new.contended:
+            item["contended"] = {"SS": list(new.contended)}
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if old is not None:
             condition = {

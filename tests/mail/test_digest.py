@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.mail import notify as notify_module
-from chalicelib.mail.fairness import Kind as MessageKind
-from chalicelib.mail.fairness import Share
+from chalicelib.mail.fairness import FOLDED, Share
 from chalicelib.rules import folding
 from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, MAX_PAUSE
@@ -505,7 +504,7 @@ def test_a_flood_that_uses_up_the_share_of_digests_holds_no_loosened_key(mail: M
     flood(mail, 4)
     mail.share = share
     for _ in range(4):
-        share.spend("acme", mail.clock(), MessageKind.FOLDED)
+        share.spend("acme", mail.clock(), FOLDED)
     left, event = rotated(mail), changed(mail, allowedNetworks=("203.0.113.0/24", ""))
     for one in (left, event):
         mail.notify(one)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.mail import notify as notify_module
-from chalicelib.mail.fairness import SHARE, Kind, RoundRobin, Share
+from chalicelib.mail.fairness import FOLDED, OTHER, SHARE, RoundRobin, Share
 from chalicelib.mail.notify import MAX_FAILURES_IN_A_ROW, Mailer, notify, resend
 from chalicelib.rules import notifications
 from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
@@ -232,12 +232,12 @@ def test_both_at_once_share_what_ses_takes_with_the_other_account() -> None:
 def test_a_share_is_of_an_account_a_kind_and_a_minute() -> None:
     share = Share(2)
     for _ in range(2):
-        assert share.allows("acme", 60, Kind.FOLDED)
-        share.spend("acme", 60, Kind.FOLDED)
-    assert not share.allows("acme", 119.9, Kind.FOLDED)
-    assert share.allows("acme", 119.9, Kind.OTHER)
-    assert share.allows("bank", 119.9, Kind.FOLDED)
-    assert share.allows("acme", 120, Kind.FOLDED)
+        assert share.allows("acme", 60, FOLDED)
+        share.spend("acme", 60, FOLDED)
+    assert not share.allows("acme", 119.9, FOLDED)
+    assert share.allows("acme", 119.9, OTHER)
+    assert share.allows("bank", 119.9, FOLDED)
+    assert share.allows("acme", 120, FOLDED)
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,31 @@ def test_a_change_of_owners_does_not_wait_behind_a_flood_of_its_own_account(
         notify([record(change)], world.mailer())
     assert world.ses.first["boss2@acme.example"] - change.at < 5
     assert any("OWNERs change" in line.message for line in caplog.records)
+
+
+def test_a_flood_of_one_email_to_all_owners_does_not_delay_another() -> None:
+    """A CLUSTER_ADMIN can suspend and resume Service Users in a loop, of which all OWNERs are mailed."""
+    world = TwoAccounts()
+    world.outbox.people["boss2"] = UserSummary(
+        username="boss2", account="acme", email="boss2@acme.example", role=Role.OWNER, membership="m"
+    )
+    world.outbox.accounts["acme"] = AccountSummary(id="acme", name="acme", owners={"boss2": "m"})
+    resumed = {"action": Action.SERVICE_USER_RESUMED, "audience": Audience.ADMINISTRATORS_AND_OWNERS}
+    for event in world.flood(SHARE + 10, keys=(), **resumed):
+        notify([record(event)], world.mailer())
+    change = make_event(
+        at=int(world.clock()),
+        action=Action.USER_UPDATED,
+        keys=(),
+        changes={"role": ("READ_ONLY", "OWNER")},
+        subject=BEA,
+        audience=Audience.PERSON_AND_OWNERS,
+        administrators={},
+    )
+    world.outbox.add(change)
+    before = len(world.ses.taken)
+    notify([record(change)], world.mailer())
+    assert len(world.ses.taken) > before
 
 
 def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:

@@ -757,25 +757,73 @@ def test_a_busy_store_stops_the_run_where_it_is(stack: Stack) -> None:
     assert len(account.events(ENDING)) == 5
 
 
-def test_a_principal_that_others_keep_changing_is_left_to_the_next_sweep(account: PolicyAccount) -> None:
+class Renaming:
+    """Somebody who changes a Service User before each write of the sweep, as often as they are let."""
+
+    def __init__(self, account: PolicyAccount, times: int = 1_000) -> None:
+        self.account, self.times, self.done = account, times, 0
+
+    def __call__(self, _number: int, operation: str) -> str:
+        if operation == "transact_write_items" and self.done < self.times:
+            self.done += 1
+            body = {"displayName": f"Bot {self.done}"}
+            path = "/v1/service-users/bot"
+            assert self.account.stack.call("PUT", path, self.account.owner, body).status == 200
+        return ""
+
+    def sweep(self, **more: Any) -> dict[str, int]:
+        return self.account.sweep(client=Faults(self).wrap(self.account.stack.client), **more)
+
+
+def contested(account: PolicyAccount) -> None:
+    """Make a Service User whose key is to be announced."""
     account.stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
     account.set_policy(maxKeyAgeDays=30)
     busy_owner(account, 20)
     account.set_day(25)
-    names = itertools.count()
 
-    def rename(_number: int, operation: str) -> str:
-        if operation == "transact_write_items":
-            body = {"displayName": f"Bot {next(names)}"}
-            assert account.stack.call("PUT", "/v1/service-users/bot", account.owner, body).status == 200
-        return ""
 
-    counts = account.sweep(client=Faults(rename).wrap(account.stack.client))
-    assert counts["contended"] == 1
-    assert next(names) == 3, "a principal is tried three times"
-    assert account.events(ENDING) == []
-    account.go_to(26)
+def test_nobody_keeps_a_key_by_changing_it_again_and_again_during_the_sweep(account: PolicyAccount) -> None:
+    contested(account)
+    counts = Renaming(account, times=sweep.TRIES - 1).sweep()
+    assert counts["notices"] == 1
+    assert "contended" not in counts
     assert [it[2] for it in account.events_by_policy()] == ["bot"]
+    assert len(account.pauses) == sweep.TRIES - 1
+    assert len(set(account.pauses)) == len(account.pauses), "nobody can foresee when it tries again"
+    assert max(account.pauses) <= sweep.MAX_PAUSE
+
+
+def test_a_principal_that_others_keep_changing_is_come_back_to_on_the_same_day(
+    account: PolicyAccount,
+) -> None:
+    contested(account)
+    renaming = Renaming(account)
+    assert renaming.sweep()["contended"] == 1
+    assert renaming.done == sweep.TRIES
+    assert account.events(ENDING) == []
+    renaming.done = 0
+    assert renaming.sweep() == {"checked": 1, "contended": 1, "done": 1}
+    assert account.events(ENDING) == []
+    assert account.sweep() == {"checked": 1, "notices": 1, "events": 1, "done": 1}
+    assert [it[2] for it in account.events_by_policy()] == ["bot"]
+    assert account.sweep() == {"done": 1}, "and once only"
+
+
+def test_a_contended_principal_waits_if_time_is_short_and_is_forgotten_if_deleted(
+    account: PolicyAccount,
+) -> None:
+    contested(account)
+    renaming = Renaming(account)
+    renaming.sweep()
+    assert account.sweep(remaining_ms=lambda: 0) == {"done": 1}
+    renaming.done = 0
+    tries = iter([LONG, LONG, LONG])
+    assert renaming.sweep(remaining_ms=lambda: next(tries, 0)) == {"checked": 1, "contended": 1, "done": 1}
+    assert renaming.done < sweep.TRIES
+    assert account.stack.call("DELETE", "/v1/service-users/bot", account.owner).status == 204
+    assert account.sweep() == {"done": 1}
+    assert account.sweeps().position().contended == ()
 
 
 def test_a_principal_deleted_during_the_sweep_is_skipped(account: PolicyAccount) -> None:

@@ -28,6 +28,7 @@ class PolicyAccount:
     mail: MailFixture = field(init=False)
     page: int = 400
     publishes: bool = False
+    pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.mail = MailFixture(self.stack.client, self.stack.tables, self.stack.clock)
@@ -47,7 +48,8 @@ class PolicyAccount:
     def sweep(
         self, remaining_ms: Callable[[], int] = lambda: LONG, client: Any = None, now: Any = None
     ) -> dict[str, int]:
-        return sweep(self.sweeps(client), now or self.stack.clock, remaining_ms, "sweep-request")
+        clock = now or self.stack.clock
+        return sweep(self.sweeps(client), clock, remaining_ms, "sweep-request", self.pauses.append)
 
     def sweeps(self, client: Any = None) -> DynamoSweeps:
         tables = self.stack.tables
