@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.publishing.form import line, published
+from chalicelib.rules.identifiers import recorded_at
 from chalicelib.rules.model import Event
 from chalicelib.store.items import from_item
 from chalicelib.store.trail import aside_of
@@ -93,8 +94,8 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
 def _is_as_old_as_its_id(event: dict[str, Any]) -> bool:
     """Return whether an event's id has the time of the event, as every event's has (in milliseconds)."""
     try:
-        second = int(event["id"][:12], 16) // 1000
-        return datetime.fromtimestamp(second, UTC) == datetime.fromisoformat(event["at"])
+        at = datetime.fromtimestamp(recorded_at(event["id"]), UTC)
+        return at == datetime.fromisoformat(event["at"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return False
 

@@ -59,12 +59,17 @@ class RoundRobin:
 
     def __init__(self) -> None:
         self._accounts: dict[str, deque[Due]] = {}
+        self._known: set[EventKey] = set()
+        self.first: EventKey | None = None
+        """The one of the events that was recorded first; None without any."""
 
     def add(self, keys: Iterable[EventKey], *, held: bool) -> None:
-        """Add due events, longest due first."""
+        """Add due events, longest due first. One that was added before is left out."""
         for key in keys:
+            self.first = key if self.first is None else min(self.first, key, key=lambda it: it.id)
             waiting = self._accounts.setdefault(key.account, deque())
-            if len(waiting) < MAX_EVENTS_PER_ACCOUNT:
+            if len(waiting) < MAX_EVENTS_PER_ACCOUNT and key not in self._known:
+                self._known.add(key)
                 waiting.append(Due(key, held))
 
     def __iter__(self) -> Iterator[Due]:

@@ -21,6 +21,7 @@ from chalicelib.mail.ses import RETRIED, SECONDS, THROTTLED, BySet, SendResult, 
 from chalicelib.mail.tags import tags_of
 from chalicelib.rules import folding, key_format, notifications
 from chalicelib.rules.errors import Unavailable
+from chalicelib.rules.identifiers import recorded_at
 from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.notifications import (
@@ -49,6 +50,9 @@ MARGIN_MS = 20_000
 
 PAGE = 1_000
 """Keys of pending events to read at once."""
+
+READ_SECONDS = 5
+"""For how long ``resend`` reads which events are due before it mails some of them, however many there are."""
 
 CHUNK = 50
 """Clear the cache of Users and accounts after this many events."""
@@ -134,10 +138,11 @@ def resend(mailer: Mailer) -> dict[str, int]:
     read_error: Exception | None = None
     more = True
     while more and run.should_continue():
-        turns, error = _due(mailer, run)
+        turns, is_complete, error = _due(mailer, run)
         read_error = read_error or error
-        more, until = False, mailer.now() + REREAD_SECONDS
+        until = mailer.now() + REREAD_SECONDS
         new = [due for due in turns if due.key not in tried]
+        more = bool(new) and not is_complete
         for number, (key, held) in enumerate(new):
             if mailer.now() >= until:
                 more = True
@@ -152,24 +157,46 @@ def resend(mailer: Mailer) -> dict[str, int]:
     return dict(run.counts)
 
 
-def _due(mailer: Mailer, run: "_Run") -> tuple[RoundRobin, Exception | None]:
-    """Return all events that are due now, and the error if part of the index could not be read."""
-    now = int(mailer.now())
+def _due(mailer: Mailer, run: "_Run") -> tuple[RoundRobin, bool, Exception | None]:
+    """Return the events that are due now, whether these are all, and the error if a part could not be read.
+
+    If there are more than can be read in ``READ_SECONDS``, then those that are longest due, and others from a
+    random time on: so those of an account behind the flood of another have their turn in one of the next
+    runs.
+    """
+    turns, now = RoundRobin(), int(mailer.now())
+    is_complete, error = _read_due(mailer, run, turns, 0, now)
+    if not is_complete and turns.first is not None:
+        oldest = recorded_at(turns.first.id)
+        since = oldest + int(mailer.chance() * (now - oldest))
+        _, later_error = _read_due(mailer, run, turns, since, now)
+        error = error or later_error
+    return turns, is_complete, error
+
+
+def _read_due(
+    mailer: Mailer, run: "_Run", turns: RoundRobin, since: int, now: int
+) -> tuple[bool, Exception | None]:
+    """Add the events that became due from ``since`` to ``now``, a page of each shard in turn.
+
+    Returns whether these are all, and the error if a part could not be read.
+    """
+    until, read_error = mailer.now() + READ_SECONDS, None
     first = now // 60 % len(SHARDS)  # start with another shard each minute, so that none is always last
-    turns, read_error = RoundRobin(), None
-    for shard in (*SHARDS[first:], *SHARDS[:first], *HELD_SHARDS):
-        after: object = None
-        while run.should_continue():
-            try:
-                keys, after = mailer.outbox.due(shard, now, PAGE, after)
-            except _STORE_ERRORS as error:
-                read_error = error
-                run.store_failed()
-                break
-            turns.add(keys, held=shard in HELD_SHARDS)
-            if after is None:
-                break
-    return turns, read_error
+    pages: deque[tuple[str, object]] = deque((it, None) for it in (*SHARDS[first:], *SHARDS[:first]))
+    pages.extend((it, None) for it in HELD_SHARDS)
+    while pages and run.should_continue() and mailer.now() < until:
+        shard, after = pages.popleft()
+        try:
+            keys, after = mailer.outbox.due(shard, since, now, PAGE, after)
+        except _STORE_ERRORS as error:
+            read_error = error
+            run.store_failed()
+            continue
+        turns.add(keys, held=shard in HELD_SHARDS)
+        if after is not None:
+            pages.append((shard, after))
+    return not pages, read_error
 
 
 class _Run:

@@ -434,10 +434,13 @@ class Outbox(Protocol):
         """Finish a claimed event of which everybody has been notified: it is no longer pending."""
         ...
 
-    def due(self, shard: str, now: int, limit: int, after: object) -> tuple[list[EventKey], object]:
-        """Return up to ``limit`` pending events of a shard that are due, longest due first, and a position.
+    def due(
+        self, shard: str, since: int, now: int, limit: int, after: object
+    ) -> tuple[list[EventKey], object]:
+        """Return up to ``limit`` pending events of a shard that became due from ``since`` to ``now``.
 
-        Pass the position as ``after`` to get the next page. It is None at the end.
+        Longest due first, and with a position. Pass the position as ``after`` to get the next page. It is
+        None at the end.
         """
         ...
 

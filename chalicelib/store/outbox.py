@@ -173,14 +173,14 @@ class DynamoOutbox:
         """Mark a claimed event as done: it is no longer pending."""
         return self._update_if_claimed(key, "REMOVE waiting, dueAt", lease, {})
 
-    def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
+    def due(self, shard: str, since: int, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
         """Return a page of the events that are due, longest due first, and where the next page starts."""
         start = {"ExclusiveStartKey": after} if after else {}
         page = self._client.query(
             TableName=self._events,
             IndexName="waiting",
-            KeyConditionExpression="waiting = :shard AND dueAt <= :now",
-            ExpressionAttributeValues={":shard": {"S": shard}, ":now": _n(now)},
+            KeyConditionExpression="waiting = :shard AND dueAt BETWEEN :since AND :now",
+            ExpressionAttributeValues={":shard": {"S": shard}, ":since": _n(since), ":now": _n(now)},
             Limit=limit,
             **start,
         )

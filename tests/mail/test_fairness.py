@@ -5,6 +5,7 @@
 
 import itertools
 import os
+import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -32,6 +33,9 @@ INVOCATION, CALL = 0.05, 0.005
 
 class InMemoryOutbox:
     """An outbox in memory, in which each call takes its time."""
+
+    page = CALL
+    """Seconds that reading a page of events takes."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -71,10 +75,10 @@ class InMemoryOutbox:
         del self.due_at[key]
         return True
 
-    def due(self, shard: str, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
-        self.clock.forward(CALL)
+    def due(self, shard: str, since: int, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
+        self.clock.forward(self.page)
         found = sorted(
-            (at, key) for key, at in self.due_at.items() if at <= now and shard_of(key.id) == shard
+            (at, key) for key, at in self.due_at.items() if since <= at <= now and shard_of(key.id) == shard
         )
         start = after or 0
         page = [key for _, key in found[start : start + limit]]
@@ -206,6 +210,36 @@ def test_resend_delays_another_account_by_less_than_a_minute(arrives: float) -> 
     delay = world.ses.first[BOSS_AT] - event.at
     print(f"resend: {EVENTS} events of {ADMINISTRATORS}, another's revocation after {delay:.1f} s")
     assert delay < 60
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 1])
+def test_a_backlog_that_takes_longer_to_read_than_a_run_stops_nobody(
+    place: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In reality that is half a million events of one account, before and behind the other account's."""
+    monkeypatch.setattr(notify_module, "PAGE", 10)
+    world = TwoAccounts()
+    world.outbox.page = 1.0
+    for number in range(EVENTS):
+        event = make_event(
+            at=NOW - 10_000 + 25 * number,
+            id=f"{(NOW - 10_000 + 25 * number) * 1000:012x}{number:016x}",
+            action=Action.API_KEY_REVOKED,
+            keys=(revoked(),),
+            administrators=world.links,
+        )
+        world.outbox.add(event)
+    world.clock.at = NOW - 10_000 + 25 * EVENTS * place
+    world.revocation()
+    chance = random.Random(7).random
+    minute = 0
+    while BOSS_AT not in world.ses.first:
+        world.clock.at = max(world.clock.at, NOW + 60.0 * minute)
+        minute += 1
+        assert minute < 30
+        before = len(world.ses.taken)
+        resend(world.mailer(55)._replace(chance=chance))
+        assert len(world.ses.taken) > before, "each run mails somebody"
 
 
 def test_both_at_once_share_what_ses_takes_with_the_other_account() -> None:

@@ -155,7 +155,7 @@ def test_what_is_due_is_paged_the_longest_due_first(mail: MailFixture, outbox: D
         after: Any = None
         pages = 0
         while pages == 0 or after is not None:
-            keys, after = outbox.due(shard, NOW, 3, after)
+            keys, after = outbox.due(shard, 0, NOW, 3, after)
             assert len(keys) <= 3
             pages += 1
             found.setdefault(shard, []).extend(key.id for key in keys)
