@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from chalice.app import Response
 
 from chalicelib.console.forms import is_number, require_as_shown, submit
-from chalicelib.console.pages import page, require_role
+from chalicelib.console.pages import page, quoted, require_role
 from chalicelib.console.visit import Visit, check_fields
 from chalicelib.http import bodies
 from chalicelib.http.account import EVENT_FORM
@@ -171,7 +171,7 @@ def _of(principal: Principal, account: Account, policy: Policy, now: int) -> lis
         for key_type, key in principal.keys.items():
             yield f"{key_type.value} …{key.last5}", policies.planned_end(key, by, now)
         for passkey in principal.passkeys.values() if isinstance(principal, User) else ():
-            yield f"passkey {passkey.name}", policies.planned_passkey_end(passkey, by, now)
+            yield f"passkey {quoted(passkey.name)}", policies.planned_passkey_end(passkey, by, now)
 
     return [
         Ending(principal.username, what, then.at, then.reason)

@@ -6,16 +6,21 @@
   const back = () => { backAt = performance.now(); };
   if (performance.getEntriesByType("navigation")[0]?.type === "back_forward") back();
   if ("elsewhere" in document.documentElement.dataset) back();
-  const query = new URLSearchParams(location.search);
-  if (query.has("asked")) {
+  const here = new URL(location.href);
+  if (here.searchParams.has("asked")) {
     back();
-    query.delete("asked");
-    history.replaceState(null, "", location.pathname + (String(query) && `?${query}`));
+    here.searchParams.delete("asked");
+    history.replaceState(null, "", here);
   }
   new PerformanceObserver((list) => {
     for (const { startTime } of list.getEntries()) if (backAt >= 0) backAt = Math.max(backAt, startTime);
   }).observe({ type: "paint", buffered: true });
-  addEventListener("pageshow", (event) => { if (event.persisted) back(); });
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    backAt = Infinity;
+    here.searchParams.set("asked", "1");
+    location.replace(here);
+  });
   addEventListener("blur", () => { away = true; });
   addEventListener("focus", () => {
     if (away) back();
@@ -31,7 +36,8 @@
     addEventListener(name, (event) => { setTimeout(() => held.delete(which(event))); }, true);
   }
   addEventListener("click", () => { setTimeout(() => held.clear()); }, true);
-  const early = () => Math.min(performance.now(), ...held.values()) - backAt <= 1000;
+  const unseen = () => performance.now() < 10000 && !performance.getEntriesByType("paint").length;
+  const early = () => backAt >= 0 && (unseen() || Math.min(performance.now(), ...held.values()) - backAt <= 1000);
   addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
     if (!link || !early()) return;

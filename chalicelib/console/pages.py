@@ -46,7 +46,9 @@ that shares this one's thread can have it handled later. What needs a passkey ne
 
 It is in the page, and runs before the page has a button: a sibling host can keep a browser from loading a
 file, by cookies for the file's path that are larger than the gateway takes. A link that is followed in
-that second leads to a page that waits, too. The second begins when the page is first painted.
+that second leads to a page that waits, too. The second begins when the page is first painted; a page that the
+browser kept whole is loaded anew, because it is not said when such a page is painted. A press counts from its
+beginning, however long it is held.
 """
 
 _HASH = base64.b64encode(hashlib.sha256(GUARD.encode()).digest()).decode()

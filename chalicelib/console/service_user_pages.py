@@ -78,6 +78,10 @@ def listing(visit: Visit) -> Response:
     )
 
 
+_QUERY = ("prefix", "role", "attention", "format")
+"""The query parameters of the list that its next part has, too."""
+
+
 def needs_attention(view: View, now: int) -> tuple[str, ...]:
     """Return the reasons why somebody should look at a Service User; empty if there is none."""
     found: list[str] = []
@@ -375,7 +379,8 @@ def _csv(
     if after is not None:
         said = f"(more follow: the next part has the same address, with after={after})"
         writer.writerow([said, *[""] * 15])
-        query = urlencode({**visit.query(), "after": after})
+        known = {name: value for name, value in visit.query().items() if name in _QUERY}
+        query = urlencode({**known, "after": after})
         more = {"Link": f'<{visit.home}/service-users?{query}>; rel="next"'}
     headers = {
         **NO_STORE,

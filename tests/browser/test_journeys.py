@@ -146,6 +146,48 @@ def test_the_key_is_gone_from_a_page_that_the_browser_kept_to_go_back_to(
     browser.close()
 
 
+def test_a_page_that_the_browser_kept_is_loaded_anew_and_waits(server: Server, chromium: Browser) -> None:
+    """Nothing says when such a page is painted: until then a click meets a button that nobody can see yet."""
+    kept = ["--disable-back-forward-cache"]
+    browser = chromium.browser_type.launch(executable_path=CHROMIUM, args=FLAGS, ignore_default_args=kept)
+    page = browser.new_page()
+    open_by_link(page, server)
+    name = server.service_user()
+    form = f"{server.console}/service-users/{name}/suspend"
+    go(page, form)
+    page.evaluate("globalThis.kept = true")
+    page.get_by_role("link", name="People").click()
+    page.wait_for_url("**/people")
+    page.evaluate("history.back()")
+    page.wait_for_function("!globalThis.kept && location.pathname.endsWith('/suspend') && !location.search")
+    page.get_by_role("button", name="Suspend").click()
+    page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
+    assert server.api("GET", f"/v1/service-users/{name}")["suspendedAt"] is None
+    browser.close()
+
+
+def test_nothing_is_sent_before_the_page_was_painted(person: People) -> None:
+    """Another window can hold the screen for seconds, with what was there before on it."""
+    ann = person()
+    page = ann.page
+    name = ann.server.service_user(administrators=["owner"])
+    page.add_init_script(
+        """const entries = performance.getEntriesByType.bind(performance);
+        performance.getEntriesByType = (type) => {
+            return type === "paint" && !globalThis.painted ? [] : entries(type);
+        };"""
+    )
+    ann.open(f"service-users/{name}/suspend")
+    ann.open("events")
+    page.go_back()
+    page.wait_for_timeout(1300)
+    page.get_by_role("button", name="Suspend").click()
+    page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
+    page.evaluate("globalThis.painted = true")
+    page.get_by_role("button", name="Suspend").click()
+    ann.see("The Service User is suspended.")
+
+
 def test_the_key_is_gone_after_signing_out_whatever_one_presses(person: People) -> None:
     ann = person()
     key = create(ann, f"{ann.username}-bot")

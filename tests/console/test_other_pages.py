@@ -244,7 +244,7 @@ def test_a_policy_says_what_it_will_end_before_it_does(accounts: Accounts, perso
     assert "nothing was changed yet" in shown.words
     assert "bot MONITORING" in shown.words
     assert re.search(r"in 90 days \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\) at the earliest", shown.words)
-    assert "ann passkey Laptop: in 90 days" in shown.words, "the policy ends unused passkeys too"
+    assert 'ann passkey "Laptop": in 90 days' in shown.words, "the policy ends unused passkeys too"
     assert not accounts.call("GET", "/v1/account", "owner").json["pciCompliance"]
     other = ann.edit(
         "account", {**fields, "pciCompliance": "", "maxKeyAgeDays": "14", "sure": shown.hidden("sure")}

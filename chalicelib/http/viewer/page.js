@@ -4,6 +4,9 @@ const follow = () => document.documentElement.classList.toggle("dark-mode", dark
 follow();
 dark.addEventListener("change", follow);
 
+// Whoever goes back here finds nothing of what was authorised or answered, and no open form.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
 // A generated command has no credential: curl asks for the key of -u, and secrets in a body are cut short.
 const cut = (text) => text.replace(/\b(su[a-z]_)[0-9A-Za-z]{8,}/g, "$1…");
 const usernameOf = (basic) => {
