@@ -1,5 +1,7 @@
 """Fairness between accounts: the events of one account must not delay the emails of another."""
 
+import heapq
+import itertools
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -54,10 +56,15 @@ class Share:
             self._minute, self._sent = minute, Counter()
 
 
-class RoundRobin:
-    """Due events of several accounts, iterated in round-robin order."""
+class Turns:
+    """Due events of several accounts, which take turns: next is the one with the fewest messages so far.
 
-    def __init__(self) -> None:
+    ``messages`` counts those of each account, and is read again before each turn. Otherwise an account with
+    many recipients to each event would have several times the share of another.
+    """
+
+    def __init__(self, messages: Counter[str]) -> None:
+        self._messages = messages
         self._accounts: dict[str, deque[Due]] = {}
         self._known: set[EventKey] = set()
         self.first: EventKey | None = None
@@ -73,10 +80,13 @@ class RoundRobin:
                 waiting.append(Due(key, held))
 
     def __iter__(self) -> Iterator[Due]:
-        """Yield one event of each account, then another of each, until none is left."""
-        turns = deque(self._accounts.values())
+        """Yield the events, each time the longest due one of the account whose turn it is."""
+        numbers = itertools.count()
+        turns = [(self._messages[it], next(numbers), it) for it in self._accounts]
+        heapq.heapify(turns)
         while turns:
-            waiting = turns.popleft()
+            account = heapq.heappop(turns)[-1]
+            waiting = self._accounts[account]
             yield waiting.popleft()
             if waiting:
-                turns.append(waiting)
+                heapq.heappush(turns, (self._messages[account], next(numbers), account))

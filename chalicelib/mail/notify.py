@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec.structs import replace
 
 from chalicelib.mail import messages, mime
-from chalicelib.mail.fairness import FOLDED, OTHER, RoundRobin, Share
+from chalicelib.mail.fairness import FOLDED, OTHER, Share, Turns
 from chalicelib.mail.ses import RETRIED, SECONDS, THROTTLED, BySet, SendResult, Verdict, send
 from chalicelib.mail.tags import tags_of
 from chalicelib.rules import folding, key_format, notifications
@@ -141,12 +141,13 @@ def resend(mailer: Mailer) -> dict[str, int]:
         turns, is_complete, error = _due(mailer, run)
         read_error = read_error or error
         until = mailer.now() + REREAD_SECONDS
-        new = [due for due in turns if due.key not in tried]
-        more = bool(new) and not is_complete
+        more = False
+        new = (due for due in turns if due.key not in tried)
         for number, (key, held) in enumerate(new):
             if mailer.now() >= until:
                 more = True
                 break
+            more = not is_complete
             if number % CHUNK == 0:
                 run.clear_cache()
             tried.add(key)
@@ -157,14 +158,14 @@ def resend(mailer: Mailer) -> dict[str, int]:
     return dict(run.counts)
 
 
-def _due(mailer: Mailer, run: "_Run") -> tuple[RoundRobin, bool, Exception | None]:
+def _due(mailer: Mailer, run: "_Run") -> tuple[Turns, bool, Exception | None]:
     """Return the events that are due now, whether these are all, and the error if a part could not be read.
 
     If there are more than can be read in ``READ_SECONDS``, then those that are longest due, and others from a
     random time on: so those of an account behind the flood of another have their turn in one of the next
     runs.
     """
-    turns, now = RoundRobin(), int(mailer.now())
+    turns, now = Turns(run.messages), int(mailer.now())
     is_complete, error = _read_due(mailer, run, turns, 0, now)
     if not is_complete and turns.first is not None:
         oldest = recorded_at(turns.first.id)
@@ -175,7 +176,7 @@ def _due(mailer: Mailer, run: "_Run") -> tuple[RoundRobin, bool, Exception | Non
 
 
 def _read_due(
-    mailer: Mailer, run: "_Run", turns: RoundRobin, since: int, now: int
+    mailer: Mailer, run: "_Run", turns: Turns, since: int, now: int
 ) -> tuple[bool, Exception | None]:
     """Add the events that became due from ``since`` to ``now``, a page of each shard in turn.
 
@@ -205,6 +206,8 @@ class _Run:
     def __init__(self, mailer: Mailer, lookups: "Iterable[tuple[frozenset[str], str]]" = ()) -> None:
         self.mailer = mailer
         self.counts: Counter[str] = Counter()
+        self.messages: Counter[str] = Counter()
+        """How many messages of each account were given to SES."""
         self._lookups = lookups
         self.share = mailer.share or Share()
         self._cache = _RecipientCache(mailer)
@@ -310,6 +313,7 @@ class _Run:
         if self.mailer.configuration_set:
             keys = [notifications.key_of(one) for one in events]
             by_set = BySet(self.mailer.configuration_set, tags_of(keys, recipient))
+        self.messages[event.account] += 1
         result = self._send(message, recipient.email, by_set)
         if result.verdict is Verdict.FAILED:
             self._ses_failures[event.account] += 1
