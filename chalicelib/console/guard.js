@@ -21,6 +21,7 @@
     here.searchParams.set("asked", "1");
     location.replace(here);
   });
+  addEventListener("visibilitychange", () => { if (!document.hidden) back(); });
   addEventListener("blur", () => { away = true; });
   addEventListener("focus", () => {
     if (away) back();
@@ -36,7 +37,7 @@
     addEventListener(name, (event) => { setTimeout(() => held.delete(which(event))); }, true);
   }
   addEventListener("click", () => { setTimeout(() => held.clear()); }, true);
-  const unseen = () => performance.now() < 10000 && !performance.getEntriesByType("paint").length;
+  const unseen = () => performance.now() < 60000 && !performance.getEntriesByType("paint").length;
   const early = () => backAt >= 0 && (unseen() || Math.min(performance.now(), ...held.values()) - backAt <= 1000);
   addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -37,7 +38,13 @@ _TYPES = {
     ".svg": "image/svg+xml; charset=utf-8",
 }
 
-GUARD = (_HERE / "guard.js").read_text(encoding="utf-8")
+
+def _without_indentation(script: str) -> str:
+    """Return a script without the spaces that its lines begin with, to keep a first visit small."""
+    return re.sub(r"\n *", "\n", script)
+
+
+GUARD = _without_indentation((_HERE / "guard.js").read_text(encoding="utf-8"))
 """The script in every page that sends nothing for a second after the page has appeared.
 
 Another site can have a page of ours appear under the second of two clicks: by going back to it, by a link to
@@ -276,6 +283,8 @@ def static(visit: Visit, name: str) -> Response | None:
 @cache
 def _content(file: Path, settings: "Settings") -> str:
     text = file.read_text(encoding="utf-8")
+    if file.suffix == ".js":
+        text = _without_indentation(text)
     return text.replace("--brand:#0b4f86", f"--brand:{settings.colour}").replace(
         "--on-brand:#fff", f"--on-brand:{settings.on_colour}"
     )

@@ -26,6 +26,7 @@ from chalicelib.rules.networks import sender
 from chalicelib.rules.ports import Count, CountCall, CountChange, CountEmail, Emails
 
 Holder = TypeVar("Holder", bound=Principal | Account)
+PrincipalT = TypeVar("PrincipalT", bound=Principal)
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -108,18 +109,32 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
 
     Raises TooManyRequests, with the seconds to wait, if its budget is used up.
     """
+    name = holder.name if isinstance(holder, Account) else holder.username
+    return replace(holder, budget_full_at=_spend(holder.budget_full_at, name, limits, now))
+
+
+def spend_on_names(principal: PrincipalT, limits: Limits, now: int) -> PrincipalT:
+    """Return a principal whose budget of names for people has paid for one more change of them.
+
+    It is a budget of its own: nobody is mailed of such a change, so it must not use up what rotates keys,
+    brings back or puts another Administrator in charge. Raises TooManyRequests like :func:`spend`.
+    """
+    return replace(principal, names_full_at=_spend(principal.names_full_at, principal.username, limits, now))
+
+
+def _spend(full_at: int | None, name: str, limits: Limits, now: int) -> int:
+    """Return when a budget is full again that pays for one more change. Raises TooManyRequests."""
     interval = HOUR / limits.key_changes_per_hour
-    full_at = _full_at(holder.budget_full_at, interval, now)
-    wait = full_at - now - ceil(interval * limits.key_change_burst)
+    after = _full_at(full_at, interval, now)
+    wait = after - now - ceil(interval * limits.key_change_burst)
     if wait > 0:
-        who = f"'{holder.name if isinstance(holder, Account) else holder.username}'"
         raise TooManyRequests(
-            f"{who} has been changed too often ({limits.key_changes_per_hour} changes an hour, "
+            f"'{name}' has been changed too often ({limits.key_changes_per_hour} changes an hour, "
             f"{limits.key_change_burst} at once); nothing was done. Wait {wait} seconds, as Retry-After "
             "says, and send it again. Revoking and deleting are always possible.",
             wait,
         )
-    return replace(holder, budget_full_at=full_at)
+    return after
 
 
 def _full_at(before: int | None, interval: float, now: int) -> int:
@@ -167,17 +182,27 @@ def pay_for_passkey_use(passkey: Passkey, now: int) -> Passkey:
 
 def account_change(account: str, limits: Limits, now: int) -> CountChange:
     """Return the write that counts a change against the budget of the whole account."""
+    return _account_change(account, limits.account_changes_per_minute, now, "changes", names=False)
+
+
+def account_names(account: str, limits: Limits, now: int) -> CountChange:
+    """Return the write that counts a change of names for people, of which an account may make a fifth."""
+    most = max(limits.account_changes_per_minute // 5, 1)
+    return _account_change(account, most, now, "changes of names, descriptions and labels", names=True)
+
+
+def _account_change(account: str, most: int, now: int, what: str, *, names: bool) -> CountChange:
     wait = MINUTE - now % MINUTE
     return CountChange(
         account,
         now // MINUTE,
-        limits.account_changes_per_minute,
+        most,
         TooManyRequests(
-            f"The account has made more than {limits.account_changes_per_minute} changes in this minute; "
-            f"nothing was done. Wait {wait} seconds, as Retry-After says, and send it again. Revoking "
-            "and deleting are always possible.",
+            f"The account has made more than {most} {what} in this minute; nothing was done. Wait {wait} "
+            "seconds, as Retry-After says, and send it again. Revoking and deleting are always possible.",
             wait,
         ),
+        names,
     )
 
 

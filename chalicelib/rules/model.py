@@ -119,9 +119,9 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
 
     ``version`` is a random string, new at every change except a use. Writes are conditional on it, and it is
     a Service User's ETag. ``stale`` belongs to the store: attributes of removed secrets, which the next
-    change removes. ``budget_full_at`` is when the budget of changes is full again
-    (:mod:`chalicelib.rules.limits`). ``email_by_account``: the email is stored as unique in its account;
-    version 1.0 stored it as unique in the whole table.
+    change removes. ``budget_full_at`` is when the budget of changes is full again, ``names_full_at`` that of
+    changes of names for people (:mod:`chalicelib.rules.limits`). ``email_by_account``: the email is stored as
+    unique in its account; version 1.0 stored it as unique in the whole table.
 
     While ``suspended_at`` is set, the principal is refused wherever it signs in; nothing else of it changes.
     ``suspended_by`` is the username of whoever suspended it.
@@ -136,6 +136,7 @@ class Principal(Value, frozen=True, kw_only=True, tag_field="kind"):
     display_name: str = ""
     keys: dict[KeyType, ApiKey] = {}
     budget_full_at: int | None = None
+    names_full_at: int | None = None
     stale: tuple[tuple[str, ...], ...] = ()
     email_by_account: bool = False
     suspended_at: int | None = None

@@ -219,8 +219,8 @@ def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiries) -> bo
     """Return whether notices announced an expiry that still applies.
 
     An expiry is announced by its cause: what was said of the key's own expiry, or of one policy, announces no
-    end by another. What was said stays said, so that nobody puts a policy's end off by giving the key an
-    expiry and taking it away.
+    end by another. What was said stays said, so that nobody puts a policy's end off by an expiry that comes
+    and goes.
     """
     announced = notice.ends_at + MOVED
     if own is not None and own.at <= announced:

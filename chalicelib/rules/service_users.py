@@ -308,12 +308,20 @@ def update(
     if changes:
         new = replace(new, version=new_version())
         counted: tuple[Write, ...] = ()
+        now = auth.origin.second
         added = new.administrators.items() - old.administrators.items()
-        if added or not old.role.covers(new.role) or changes.keys() & _NAMES_FOR_PEOPLE:
+        removed = old.administrators.items() - new.administrators.items()
+        raised = not old.role.covers(new.role)
+        if raised or (added and not removed):
             # A budget never refuses a change that only withdraws rights.
-            now = auth.origin.second
             new = limits.spend(new, directory.limits, now)
-            counted = (limits.account_change(new.account, directory.limits, now),)
+        if raised or added:
+            # Nor does the Service User's refuse to put somebody else in the place of its only Administrator,
+            # who could use it up.
+            counted += (limits.account_change(new.account, directory.limits, now),)
+        if changes.keys() & _NAMES_FOR_PEOPLE:
+            new = limits.spend_on_names(new, directory.limits, now)
+            counted += (limits.account_names(new.account, directory.limits, now),)
         event = update_event(auth, Action.SERVICE_USER_UPDATED, old, new, changes, revoked_keys)
         directory.commit(event, Replace(old, new, concurrent_change()), auth.still_entitled(), *counted)
     return View(new, _administrators(new, users))
@@ -385,13 +393,13 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     sessions.require_confirmed(auth)
     if old.suspended_at is None:
         return _view(directory, old)
-    now = auth.origin.second
-    new = limits.spend(suspension.resumed(old), directory.limits, now)
+    new = suspension.resumed(old)
+    # Not the Service User's own budget, which whoever suspended it could use up.
     directory.commit(
         suspension.event_of(auth, old, new),
         Replace(old, new, concurrent_change()),
         auth.still_entitled(),
-        limits.account_change(new.account, directory.limits, now),
+        limits.account_change(new.account, directory.limits, auth.origin.second),
     )
     return _view(directory, new)
 

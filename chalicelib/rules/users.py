@@ -341,11 +341,13 @@ def update(
         return old
     new = replace(new, version=new_version())
     counted: list[Write] = []
-    # A budget never refuses a change that only withdraws rights.
-    if not old.role.covers(new.role) or "displayName" in changes:
-        now = auth.origin.second
+    now = auth.origin.second
+    if not old.role.covers(new.role):  # a budget never refuses a change that only withdraws rights
         new = limits.spend(new, directory.limits, now)
-        counted = [limits.account_change(new.account, directory.limits, now)]
+        counted.append(limits.account_change(new.account, directory.limits, now))
+    if "displayName" in changes:
+        new = limits.spend_on_names(new, directory.limits, now)
+        counted.append(limits.account_names(new.account, directory.limits, now))
     event = update_event(auth, Action.USER_UPDATED, old, new, changes, revoked_keys)
     writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new), *machine_condition]
     _commit(directory, auth, old, event, [*writes, *counted])
@@ -453,10 +455,10 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     sessions.require_confirmed(auth)
     if old.suspended_at is None:
         return old
-    now = auth.origin.second
-    new = limits.spend(suspension.resumed(old), directory.limits, now)
+    new = suspension.resumed(old)
     writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new)]
-    counted = limits.account_change(new.account, directory.limits, now)
+    # Not the User's own budget, which whoever suspended them could use up.
+    counted = limits.account_change(new.account, directory.limits, auth.origin.second)
     _commit(directory, auth, old, suspension.event_of(auth, old, new), [*writes, counted])
     return new
 

@@ -267,18 +267,19 @@ class FullCounters:
         if write.minute != self._minute:
             self._minute, self._full = write.minute, set()
         number = counters_of(write.most)
-        available = [one for one in range(number) if (write.account, one) not in self._full]
+        kind = f"{budgets_of(write.account)}{'NAMES' if write.names else ''}"
+        available = [one for one in range(number) if (kind, one) not in self._full]
         if not available:
             raise write.used_up
         chosen = random.choice(available)  # noqa: S311 - spreads load, no secret
 
         def error_of(_old: Item | None) -> Exception:
-            self._full.add((write.account, chosen))
+            self._full.add((kind, chosen))
             return write.used_up
 
         update = {
             "TableName": table,
-            "Key": {"pk": {"S": f"{budgets_of(write.account)}{write.minute}#{chosen}"}},
+            "Key": {"pk": {"S": f"{kind}{write.minute}#{chosen}"}},
             "UpdateExpression": "SET #ttl = :ttl ADD changes :one",
             "ConditionExpression": "attribute_not_exists(changes) OR changes < :most",
             "ExpressionAttributeNames": {"#ttl": "ttl"},

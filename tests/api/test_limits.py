@@ -1,5 +1,6 @@
 """Budgets and quotas: who is past one is told what to do, and what takes power away is never refused."""
 
+import itertools
 import time
 from collections import Counter
 from typing import Any
@@ -142,13 +143,70 @@ def test_no_budget_refuses_what_takes_power_away(stack: Stack, whose: str) -> No
     used_up(stack.call("POST", f"{PATH}/bot/api-keys/rotate", owner, MONITORING))
     for body in ({"administrators": ["owner"]}, {"role": "READ_ONLY"}):
         assert stack.call("PUT", f"{PATH}/bot", owner, body).status == 200
-    used_up(stack.call("PUT", f"{PATH}/bot", owner, {"displayName": "Worker"}))
     used_up(stack.call("PUT", f"{PATH}/bot", owner, {"role": "CLUSTER_ADMIN"}))
     used_up(stack.call("PUT", f"{PATH}/bot", owner, {"administrators": ["owner", "ann"]}))
     assert stack.call("DELETE", f"{PATH}/bot/api-keys", owner, MONITORING).status == 204
     assert stack.call("DELETE", f"{PATH}/bot", owner).status == 204
     assert stack.call("PUT", f"{USERS}/ann", owner, {"role": "READ_ONLY"}).status == 200
     assert stack.call("DELETE", f"{USERS}/ann", owner).status == 204
+
+
+NAMES = ("displayName", "description", "labels")
+
+
+def rename_until_refused(stack: Stack, path: str, caller: Key, field: str = "displayName") -> int:
+    """Change a name until that is refused; returns how often it was changed."""
+    for count in itertools.count():
+        value = {"at": str(count)} if field == "labels" else f"Worker {count}"
+        response = stack.call("PUT", path, caller, {field: value})
+        if response.status != 200:
+            used_up(response)
+            return count
+    raise AssertionError
+
+
+@pytest.mark.parametrize("field", NAMES)
+def test_names_have_a_budget_of_their_own_which_holds_up_nothing_else(stack: Stack, field: str) -> None:
+    """Nobody is mailed of them. So whoever uses it up keeps nobody from what puts an end to them."""
+    owner = stack.account()
+    ann, bea = (stack.user(owner, name, "CLUSTER_ADMIN") for name in ("ann", "bea"))
+    key = stack.service_user(ann, "bot")["MONITORING"]
+    limited(stack)
+    assert rename_until_refused(stack, f"{PATH}/bot", ann, field) == 10
+    assert rotate_until_refused(stack, key)[0] == 10
+    used_up(stack.call("PUT", f"{PATH}/bot", ann, {"role": "CLUSTER_ADMIN"}))
+    used_up(stack.call("PUT", f"{PATH}/bot", ann, {"administrators": ["ann", "bea"]}))
+    # Though both budgets are used up:
+    assert stack.call("PUT", f"{PATH}/bot", owner, {"administrators": ["bea"]}).status == 200
+    assert stack.call("GET", f"{PATH}/bot", bea).json["administrators"] == ["bea"]
+    assert stack.call("POST", f"{PATH}/bot/suspend", bea).status == 200
+    assert stack.call("POST", f"{PATH}/bot/resume", owner).status == 200
+
+
+def test_whoever_suspends_a_person_cannot_keep_an_owner_from_resuming_them(stack: Stack) -> None:
+    owner = stack.account()
+    machine = stack.service_user(owner, "hr-bot", "OWNER", keyTypes=["USER_MANAGEMENT"])["USER_MANAGEMENT"]
+    ann = stack.user(owner, "ann", "CLUSTER_ADMIN")
+    limited(stack)
+    rotate_until_refused(stack, ann)
+    assert stack.call("POST", f"{USERS}/ann/suspend", machine).status == 200
+    assert rename_until_refused(stack, f"{USERS}/ann", machine) == 10
+    assert stack.call("POST", f"{USERS}/ann/resume", owner).status == 200
+
+
+def test_names_use_up_no_more_than_a_budget_of_their_own_of_the_account(stack: Stack) -> None:
+    owner = stack.account()
+    for number in range(4):
+        stack.service_user(owner, f"bot-{number}", keyTypes=["MONITORING"])
+    limited(stack, account_changes_per_minute=20)
+    for number in range(4):
+        assert stack.call("PUT", f"{PATH}/bot-{number}", owner, {"description": "x"}).status == 200
+    used_up(stack.call("PUT", f"{PATH}/bot-0", owner, {"description": "y"}))
+    used_up(stack.call("PUT", f"{USERS}/owner", owner, {"displayName": "The owner"}))
+    for number in range(4):
+        assert stack.call("POST", f"{PATH}/bot-{number}/api-keys/rotate", owner, MONITORING).status == 200
+    stack.clock.forward(60)
+    assert stack.call("PUT", f"{PATH}/bot-0", owner, {"description": "y"}).status == 200
 
 
 def test_a_person_is_raised_and_lowered_only_so_often(stack: Stack) -> None:

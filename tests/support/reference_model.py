@@ -175,6 +175,7 @@ class Someone:
     stay: Stay = field(default_factory=Stay)
     links: dict[str, Stay] = field(default_factory=dict)
     changes: list[int] = field(default_factory=list)
+    renamed: list[int] = field(default_factory=list)
     """When each change was paid for, as if they came no faster than they are earned."""
     passkeys: list[Passkey] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
@@ -478,12 +479,14 @@ class ReferenceModel:
             self._may_grant(by, machine.role)
             by.prove(self.now)
         raised = ROLES.index(body.get("role", machine.role)) > ROLES.index(machine.role)
-        if (
-            raised
-            or saying != said
-            or any(machine.links.get(name) is not stay for name, stay in links.items())
-        ):
-            self._pay(machine)
+        joined = any(machine.links.get(name) is not stay for name, stay in links.items())
+        gone = any(links.get(name) is not stay for name, stay in machine.links.items())
+        self._pay_all(
+            machine,
+            own=raised or (joined and not gone),
+            account=raised or joined,
+            names=saying != said,
+        )
         machine.links = links
         machine.display, machine.about, machine.labels = saying
         lost = self._lower(machine, body.get("role", machine.role))
@@ -564,7 +567,7 @@ class ReferenceModel:
         by.prove(self.now)
         if machine.suspended is None:
             return Outcome(200, of=machine)
-        self._pay(machine)
+        self._pay_account(machine.account)
         machine.suspended = machine.suspended_by = None
         return self._done(200, by, "SERVICE_USER_RESUMED", machine)
 
@@ -780,11 +783,13 @@ class ReferenceModel:
         if (role, display) == (person.role, person.display):
             return Outcome(200, of=person)
         raised = ROLES.index(role) > ROLES.index(person.role)
-        if raised or display != person.display:
+        if raised:
             self._earned(person.changes)
-            if raised and role == "OWNER" and not person.open:
-                self._owner_fits(person.account)
-            self._pay(person)
+        if display != person.display:
+            self._earned(person.renamed)
+        if raised and role == "OWNER" and not person.open:
+            self._owner_fits(person.account)
+        self._pay_all(person, own=raised, account=raised, names=display != person.display)
         if role == "READ_ONLY" != person.role:
             person.stay = Stay()
         if role != person.role:
@@ -822,10 +827,9 @@ class ReferenceModel:
         by.prove(self.now)
         if person.suspended is None:
             return Outcome(200, of=person)
-        self._earned(person.changes)
         if person.role == "OWNER":
             self._owner_fits(person.account)
-        self._pay(person)
+        self._pay_account(person.account)
         person.suspended = person.suspended_by = None
         return self._done(200, by, "USER_RESUMED", person)
 
@@ -1266,15 +1270,28 @@ class ReferenceModel:
         return ahead
 
     def _pay(self, holder: Someone) -> None:
-        until = self._earned(holder.changes)
-        self._pay_account(holder.account)
-        holder.changes.append(until)
+        self._pay_all(holder, own=True, account=True, names=False)
 
-    def _pay_account(self, account: str) -> None:
-        minute = (account, self.second // 60)
-        if self.allowed and self.minutes.get(minute, 0) >= self.allowed.a_minute:
+    def _pay_all(self, holder: Someone, *, own: bool, account: bool, names: bool) -> None:
+        """Pay for a change from the budgets that it has to do with: all of them, or none.
+
+        Names for people have budgets of their own, a fifth as large for an account.
+        """
+        spent = [it for it, counts in ((holder.changes, own), (holder.renamed, names)) if counts]
+        until = [self._earned(it) for it in spent]
+        self._pay_account(holder.account, account=account, names=names)
+        for paid, then in zip(spent, until, strict=True):
+            paid.append(then)
+
+    def _pay_account(self, account_id: str, *, account: bool = True, names: bool = False) -> None:
+        if not self.allowed:
+            return
+        most = {"": self.allowed.a_minute, "names": max(self.allowed.a_minute // 5, 1)}
+        counted = [it for it, counts in (("", account), ("names", names)) if counts]
+        minutes = {it: (account_id + it, self.second // 60) for it in counted}
+        if any(self.minutes.get(minute, 0) >= most[it] for it, minute in minutes.items()):
             raise Refused(429)
-        if self.allowed:
+        for minute in minutes.values():
             self.minutes[minute] = self.minutes.get(minute, 0) + 1
 
     def _send_invitation(self, person: Someone) -> None:
