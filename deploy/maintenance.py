@@ -19,7 +19,7 @@ from chalicelib.rules.roles import Role
 from chalicelib.rules.suspension import OPERATOR
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
-from chalicelib.store.principals import principal_from_item
+from chalicelib.store.principals import mailed, principal_from_item
 from chalicelib.store.publications import PREFIX as MARKERS
 from chalicelib.store.trail import aside_of, stored_event
 from deploy import credentials, deletions, people, revocation
@@ -327,6 +327,7 @@ def _withdraw(item: Item, withdrawn: Withdrawn) -> Item:
     ended = holder in withdrawn.users | withdrawn.signed_out or fold_username(inviter) in withdrawn.inviters
     if ended and invitation:
         new["invitation"] = {"M": {name: it for name, it in invitation.items() if name != "digests"}}
+        new.pop(mailed(invitation["id"]["S"]), None)
     if holder in withdrawn.users:
         new.pop("passkeys", None)
     elif "passkeys" in new:

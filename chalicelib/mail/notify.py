@@ -275,6 +275,11 @@ class _Run:
         """Return Users and an account, at most :data:`CACHE_SECONDS` seconds old."""
         return self._cache.of(frozenset(names), account, self._lookups)
 
+    def read_again(self, name: str, account: str) -> UserSummary | None:
+        """Return a User as they are now, whatever is cached."""
+        self._cache.forget(name)
+        return self.read({name}, account).people.get(name)
+
     def held_until(self, event: Event, recipient: Recipient) -> int | None:
         """Return until when an event is held for a recipient, for a digest email; None if it is not."""
         per_hour, now = self.mailer.mails_per_hour, int(self.mailer.now())
@@ -377,25 +382,28 @@ class _Delivery:
             self._notify_audience(event)
 
     def claim(self, *, held: bool = False) -> Event | None:
-        """Claim the event and return it; None if it cannot be claimed."""
+        """Claim the event and return it; None if it cannot be claimed, or is not to be mailed."""
         now = int(self._mailer.now())
         event = self._mailer.outbox.claim(self._key, now, self._lease, held=held)
         self._run.counts["skipped" if event is None else "taken"] += 1
+        if event is not None and not notifications.may_be_mailed(self._key, event):
+            fields = {"event": event.id, "action": event.action.value, "partition": self._key.partition}
+            _LOG.error("An event does not belong in its partition; nobody is mailed", extra=fields)
+            self._run.counts["misplaced"] += 1
+            self.finish()
+            return None
         return event
 
     def _send_code(self, event: Event) -> None:
         """Mail a code for a passkey, generated for this email only; nothing if the request for it is void."""
         code = key_format.new_secret(key_format.CODE_PREFIX)
-        [recipient] = notifications.person(event)
-        until = int(self._mailer.now()) + CODE_SECONDS
-        if not self._mailer.outbox.enrol(
-            recipient.name, event.invitation, key_format.digest(code).hex(), until
-        ):
+        requested = self._request(event, code, CODE_SECONDS)
+        if requested is None:
             self._run.counts["void"] += 1
-            self._mailer.outbox.finish(self._key, self._lease)
+            self.finish()
             return
-        directory = self._run.read({recipient.name}, event.account)
-        context = self._context(event, directory, code)
+        recipient, _ = requested
+        context = self._context(event, self._run.read({recipient.name}, event.account), code)
         self._notify(event, lambda: ([recipient], context))
 
     def _invite(self, event: Event) -> None:
@@ -408,18 +416,33 @@ class _Delivery:
             self._notify_audience(event)
             return
         token = key_format.new_token()
-        until = int(self._mailer.now()) + INVITATION_SECONDS
-        digest = key_format.digest(token).hex()
-        invited: UserSummary | None = None
-        if self._mailer.outbox.invite(recipient.name, event.invitation, digest, until):
-            directory = self._run.read({recipient.name}, event.account)
-            invited = directory.people.get(recipient.name)
-        if invited is None:
+        requested = self._request(event, token, INVITATION_SECONDS)
+        if requested is None:
             self._run.counts["void"] += 1
             self._notify_of_void_invitation(event, recipient)
             return
-        context = self._context(event, directory, token, invited.role)
-        self._notify(event, lambda: (self.audience(event)[0], context))
+        invited, user = requested
+        directory = self._run.read({invited.name}, event.account)
+        context = self._context(event, directory, token, user.role)
+        self._notify(
+            event, lambda: ([invited if one.why.person else one for one in self.audience(event)[0]], context)
+        )
+
+    def _request(self, event: Event, secret: str, seconds: int) -> tuple[Recipient, UserSummary] | None:
+        """Note the digest of the token or code that an event asks for, and return whom to mail it to.
+
+        None if the invitation, or the request for a passkey, is void. The address is the one that the
+        Directory has now and not the event's: more functions may write events than may write addresses.
+        """
+        [person] = notifications.person(event)
+        user = self._run.read_again(person.name, event.account)
+        if user is None or not notifications.has_requested(user, event):
+            return None
+        until = int(self._mailer.now()) + seconds
+        digest = key_format.digest(secret)
+        if not self._mailer.outbox.note_mailed(person.name, event.invitation, digest, until):
+            return None
+        return person._replace(username=user.username, email=user.email), user
 
     def _notify_of_void_invitation(self, event: Event, recipient: Recipient) -> None:
         """Notify of a void invitation: the OWNERs of it, and the User only of keys that it revoked.
@@ -511,6 +534,8 @@ class _Delivery:
                 held_until = max(held_until, until)
                 continue
             described = event_for(recipient) if event_for else event
+            if not recipient.why.person:
+                context = context._replace(token="")
             verdict, code = self._run.send((described,), recipient, context)
             if verdict in RETRIED:
                 failed = True
@@ -706,6 +731,10 @@ class _RecipientCache:
         self._people: dict[str, UserSummary | None] = {}
         self._accounts: dict[str, AccountSummary | None] = {}
         self._at = 0.0
+
+    def forget(self, name: str) -> None:
+        """Forget a User, so that they are read again."""
+        self._people.pop(name, None)
 
     def of(
         self, names: frozenset[str], account: str, lookups: "Iterable[tuple[frozenset[str], str]]"

@@ -347,7 +347,10 @@ class Account(Value, frozen=True, kw_only=True):
 
 
 class UserSummary(Value, frozen=True, kw_only=True):
-    """The part of a User that decides who receives an email, and where."""
+    """The part of a User that decides who receives an email, and where.
+
+    The digests of ``invitation`` and ``enrolment`` are not among it.
+    """
 
     username: str
     account: str
@@ -356,6 +359,8 @@ class UserSummary(Value, frozen=True, kw_only=True):
     membership: str
     suspended_at: int | None = None
     email_failure: EmailFailure | None = None
+    invitation: Invitation | None = None
+    enrolment: Enrolment | None = None
 
 
 class AccountSummary(Value, frozen=True, kw_only=True):

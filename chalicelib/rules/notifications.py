@@ -448,12 +448,11 @@ class Outbox(Protocol):
         """Return Users by folded username, and accounts by id, strongly consistent."""
         ...
 
-    def enrol(self, name: str, enrolment: str, digest: str, until: int) -> bool:
-        """Add a code's digest (hex) to a request for a passkey, valid until then; False if that is void."""
-        ...
+    def note_mailed(self, name: str, request: str, digest: bytes, until: int) -> bool:
+        """Note the digest of a token or code that is mailed for an invitation or enrolment with this id.
 
-    def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
-        """Add a token's digest (hex) to an invitation, valid until then; False if that is void."""
+        It is valid until then, and only while the User has that one. Return False if they are gone.
+        """
         ...
 
 
@@ -544,6 +543,29 @@ def person(event: Event) -> list[Recipient]:
     """Return the User whom an event is about, even if just revoked, at the address they had then."""
     subject = event.subject
     return [Recipient(fold_username(subject.username), subject.username, subject.email, PERSON)]
+
+
+def has_requested(user: UserSummary | None, event: Event) -> bool:
+    """Return whether a User has the open invitation, or the request for a passkey, that an event is about.
+
+    Otherwise its email is void: it was taken up, ended or replaced by another one.
+    """
+    if user is None or user.account != event.account:
+        return False
+    request = user.invitation if event.action is Action.USER_INVITED else user.enrolment
+    return request is not None and request.id == event.invitation
+
+
+def may_be_mailed(key: EventKey, event: Event) -> bool:
+    """Return whether an event is one that belongs under its key.
+
+    The function that writes what is mailed of a partition ``ASIDE`` may write no other email: the OWNERs are
+    notified of a failing address, and nobody of anything else.
+    """
+    if key != key_of(event):
+        return False
+    about_failures = event.action in ABOUT_FAILURES and event.audience is Audience.OWNERS
+    return about_failures or not is_aside(event.action)
 
 
 def retry_delay(attempts: int, chance: float) -> int:

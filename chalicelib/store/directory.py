@@ -53,6 +53,7 @@ from chalicelib.store.principals import (
     LIST_PREFIX,
     REFUSED,
     USED,
+    ended_requests,
     item_from_principal,
     note,
     principal_from_item,
@@ -495,7 +496,8 @@ def _unchanged(old: Principal) -> dict[str, Any]:
 def _replacement(write: Replace) -> dict[str, Any]:
     """Return the update from the old to the new principal, which writes only what differs.
 
-    So it overwrites no note that was made meanwhile without a new version: a key's use, or its refusal.
+    So it overwrites no note that was made meanwhile without a new version: a key's use, its refusal, or a
+    mailed token.
     """
     old, new = item_from_principal(write.old), item_from_principal(write.new)
     # A sign-in can leave it to this write to record the use of the key that is replaced. Dropping the note
@@ -506,6 +508,8 @@ def _replacement(write: Replace) -> dict[str, Any]:
     update.write_difference((), old, new)
     for path in write.old.stale:
         update.remove(path)
+    for name in ended_requests(write.old, write.new):
+        update.remove((name,))  # also if the mailer wrote it after the read
     condition = "version = :version"
     if write.unused is not None:
         condition += "".join(

@@ -5,7 +5,6 @@ of a sparse index. ``dueAt`` is also the lease: a claim sets it to a later time,
 another value there than its own has lost the claim.
 """
 
-import secrets
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +12,7 @@ from chalicelib.rules.folding import FOLDED, LOOK_BACK
 from chalicelib.rules.model import AccountSummary, Event, UserSummary
 from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
+from chalicelib.store.principals import MailedSecret, mailed, mailed_attribute
 from chalicelib.store.requests import batch_get
 from chalicelib.store.trail import held_shard_of, index_key, shard_of
 
@@ -33,7 +33,8 @@ BATCH = 100
 """The most keys that one BatchGetItem takes."""
 
 _READ = (
-    "pk, #kind, #account, #id, #name, #role, username, email, membership, owners, suspendedAt, emailFailure"
+    "pk, #kind, #account, #id, #name, #role, username, email, membership, owners, suspendedAt, emailFailure, "
+    "invitation, enrolment"
 )
 _READ_NAMES = {f"#{name}": name for name in ("kind", "account", "id", "name", "role")}
 
@@ -223,50 +224,28 @@ class DynamoOutbox:
                     found.people[rest] = from_item(item, UserSummary)
         return found
 
-    def enrol(self, name: str, enrolment: str, digest: str, until: int) -> bool:
-        """Add a code's digest to a request for a passkey. Return False if the request is void."""
-        return self._add_digest("enrolment", name, enrolment, digest, until)
+    def note_mailed(self, name: str, request: str, digest: bytes, until: int) -> bool:
+        """Note the digest of a mailed token or code: one UpdateItem. Return False if the User is gone.
 
-    def invite(self, name: str, invitation: str, digest: str, until: int) -> bool:
-        """Add a token's digest to an open invitation. Return False if the invitation is void."""
-        return self._add_digest("invitation", name, invitation, digest, until)
-
-    def _add_digest(self, field: str, name: str, id_: str, digest: str, until: int) -> bool:
-        """Add a digest to an invitation or enrolment. Return False if its id is no longer ``id_``.
-
-        The first update creates the map of digests, if there is none; the second adds to an existing one.
-        Both set a new version, so that a concurrent change, which has not read the digest, fails and does
-        not remove it.
+        The note is an attribute of its own (``chalicelib.store.principals``), so a concurrent change that has
+        not read it leaves it. Whether the invitation or enrolment is open is decided when the note is read:
+        a condition on it would be an attribute that the role would have to be allowed to write.
         """
-        create_map: tuple[str, str, Item] = (
-            f"SET {field}.digests = :tokens",
-            f"attribute_not_exists({field}.digests)",
-            {":tokens": {"M": {digest: _n(until)}}},
-        )
-        add_to_map: tuple[str, str, Item] = (
-            f"SET {field}.digests.#digest = :until",
-            f"attribute_exists({field}.digests)",
-            {":until": _n(until)},
-        )
-        for update, condition, values in (create_map, add_to_map):
-            try:
-                self._client.update_item(
-                    TableName=self._directory,
-                    Key={"pk": {"S": f"USER#{name}"}},
-                    UpdateExpression=f"{update}, version = :version",
-                    ConditionExpression=f"{field}.#id = :id AND {condition}",
-                    ExpressionAttributeNames={"#id": "id"}
-                    | ({"#digest": digest} if "#digest" in update else {}),
-                    ExpressionAttributeValues={
-                        ":id": {"S": id_},
-                        ":version": {"S": secrets.token_hex(8)},
-                        **values,
-                    },
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                continue
-            return True
-        return False
+        try:
+            self._client.update_item(
+                TableName=self._directory,
+                Key={"pk": {"S": f"USER#{name}"}},
+                UpdateExpression="SET #mailed = list_append(if_not_exists(#mailed, :none), :secret)",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeNames={"#mailed": mailed(request)},
+                ExpressionAttributeValues={
+                    ":none": mailed_attribute(),
+                    ":secret": mailed_attribute(MailedSecret(digest, until)),
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def _mark(
         self, key: EventKey, field: str, name: str, value: dict[str, Any], lease: int, renewed: int | None

@@ -5,7 +5,11 @@ refused by network (``refused_``), its expiry notices (``notice_``), and that th
 or wrote its pointer (``pointer_``). IAM can restrict writes to named top-level attributes, but not to parts
 of one. So the roles of the authorizer and the sweep may write notes, and cannot write keys.
 
-Version 1.0 stored the first three inside the key. They are still read there, until the key is replaced.
+The digests of the tokens or codes that were mailed (``mailed_``) are named after the id of the invitation or
+enrolment that they are for, and count only while that is open. So the mailers' roles cannot open one.
+
+Version 1.0 stored the first three inside the key, and these digests inside the invitation. They are still
+read there, until the key is replaced or the invitation ends.
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -13,10 +17,21 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from chalicelib.rules.model import ApiKey, Notice, Passkey, Predecessor, Principal, ServiceUser, User
+from chalicelib.rules.model import (
+    ApiKey,
+    Enrolment,
+    Invitation,
+    Notice,
+    Passkey,
+    Predecessor,
+    Principal,
+    ServiceUser,
+    User,
+    Value,
+)
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.policies import as_key
-from chalicelib.store.items import from_attribute, from_item, to_item
+from chalicelib.store.items import from_attribute, from_item, to_attribute, to_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,9 +40,12 @@ if TYPE_CHECKING:
     from chalicelib.store.items import AttributeValue, Item
 
 P = TypeVar("P", bound=Principal)
+M = TypeVar("M", Invitation, Enrolment)
 
 USED, REFUSED, NOTICE, ENDED, POINTER = "used_", "refused_", "notice_", "ended_", "pointer_"
-_NOTES = (USED, REFUSED, NOTICE, ENDED, POINTER)
+MAILED = "mailed_"
+_KEY_NOTES = (USED, REFUSED, NOTICE, ENDED, POINTER)
+_NOTES = (*_KEY_NOTES, MAILED)
 
 ENDED_MANAGEMENT_KEY = f"{ENDED}management"
 """The note with the digest of a USER_MANAGEMENT key that the sweep ended, for a condition."""
@@ -39,6 +57,18 @@ LIST_PREFIX: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER#", User: "
 def note(kind: str, digest: bytes) -> str:
     """Return the name of the attribute of a note; it has the first bytes of the secret's digest."""
     return f"{kind}{digest[:8].hex()}"
+
+
+class MailedSecret(Value, frozen=True):
+    """The digest of a mailed token or code, and its expiry. A note has a list of them."""
+
+    digest: bytes
+    until: int
+
+
+def mailed(id_: str) -> str:
+    """Return the name of the note with the digests that were mailed for an invitation or enrolment."""
+    return f"{MAILED}{id_}"
 
 
 def principal_key(username: str) -> "Item":
@@ -73,7 +103,10 @@ def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | U
             else:
                 passkeys[passkey_id] = replace(passkey, notice=_notice(item, digest, passkey.notice))
                 noted.discard(note(NOTICE, digest))
-        principal = replace(principal, passkeys=passkeys)
+        invitation = _with_mailed(item, principal.invitation)
+        enrolment = _with_mailed(item, principal.enrolment)
+        noted -= {mailed(it.id) for it in (invitation, enrolment) if it is not None}
+        principal = replace(principal, passkeys=passkeys, invitation=invitation, enrolment=enrolment)
     stale += [(name,) for name in sorted(noted)]
     return replace(principal, keys=keys, stale=tuple(stale))
 
@@ -94,7 +127,37 @@ def item_from_principal(principal: Principal) -> "Item":
         for passkey_id, passkey in principal.passkeys.items():
             fields = item["passkeys"]["M"][passkey_id]["M"]
             _move(fields, "notice", item, note(NOTICE, as_key(passkey).digest))
+        for field, it in (("invitation", principal.invitation), ("enrolment", principal.enrolment)):
+            if it is not None and it.digests:
+                del item[field]["M"]["digests"]
+                secrets = [MailedSecret(bytes.fromhex(digest), until) for digest, until in it.digests.items()]
+                item[mailed(it.id)] = mailed_attribute(*secrets)
     return item
+
+
+def mailed_attribute(*secrets: MailedSecret) -> "AttributeValue":
+    """Return the attribute of a note with the digests of mailed tokens or codes."""
+    return to_attribute(msgspec.to_builtins(secrets, builtin_types=(bytes,)))
+
+
+def ended_requests(old: Principal, new: Principal) -> "Iterator[str]":
+    """Yield the notes about the invitation and the enrolment of ``old`` that are not those of ``new``."""
+    after = {it.id for it in _requests(new)}
+    yield from (mailed(it.id) for it in _requests(old) if it.id not in after)
+
+
+def _requests(principal: Principal) -> "tuple[Invitation | Enrolment, ...]":
+    if not isinstance(principal, User):
+        return ()
+    return tuple(it for it in (principal.invitation, principal.enrolment) if it is not None)
+
+
+def _with_mailed(item: "Mapping[str, AttributeValue]", request: M | None) -> M | None:
+    """Return an invitation or enrolment with the digests in the note about it."""
+    if request is None or (noted := item.get(mailed(request.id))) is None:
+        return request
+    secrets = msgspec.convert(from_attribute(noted), tuple[MailedSecret, ...], builtin_types=(bytes,))
+    return replace(request, digests=request.digests | {it.digest.hex(): it.until for it in secrets})
 
 
 def _with_notes(item: "Mapping[str, AttributeValue]", key: ApiKey) -> ApiKey:
@@ -123,7 +186,7 @@ def _notice(item: "Mapping[str, AttributeValue]", digest: bytes, in_key: Notice 
 
 
 def _notes_of(key: ApiKey) -> "Iterator[str]":
-    for kind in _NOTES:
+    for kind in _KEY_NOTES:
         yield note(kind, key.digest)
         if key.predecessor is not None:
             yield note(kind, key.predecessor.digest)

@@ -162,8 +162,10 @@ def test_a_token_is_only_in_its_email(stack: Stack) -> None:
     assert "owner invites you" in text
     assert "READ_ONLY" in text
     assert f"{stack.service.public_url}/v1/users/activate" in text
-    kept = stack.item("bea")["invitation"]["digests"]
-    assert kept == {key_format.digest(token).hex(): int(stack.clock()) + HOURS_72}
+    item = stack.item("bea")
+    assert item[f"mailed_{item['invitation']['id']}"] == [
+        {"digest": key_format.digest(token), "until": int(stack.clock()) + HOURS_72}
+    ]
     assert token not in str(stack.snapshot())
     assert token not in str(stack.items(stack.tables.events))
     assert activate(stack, "bea", token).status == 200
@@ -311,6 +313,106 @@ def test_an_activation_counts_the_owner_and_an_invitation_does_not(stack: Stack)
         "bea",
         "owner",
     ]
+
+
+def mailed(stack: Stack, username: str) -> list[str]:
+    return [name for name in stack.item(username) if name.startswith("mailed_")]
+
+
+@pytest.mark.parametrize("who", ["invited", "activated"])
+def test_a_token_noted_for_another_invitation_lets_nobody_in(stack: Stack, who: str) -> None:
+    """The function that mails tokens can note one under any id; only the API opens an invitation."""
+    owner = stack.account()
+    invite(stack, owner, "bea", "OWNER")
+    former = stack.item("bea")["invitation"]["id"]
+    if who == "invited":
+        assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+    else:
+        stack.activate("bea")
+    tokens = [key_format.new_token() for _ in range(3)]
+    for request, token in zip((former, "0" * 16, ""), tokens, strict=True):
+        stack.note_mailed("bea", request, token, HOURS_72)
+    before = stack.snapshot()
+    assert [activate(stack, "bea", token).status for token in tokens] == [400] * 3
+    assert stack.snapshot() == before
+    assert len(mailed(stack, "bea")) == 3
+    assert stack.call("PUT", f"{USERS}/bea", owner, {"displayName": "Bea B"}).status == 200
+    assert mailed(stack, "bea") == [], "the next change removes them"
+
+
+def test_a_token_lives_through_a_change_of_the_role_and_ends_with_its_invitation(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea")
+    tokens = [stack.token("bea"), stack.token("bea")]
+    noted = mailed(stack, "bea")
+    assert len(noted) == 1
+    assert len(stack.item("bea")[noted[0]]) == 2
+    assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}).status == 200
+    assert mailed(stack, "bea") == noted
+    assert activate(stack, "bea", tokens[1]).status == 200
+    assert mailed(stack, "bea") == []
+    assert activate(stack, "bea", tokens[0]).status == 400
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+    third = stack.token("bea")
+    assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+    assert mailed(stack, "bea") == []
+    assert activate(stack, "bea", third).status == 400
+    assert stack.signs_in(stack.activate("bea"))
+
+
+@pytest.mark.parametrize("how", ["changed", "invited again"])
+def test_a_token_noted_during_a_change_is_kept_unless_its_invitation_ends(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It makes no new version, so the change is made; what it ends has no token left, whoever read it."""
+    owner = stack.account()
+    invite(stack, owner, "bea")
+    first, second = stack.token("bea"), key_format.new_token()
+    invitation = stack.item("bea")["invitation"]["id"]
+    before_commit(stack, monkeypatch, lambda: stack.note_mailed("bea", invitation, second, HOURS_72))
+    if how == "changed":
+        assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}).status == 200
+        assert len(stack.item("bea")[f"mailed_{invitation}"]) == 2
+        assert activate(stack, "bea", second).status == 200
+    else:
+        assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
+        assert mailed(stack, "bea") == []
+        assert {activate(stack, "bea", token).status for token in (first, second)} == {400}
+
+
+def test_the_tokens_that_an_invitation_of_version_1_0_holds_are_valid(stack: Stack) -> None:
+    owner = stack.account()
+    for name in ("bea", "cal"):
+        invite(stack, owner, name)
+    tokens = {name: key_format.new_token() for name in ("bea", "cal")}
+    for name, token in tokens.items():
+        stack.client.update_item(
+            TableName=stack.tables.directory,
+            Key={"pk": {"S": f"USER#{name}"}},
+            UpdateExpression="SET invitation.digests = :digests",
+            ExpressionAttributeValues={
+                ":digests": {"M": {key_format.digest(token).hex(): {"N": str(int(stack.clock()) + HOURS_72)}}}
+            },
+        )
+    more = stack.token("cal")
+    assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}).status == 200
+    assert activate(stack, "bea", tokens["bea"]).status == 200
+    stack.clock.forward(HOURS_72 - 1)
+    assert stack.call("GET", f"{USERS}/cal", owner).json["invitation"] == "OPEN"
+    assert activate(stack, "cal", tokens["cal"]).status == 200
+    assert activate(stack, "cal", more).status == 400
+
+
+def test_whoever_is_invited_anew_is_not_let_in_by_a_note_about_whom_they_follow(stack: Stack) -> None:
+    owner = stack.account()
+    invite(stack, owner, "bea")
+    token, invitation = stack.token("bea"), stack.item("bea")["invitation"]["id"]
+    assert stack.call("DELETE", f"{USERS}/bea", owner).status == 204
+    stack.clock.forward(300)
+    invite(stack, owner, "bea")
+    assert mailed(stack, "bea") == []
+    stack.note_mailed("bea", invitation, token, HOURS_72)
+    assert activate(stack, "bea", token).status == 400
 
 
 # A new invitation

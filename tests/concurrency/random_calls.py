@@ -1056,9 +1056,9 @@ class Machine(RuleBasedStateMachine):
         person, invitation, event = self.invitations[which]
         name = person.username.lower()
         token, until = key_format.new_token(), int(self.stack.clock()) + 259_200
-        opened = self.outbox.invite(name, event["invitation"], key_format.digest(token).hex(), until)
+        # As if it had been read just before: what is void by now must be of no use, though it is noted.
+        self.outbox.note_mailed(name, event["invitation"], key_format.digest(token), until)
         is_open = self.book.all.get(name) is person and person.open is invitation
-        assert bool(opened) is is_open, "a token is for the invitation that is open, and no other"
         if is_open:
             invitation.tokens[token] = until
             self.seen.add(token)

@@ -235,7 +235,7 @@ class Visits(Machine):
         assert not is_wished or found, "a wish is kept until it is fulfilled"
         if is_wished:
             enrolment = found[0]["enrolment"]["id"]
-            assert self.outbox.enrol(person.name, enrolment, key_format.digest(code).hex(), until)
+            assert self.outbox.note_mailed(person.name, enrolment, key_format.digest(code), until)
             wish.codes[code] = until
         self.codes.append((person.name, code))
 

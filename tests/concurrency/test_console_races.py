@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from chalice.local import LocalChalice
 
-from chalicelib.rules import key_format
 from chalicelib.rules.sessions import MAX_SESSIONS
 from tests.support.accounts import PATH, Accounts
 from tests.support.api_client import Key, Response, Stack
@@ -96,16 +95,7 @@ def signs_in(stack: Stack, passkey: SoftPasskey) -> bool:
 
 def with_code(stack: Stack, username: str) -> str:
     """Return a code as the email would carry it."""
-    made = key_format.new_secret(key_format.CODE_PREFIX)
-    until = int(stack.clock()) + 900
-    stack.client.update_item(
-        TableName=stack.tables.directory,
-        Key={"pk": {"S": f"USER#{username}"}},
-        UpdateExpression="SET enrolment.digests = :digests",
-        ConditionExpression="attribute_exists(enrolment.id)",
-        ExpressionAttributeValues={":digests": {"M": {key_format.digest(made).hex(): {"N": str(until)}}}},
-    )
-    return made
+    return stack.code(username)
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

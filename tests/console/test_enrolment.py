@@ -11,17 +11,7 @@ from tests.support.reference_model import moment
 
 def code(stack: Stack, username: str) -> str:
     """Return a code as the email would carry it: its digest is what is kept."""
-    made = key_format.new_secret(key_format.CODE_PREFIX)
-    stack.client.update_item(
-        TableName=stack.tables.directory,
-        Key={"pk": {"S": f"USER#{username}"}},
-        UpdateExpression="SET enrolment.digests = :digests",
-        ConditionExpression="attribute_exists(enrolment.id)",
-        ExpressionAttributeValues={
-            ":digests": {"M": {key_format.digest(made).hex(): {"N": str(int(stack.clock()) + 900)}}}
-        },
-    )
-    return made
+    return stack.code(username)
 
 
 def ask(browser: Browser, key: Key) -> Page:
@@ -275,3 +265,31 @@ def test_a_passkey_that_somebody_has_is_refused_with_the_reason(accounts: Accoun
     assert "passkeys" not in accounts.stack.item("admin")
     first.sign_in()
     assert first.open("you").status == 200
+
+
+def test_a_code_noted_for_another_request_is_nothing(accounts: Accounts) -> None:
+    stack, browser = accounts.stack, Browser(accounts.stack)
+    assert ask(browser, accounts["admin"]).status == 200
+    former = stack.item("admin")["enrolment"]["id"]
+    stack.clock.forward(60)
+    assert ask(browser, accounts["admin"]).status == 200
+    late = key_format.new_secret(key_format.CODE_PREFIX)
+    stack.note_mailed("admin", former, late, 900)
+    assert enrol(browser, "admin", late).status == 400
+    good = code(stack, "admin")
+    assert enrol(browser, "admin", good).status == 200
+    assert not [name for name in stack.item("admin") if name.startswith("mailed_")]
+
+
+def test_a_code_that_version_1_0_stored_with_its_request_is_valid(accounts: Accounts) -> None:
+    stack, browser = accounts.stack, Browser(accounts.stack)
+    assert ask(browser, accounts["admin"]).status == 200
+    made = key_format.new_secret(key_format.CODE_PREFIX)
+    until = {"N": str(int(stack.clock()) + 900)}
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": "USER#admin"}},
+        UpdateExpression="SET enrolment.digests = :digests",
+        ExpressionAttributeValues={":digests": {"M": {key_format.digest(made).hex(): until}}},
+    )
+    assert enrol(browser, "admin", made).status == 200

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from chalicelib.rules import key_format
 from chalicelib.rules.notifications import FAILING
 from chalicelib.rules.publications import Marker
+from chalicelib.store.items import to_attribute
 from local.iam import Reading, iam_requests, permissions_for
 from tests.policies.test_sweep import _store_as_before_pointers as store_as_before_pointers
 from tests.support.accounts import Accounts
@@ -105,6 +107,8 @@ def event(**more: Any) -> dict[str, Any]:
     return {"TableName": "Events", "Item": item}
 
 
+_NO_MAP: dict[str, Any] = {":d": {"M": {}}}
+
 TAKING_OVER = {
     "a digest": ("UpdateItem", update("SET #keys.#type.digest = :d", **{":d": DIGEST})),  # type: ignore[arg-type]
     "a key": ("UpdateItem", update("SET #keys.#type = :d", **{":d": {"M": {"digest": DIGEST}}})),  # type: ignore[arg-type]
@@ -121,7 +125,18 @@ TAKING_OVER = {
     "a role": ("UpdateItem", update("SET #role = :d", **{":d": {"S": "OWNER"}})),  # type: ignore[arg-type]
     "a session": ("UpdateItem", update("SET sessions = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
     "an address": ("UpdateItem", update("SET email = :d", **{":d": {"S": "me@evil.example"}})),  # type: ignore[arg-type]
-    "an invitation": ("UpdateItem", update("SET invitation = :d", **{":d": {"M": {}}})),  # type: ignore[arg-type]
+    **{
+        f"{what} {field}": ("UpdateItem", update(expression.format(field), condition=condition, **values))
+        for field in ("invitation", "enrolment")
+        for what, expression, condition, values in (
+            ("an", "SET {} = :d", "attribute_exists(pk)", _NO_MAP),
+            ("a digest in an", "SET {}.digests = :d", "attribute_exists(pk)", _NO_MAP),
+            ("the removal of an", "REMOVE {}", "attribute_exists(pk)", {}),
+            ("a mailed token beside an", "SET mailed_00 = :d, {} = :d", "attribute_exists(pk)", _NO_MAP),
+            ("a condition that tells of an", "SET mailed_00 = :d", f"{field}.id = :d", _NO_MAP),
+        )
+    },
+    "a version": ("UpdateItem", update("SET version = :d, mailed_00 = :d", **{":d": {"S": "0"}})),  # type: ignore[arg-type]
     "a person": ("PutItem", {"TableName": "Directory", "Item": {**KEY, "keys": {"M": {}}}}),
     "the removal of a person": ("DeleteItem", {"TableName": "Directory", "Key": KEY}),
     "an account's OWNERs": (
@@ -154,11 +169,18 @@ def test_roles_that_do_not_need_to_write_keys_cannot(role: str, what: str) -> No
 
 
 @pytest.mark.parametrize("role", ["Notify", "Resend"])
-@pytest.mark.parametrize("what", [name for name in TAKING_OVER if "invitation" not in name])
-def test_the_mailers_role_cannot_write_keys(role: str, what: str) -> None:
-    """But for invitations: the function that mails a token has to write its digest."""
+@pytest.mark.parametrize("what", TAKING_OVER)
+def test_the_mailers_role_cannot_write_keys_or_invite(role: str, what: str) -> None:
     if what != "a change of an event":
         assert not allowed(role, *TAKING_OVER[what])
+
+
+@pytest.mark.parametrize("role", ["Authorizer", "Verify", "EnforcePolicies", "Feedback", "Publish"])
+def test_only_the_mailers_note_what_they_mail(role: str) -> None:
+    noted = update("SET mailed_00 = :d", **{":d": {"L": []}})  # type: ignore[arg-type]
+    noted["ExpressionAttributeNames"] = {}
+    assert not allowed(role, "UpdateItem", noted)
+    assert allowed("Notify", "UpdateItem", noted)
 
 
 @pytest.mark.parametrize(
@@ -364,3 +386,83 @@ def test_the_mailers_may_read_all_that_they_read_of_recipients(stack: Stack, rol
     reads = [parameters for operation, parameters in calls if operation == "BatchGetItem"]
     assert reads
     assert all(allowed(role, "BatchGetItem", parameters) for parameters in reads)
+
+
+@pytest.mark.parametrize("role", ["Notify", "Resend"])
+def test_the_mailers_may_mail_tokens_and_codes(stack: Stack, role: str) -> None:
+    owner = stack.account()
+    MailFixture(stack.client, stack.tables, stack.clock).resend()
+    invited = {"username": "zoe", "email": "zoe@demo.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, invited).status == 201
+    asked = Browser(stack).post("enrol", {"username": "owner", "key": owner.secret}, csrf="")
+    assert asked.status == 200
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    with recorded(stack) as calls:
+        mail.resend()
+    assert sorted(set(mail.ses.addresses)) == ["owner@people.example", "zoe@demo.example"]
+    written = [it for operation, it in calls if operation == "UpdateItem" and it["TableName"] == "Directory"]
+    assert len(written) == 2
+    for operation, parameters in calls:
+        if parameters.get("IndexName") is None:
+            assert allowed(role, operation, parameters), operation
+
+
+@pytest.mark.parametrize("role", ["Notify", "Resend"])
+def test_whoever_takes_over_a_mailer_becomes_nobody_who_is_not_invited(stack: Stack, role: str) -> None:
+    """They can note a token's digest for any id, but no function of theirs can open an invitation."""
+    stack.account()
+    token = key_format.new_token()
+    secret = {"digest": {"B": key_format.digest(token)}, "until": {"N": str(int(stack.clock()) + 3600)}}
+    noted = {
+        "Key": KEY,
+        "UpdateExpression": "SET mailed_i = :noted",
+        "ExpressionAttributeValues": {":noted": {"L": [{"M": secret}]}},
+    }
+    invitation = {**noted, "UpdateExpression": "SET mailed_i = :noted, invitation = :i"}
+    invitation["ExpressionAttributeValues"] = {":noted": {"L": []}, ":i": {"M": {"id": {"S": "i"}}}}
+    assert not allowed(role, "UpdateItem", {**invitation, "TableName": "Directory"})
+    assert allowed(role, "UpdateItem", {**noted, "TableName": "Directory"})
+    stack.client.update_item(TableName=stack.tables.directory, **noted)
+    before = stack.snapshot()
+    body = {"username": "owner", "token": token}
+    assert stack.call("POST", "/v1/users/activate", body=body).status == 400
+    assert Browser(stack).activate("owner", token).status == 400
+    assert stack.snapshot() == before
+
+
+def test_whoever_takes_over_the_sweep_is_mailed_nobodys_token(stack: Stack) -> None:
+    """They read the ids of open invitations and write events, but a token is mailed to its person alone."""
+    owner = stack.account()
+    invited = {"username": "zoe", "email": "zoe@demo.example", "role": "OWNER"}
+    assert stack.call("POST", "/v1/users", owner, invited).status == 201
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    mail.resend()
+    mail.ses.sent.clear()
+    zoe, now = stack.item("zoe"), int(stack.clock())
+    subject = {"kind": "USER", "username": "zoe", "email": "thief@evil.example"}
+    forgeries: list[dict[str, Any]] = [
+        {"audience": "PERSON"},
+        {"audience": "PERSON_AND_OWNERS"},
+        {"audience": "ADMINISTRATORS", "administrators": {"owner": stack.item("owner")["membership"]}},
+        {"audience": "PERSON", "account": "elsewhere"},
+    ]
+    for number, more in enumerate(forgeries):
+        fields = {
+            "account": zoe["account"],
+            "id": f"{now * 1000:012x}{number:016x}",
+            "at": now,
+            "action": "USER_INVITED",
+            "actor": {"kind": "USER", "username": "owner"},
+            "subject": subject,
+            "invitation": zoe["invitation"]["id"],
+            "waiting": "0",
+            "dueAt": now,
+            **more,
+        }
+        forged = {name: to_attribute(value) for name, value in fields.items()}
+        assert allowed("EnforcePolicies", "PutItem", {"TableName": "Events", "Item": forged})
+        stack.client.put_item(TableName=stack.tables.events, Item=forged)
+    mail.resend()
+    with_token = {to for to, message in mail.ses.sent if key_format.TOKEN_PREFIX in message.as_string()}
+    assert with_token == {"zoe@demo.example"}
+    assert "thief@evil.example" not in mail.ses.addresses

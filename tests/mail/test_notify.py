@@ -8,17 +8,30 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from msgspec.structs import replace
 
 from chalicelib.mail import mime
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.notify import CACHE_SECONDS, MARGIN_MS, MAX_FAILURES_IN_A_ROW
 from chalicelib.rules import key_format
-from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, Invitation, Kind
-from chalicelib.rules.notifications import FIRST_PAUSE, LEASE, MAX_PAUSE, retry_delay
+from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, Invitation, Kind, Subject
+from chalicelib.rules.notifications import ASIDE, FIRST_PAUSE, LEASE, MAX_PAUSE, EventKey, retry_delay
 from chalicelib.rules.passkeys import CODE_SECONDS
 from chalicelib.rules.roles import Role
+from chalicelib.store.principals import principal_from_item
+from chalicelib.store.trail import event_item
 from tests.support.catalogue import LABELS
-from tests.support.mail import BEA, SENDER, Faults, MailFixture, record, revoked, ses_error
+from tests.support.mail import (
+    BEA,
+    CI_BOT,
+    SENDER,
+    Faults,
+    MailFixture,
+    make_event,
+    record,
+    revoked,
+    ses_error,
+)
 
 NOW = 1_900_000_000
 BOTH = {"alice": "m-alice", "bob": "m-bob"}
@@ -264,15 +277,9 @@ def test_who_cannot_be_written_to_does_not_hold_up_the_others(
 # Invitations
 
 
-def invitation(mail: MailFixture, id_: str = "i-1", audience: Audience = Audience.PERSON) -> Any:
-    return mail.event(
-        action=Action.USER_INVITED,
-        subject=BEA,
-        keys=(),
-        audience=audience,
-        invitation=id_,
-        administrators={},
-    )
+def invitation(mail: MailFixture, id_: str = "i-1", **fields: Any) -> Any:
+    usual = {"subject": BEA, "keys": (), "audience": Audience.PERSON, "administrators": {}}
+    return mail.event(**{"action": Action.USER_INVITED, "invitation": id_, **usual, **fields})
 
 
 def token_of(message: Any) -> str:
@@ -284,8 +291,10 @@ def digests(mail: MailFixture, of: str = "invitation") -> dict[str, int]:
     item = mail.client.get_item(
         TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}}, ConsistentRead=True
     )["Item"]
-    found = item[of]["M"].get("digests", {"M": {}})["M"]
-    return {digest: int(until["N"]) for digest, until in found.items()}
+    request = getattr(principal_from_item(item), of)
+    assert request is not None
+    found: dict[str, int] = request.digests
+    return found
 
 
 def test_an_invitation_carries_a_token_that_is_nowhere_else(mail: MailFixture) -> None:
@@ -366,14 +375,88 @@ def test_an_invited_owner_has_one_token_though_another_owner_is_told_later(
     assert not re.findall(key_format.PATTERN, mail.ses.sent[-1][1].get_body(("plain",)).get_content())
 
 
+@pytest.mark.parametrize("audience", [Audience.PERSON, Audience.PERSON_AND_OWNERS])
+def test_a_token_goes_to_the_address_in_the_directory(mail: MailFixture, audience: Audience) -> None:
+    """More functions may write events than may write addresses."""
+    mail.user("Bea", Role.OWNER, invitation=Invitation("i-1"))
+    event = invitation(mail, audience=audience, subject=replace(BEA, email="thief@evil.example"))
+    mail.notify(event)
+    assert "thief@evil.example" not in mail.ses.addresses
+    assert mail.ses.sent[0][0] == "bea@people.example"
+    assert key_format.digest(token_of(mail.ses.sent[0][1])).hex() in digests(mail)
+    for _, message in mail.ses.sent[1:]:
+        assert not re.findall(key_format.PATTERN, message.as_string())
+
+
+def test_a_token_is_in_no_email_but_the_persons(mail: MailFixture) -> None:
+    mail.user("Bea", invitation=Invitation("i-1"))
+    mail.notify(invitation(mail, audience=Audience.ADMINISTRATORS, administrators=BOTH))
+    assert sorted(mail.ses.addresses) == [ALICE_AT, BOB_AT]
+    for _, message in mail.ses.sent:
+        assert key_format.TOKEN_PREFIX not in message.get_body(("plain",)).get_content()
+
+
+def test_a_person_of_another_account_is_mailed_no_token(mail: MailFixture) -> None:
+    mail.user("Bea", account="other", invitation=Invitation("i-1"))
+    mail.notify(invitation(mail))
+    assert mail.ses.calls == 0
+
+
+def test_an_invitation_is_read_just_before_its_token_is_made(mail: MailFixture) -> None:
+    """Though Bea was read a moment ago, as an Administrator who is notified of something else."""
+    mail.user("Bea", invitation=Invitation("i-1"))
+    first = mail.event(administrators={"bea": "m-bea"})
+
+    def invite_again(_recipient: str) -> None:
+        mail.user("Bea", invitation=Invitation("i-2"))
+
+    mail.ses.hook = invite_again
+    mail.notify(first, invitation(mail))
+    assert len(mail.ses.sent) == 1
+    assert digests(mail) == {}
+
+
+@pytest.mark.parametrize("then", ["batch_get_item", "update_item"])
+def test_whoever_goes_while_they_are_mailed_is_not_written_again(mail: MailFixture, then: str) -> None:
+    mail.user("Bea", invitation=Invitation("i-1"))
+    event = invitation(mail)
+    done: list[str] = []
+
+    def revoke(_number: int, operation: str) -> str:
+        done.append(operation)
+        if operation == then and "batch_get_item" in done:
+            mail.gone("bea")
+        return ""
+
+    mail.outbox_client = Faults(revoke).wrap(mail.client)
+    mail.notify(event)
+    assert mail.ses.calls == 0
+    key = {"pk": {"S": "USER#bea"}}
+    assert "Item" not in mail.client.get_item(TableName=mail.tables.directory, Key=key, ConsistentRead=True)
+
+
+def test_what_an_invitation_asks_of_aws(mail: MailFixture) -> None:
+    mail.user("Bea", invitation=Invitation("i-1"))
+    event = invitation(mail)
+    asked: list[str] = []
+
+    def count(_number: int, operation: str) -> str:
+        asked.append(operation)
+        return ""
+
+    mail.outbox_client = Faults(count).wrap(mail.client)
+    mail.notify(event)
+    assert asked == ["update_item", "batch_get_item", "update_item", "update_item"]
+
+
 # Codes for a passkey
 
 
-def code_requested(mail: MailFixture, wish: str = "e-1") -> Event:
+def code_requested(mail: MailFixture, wish: str = "e-1", *, subject: Subject = BEA) -> Event:
     return mail.event(
         action=Action.PASSKEY_CODE_REQUESTED,
         actor=Actor(Kind.USER, "Bea"),
-        subject=BEA,
+        subject=subject,
         keys=(),
         audience=Audience.PERSON,
         invitation=wish,
@@ -443,8 +526,117 @@ def test_no_code_is_mailed_if_the_request_is_void(mail: MailFixture) -> None:
     assert mail.notify(event) == []
     assert mail.ses.calls == 0
     assert "waiting" not in mail.stored(event)
-    with pytest.raises(KeyError):
-        digests(mail, "enrolment")
+
+
+def test_a_code_goes_to_the_address_in_the_directory(mail: MailFixture) -> None:
+    mail.user("Bea", enrolment=wish())
+    mail.notify(code_requested(mail, subject=replace(BEA, email="thief@evil.example")))
+    assert mail.ses.addresses == ["bea@people.example"]
+
+
+@pytest.mark.parametrize("kept", ["invitation", "enrolment"])
+def test_an_id_of_the_other_kind_makes_neither_a_token_nor_a_code(mail: MailFixture, kept: str) -> None:
+    if kept == "invitation":
+        mail.user("Bea", invitation=Invitation("x-1"))
+        event = code_requested(mail, "x-1")
+    else:
+        mail.user("Bea", enrolment=wish("x-1"))
+        event = invitation(mail, "x-1")
+    mail.notify(event)
+    assert mail.ses.calls == 0
+    assert digests(mail, kept) == {}
+
+
+# Events in a partition in which they do not belong
+
+
+def misplaced(mail: MailFixture, **fields: Any) -> EventKey:
+    """Write an event in the partition of an account's refusals, as ``feedback`` may; return its key."""
+    made = make_event(
+        **{"at": NOW, "subject": replace(BEA, email="stranger@victim.example"), "keys": (), **fields}
+    )
+    key = EventKey(f"{ASIDE}{made.account}", made.id)
+    item = {**event_item(made, 400), "account": {"S": key.partition}}
+    mail.client.put_item(TableName=mail.tables.events, Item=item)
+    return key
+
+
+def is_pending(mail: MailFixture, key: EventKey) -> bool:
+    item = mail.client.get_item(
+        TableName=mail.tables.events,
+        Key={"account": {"S": key.partition}, "id": {"S": key.id}},
+        ConsistentRead=True,
+    )["Item"]
+    return "waiting" in item
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "suspended": {"action": Action.USER_SUSPENDED, "audience": Audience.PERSON_AND_OWNERS},
+    "revoked": {"action": Action.USER_REVOKED, "audience": Audience.PERSON},
+    "activated": {
+        "action": Action.USER_ACTIVATED,
+        "audience": Audience.PERSON_AND_OWNERS,
+        "changes": {"role": ("", "OWNER")},
+    },
+    "rotated": {"action": Action.API_KEY_ROTATED, "keys": (revoked(),), "administrators": BOTH},
+    "refused": {"action": Action.API_KEY_REFUSED, "audience": Audience.OWNERS, "keys": (revoked(),)},
+    "bounced, to a stranger": {"action": Action.EMAIL_BOUNCED, "audience": Audience.PERSON},
+    "bounced, to all": {"action": Action.EMAIL_COMPLAINT, "audience": Audience.PERSON_AND_OWNERS},
+}
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("what", FORGED)
+def test_an_event_is_mailed_only_from_the_partition_of_its_action(
+    mail: MailFixture, caplog: pytest.LogCaptureFixture, what: str, *, held: bool
+) -> None:
+    """The functions that write about refusals and failing addresses can have no other email sent."""
+    caplog.set_level(logging.INFO)
+    key = misplaced(mail, **FORGED[what], due_at=NOW + 60 * held)
+    mail.clock.forward(60)
+    assert mail.resend() == {"taken": 1, "misplaced": 1}
+    assert mail.ses.calls == 0
+    assert not is_pending(mail, key)
+    [line] = [it for it in caplog.records if it.levelno >= logging.WARNING]
+    assert (line.levelname, line.message) == (
+        "ERROR",
+        "An event does not belong in its partition; nobody is mailed",
+    )
+    assert not any("OWNERs change" in it.message or hasattr(it, "ownerUnreachable") for it in caplog.records)
+
+
+def test_a_digest_takes_no_event_from_a_partition_in_which_it_does_not_belong(mail: MailFixture) -> None:
+    fields: dict[str, Any] = {
+        "action": Action.API_KEY_ROTATED,
+        "subject": CI_BOT,
+        "keys": (revoked(),),
+        "administrators": {"alice": "m-alice"},
+    }
+    first = mail.event(**fields, due_at=NOW + 60)
+    forged = [misplaced(mail, **fields, due_at=NOW + seconds) for seconds in (61, 90)]
+    mail.clock.forward(60)
+    mail.resend()
+    [(_, message)] = mail.ses.sent
+    assert mail.stored(first)["told"] == {"alice": NOW + 60}
+    assert not any(is_pending(mail, key) for key in forged)
+    assert forged[0].id not in message.as_string()
+
+
+def test_a_failing_address_in_the_partition_of_the_account_is_not_mailed(mail: MailFixture) -> None:
+    made = make_event(
+        at=NOW, action=Action.EMAIL_BOUNCED, subject=BEA, keys=(), audience=Audience.OWNERS, due_at=NOW
+    )
+    mail.client.put_item(
+        TableName=mail.tables.events, Item={**event_item(made, 400), "account": {"S": made.account}}
+    )
+    assert mail.resend() == {"taken": 1, "misplaced": 1}
+    assert not is_pending(mail, EventKey(made.account, made.id))
+
+
+def test_the_owners_are_mailed_about_a_failing_address(mail: MailFixture) -> None:
+    mail.event(action=Action.EMAIL_BOUNCED, subject=BEA, keys=(), audience=Audience.OWNERS)
+    mail.resend()
+    assert mail.ses.addresses == [OWNER_AT]
 
 
 # What fails waits

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from chalicelib.rules.errors import Unavailable
-from chalicelib.rules.model import Invitation
+from chalicelib.rules.model import Invitation, User
 from chalicelib.rules.notifications import SHARDS, EventKey
 from chalicelib.rules.roles import Role
 from chalicelib.store import trail
 from chalicelib.store.outbox import DynamoOutbox
+from chalicelib.store.principals import MAILED, principal_from_item
 from chalicelib.store.requests import BATCH_TRIES
 from tests.support.api_client import Tables
 from tests.support.mail import MailFixture
@@ -232,22 +233,21 @@ def test_a_read_raises_unavailable_if_keys_stay_unprocessed(mail: MailFixture) -
     assert len(stingy.asked) == BATCH_TRIES
 
 
-def test_an_invitation_takes_tokens_until_it_is_void(mail: MailFixture, outbox: DynamoOutbox) -> None:
-    mail.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1"))
-    before = version(mail)
-    assert outbox.invite("bea", "i-1", "aa", NOW + 5)
-    middle = version(mail)
-    assert outbox.invite("bea", "i-1", "bb", NOW + 6)
-    assert digests(mail) == {"aa": NOW + 5, "bb": NOW + 6}
-    assert len({before, middle, version(mail)}) == 3, "a change under way must not undo it"
-    assert not outbox.invite("bea", "i-2", "cc", NOW + 6)
-    assert not outbox.invite("nobody", "i-1", "cc", NOW + 6)
-    assert digests(mail) == {"aa": NOW + 5, "bb": NOW + 6}
+def test_what_is_mailed_is_noted_without_a_new_version(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    mail.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1", {"00": NOW}))
+    before = item(mail)
+    assert outbox.note_mailed("bea", "i-1", b"\xaa", NOW + 5)
+    assert outbox.note_mailed("bea", "i-1", b"\xbb", NOW + 6)
+    assert outbox.note_mailed("bea", "i-1", b"\xbb", NOW + 6), "a repeated call changes nothing"
+    assert outbox.note_mailed("bea", "i-2", b"\xcc", NOW + 6)
+    assert digests(mail) == {"00": NOW, "aa": NOW + 5, "bb": NOW + 6}
+    assert {name: it for name, it in item(mail).items() if not name.startswith(MAILED)} == before
 
 
-def test_who_has_activated_is_not_invited(mail: MailFixture, outbox: DynamoOutbox) -> None:
-    mail.user("bea")
-    assert not outbox.invite("bea", "i-1", "aa", NOW)
+def test_nothing_is_noted_about_whoever_is_gone(mail: MailFixture, outbox: DynamoOutbox) -> None:
+    assert not outbox.note_mailed("bea", "i-1", b"\xaa", NOW + 5)
+    found = mail.client.get_item(TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}})
+    assert "Item" not in found
 
 
 def item(mail: MailFixture) -> Any:
@@ -256,10 +256,9 @@ def item(mail: MailFixture) -> Any:
     )["Item"]
 
 
-def version(mail: MailFixture) -> str:
-    return str(item(mail)["version"]["S"])
-
-
 def digests(mail: MailFixture) -> dict[str, int]:
-    found = item(mail)["invitation"]["M"]["digests"]["M"]
-    return {digest: int(until["N"]) for digest, until in found.items()}
+    """Return the digests of the invitation as the API reads them."""
+    user = principal_from_item(item(mail))
+    assert isinstance(user, User)
+    assert user.invitation is not None
+    return user.invitation.digests

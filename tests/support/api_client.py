@@ -226,16 +226,25 @@ class Stack:
         from chalicelib.rules import key_format
 
         token = key_format.new_token()
-        self.client.update_item(
-            TableName=self.tables.directory,
-            Key={"pk": {"S": f"USER#{username.lower()}"}},
-            UpdateExpression="SET invitation.digests = :digests",
-            ConditionExpression="attribute_exists(invitation.id)",
-            ExpressionAttributeValues={
-                ":digests": {"M": {key_format.digest(token).hex(): {"N": str(int(self.clock()) + 72 * 3600)}}}
-            },
-        )
+        self.note_mailed(username, self.item(username)["invitation"]["id"], token, 72 * 3600)
         return token
+
+    def code(self, username: str) -> str:
+        """Return a new code for a passkey as its email would contain it; its digest is stored."""
+        from chalicelib.rules import key_format
+
+        code = key_format.new_secret(key_format.CODE_PREFIX)
+        self.note_mailed(username, self.item(username)["enrolment"]["id"], code, 900)
+        return code
+
+    def note_mailed(self, username: str, request: str, secret: str, seconds: int) -> None:
+        """Store a token's or code's digest as the mailer does, for an invitation or enrolment with an id."""
+        from chalicelib.rules import key_format
+        from chalicelib.store.outbox import DynamoOutbox
+
+        outbox = DynamoOutbox(self.client, self.tables.directory, self.tables.events)
+        until = int(self.clock()) + seconds
+        assert outbox.note_mailed(username.lower(), request, key_format.digest(secret), until)
 
     def service_user(self, by: Key, username: str, role: str = "READ_ONLY", **more: Any) -> dict[str, Key]:
         """Create a Service User and return its keys by type."""

@@ -375,6 +375,13 @@ def _changes(text: str) -> tuple[Expression, ...]:
         if clause == "SET":
             assert tokens.pop(0) == "="
             source = tokens.pop(0)
+            if source == "list_append":  # as the store writes it: of if_not_exists and a value
+                assert [tokens.pop(0), tokens.pop(0)] == ["(", "if_not_exists"]
+                old = _arguments(tokens)
+                assert tokens.pop(0) == ","
+                found.append((clause, path, source, [*old, tokens.pop(0)]))
+                assert tokens.pop(0) == ")"
+                continue
             found.append((clause, path, source, _arguments(tokens) if source == "if_not_exists" else []))
         elif clause == "ADD":
             found.append((clause, path, tokens.pop(0)))
@@ -386,6 +393,7 @@ def _changes(text: str) -> tuple[Expression, ...]:
 def _updated(item: Item, text: str, names: _Names, values: Item) -> Item:
     """Return an updated copy of an item, without changing the item."""
     new = item
+    value: Item
     for change in _changes(text):
         clause, path = change[:2]
         if clause == "REMOVE":
@@ -396,6 +404,9 @@ def _updated(item: Item, text: str, names: _Names, values: Item) -> Item:
             value = {"N": str(int(old["N"]) + int(values[change[2]]["N"]))}
         elif change[2] == "if_not_exists":
             value = _read(item, change[3][0], names) or values[change[3][1]]
+        elif change[2] == "list_append":
+            listed = _read(item, change[3][0], names) or values[change[3][1]]
+            value = {"L": [*listed["L"], *values[change[3][2]]["L"]]}
         else:
             value = values[change[2]]
         new = _written(new, path.split("."), names, value)
