@@ -112,7 +112,10 @@ def principal_from_item(item: "Mapping[str, AttributeValue]") -> ServiceUser | U
 
 
 def item_from_principal(principal: Principal) -> "Item":
-    """Return a principal's item."""
+    """Return a principal's item, with any digests that were mailed inside the invitation or enrolment.
+
+    No write changes those of an open one: only an update of its note adds some.
+    """
     name = fold_username(principal.username)
     item = to_item(principal, pk=f"USER#{name}", listKey=f"{LIST_PREFIX[type(principal)]}{name}")
     item.pop("stale", None)
@@ -127,11 +130,6 @@ def item_from_principal(principal: Principal) -> "Item":
         for passkey_id, passkey in principal.passkeys.items():
             fields = item["passkeys"]["M"][passkey_id]["M"]
             _move(fields, "notice", item, note(NOTICE, as_key(passkey).digest))
-        for field, it in (("invitation", principal.invitation), ("enrolment", principal.enrolment)):
-            if it is not None and it.digests:
-                del item[field]["M"]["digests"]
-                secrets = [MailedSecret(bytes.fromhex(digest), until) for digest, until in it.digests.items()]
-                item[mailed(it.id)] = mailed_attribute(*secrets)
     return item
 
 

@@ -360,24 +360,27 @@ def test_a_token_lives_through_a_change_of_the_role_and_ends_with_its_invitation
     assert stack.signs_in(stack.activate("bea"))
 
 
-@pytest.mark.parametrize("how", ["changed", "invited again"])
+@pytest.mark.parametrize("how", ["changed", "invited again", "activated"])
 def test_a_token_noted_during_a_change_is_kept_unless_its_invitation_ends(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """It makes no new version, so the change is made; what it ends has no token left, whoever read it."""
     owner = stack.account()
     invite(stack, owner, "bea")
-    first, second = stack.token("bea"), key_format.new_token()
+    first = stack.token("bea") if how == "activated" else key_format.new_token()
+    second = key_format.new_token()
     invitation = stack.item("bea")["invitation"]["id"]
     before_commit(stack, monkeypatch, lambda: stack.note_mailed("bea", invitation, second, HOURS_72))
     if how == "changed":
         assert stack.call("PUT", f"{USERS}/bea", owner, {"role": "READ_ONLY"}).status == 200
-        assert len(stack.item("bea")[f"mailed_{invitation}"]) == 2
+        assert mailed(stack, "bea") == [f"mailed_{invitation}"]
         assert activate(stack, "bea", second).status == 200
+    elif how == "activated":
+        assert activate(stack, "bea", first).status == 200
     else:
         assert stack.call("POST", f"{USERS}/bea/invitation", owner).status == 200
-        assert mailed(stack, "bea") == []
-        assert {activate(stack, "bea", token).status for token in (first, second)} == {400}
+    assert mailed(stack, "bea") == []
+    assert {activate(stack, "bea", token).status for token in (first, second)} == {400}
 
 
 def test_the_tokens_that_an_invitation_of_version_1_0_holds_are_valid(stack: Stack) -> None:
