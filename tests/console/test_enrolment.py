@@ -281,7 +281,7 @@ def test_a_code_noted_for_another_request_is_nothing(accounts: Accounts) -> None
     assert not [name for name in stack.item("admin") if name.startswith("mailed_")]
 
 
-def test_a_code_that_version_1_0_stored_with_its_request_is_valid(accounts: Accounts) -> None:
+def test_a_code_whose_digest_is_inside_its_request_is_valid(accounts: Accounts) -> None:
     stack, browser = accounts.stack, Browser(accounts.stack)
     assert ask(browser, accounts["admin"]).status == 200
     made = key_format.new_secret(key_format.CODE_PREFIX)

@@ -230,7 +230,8 @@ def test_tokens_noted_at_once_are_all_kept(mail: MailFixture) -> None:
     mail.user("Bea", invitation=Invitation("i-1"))
     outbox = mail.mailer.outbox
     tokens = [
-        lambda mark=mark: outbox.note_mailed("bea", "i-1", bytes([mark]), NOW + LEASE) for mark in range(12)
+        lambda mark=mark: outbox.note_mailed("bea", "i-1", bytes([mark] * 32), NOW + LEASE)
+        for mark in range(12)
     ]
     assert in_threads(tokens) == []  # type: ignore[arg-type]
     item = mail.client.get_item(
@@ -239,5 +240,5 @@ def test_tokens_noted_at_once_are_all_kept(mail: MailFixture) -> None:
     bea = principal_from_item(item)
     assert isinstance(bea, User)
     assert bea.invitation is not None
-    assert bea.invitation.digests == {f"{mark:02x}": NOW + LEASE for mark in range(12)}
+    assert bea.invitation.digests == {f"{mark:02x}" * 32: NOW + LEASE for mark in range(12)}
     assert item["version"]["S"] == "v", "a change under way need not be made again"

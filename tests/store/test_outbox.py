@@ -236,16 +236,16 @@ def test_a_read_raises_unavailable_if_keys_stay_unprocessed(mail: MailFixture) -
 def test_what_is_mailed_is_noted_without_a_new_version(mail: MailFixture, outbox: DynamoOutbox) -> None:
     mail.user("Bea", Role.READ_ONLY, invitation=Invitation("i-1", {"00": NOW}))
     before = item(mail)
-    assert outbox.note_mailed("bea", "i-1", b"\xaa", NOW + 5)
-    assert outbox.note_mailed("bea", "i-1", b"\xbb", NOW + 6)
-    assert outbox.note_mailed("bea", "i-1", b"\xbb", NOW + 6), "a repeated call changes nothing"
-    assert outbox.note_mailed("bea", "i-2", b"\xcc", NOW + 6)
-    assert digests(mail) == {"00": NOW, "aa": NOW + 5, "bb": NOW + 6}
+    assert outbox.note_mailed("bea", "i-1", b"\xaa" * 32, NOW + 5)
+    assert outbox.note_mailed("bea", "i-1", b"\xbb" * 32, NOW + 6)
+    assert outbox.note_mailed("bea", "i-1", b"\xbb" * 32, NOW + 6), "a repeated call changes nothing"
+    assert outbox.note_mailed("bea", "i-2", b"\xcc" * 32, NOW + 6)
+    assert digests(mail) == {"00": NOW, "aa" * 32: NOW + 5, "bb" * 32: NOW + 6}
     assert {name: it for name, it in item(mail).items() if not name.startswith(MAILED)} == before
 
 
 def test_nothing_is_noted_about_whoever_is_gone(mail: MailFixture, outbox: DynamoOutbox) -> None:
-    assert not outbox.note_mailed("bea", "i-1", b"\xaa", NOW + 5)
+    assert not outbox.note_mailed("bea", "i-1", b"\xaa" * 32, NOW + 5)
     found = mail.client.get_item(TableName=mail.tables.directory, Key={"pk": {"S": "USER#bea"}})
     assert "Item" not in found
 
