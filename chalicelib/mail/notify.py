@@ -184,8 +184,8 @@ def _read_due(
     """
     until, read_error = mailer.now() + READ_SECONDS, None
     first = now // 60 % len(SHARDS)  # start with another shard each minute, so that none is always last
-    pages: deque[tuple[str, object]] = deque((it, None) for it in (*SHARDS[first:], *SHARDS[:first]))
-    pages.extend((it, None) for it in HELD_SHARDS)
+    shards = (notifications.FIRST_SHARD, *SHARDS[first:], *SHARDS[:first], *HELD_SHARDS)
+    pages: deque[tuple[str, object]] = deque((it, None) for it in shards)
     while pages and run.should_continue() and mailer.now() < until:
         shard, after = pages.popleft()
         try:

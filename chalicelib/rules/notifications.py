@@ -35,6 +35,10 @@ from chalicelib.rules.roles import Role
 SHARDS = tuple("01234567")
 """The values of ``waiting``: the partitions of the index of pending events."""
 
+FIRST_SHARD = "owners"
+"""The value of ``waiting`` of events that are mailed before the others of their account: see
+:func:`comes_first`."""
+
 HELD_SHARDS = ("held0", "held1")
 """The values of ``waiting`` of events that are held for a digest email, which do not count as late."""
 
@@ -528,6 +532,14 @@ def changes_owners(event: Event) -> bool:
     if event.action is Action.ACCOUNT_CREATED:
         return True
     return event.audience is Audience.PERSON_AND_OWNERS and event.action is not Action.API_KEY_LEAKED
+
+
+def comes_first(event: Event) -> bool:
+    """Return whether an event that waits is mailed before the others of its account, however many they are.
+
+    Those are the changes of who is an OWNER, and of the account's policy.
+    """
+    return changes_owners(event) or event.action is Action.ACCOUNT_UPDATED
 
 
 def adds_owner(event: Event) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from chalicelib.rules.folding import FOLDED, LOOK_BACK
 from chalicelib.rules.model import AccountSummary, Event, UserSummary
-from chalicelib.rules.notifications import SHARDS, EventKey, RecipientLookup
+from chalicelib.rules.notifications import FIRST_SHARD, SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
 from chalicelib.store.principals import MailedSecret, mailed, mailed_attribute
 from chalicelib.store.requests import batch_get
@@ -65,10 +65,11 @@ class DynamoOutbox:
         event that this version cannot read, which is claimed nevertheless.
         """
         due = "dueAt <= :now OR begins_with(waiting, :held)" if held else "dueAt <= :now"
+        unhold = "waiting = :shard, " if held else ""
         item = self._update(
             key,
             # Events start without these maps, and a mark can only be set in an existing one.
-            "SET dueAt = :lease, waiting = :shard, told = if_not_exists(told, :none), "
+            f"SET dueAt = :lease, {unhold}told = if_not_exists(told, :none), "
             "refused = if_not_exists(refused, :none) ADD attempts :one",
             f"attribute_exists(waiting) AND ({due})",
             {
@@ -76,8 +77,7 @@ class DynamoOutbox:
                 ":now": _n(now),
                 ":one": _n(1),
                 ":none": {"M": {}},
-                ":shard": {"S": shard_of(key.id)},
-                **({":held": {"S": _HELD}} if held else {}),
+                **({":held": {"S": _HELD}, ":shard": {"S": shard_of(key.id)}} if held else {}),
             },
             ReturnValues="ALL_NEW",
         )
@@ -198,7 +198,7 @@ class DynamoOutbox:
                 ExpressionAttributeValues={":shard": {"S": shard}},
                 Select="COUNT",
             )["Count"]
-            for shard in SHARDS
+            for shard in (*SHARDS, FIRST_SHARD)
         )
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from chalicelib.rules.errors import ValidationError
 from chalicelib.rules.model import Event
 from chalicelib.rules.names import fold_username
-from chalicelib.rules.notifications import ASIDE, HELD_SHARDS, SHARDS, is_aside, key_of
+from chalicelib.rules.notifications import (
+    ASIDE,
+    FIRST_SHARD,
+    HELD_SHARDS,
+    SHARDS,
+    comes_first,
+    is_aside,
+    key_of,
+)
 from chalicelib.rules.ports import EventPage, EventQuery, UnknownEvent
 from chalicelib.store.items import AttributeValue, Item, from_attribute, from_item, to_item
 from chalicelib.store.probe import NOTHING, Probe
@@ -54,7 +62,8 @@ def event_item(event: Event, retention_days: int) -> Item:
         more["actorKey"] = index_key(event.account, event.actor.username)
     if event.due_at is not None:
         held = event.due_at > event.at
-        more["waiting"] = held_shard_of(event.id) if held else shard_of(event.id)
+        shard = FIRST_SHARD if comes_first(event) else shard_of(event.id)
+        more["waiting"] = held_shard_of(event.id) if held else shard
     more["account"] = key_of(event).partition
     return to_item(event, **more)
 

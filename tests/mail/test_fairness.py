@@ -79,11 +79,15 @@ class InMemoryOutbox:
     def due(self, shard: str, since: int, now: int, limit: int, after: Any) -> tuple[list[EventKey], Any]:
         self.clock.forward(self.page)
         found = sorted(
-            (at, key) for key, at in self.due_at.items() if since <= at <= now and shard_of(key.id) == shard
+            (at, key) for key, at in self.due_at.items() if since <= at <= now and self.shard_of(key) == shard
         )
         start = after or 0
         page = [key for _, key in found[start : start + limit]]
         return page, start + limit if len(found) > start + limit else None
+
+    def shard_of(self, key: EventKey) -> str:
+        first = notifications.comes_first(self.events[key])
+        return notifications.FIRST_SHARD if first else shard_of(key.id)
 
     def read(self, names: frozenset[str], accounts: frozenset[str]) -> RecipientLookup:
         self.clock.forward(CALL)
@@ -329,6 +333,28 @@ def test_a_flood_of_one_email_to_all_owners_does_not_delay_another() -> None:
     before = len(world.ses.taken)
     notify([record(change)], world.mailer())
     assert len(world.ses.taken) > before
+
+
+@pytest.mark.parametrize("action", [Action.USER_UPDATED, Action.ACCOUNT_UPDATED])
+def test_a_change_of_owners_or_of_the_policy_that_waits_is_mailed_before_a_flood(action: Action) -> None:
+    """Such as once its share is used up by others like it, or after SES failed for an hour."""
+    world = TwoAccounts()
+    world.flood(action=Action.API_KEY_REVOKED, keys=(revoked(),))
+    world.outbox.people["boss2"] = UserSummary(
+        username="boss2", account="acme", email="boss2@acme.example", role=Role.OWNER, membership="m"
+    )
+    world.outbox.accounts["acme"] = AccountSummary(id="acme", name="acme", owners={"boss2": "m"})
+    world.clock.forward(1)
+    changes = (
+        {"role": ("READ_ONLY", "OWNER")} if action is Action.USER_UPDATED else {"maxKeyAgeDays": ("30", "")}
+    )
+    audience = Audience.PERSON_AND_OWNERS if action is Action.USER_UPDATED else Audience.OWNERS
+    change = make_event(
+        at=int(world.clock()), action=action, keys=(), changes=changes, subject=BEA, audience=audience
+    )
+    world.outbox.add(change)
+    resend(world.mailer(55))
+    assert world.ses.first["boss2@acme.example"] - change.at < 15
 
 
 def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from chalicelib.mail import mime
 from chalicelib.mail import notify as notify_module
 from chalicelib.mail.notify import CACHE_SECONDS, MARGIN_MS, MAX_FAILURES_IN_A_ROW
-from chalicelib.rules import key_format
+from chalicelib.rules import key_format, notifications
 from chalicelib.rules.model import Action, Actor, Audience, Enrolment, Event, Invitation, Kind, Subject
 from chalicelib.rules.notifications import ASIDE, FIRST_PAUSE, LEASE, MAX_PAUSE, EventKey, retry_delay
 from chalicelib.rules.passkeys import CODE_SECONDS
@@ -838,7 +838,7 @@ def test_a_shard_that_cannot_be_read_does_not_hold_up_the_others(mail: MailFixtu
 
     def first_query(_number: int, operation: str) -> str:
         queries[operation] += 1
-        return "throttled" if operation == "query" and queries[operation] == 1 else ""
+        return "throttled" if operation == "query" and queries[operation] == 2 else ""
 
     mail.outbox_client = Faults(first_query).wrap(mail.client)
     with pytest.raises(Exception, match="Throttling"):
@@ -846,6 +846,27 @@ def test_a_shard_that_cannot_be_read_does_not_hold_up_the_others(mail: MailFixtu
     missed = {item["waiting"]["S"] for item in mail.waiting()}
     assert len(missed) == 1
     assert len(mail.ses.told()) == len(events) - len(mail.waiting()) > 20
+
+
+def test_a_change_of_owners_stays_among_those_that_are_mailed_first(mail: MailFixture) -> None:
+    mail.user("boss", Role.OWNER)
+    mail.account("acme", "acme", boss="m-boss")
+    raised = mail.event(
+        action=Action.USER_UPDATED,
+        keys=(),
+        changes={"role": ("READ_ONLY", "OWNER")},
+        subject=BEA,
+        audience=Audience.PERSON_AND_OWNERS,
+        administrators={},
+    )
+    other = mail.event()
+    mail.ses.hook = fail(ses_error("SendingPausedException"))
+    mail.notify(raised, other)
+    assert mail.stored(raised)["waiting"] == notifications.FIRST_SHARD
+    assert mail.stored(other)["waiting"] in notifications.SHARDS
+    mail.ses.hook = lambda _: None
+    mail.resend_until_done()
+    assert "waiting" not in mail.stored(raised)
 
 
 def test_resend_goes_on_after_one_event_fails(mail: MailFixture) -> None:
