@@ -985,6 +985,11 @@ class _View:
                 "If it was not you, somebody has your key. Replace it; the old one stops working at once:",
                 self._curl("POST", "/v1/api-keys/rotate"),
             ),
+            Step(
+                "If you may invite people: what that key invited stays open. Look through the invitations, "
+                "and revoke those that you did not send:",
+                self._curl("GET", "/v1/users"),
+            ),
             *([_SESSIONS] if self.context.console else []),
             Step(f"If you have no {_MANAGEMENT} key, or it is refused, ask {fresh}"),
         ]

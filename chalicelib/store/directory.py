@@ -89,6 +89,8 @@ _MAX_PAUSE = 0.8
 """Seconds between two tries at most: about 0.3 seconds in all, or 6 (12 at most) with ``patient``."""
 _SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
 """The condition of a note: the principal still exists, and the same was not noted since ``:since``."""
+MAX_REMOVED = 60
+"""The most attributes of removed secrets that one change removes: an expression has at most 4,096 bytes."""
 _USERNAME = re.compile(USERNAME)
 _KIND: dict[type[Principal], str] = {ServiceUser: "SERVICE_USER", User: "USER"}
 
@@ -506,7 +508,7 @@ def _replacement(write: Replace) -> dict[str, Any]:
         old.pop(name, None)
     update = _Update()
     update.write_difference((), old, new)
-    for path in write.old.stale:
+    for path in write.old.stale[:MAX_REMOVED]:  # the next change removes others
         update.remove(path)
     for name in ended_requests(write.old, write.new):
         update.remove((name,))  # also if the mailer wrote it after the read

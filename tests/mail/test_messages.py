@@ -860,7 +860,7 @@ def test_a_person_without_a_user_management_key_needs_an_owner() -> None:
     assert "To get a new key, ask an OWNER of Demo for a new invitation." in text
     made = generated(key_type=KeyType.USER_MANAGEMENT)
     said, _ = steps(own(action=Action.API_KEY_ROTATED, keys=(made,)), SELF)
-    assert said == [f"{ROTATE_OWN} -u Bea"]
+    assert said == [f"{ROTATE_OWN} -u Bea", f"curl -X GET {PUBLIC_URL}/v1/users -u Bea"]
     said, text = steps(own(action=Action.USER_ACTIVATED), SELF)
     assert said == []
     assert "If it was not you, somebody else has your key. Ask an OWNER of Demo" in text

@@ -233,6 +233,18 @@ def test_a_person_whose_key_the_sweep_ends_under_way_changes_nothing(stack: Stac
     assert stack.item("bot") == before
 
 
+def test_an_item_with_many_notes_of_secrets_that_are_gone_can_be_changed(stack: Stack) -> None:
+    """Whoever took over a function that writes notes could leave any number of them."""
+    owner = stack.account()
+    rewrite(stack, {**stack.item("owner"), **{f"used_{number:016x}": 1 for number in range(200)}})
+    left = []
+    for name in ("A", "B", "C", "D"):
+        assert stack.call("PUT", "/v1/users/owner", owner, {"displayName": name}).status == 200
+        left.append(sum(it.startswith("used_") for it in stack.item("owner")))
+    assert left[0] <= 141
+    assert left[-1] <= 1
+
+
 def test_whatever_is_noted_of_a_secret_is_stored_beside_it() -> None:
     notice = Notice(ends_at=5, first_at=3)
     passkey = Passkey(
