@@ -271,7 +271,7 @@ def _moment(text: str) -> int:
 def _restore(args: argparse.Namespace) -> None:
     import boto3  # a development requirement, which no deployed function has
 
-    from deploy.deletions import bring_back
+    from deploy.deletions import bring_back, deleted, refuse_if_any_lives
     from deploy.maintenance import restore_directory, restore_events, withdrawn_since
 
     if not args.directory and not args.events:
@@ -279,11 +279,14 @@ def _restore(args: argparse.Namespace) -> None:
     since = _moment(args.since) if args.directory else 0
     outputs = stack_outputs(stack_name(args.stage))
     client = boto3.client("dynamodb", region_name=aws_cli.region())
-    if args.bring_back:
-        try:
+    records = [args.events, outputs["EventsName"]] if args.events else [outputs["EventsName"]]
+    try:
+        # Before anything is written.
+        refuse_if_any_lives(client, outputs["DirectoryName"], deleted(client, records) - {args.bring_back})
+        if args.bring_back:
             bring_back(client, outputs["EventsName"], args.bring_back)
-        except LookupError as error:
-            raise DeployError(str(error)) from None
+    except LookupError as error:
+        raise DeployError(str(error)) from None
     left_out: set[str] = set()
     if args.events:  # first, because they say what the restored Directory must not bring back
         events = restore_events(client, args.events, outputs["EventsName"])
@@ -302,7 +305,7 @@ def _restore(args: argparse.Namespace) -> None:
     if left_out:
         print(
             f"Left out, because they were deleted since: {', '.join(sorted(left_out))}. "
-            "To have one back after all: docs/operations.md, Delete an account."
+            "To have one back after all: docs/operations.md, Have a deleted account back."
         )
 
 

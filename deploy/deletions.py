@@ -6,7 +6,9 @@ whoever was in it. An account that was brought back on purpose keeps its record:
 deletion works again, from whatever copy it comes.
 """
 
+import re
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ DAYS_FOR_A_COPY = 65
 """Days that a restored table may wait, at most, before it is copied back."""
 
 KEPT_DAYS = RECOVERY_DAYS + DAYS_FOR_A_COPY
+
+_ACCOUNT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Deletion(NamedTuple):
@@ -54,9 +58,10 @@ def bring_back(client: "DynamoDBClient", events: str, account: str) -> None:
             TableName=events,
             Key=_key(account),
             UpdateExpression="SET broughtBackAt = if_not_exists(broughtBackAt, :now), #ttl = :ttl",
-            ConditionExpression="attribute_exists(id)",
+            ConditionExpression="attribute_type(deletedAt, :number)",
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={
+                ":number": {"S": "N"},
                 ":now": {"N": str(now)},
                 ":ttl": {"N": str(now + KEPT_DAYS * 86_400)},
             },
@@ -69,7 +74,10 @@ def bring_back(client: "DynamoDBClient", events: str, account: str) -> None:
 
 
 def deletions(client: "DynamoDBClient", events: str) -> "Iterator[Deletion]":
-    """Yield the deleted accounts that a table Events has records of: a strongly consistent Query."""
+    """Yield the deleted accounts that a table Events has records of: a strongly consistent Query.
+
+    What has another form than :func:`record` writes is no record.
+    """
     pages = client.get_paginator("query").paginate(
         TableName=events,
         KeyConditionExpression="#account = :deleted",
@@ -79,8 +87,35 @@ def deletions(client: "DynamoDBClient", events: str) -> "Iterator[Deletion]":
     )
     for page in pages:
         for item in page["Items"]:
-            at = item.get("broughtBackAt")
-            yield Deletion(item["id"]["S"], None if at is None else int(at["N"]))
+            if _ACCOUNT.fullmatch(item["id"]["S"]) and "N" in item.get("deletedAt", {}):
+                at = item.get("broughtBackAt", {}).get("N")
+                yield Deletion(item["id"]["S"], None if at is None else int(at))
+
+
+def deleted(client: "DynamoDBClient", tables: Iterable[str]) -> frozenset[str]:
+    """Return the accounts that were deleted and not brought back; of two records, the later table's counts."""
+    records = {it.account: it for table in tables for it in deletions(client, table)}
+    return frozenset(account for account, it in records.items() if it.brought_back_at is None)
+
+
+def refuse_if_any_lives(client: "DynamoDBClient", directory: str, accounts: Iterable[str]) -> None:
+    """Raise LookupError if an account of which there is a record is in table Directory all the same.
+
+    A deletion removes the account's item last, so one that is there was not deleted: the deletion was
+    interrupted. A restore that believed the record would delete whom the account still has.
+    """
+    found = [
+        account
+        for account in sorted(accounts)
+        if "Item"
+        in client.get_item(TableName=directory, Key={"pk": {"S": f"ACCOUNT#{account}"}}, ConsistentRead=True)
+    ]
+    if found:
+        raise LookupError(
+            f"There is a record that {', '.join(found)} was deleted, but the account is still there: its "
+            "deletion did not finish. Nothing was changed. Finish it (delete-account), or keep the account: "
+            "docs/operations.md, A deletion that was interrupted."
+        )
 
 
 def _key(account: str) -> Item:

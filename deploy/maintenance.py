@@ -109,8 +109,10 @@ def restore_directory(
 
     Keys that were generated since are lost. Budgets are not restored: they expire by themselves. Holds
     one page of a table at a time, so that it takes no more memory for a large table; an interrupted restore
-    can be repeated.
+    can be repeated. Raises LookupError, and changes nothing, if an account that is to be left out is still in
+    ``target``.
     """
+    deletions.refuse_if_any_lives(client, target, withdrawn.deleted)
     written = deleted = revoked = 0
     again: set[str] = set()
     left_out: set[str] = set()
@@ -147,11 +149,9 @@ def restore_directory(
     for page in _pages(client, target):
         here = [item["pk"]["S"] for item in page]
         kept = {key for key, item in _get(client, source, here).items() if not stays_out(item)}
-        deletions = [
-            _deletion(key) for key in here if key not in kept and not key.startswith(counters.BUDGET)
-        ]
-        write_items(client, target, deletions)
-        deleted += len(deletions)
+        gone = [_deletion(key) for key in here if key not in kept and not key.startswith(counters.BUDGET)]
+        write_items(client, target, gone)
+        deleted += len(gone)
     suspended = tuple(sorted(again)), tuple(sorted(active))
     return Restored(written, deleted, revoked, *suspended, tuple(sorted(left_out)))
 
@@ -387,8 +387,7 @@ def restore_events(client: "DynamoDBClient", source: str, target: str) -> Restor
 
     But for those of accounts that were deleted, by the records in the two tables.
     """
-    records = {it.account: it for table in (source, target) for it in deletions.deletions(client, table)}
-    deleted = {account for account, it in records.items() if it.brought_back_at is None}
+    deleted = deletions.deleted(client, (source, target))
     restored = 0
     left_out: set[str] = set()
     for page in _pages(client, source):
