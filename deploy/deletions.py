@@ -93,7 +93,7 @@ def deletions(client: "DynamoDBClient", events: str) -> "Iterator[Deletion]":
 
 
 def deleted(client: "DynamoDBClient", tables: Iterable[str]) -> frozenset[str]:
-    """Return the accounts that were deleted and not brought back; of two records, the later table's counts."""
+    """Return who was deleted and not brought back; of two records, the later table's counts."""
     records = {it.account: it for table in tables for it in deletions(client, table)}
     return frozenset(account for account, it in records.items() if it.brought_back_at is None)
 

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chalicelib.publishing.form import line, published
 from chalicelib.rules.identifiers import recorded_at
 from chalicelib.rules.model import Event
-from chalicelib.store.items import from_item
-from chalicelib.store.trail import aside_of
+from chalicelib.store.trail import FEEDBACK, any_event, aside_of
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -37,15 +36,18 @@ class Day(NamedTuple):
     digest: str
 
 
-def export_account(client: "DynamoDBClient", table: str, account: str, folder: Path) -> dict[str, Day]:
+def export_account(
+    client: "DynamoDBClient", table: str, account: str, folder: Path, left_out: list[str] | None = None
+) -> dict[str, Day]:
     """Write the events of an account below a folder; return what its manifest has, by day.
 
-    A day that is not over may be exported again, and is written anew.
+    A day that is not over may be exported again, and is written anew. The ids of what :func:`read_events`
+    cannot read are added to ``left_out``.
     """
     home = folder / account
     home.mkdir(parents=True, exist_ok=True)
     days: dict[str, Day] = {}
-    for day, events in groupby(read_events(client, table, account), lambda event: event["at"][:10]):
+    for day, events in groupby(read_events(client, table, account, left_out), lambda event: event["at"][:10]):
         lines = []
         digest = _start(account, day)
         for event in events:
@@ -78,13 +80,17 @@ def check_account(client: "DynamoDBClient", table: str, account: str, folder: Pa
             if known != event:
                 differences.append(f"{event['id']}: is there twice, and differs")
     first = ""
-    for event in read_events(client, table, account):
+    left_out: list[str] = []
+    for event in read_events(client, table, account, left_out):
         first = first or event["id"]
         found = archived.pop(event["id"], None)
         if found is None:
             differences.append(f"{event['id']}: is missing ({event['action']} at {event['at']})")
         elif _is_changed(found, event):
             differences.append(f"{event['id']}: differs from the recorded event")
+    for name in left_out:
+        archived.pop(name, None)
+        differences.append(f"{name}: cannot be compared, because this version cannot read what is recorded")
     for name, event in sorted(archived.items()):
         if first and (name > first or not _is_as_old_as_its_id(event)):
             differences.append(f"{name}: is not recorded")
@@ -117,11 +123,27 @@ def accounts_of(client: "DynamoDBClient", directory: str) -> list[str]:
     return sorted(item["pk"]["S"].partition("#")[2] for page in pages for item in page["Items"])
 
 
-def read_events(client: "DynamoDBClient", table: str, account: str) -> Iterator[dict[str, Any]]:
-    """Return an account's events as they are exported, the oldest first; refusals by network among them."""
+def read_events(
+    client: "DynamoDBClient", table: str, account: str, left_out: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Return an account's events as they are exported, the oldest first; refusals by network among them.
+
+    What is no event, or is in a form that this version does not know, hides no other: its id is added to
+    ``left_out``.
+    """
     parts = (partition(client, table, part) for part in (account, aside_of(account)))
     for item in heapq.merge(*parts, key=lambda item: str(item["id"]["S"])):
-        yield published(from_item({**item, "account": {"S": account}}, Event))
+        event = readable(item)
+        if event is not None:
+            yield published(event)
+        elif left_out is not None:
+            left_out.append(str(item["id"]["S"]))
+
+
+def readable(item: Item) -> Event | None:
+    """Return the event of an item, without what became of its emails; None for one that cannot be read."""
+    event = any_event({name: it for name, it in item.items() if not name.startswith(FEEDBACK)})
+    return event if isinstance(event, Event) else None
 
 
 def partition(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:

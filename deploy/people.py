@@ -16,15 +16,14 @@ from chalicelib.http.responses import moment
 from chalicelib.publishing.form import published
 from chalicelib.rules import api_keys
 from chalicelib.rules.identifiers import new_version
-from chalicelib.rules.model import Cause, Event, ServiceUser, User
+from chalicelib.rules.model import Cause, ServiceUser, User
 from chalicelib.rules.names import fold_email, fold_username
 from chalicelib.store import counters
-from chalicelib.store.items import from_item
 from chalicelib.store.principals import LIST_PREFIX
 from chalicelib.store.trail import FEEDBACK, aside_of, index_key
 from deploy import credentials
 from deploy.bulk import Tables, account_name, directory_of, principals
-from deploy.export import partition
+from deploy.export import partition, readable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -52,10 +51,17 @@ class Erased(NamedTuple):
     principals: int
 
 
-def export_person(client: "DynamoDBClient", tables: Tables, account: str, username: str) -> dict[str, Any]:
+def export_person(
+    client: "DynamoDBClient",
+    tables: Tables,
+    account: str,
+    username: str,
+    left_out: list[str] | None = None,
+) -> dict[str, Any]:
     """Return what an account's tables have about a person, for themselves: no key, no digest.
 
-    Also works for somebody who was revoked, of whom only events are left. Raises LookupError if there is no
+    Also works for somebody who was revoked, of whom only events are left. The ids of events about them that
+    this version cannot read are added to ``left_out``. Raises LookupError if there is no
     such account, or nothing about the person.
     """
     name = account_name(client, tables.directory, account)
@@ -63,15 +69,19 @@ def export_person(client: "DynamoDBClient", tables: Tables, account: str, userna
     found = directory_of(client, tables).principal(username)
     person = _described(found) if isinstance(found, User) and found.account == account else None
     members = list(principals(client, tables.directory, account))
-    events = [
-        {
-            **published(from_item({**item, "account": {"S": account}}, Event)),
-            "mailedToThem": folded in item.get("told", {}).get("M", {}),
-        }
+    concerned = [
+        (item, readable(item))
         for item in _events(client, tables.events, account)
         if _Name(folded).is_in(item)
     ]
-    if person is None and not events:
+    events = [
+        {**published(event), "mailedToThem": folded in item.get("told", {}).get("M", {})}
+        for item, event in concerned
+        if event is not None
+    ]
+    if left_out is not None:
+        left_out.extend(str(item["id"]["S"]) for item, event in concerned if event is None)
+    if person is None and not concerned:
         raise LookupError(f"The account {name} has nothing about '{username}'.")
     return {
         "account": {"id": account, "name": name},

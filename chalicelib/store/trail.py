@@ -70,9 +70,13 @@ def event_item(event: Event, retention_days: int) -> Item:
 
 def stored_event(item: Item) -> Event | None:
     """Return the event of an item; None for what is no event, or one that this version cannot read."""
-    account = item["account"]["S"].removeprefix(ASIDE)
-    found = _event(item, account)
+    found = any_event(item)
     return found if isinstance(found, Event) else None
+
+
+def any_event(item: Item) -> Event | UnknownEvent | None:
+    """Return the event of an item, also one that this version cannot read; None for what is no event."""
+    return _event(item, item["account"]["S"].removeprefix(ASIDE))
 
 
 def shard_of(event_id: str) -> str:
@@ -218,7 +222,7 @@ class _Selection:
 def _event(item: Item, account: str) -> Event | UnknownEvent | None:
     """Return the event of an item; None for one that does not belong into its partition."""
     if item["account"]["S"] != account:
-        action = item.get("action", {"S": ""})["S"]
+        action = item.get("action", {}).get("S", "")
         if item["account"]["S"] != aside_of(account) or not is_aside(action):
             return None
         item = {**item, "account": {"S": account}}

@@ -198,6 +198,7 @@ def test_maintenance_finds_the_tables_by_the_stack_outputs(
         lambda _, source, target: maintenance.RestoredEvents(len(source + target)),
     )
     monkeypatch.setattr(maintenance, "delete_account", lambda _, d, e, account: (len(d + e), len(account)))
+    monkeypatch.setattr(maintenance.deletions, "deletions", lambda _, table: iter(()))
     assert main(["restore", "--stage", "acme", "--directory", "copy", "--events", "copies"]) == 1
     assert "--since" in capsys.readouterr().err
     moment = ["--since", "2026-11-23T14:30:00Z"]

@@ -11,7 +11,10 @@ import pytest
 
 from chalicelib.publishing.form import line, object_name
 from deploy.export import MANIFEST, accounts_of, check_account, export_account
+from tests.deploy.test_accounts import Command, command
 from tests.support.api_client import Key, Stack
+
+__all__ = ["command"]
 
 DAY = 86_400
 
@@ -249,3 +252,44 @@ def test_an_account_without_events_has_an_empty_manifest(stack: Stack, tmp_path:
     assert export_account(stack.client, stack.tables.events, "nobody", tmp_path) == {}
     assert json.loads((tmp_path / "nobody" / MANIFEST).read_text()) == {}
     assert check_account(stack.client, stack.tables.events, "nobody", tmp_path) == []
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "no action": {"feedback_ann": {"S": "COMPLAINT"}},
+    "an action of a later version": {"action": {"S": "API_KEY_LENT"}, "at": {"N": "1900000000"}},
+    "an action that is no text": {"action": {"N": "1"}},
+    "a number with a fraction": {"action": {"S": "API_KEY_REFUSED"}, "at": {"N": "1.5"}},
+}
+
+
+@pytest.mark.parametrize("aside", ["", "REFUSED#"])
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_cannot_be_read_hides_no_other_event_and_the_export_does_not_look_complete(
+    trail: tuple[Stack, Key, str],
+    tmp_path: Path,
+    command: Command,
+    capsys: pytest.CaptureFixture[str],
+    what: str,
+    aside: str,
+) -> None:
+    stack, owner, account = trail
+    given = ("--out", str(tmp_path), "--account", account)
+    assert command("export", *given) == 0
+    whole = {it.name: it.read_bytes() for it in (tmp_path / account).iterdir()}
+    shown = len(stack.call("GET", "/v1/events", owner).json)
+    name = f"{int((stack.clock() - DAY) * 1000):012x}{'a' * 16}"
+    item = {"account": {"S": f"{aside}{account}"}, "id": {"S": name}, **UNREADABLE[what]}
+    stack.client.put_item(TableName=stack.tables.events, Item=item)
+    capsys.readouterr()
+
+    assert command("export", *given) == 1
+    said = capsys.readouterr()
+    assert f"{account}: {shown} events of 3 days." in said.out
+    assert "not complete: 1 items of the trail were left out" in said.err
+    assert {it.name: it.read_bytes() for it in (tmp_path / account).iterdir()} == whole
+    assert command("export", *given, "--check") == 1
+    assert capsys.readouterr().out.strip() == (
+        f"{account} {name}: cannot be compared, because this version cannot read what is recorded"
+    )
+    seen = stack.call("GET", "/v1/events", owner)
+    assert (seen.status, len(seen.json)) == (200, shown + (not aside or what == "a number with a fraction"))

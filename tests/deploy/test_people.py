@@ -96,6 +96,25 @@ def test_a_revoked_person_still_gets_their_events(stack: Stack, owner: Key, mail
         export_person(stack.client, tables_of(stack), account_of(stack, owner), "nobody")
 
 
+def test_an_event_that_cannot_be_read_is_left_out_and_told(
+    stack: Stack, owner: Key, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ann.json"
+    asked = ("--account", account_of(stack, owner), "--username", "ann", "--out", str(out))
+    assert command("export-person", *asked) == 0
+    before = json.loads(out.read_text(encoding="utf-8"))
+    [invited, *_] = [
+        it
+        for it in stack.client.scan(TableName=stack.tables.events)["Items"]
+        if it["action"]["S"] == "USER_INVITED"
+    ]
+    later = {**invited, "id": {"S": "0" * 28}, "action": {"S": "USER_LENT"}}
+    stack.client.put_item(TableName=stack.tables.events, Item=later)
+    assert command("export-person", *asked) == 1
+    assert "not complete: 1 items of the trail were left out" in capsys.readouterr().err
+    assert json.loads(out.read_text(encoding="utf-8")) == before
+
+
 def test_who_is_called_like_a_role_is_erased_and_no_role_is(
     stack: Stack, owner: Key, mail: MailFixture
 ) -> None:
