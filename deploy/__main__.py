@@ -488,7 +488,7 @@ def _export(args: argparse.Namespace) -> None:
     from deploy.export import accounts_of, check_account, export_account
 
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     events = outputs["EventsName"]
     count = 0
     left_out: list[str] = []
@@ -515,7 +515,7 @@ def _find_key(args: argparse.Namespace) -> None:
     if secret and not key_format.well_formed(secret, key_format.KEY_PREFIX):
         raise DeployError("This is not a key: its form or its checksum is wrong. Check its characters.")
     outputs = stack_outputs(stack_name(args.stage))
-    client = boto3.client("dynamodb")
+    client = boto3.client("dynamodb", region_name=aws_cli.region())
     found = find_key(client, outputs["DirectoryName"], secret=secret, last5=args.last5)
     for it in found:
         which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""

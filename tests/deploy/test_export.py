@@ -293,3 +293,23 @@ def test_what_cannot_be_read_hides_no_other_event_and_the_export_does_not_look_c
     )
     seen = stack.call("GET", "/v1/events", owner)
     assert (seen.status, len(seen.json)) == (200, shown + (not aside or what == "a number with a fraction"))
+
+
+@pytest.mark.parametrize("name", ["export", "whose-key"])
+def test_a_command_reads_the_tables_of_the_region_that_is_set(
+    trail: tuple[Stack, Key, str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    asked: list[Any] = []
+
+    def client(service: str, region_name: str | None = None) -> Any:
+        asked.append((service, region_name))
+        return trail[0].client
+
+    monkeypatch.setattr("boto3.client", client)
+    more = ("--out", str(tmp_path)) if name == "export" else ("--last5", trail[1].secret[-5:])
+    assert command(name, *more) == 0
+    assert asked == [("dynamodb", "eu-west-1")], "which boto3 does not take from AWS_REGION"
