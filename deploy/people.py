@@ -125,20 +125,21 @@ def erase_person(
             f"{known} API keys of Service Users that '{username}' was shown still work. End them first "
             f"(DELETE /v1/users/{username}/shown-keys), or have them rotated."
         )
-    concerned = [it for it in _events(client, tables.events, account) if name.is_in(it)]
+    emails = _emails(client, tables.events, account, name)
+    concerned = [it for it in _events(client, tables.events, account) if name.is_in(it, emails)]
     if waiting := sum("waiting" in it for it in concerned):
         raise LookupError(f"{waiting} events about '{username}' are still to be mailed. Try again later.")
     state = f"{STATE}{account}#{hashlib.sha256(name.folded.encode()).hexdigest()}"
     pseudonym = _pseudonym(client, tables.directory, state)
     # Before the events lose the addresses, so that an interrupted erasure still knows them.
-    emails = _emails(concerned, name)
     changed = sum(
         _rename(client, tables.directory, it, name, pseudonym, emails)
         for it in _members(client, tables.directory, account)
     )
     _delete_counters(client, tables.directory, account, name, emails)
-    for done, item in enumerate(concerned, 1):
-        new = name.replaced(item, pseudonym)
+    # Those that have the addresses come last, for the same reason.
+    for done, item in enumerate(sorted(concerned, key=name.is_subject), 1):
+        new = name.replaced(item, pseudonym, emails)
         client.put_item(TableName=tables.events, Item=new, ConditionExpression="attribute_exists(id)")
         if done % 500 == 0:
             report(f"Changed {done} events.")
@@ -158,8 +159,12 @@ class _Name:
         """Return whether an attribute is the username, in any case."""
         return bool(attribute) and fold_username(attribute.get("S", "")) == self.folded
 
-    def is_in(self, event: Item) -> bool:
-        """Return whether an event's item names the person."""
+    def is_subject(self, event: Item) -> bool:
+        """Return whether an event's item is about the person."""
+        return self.is_it(event.get("subject", {}).get("M", {}).get("username"))
+
+    def is_in(self, event: Item, emails: frozenset[str] = frozenset()) -> bool:
+        """Return whether an event's item names the person, also by one of the addresses they had."""
         parts = (event.get("actor", {}).get("M", {}), event.get("subject", {}).get("M", {}))
         if any(self.is_it(part.get("username")) for part in parts):
             return True
@@ -169,16 +174,14 @@ class _Name:
             return True
         if any(self.is_it(it) for it in event.get("holders", {}).get("L", ())):
             return True
-        return any(self._word.search(text) for text in self._texts(event))
+        return any(self.in_text(text, "", emails) != text for text in self._texts(event))
 
-    def replaced(self, event: Item, pseudonym: str) -> Item:
+    def replaced(self, event: Item, pseudonym: str, emails: frozenset[str]) -> Item:
         """Return an event's item that names the pseudonym instead, and nothing else of the person."""
         new = dict(event)
-        emails = set()
         for field, key in (("actor", "actorKey"), ("subject", "subjectKey")):
             part = new.get(field, {}).get("M", {})
             if self.is_it(part.get("username")):
-                emails.add(part.get("email", {}).get("S", ""))
                 left = {it: value for it, value in part.items() if it not in ("displayName", "email")}
                 if "credential" in left:  # without its passkey's name, which the person chose
                     used = left["credential"]["M"]
@@ -202,11 +205,12 @@ class _Name:
         if _reason_can_name(new):
             new["reason"] = {"S": self.in_text(new["reason"]["S"], pseudonym, emails)}
         if "changes" in new:
-            is_subject = self.is_it(event.get("subject", {}).get("M", {}).get("username"))
-            new["changes"] = {"M": self._changes(new["changes"]["M"], pseudonym, emails, is_subject)}
+            new["changes"] = {
+                "M": self._changes(new["changes"]["M"], pseudonym, emails, self.is_subject(event))
+            }
         return new
 
-    def _changes(self, changes: Item, pseudonym: str, emails: set[str], is_subject: bool) -> Item:
+    def _changes(self, changes: Item, pseudonym: str, emails: frozenset[str], is_subject: bool) -> Item:
         personal = ("displayName", "email", "passkey", "browser") if is_subject else ()
         return {
             field: {
@@ -220,9 +224,9 @@ class _Name:
             for field, pair in changes.items()
         }
 
-    def in_text(self, text: str, pseudonym: str, emails: set[str]) -> str:
+    def in_text(self, text: str, pseudonym: str, emails: frozenset[str]) -> str:
         """Return a text that has the pseudonym in place of the username and the addresses."""
-        for email in emails - {""}:
+        for email in emails:
             whole = rf"(?<![\w.+-]){re.escape(email)}(?![\w-])"
             text = re.sub(whole, pseudonym, text, flags=re.IGNORECASE)
         return self._word.sub(pseudonym, text)
@@ -313,7 +317,7 @@ def _pseudonym(client: "DynamoDBClient", table: str, state: str) -> str:
 
 
 def _rename(
-    client: "DynamoDBClient", table: str, item: Item, name: _Name, pseudonym: str, emails: set[str]
+    client: "DynamoDBClient", table: str, item: Item, name: _Name, pseudonym: str, emails: frozenset[str]
 ) -> bool:
     """Replace the person in one principal; return whether it named them.
 
@@ -344,7 +348,7 @@ def _rename(
             return True
 
 
-def _renamed(item: Item, name: _Name, pseudonym: str, emails: set[str]) -> Item:
+def _renamed(item: Item, name: _Name, pseudonym: str, emails: frozenset[str]) -> Item:
     """Return the attributes of a principal that name the person, changed.
 
     In what people wrote of a Service User, the pseudonym is cut off where the text would be too long. A
@@ -383,14 +387,15 @@ def _replace(field: str, value: Any, name: _Name, pseudonym: str) -> Any:
     return value
 
 
-def _emails(events: list[Item], name: _Name) -> set[str]:
+def _emails(client: "DynamoDBClient", table: str, account: str, name: _Name) -> frozenset[str]:
     """Return the addresses that a person had, as the events about them have them."""
-    parts = (it.get("subject", {}).get("M", {}) for it in events)
-    return {part["email"]["S"] for part in parts if name.is_it(part.get("username")) and "email" in part}
+    about = (it for it in _events(client, table, account) if name.is_subject(it))
+    found = {it["subject"]["M"].get("email", {}).get("S", "") for it in about}
+    return frozenset(found - {""})
 
 
 def _delete_counters(
-    client: "DynamoDBClient", table: str, account: str, name: _Name, emails: set[str]
+    client: "DynamoDBClient", table: str, account: str, name: _Name, emails: frozenset[str]
 ) -> None:
     """Delete the counters of the person's addresses and searches; they would end by themselves."""
     prefix = counters.budgets_of(account)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,37 @@ def test_what_people_wrote_of_service_users_names_the_pseudonym(
     assert shown["displayName"] == f"{name}'s bot"
     assert shown["labels"] == {**before["labels"], "contact": name}
     assert stack.item("joanna")["displayName"] == "Ann Joanna", "is somebody else's own name"
+
+
+@pytest.mark.parametrize("interrupted", [None, 0, 3])
+def test_no_event_about_another_has_an_address_of_theirs(
+    stack: Stack, owner: Key, mail: MailFixture, interrupted: int | None
+) -> None:
+    """Nor if the erasure is interrupted at any event: it knows the addresses by events that it changes."""
+    before = {"description": "Ask ANN@people.example; not joanna@people.example."}
+    assert stack.call("PUT", "/v1/service-users/bot", owner, before).status == 200
+    assert stack.call("PUT", "/v1/service-users/bot", owner, {"description": "Ask others."}).status == 200
+    revoke(stack, owner, mail)
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    def erase() -> str:
+        tables, account = tables_of(stack), account_of(stack, owner)
+        return erase_person(stack.client, tables, account, "ann", now=stack.clock()).pseudonym
+
+    if interrupted is not None:
+        with before_next_call(stack, "PutItem", die, skip=interrupted), pytest.raises(KeyboardInterrupt):
+            erase()
+    name = erase()
+    assert not re.search(r"(?<!jo)ann@people", whole(stack), re.IGNORECASE)
+    told = [
+        it["changes"]["description"]
+        for it in stack.events("SERVICE_USER_UPDATED")
+        if "description" in it["changes"]
+    ]
+    after = f"Ask {name}; not joanna@people.example."
+    assert sorted(told) == sorted([["", after], [after, "Ask others."]])
 
 
 def test_nobody_is_erased_while_keys_work_that_they_were_shown(
