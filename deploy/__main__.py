@@ -110,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--bring-back", default="", help="id of an account that was deleted; without any key that it had"
     )
+    command.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="restore although this version cannot read some events since; what they withdrew comes back",
+    )
     command.set_defaults(command=_restore)
 
     for name, does in (
@@ -294,6 +299,13 @@ def _restore(args: argparse.Namespace) -> None:
         left_out.update(events.left_out)
     if args.directory:
         withdrawn = withdrawn_since(client, outputs["EventsName"], args.directory, since)
+        if withdrawn.unreadable and not args.skip_unreadable:
+            raise DeployError(
+                f"This version cannot read {len(withdrawn.unreadable)} events since then, so what they "
+                f"withdrew would come back: {', '.join(withdrawn.unreadable[:10])}. Table Directory was not changed. "
+                "Restore with the version that recorded them, or look at them (GET /v1/events) and add "
+                "--skip-unreadable."
+            )
         done = restore_directory(client, args.directory, outputs["DirectoryName"], withdrawn)
         counts = f"{done.written} items written, {done.deleted} deleted"
         print(f"Directory: {counts}, {done.revoked} keys revoked again.")

@@ -15,13 +15,14 @@ from chalicelib.rules.api_keys import beginning
 from chalicelib.rules.key_search import keys_of
 from chalicelib.rules.model import Action, Change, Event, Kind
 from chalicelib.rules.names import fold_username
+from chalicelib.rules.ports import UnknownEvent
 from chalicelib.rules.roles import Role
 from chalicelib.rules.suspension import OPERATOR
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
 from chalicelib.store.principals import mailed, principal_from_item
 from chalicelib.store.publications import PREFIX as MARKERS
-from chalicelib.store.trail import aside_of, stored_event
+from chalicelib.store.trail import any_event, aside_of
 from deploy import credentials, deletions, people, revocation
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Withdrawn(NamedTuple):
     ``suspended`` are those who were suspended and not resumed. All by folded username.
     ``deleted`` are the ids of accounts that were deleted, and do not come back. Those ``brought_back`` do,
     without a key, passkey, session or token: only the deleted events said which of these had been withdrawn.
+    ``unreadable`` are the ids of events that this version cannot read: what they withdrew comes back.
     """
 
     keys: frozenset[DeadKey] = frozenset()
@@ -97,6 +99,7 @@ class Withdrawn(NamedTuple):
     suspended: dict[str, Suspension] = {}
     deleted: frozenset[str] = frozenset()
     brought_back: frozenset[str] = frozenset()
+    unreadable: tuple[str, ...] = ()
 
 
 _NOTHING = Withdrawn()
@@ -226,9 +229,13 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
     erased = {
         fold_username(it.subject.username): memberships[it.subject.id]
         for it in _events_since(client, events, since)
-        if it.subject.id in memberships
+        if isinstance(it, Event) and it.subject.id in memberships
     }
+    unreadable: list[str] = []
     for event in _events_since(client, events, since):
+        if not isinstance(event, Event):
+            unreadable.append(str(event.fields["id"]))
+            continue
         holder = fold_username(event.subject.username)
         holder = erased.get(holder, holder)
         for key in event.keys:
@@ -277,11 +284,15 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
             for it in found
             if it.brought_back_at is not None and since < it.brought_back_at + _UNDER_WAY
         ),
+        tuple(sorted(unreadable)),
     )
 
 
-def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[Event]:
-    """Return the events since a time, and those of calls that were under way then."""
+def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[Event | UnknownEvent]:
+    """Return the events since a time, and those of calls that were under way then.
+
+    A later version, which has been rolled back, may have recorded one that this version cannot read.
+    """
     scanned = client.get_paginator("scan").paginate(
         TableName=table,
         ConsistentRead=True,
@@ -292,8 +303,8 @@ def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[
     )
     for page in scanned:
         for item in page["Items"]:
-            event = stored_event(cast("Any", item))
-            if event is not None:  # a later version recorded it, which has been rolled back
+            event = any_event(cast("Any", item))
+            if event is not None:
                 yield event
 
 

@@ -206,7 +206,9 @@ def test_a_key_whose_predecessor_alone_was_revoked_comes_back(stack: Stack, rest
     assert [whoami(stack, key) for key in (old, new)] == [401, 200]
 
 
-def test_an_event_of_a_later_version_stops_no_restore(stack: Stack, restored: Any) -> None:
+def test_an_event_of_a_later_version_is_passed_over_only_when_asked(
+    stack: Stack, restored: Any, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
     owner = stack.account()
     bot = stack.service_user(owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
     directory, _ = restored()
@@ -217,7 +219,15 @@ def test_an_event_of_a_later_version_stops_no_restore(stack: Stack, restored: An
     (item,) = (it for it in events if it["action"]["S"] == "SERVICE_USER_DELETED")
     later = {**item, "id": {"S": f"{item['id']['S']}x"}, "action": {"S": "API_KEY_LENT"}}
     stack.client.put_item(TableName=stack.tables.events, Item=later)
-    restore_again(stack, directory, since)
+    before = stack.snapshot()
+    given = ("--directory", directory, "--since", moment(since))
+    assert command("restore", *given) == 1
+    said = capsys.readouterr().err
+    assert "cannot read 1 events" in said
+    assert later["id"]["S"] in said
+    assert stack.snapshot() == before
+    assert command("restore", *given, "--skip-unreadable") == 0
+    assert stack.item("bot")
     assert whoami(stack, bot) == 401
 
 
