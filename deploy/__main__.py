@@ -302,9 +302,9 @@ def _restore(args: argparse.Namespace) -> None:
         if withdrawn.unreadable and not args.skip_unreadable:
             raise DeployError(
                 f"This version cannot read {len(withdrawn.unreadable)} events since then, so what they "
-                f"withdrew would come back: {', '.join(withdrawn.unreadable[:10])}. Table Directory was not changed. "
-                "Restore with the version that recorded them, or look at them (GET /v1/events) and add "
-                "--skip-unreadable."
+                f"withdrew would come back: {', '.join(withdrawn.unreadable[:10])}. "
+                "Table Directory was not changed. Restore with the version that recorded them, or look at "
+                "them (GET /v1/events) and add --skip-unreadable."
             )
         done = restore_directory(client, args.directory, outputs["DirectoryName"], withdrawn)
         counts = f"{done.written} items written, {done.deleted} deleted"

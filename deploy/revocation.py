@@ -298,6 +298,8 @@ class _Job:
         """Write one event for each User to be notified, and end the hold of the others."""
         events = list(self._events(state))
         told = self._recipients([event for event, _ in events])
+        for name in self._invited_again(state):
+            told.setdefault(name, set()).add(name)
         for name, holders in told.items():
             self._notify(name, holders, state)
         with ThreadPoolExecutor(self._threads) as pool:
@@ -305,7 +307,22 @@ class _Job:
         changed = {fold_username(event.subject.username) for event, _ in events}
         return Outcome(len(changed), sum(len(event.keys) for event, _ in events), len(told))
 
-    def _events(self, state: _State) -> Iterator[tuple[Event, bool]]:
+    def _invited_again(self, state: _State) -> set[str]:
+        """Return who had activated before, and whose second invitation was withdrawn, by folded username.
+
+        Who never activated may be a stranger to the account, and gets no email.
+        """
+        names = {
+            fold_username(event.subject.username) for event, _ in self._events(state, Action.USER_UPDATED)
+        }
+        found = {name: self._directory.principal(name) for name in names}
+        return {
+            name
+            for name, it in found.items()
+            if isinstance(it, User) and it.invitation is not None and it.invitation.again
+        }
+
+    def _events(self, state: _State, action: Action = Action.API_KEY_REVOKED) -> Iterator[tuple[Event, bool]]:
         """Return the events of the revocation, and whether each is still held."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._tables.events,
@@ -316,7 +333,7 @@ class _Job:
                 ":account": {"S": self._account},
                 ":first": {"S": f"{state.started_at * 1000:012x}"},
                 ":request": {"S": state.id},
-                ":revoked": {"S": Action.API_KEY_REVOKED.value},
+                ":revoked": {"S": action.value},
             },
             ConsistentRead=True,
         )

@@ -107,7 +107,7 @@ def test_an_event_that_cannot_be_read_is_left_out_and_told(
     [invited, *_] = [
         it
         for it in stack.client.scan(TableName=stack.tables.events)["Items"]
-        if it["action"]["S"] == "USER_INVITED"
+        if it["action"]["S"] == "USER_INVITED" and it["subject"]["M"]["username"]["S"] == "Ann"
     ]
     later = {**invited, "id": {"S": "0" * 28}, "action": {"S": "USER_LENT"}}
     stack.client.put_item(TableName=stack.tables.events, Item=later)

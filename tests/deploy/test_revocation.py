@@ -322,6 +322,23 @@ def test_whoever_was_invited_again_is_still_told_of_a_later_revocation(stack: St
     assert "eve@people.example" in mailed(stack)
 
 
+def test_whoever_was_invited_again_is_told_that_the_invitation_is_withdrawn(stack: Stack, owner: Key) -> None:
+    body = {"username": "eve", "email": "eve@people.example", "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/users", owner, body).status == 201
+    assert Browser(stack).activate("eve").status == 200, "with a passkey, and without a key"
+    stack.clock.forward(301)
+    assert stack.call("POST", "/v1/users/eve/invitation", owner).status == 200
+    invited = {"username": "new", "email": "new@people.example", "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/users", owner, invited).status == 201
+    mailed(stack)
+    done = revoke(stack, owner, users=True)
+    stack.clock.forward(10)
+    to = mailed(stack)
+    assert len(to["eve@people.example"]) == 1
+    assert "new@people.example" not in to, "may be a stranger"
+    assert done.notified == len(to)
+
+
 def test_who_signs_in_again_and_again_prevents_no_end(
     stack: Stack, owner: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
