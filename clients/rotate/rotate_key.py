@@ -102,6 +102,13 @@ class Service:
         """Return what the service says of ``key``. Raise RotationError where it is refused."""
         return self._call("GET", "/v1/whoami", key)
 
+    def current(self, key: str) -> dict[str, Any]:
+        """Return the current key of the type of ``key``: itself, masked, or its successor."""
+        found = self.whoami(key).get("key")
+        if not isinstance(found, dict) or not isinstance(found.get("key"), str):
+            raise RotationError("GET /v1/whoami: the response names no key. Nothing was changed.")
+        return found
+
     def rotate(self, key: str, overlap: int) -> dict[str, Any]:
         """Return the successor of ``key``, which goes on working for ``overlap`` seconds.
 
@@ -159,10 +166,12 @@ class File:
                 raise RotationError(
                     f"Another run is rotating the key in {self._path}. Nothing was changed."
                 ) from None
-            yield
+            try:
+                yield
+            finally:  # with the lock alone: the file may be another run's
+                with contextlib.suppress(OSError):
+                    self._temporary.unlink()
         finally:
-            with contextlib.suppress(OSError):
-                self._temporary.unlink()
             os.close(lock)
 
     def read(self) -> str:
@@ -392,11 +401,19 @@ def rotate(
     """
     with destination.open():
         key = destination.read()
-        if older_than is not None:
-            current = service.whoami(key)["key"]
+        current = service.current(key)
+        is_current = current["key"][-5:] == key[-5:]
+        if not is_current and current.get("lastUsedAt"):
+            # A rotation would end the key in place at once, and the key that somebody uses with its overlap.
+            raise RotationError(
+                f"The key in place, …{key[-5:]}, was rotated elsewhere, and its successor "
+                f"…{current['key'][-5:]} is in use. Nothing was changed: put that one in place before the "
+                "overlap ends, or generate another key."
+            )
+        # A successor that was never stored is young; the key in place is what counts, and must go.
+        if older_than is not None and is_current:
             age = int(now - _seconds(_since(current)))
-            # A successor that was never stored is young; the key in place is what counts, and must go.
-            if age < older_than and current["key"][-5:] == key[-5:]:
+            if age < older_than:
                 return f"not due: the key …{key[-5:]} is {_days(age)} old"
         destination.prepare()
         response = service.rotate(key, overlap)
@@ -411,9 +428,14 @@ def rotate(
             )
         try:
             destination.write(new)
-        except RotationError as error:
+        except Exception as error:
+            # The key is rotated whatever happened here, so it is never the status of "works as before".
+            known = isinstance(error, RotationError)
+            what = (
+                error if known else f"The destination failed ({type(error).__name__}: {_clean(str(error))})."
+            )
             raise RotationError(
-                f"{error} The key in place, …{key[-5:]}, works {_until(until)}: "
+                f"{what} The key in place, …{key[-5:]}, works {_until(until)}: "
                 "correct this and run again before then.",
                 NOT_STORED,
             ) from None
@@ -432,9 +454,14 @@ def check(
     with destination.open():
         key = destination.read()
     try:
-        current = service.whoami(key)["key"]
+        current = service.current(key)
     except RotationError as error:
         return CRITICAL, f"CRITICAL: the key …{key[-5:]} does not work: {error}"
+    if current["key"][-5:] != key[-5:] and current.get("lastUsedAt"):
+        return WARNING, (
+            f"WARNING: the key in place, …{key[-5:]}, was rotated elsewhere and works only for an overlap; "
+            f"its successor …{current['key'][-5:]} is in use: put that one in place"
+        )
     if current["key"][-5:] != key[-5:]:
         return WARNING, (
             f"WARNING: the key in place, …{key[-5:]}, was rotated and works only for an overlap; "
@@ -564,7 +591,10 @@ def _request(
     data = None if body is None else json.dumps(body).encode()
     given = {"Accept": "application/json", "Content-Type": "application/json", **headers}
     request = urllib.request.Request(url, data, given, method=method)  # noqa: S310 - the scheme is checked
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+    handlers: list[Any] = [_NoRedirect, urllib.request.HTTPSHandler(context=context)]
+    if request.type == "http":  # of this machine; a proxy would get the credentials unencrypted
+        handlers.append(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(request, timeout=timeout) as response:
             return _response(response.status, response.headers, response.read())

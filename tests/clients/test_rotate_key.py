@@ -274,7 +274,7 @@ def test_a_temporary_file_that_cannot_be_removed_is_found_out_before_any_rotatio
     file.with_name(".app.env.rotating").mkdir()
     assert run(front, key, "--file", file) == 1
     assert "/.app.env.rotating: " in capsys.readouterr().err
-    assert front.calls == []
+    assert front.calls == ["GET /v1/whoami"]
 
 
 def test_a_file_that_is_exchanged_during_the_call_gets_no_key(
@@ -311,6 +311,66 @@ def test_of_two_runs_at_once_one_gives_way(front: FaultyServer, key: Key, file: 
         assert run(front, key, "--file", file) == 1
     assert front.calls == []
     assert run(front, key, "--file", file) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]])
+def test_whoever_finds_the_lock_taken_leaves_the_other_run_alone(
+    front: FaultyServer, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """At any moment, also between writing the successor beside the file and putting it in place."""
+    statuses: list[int] = []
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        statuses.append(run(front, key, "--file", file, *arguments))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    assert run(front, key, "--file", file) == 0
+    assert statuses == [program.UNKNOWN if arguments else program.FAILED]
+    assert key_in(file) != key.secret
+    assert signs_in(front.stack, key.username, key_in(file))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--older-than", "30d"]])
+def test_a_key_that_was_rotated_elsewhere_is_not_rotated_under_its_user(
+    front: FaultyServer, key: Key, file: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    path, asked = "/v1/api-keys/rotate", {"overlapSeconds": HOUR}
+    successor = front.stack.call("POST", path, key, asked).json["key"]
+    assert signs_in(front.stack, key.username, successor), "somebody uses it"
+    before = file.read_text()
+    assert run(front, key, "--file", file, *arguments) == program.FAILED
+    said = capsys.readouterr().err
+    assert f"its successor …{successor[-5:]} is in use. Nothing was changed" in said
+    assert file.read_text() == before
+    assert front.calls == ["GET /v1/whoami"]
+    assert signs_in(front.stack, key.username, key.secret), "as long as the overlap lasts"
+    assert run(front, key, "--file", file, "--check") == program.WARNING
+    assert "is in use: put that one in place" in capsys.readouterr().out
+    file.write_text(file.read_text().replace(key.secret, successor))
+    assert run(front, key, "--file", file) == 0
+
+
+@pytest.mark.parametrize("answer", [{}, {"key": None}, {"key": {"key": 7}}])
+def test_without_knowing_which_key_is_current_nothing_is_rotated(
+    front: FaultyServer, key: Key, file: Path, answer: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    front.others = lambda *_: (200, answer)
+    assert run(front, key, "--file", file) == program.FAILED
+    assert "names no key. Nothing was changed" in capsys.readouterr().err
+    assert front.calls == ["GET /v1/whoami"]
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+def test_no_proxy_gets_the_key_on_its_way_to_this_machine(
+    front: FaultyServer, key: Key, file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run(front, key, "--file", file) == 0
+    assert key_in(file) != key.secret
 
 
 @pytest.mark.parametrize("text", ["", "no key at all", "suk_A suk_B", b"\xff\xfe"])
@@ -551,6 +611,9 @@ def test_a_secret_that_is_not_there_is_told(
 # GitHub Actions
 
 
+SEALED_BOX = program._sealed_box
+
+
 @pytest.fixture
 def github(front: FaultyServer, key: Key, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """GitHub's API; what it was given stands in the returned dict. The library is a stand-in."""
@@ -595,12 +658,10 @@ def test_a_github_that_refuses_leaves_the_former_key_working(
 def test_without_the_sealing_library_nothing_is_rotated(
     front: FaultyServer, key: Key, github: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("GITHUB_TOKEN", "gh-token")
-    monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
+    monkeypatch.setattr(program, "_sealed_box", SEALED_BOX)
     monkeypatch.setitem(sys.modules, "nacl.public", None)
     assert run(front, key, "--github", "acme/shop/CI_KEY", "--github-api", front.url) == 1
-    assert front.calls == []
+    assert front.calls == ["GET /v1/whoami"]
 
 
 # Any command
@@ -629,6 +690,38 @@ def test_a_command_that_fails_is_told(
     monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
     assert run(front, key, "--command", command) == status
     assert signs_in(front.stack, key.username, key.secret)
+
+
+@pytest.mark.parametrize("error", [KeyError("key"), AttributeError("None"), FileNotFoundError(2, "suk_abc")])
+def test_any_failure_of_a_destination_after_the_rotation_is_told_as_not_stored(
+    front: FaultyServer,
+    key: Key,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(program.File, "write", fail)
+        assert run(front, key, "--file", file) == program.NOT_STORED
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"The destination failed ({type(error).__name__}: " in line
+    assert f"The key in place, …{key.secret[-5:]}, works until 20" in line
+    assert "abc" not in line
+    assert run(front, key, "--file", file) == 0
+
+
+def test_a_command_that_cannot_be_started_after_the_rotation_is_told(
+    front: FaultyServer, key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(program.KEY_VARIABLE, key.secret)
+    script = tmp_path / "store"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    assert run(front, key, "--command", str(script)) == program.NOT_STORED
 
 
 # Every destination, killed at any line
@@ -774,7 +867,7 @@ def test_a_redirect_is_not_followed_with_the_credentials(front: FaultyServer, ke
 
     front.others = elsewhere
     assert run(front, key, "--file", file) == 1
-    assert visited == ["/v1/api-keys/rotate"]
+    assert visited == ["/v1/whoami"]
 
 
 def test_it_runs_alone_on_the_standard_library(tmp_path: Path) -> None:

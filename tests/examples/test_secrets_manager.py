@@ -4,9 +4,11 @@ import importlib.util
 import json
 import random
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -312,3 +314,27 @@ def test_a_key_is_sent_to_https_alone(rotation: ModuleType) -> None:
     secret = {"url": "http://api.example", "username": "ci-bot", "apiKey": "suk_x"}
     with pytest.raises(rotation.RotationError, match="never sent unencrypted"):
         rotation.call(secret, "GET", "/v1/whoami")
+
+
+def test_no_proxy_gets_the_key_on_its_way_to_this_machine(
+    rotation: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        secret = {"url": f"http://127.0.0.1:{server.server_port}", "username": "bot", "apiKey": "suk_a"}
+        try:
+            assert rotation.call(secret, "GET", "/v1/whoami") == {}
+        finally:
+            server.shutdown()
