@@ -9,7 +9,8 @@ unchanged. A pattern is a path, or a prefix up to a slash followed by ``*``: ``/
 must be expressible exactly as an IAM policy, and IAM has no wildcard that stops at a slash.
 
 A path with two dots in a row, or with anything that becomes a dot when it is decoded twice, is denied to
-every key: to some servers it means a path outside of the prefix that it matches.
+every key: to some servers it means a path outside of the prefix that it matches. So is one with a form that
+only some servers take for a dot or a slash, but for payload 1.0 (:data:`ODD_TRAVERSAL`).
 
 ``python -m chalicelib.authorizer.route_rules [FILE...]`` checks rules in files, else in AUTHORIZER_RULES.
 """
@@ -37,6 +38,18 @@ PATH_TRAVERSAL = ("..", "%2e", "%2E", "%25", "%%", "%2%")
 
 A second decoding finds a new escape only if the first one made a ``%``, or a ``2`` after a ``%``: from an
 escaped ``%``, or next to a ``%`` that starts no escape, which lenient servers leave as it is.
+"""
+
+ODD_TRAVERSAL = re.compile(
+    r"%[0-9a-f]?%|%c[01]|%e0(?!%[ab])|%f0(?!%[9ab])|%f[5-9a-f]|%u"
+    r"|%ef%bc%(?:85|8e|8f|bc)|%ef%b8%b0|%ef%b9%(?:92|a8|aa)|%e2%80%a[45]|[\uff05\uff0e\uff0f\uff3c\ufe52\ufe68\ufe6a\u2024\u2025\ufe30]",
+    re.IGNORECASE,
+)
+"""What only some servers take for a dot or a slash, or for the percent sign of an escape.
+
+Bytes that UTF-8 never has, such as the overlong ``%c0%ae``; ``%u002e``; and characters whose compatibility
+form (NFKC) is one, such as fullwidth ones. A policy has no room for all of these, so where API Gateway
+evaluates one (payload 1.0) they are not denied.
 """
 
 MAX_PATH = 128
@@ -129,7 +142,7 @@ class InvalidRules(ValueError):
 
 def is_allowed(rules: Rules, key_type: KeyType, role: Role, method: str, path: str) -> bool:
     """Return whether a key of this type and role may call ``method`` on ``path``."""
-    if any(traversal in path for traversal in PATH_TRAVERSAL):
+    if any(traversal in path for traversal in PATH_TRAVERSAL) or ODD_TRAVERSAL.search(path):
         return False
     return any(
         rule.admits(key_type, role) and method in rule.expanded_methods() and rule.covers(path)

@@ -1,8 +1,14 @@
-"""The policy of a REST API, the simple response of an HTTP API and the rules say the same of every path."""
+"""The policy of a REST API, the simple response of an HTTP API and the rules say the same of every path.
+
+But for odd spellings of a dot or slash (``ODD_TRAVERSAL``), for which a policy has no room.
+"""
 
 import itertools
 import json
 import re
+import sys
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -237,6 +243,68 @@ def test_no_spelling_of_a_dot_segment_leads_out_of_what_a_key_opens(first: str) 
         assert not is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", path)
         resource = f"{STAGES[0]}/GET{path}"
         assert not allows(GREEDY, "execute-api:Invoke", resource)
+
+
+def overlong(character: str, length: int) -> str:
+    """Return a character in more bytes of UTF-8 than it needs, escaped."""
+    code, tail = ord(character), []
+    for _ in range(length - 1):
+        tail.append(0x80 | code & 0x3F)
+        code >>= 6
+    first = (0xFF << (8 - length) & 0xFF) | code
+    return "".join(f"%{byte:02x}" for byte in (first, *reversed(tail)))
+
+
+def escaped(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+MEANT = ("..", ".", "/", "\\", "%")
+COMPATIBLE = [
+    chr(code)
+    for code in range(0x80, sys.maxunicode + 1)
+    if not 0xD800 <= code < 0xE000 and unicodedata.normalize("NFKC", chr(code)) in MEANT
+]
+"""Every character that normalization makes a dot, a slash, a backslash or a percent sign."""
+
+ODD = sorted(
+    {overlong(one, length) for one in "./\\%" for length in range(2, 7)}
+    | {f"%u{code:04x}" for code in (*map(ord, "./\\%"), *map(ord, COMPATIBLE))}
+    | {f"%c{bits:x}%{low:02x}" for bits in (0, 1) for low in range(0x100)}
+    | {f"%e0%{low:02x}%ae" for low in range(0xA0)}
+    | {escaped(one) for one in COMPATIBLE}
+)
+
+
+def test_the_odd_spellings_are_those_that_are_known() -> None:
+    known = "%c0%ae %c0%2e %c0%af %c1%9c %e0%80%ae %e0%40%ae %f0%80%80%ae %u002e %u002f %ef%bc%8e %ef%bc%8f"
+    assert set(known.split()) <= set(ODD)
+    assert set("\uff0e\uff0f\uff3c\u2024\u2025") <= set(COMPATIBLE)
+
+
+def test_no_odd_spelling_of_a_dot_or_slash_is_allowed() -> None:
+    """In any case of the digits, and also if it becomes one by a first decoding."""
+    for odd in ODD:
+        again = {odd.replace("%", "%25"), odd.replace("%", "%%32%35")}
+        again |= {odd[:at] + escaped(odd[at]) + odd[at + 1 :] for at in range(len(odd))}
+        for one in {odd, odd.upper(), odd.title(), *again}:
+            path = f"/monitoring/{one}{one}/user-management/users"
+            assert not is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", path), one
+    for one in COMPATIBLE:
+        assert not is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", f"/monitoring/{one}")
+
+
+@pytest.mark.parametrize("write", [str, escaped, lambda text: escaped(text).upper()])
+def test_every_other_character_is_allowed(write: Callable[[str], str]) -> None:
+    """Beside others too: no end of one and beginning of the next is taken for a spelling."""
+    ordinary = [
+        chr(code)
+        for code in range(0xA0, sys.maxunicode + 1)
+        if unicodedata.category(chr(code))[0] in "LMNPSZ" and chr(code) not in COMPATIBLE
+    ]
+    for start in range(0, len(ordinary), 50):
+        path = "/monitoring/" + write("".join(ordinary[start : start + 50]))
+        assert is_allowed(DEFAULT, KeyType.MONITORING, Role.READ_ONLY, "GET", path), ordinary[start]
 
 
 @pytest.mark.parametrize("path", ["/a%20b", "/a%2Fb", "/v1.2/x", "/%C3%A9", "/100%", "/a.b.c"])
