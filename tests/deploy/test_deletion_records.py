@@ -1,5 +1,7 @@
 """The records that accounts were deleted: who can write one, and that no other item passes for one."""
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from tests.deploy.test_accounts import Command, command
 from tests.deploy.test_maintenance import record_key, restored
 from tests.deploy.test_role_policies import allowed
 from tests.support.api_client import Key, Stack
+from tests.support.doc_commands import RUN_ELSEWHERE, doc_commands
 from tests.support.reference_model import moment
 
 __all__ = ["command", "restored"]
@@ -106,6 +109,31 @@ def test_a_restore_stops_at_an_account_whose_deletion_was_interrupted(
     assert command("restore", *copies, "--bring-back", account) == 0
     assert not stack.signs_in(owner), "it is there, without a way in"
     assert stack.item("owner")["keys"] == {}
+
+
+def test_a_deletion_that_was_stopped_at_once_is_taken_back_by_the_command_of_the_page(
+    stack: Stack, restored: Any, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = stack.account()
+    account = account_of(stack, owner)
+    key = stack.service_user(owner, "bot")["MONITORING"]
+    directory, _ = restored()
+    stack.clock.forward(10)
+    since = int(stack.clock())
+    path = "/v1/service-users/bot/api-keys/MONITORING"
+    assert stack.call("DELETE", path, owner).status == 204
+    with monkeypatch.context() as patched:
+        patched.setattr("deploy.maintenance._delete_principal", stop)
+        with pytest.raises(KeyboardInterrupt):
+            delete_account(stack.client, *stack.tables, account)
+    [by_hand] = [it for it in doc_commands("operations.md") if '"DELETED#"' in it]
+    assert RUN_ELSEWHERE[by_hand] == "tests/deploy/test_deletion_records.py"
+    *words, given = shlex.split(by_hand.replace("EVENTS", stack.tables.events).replace("ID", account))
+    assert words == ["aws", "dynamodb", "delete-item", "--table-name", stack.tables.events, "--key"]
+    stack.client.delete_item(TableName=stack.tables.events, Key=json.loads(given))
+    assert command("restore", "--directory", directory, "--since", moment(since)) == 0
+    assert stack.signs_in(owner)
+    assert stack.call("GET", "/v1/whoami", key).status == 401, "stays revoked"
 
 
 def test_after_the_deletion_is_finished_the_restore_leaves_the_account_out(

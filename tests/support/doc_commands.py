@@ -66,6 +66,10 @@ RUN_ELSEWHERE = {
         ),
         "tests/emulator/test_shift.py",
     ),
+    (
+        "aws dynamodb delete-item --table-name EVENTS --key "
+        """'{"account": {"S": "DELETED#"}, "id": {"S": "ID"}}'"""
+    ): "tests/deploy/test_deletion_records.py",
     "git pull && make deploy STAGE=acme": "tests/emulator/test_deploy.py",
     "git checkout v1.1.0 && make deploy STAGE=acme": "tests/emulator/test_deploy.py",
     "make end-keys STAGE=acme TYPE=billing": "tests/emulator/test_catalogue.py",
