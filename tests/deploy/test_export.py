@@ -232,15 +232,23 @@ def test_a_value_that_was_taken_out_is_found_whichever_it_is(
         assert all(fault.endswith("differs from the recorded event") for fault in found)
 
 
-@pytest.mark.parametrize("at", ["2030-03-18T10:00:00Z", "yesterday", None])
+@pytest.mark.parametrize(
+    ("id_", "at"),
+    [
+        (f"{'0' * 27}1", "2030-03-18T10:00:00Z"),
+        (f"{'0' * 27}1", "yesterday"),
+        (f"{'0' * 27}1", None),
+        ("!", "2030-03-18T10:00:00Z"),
+    ],
+)
 def test_an_event_that_was_never_recorded_does_not_pass_for_one_that_is_over(
-    trail: tuple[Stack, Key, str], tmp_path: Path, at: str | None
+    trail: tuple[Stack, Key, str], tmp_path: Path, id_: str, at: str | None
 ) -> None:
     """Its id may be lower than the first recorded one, but has the time of the event."""
     stack, _, account = trail
     export_account(stack.client, stack.tables.events, account, tmp_path / "export")
     lines = lines_of(tmp_path / "export" / account)
-    forged = {**lines[-1], "id": f"{'0' * 27}1", "at": at}
+    forged = {**lines[-1], "id": id_, "at": at}
     file = tmp_path / "archive" / account / "all.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text("\n".join(json.dumps(it) for it in [*lines, forged]))

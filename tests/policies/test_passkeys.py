@@ -148,7 +148,7 @@ def test_the_only_owners_last_passkey_is_kept_and_notified_again(account: Policy
     assert account.stack.call("DELETE", "/v1/users/owner", account.owner).status == 204
     policy = {"name": "Mine", "maxKeyAgeDays": "", "revokeInactiveAfterDays": "30"}
     asked = ann.edit("account", policy)
-    assert "ann passkey Laptop" in asked.words
+    assert 'ann passkey "Laptop"' in asked.words
     assert ann.edit("account", {**policy, "sure": asked.hidden("sure")}).status == 303
     account.send_mail()
     done = of_passkeys(account, 0, 40)
