@@ -18,8 +18,9 @@
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
     backAt = Infinity;
-    here.searchParams.set("asked", "1");
-    location.replace(here);
+    const now = new URL(location.href);
+    now.searchParams.set("asked", "1");
+    location.replace(now);
   });
   addEventListener("visibilitychange", () => { if (!document.hidden) back(); });
   addEventListener("blur", () => { away = true; });

@@ -7,6 +7,7 @@ announce, so that a stricter policy surprises nobody.
 """
 
 import hashlib
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from chalicelib.rules.api_keys import is_expired, lifetime_start
@@ -39,11 +40,12 @@ Expiries = tuple[Expiry, ...]
 
 
 class SendNotice(NamedTuple):
-    """Send the first notice, the last one, or both in one."""
+    """Send the first notice, the last one, or both; ``with_own``: it says the key's own expiry, too."""
 
     expiry: Expiry
     first: bool
     last: bool
+    with_own: bool = False
 
 
 class Revoke(NamedTuple):
@@ -95,8 +97,8 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
         return Revoke(own.cause, own.reason)
     notice = key.notice
     if notice is not None and _is_announced(notice, own, by_policy):
-        return _after_first_notice(notice, own, by_policy, now)
-    first = _first_notice(key, own, _soonest(by_policy), now)
+        return _with_own(_after_first_notice(notice, own, by_policy, now), own)
+    first = _with_own(_first_notice(key, own, _soonest(by_policy), now), own)
     return first or (ClearNotice() if notice is not None else None)
 
 
@@ -111,7 +113,7 @@ def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNot
 
 def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice:
     """Return the updated Notice of a key. ``event`` is the id of the event that notifies."""
-    causes: tuple[Cause, ...] = (sent.expiry.cause,)
+    causes: tuple[Cause, ...] = (sent.expiry.cause, *((Cause.EXPIRY,) if sent.with_own else ()))
     if sent.first or key.notice is None:
         return Notice(
             sent.expiry.at,
@@ -222,10 +224,22 @@ def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiries) -> bo
     end by another. What was said stays said, so that nobody puts a policy's end off by an expiry that comes
     and goes.
     """
-    announced = notice.ends_at + MOVED
-    if own is not None and own.at <= announced:
-        return True
-    return any(expiry.at <= announced for expiry in by_policy if expiry.cause in notice.causes)
+    expiries = (*by_policy, *(() if own is None else (own,)))
+    return any(it.at <= notice.ends_at + MOVED for it in expiries if it.cause in notice.causes)
+
+
+def _with_own(decision: Decision | None, own: Expiry | None) -> Decision | None:
+    """Return a decision whose notice of a policy's end also says the key's own expiry, if that comes with it.
+
+    Otherwise the key would end by that unannounced, once it is used or rotated because of the notice.
+    """
+    if not isinstance(decision, SendNotice) or own is None or decision.expiry.cause is Cause.EXPIRY:
+        return decision
+    if own.at > decision.expiry.at + MOVED:
+        return decision
+    at = f"{datetime.fromtimestamp(own.at, UTC):%Y-%m-%d %H:%M} UTC"
+    said = f"{decision.expiry.reason}. Whether or not it is used or rotated, its own expiry ends it on {at}"
+    return decision._replace(expiry=decision.expiry._replace(reason=said), with_own=True)
 
 
 def _after_first_notice(notice: Notice, own: Expiry | None, by_policy: Expiries, now: int) -> Decision | None:
@@ -236,6 +250,10 @@ def _after_first_notice(notice: Notice, own: Expiry | None, by_policy: Expiries,
         expiry = _sooner(own, told._replace(at=max(told.at, notice.ends_at)))
     if expiry is None:  # pragma: no cover - there is one, or the notice would be cleared
         return None
+    if expiry is own and Cause.EXPIRY not in notice.causes:  # it was set after the notices of a policy
+        return (
+            SendNotice(own, first=False, last=True) if own.at - now < LAST_NOTICE + SWEEP_INTERVAL else None
+        )
     if notice.last_at is not None:
         return Revoke(expiry.cause, expiry.reason) if now >= expiry.at else None
     if expiry.at - now < LAST_NOTICE + SWEEP_INTERVAL:

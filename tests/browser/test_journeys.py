@@ -143,6 +143,10 @@ def test_the_key_is_gone_from_a_page_that_the_browser_kept_to_go_back_to(
     page.wait_for_url("**/service-users/kept-bot")
     page.get_by_role("heading", name="History").wait_for()
     assert found[0] not in page.content()
+    # Another site may have led back here, and the next clicks been meant for it.
+    page.get_by_role("link", name="Suspend").click()
+    page.get_by_role("button", name="Suspend").click()
+    page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
     browser.close()
 
 
@@ -156,9 +160,14 @@ def test_a_page_that_the_browser_kept_is_loaded_anew_and_waits(server: Server, c
     form = f"{server.console}/service-users/{name}/suspend"
     go(page, form)
     page.evaluate("globalThis.kept = true")
-    page.get_by_role("link", name="People").click()
-    page.wait_for_url("**/people")
+    page.goto("data:text/html,<title>Elsewhere</title>")
     page.evaluate("history.back()")
+    page.wait_for_timeout(1500)
+    print(
+        "TYPE2",
+        page.evaluate("performance.getEntriesByType('navigation')[0].type"),
+        page.evaluate("JSON.stringify(performance.getEntriesByType('navigation')[0].notRestoredReasons)"),
+    )
     page.wait_for_function("!globalThis.kept && location.pathname.endsWith('/suspend') && !location.search")
     page.get_by_role("button", name="Suspend").click()
     page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()

@@ -55,6 +55,7 @@ class SimulatedKey:
     sent: dict[str, int] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     told: list[tuple[int, SendNotice]] = field(default_factory=list)
+    set_at: int = START
 
     def mail(self) -> None:
         if not self.mail_fails:
@@ -98,6 +99,7 @@ class SimulatedKey:
                 self.check_policy_revocation(judgement.cause)
             else:
                 assert is_expired(self.key, self.now)
+                self.check_own_expiry()
             self.revoked = judgement
         self.mail()
 
@@ -128,6 +130,17 @@ class SimulatedKey:
             "a notice said that this policy ends it"
         )
 
+    def check_own_expiry(self) -> None:
+        """What ends by its own expiry was announced by it, if that was set early enough."""
+        ends = self.key.expires_at
+        assert ends is not None
+        if ends - max(self.set_at, self.key.created_at) < 3 * DAY:
+            return
+        assert any(
+            at >= self.set_at and (tell.expiry.cause is Cause.EXPIRY or tell.with_own)
+            for at, tell in self.told
+        ), "a notice said its own expiry"
+
     def step(self, what: str, how: object) -> None:
         if what == "use" and self.revoked is None and not is_expired(self.key, self.now):
             self.key = replace(self.key, last_used_at=self.now)
@@ -150,6 +163,7 @@ class SimulatedKey:
         elif what == "end" and self.revoked is None and not is_expired(self.key, self.now):
             assert how is None or isinstance(how, int)
             self.key = replace(self.key, expires_at=None if how is None else self.now + how * HOUR)
+            self.set_at = self.now
         elif what == "mail fails":
             self.mail_fails = bool(how)
         elif what == "sweep":
@@ -234,6 +248,36 @@ def test_the_notices_of_an_expiry_that_was_taken_away_announce_no_end_by_the_pol
     assert life.revoked == Revoke(Cause.POLICY_AGE, "The account revokes every key 14 days after it was made")
     by_policy = [tell for _, tell in life.told if tell.expiry.cause is Cause.POLICY_AGE]
     assert [(tell.first, tell.last) for tell in by_policy] == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_the_notices_of_a_policy_also_say_an_expiry_that_comes_right_after(rotated: bool) -> None:
+    """Whoever uses or rotates the key because of them is not to be surprised by its own expiry."""
+    life = SimulatedKey(policy=Policy(revoke_inactive_after_days=90))
+    life.key = replace(life.key, expires_at=START + 90 * DAY + 12 * HOUR)
+    life.days(89)
+    assert [(tell.first, tell.last, tell.with_own) for _, tell in life.told] == [
+        (True, False, True),
+        (False, True, True),
+    ]
+    assert all("its own expiry ends it on" in tell.expiry.reason for _, tell in life.told)
+    life.step("rotate" if rotated else "use", None)
+    life.days(3)
+    assert life.revoked is not None
+    assert not life.revoked.by_policy
+    assert len(life.told) == 2
+
+
+@pytest.mark.parametrize("hours", [30, 156])
+def test_an_expiry_that_is_set_after_the_notices_of_a_policy_is_announced(hours: int) -> None:
+    life = SimulatedKey(policy=Policy(max_key_age_days=60))
+    life.days(51)
+    assert [tell.expiry.cause for _, tell in life.told] == [Cause.POLICY_AGE]
+    life.step("end", hours)
+    life.days(15)
+    assert life.revoked is not None
+    causes = [tell.expiry.cause for _, tell in life.told]
+    assert causes == [Cause.POLICY_AGE, Cause.EXPIRY]
 
 
 def test_the_notices_of_one_policy_announce_no_end_by_another() -> None:

@@ -175,9 +175,11 @@ if (body.dataset.keys) {
   const kept = find("#kept");
   const guard = (event) => { if (!kept.checked) event.preventDefault(); };
   addEventListener("beforeunload", guard);
-  // Browsers keep pages to go back to, "no-store" or not: without the key, and as what there is now.
-  addEventListener("pagehide", () => { for (const key of all("code.key")) key.textContent = ""; });
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  // Browsers keep pages to go back to, "no-store" or not: without the key. The guard loads them anew.
+  addEventListener("pagehide", () => {
+    removeEventListener("beforeunload", guard);
+    for (const key of all("code.key")) key.textContent = "";
+  });
 }
 
 // Key types that the chosen role may not hold are not offered
