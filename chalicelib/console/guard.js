@@ -28,14 +28,18 @@
     if (away) back();
     away = false;
   });
-  const which = (event) => event.code ?? event.pointerId;
-  for (const name of ["pointerdown", "keydown"]) {
+  const which = (event) => event.code ?? event.pointerId ?? -2 - event.button;
+  for (const name of ["pointerdown", "mousedown", "keydown"]) {
     addEventListener(name, (event) => {
-      if (event.isTrusted && !held.has(which(event))) held.set(which(event), event.repeat ? -Infinity : event.timeStamp);
+      if (!event.isTrusted || (event.repeat && held.has(which(event)))) return;
+      held.set(which(event), event.repeat ? -Infinity : event.timeStamp);
     }, true);
   }
-  for (const name of ["pointerup", "pointercancel", "keyup"]) {
-    addEventListener(name, (event) => { setTimeout(() => held.delete(which(event))); }, true);
+  for (const name of ["pointerup", "pointercancel", "mouseup", "keyup"]) {
+    addEventListener(name, (event) => {
+      const since = held.get(which(event));
+      setTimeout(() => { if (held.get(which(event)) === since) held.delete(which(event)); }, 500);
+    }, true);
   }
   addEventListener("click", () => { setTimeout(() => held.clear()); }, true);
   const unseen = () => performance.now() < 60000 && !performance.getEntriesByType("paint").length;

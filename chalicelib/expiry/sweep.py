@@ -282,8 +282,8 @@ class _Run:
             if account is not None and isinstance(decision, Revoke) and decision.by_policy:
                 if not self._were_notices_delivered(principal, key, notice_events, now):
                     self.counts["waiting"] += 1
-                    continue
-                if _is_owner_key(principal, key_type, account):
+                    decision = policies.decide_while_waiting(key, now)
+                elif _is_owner_key(principal, key_type, account):
                     lasting = key.expires_at is not None or decision.cause is Cause.POLICY_AGE
                     counts = _has_lasting_key if lasting else _has_endless_key
                     other = self._other_owner(principal, account, now, counts)

@@ -102,6 +102,22 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
     return first or (ClearNotice() if notice is not None else None)
 
 
+def decide_while_waiting(key: ApiKey, now: int) -> SendNotice | None:
+    """Return the last notice of a key's own expiry, if that comes while the end by a policy waits.
+
+    An end by a policy waits as long as its notices cannot be mailed.
+    """
+    own = _own_expiry(key)
+    if own is None or (key.notice is not None and Cause.EXPIRY in key.notice.causes):
+        return None
+    return _last_notice(own, now)
+
+
+def _last_notice(own: Expiry, now: int) -> SendNotice | None:
+    is_due = own.at - now < LAST_NOTICE + SWEEP_INTERVAL
+    return SendNotice(own, first=False, last=True) if is_due else None
+
+
 def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNotice:
     """Return a new first notice instead of a revocation: the key works for at least ten more days.
 
@@ -229,13 +245,14 @@ def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiries) -> bo
 
 
 def _with_own(decision: Decision | None, own: Expiry | None) -> Decision | None:
-    """Return a decision whose notice of a policy's end also says the key's own expiry, if that comes with it.
+    """Return a decision whose notice of a policy's end also says the key's own expiry, if that comes soon.
 
-    Otherwise the key would end by that unannounced, once it is used or rotated because of the notice.
+    Otherwise the key would end by that unannounced, once it is used or rotated because of the notice, or
+    while the end by the policy waits because the notices cannot be mailed.
     """
     if not isinstance(decision, SendNotice) or own is None or decision.expiry.cause is Cause.EXPIRY:
         return decision
-    if own.at > decision.expiry.at + MOVED:
+    if own.at > decision.expiry.at + FIRST_NOTICE + SWEEP_INTERVAL:
         return decision
     at = f"{datetime.fromtimestamp(own.at, UTC):%Y-%m-%d %H:%M} UTC"
     said = f"{decision.expiry.reason}. Whether or not it is used or rotated, its own expiry ends it on {at}"
@@ -251,9 +268,7 @@ def _after_first_notice(notice: Notice, own: Expiry | None, by_policy: Expiries,
     if expiry is None:  # pragma: no cover - there is one, or the notice would be cleared
         return None
     if expiry is own and Cause.EXPIRY not in notice.causes:  # it was set after the notices of a policy
-        return (
-            SendNotice(own, first=False, last=True) if own.at - now < LAST_NOTICE + SWEEP_INTERVAL else None
-        )
+        return _last_notice(own, now)
     if notice.last_at is not None:
         return Revoke(expiry.cause, expiry.reason) if now >= expiry.at else None
     if expiry.at - now < LAST_NOTICE + SWEEP_INTERVAL:

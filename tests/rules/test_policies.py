@@ -84,17 +84,17 @@ class SimulatedKey:
         if isinstance(judgement, ClearNotice):
             self.key = replace(self.key, notice=None)
         elif isinstance(judgement, SendNotice):
-            name = f"event-{len(self.told)}"
-            self.waiting.append(name)
-            self.told.append((self.now, judgement))
-            assert judgement.expiry.at >= self.now
-            self.key = replace(self.key, notice=policies.record_notice(self.key, judgement, name, self.now))
+            self.send(judgement)
         elif isinstance(judgement, Revoke):
             if judgement.by_policy:
                 notice = self.key.notice
                 assert notice is not None
                 first, last = self.event(notice.first_event), self.event(notice.last_event)
                 if not policies.were_delivered_in_time(notice, first, last, self.now):
+                    waiting = policies.decide_while_waiting(self.key, self.now)
+                    if waiting is not None:
+                        self.send(waiting)
+                        self.mail()
                     return
                 self.check_policy_revocation(judgement.cause)
             else:
@@ -102,6 +102,13 @@ class SimulatedKey:
                 self.check_own_expiry()
             self.revoked = judgement
         self.mail()
+
+    def send(self, notice: SendNotice) -> None:
+        name = f"event-{len(self.told)}"
+        self.waiting.append(name)
+        self.told.append((self.now, notice))
+        assert notice.expiry.at >= self.now
+        self.key = replace(self.key, notice=policies.record_notice(self.key, notice, name, self.now))
 
     def over_since(self) -> int | None:
         """When the policy's end of the key was, told a second time."""
