@@ -40,12 +40,12 @@ Expiries = tuple[Expiry, ...]
 
 
 class SendNotice(NamedTuple):
-    """Send the first notice, the last one, or both; ``with_own``: it says the key's own expiry, too."""
+    """Send the first notice, the last one, or both; ``also`` is the cause of another end that it says."""
 
     expiry: Expiry
     first: bool
     last: bool
-    with_own: bool = False
+    also: Cause | None = None
 
 
 class Revoke(NamedTuple):
@@ -97,8 +97,8 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
         return Revoke(own.cause, own.reason)
     notice = key.notice
     if notice is not None and _is_announced(notice, own, by_policy):
-        return _with_own(_after_first_notice(notice, own, by_policy, now), own)
-    first = _with_own(_first_notice(key, own, _soonest(by_policy), now), own)
+        return _with_others(_after_first_notice(notice, own, by_policy, now), own, _soonest(by_policy), now)
+    first = _with_others(_first_notice(key, own, _soonest(by_policy), now), own, _soonest(by_policy), now)
     return first or (ClearNotice() if notice is not None else None)
 
 
@@ -129,7 +129,7 @@ def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNot
 
 def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice:
     """Return the updated Notice of a key. ``event`` is the id of the event that notifies."""
-    causes: tuple[Cause, ...] = (sent.expiry.cause, *((Cause.EXPIRY,) if sent.with_own else ()))
+    causes: tuple[Cause, ...] = (sent.expiry.cause, *((sent.also,) if sent.also else ()))
     if sent.first or key.notice is None:
         return Notice(
             sent.expiry.at,
@@ -244,19 +244,36 @@ def _is_announced(notice: Notice, own: Expiry | None, by_policy: Expiries) -> bo
     return any(it.at <= notice.ends_at + MOVED for it in expiries if it.cause in notice.causes)
 
 
-def _with_own(decision: Decision | None, own: Expiry | None) -> Decision | None:
-    """Return a decision whose notice of a policy's end also says the key's own expiry, if that comes soon.
+def _with_others(
+    decision: Decision | None, own: Expiry | None, by_policy: Expiry | None, now: int
+) -> Decision | None:
+    """Return a decision whose notice also says the other end that is near: the key's own, or a policy's.
 
-    Otherwise the key would end by that unannounced, once it is used or rotated because of the notice, or
-    while the end by the policy waits because the notices cannot be mailed.
+    Otherwise a key that is used or rotated because of a notice of the policy would end by its own expiry
+    unannounced. And whoever moves a near expiry again and again would put the policy's end off for ever: it
+    is announced ten days ahead, and only what ends first would be.
     """
-    if not isinstance(decision, SendNotice) or own is None or decision.expiry.cause is Cause.EXPIRY:
+    if not isinstance(decision, SendNotice) or own is None:
         return decision
-    if own.at > decision.expiry.at + FIRST_NOTICE + SWEEP_INTERVAL:
+    expiry = decision.expiry
+    if expiry.cause is not Cause.EXPIRY:
+        if own.at > expiry.at + FIRST_NOTICE + SWEEP_INTERVAL:
+            return decision
+        said = f"Whether or not it is used or rotated, its own expiry ends it on {_utc(own.at)}"
+        return decision._replace(expiry=_also(expiry, said), also=Cause.EXPIRY)
+    if not decision.first or by_policy is None or by_policy.at - now >= FIRST_NOTICE + SWEEP_INTERVAL:
         return decision
-    at = f"{datetime.fromtimestamp(own.at, UTC):%Y-%m-%d %H:%M} UTC"
-    said = f"{decision.expiry.reason}. Whether or not it is used or rotated, its own expiry ends it on {at}"
-    return decision._replace(expiry=decision.expiry._replace(reason=said), with_own=True)
+    end = max(by_policy.at, now + FIRST_NOTICE)
+    said = f"If that is moved: {by_policy.reason}, this one on {_utc(end)} at the earliest"
+    return decision._replace(expiry=_also(expiry, said), also=by_policy.cause)
+
+
+def _also(expiry: Expiry, said: str) -> Expiry:
+    return expiry._replace(reason=f"{expiry.reason}. {said}")
+
+
+def _utc(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _after_first_notice(notice: Notice, own: Expiry | None, by_policy: Expiries, now: int) -> Decision | None:
