@@ -182,16 +182,39 @@ def pay_for_passkey_use(passkey: Passkey, now: int) -> Passkey:
 
 def account_change(account: str, limits: Limits, now: int) -> CountChange:
     """Return the write that counts a change against the budget of the whole account."""
-    return _account_change(account, limits.account_changes_per_minute, now, "changes", names=False)
+    return _account_change(account, limits.account_changes_per_minute, now, "changes")
 
 
 def account_names(account: str, limits: Limits, now: int) -> CountChange:
     """Return the write that counts a change of names for people, of which an account may make a fifth."""
     most = max(limits.account_changes_per_minute // 5, 1)
-    return _account_change(account, most, now, "changes of names, descriptions and labels", names=True)
+    return _account_change(account, most, now, "changes of names, descriptions and labels", "NAMES#")
 
 
-def _account_change(account: str, most: int, now: int, what: str, *, names: bool) -> CountChange:
+RESUMPTIONS_PER_MINUTE = 10
+"""How many principals one caller may resume in a minute. All OWNERs are mailed of most of them."""
+
+
+def resumption(caller: Principal, now: int) -> CountChange:
+    """Return the write that counts a resumption against the budget of the caller.
+
+    It is the caller's, so that whoever suspends somebody again and again keeps no OWNER from resuming them.
+    """
+    most, wait = RESUMPTIONS_PER_MINUTE, MINUTE - now % MINUTE
+    return CountChange(
+        caller.account,
+        now // MINUTE,
+        most,
+        TooManyRequests(
+            f"You have resumed {most} Users or Service Users in this minute, as many as you may. Wait {wait} "
+            "seconds, as Retry-After says, and send it again.",
+            wait,
+        ),
+        f"RESUME#{fold_username(caller.username)}#",
+    )
+
+
+def _account_change(account: str, most: int, now: int, what: str, kind: str = "") -> CountChange:
     wait = MINUTE - now % MINUTE
     return CountChange(
         account,
@@ -202,7 +225,7 @@ def _account_change(account: str, most: int, now: int, what: str, *, names: bool
             "seconds, as Retry-After says, and send it again. Revoking and deleting are always possible.",
             wait,
         ),
-        names,
+        kind,
     )
 
 

@@ -176,14 +176,14 @@ class CountChange(NamedTuple):
     """Count a change of an account in a minute (since 1970). Refused if there were ``most`` already.
 
     The count is spread over several counters, so it is approximate: rarely, it refuses a change below
-    ``most``, and it accepts at most 1.5 times ``most``. Changes of ``names`` for people are counted apart.
+    ``most``, and it accepts at most 1.5 times ``most``. Changes of another ``kind`` are counted apart.
     """
 
     account: str
     minute: int
     most: int
     used_up: ApiError
-    names: bool = False
+    kind: str = ""
 
 
 class Emails(str, Enum):

@@ -400,6 +400,7 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
         Replace(old, new, concurrent_change()),
         auth.still_entitled(),
         limits.account_change(new.account, directory.limits, auth.origin.second),
+        limits.resumption(auth.caller, auth.origin.second),
     )
     return _view(directory, new)
 

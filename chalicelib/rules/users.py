@@ -458,8 +458,12 @@ def resume(directory: Directory, auth: AuthContext, username: str, if_match: IfM
     new = suspension.resumed(old)
     writes = [Replace(old, new, concurrent_change()), *_owner_writes(directory, old, new)]
     # Not the User's own budget, which whoever suspended them could use up.
-    counted = limits.account_change(new.account, directory.limits, auth.origin.second)
-    _commit(directory, auth, old, suspension.event_of(auth, old, new), [*writes, counted])
+    now = auth.origin.second
+    counted = [
+        limits.account_change(new.account, directory.limits, now),
+        limits.resumption(auth.caller, now),
+    ]
+    _commit(directory, auth, old, suspension.event_of(auth, old, new), [*writes, *counted])
     return new
 
 

@@ -267,7 +267,7 @@ class FullCounters:
         if write.minute != self._minute:
             self._minute, self._full = write.minute, set()
         number = counters_of(write.most)
-        kind = f"{budgets_of(write.account)}{'NAMES' if write.names else ''}"
+        kind = f"{budgets_of(write.account)}{write.kind}"
         available = [one for one in range(number) if (kind, one) not in self._full]
         if not available:
             raise write.used_up

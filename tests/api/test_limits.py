@@ -194,6 +194,23 @@ def test_whoever_suspends_a_person_cannot_keep_an_owner_from_resuming_them(stack
     assert stack.call("POST", f"{USERS}/ann/resume", owner).status == 200
 
 
+def test_one_caller_resumes_only_so_many_in_a_minute(stack: Stack) -> None:
+    """All OWNERs are mailed of each: what is resumed at last would be mailed behind what came first."""
+    owner = stack.account()
+    ann = stack.user(owner, "ann", "CLUSTER_ADMIN")
+    stack.service_user(ann, "bot")
+    limited(stack)
+    for _ in range(10):
+        assert stack.call("POST", f"{PATH}/bot/suspend", ann).status == 200
+        assert stack.call("POST", f"{PATH}/bot/resume", ann).status == 200
+    assert stack.call("POST", f"{PATH}/bot/suspend", ann).status == 200
+    assert used_up(stack.call("POST", f"{PATH}/bot/resume", ann)) <= 60
+    assert stack.call("POST", f"{PATH}/bot/resume", owner).status == 200, "the budget is ann's"
+    assert stack.call("POST", f"{PATH}/bot/suspend", ann).status == 200
+    stack.clock.forward(60)
+    assert stack.call("POST", f"{PATH}/bot/resume", ann).status == 200
+
+
 def test_names_use_up_no_more_than_a_budget_of_their_own_of_the_account(stack: Stack) -> None:
     owner = stack.account()
     for number in range(4):

@@ -567,7 +567,7 @@ class ReferenceModel:
         by.prove(self.now)
         if machine.suspended is None:
             return Outcome(200, of=machine)
-        self._pay_account(machine.account)
+        self._pay_resumption(by)
         machine.suspended = machine.suspended_by = None
         return self._done(200, by, "SERVICE_USER_RESUMED", machine)
 
@@ -829,7 +829,7 @@ class ReferenceModel:
             return Outcome(200, of=person)
         if person.role == "OWNER":
             self._owner_fits(person.account)
-        self._pay_account(person.account)
+        self._pay_resumption(by)
         person.suspended = person.suspended_by = None
         return self._done(200, by, "USER_RESUMED", person)
 
@@ -1293,6 +1293,14 @@ class ReferenceModel:
             raise Refused(429)
         for minute in minutes.values():
             self.minutes[minute] = self.minutes.get(minute, 0) + 1
+
+    def _pay_resumption(self, by: Caller) -> None:
+        """Pay for it from the account's budget and, ten in a minute, from that of whoever resumes."""
+        mine = (f"{by.who.account} resumed by {by.who.name}", self.second // 60)
+        if self.minutes.get(mine, 0) >= 10:
+            raise Refused(429)
+        self._pay_account(by.who.account)
+        self.minutes[mine] = self.minutes.get(mine, 0) + 1
 
     def _send_invitation(self, person: Someone) -> None:
         sent = self.invited.setdefault((person.account, fold(person.email)), [])
