@@ -9,7 +9,7 @@ pending events, however old it is, and ``resend`` finds it there.
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -121,7 +121,7 @@ def notify(records: "Iterable[dict[str, Any]]", mailer: Mailer) -> dict[str, lis
         lookups.popleft()
         if not run.share.allows(key.account, mailer.now(), _kind_of_record(record)):
             run.counts["left"] += 1
-        elif not run.deliver(key):
+        elif not run.deliver(key, counts_time=True):
             failures.append({"itemIdentifier": str(record["dynamodb"]["SequenceNumber"])})
     run.close("notify")
     return {"batchItemFailures": failures}
@@ -165,7 +165,7 @@ def _due(mailer: Mailer, run: "_Run") -> tuple[Turns, bool, Exception | None]:
     random time on: so those of an account behind the flood of another have their turn in one of the next
     runs.
     """
-    turns, now = Turns(run.messages), int(mailer.now())
+    turns, now = Turns(run.seconds), int(mailer.now())
     is_complete, error = _read_due(mailer, run, turns, 0, now)
     if not is_complete and turns.first is not None:
         oldest = recorded_at(turns.first.id)
@@ -206,8 +206,8 @@ class _Run:
     def __init__(self, mailer: Mailer, lookups: "Iterable[tuple[frozenset[str], str]]" = ()) -> None:
         self.mailer = mailer
         self.counts: Counter[str] = Counter()
-        self.messages: Counter[str] = Counter()
-        """How many messages of each account were given to SES."""
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        """How many seconds the events of each account took."""
         self._lookups = lookups
         self.share = mailer.share or Share()
         self._cache = _RecipientCache(mailer)
@@ -235,7 +235,21 @@ class _Run:
         if self.counts:
             _LOG.info("%s is done", name, extra={"counts": dict(self.counts)})
 
-    def deliver(self, key: EventKey, *, held: bool = False) -> bool:
+    def deliver(self, key: EventKey, *, held: bool = False, counts_time: bool = False) -> bool:
+        """Deliver one event to every recipient not yet notified, and count how long it took.
+
+        Returns False if DynamoDB failed. With ``counts_time`` it also counts against the account's share.
+        """
+        began = self.mailer.now()
+        try:
+            return self._deliver(key, held=held)
+        finally:
+            took = self.mailer.now() - began
+            self.seconds[key.account] += took
+            if counts_time:
+                self.share.spend_time(key.account, began, took)
+
+    def _deliver(self, key: EventKey, *, held: bool) -> bool:
         """Deliver one event to every recipient not yet notified. Return False if DynamoDB failed.
 
         An event that was ``held`` is delivered in a digest email, with the others about its subject. Leaves
@@ -318,7 +332,6 @@ class _Run:
         if self.mailer.configuration_set:
             keys = [notifications.key_of(one) for one in events]
             by_set = BySet(self.mailer.configuration_set, tags_of(keys, recipient))
-        self.messages[event.account] += 1
         result = self._send(message, recipient.email, by_set)
         if result.verdict is Verdict.FAILED:
             self._ses_failures[event.account] += 1

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chalicelib.mail import notify as notify_module
-from chalicelib.mail.fairness import FOLDED, OTHER, SHARE, Share, Turns
+from chalicelib.mail.fairness import FOLDED, OTHER, SHARE, SHARE_SECONDS, Share, Turns
 from chalicelib.mail.notify import MAX_FAILURES_IN_A_ROW, Mailer, notify, resend
 from chalicelib.rules import notifications
 from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
@@ -368,27 +368,44 @@ def test_a_flood_does_not_use_up_the_share_of_what_is_never_folded() -> None:
 
 def test_accounts_take_turns_and_a_flood_is_remembered_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chalicelib.mail.fairness.MAX_EVENTS_PER_ACCOUNT", 3)
-    messages: Counter[str] = Counter()
-    turns = Turns(messages)
+    spent: Counter[str] = Counter()
+    turns = Turns(spent)
     turns.add([EventKey("acme", str(number)) for number in range(10)], held=False)
     turns.add([EventKey("bank", "b0"), EventKey("corp", "c0"), EventKey("bank", "b1")], held=True)
     shown = []
     for due in turns:
-        messages[due.key.account] += 1
+        spent[due.key.account] += 1
         shown.append(f"{due.key.id}{'h' * due.held}")
     assert shown == ["0", "b0h", "c0h", "1", "b1h", "2"]
 
 
 def test_an_account_with_many_recipients_to_each_event_has_no_larger_share() -> None:
-    messages: Counter[str] = Counter({"bank": 1})
-    turns = Turns(messages)
+    spent: Counter[str] = Counter({"bank": 1})
+    turns = Turns(spent)
     turns.add([EventKey("acme", str(number)) for number in range(3)], held=False)
     turns.add([EventKey("bank", f"b{number}") for number in range(6)], held=False)
     shown = []
     for due in turns:
-        messages[due.key.account] += 4 if due.key.account == "acme" else 1
+        spent[due.key.account] += 4 if due.key.account == "acme" else 1
         shown.append(due.key.id)
     assert shown == ["0", "b0", "b1", "b2", "1", "b3", "b4", "b5", "2"]
+
+
+def test_events_that_take_long_and_mail_nobody_use_up_a_share_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as of a Service User about which there are thousands of other events to read."""
+    world = TwoAccounts()
+    claim = world.outbox.claim
+
+    def slow(key: EventKey, *given: Any, **more: Any) -> Event | None:
+        world.clock.forward(3 if key.account == "acme" else 0)
+        return None if key.account == "acme" else claim(key, *given, **more)
+
+    monkeypatch.setattr(world.outbox, "claim", slow)
+    world.clock.at = NOW - NOW % 60 + 1  # a share is of a minute
+    began = world.clock()
+    for batch in batches([*world.flood(40), world.revocation()]):
+        notify(batch, world.mailer())
+    assert world.ses.first[BOSS_AT] - began < SHARE_SECONDS + 5
 
 
 def test_resend_mails_others_beside_events_with_many_recipients() -> None:
