@@ -32,6 +32,7 @@
   for (const name of ["pointerdown", "mousedown", "keydown"]) {
     addEventListener(name, (event) => {
       if (!event.isTrusted || (event.repeat && held.has(which(event)))) return;
+      if (event.code && !/Enter$|^Space$/.test(event.code)) return;
       held.set(which(event), event.repeat ? -Infinity : event.timeStamp);
     }, true);
   }
@@ -46,7 +47,7 @@
   const early = () => backAt >= 0 && (unseen() || Math.min(performance.now(), ...held.values()) - backAt <= 1000);
   addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
-    if (!link || !early()) return;
+    if (!link || link.getAttribute("href").startsWith("#") || !early()) return;
     const to = new URL(link.href);
     to.searchParams.set("asked", "1");
     link.href = to;

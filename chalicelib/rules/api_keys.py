@@ -328,7 +328,9 @@ def _kept_notice(key: ApiKey) -> Notice | None:
     """Return what the notice of a key says of an expiry that a rotation does not change; None if nothing."""
     if key.notice is None or key.expires_at is None or key.life_days is not None:
         return None
-    return replace(key.notice, causes=(Cause.EXPIRY,)) if Cause.EXPIRY in key.notice.causes else None
+    if Cause.EXPIRY not in key.notice.causes:
+        return None
+    return replace(key.notice, causes=(Cause.EXPIRY,))
 
 
 def restrict(

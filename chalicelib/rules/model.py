@@ -58,7 +58,8 @@ class Notice(Value, frozen=True):
 
     ``ends_at`` is the announced expiry; ``first_at`` and ``last_at`` are when the notices of 10 days and
     1 day were recorded, ``first_event`` and ``last_event`` the ids of those events. ``causes`` are
-    why the announced ends were to come; of a notice that an earlier version recorded, any of them.
+    why the announced ends were to come, ``last_causes`` those of the last notice; of what an earlier version
+    recorded, any of them.
     """
 
     ends_at: int
@@ -67,6 +68,7 @@ class Notice(Value, frozen=True):
     first_event: str = ""
     last_event: str = ""
     causes: tuple[Cause, ...] = ENDS
+    last_causes: tuple[Cause, ...] = ENDS
 
 
 class ApiKey(Value, frozen=True):

@@ -40,12 +40,16 @@ Expiries = tuple[Expiry, ...]
 
 
 class SendNotice(NamedTuple):
-    """Send the first notice, the last one, or both; ``also`` is the cause of another end that it says."""
+    """Send the first notice, the last one, or both; ``also`` is the cause of another end that it says.
+
+    ``also_last``: it is the last notice of that other end, too.
+    """
 
     expiry: Expiry
     first: bool
     last: bool
     also: Cause | None = None
+    also_last: bool = False
 
 
 class Revoke(NamedTuple):
@@ -97,9 +101,14 @@ def decide(key: ApiKey, policy: Policy, now: int) -> Decision | None:
         return Revoke(own.cause, own.reason)
     notice = key.notice
     if notice is not None and _is_announced(notice, own, by_policy):
-        return _with_others(_after_first_notice(notice, own, by_policy, now), own, _soonest(by_policy), now)
-    first = _with_others(_first_notice(key, own, _soonest(by_policy), now), own, _soonest(by_policy), now)
-    return first or (ClearNotice() if notice is not None else None)
+        told = _told(notice, by_policy)
+        return _with_others(_after_first_notice(notice, own, told, now), own, told, now)
+    policy_end = _soonest(by_policy)
+    first = _first_notice(key, own, policy_end, now)
+    if policy_end is not None:
+        is_near = policy_end.at - now < FIRST_NOTICE + SWEEP_INTERVAL
+        policy_end = policy_end._replace(at=max(policy_end.at, now + FIRST_NOTICE)) if is_near else None
+    return _with_others(first, own, policy_end, now) or (ClearNotice() if notice is not None else None)
 
 
 def decide_while_waiting(key: ApiKey, now: int) -> SendNotice | None:
@@ -130,6 +139,7 @@ def notify_again(key: ApiKey, revocation: Revoke, why: str, now: int) -> SendNot
 def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice:
     """Return the updated Notice of a key. ``event`` is the id of the event that notifies."""
     causes: tuple[Cause, ...] = (sent.expiry.cause, *((sent.also,) if sent.also else ()))
+    last_causes = causes if sent.also_last else causes[:1]
     if sent.first or key.notice is None:
         return Notice(
             sent.expiry.at,
@@ -138,9 +148,10 @@ def record_notice(key: ApiKey, sent: SendNotice, event: str, now: int) -> Notice
             first_event=event,
             last_event=event if sent.last else "",
             causes=causes,
+            last_causes=last_causes if sent.last else (),
         )
-    causes = tuple(sorted({*causes, *key.notice.causes}))
-    return Notice(sent.expiry.at, key.notice.first_at, now, key.notice.first_event, event, causes)
+    every = tuple(sorted({*causes, *key.notice.causes}))
+    return Notice(sent.expiry.at, key.notice.first_at, now, key.notice.first_event, event, every, last_causes)
 
 
 def delivered_at(event: Event | None, recorded: int) -> int | None:
@@ -260,33 +271,39 @@ def _with_others(
         if own.at > expiry.at + FIRST_NOTICE + SWEEP_INTERVAL:
             return decision
         said = f"Whether or not it is used or rotated, its own expiry ends it on {_utc(own.at)}"
-        return decision._replace(expiry=_also(expiry, said), also=Cause.EXPIRY)
-    if not decision.first or by_policy is None or by_policy.at - now >= FIRST_NOTICE + SWEEP_INTERVAL:
+        return _also(decision, own, said, now)
+    if by_policy is None:
         return decision
-    end = max(by_policy.at, now + FIRST_NOTICE)
-    said = f"If that is moved: {by_policy.reason}, this one on {_utc(end)} at the earliest"
-    return decision._replace(expiry=_also(expiry, said), also=by_policy.cause)
+    said = f"If that is moved: {by_policy.reason}, this one on {_utc(by_policy.at)} at the earliest"
+    return _also(decision, by_policy, said, now)
 
 
-def _also(expiry: Expiry, said: str) -> Expiry:
-    return expiry._replace(reason=f"{expiry.reason}. {said}")
+def _also(decision: SendNotice, other: Expiry, said: str, now: int) -> SendNotice:
+    expiry = decision.expiry._replace(reason=f"{decision.expiry.reason}. {said}")
+    also_last = decision.last and other.at - now < LAST_NOTICE + SWEEP_INTERVAL
+    return decision._replace(expiry=expiry, also=other.cause, also_last=also_last)
+
+
+def _told(notice: Notice, by_policy: Expiries) -> Expiry | None:
+    """Return the end by a policy that was announced, at the earliest time that its notices allow; or None."""
+    told = _soonest(tuple(it for it in by_policy if it.cause in notice.causes))
+    if told is None:
+        return None
+    return told._replace(at=max(told.at, notice.ends_at, notice.first_at + FIRST_NOTICE))
 
 
 def _utc(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _after_first_notice(notice: Notice, own: Expiry | None, by_policy: Expiries, now: int) -> Decision | None:
+def _after_first_notice(notice: Notice, own: Expiry | None, told: Expiry | None, now: int) -> Decision | None:
     """Return the last notice or the revocation, which is never before the announced expiry."""
-    expiry = own
-    told = _soonest(tuple(it for it in by_policy if it.cause in notice.causes))
-    if told is not None:
-        expiry = _sooner(own, told._replace(at=max(told.at, notice.ends_at)))
+    expiry = own if told is None else _sooner(own, told)
     if expiry is None:  # pragma: no cover - there is one, or the notice would be cleared
         return None
     if expiry is own and Cause.EXPIRY not in notice.causes:  # it was set after the notices of a policy
         return _last_notice(own, now)
-    if notice.last_at is not None:
+    if notice.last_at is not None and expiry.cause in notice.last_causes:
         return Revoke(expiry.cause, expiry.reason) if now >= expiry.at else None
     if expiry.at - now < LAST_NOTICE + SWEEP_INTERVAL:
         later = expiry._replace(at=max(expiry.at, now + LAST_NOTICE))

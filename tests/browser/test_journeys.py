@@ -762,6 +762,37 @@ def test_a_press_that_began_too_early_does_nothing_however_long_it_is_held(perso
     ann.see("The Service User is suspended.")
 
 
+def test_a_key_that_presses_nothing_may_stay_down(person: People) -> None:
+    """As after Alt+Tab, whose end the window manager takes."""
+    ann = person()
+    page = ann.page
+    name = ann.server.service_user(administrators=["owner"])
+    ann.open(f"service-users/{name}/suspend")
+    ann.open("events")
+    page.go_back()
+    page.keyboard.down("q")
+    page.wait_for_timeout(1300)
+    page.get_by_role("button", name="Suspend").click()
+    ann.see("The Service User is suspended.")
+
+
+def test_the_link_of_an_error_leads_to_its_field_also_at_once(person: People) -> None:
+    ann = person()
+    ann.expect_errors("400")
+    page = ann.page
+    ann.open("create/service-user")
+    page.get_by_label("Username", exact=True).fill("x")
+    page.get_by_label("Email").fill("bot@demo.example")
+    page.get_by_label("Description").fill("typed for ten minutes")
+    page.get_by_label("Ends", exact=True).select_option("never")
+    page.get_by_role("button", name="Create the Service User").click()
+    page.get_by_role("heading", name="Nothing was done").wait_for()
+    page.evaluate("() => { dispatchEvent(new Event('blur')); dispatchEvent(new Event('focus')); }")
+    page.get_by_role("link", name="Username:").first.click()
+    assert page.get_by_label("Description").input_value() == "typed for ten minutes"
+    assert page.evaluate("document.activeElement.id") == "username"
+
+
 def test_the_second_of_two_clicks_on_another_page_does_nothing_here(person: People) -> None:
     """A page of a sibling host leads to a form at the first click, or goes back to one that was open."""
     ann = person()

@@ -396,7 +396,7 @@ def test_a_key_whose_near_expiry_is_removed_still_gets_ten_days(account: PolicyA
     )
     assert account.stack.call("PATCH", path, account.owner, {**body, "expiresAt": None}).status == 200
     happened = [it for it in days(account, 101, 115) if it[2] == "bot"]
-    assert happened == [(100, ENDING, "bot"), (110, REVOKED, "bot")]
+    assert happened == [(100, ENDING, "bot"), (109, ENDING, "bot"), (110, REVOKED, "bot")]
 
 
 @pytest.mark.parametrize("hours", [24, 12, 24 * 58])

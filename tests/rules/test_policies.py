@@ -300,6 +300,22 @@ def test_the_notices_of_one_policy_announce_no_end_by_another() -> None:
     assert life.revoked.cause is Cause.POLICY_AGE
 
 
+def test_the_last_notice_of_an_expiry_that_was_taken_away_is_not_that_of_the_policy() -> None:
+    life = SimulatedKey(policy=Policy(revoke_inactive_after_days=60))
+    life.days(50)
+    assert [tell.expiry.cause for _, tell in life.told] == [Cause.POLICY_INACTIVITY]
+    life.step("end", 36)
+    life.days(1)
+    assert life.told[-1][1].expiry.cause is Cause.EXPIRY
+    life.step("end", None)
+    life.days(13)
+    assert life.revoked is not None
+    assert life.revoked.by_policy
+    at, last = life.told[-1]
+    assert (last.expiry.cause, last.last) == (Cause.POLICY_INACTIVITY, True)
+    assert START + 60 * DAY <= at <= START + 62 * DAY
+
+
 @pytest.mark.parametrize("policy", [Policy(60), Policy(revoke_inactive_after_days=60)])
 def test_nobody_puts_the_policys_end_off_by_moving_a_near_expiry_on(policy: Policy) -> None:
     """Each time it is what would end the key first, and so what its notices are about."""
