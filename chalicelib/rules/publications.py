@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from chalicelib.rules.identifiers import recorded_at
 from chalicelib.rules.model import Event
 
 
@@ -17,8 +18,8 @@ class Marker(NamedTuple):
 
     @property
     def second(self) -> int:
-        """When the event was recorded, as its id says."""
-        return int(self.id[:12], 16) // 1000
+        """When the event was recorded, as its id says; 0 for what is no event's id."""
+        return recorded_at(self.id)
 
 
 class Publications(Protocol):

@@ -240,6 +240,15 @@ def test_an_event_of_a_later_version_waits_for_that_version(publishing: Publishi
     assert sorted(publishing.bus.ids) == publishing.event_ids()
 
 
+@pytest.mark.parametrize("shard", range(8))
+def test_a_marker_of_no_event_stops_nobodys(publishing: Publishing, owner: Key, shard: int) -> None:
+    """Whoever took over a function that marks events could leave one."""
+    item = {"account": {"S": f"PUBLISH#{shard}"}, "id": {"S": "!#not-hexadecimal"}}
+    publishing.stack.client.put_item(TableName=publishing.stack.tables.events, Item=item)
+    publishing.run(module.LATE + 1)
+    assert sorted(publishing.bus.ids) == publishing.event_ids()
+
+
 def test_an_event_whose_item_cannot_be_read_waits(publishing: Publishing, owner: Key) -> None:
     """A later version may store what this one has no type for, such as a fraction."""
     tables = publishing.stack.tables
