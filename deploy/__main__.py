@@ -27,6 +27,8 @@ from deploy.teardown import teardown
 from deploy.wheels import WheelError
 
 if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
     from deploy.bulk import Tables
 
 _PARAMETERS_BY_OPTION = {
@@ -350,6 +352,7 @@ def _delete_account(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(f"Deleted the account, {principals} Users and Service Users, and {events} events.")
+    _name_passed_over(client, outputs["DirectoryName"], args.account)
 
 
 def _revoke_keys(args: argparse.Namespace) -> None:
@@ -376,6 +379,17 @@ def _revoke_keys(args: argparse.Namespace) -> None:
         f"Revoked {done.keys} API keys of {done.principals} principals. "
         f"{done.notified} Users get one email each."
     )
+    _name_passed_over(client, tables.directory, args.account)
+
+
+def _name_passed_over(client: "DynamoDBClient", directory: str, account: str = "") -> None:
+    """Raise DeployError if a command passed over principals that cannot be read."""
+    from deploy.bulk import PassedOver, refuse_passed_over
+
+    try:
+        refuse_passed_over(client, directory, account)
+    except PassedOver as error:
+        raise DeployError(str(error)) from None
 
 
 def _tables(stage: str) -> "Tables":
@@ -400,6 +414,7 @@ def _accounts(args: argparse.Namespace) -> None:
         state = "  suspended" if it.is_suspended else f"  {it.suspended} suspended" if it.suspended else ""
         members = f"{it.owners} OWNERs, {it.users} Users, {it.service_users} Service Users"
         print(f"{it.id}  {moment(it.created_at)}  {it.name}: {members}{state}")
+    _name_passed_over(client, outputs["DirectoryName"])
 
 
 def _suspend_account(args: argparse.Namespace) -> None:
@@ -422,6 +437,7 @@ def _suspend_account(args: argparse.Namespace) -> None:
         raise DeployError(str(error)) from None
     except ConcurrentChange:
         raise DeployError(f"Not everybody is {done.lower()} yet. Run this command again.") from None
+    _name_passed_over(client, tables.directory, args.account)
 
 
 def _export_person(args: argparse.Namespace) -> None:
@@ -435,12 +451,14 @@ def _export_person(args: argparse.Namespace) -> None:
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
         left_out: list[str] = []
-        found = export_person(client, _tables(args.stage), args.account, args.username, left_out)
+        tables = _tables(args.stage)
+        found = export_person(client, tables, args.account, args.username, left_out)
     except LookupError as error:
         raise DeployError(str(error)) from None
     private_files.write(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(f"{len(found['events'])} events, and what the tables have of {args.username}: {args.out}")
     _refuse_to_look_complete(len(left_out))
+    _name_passed_over(client, tables.directory, args.account)
 
 
 def _refuse_to_look_complete(left_out: int) -> None:
@@ -492,6 +510,7 @@ def _end_keys(args: argparse.Namespace) -> None:
         ) from None
     how = f"expire in {args.days} days" if args.days else "are revoked"
     print(f"{done} {args.type} keys {how}. Whoever is notified of such a change gets an email about each.")
+    _name_passed_over(client, tables.directory)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -532,6 +551,7 @@ def _find_key(args: argparse.Namespace) -> None:
     for it in found:
         which = " (replaced, and working while its overlap lasts)" if it.is_predecessor else ""
         print(f"…{it.last5}  {it.key_type} key of {it.username} in account {it.account}{which}")
+    _name_passed_over(client, outputs["DirectoryName"])
     if not found:
         raise DeployError("There is no such key: it was revoked or rotated, has expired, or never existed.")
 

@@ -34,8 +34,15 @@ def directory_of(client: "DynamoDBClient", tables: Tables) -> DynamoDirectory:
     )
 
 
+class PassedOver(LookupError):
+    """Items of table Directory cannot be read as principals, and were passed over."""
+
+
 def principals(client: "DynamoDBClient", directory: str, account: str = "") -> Iterator[Principal]:
-    """Yield the principals of an account, or of every one, by a strongly consistent Scan."""
+    """Yield the principals of an account, or of every one, by a strongly consistent Scan.
+
+    What cannot be read is passed over; :func:`refuse_passed_over` names it.
+    """
     condition, names, values = "begins_with(pk, :user)", {}, {":user": {"S": "USER#"}}
     if account:
         condition += " AND #account = :account"
@@ -46,7 +53,40 @@ def principals(client: "DynamoDBClient", directory: str, account: str = "") -> I
     pages = client.get_paginator("scan").paginate(**scan, ExpressionAttributeValues=values)
     for page in pages:
         for item in page["Items"]:
-            yield principal_from_item(dict[str, Any](item))
+            if (principal := readable(dict[str, Any](item))) is not None:
+                yield principal
+
+
+def readable(item: dict[str, Any]) -> Principal | None:
+    """Return an item's principal; None if it cannot be read."""
+    try:
+        return principal_from_item(item)
+    except Exception:  # whatever is wrong with it, the others are to be read
+        return None
+
+
+def refuse_passed_over(client: "DynamoDBClient", directory: str, account: str = "") -> None:
+    """Raise PassedOver if there are principals that cannot be read, and name them.
+
+    With ``account``, those of it and those of which nobody can tell: a note that was written alone has none.
+    """
+    pages = client.get_paginator("scan").paginate(
+        TableName=directory,
+        ConsistentRead=True,
+        FilterExpression="begins_with(pk, :user)",
+        ExpressionAttributeValues={":user": {"S": "USER#"}},
+    )
+    found = sorted(
+        item["pk"]["S"]
+        for item in (dict[str, Any](it) for page in pages for it in page["Items"])
+        if item.get("account", {}).get("S", account) == account or not account
+        if readable(item) is None
+    )
+    if found:
+        raise PassedOver(
+            f"These items of table Directory cannot be read: {', '.join(found)}. What is in them was neither "
+            "seen nor changed: docs/operations.md, Items that cannot be read."
+        )
 
 
 def until_none_is_left(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.rules.model import User
 from chalicelib.store.directory import credential_key
-from chalicelib.store.principals import principal_from_item, principal_key
+from chalicelib.store.principals import is_principal, principal_from_item, principal_key
 from chalicelib.store.requests import cancellations
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def delete_left_behind(client: "DynamoDBClient", directory: str) -> int:
 def _delete_if_left_behind(client: "DynamoDBClient", directory: str, item: Item) -> bool:
     holder = principal_key(item["username"]["S"])
     while True:
-        person = client.get_item(TableName=directory, Key=holder, ConsistentRead=True).get("Item")
-        unchanged: Item = {"ConditionExpression": "attribute_not_exists(pk)"}
-        if person is not None:
-            principal = principal_from_item(dict[str, Any](person))
+        person: Any = client.get_item(TableName=directory, Key=holder, ConsistentRead=True).get("Item")
+        unchanged: Item = {"ConditionExpression": "attribute_not_exists(kind)"}
+        if person is not None and is_principal(person):
+            principal = principal_from_item(person)
             passkeys = principal.passkeys.values() if isinstance(principal, User) else ()
             if item["pk"] in [credential_key(it.credential_id)["pk"] for it in passkeys]:
                 return False

@@ -20,10 +20,11 @@ from chalicelib.rules.roles import Role
 from chalicelib.rules.suspension import OPERATOR
 from chalicelib.store import addresses, counters, pointers
 from chalicelib.store.directory import credential_key
-from chalicelib.store.principals import mailed, principal_from_item
+from chalicelib.store.principals import mailed
 from chalicelib.store.publications import PREFIX as MARKERS
 from chalicelib.store.trail import any_event, aside_of
 from deploy import credentials, deletions, people, revocation
+from deploy.bulk import readable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -164,7 +165,7 @@ def _members(client: "DynamoDBClient", source: str, accounts: frozenset[str]) ->
     return {
         item["pk"]["S"].removeprefix("USER#"): item["account"]["S"]
         for item in (_items(client, source) if accounts else ())
-        if item["pk"]["S"].startswith("USER#") and item["account"]["S"] in accounts
+        if item["pk"]["S"].startswith("USER#") and item.get("account", {}).get("S") in accounts
     }
 
 
@@ -443,7 +444,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
     while principals := [
         item
         for item in _items(client, directory)
-        if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account
+        if item["pk"]["S"].startswith("USER#") and item.get("account") == {"S": account}
     ]:
         count += sum(_delete_principal(client, directory, item) for item in principals)
     trail = [item for part in (account, aside_of(account)) for item in _keys_of_events(client, events, part)]
@@ -452,7 +453,7 @@ def delete_account(client: "DynamoDBClient", directory: str, events: str, accoun
         item["pk"]["S"]
         for item in _items(client, directory)
         if item["pk"]["S"].startswith((counters.budgets_of(account), addresses.names_of(account)))
-        or (item["pk"]["S"].startswith(pointers.PREFIX) and item["account"]["S"] == account)
+        or (item["pk"]["S"].startswith(pointers.PREFIX) and item.get("account") == {"S": account})
     ]
     write_items(client, directory, [_deletion(pk) for pk in left])
     credentials.delete_left_behind(client, directory)
@@ -474,7 +475,8 @@ class Found(NamedTuple):
 def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last5: str = "") -> list[Found]:
     """Return the keys with this value or these last five characters, in any account, with their holders.
 
-    Searching by value takes one read if the key has a pointer; otherwise the whole table is read.
+    Searching by value takes one read if the key has a pointer; otherwise the whole table is read. A principal
+    that cannot be read is passed over.
     """
     digest = key_format.digest(secret) if secret else b""
     items: Iterable[Item] = _items(client, directory)
@@ -485,10 +487,11 @@ def find_key(client: "DynamoDBClient", directory: str, *, secret: str = "", last
             holder: Item = {"pk": {"S": f"USER#{pointer['username']['S']}"}}
             response = client.get_item(TableName=directory, Key=holder, ConsistentRead=True)
             items = [response["Item"]] if "Item" in response else []
-    holders = (principal_from_item(item) for item in items if item["pk"]["S"].startswith("USER#"))
+    holders = (readable(item) for item in items if item["pk"]["S"].startswith("USER#"))
     return [
         Found(holder.account, holder.username, it.key_type.value, it.last5, it.is_predecessor)
         for holder in holders
+        if holder is not None
         for it in keys_of(holder)
         if (it.digest == digest if digest else it.last5 == last5)
     ]

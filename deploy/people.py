@@ -22,7 +22,7 @@ from chalicelib.store import counters
 from chalicelib.store.principals import LIST_PREFIX
 from chalicelib.store.trail import FEEDBACK, aside_of, index_key
 from deploy import credentials
-from deploy.bulk import Tables, account_name, directory_of, principals
+from deploy.bulk import Tables, account_name, directory_of, principals, refuse_passed_over
 from deploy.export import partition, readable
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def erase_person(
         raise LookupError(f"'{username}' is still there. Revoke them first (DELETE /v1/users/{username}).")
     name = _Name(fold_username(username))
     at = time.time() if now is None else now
+    refuse_passed_over(client, tables.directory, account)
     members = principals(client, tables.directory, account)
     machines = (it for it in members if isinstance(it, ServiceUser))
     if known := sum(len(api_keys.shown_keys(it, name.folded, at)) for it in machines):
@@ -300,7 +301,7 @@ def _events(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item
 def _members(client: "DynamoDBClient", table: str, account: str) -> Iterator[Item]:
     for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
         for item in page["Items"]:
-            if item["pk"]["S"].startswith("USER#") and item["account"]["S"] == account:
+            if item["pk"]["S"].startswith("USER#") and item.get("account") == {"S": account}:
                 yield dict(item)
 
 

@@ -202,7 +202,14 @@ class _Run:
         return None
 
     def _process(self, place: str, principal: Principal | None) -> bool:
-        """Process a principal, whatever goes wrong. Return False if it has to be processed again."""
+        """Process a principal, whatever goes wrong. Return False if it has to be processed again.
+
+        However many that cannot be read (None) come in a row, the cause is in them.
+        """
+        if principal is None:
+            _LOG.error("a principal cannot be read", extra={"place": place})
+            self.counts["failed"] += 1
+            return True
         try:
             settled = self._check(principal)
             self._failures = 0
@@ -217,14 +224,12 @@ class _Run:
             return True
         return settled
 
-    def _check(self, principal: Principal | None) -> bool:
+    def _check(self, principal: Principal) -> bool:
         """Decide about one principal's keys and passkeys, and make the change.
 
         If a concurrent call changed the principal, reads it again and decides anew, up to ``TRIES`` times.
-        Returns False if it was changed each time. Raises LookupError if the principal cannot be read.
+        Returns False if it was changed each time.
         """
-        if principal is None:
-            raise LookupError("It cannot be read.")
         self.counts["checked"] += 1
         current: Principal | None = principal
         for _ in range(TRIES):

@@ -54,6 +54,7 @@ from chalicelib.store.principals import (
     REFUSED,
     USED,
     ended_requests,
+    is_principal,
     item_from_principal,
     note,
     principal_from_item,
@@ -87,8 +88,12 @@ _PREPARATIONS = 5
 
 _MAX_PAUSE = 0.8
 """Seconds between two tries at most: about 0.3 seconds in all, or 6 (12 at most) with ``patient``."""
-_SINCE = "attribute_exists(pk) AND (attribute_not_exists({0}) OR {0} <= :since)"
-"""The condition of a note: the principal still exists, and the same was not noted since ``:since``."""
+_NEW = "attribute_not_exists({0}) OR NOT attribute_type({0}, :number) OR {0} <= :since"
+_SINCE = f"attribute_exists(pk) AND ({_NEW})"
+"""The condition of a note: the principal still exists, and the same was not noted since ``:since``.
+
+One that is no time is overwritten."""
+_NUMBER: Item = {":number": {"S": "N"}}
 MAX_REMOVED = 60
 """The most attributes of removed secrets that one change removes: an expression has at most 4,096 bytes."""
 _USERNAME = re.compile(USERNAME)
@@ -138,7 +143,7 @@ class DynamoDirectory:
         if not _USERNAME.match(username):
             return None
         item = self._get(f"USER#{fold_username(username)}")
-        return None if item is None else principal_from_item(item)
+        return None if item is None or not is_principal(item) else principal_from_item(item)
 
     def username_of(self, digest: bytes) -> str | None:
         """Return the folded username in a key's pointer: one strongly consistent GetItem."""
@@ -168,7 +173,7 @@ class DynamoDirectory:
         items = batch_get(
             self._client, self._table, [{"pk": {"S": f"USER#{name}"}} for name in sorted(usernames)]
         )
-        found: list[Principal] = [principal_from_item(item) for item in items]
+        found: list[Principal] = [principal_from_item(item) for item in items if is_principal(item)]
         return {fold_username(it.username): it for it in found}
 
     def users(self, usernames: frozenset[str]) -> dict[str, User]:
@@ -211,7 +216,8 @@ class DynamoDirectory:
         keys = [account_key(account), *(principal_key(name) for name in sorted(usernames))]
         items = batch_get(self._client, self._table, keys)
         first = next((item for item in items if item["pk"] == keys[0]["pk"]), None)
-        principals = [principal_from_item(item) for item in items if item is not first]
+        members = [item for item in items if item is not first and is_principal(item)]
+        principals = [principal_from_item(item) for item in members]
         users = {fold_username(it.username): it for it in principals if isinstance(it, User)}
         return None if first is None else from_item(first, Account), users
 
@@ -265,7 +271,7 @@ class DynamoDirectory:
             UpdateExpression="SET #used = :now",
             ConditionExpression=_SINCE.format("#used"),
             ExpressionAttributeNames={"#used": note(USED, digest)},
-            ExpressionAttributeValues={":now": {"N": str(now)}, ":since": {"N": str(now - HOUR)}},
+            ExpressionAttributeValues={":now": {"N": str(now)}, ":since": {"N": str(now - HOUR)}, **_NUMBER},
         )
 
     def store_challenge(self, digest: bytes, challenge: Challenge) -> None:
@@ -307,7 +313,11 @@ class DynamoDirectory:
             "UpdateExpression": "SET #refused = :now",
             "ConditionExpression": _SINCE.format("#refused"),
             "ExpressionAttributeNames": {"#refused": note(REFUSED, principal.keys[key_type].digest)},
-            "ExpressionAttributeValues": {":now": {"N": str(event.at)}, ":since": {"N": str(since)}},
+            "ExpressionAttributeValues": {
+                ":now": {"N": str(event.at)},
+                ":since": {"N": str(since)},
+                **_NUMBER,
+            },
         }
         puts: list[Any] = self._event_puts(event)
         try:
@@ -520,6 +530,7 @@ def _replacement(write: Replace) -> dict[str, Any]:
                 ("keys", write.unused.value, "lastUsedAt"),  # where version 1.0 recorded it
                 (note(USED, write.old.keys[write.unused].digest),),
             )
+            if path not in write.old.stale
         )
     return {
         "UpdateExpression": update.expression(),
@@ -696,7 +707,7 @@ def _entitlement(write: StillEntitled) -> Condition:
     if isinstance(write.credential, PresentedKey):
         condition += (
             "(#keys.#type.digest = :digest OR #keys.#type.predecessor.digest = :digest) AND "
-            "attribute_not_exists(#ended)"
+            "NOT #ended = :true"
         )
         names |= {
             "#keys": "keys",
@@ -712,6 +723,8 @@ def _entitlement(write: StillEntitled) -> Condition:
         ":role": {"S": caller.role.value},
         ":digest": {"B": write.credential.digest},
     }
+    if isinstance(write.credential, PresentedKey):
+        values[":true"] = {"BOOL": True}
     if isinstance(caller, User):
         condition += " AND membership = :membership"
         values[":membership"] = {"S": caller.membership}

@@ -8,11 +8,12 @@ nothing else of it, and one note of a person (``emailFailure``); and it may add 
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
 from chalicelib.rules.email_feedback import Mailed
 from chalicelib.rules.model import EmailFailure, Event, Outcome, User
 from chalicelib.store.items import Item, from_item, to_item
-from chalicelib.store.principals import principal_key
+from chalicelib.store.principals import EMAIL_FAILURE, principal_key, with_email_failure
 from chalicelib.store.publications import event_puts
 from chalicelib.store.requests import call_dynamodb, cancellations
 from chalicelib.store.trail import FEEDBACK
@@ -90,23 +91,29 @@ class DynamoFeedback:
             ExpressionAttributeNames=_READ_NAMES,
         )
         item: Item | None = response.get("Item")
-        return None if item is None or item["kind"]["S"] != "USER" else from_item(item, User)
+        if item is None or item.get("kind") != {"S": "USER"}:
+            return None
+        read = with_email_failure(item)
+        stale = () if read is item else ((EMAIL_FAILURE,),)
+        return replace(from_item(read, User), stale=stale)
 
     def fail(self, user: User, failure: EmailFailure, event: Event) -> bool:
         """Record that an address fails, and the event: one transaction, conditional on the version read.
 
         It makes no new version, because no change of the person depends on it.
         """
-        note = "attribute_not_exists(emailFailure)"
+        note = " AND attribute_not_exists(emailFailure)"
         values: Item = {":version": {"S": user.version}, ":failure": {"M": to_item(failure)}}
         if user.email_failure is not None:
-            note = "emailFailure = :old"
+            note = " AND emailFailure = :old"
             values[":old"] = {"M": to_item(user.email_failure)}
+        elif (EMAIL_FAILURE,) in user.stale:
+            note = ""  # what is there is not of its form, and is overwritten
         update = {
             "TableName": self._directory,
             "Key": principal_key(user.username),
             "UpdateExpression": "SET emailFailure = :failure",
-            "ConditionExpression": f"version = :version AND {note}",
+            "ConditionExpression": f"version = :version{note}",
             "ExpressionAttributeValues": values,
         }
         puts = event_puts(self._events, event, self._retention_days, publishes=self._publishes)

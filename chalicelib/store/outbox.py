@@ -12,7 +12,7 @@ from chalicelib.rules.folding import FOLDED, LOOK_BACK
 from chalicelib.rules.model import AccountSummary, Event, UserSummary
 from chalicelib.rules.notifications import FIRST_SHARD, SHARDS, EventKey, RecipientLookup
 from chalicelib.store.items import from_item
-from chalicelib.store.principals import MailedSecret, mailed, mailed_attribute
+from chalicelib.store.principals import MailedSecret, mailed, mailed_attribute, with_email_failure
 from chalicelib.store.requests import batch_get
 from chalicelib.store.trail import held_shard_of, index_key, shard_of
 
@@ -220,8 +220,8 @@ class DynamoOutbox:
                 kind, _, rest = item["pk"]["S"].partition("#")
                 if kind == "ACCOUNT":
                     found.accounts[rest] = from_item(item, AccountSummary)
-                elif item["kind"]["S"] == "USER":
-                    found.people[rest] = from_item(item, UserSummary)
+                elif item.get("kind") == {"S": "USER"}:
+                    found.people[rest] = from_item(with_email_failure(item), UserSummary)
         return found
 
     def note_mailed(self, name: str, request: str, digest: bytes, until: int) -> bool:

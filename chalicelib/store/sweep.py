@@ -212,7 +212,8 @@ class DynamoSweeps:
 def _principal(item: Item) -> Principal | None:
     try:
         return principal_from_item(item)
-    except (msgspec.ValidationError, TypeError, ValueError):
+    except Exception:
+        # Whatever is wrong with it: the sweep reports it, and goes on with the others.
         return None
 
 
@@ -225,7 +226,7 @@ def _update(change: SweepChange) -> dict[str, Any]:
 
     Its condition is that no key that the change is about has been used since the decision.
     """
-    update = _Notes()
+    update = _Notes(change.old.stale)
     for key_type, notice in change.notices.items():
         key = change.old.keys[key_type]
         update.unused(key)
@@ -260,7 +261,8 @@ def _update(change: SweepChange) -> dict[str, Any]:
 class _Notes:
     """The parts of an update that writes notes about secrets."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale: tuple[tuple[str, ...], ...]) -> None:
+        self._stale = stale
         self.sets: list[str] = []
         self.conditions: list[str] = []
         self.values: Item = {}
@@ -276,7 +278,9 @@ class _Notes:
         self.sets.append(f"{self._name(name)} = {self._value(value)}")
 
     def unused(self, key: ApiKey) -> None:
-        """Require that a key was not used since it was read."""
+        """Require that a key was not used since it was read. A note that is not of its form says nothing."""
+        if (note(USED, key.digest),) in self._stale:
+            return
         name = self._name(note(USED, key.digest))
         absent = f"attribute_not_exists({name})"
         used = key.last_used_at

@@ -1,16 +1,19 @@
 """The operator's list of accounts, and the suspension of a whole one, by the commands themselves."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib.rules import key_format
 from chalicelib.rules.accounts import recover
 from chalicelib.rules.context import Origin
 from chalicelib.rules.errors import Conflict
 from deploy.__main__ import main
 from deploy.accounts import _Job, resume_account, suspend_account
 from deploy.bulk import Tables
+from tests.deploy.test_role_policies import allowed
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call
 from tests.support.mail import MailFixture
@@ -211,3 +214,77 @@ def test_an_unknown_account_is_named(
     for name in ("suspend-account", "resume-account"):
         assert command(name, "--account", "nobody", "--confirm", "nobody") == 1
         assert "There is no account nobody" in capsys.readouterr().err
+
+
+def put_note(stack: Stack, username: str, name: str) -> None:
+    """Write a note that is not of its form, without a condition, as a role's policy allows it."""
+    written = {
+        "Key": {"pk": {"S": f"USER#{username}"}},
+        "UpdateExpression": "SET #note = :x",
+        "ExpressionAttributeNames": {"#note": name},
+        "ExpressionAttributeValues": {":x": {"S": "x"}},
+    }
+    role = "Feedback" if name == "emailFailure" else "Authorizer"
+    assert allowed(role, "UpdateItem", {**written, "TableName": "Directory"})
+    stack.client.update_item(TableName=stack.tables.directory, **written)
+
+
+@pytest.mark.parametrize("name", ["used_{}", "refused_{}", "emailFailure"])
+def test_no_note_stops_the_operators_brakes(
+    stack: Stack, command: Command, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = stack.account()
+    thief = stack.user(owner, "mallory", "OWNER")
+    account = account_of(stack, owner)
+    put_note(stack, "owner", name.format(key_format.digest(owner.secret)[:8].hex()))
+    assert command("accounts") == 0
+    assert "2 OWNERs, 2 Users" in capsys.readouterr().out
+    assert command("suspend-account", "--account", account, "--confirm", account) == 0
+    assert not stack.signs_in(thief)
+    assert command("resume-account", "--account", account, "--confirm", account) == 0
+    assert stack.signs_in(owner)
+    assert stack.signs_in(thief)
+    assert command("revoke-keys", "--account", account, "--users", "--confirm", account) == 0
+    assert not stack.signs_in(owner)
+    assert not stack.signs_in(thief)
+
+
+def test_the_commands_go_on_past_what_they_cannot_read_and_name_it(
+    stack: Stack, command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = stack.account()
+    stack.account("other")
+    bot = stack.service_user(owner, "bot")["MONITORING"]
+    account = account_of(stack, owner)
+    put_note(stack, "ghost", "used_00")
+    stack.client.put_item(
+        TableName=stack.tables.directory,
+        Item={"pk": {"S": "CREDENTIAL#0"}, "username": {"S": "ghost"}},
+    )
+    of_account = ["--account", account]
+
+    def names_it(*command_line: str) -> str:
+        assert command(*command_line) == 1
+        said = capsys.readouterr()
+        assert "cannot be read: USER#ghost." in said.err
+        return said.out
+
+    assert "1 Users, 1 Service Users" in names_it("accounts")
+    assert "Suspended 2 Users" in names_it("suspend-account", *of_account, "--confirm", account)
+    assert not stack.signs_in(owner)
+    assert not stack.signs_in(bot)
+    assert "Resumed 2 Users" in names_it("resume-account", *of_account, "--confirm", account)
+    assert "2 principals" in names_it("revoke-keys", "--users", *of_account, "--confirm", account)
+    out = tmp_path / "owner.json"
+    names_it("export-person", *of_account, "--username", "owner", "--out", str(out))
+    assert "owner@people.example" in out.read_text(encoding="utf-8")
+    erased = ["erase-person", *of_account, "--username", "nobody", "--confirm", "nobody"]
+    assert names_it(*erased) == "", "it changes nothing then"
+    third = stack.account("third")
+    assert "key of third" in names_it("whose-key", "--last5", third.secret[-5:])
+    assert "0 MONITORING keys" in names_it("end-keys", "--type", "MONITORING", "--confirm", "MONITORING")
+    assert "Deleted the account, 2 Users" in names_it("delete-account", *of_account)
+    left = [it["pk"] for it in stack.items(stack.tables.directory)]
+    assert not {"USER#owner", "USER#bot", "CREDENTIAL#0"} & set(left)
+    stack.client.delete_item(TableName=stack.tables.directory, Key={"pk": {"S": "USER#ghost"}})
+    assert command("accounts") == 0

@@ -13,6 +13,7 @@ from chalicelib.expiry import sweep
 from chalicelib.expiry.sweep import UncheckedError
 from chalicelib.functions import enforce_policies
 from chalicelib.rules import api_keys
+from chalicelib.store.principals import principal_from_item
 from local.event_sources import lambda_context, scheduled_event
 from tests.support.api_client import Key, Stack
 from tests.support.dynamodb_faults import before_next_call, inject_faults, refuses
@@ -1099,3 +1100,33 @@ def test_what_a_machine_invited_is_withdrawn_when_its_key_ends(account: PolicyAc
     assert stack.call("POST", "/v1/users/gus/invitation", again).status == 200
     account.send_mail()
     assert account.signs_in(stack.activate("gus"))
+
+
+def test_the_sweep_goes_on_past_what_it_cannot_read(
+    account: PolicyAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note alone is nobody, however many there are, and whatever is wrong with a principal is its own."""
+    stack = account.stack
+    stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])
+    account.set_policy(maxKeyAgeDays=30)
+    table = stack.tables.directory
+    for number in range(2 * sweep.MAX_FAILURES_IN_A_ROW):
+        ghost = {"pk": {"S": f"USER#ghost{number}"}, "used_00": {"S": "x"}}
+        stack.client.put_item(TableName=table, Item=ghost)
+    whole, places = principal_from_item, []
+
+    def broken(item: Any) -> Any:
+        if item["pk"]["S"] == "USER#owner":
+            places.append(item["pk"]["S"])
+            raise KeyError("N")
+        return whole(item)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chalicelib.store.sweep.principal_from_item", broken)
+        for day in (20, 29, 31):
+            account.set_day(day)
+            with pytest.raises(sweep.UncheckedError):
+                account.sweep()
+            account.send_mail()
+    assert places
+    assert not account.key_types("bot")

@@ -8,11 +8,15 @@ from chalicelib.rules.model import ApiKey, Notice, Passkey, Predecessor, User
 from chalicelib.rules.policies import as_key
 from chalicelib.rules.roles import KeyType, Role
 from chalicelib.store.directory import DynamoDirectory
+from chalicelib.store.feedback import DynamoFeedback
 from chalicelib.store.items import to_attribute
+from chalicelib.store.outbox import DynamoOutbox
 from chalicelib.store.principals import NOTICE, REFUSED, USED, item_from_principal, note, principal_from_item
 from tests.support.accounts import PATH, Accounts
 from tests.support.api_client import Key, Stack, stored_keys
 from tests.support.dynamodb_faults import before_next_call
+from tests.support.feedback import Feedback
+from tests.support.mail import MailFixture
 from tests.support.policies import DAY, START, policy_account
 
 HOUR = 3600
@@ -283,3 +287,116 @@ def test_whatever_is_noted_of_a_secret_is_stored_beside_it() -> None:
         note(USED, old.digest),
     }
     assert principal_from_item(item) == person
+
+
+FORMLESS: list[dict[str, Any]] = [
+    {"S": "x"},
+    {"N": "1.5"},
+    {"N": "-1"},
+    {"N": "1" + "0" * 30},
+    {"L": [{"S": "x"}]},
+    {"M": {"at": {"S": "x"}}},
+    {"SS": ["x"]},
+]
+
+
+def put_note(stack: Stack, username: str, name: str, value: dict[str, Any]) -> None:
+    stack.client.update_item(
+        TableName=stack.tables.directory,
+        Key={"pk": {"S": f"USER#{username}"}},
+        UpdateExpression="SET #note = :value",
+        ExpressionAttributeNames={"#note": name},
+        ExpressionAttributeValues={":value": value},
+    )
+
+
+def formless_notes(stack: Stack, owner: Key) -> list[str]:
+    [digest] = [it["digest"] for it in stack.item(owner.username)["keys"].values() if it]
+    kinds = ("used_", "refused_", "notice_", "ended_", "pointer_")
+    return [*(note(kind, digest) for kind in kinds), "ended_management", "mailed_x", "emailFailure"]
+
+
+@pytest.mark.parametrize("value", FORMLESS)
+def test_a_note_that_is_not_of_its_form_counts_as_absent_and_goes(
+    stack: Stack, value: dict[str, Any]
+) -> None:
+    owner = stack.account()
+    stack.user(owner, "ann", "OWNER")
+    for name in formless_notes(stack, owner):
+        put_note(stack, "owner", name, value)
+    put_note(stack, "owner", "emailFailure", {"M": {"outcome": {"S": "BOUNCED"}, "at": value}})
+    assert stack.call("GET", "/v1/whoami", owner).status == 200
+    ann = stack.call("GET", "/v1/users/owner", owner)
+    assert (ann.status, ann.json.get("emailFailure")) == (200, None)
+    assert stack.call("PUT", "/v1/users/owner", owner, {"displayName": "Olga"}).status == 200
+    left = set(stack.item("owner")) & set(formless_notes(stack, owner))
+    assert left <= {note(USED, stack.item("owner")["keys"]["USER_MANAGEMENT"]["digest"])}
+
+
+def test_a_use_overwrites_a_note_that_is_no_time(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot", keyTypes=["MONITORING"])
+    [key] = stack.item("bot")["keys"].values()
+    put_note(stack, "bot", note(USED, key["digest"]), {"S": "x"})
+    assert only(stack, owner)["lastUsedAt"] is None
+    directory = stack.service.directory
+    bot = directory.principal("bot")
+    assert bot is not None
+    directory.record_use(bot, key["digest"], int(stack.clock()))
+    assert only(stack, owner)["lastUsedAt"] == "2030-03-17T17:46:40Z"
+
+
+@pytest.mark.parametrize("value", FORMLESS)
+def test_a_key_with_a_formless_note_of_its_use_is_ended_all_the_same(
+    stack: Stack, value: dict[str, Any]
+) -> None:
+    """A policy ends it, and whoever lost the response to its rotation gets another."""
+    account = policy_account(stack)
+    key = stack.service_user(account.owner, "bot", keyTypes=["MONITORING"])["MONITORING"]
+    body = {"overlapSeconds": 6 * HOUR}
+    assert stack.call("POST", "/v1/api-keys/rotate", key, body).status == 200
+    used = note(USED, stack.item("bot")["keys"]["MONITORING"]["digest"])
+    put_note(stack, "bot", used, value)
+    assert stack.call("POST", "/v1/api-keys/rotate", key, body).status == 200
+    account.set_policy(maxKeyAgeDays=30)
+    put_note(stack, "bot", note(USED, stack.item("bot")["keys"]["MONITORING"]["digest"]), value)
+    for day in (20, 29, 31):
+        account.go_to(day)
+    assert not account.key_types("bot")
+
+
+def test_a_note_alone_is_nobody(stack: Stack) -> None:
+    owner = stack.account()
+    put_note(stack, "ghost", "used_00", {"S": "x"})
+    assert stack.sign_in(Key("ghost", owner.secret)) == 401
+    body = {
+        "username": "bot",
+        "email": "bot@machines.example",
+        "role": "MONITORING",
+        "administrators": ["ghost"],
+    }
+    assert stack.call("POST", PATH, owner, body).status == 400
+    assert stack.service.directory.users(frozenset({"ghost"})) == {}
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    assert stack.service.directory.account_and_users(account, frozenset({"ghost"}))[1] == {}
+
+
+@pytest.mark.parametrize("value", FORMLESS)
+def test_a_formless_note_about_an_address_keeps_no_email_back(stack: Stack, value: dict[str, Any]) -> None:
+    """Of a batch of people, one with such a note; and a failure of the address takes its place."""
+    stack.account()
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    feedback = Feedback(mail)
+    put_note(stack, "owner", "emailFailure", value)
+    mail.resend()
+    assert mail.ses.addresses == ["owner@people.example"]
+    assert feedback.fails("owner@people.example") == []
+    assert stack.item("owner")["emailFailure"]["outcome"] == "PERMANENT_BOUNCE"
+
+
+def test_nobody_is_mailed_at_a_note_alone(stack: Stack) -> None:
+    put_note(stack, "ghost", "emailFailure", {"S": "x"})
+    outbox = DynamoOutbox(stack.client, *stack.tables)
+    assert not outbox.read(frozenset({"ghost"}), frozenset()).people
+    feedback = DynamoFeedback(stack.client, *stack.tables, 400, publishes=False)
+    assert feedback.recipient("ghost") is None
