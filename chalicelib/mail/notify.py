@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict, deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -78,6 +79,10 @@ MAX_EVENTS_IN_DIGEST = 100
 """The most events in one digest email. More go into the next one, at once."""
 
 _STORE_ERRORS = (ClientError, BotoCoreError, Unavailable)
+
+_INVALID = "ValidationException"
+_REFUSED = ("AccessDenied", _INVALID)
+"""Beginnings of DynamoDB's codes by which it refuses what is asked about one event, and has not failed."""
 
 READ_AHEAD = 100
 """The most users and accounts of one read, which also covers the next events of the batch."""
@@ -194,7 +199,7 @@ def _read_due(
             read_error = error
             run.store_failed()
             continue
-        turns.add(keys, held=shard in HELD_SHARDS)
+        turns.add(run.of_accounts(keys), held=shard in HELD_SHARDS)
         if after is not None:
             pages.append((shard, after))
     return not pages, read_error
@@ -213,6 +218,7 @@ class _Run:
         self._cache = _RecipientCache(mailer)
         self._ses_failures: Counter[str] = Counter()
         self._store_failures = 0
+        self._has_misplaced = False
         self._notified: dict[tuple[str, str, str, Action], dict[str, list[int]]] = {}
 
     def should_continue(self, account: str = "") -> bool:
@@ -272,13 +278,36 @@ class _Run:
                 self.counts["broken"] += 1
                 delivery.postpone(notifications.MAX_PAUSE)
         except _STORE_ERRORS as error:
-            _LOG.warning(
-                "DynamoDB failed; the event waits", extra={"event": key.id, "error": type(error).__name__}
-            )
+            code = _code_of(error)
+            fields = {"event": key.id, "error": type(error).__name__, "code": code}
+            if code.startswith(_REFUSED):
+                self.event_refused(fields)
+                if code == _INVALID:
+                    with suppress(*_STORE_ERRORS):
+                        delivery.postpone(notifications.MAX_PAUSE)
+                return True
+            _LOG.warning("DynamoDB failed; the event waits", extra=fields)
             self.store_failed()
             return False
         self._store_failures = 0
         return True
+
+    def event_refused(self, fields: dict[str, str]) -> None:
+        """Count and log that DynamoDB refuses what is asked about one event: that holds up no other."""
+        _LOG.error("DynamoDB refuses a call about an event; the event waits", extra=fields)
+        self.counts["broken"] += 1
+
+    def of_accounts(self, keys: "Iterable[EventKey]") -> list[EventKey]:
+        """Return the keys that an event of an account can have. Others, logged once, are nothing to mail."""
+        found = []
+        for key in keys:
+            if key.is_of_account:
+                found.append(key)
+            elif not self._has_misplaced:
+                self._has_misplaced = True
+                fields = {"event": key.id, "partition": key.partition}
+                _LOG.error("What waits in this partition is no event of an account", extra=fields)
+        return found
 
     def store_failed(self) -> None:
         """Count a failure of DynamoDB; after a few in a row the run stops."""
@@ -642,7 +671,8 @@ class _Digest:
             return
         self._take(self._first, event)
         if folding.is_folded(event):
-            for key in self._run.mailer.outbox.held(event, MAX_EVENTS_IN_DIGEST - 1):
+            held = self._run.mailer.outbox.held(event, MAX_EVENTS_IN_DIGEST - 1)
+            for key in self._run.of_accounts(held):
                 self._claim(_Delivery(self._run, key))
         lost = False
         while not lost and (message := self._next()):
@@ -663,8 +693,12 @@ class _Digest:
     def _claim(self, delivery: "_Delivery") -> None:
         try:
             event = delivery.claim(held=True)
-        except _STORE_ERRORS:
-            raise
+        except _STORE_ERRORS as error:
+            code = _code_of(error)
+            if not code.startswith(_REFUSED):
+                raise
+            self._run.event_refused({"error": type(error).__name__, "code": code})
+            return
         except Exception:
             _LOG.exception("An event cannot be mailed")
             self._run.counts["broken"] += 1
@@ -779,7 +813,7 @@ class _RecipientCache:
 def _new_event_key(record: dict[str, Any]) -> EventKey | None:
     """Return the key of a new, pending event; None for any other record of the stream.
 
-    An event that is held from the start is left to ``resend``.
+    An event that is held from the start is left to ``resend``; what is no event of an account, too.
     """
     if record.get("eventName") != "INSERT":
         return None
@@ -787,7 +821,13 @@ def _new_event_key(record: dict[str, Any]) -> EventKey | None:
     waiting = change.get("NewImage", {"waiting": {"S": SHARDS[0]}}).get("waiting")
     if waiting is None or waiting["S"] in HELD_SHARDS:
         return None
-    return EventKey(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
+    key = EventKey(change["Keys"]["account"]["S"], change["Keys"]["id"]["S"])
+    return key if key.is_of_account else None
+
+
+def _code_of(error: Exception) -> str:
+    """Return DynamoDB's code of an error; empty if it has none."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def _kind_of(action: str, changes: "Mapping[str, Sequence[str]]", audience: str) -> str:

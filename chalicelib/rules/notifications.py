@@ -341,6 +341,11 @@ class EventKey(NamedTuple):
         """The account of the event."""
         return self.partition.removeprefix(ASIDE)
 
+    @property
+    def is_of_account(self) -> bool:
+        """Whether the partition is an account's id, or ``ASIDE`` and one. Others have a ``#`` elsewhere."""
+        return "#" not in self.account
+
 
 def key_of(event: Event) -> EventKey:
     """Return the key of an event."""

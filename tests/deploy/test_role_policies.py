@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from chalicelib.mail.notify import MAX_FAILURES_IN_A_ROW
 from chalicelib.rules import key_format
 from chalicelib.rules.notifications import FAILING
 from chalicelib.rules.publications import Marker
@@ -26,6 +28,7 @@ from tests.support.mail import MailFixture
 from tests.support.policies import policy_account
 from tests.support.publishing import Publishing
 
+DENIED = "AccessDeniedException"
 TEMPLATE = Path(__file__).resolve().parents[2] / ".chalice" / "resources.json"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 KEY = {"pk": {"S": "USER#owner"}}
@@ -466,3 +469,62 @@ def test_whoever_takes_over_the_sweep_is_mailed_nobodys_token(stack: Stack) -> N
     with_token = {to for to, message in mail.ses.sent if key_format.TOKEN_PREFIX in message.as_string()}
     assert with_token == {"zoe@demo.example"}
     assert "thief@evil.example" not in mail.ses.addresses
+
+
+MARKER = {"account": {"S": "PUBLISH#0"}, "id": {"S": "one#0"}, "at": {"N": "1"}, "ttl": {"N": "1"}}
+
+
+@pytest.mark.parametrize("role", ["Authorizer", "Verify", "Feedback"])
+@pytest.mark.parametrize("field", ["action", "waiting", "dueAt", "subject", "subjectKey", "actor", "keys"])
+def test_a_marker_has_nothing_of_an_event(role: str, field: str) -> None:
+    """Not even when it is written: neither the mailers nor a restore take one for an event."""
+    table = {"TableName": "Events"}
+    assert allowed(role, "PutItem", {**table, "Item": MARKER})
+    assert not allowed(role, "PutItem", {**table, "Item": {**MARKER, field: {"S": "x"}}})
+    assert not allowed(role, "PutItem", {**table, "Item": {**MARKER, "account": {"S": "one"}}})
+    assert not allowed(role, "UpdateItem", {**table, "Key": MARKER, "UpdateExpression": "SET waiting = id"})
+
+
+@contextmanager
+def under_role(stack: Stack, role: str) -> Iterator[None]:
+    """Refuse the updates of events that a role's policy refuses, as AWS does."""
+
+    def check(params: dict[str, Any], **_more: Any) -> None:
+        is_event = params["TableName"] == stack.tables.events
+        if is_event and not allowed(role, "UpdateItem", {**params, "TableName": "Events"}):
+            raise ClientError({"Error": {"Code": DENIED, "Message": "not authorized"}}, "UpdateItem")
+
+    events = stack.client.meta.events
+    events.register("provide-client-params.dynamodb.UpdateItem", check)
+    try:
+        yield
+    finally:
+        events.unregister("provide-client-params.dynamodb.UpdateItem", check)
+
+
+@pytest.mark.parametrize("partition", ["PUBLISH#{}", "DELETED#{}", "elsewhere{}", "REFUSED#one#{}"])
+def test_what_waits_elsewhere_holds_up_nobodys_email(
+    stack: Stack, partition: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mailers may not even claim some of it."""
+    stack.account()
+    for number in range(4 * MAX_FAILURES_IN_A_ROW):
+        forged = {
+            "account": {"S": partition.format(number)},
+            "id": {"S": f"{number:028x}"},
+            "action": {"S": "EMAIL_BOUNCED"},
+            "waiting": {"S": "owners"},
+            "dueAt": {"N": "1"},
+        }
+        assert not allowed("Feedback", "PutItem", {"TableName": "Events", "Item": forged}) or (
+            partition.startswith("REFUSED#")
+        )
+        assert allowed("EnforcePolicies", "PutItem", {"TableName": "Events", "Item": forged})
+        stack.client.put_item(TableName=stack.tables.events, Item=forged)
+    mail = MailFixture(stack.client, stack.tables, stack.clock)
+    with under_role(stack, "Resend"):
+        counts = mail.resend()
+    assert mail.ses.addresses == ["owner@people.example"]
+    assert "store_failed" not in counts
+    said = [it for it in caplog.records if it.levelname == "ERROR"]
+    assert len(said) == 1 if "#" in partition else {it.__dict__["code"] for it in said} == {DENIED}

@@ -12,7 +12,18 @@ from chalicelib.rules import folding
 from chalicelib.rules.model import Action, Actor, Audience, Change, Event, KeyChange, Kind, Subject
 from chalicelib.rules.notifications import FIRST_PAUSE, HELD_SHARDS, LEASE, MAX_PAUSE
 from chalicelib.rules.roles import KeyType
-from tests.support.mail import BEA, Faults, Killed, MailFixture, SmallPages, generated, revoked, ses_error
+from chalicelib.store.trail import event_item
+from tests.support.mail import (
+    BEA,
+    Faults,
+    Killed,
+    MailFixture,
+    Refusing,
+    SmallPages,
+    generated,
+    revoked,
+    ses_error,
+)
 
 NOW = 1_900_000_000
 BOTH = {"alice": "m-alice", "bob": "m-bob"}
@@ -368,6 +379,27 @@ def test_dynamodb_failing_while_a_digest_is_gathered_is_no_broken_event(mail: Ma
     mail.resend_until_done()
     assert told(mail, events) == [{"alice"}] * 8
     assert mailed(mail, events) == [1] * 8
+
+
+def test_a_held_event_whose_claim_is_refused_ends_no_digest(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    mail.clock.at = NOW + HOUR
+    mail.outbox_client = Refusing(mail, "AccessDeniedException", {events[-1].id}, (1, 2, 3, 4))
+    counts = mail.resend()
+    assert told(mail, events) == [{"alice"}] * 7 + [set()]
+    assert counts["broken"] >= 1
+    assert "store_failed" not in counts
+
+
+def test_what_is_held_in_no_accounts_partition_ends_no_digest(mail: MailFixture) -> None:
+    events = flood(mail, 8)
+    forged = {**event_item(events[0], 400), "account": {"S": "PUBLISH#0"}, "waiting": {"S": HELD_SHARDS[0]}}
+    mail.client.put_item(TableName=mail.tables.events, Item={**forged, "dueAt": {"N": "1"}})
+    mail.outbox_client = Refusing(mail, "AccessDeniedException", {events[0].id}, (1, 2, 3, 4))
+    mail.clock.at = NOW + HOUR
+    counts = mail.resend()
+    assert told(mail, events) == [{"alice"}] * 8
+    assert "broken" not in counts
 
 
 def test_what_another_run_takes_while_a_digest_is_gathered_is_mailed_once(mail: MailFixture) -> None:

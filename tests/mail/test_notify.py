@@ -27,6 +27,7 @@ from tests.support.mail import (
     SENDER,
     Faults,
     MailFixture,
+    Refusing,
     make_event,
     record,
     revoked,
@@ -1107,3 +1108,40 @@ def test_logs_hold_numbers_and_no_secrets(mail: MailFixture, caplog: pytest.LogC
 def test_an_event_by_a_policy_is_mailed_like_any_other(mail: MailFixture) -> None:
     mail.notify(mail.event(action=Action.API_KEY_REVOKED, keys=(revoked(),), actor=Actor(Kind.POLICY)))
     assert mail.ses.addresses == [ALICE_AT]
+
+
+# What DynamoDB refuses about one event
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ValidationException"])
+def test_what_dynamodb_refuses_about_some_events_ends_no_run(
+    mail: MailFixture, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = [mail.event() for _ in range(2 * MAX_FAILURES_IN_A_ROW + 1)]
+    refused = {it.id for it in events[:-1]}
+    mail.outbox_client = Refusing(mail, code, refused, (1, 2, 3, 4))
+    assert mail.notify(*events) == [], "they are no failures of the batch"
+    assert mail.ses.told() == {(events[-1].id, ALICE_AT): 1}
+    logged = {(it.levelname, it.__dict__["code"]) for it in caplog.records if it.levelname == "ERROR"}
+    assert logged == {("ERROR", code)}, "the metric filter of AccessDenied matches the code"
+    assert all(is_pending(mail, EventKey(it.account, it.id)) for it in events[:-1])
+
+
+@pytest.mark.parametrize(
+    ("code", "later"), [("AccessDeniedException", LEASE), ("ValidationException", MAX_PAUSE)]
+)
+def test_what_is_refused_after_its_claim_is_tried_again(mail: MailFixture, code: str, later: int) -> None:
+    event = mail.event()
+    mail.outbox_client = Refusing(mail, code, {event.id}, (2,))
+    assert mail.notify(event) == []
+    assert mail.stored(event)["dueAt"] == NOW + later
+
+
+@pytest.mark.parametrize("partition", ["PUBLISH#0", "DELETED#", "REFUSED#acme#0"])
+def test_notify_leaves_out_what_is_no_event_of_an_account(mail: MailFixture, partition: str) -> None:
+    made = record(mail.event())
+    made["dynamodb"]["Keys"]["account"] = {"S": partition}
+    faults = Faults(lambda *_: "")
+    mail.outbox_client = faults.wrap(mail.client)
+    assert notify_module.notify([made], mail.mailer) == {"batchItemFailures": []}
+    assert faults.calls == 0

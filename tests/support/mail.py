@@ -276,6 +276,26 @@ def record(event: Event, name: str = "INSERT") -> dict[str, Any]:
     }
 
 
+class Refusing:
+    """A client of DynamoDB that refuses what is asked about some events, by a code."""
+
+    def __init__(self, mail: MailFixture, code: str, refused: set[str], calls: tuple[int, ...]) -> None:
+        self._client: Any = mail.client
+        self._refused, self._calls = refused, calls
+        self._error = ClientError({"Error": {"Code": code, "Message": "no"}}, "UpdateItem")
+        self._asked = Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def update_item(self, **parameters: Any) -> Any:
+        id_ = parameters["Key"].get("id", {"S": ""})["S"]
+        self._asked[id_] += 1
+        if id_ in self._refused and self._asked[id_] in self._calls:
+            raise self._error
+        return self._client.update_item(**parameters)
+
+
 class Killed(BaseException):
     """The environment was killed at this point; no handler in the code catches this."""
 
