@@ -39,6 +39,11 @@ class Deletion(NamedTuple):
     brought_back_at: int | None
 
 
+def is_account(partition: str) -> bool:
+    """Return whether a partition of table Events has the form of an account's id."""
+    return _ACCOUNT.fullmatch(partition) is not None
+
+
 def record(client: "DynamoDBClient", events: str, account: str) -> None:
     """Record that an account is deleted, also if an earlier deletion was interrupted or taken back."""
     now = int(time.time())
@@ -87,7 +92,7 @@ def deletions(client: "DynamoDBClient", events: str) -> "Iterator[Deletion]":
     )
     for page in pages:
         for item in page["Items"]:
-            if _ACCOUNT.fullmatch(item["id"]["S"]) and "N" in item.get("deletedAt", {}):
+            if is_account(item["id"]["S"]) and "N" in item.get("deletedAt", {}):
                 at = item.get("broughtBackAt", {}).get("N")
                 yield Deletion(item["id"]["S"], None if at is None else int(at))
 

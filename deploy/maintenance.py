@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from chalicelib.rules import key_format
 from chalicelib.rules.api_keys import beginning
+from chalicelib.rules.identifiers import recorded_at
 from chalicelib.rules.key_search import keys_of
 from chalicelib.rules.model import Action, Change, Event, Kind
 from chalicelib.rules.names import fold_username
@@ -227,10 +228,14 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
     inviters: set[str] = set()
     switched: dict[str, Event] = {}
     memberships = _memberships(client, source)
+    there = _usernames(client, source)
     erased = {
-        fold_username(it.subject.username): memberships[it.subject.id]
+        it.subject.username: memberships[it.subject.id]
         for it in _events_since(client, events, since)
-        if isinstance(it, Event) and it.subject.id in memberships
+        if isinstance(it, Event)
+        and it.subject.id in memberships
+        and people.PSEUDONYM.fullmatch(it.subject.username)
+        and it.subject.username not in there
     }
     unreadable: list[str] = []
     for event in _events_since(client, events, since):
@@ -292,7 +297,9 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
 def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[Event | UnknownEvent]:
     """Return the events since a time, and those of calls that were under way then.
 
-    A later version, which has been rolled back, may have recorded one that this version cannot read.
+    Only those of accounts' own partitions: nothing else withdraws anything, and functions that may not do so
+    write there. A later version, which has been rolled back, may have recorded one that this version cannot
+    read; one whose time is not that of its id is not believed, and is returned as if it could not be.
     """
     scanned = client.get_paginator("scan").paginate(
         TableName=table,
@@ -304,9 +311,23 @@ def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[
     )
     for page in scanned:
         for item in page["Items"]:
+            if not deletions.is_account(item["account"]["S"]):
+                continue
             event = any_event(cast("Any", item))
+            # Both are of one moment, to the second and to the millisecond.
+            if isinstance(event, Event) and abs(event.at - recorded_at(event.id)) > 1:
+                event = UnknownEvent({"id": event.id})
             if event is not None:
                 yield event
+
+
+def _usernames(client: "DynamoDBClient", source: str) -> set[str]:
+    """Return the folded usernames in a table."""
+    return {
+        it["pk"]["S"].removeprefix("USER#")
+        for it in _items(client, source)
+        if it["pk"]["S"].startswith("USER#")
+    }
 
 
 def _memberships(client: "DynamoDBClient", source: str) -> dict[str, str]:

@@ -33,6 +33,9 @@ Item = dict[str, Any]
 STATE = "ERASURE#"
 """The key of the item with the pseudonym of an unfinished erasure begins with this."""
 
+PSEUDONYM = re.compile(r"erased-[0-9a-f]{12}")
+"""The form of the pseudonyms of erased people."""
+
 _NAMED_BY = ("createdBy", "rotatedBy", "shownTo", "suspendedBy", "invitedBy", "username")
 """Attributes of a principal, its keys and its invitation that name somebody."""
 

@@ -12,6 +12,7 @@ from chalicelib.rules.accounts import recover
 from chalicelib.rules.context import Origin
 from chalicelib.store import addresses, pointers
 from chalicelib.store.directory import credential_key
+from chalicelib.store.items import to_attribute
 from deploy import maintenance
 from deploy.accounts import resume_account, suspend_account
 from deploy.bulk import Tables
@@ -29,6 +30,7 @@ from deploy.people import erase_person
 from deploy.revocation import revoke_account
 from local.tables import create_tables
 from tests.deploy.test_accounts import Command, command
+from tests.deploy.test_role_policies import allowed
 from tests.support.api_client import Key, Stack
 from tests.support.browser import Browser
 from tests.support.dynamodb_faults import before_next_call
@@ -787,3 +789,91 @@ def test_a_pointer_to_nobody_finds_nobody(stack: Stack) -> None:
     assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
     stack.client.put_item(TableName=directory, Item=left)
     assert find_key(stack.client, directory, secret=key.secret) == []
+
+
+def forged_event(account: str, at: int, number: int, **fields: Any) -> dict[str, Any]:
+    """Return an item as whoever took over a function could put it beside the accounts' events."""
+    values = {
+        "account": account,
+        "id": f"{at * 1000:012x}{number:016x}",
+        "at": at,
+        "actor": {"kind": "USER", "username": "x"},
+        "requestId": "x",
+        **fields,
+    }
+    return {name: to_attribute(value) for name, value in values.items()}
+
+
+@pytest.mark.parametrize("role", ["Authorizer", "Verify", "Feedback"])
+@pytest.mark.parametrize("years", [0, 3])
+def test_nothing_that_is_put_beside_the_accounts_events_changes_a_restore(
+    stack: Stack, restored: Any, role: str, years: int
+) -> None:
+    """Neither takes it somebody's revocations for another's, nor resumes or revokes it anybody."""
+    owner = stack.account()
+    bea = stack.user(owner, "bea", "CLUSTER_ADMIN")
+    bot = stack.service_user(owner, "bot", "CLUSTER_ADMIN")["USER_MANAGEMENT"]
+    held = stack.service_user(owner, "held", "CLUSTER_ADMIN")["USER_MANAGEMENT"]
+    mallory, eve = (stack.user(owner, name, "OWNER") for name in ("mallory", "eve"))
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    directory, _ = restored()
+    stack.clock.forward(301)
+    since = int(stack.clock())
+    stack.clock.forward(1)
+    for path in ("service-users/bot", "users/mallory"):
+        assert stack.call("DELETE", f"/v1/{path}", owner).status == 204
+    for path in ("service-users/held", "users/eve"):
+        assert stack.call("POST", f"/v1/{path}/suspend", owner).status == 200
+    withdrawn = withdrawn_since(stack.client, stack.tables.events, directory, since)
+    membership, at = stack.item("bea")["membership"], int(stack.clock()) + years * 366 * 86_400
+    aside, marks = f"REFUSED#{account}", "PUBLISH#0"
+    forgeries = [
+        (aside, "API_KEY_REFUSED", {"kind": "USER", "username": "bot", "id": membership}),
+        (aside, "EMAIL_BOUNCED", {"kind": "USER", "username": "mallory", "id": membership}),
+        (aside, "API_KEY_REFUSED", {"kind": "USER", "username": "erased-00112233aabb", "id": membership}),
+        (aside, "SERVICE_USER_RESUMED", {"kind": "SERVICE_USER", "username": "held"}),
+        (aside, "USER_REVOKED", {"kind": "USER", "username": "bea"}),
+        (marks, "USER_RESUMED", {"kind": "USER", "username": "eve"}),
+    ]
+    put = 0
+    for number, (partition, action, subject) in enumerate(forgeries):
+        item = forged_event(partition, at, number, action=action, subject=subject)
+        if allowed(role, "PutItem", {"TableName": "Events", "Item": item}):
+            put += 1
+        stack.client.put_item(TableName=stack.tables.events, Item=item)
+    assert put == len(forgeries) - 1, "all but the one among the markers"
+    assert withdrawn_since(stack.client, stack.tables.events, directory, since) == withdrawn
+    restore_again(stack, directory, since)
+    found = {key.username: whoami(stack, key) for key in (owner, bea, bot, mallory, held, eve)}
+    assert found == {"owner": 200, "bea": 200, "bot": 401, "mallory": 401, "held": 403, "eve": 403}
+
+
+def test_an_event_with_another_time_than_its_id_is_not_believed(stack: Stack, restored: Any) -> None:
+    owner = stack.account()
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    directory, _ = restored()
+    subject = {"kind": "USER", "username": "bea", "id": stack.item("bea")["membership"]}
+    forged = forged_event(account, int(stack.clock()), 1, action="USER_REVOKED", subject=subject)
+    forged["at"] = {"N": str(int(stack.clock()) + 900 * 86_400)}
+    stack.client.put_item(TableName=stack.tables.events, Item=forged)
+    withdrawn = withdrawn_since(stack.client, stack.tables.events, directory, int(stack.clock()) + 10_000)
+    assert (withdrawn.users, withdrawn.unreadable) == (frozenset(), (forged["id"]["S"],))
+
+
+@pytest.mark.parametrize("name", ["bot", "erased-00112233AABB", "erased-001122", "erased-00112233aabb"])
+def test_only_a_pseudonym_is_taken_for_one(stack: Stack, restored: Any, name: str) -> None:
+    """Nor is one of its form that somebody in the table has."""
+    owner = stack.account()
+    stack.user(owner, "bea", "CLUSTER_ADMIN")
+    if name != "erased-00112233AABB":
+        stack.service_user(owner, name)
+    account = str(stack.call("GET", "/v1/whoami", owner).json["account"])
+    directory, _ = restored()
+    stack.clock.forward(301)
+    since = int(stack.clock())
+    subject = {"kind": "USER", "username": name, "id": stack.item("bea")["membership"]}
+    forged = forged_event(account, since, 1, action="USER_REVOKED", subject=subject)
+    stack.client.put_item(TableName=stack.tables.events, Item=forged)
+    withdrawn = withdrawn_since(stack.client, stack.tables.events, directory, since)
+    assert withdrawn.users == {name.lower()}
