@@ -155,12 +155,14 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("export-person", help="write what is known of a person, as JSON")
     command.add_argument("--account", required=True, help="the account's id, as the command accounts shows")
     command.add_argument("--username", required=True)
+    command.add_argument("--membership", default="", help="which person, if several had the username")
     command.add_argument("--out", type=Path, required=True, help="file to write, readable by you alone")
     command.set_defaults(command=_export_person)
 
     command = commands.add_parser("erase-person", help="replace a revoked person by a pseudonym everywhere")
     command.add_argument("--account", required=True, help="the account's id, as the command accounts shows")
     command.add_argument("--username", required=True)
+    command.add_argument("--membership", default="", help="which person, if several had the username")
     command.add_argument("--confirm", default="", help="the username again; without it nothing is erased")
     command.set_defaults(command=_erase_person)
 
@@ -452,7 +454,7 @@ def _export_person(args: argparse.Namespace) -> None:
     try:
         left_out: list[str] = []
         tables = _tables(args.stage)
-        found = export_person(client, tables, args.account, args.username, left_out)
+        found = export_person(client, tables, args.account, args.username, left_out, args.membership)
     except LookupError as error:
         raise DeployError(str(error)) from None
     private_files.write(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
@@ -479,7 +481,9 @@ def _erase_person(args: argparse.Namespace) -> None:
         raise DeployError(f"This cannot be undone. To erase {args.username}, add --confirm {args.username}.")
     client = boto3.client("dynamodb", region_name=aws_cli.region())
     try:
-        done = erase_person(client, _tables(args.stage), args.account, args.username)
+        done = erase_person(
+            client, _tables(args.stage), args.account, args.username, membership=args.membership
+        )
     except LookupError as error:
         raise DeployError(str(error)) from None
     print(

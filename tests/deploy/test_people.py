@@ -376,3 +376,212 @@ def test_the_name_of_a_passkey_is_not_left_beside_what_was_done_with_it(
     events = stack.call("GET", f"/v1/events?actor={pseudonym}", owner).json
     kinds = {it["action"]: it["credential"]["kind"] for it in events}
     assert kinds["SIGNED_IN"] == "PASSKEY"
+
+
+def invited(stack: Stack, by: Key, name: str, email: str = "x@people.example") -> str:
+    """Invite a person whom somebody of the username was before, and return their membership."""
+    body = {"username": name, "email": email, "role": "READ_ONLY"}
+    assert stack.call("POST", "/v1/users", by, body).status == 201
+    return str(stack.item(name)["membership"])
+
+
+def left(stack: Stack, by: Key, mail: MailFixture, name: str) -> None:
+    """Revoke a person, and have everybody mailed."""
+    assert stack.call("DELETE", f"/v1/users/{name}", by).status == 204
+    for _ in range(3):
+        stack.clock.forward(200)
+        mail.resend()
+
+
+@pytest.fixture
+def machine(stack: Stack, mail: MailFixture) -> tuple[Key, str]:
+    """An account of which the machine ci-bot did things, until a person had its username for a minute."""
+    owner = stack.account()
+    bot = stack.service_user(owner, "ci-bot", "OWNER")["USER_MANAGEMENT"]
+    stack.user(owner, "carl", "CLUSTER_ADMIN")
+    stack.user(owner, "other", "READ_ONLY")
+    assert stack.call("POST", "/v1/users/other/suspend", bot).status == 200
+    assert stack.call("DELETE", "/v1/users/carl", bot, source_ip=ELSEWHERE).status == 204
+    stack.clock.forward(60)
+    assert stack.call("DELETE", "/v1/service-users/ci-bot", owner).status == 204
+    stack.clock.forward(60)
+    membership = invited(stack, owner, "ci-bot")
+    mail.resend()
+    left(stack, owner, mail, "ci-bot")
+    return owner, membership
+
+
+def test_a_machine_of_the_same_name_keeps_its_history(stack: Stack, machine: tuple[Key, str]) -> None:
+    """Nor do the person's addresses or name stay because a machine had the name before."""
+    owner, membership = machine
+    before = {it["id"]: it for it in stack.events()}
+    suspended = stack.item("other")
+    done = erase_person(stack.client, tables_of(stack), account_of(stack, owner), "ci-bot", now=stack.clock())
+    after = {it["id"]: it for it in stack.events()}
+    changed = {id_ for id_ in before if before[id_] != after[id_]}
+    about = {id_ for id_, it in before.items() if it["subject"].get("id") == membership}
+    assert changed == about
+    assert {before[id_]["action"] for id_ in about} == {"USER_INVITED", "USER_REVOKED"}
+    assert {after[id_]["subject"]["username"] for id_ in about} == {done.pseudonym}
+    assert {it for id_ in about for it in after[id_].get("told", {})} == {done.pseudonym}
+    assert "x@people.example" not in whole(stack)
+    acted = stack.call("GET", "/v1/events?actor=ci-bot", owner).json
+    assert ELSEWHERE in {it["sourceIp"] for it in acted}
+    assert stack.item("other")["suspendedBy"] == suspended["suspendedBy"] == "ci-bot"
+    found = export_person(stack.client, tables_of(stack), account_of(stack, owner), "carl")
+    assert "USER_REVOKED" in {it["action"] for it in found["events"]}
+
+
+def test_a_person_is_given_nothing_of_a_machine_of_the_same_name(
+    stack: Stack, machine: tuple[Key, str]
+) -> None:
+    owner, membership = machine
+    account = account_of(stack, owner)
+    found = export_person(stack.client, tables_of(stack), account, "ci-bot")
+    assert {it["subject"]["id"] for it in found["events"]} == {membership}
+    stack.service_user(owner, "ci-bot")
+    with pytest.raises(LookupError, match="is a Service User now"):
+        export_person(stack.client, tables_of(stack), account, "ci-bot")
+    again = export_person(stack.client, tables_of(stack), account, "ci-bot", membership=membership)
+    assert again == found
+
+
+def test_only_a_machine_is_nobody_to_erase(stack: Stack) -> None:
+    owner = stack.account()
+    stack.service_user(owner, "bot")
+    for do in (erase_person, export_person):
+        with pytest.raises(LookupError, match="Only Service Users"):
+            do(stack.client, tables_of(stack), account_of(stack, owner), "bot")
+
+
+@pytest.fixture
+def twice(stack: Stack, mail: MailFixture) -> tuple[Key, str, str]:
+    """An account in which somebody was ann after another ann had left; with both memberships."""
+    owner = stack.account()
+    stack.user(owner, "ann", "CLUSTER_ADMIN")
+    first = str(stack.item("ann")["membership"])
+    left(stack, owner, mail, "ann")
+    return owner, first, invited(stack, owner, "ann", "another.ann@people.example")
+
+
+def test_nobody_is_given_what_is_known_of_another(
+    stack: Stack, twice: tuple[Key, str, str], command: Command, capsys: Any, tmp_path: Path
+) -> None:
+    owner, first, second = twice
+    out = tmp_path / "ann.json"
+    asked = ("--account", account_of(stack, owner), "--username", "ann", "--out", str(out))
+    assert command("export-person", *asked) == 1
+    said = capsys.readouterr().err
+    assert first in said
+    assert second in said
+    assert not out.exists()
+    assert command("export-person", *asked, "--membership", first) == 0
+    assert "another.ann" not in out.read_text(encoding="utf-8")
+    assert json.loads(out.read_text(encoding="utf-8"))["person"] is None
+    assert command("export-person", *asked, "--membership", second) == 0
+    assert "Ann@people" not in out.read_text(encoding="utf-8")
+    assert json.loads(out.read_text(encoding="utf-8"))["person"]["email"] == "another.ann@people.example"
+    assert command("export-person", *asked, "--membership", "0" * 16) == 1
+    assert "Known are" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("interrupted", [None, 0, 2])
+def test_whoever_has_the_name_now_is_not_erased(
+    stack: Stack, twice: tuple[Key, str, str], mail: MailFixture, interrupted: int | None
+) -> None:
+    """Nor after an interruption, when fewer events say who else had the name."""
+    owner, first, second = twice
+    tables, account = tables_of(stack), account_of(stack, owner)
+    mail.resend()
+    before = {it["id"]: it for it in stack.events()}
+    directory = stack.item("ann")
+    with pytest.raises(LookupError, match="Several people"):
+        erase_person(stack.client, tables, account, "ann", now=stack.clock())
+    with pytest.raises(LookupError, match="still there"):
+        erase_person(stack.client, tables, account, "ann", now=stack.clock(), membership=second)
+    assert {it["id"]: it for it in stack.events()} == before
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    def erase(which: str) -> str:
+        return erase_person(
+            stack.client, tables, account, "ann", now=stack.clock(), membership=which
+        ).pseudonym
+
+    if interrupted is not None:
+        with before_next_call(stack, "PutItem", die, skip=interrupted), pytest.raises(KeyboardInterrupt):
+            erase(first)
+        with pytest.raises(LookupError, match="erasure of another 'ann' was interrupted"):
+            erase(second)
+    pseudonym = erase(first if interrupted is None else "")
+    after = {it["id"]: it for it in stack.events()}
+    theirs = {
+        it for it, event in before.items() if first in {event["subject"].get("id"), event["actor"].get("id")}
+    }
+    assert {id_ for id_ in before if before[id_] != after[id_]} == theirs
+    names = {after[it][part].get("username") for it in theirs for part in ("actor", "subject")}
+    assert names == {pseudonym, "owner"}
+    assert stack.item("ann") == directory
+    left(stack, owner, mail, "ann")
+    assert erase("") != pseudonym
+    assert "'ann'" not in whole(stack)
+
+
+def test_a_lowered_person_is_one_with_both_memberships(stack: Stack, owner: Key, mail: MailFixture) -> None:
+    before = stack.item("ann")["membership"]
+    assert stack.call("PUT", "/v1/users/ann", owner, {"role": "READ_ONLY"}).status == 200
+    stack.clock.forward(60)
+    tables, account = tables_of(stack), account_of(stack, owner)
+    found = export_person(stack.client, tables, account, "ann", membership=before)
+    assert found["person"]["role"] == "READ_ONLY"
+    revoke(stack, owner, mail)
+    assert erase_person(stack.client, tables, account, "ann", now=stack.clock()).events
+    assert "'ann'" not in whole(stack).lower()
+
+
+def forget_ids(stack: Stack, name: str) -> None:
+    """Make the events about somebody those of a version that recorded no ids."""
+    for item in stack.client.scan(TableName=stack.tables.events)["Items"]:
+        for field in ("actor", "subject"):
+            part = item[field]["M"]
+            if part.get("username", {}).get("S", "").lower() == name and "id" in part:
+                item[field] = {"M": {it: value for it, value in part.items() if it != "id"}}
+        stack.client.put_item(TableName=stack.tables.events, Item=item)
+
+
+def test_events_without_ids_are_of_the_only_one_of_that_name(
+    stack: Stack, owner: Key, mail: MailFixture
+) -> None:
+    forget_ids(stack, "ann")
+    found = export_person(stack.client, tables_of(stack), account_of(stack, owner), "ann")
+    assert found["person"]["email"] == "Ann@people.example"
+    assert "USER_INVITED" in {it["action"] for it in found["events"]}
+    revoke(stack, owner, mail)
+    forget_ids(stack, "ann")
+    erase_person(stack.client, tables_of(stack), account_of(stack, owner), "ann", now=stack.clock())
+    assert "'ann'" not in whole(stack).lower()
+
+
+@pytest.mark.parametrize("other", ["machine", "person", "unknown"])
+def test_events_without_ids_are_nobodys_if_several_had_the_name(
+    stack: Stack, owner: Key, mail: MailFixture, other: str
+) -> None:
+    revoke(stack, owner, mail)
+    forget_ids(stack, "ann")
+    if other == "machine":
+        stack.service_user(owner, "ann")
+        assert stack.call("DELETE", "/v1/service-users/ann", owner).status == 204
+        stack.clock.forward(3600)
+        mail.resend()
+    else:
+        invited(stack, owner, "ann")
+        left(stack, owner, mail, "ann")
+    if other == "unknown":
+        forget_ids(stack, "ann")
+    account = account_of(stack, owner)
+    before = whole(stack)
+    for do in (erase_person, export_person):
+        with pytest.raises(LookupError, match="nobody can tell whose they are"):
+            do(stack.client, tables_of(stack), account, "ann")
+    assert whole(stack) == before
