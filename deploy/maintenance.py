@@ -213,7 +213,9 @@ def _credentials_withdrawn(client: "DynamoDBClient", source: str, withdrawn: Wit
 def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: int) -> Withdrawn:
     """Return what was withdrawn since a time (Unix time), by the events, from the table ``source``.
 
-    Somebody who was erased since has a pseudonym in the events, and is known by their membership.
+    Whose an event is says its subject's id, of a Service User or of a User's membership. Only where nobody in
+    ``source`` has it, the username does; or, of somebody who was erased since, the pseudonym that another
+    event has beside a membership.
 
     A key with an overlap is among the ``keys``: its successor is lost by a restore, and its holder gets a new
     one. What a call that began within a minute before the time has withdrawn is withdrawn too, because its
@@ -242,8 +244,8 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
         if not isinstance(event, Event):
             unreadable.append(str(event.fields["id"]))
             continue
-        holder = fold_username(event.subject.username)
-        holder = erased.get(holder, holder)
+        named = fold_username(event.subject.username)
+        holder = memberships.get(event.subject.id) or erased.get(named, named)
         for key in event.keys:
             if key.change is Change.REVOKED:
                 keys.add(DeadKey(holder, key.key_type.value, key.last5))
@@ -331,11 +333,11 @@ def _usernames(client: "DynamoDBClient", source: str) -> set[str]:
 
 
 def _memberships(client: "DynamoDBClient", source: str) -> dict[str, str]:
-    """Return the folded usernames of the Users in a table by their memberships."""
+    """Return the folded usernames of those in a table, by their memberships and the ids of Service Users."""
     return {
-        item["membership"]["S"]: item["pk"]["S"].removeprefix("USER#")
+        id_["S"]: item["pk"]["S"].removeprefix("USER#")
         for item in _items(client, source)
-        if "membership" in item
+        if item["pk"]["S"].startswith("USER#") and (id_ := item.get("membership") or item.get("id"))
     }
 
 

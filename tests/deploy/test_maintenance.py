@@ -432,6 +432,27 @@ def test_whoever_was_erased_since_has_no_way_in(stack: Stack, restored: Any, mai
     assert refused.status == 400, "an invitation of somebody who was revoked"
 
 
+@pytest.mark.parametrize("called", ["erased-0123456789ab", "other"])
+def test_a_machine_is_known_by_its_id_whatever_its_events_call_it(
+    stack: Stack, restored: Any, called: str
+) -> None:
+    """An earlier version gave it the pseudonym of an erased person who had its username later."""
+    owner = stack.account()
+    bot, other = (stack.service_user(owner, name)["MONITORING"] for name in ("bot", "other"))
+    directory, _ = restored()
+    stack.clock.forward(301)
+    since = int(stack.clock())
+    assert stack.call("POST", "/v1/service-users/bot/suspend", owner).status == 200
+    stack.clock.forward(1)
+    assert stack.call("DELETE", "/v1/service-users/bot", owner).status == 204
+    for item in stack.client.scan(TableName=stack.tables.events)["Items"]:
+        if item["subject"]["M"].get("username") == {"S": "bot"}:
+            item["subject"] = {"M": {**item["subject"]["M"], "username": {"S": called}}}
+            stack.client.put_item(TableName=stack.tables.events, Item=item)
+    assert restore_again(stack, directory, since).suspended == ("bot",)
+    assert [whoami(stack, key) for key in (bot, other)] == [401, 200]
+
+
 def test_all_owners_are_not_suspended_again(stack: Stack, restored: Any) -> None:
     owner = stack.account()
     directory, _ = restored()
