@@ -246,6 +246,21 @@ def test_an_item_among_the_refusals_that_is_not_a_refusal_is_not_shown(accounts:
     assert "API_KEY_REFUSED" in [it["action"] for it in of_bot]
 
 
+@pytest.mark.parametrize("action", ["API_KEY_REFUSED", "USER_INVITED"])
+def test_an_item_among_the_refusals_hides_no_event_of_the_same_id(accounts: Accounts, action: str) -> None:
+    """The functions that write refusals could otherwise make any event disappear whose id they know."""
+    stack, owner = accounts.stack, accounts["owner"]
+    stack.service_user(owner, "bot", keyTypes=[])
+    [made] = read(stack, owner, "username=bot")
+    account = stack.call("GET", "/v1/account", owner).json["account"]
+    key = {"account": {"S": account}, "id": {"S": made["id"]}}
+    item = stack.client.get_item(TableName=stack.tables.events, Key=key)["Item"]
+    forged = {**item, "account": {"S": f"REFUSED#{account}"}, "action": {"S": action}}
+    stack.client.put_item(TableName=stack.tables.events, Item=forged)
+    for query in ("", "username=bot", "actor=owner", "action=SERVICE_USER_CREATED"):
+        assert [it for it in read(stack, owner, query) if it["id"] == made["id"]] == [made], query
+
+
 def test_an_event_that_expired_between_index_and_table_is_left_out(history: Accounts) -> None:
     stack, owner = history.stack, history["owner"]
     found = read(stack, owner, "actor=admin")
