@@ -894,7 +894,10 @@ def test_only_a_pseudonym_is_taken_for_one(stack: Stack, restored: Any, name: st
     stack.clock.forward(301)
     since = int(stack.clock())
     subject = {"kind": "USER", "username": name, "id": stack.item("bea")["membership"]}
-    forged = forged_event(account, since, 1, action="USER_REVOKED", subject=subject)
-    stack.client.put_item(TableName=stack.tables.events, Item=forged)
+    forged = forged_event(account, since, 1, action="USER_UPDATED", subject=subject)
+    about = {"kind": "USER", "username": name}
+    revoked = forged_event(account, since, 2, action="USER_REVOKED", subject=about)
+    for item in (forged, revoked):
+        stack.client.put_item(TableName=stack.tables.events, Item=item)
     withdrawn = withdrawn_since(stack.client, stack.tables.events, directory, since)
     assert withdrawn.users == {name.lower()}
