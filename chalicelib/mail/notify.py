@@ -23,6 +23,7 @@ from chalicelib.mail.tags import tags_of
 from chalicelib.rules import folding, key_format, notifications
 from chalicelib.rules.errors import Unavailable
 from chalicelib.rules.identifiers import recorded_at
+from chalicelib.rules.lifetimes import HOUR
 from chalicelib.rules.model import AccountSummary, Action, Audience, Event, UserSummary
 from chalicelib.rules.names import fold_username
 from chalicelib.rules.notifications import (
@@ -219,7 +220,7 @@ class _Run:
         self._ses_failures: Counter[str] = Counter()
         self._store_failures = 0
         self._has_misplaced = False
-        self._notified: dict[tuple[str, str, str, Action], dict[str, list[int]]] = {}
+        self._notified: dict[tuple[str, str, str, Action], dict[str, list[int]] | None] = {}
 
     def should_continue(self, account: str = "") -> bool:
         """Return whether to process another event of an account.
@@ -328,10 +329,16 @@ class _Run:
         per_hour, now = self.mailer.mails_per_hour, int(self.mailer.now())
         if per_hour is None or not folding.is_folded(event):
             return None
-        return folding.held_until(self._notified_of(event).get(recipient.name, ()), per_hour, now)
+        notified = self._notified_of(event)
+        if notified is None:
+            return now + HOUR
+        return folding.held_until(notified.get(recipient.name, ()), per_hour, now)
 
-    def _notified_of(self, event: Event) -> dict[str, list[int]]:
-        """Return when each recipient was notified of events with this one's subject and action."""
+    def _notified_of(self, event: Event) -> dict[str, list[int]] | None:
+        """Return when each recipient was notified of events with this one's subject and action.
+
+        None if there are so many that they cannot be counted.
+        """
         subject = event.subject
         kind = (event.account, fold_username(subject.username), subject.id, event.action)
         if kind not in self._notified:
@@ -387,7 +394,9 @@ class _Run:
         self.share.spend(events[0].account, now, kind)
         for event in events:
             if self.mailer.mails_per_hour is not None and folding.is_folded(event):
-                self._notified_of(event).setdefault(recipient.name, []).append(int(now))
+                notified = self._notified_of(event)
+                if notified is not None:
+                    notified.setdefault(recipient.name, []).append(int(now))
 
 
 class _Delivery:

@@ -432,10 +432,11 @@ class Outbox(Protocol):
         """
         ...
 
-    def notified_since(self, event: Event, since: int) -> dict[str, list[int]]:
+    def notified_since(self, event: Event, since: int) -> dict[str, list[int]] | None:
         """Return the times at which each recipient was notified of events like this one, from ``since`` on.
 
-        Those are events with the same action and subject. Eventually consistent.
+        Those are events with the same action and subject; None if there are more than are read. Eventually
+        consistent.
         """
         ...
 

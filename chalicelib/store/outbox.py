@@ -121,23 +121,25 @@ class DynamoOutbox:
         )
         return [EventKey(item["account"]["S"], item["id"]["S"]) for item in found]
 
-    def notified_since(self, event: Event, since: int) -> dict[str, list[int]]:
+    def notified_since(self, event: Event, since: int) -> dict[str, list[int]] | None:
         """Return the times at which each recipient was notified of events of the same kind and subject.
 
+        None if there are ``MAX_READ`` or more: those read are the oldest, and say nothing of the last hour.
         Queries the index by subject.
         """
         notified: dict[str, list[int]] = {}
-        for item in self._query_by_subject(
+        items = self._query_by_subject(
             event,
             since,
             {":action": {"S": event.action.value}},
             "#action = :action",
             ProjectionExpression="told, subject",
             limit=MAX_READ,
-        ):
+        )
+        for item in items:
             for name, at in item.get("told", {"M": {}})["M"].items():
                 notified.setdefault(name, []).append(int(at["N"]))
-        return notified
+        return None if len(items) >= MAX_READ else notified
 
     def _query_by_subject(
         self, event: Event, since: int, values: "Item", condition: str, limit: int, **query: Any

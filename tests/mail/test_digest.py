@@ -97,6 +97,25 @@ def test_past_a_few_an_hour_emails_are_folded_into_one_that_lists_each_event(mai
     assert mail.resend() == {}
 
 
+def test_a_flood_of_more_than_can_be_counted_is_folded_too(
+    mail: MailFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read of it is the oldest, of which nobody was mailed in the last hour."""
+    monkeypatch.setattr("chalicelib.store.outbox.MAX_READ", 10)
+    flood(mail, 12)
+    mail.clock.at = NOW + HOUR
+    mail.resend_until_done()
+    mail.clock.forward(300)
+    before = len(mail.ses.sent)
+    later = flood(mail, 5)
+    assert len(mail.ses.sent) == before
+    assert {waiting_as(mail, event) for event in later} <= set(HELD_SHARDS)
+    mail.clock.forward(HOUR)
+    mail.resend_until_done()
+    assert len(mail.ses.sent) == before + 1
+    assert told(mail, later) == [{"alice"}] * 5
+
+
 def test_a_flood_of_hours_is_one_or_two_emails_an_hour(mail: MailFixture) -> None:
     events: list[Event] = []
     for _ in range(3 * 12):  # every five minutes of three hours
