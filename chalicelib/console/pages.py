@@ -44,7 +44,7 @@ def _without_indentation(script: str) -> str:
     return re.sub(r"\n *", "\n", script)
 
 
-GUARD = _without_indentation((_HERE / "guard.js").read_text(encoding="utf-8"))
+GUARD = _without_indentation((_HERE / "guard.js").read_text(encoding="utf-8")).replace("\n", "")
 """The script in every page that sends nothing for a second after the page has appeared.
 
 Another site can have a page of ours appear under the second of two clicks: by going back to it, by a link to

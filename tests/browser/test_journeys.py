@@ -762,6 +762,22 @@ def test_a_press_that_began_too_early_does_nothing_however_long_it_is_held(perso
     ann.see("The Service User is suspended.")
 
 
+def test_an_address_with_a_username_does_not_take_the_guard_away(person: People) -> None:
+    """A link of any site can have one, which scripts are not told of."""
+    ann = person()
+    page = ann.page
+    name = ann.server.service_user(administrators=["owner"])
+    form = f"{ann.server.console}/service-users/{name}/suspend"
+    page.goto("data:text/html,<title>Elsewhere</title>")
+    page.goto(f"{form}?asked=1".replace("http://", "http://x@"))
+    page.wait_for_function("document.URL === location.href && !location.search")
+    if page.get_by_role("link", name="Open ").count():
+        page.get_by_role("link", name="Open ").click()
+    page.get_by_role("button", name="Suspend").click()
+    page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
+    assert ann.server.api("GET", f"/v1/service-users/{name}")["suspendedAt"] is None
+
+
 def test_a_key_that_presses_nothing_may_stay_down(person: People) -> None:
     """As after Alt+Tab, whose end the window manager takes."""
     ann = person()

@@ -273,6 +273,10 @@ def _term(tokens: list[str]) -> _Holds:
         wanted = tokens.pop(0) == "attribute_exists"
         (path,) = _arguments(tokens)
         return lambda item, names, values: (_read(item, path, names) is not None) is wanted
+    if tokens[0] == "attribute_type":
+        tokens.pop(0)
+        path, wanted_type = _arguments(tokens)
+        return lambda item, names, values: values[wanted_type]["S"] in (_read(item, path, names) or {})
     if tokens[0] == "NOT":
         tokens.pop(0)
         denied = _term(tokens)
