@@ -300,6 +300,31 @@ def test_the_notices_of_one_policy_announce_no_end_by_another() -> None:
     assert life.revoked.cause is Cause.POLICY_AGE
 
 
+def test_a_rotation_keeps_no_notice_of_a_policy_for_an_expiry_that_is_far() -> None:
+    life = SimulatedKey(policy=Policy(revoke_inactive_after_days=30))
+    life.key = replace(life.key, expires_at=START + 120 * DAY)
+    life.days(25)
+    assert life.key.notice is not None
+    assert life.key.notice.causes == (Cause.POLICY_INACTIVITY,)
+    life.step("rotate", None)
+    assert life.key.notice is None
+
+
+def test_an_expiry_that_comes_while_a_policy_waits_for_its_emails_is_announced() -> None:
+    life = SimulatedKey(policy=Policy(max_key_age_days=60))
+    life.days(55)
+    life.mail_fails = True
+    life.days(7)
+    assert life.revoked is None, "its last notice was not mailed"
+    life.step("end", 36)
+    life.days(1)
+    last = life.told[-1][1]
+    assert (last.expiry.cause, last.last) == (Cause.EXPIRY, True)
+    told = len(life.told)
+    life.days(2)
+    assert len(life.told) == told
+
+
 def test_the_last_notice_of_an_expiry_that_was_taken_away_is_not_that_of_the_policy() -> None:
     life = SimulatedKey(policy=Policy(revoke_inactive_after_days=60))
     life.days(50)
