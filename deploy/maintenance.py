@@ -230,14 +230,13 @@ def withdrawn_since(client: "DynamoDBClient", events: str, source: str, since: i
     inviters: set[str] = set()
     switched: dict[str, Event] = {}
     memberships = _memberships(client, source)
-    there = _usernames(client, source)
     erased = {
         it.subject.username: memberships[it.subject.id]
         for it in _events_since(client, events, since)
         if isinstance(it, Event)
         and it.subject.id in memberships
         and people.PSEUDONYM.fullmatch(it.subject.username)
-        and it.subject.username not in there
+        and it.subject.username not in memberships.values()
     }
     unreadable: list[str] = []
     for event in _events_since(client, events, since):
@@ -321,15 +320,6 @@ def _events_since(client: "DynamoDBClient", table: str, since: int) -> Iterator[
                 event = UnknownEvent({"id": event.id})
             if event is not None:
                 yield event
-
-
-def _usernames(client: "DynamoDBClient", source: str) -> set[str]:
-    """Return the folded usernames in a table."""
-    return {
-        it["pk"]["S"].removeprefix("USER#")
-        for it in _items(client, source)
-        if it["pk"]["S"].startswith("USER#")
-    }
 
 
 def _memberships(client: "DynamoDBClient", source: str) -> dict[str, str]:

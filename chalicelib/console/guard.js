@@ -62,7 +62,7 @@
     event.stopImmediatePropagation();
     const place = event.target.querySelector("[role=alert]") || document.querySelector("#status");
     place.textContent = "Nothing was sent: this page has only just appeared. Look at it, and try again.";
-    place.classList.remove("skip");
+    if (place.id) place.className = "note soon";
   });
   if (document.URL !== location.href) {
     again(here);

@@ -36,6 +36,9 @@ MAX_READ = 1000
 
 PREFIX_FORM = re.compile(r"[a-z0-9._-]{0,64}")
 
+FILTERS = ("prefix", "role", "attention", "format")
+"""The query parameters of the list that its next part has, too."""
+
 ENDS_SOON = 14 * DAY
 UNUSED = 90 * DAY
 
@@ -76,10 +79,6 @@ def listing(visit: Visit) -> Response:
         },
         done=query.get("done", ""),
     )
-
-
-_QUERY = ("prefix", "role", "attention", "format")
-"""The query parameters of the list that its next part has, too."""
 
 
 def needs_attention(view: View, now: int) -> tuple[str, ...]:
@@ -379,7 +378,7 @@ def _csv(
     if after is not None:
         said = f"(more follow: the next part has the same address, with after={after})"
         writer.writerow([said, *[""] * 15])
-        known = {name: value for name, value in visit.query().items() if name in _QUERY}
+        known = {name: value for name, value in visit.query().items() if name in FILTERS}
         query = urlencode({**known, "after": after})
         more = {"Link": f'<{visit.home}/service-users?{query}>; rel="next"'}
     headers = {

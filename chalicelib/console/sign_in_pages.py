@@ -50,7 +50,7 @@ def enrol(visit: Visit) -> Response:
         user, secret = passkeys.ask_for_code(visit.directory, username, key, visit.origin)
         cookie = visit.enrolment_cookie.set(secret, _ENROLMENT_SECONDS)
         form = {"username": user.username}
-        return page(visit, "enrol.html", headers=cookie, mailed=user.username, asked=False, form=form)
+        return page(visit, "enrol.html", headers=cookie, mailed=user.username, form=form)
 
     def ask() -> Response:
         try:
@@ -60,17 +60,14 @@ def enrol(visit: Visit) -> Response:
         ) as refused:  # the last code may still be good here: show the form that takes it
             typed = visit.field("username") if visit.enrolment_secret() else ""
             errors = {"": [refused.detail]}
-            headers = headers_of(refused)
-            return page(visit, "enrol.html", 429, headers, mailed=typed, asked=False, errors=errors)
+            return page(visit, "enrol.html", 429, headers_of(refused), mailed=typed, errors=errors)
 
     try:
-        return submit(visit, "enrol.html", ask, mailed="", asked=False)
+        return submit(visit, "enrol.html", ask, mailed="")
     except Unauthenticated as refused:
         log_refused_sign_in(refused, visit.origin.request_id)
         typed = {"username": visit.field("username")}
-        return page(
-            visit, "enrol.html", 401, mailed="", asked=False, errors={"": [refused.detail]}, form=typed
-        )
+        return page(visit, "enrol.html", 401, mailed="", errors={"": [refused.detail]}, form=typed)
 
 
 def sign_out(visit: Visit) -> Response:

@@ -13,7 +13,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
@@ -371,7 +370,7 @@ class _Run:
                 Actor(Kind.POLICY),
                 Action.PASSKEY_REMOVED if expiry is None else Action.PASSKEY_ENDING,
                 user,
-                changes={"passkey": (passkey.name, "" if expiry is None else moment(expiry.at))},
+                changes={"passkey": (passkey.name, "" if expiry is None else policies.moment(expiry.at))},
                 cause=Cause.POLICY_INACTIVITY,
                 reason="The account's policy removes passkeys that are not used",
             )
@@ -477,11 +476,6 @@ _KEPT_PASSKEY_REASON = (
     "It is kept as the last passkey with which an OWNER can sign in: "
     "sign in with it, or make another User an OWNER"
 )
-
-
-def moment(second: int) -> str:
-    """Return a time as emails write it."""
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _needs_passkey(user: User, account: Account, now: int) -> bool:

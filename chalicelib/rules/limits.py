@@ -109,8 +109,8 @@ def spend(holder: Holder, limits: Limits, now: int) -> Holder:
 
     Raises TooManyRequests, with the seconds to wait, if its budget is used up.
     """
-    name = holder.name if isinstance(holder, Account) else holder.username
-    return replace(holder, budget_full_at=_spend(holder.budget_full_at, name, limits, now))
+    who = f"'{holder.name if isinstance(holder, Account) else holder.username}' has"
+    return replace(holder, budget_full_at=_spend(holder.budget_full_at, who, limits, now))
 
 
 def spend_on_names(principal: PrincipalT, limits: Limits, now: int) -> PrincipalT:
@@ -119,17 +119,18 @@ def spend_on_names(principal: PrincipalT, limits: Limits, now: int) -> Principal
     It is a budget of its own: nobody is mailed of such a change, so it must not use up what rotates keys,
     brings back or puts another Administrator in charge. Raises TooManyRequests like :func:`spend`.
     """
-    return replace(principal, names_full_at=_spend(principal.names_full_at, principal.username, limits, now))
+    who = f"The display name, description and labels of '{principal.username}' have"
+    return replace(principal, names_full_at=_spend(principal.names_full_at, who, limits, now))
 
 
-def _spend(full_at: int | None, name: str, limits: Limits, now: int) -> int:
+def _spend(full_at: int | None, who: str, limits: Limits, now: int) -> int:
     """Return when a budget is full again that pays for one more change. Raises TooManyRequests."""
     interval = HOUR / limits.key_changes_per_hour
     after = _full_at(full_at, interval, now)
     wait = after - now - ceil(interval * limits.key_change_burst)
     if wait > 0:
         raise TooManyRequests(
-            f"'{name}' has been changed too often ({limits.key_changes_per_hour} changes an hour, "
+            f"{who} been changed too often ({limits.key_changes_per_hour} changes an hour, "
             f"{limits.key_change_burst} at once); nothing was done. Wait {wait} seconds, as Retry-After "
             "says, and send it again. Revoking and deleting are always possible.",
             wait,

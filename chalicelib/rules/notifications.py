@@ -563,12 +563,12 @@ def person(event: Event) -> list[Recipient]:
     return [Recipient(fold_username(subject.username), subject.username, subject.email, PERSON)]
 
 
-def has_requested(user: UserSummary | None, event: Event) -> bool:
+def has_requested(user: UserSummary, event: Event) -> bool:
     """Return whether a User has the open invitation, or the request for a passkey, that an event is about.
 
     Otherwise its email is void: it was taken up, ended or replaced by another one.
     """
-    if user is None or user.account != event.account:
+    if user.account != event.account:
         return False
     request = user.invitation if event.action is Action.USER_INVITED else user.enrolment
     return request is not None and request.id == event.invitation

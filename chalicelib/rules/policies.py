@@ -197,19 +197,14 @@ def expected_end(key: ApiKey, policy: Policy, now: int) -> int | None:
     A policy ends a key only after both notices, so not before the time that was announced. None for a key
     that neither ends.
     """
-    expiries = _policy_expiries(key, policy)
-    announced = key.notice is not None and _is_announced(key.notice, _own_expiry(key), expiries)
-    if announced and key.notice is not None:
-        expiries = tuple(it for it in expiries if it.cause in key.notice.causes)
-    by_policy = _soonest(expiries)
+    expiries, notice = _policy_expiries(key, policy), key.notice
+    by_policy, earliest = _soonest(expiries), now + FIRST_NOTICE
+    if notice is not None and _is_announced(notice, _own_expiry(key), expiries):
+        by_policy, earliest = _told(notice, expiries), now + LAST_NOTICE
+        if by_policy is not None and _is_last(notice, by_policy):
+            earliest = by_policy.at
     if by_policy is None:
         return key.expires_at
-    if not announced or key.notice is None:
-        earliest = now + FIRST_NOTICE
-    elif key.notice.last_at is None:
-        earliest = max(key.notice.ends_at, now + LAST_NOTICE)
-    else:
-        earliest = key.notice.ends_at
     ends_at = max(by_policy.at, earliest)
     return ends_at if key.expires_at is None else min(ends_at, key.expires_at)
 
@@ -270,11 +265,11 @@ def _with_others(
     if expiry.cause is not Cause.EXPIRY:
         if own.at > expiry.at + FIRST_NOTICE + SWEEP_INTERVAL:
             return decision
-        said = f"Whether or not it is used or rotated, its own expiry ends it on {_utc(own.at)}"
+        said = f"Whether or not it is used or rotated, its own expiry ends it on {moment(own.at)}"
         return _also(decision, own, said, now)
     if by_policy is None:
         return decision
-    said = f"If that is moved: {by_policy.reason}, this one on {_utc(by_policy.at)} at the earliest"
+    said = f"If that is moved: {by_policy.reason}, this one on {moment(by_policy.at)} at the earliest"
     return _also(decision, by_policy, said, now)
 
 
@@ -292,7 +287,13 @@ def _told(notice: Notice, by_policy: Expiries) -> Expiry | None:
     return told._replace(at=max(told.at, notice.ends_at, notice.first_at + FIRST_NOTICE))
 
 
-def _utc(second: int) -> str:
+def _is_last(notice: Notice, expiry: Expiry) -> bool:
+    """Return whether the last notice of an expiry was recorded."""
+    return notice.last_at is not None and expiry.cause in notice.last_causes
+
+
+def moment(second: int) -> str:
+    """Return a time as notices say it."""
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -303,7 +304,7 @@ def _after_first_notice(notice: Notice, own: Expiry | None, told: Expiry | None,
         return None
     if expiry is own and Cause.EXPIRY not in notice.causes:  # it was set after the notices of a policy
         return _last_notice(own, now)
-    if notice.last_at is not None and expiry.cause in notice.last_causes:
+    if _is_last(notice, expiry):
         return Revoke(expiry.cause, expiry.reason) if now >= expiry.at else None
     if expiry.at - now < LAST_NOTICE + SWEEP_INTERVAL:
         later = expiry._replace(at=max(expiry.at, now + LAST_NOTICE))

@@ -33,6 +33,16 @@ def create(it: Person, username: str) -> str:
     return found[0]
 
 
+def back_at_a_form(it: Person, before: Callable[[], object] = lambda: None) -> str:
+    """Go back to the form that suspends a Service User, after ``before``; returns its username."""
+    name = it.server.service_user(administrators=["owner"])
+    it.open(f"service-users/{name}/suspend")
+    it.open("events")
+    before()
+    it.page.go_back()
+    return name
+
+
 def test_an_invitation_is_taken_up_and_leads_to_the_service_users(person: People) -> None:
     ann = person()
     assert ann.page.url.endswith("/console/service-users")
@@ -140,7 +150,7 @@ def test_the_key_is_gone_from_a_page_that_the_browser_kept_to_go_back_to(
     found = KEY.search(page.content())
     assert found
     page.goto(ELSEWHERE)
-    page.evaluate("history.back()")
+    page.evaluate("setTimeout(() => history.back())")  # not at once: it would end the call, too
     page.wait_for_url("**/service-users/kept-bot")
     page.get_by_role("heading", name="History").wait_for()
     assert found[0] not in page.content()
@@ -162,7 +172,7 @@ def test_a_page_that_the_browser_kept_is_loaded_anew_and_waits(server: Server, c
     go(page, form)
     page.evaluate("globalThis.kept = true")
     page.goto("data:text/html,<title>Elsewhere</title>")
-    page.evaluate("history.back()")
+    page.evaluate("setTimeout(() => history.back())")  # not at once: it would end the call, too
     page.wait_for_function("!globalThis.kept && location.pathname.endsWith('/suspend') && !location.search")
     page.get_by_role("button", name="Suspend").click()
     page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
@@ -174,16 +184,13 @@ def test_nothing_is_sent_before_the_page_was_painted(person: People) -> None:
     """Another window can hold the screen for seconds, with what was there before on it."""
     ann = person()
     page = ann.page
-    name = ann.server.service_user(administrators=["owner"])
     page.add_init_script(
         """const entries = performance.getEntriesByType.bind(performance);
         performance.getEntriesByType = (type) => {
             return type === "paint" && !globalThis.painted ? [] : entries(type);
         };"""
     )
-    ann.open(f"service-users/{name}/suspend")
-    ann.open("events")
-    page.go_back()
+    back_at_a_form(ann)
     page.wait_for_timeout(1300)
     page.get_by_role("button", name="Suspend").click()
     page.locator("main form [role=alert]").get_by_text("Nothing was sent").wait_for()
@@ -722,12 +729,8 @@ def test_a_press_that_began_too_early_does_nothing_however_long_it_is_held(perso
     """Another page may say "press and hold", and lead here meanwhile: the press ends after the second."""
     ann = person()
     page = ann.page
-    name = ann.server.service_user(administrators=["owner"])
-    ann.open(f"service-users/{name}/suspend")
-    ann.open("events")
-    if how == "two buttons":  # the first was pressed on the other page: the second makes no pointerdown
-        page.mouse.down(button="middle")
-    page.go_back()
+    # The first of two buttons was pressed on the other page, so the second makes no pointerdown.
+    name = back_at_a_form(ann, lambda: page.mouse.down(button="middle") if how == "two buttons" else None)
     button = page.get_by_role("button", name="Suspend")
     said = page.locator("main form [role=alert]").get_by_text("Nothing was sent")
     box = button.bounding_box()
@@ -778,14 +781,23 @@ def test_an_address_with_a_username_does_not_take_the_guard_away(person: People)
     assert ann.server.api("GET", f"/v1/service-users/{name}")["suspendedAt"] is None
 
 
+def test_a_sign_out_that_was_not_sent_says_so_where_one_sees_it(person: People) -> None:
+    ann = person()
+    page = ann.page
+    page.evaluate("() => { dispatchEvent(new Event('blur')); dispatchEvent(new Event('focus')); }")
+    page.get_by_role("button", name="Sign out").first.click()
+    ann.see("Nothing was sent")
+    box = page.locator("#status").bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["y"] < 200
+
+
 def test_a_key_that_presses_nothing_may_stay_down(person: People) -> None:
     """As after Alt+Tab, whose end the window manager takes."""
     ann = person()
     page = ann.page
-    name = ann.server.service_user(administrators=["owner"])
-    ann.open(f"service-users/{name}/suspend")
-    ann.open("events")
-    page.go_back()
+    back_at_a_form(ann)
     page.keyboard.down("q")
     page.wait_for_timeout(1300)
     page.get_by_role("button", name="Suspend").click()

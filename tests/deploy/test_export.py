@@ -214,14 +214,20 @@ def test_an_archive_may_have_events_twice_in_any_order_and_those_that_are_over(
     assert check_account(stack.client, stack.tables.events, account, tmp_path / "archive") == []
 
 
+def one_file(trail: tuple[Stack, Key, str], folder: Path) -> tuple[list[dict[str, Any]], Path]:
+    """Return the events of an account as they are exported, and the file of an archive to write them into."""
+    stack, _, account = trail
+    export_account(stack.client, stack.tables.events, account, folder / "export")
+    file = folder / "archive" / account / "all.jsonl"
+    file.parent.mkdir(parents=True)
+    return lines_of(folder / "export" / account), file
+
+
 def test_a_value_that_was_taken_out_is_found_whichever_it_is(
     trail: tuple[Stack, Key, str], tmp_path: Path
 ) -> None:
     stack, _, account = trail
-    export_account(stack.client, stack.tables.events, account, tmp_path / "export")
-    lines = lines_of(tmp_path / "export" / account)
-    file = tmp_path / "archive" / account / "all.jsonl"
-    file.parent.mkdir(parents=True)
+    lines, file = one_file(trail, tmp_path)
     taken = {name for it in lines for name, value in it.items() if value} - {"id"}
     assert {"actor", "credential", "changes", "sourceIp", "at"} <= taken
     for name in sorted(taken):
@@ -246,11 +252,8 @@ def test_an_event_that_was_never_recorded_does_not_pass_for_one_that_is_over(
 ) -> None:
     """Its id may be lower than the first recorded one, but has the time of the event."""
     stack, _, account = trail
-    export_account(stack.client, stack.tables.events, account, tmp_path / "export")
-    lines = lines_of(tmp_path / "export" / account)
+    lines, file = one_file(trail, tmp_path)
     forged = {**lines[-1], "id": id_, "at": at}
-    file = tmp_path / "archive" / account / "all.jsonl"
-    file.parent.mkdir(parents=True)
     file.write_text("\n".join(json.dumps(it) for it in [*lines, forged]))
     found = check_account(stack.client, stack.tables.events, account, tmp_path / "archive")
     assert found == [f"{forged['id']}: is not recorded"]
